@@ -1,0 +1,44 @@
+"""Keyed digests that may be public: they change when a secret does, and tell nothing else about it.
+
+The one place of the program where something derived from a secret is made public on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+import pulumi
+
+
+def keyed_digest(key: str, values: Sequence[str]) -> str:
+    """HMAC-SHA-256 over `values`, 64 hexadecimal digits.
+
+    `key` is a random secret of at least 32 characters kept in the state (a plain hash of a low-entropy secret could be
+    guessed offline). Each value is preceded by its length, so that moving text from one value to the next changes the digest.
+    Raises `ValueError` for a short key.
+    """
+    if len(key) < 32:
+        raise ValueError(f"the digest key has {len(key)} characters; at least 32 are needed to keep the values unguessable")
+    message = b"".join(len(text).to_bytes(8, "big") + text for text in (value.encode() for value in values))
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
+
+
+def public_digest(key: pulumi.Input[str], *values: pulumi.Input[str]) -> pulumi.Output[str]:
+    """`keyed_digest` of values that may be secret or still unknown, with its own secrecy lifted.
+
+    Deliberate: a digest in a pod annotation has to be readable, or it would hide the whole values map of a Helm release
+    in every preview. Lifting is safe since the key never leaves the state.
+    """
+    digest = pulumi.Output.all(key, *values).apply(lambda resolved: keyed_digest(resolved[0], resolved[1:]))
+    return pulumi.Output.unsecret(digest)
+
+
+def content_checksum(*values: str) -> str:
+    """SHA-256 of public text, for annotations that roll pods when a mounted file changes. 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for value in values:
+        encoded = value.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
