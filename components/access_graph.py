@@ -1,0 +1,170 @@
+"""The Helm release of Teleport Access Graph, and the names that its chart derives from the release's.
+
+Owns the chart's values. The namespace and the Secrets that they name are `credentials`', the checks of the host CAs in
+them `host_authorities`'. Facts about the chart are of teleport-access-graph 1.30.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+from components.credentials import DATABASE_CA_KEY, POSTGRES_SECRET_KEY
+
+CHART_NAME = "teleport-access-graph"
+SERVICE_PORT = 443
+DATABASE_CA_VOLUME = "database-ca"
+DATABASE_CA_MOUNT_PATH = "/var/run/database-ca"
+DATABASE_CA_PATH = f"{DATABASE_CA_MOUNT_PATH}/{DATABASE_CA_KEY}"
+CREDENTIALS_ANNOTATION = "checksum/credentials"
+
+
+def service_name(release: str) -> str:
+    """The chart's `fullname`, which names its Service, Deployment and ServiceAccount: at most 63 characters."""
+    name = release if CHART_NAME in release else f"{release}-{CHART_NAME}"
+    return name[:63].removesuffix("-")
+
+
+def service_host(release: str, namespace: str, cluster_domain: str = "cluster.local") -> str:
+    """The Service's DNS name inside the cluster: the server certificate must carry it, for Teleport verifies it."""
+    return f"{service_name(release)}.{namespace}.svc.{cluster_domain}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessGraphArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    release: str
+    """Name of the Helm release, at most 53 characters."""
+
+    chart: str
+    """A chart's name in `repository`, or the path of a packaged one relative to the program."""
+
+    host_authorities: Sequence[str]
+    """PEM of each host CA whose certificates TAG accepts: Teleport's auth and proxies present theirs."""
+
+    database_secret_name: pulumi.Input[str]
+    tls_secret_name: pulumi.Input[str]
+    credentials_checksum: pulumi.Input[str]
+    """Changes whenever a Secret or the CA bundle does: TAG reads them at its start only, and the chart does not look at them."""
+
+    repository: str | None = None
+    """URL of the chart's repository; none for a packaged chart."""
+
+    version: str | None = None
+    """Exact version of a chart in a repository; a packaged chart has its own."""
+
+    database_secret_key: str = POSTGRES_SECRET_KEY
+    database_ca_config_map: pulumi.Input[str] | None = None
+    """ConfigMap with key `bundle.pem`; none when the database's certificate chains to one of the image's roots."""
+
+    cluster_domain: str = "cluster.local"
+    replicas: int = 2
+    """Two, so that a renewal rolls without a gap."""
+
+    timeout_seconds: int = 600
+    """TAG migrates its schema at the first start; 300 s gave false failures in the field."""
+
+    service_type: str = "ClusterIP"
+    log_level: str = "INFO"
+    metrics: bool = False
+    image: str | None = None
+    """Repository of the image, without a tag; the chart's own when none."""
+
+    image_pull_secrets: Sequence[str] = ()
+    resources: Mapping[str, Any] = field(
+        # Sizes from the field: the first import of a cluster starves below 512Mi; a CPU limit only throttles it.
+        default_factory=lambda: {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
+    )
+    pod_disruption_budget: Mapping[str, Any] = field(default_factory=lambda: {"enabled": True, "minAvailable": 1})
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
+
+
+def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
+    """The release's values. No secret is among them: Secrets are named, never quoted."""
+    values: dict[str, Any] = {
+        "replicaCount": args.replicas,
+        "clusterHostCAs": list(args.host_authorities),
+        "postgres": {"secretName": args.database_secret_name, "secretKey": args.database_secret_key},
+        "tls": {"existingSecretName": args.tls_secret_name},
+        "service": {"type": args.service_type},
+        "log": {"level": args.log_level},
+        "metrics": {"enabled": args.metrics},
+        "resources": dict(args.resources),
+        "podDisruptionBudget": dict(args.pod_disruption_budget),
+        "podAnnotations": {CREDENTIALS_ANNOTATION: args.credentials_checksum},
+    }
+    if args.database_ca_config_map is not None:
+        values["volumes"] = [{"name": DATABASE_CA_VOLUME, "configMap": {"name": args.database_ca_config_map}}]
+        values["volumeMounts"] = [
+            {"name": DATABASE_CA_VOLUME, "mountPath": DATABASE_CA_MOUNT_PATH, "readOnly": True},
+        ]
+    if args.image is not None:
+        values["image"] = {"repository": args.image}
+    if args.image_pull_secrets:
+        values["imagePullSecrets"] = [{"name": secret} for secret in args.image_pull_secrets]
+    if args.node_selector:
+        values["nodeSelector"] = dict(args.node_selector)
+    if args.tolerations:
+        values["tolerations"] = [dict(toleration) for toleration in args.tolerations]
+    return values
+
+
+class AccessGraph(pulumi.ComponentResource):
+    """The release. Whoever needs something to answer at the endpoint depends on `release`: it waits for ready pods.
+
+    The endpoint itself does not wait, being computed: a preview before the first `up` can then show what Teleport is told.
+    """
+
+    release: kubernetes.helm.v3.Release
+    release_name: pulumi.Output[str]
+    chart_version: pulumi.Output[str]
+    service_host: pulumi.Output[str]
+    endpoint: pulumi.Output[str]
+    """`host:port` for Teleport's `access_graph.endpoint`."""
+
+    def __init__(self, name: str, args: AccessGraphArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = AccessGraphArgs.from_input(args)
+        if not args.host_authorities:
+            raise ValueError(
+                "host_authorities: is empty; TAG would accept nobody, and the chart does not refuse it: "
+                "pass the host CA of at least one Teleport cluster"
+            )
+        super().__init__("teleport-access-graph:index:AccessGraph", name, {}, opts)
+        release = kubernetes.helm.v3.Release(
+            f"{name}-release",
+            name=args.release,
+            namespace=args.namespace,
+            chart=args.chart,
+            version=args.version,
+            repository_opts=None if args.repository is None else {"repo": args.repository},
+            values=chart_values(args),
+            # A failed upgrade that is not rolled back leaves its values in the live objects, and every later one fails.
+            atomic=True,
+            timeout=args.timeout_seconds,
+            skip_await=False,
+            # Explicit, since the plugin's default differs from machine to machine and shows as a change.
+            keyring="",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        host = pulumi.Output.from_input(args.namespace).apply(
+            lambda namespace: service_host(args.release, namespace, args.cluster_domain)
+        )
+        self.release = release
+        self.release_name = release.name
+        self.chart_version = release.version
+        self.service_host = host
+        self.endpoint = host.apply(lambda name_: f"{name_}:{SERVICE_PORT}")
+        self.register_outputs(
+            {
+                "release_name": self.release_name,
+                "chart_version": self.chart_version,
+                "service_host": self.service_host,
+                "endpoint": self.endpoint,
+            }
+        )

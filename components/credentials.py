@@ -1,0 +1,129 @@
+"""The namespace that Teleport Access Graph runs in, and what it must find there before it starts.
+
+Two components, since they become possible at different times: the namespace with the database's CA bundle needs nothing,
+and the database's access Job runs in it; the Secrets need the Job's result and the certificate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+from components.digests import public_digest
+
+POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
+POSTGRES_SECRET_KEY = "uri"
+TLS_SECRET_NAME = "teleport-access-graph-tls"
+DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
+DATABASE_CA_KEY = "bundle.pem"
+
+# Kubernetes' Pod Security Standards: every pod of ours fits the strictest, and the API server then keeps it so.
+POD_SECURITY_LABELS = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessGraphNamespaceArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    """A DNS-1123 label of at most 63 characters."""
+
+    database_ca_bundle: pulumi.Input[str] | None = None
+    """PEM of the authorities that may have signed the database's certificate; none when the system's are to be used."""
+
+
+class AccessGraphNamespace(pulumi.ComponentResource):
+    """The namespace, and the ConfigMap with the database's CA bundle in it."""
+
+    namespace: pulumi.Output[str]
+    database_ca_config_map: pulumi.Output[str | None]
+
+    def __init__(self, name: str, args: AccessGraphNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = AccessGraphNamespaceArgs.from_input(args)
+        super().__init__("teleport-access-graph:index:AccessGraphNamespace", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        namespace = kubernetes.core.v1.Namespace(
+            f"{name}-namespace", metadata={"name": args.namespace, "labels": POD_SECURITY_LABELS}, opts=child
+        )
+        self.namespace = namespace.metadata["name"]
+        self.database_ca_config_map = pulumi.Output.from_input(None)
+        if args.database_ca_bundle is not None:
+            bundle = kubernetes.core.v1.ConfigMap(
+                f"{name}-database-ca",
+                metadata={"name": DATABASE_CA_CONFIG_MAP_NAME, "namespace": self.namespace},
+                data={DATABASE_CA_KEY: args.database_ca_bundle},
+                opts=child,
+            )
+            self.database_ca_config_map = bundle.metadata["name"]
+        self.register_outputs({"namespace": self.namespace, "database_ca_config_map": self.database_ca_config_map})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialsArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+
+    certificate_pem: pulumi.Input[str]
+    """PEM of the server certificate."""
+
+    private_key_pem: pulumi.Input[str]
+    """PEM of its key, secret."""
+
+    digest_key: pulumi.Input[str]
+    """Secret key of `checksum`, at least 32 characters."""
+
+    database_uri: pulumi.Input[str] | None = None
+    """`postgres://` URI, secret. None when a Secret that is already in the namespace holds it."""
+
+    database_ca_bundle: pulumi.Input[str] = ""
+    """PEM, part of `checksum` only: the pods read it at their start."""
+
+
+class Credentials(pulumi.ComponentResource):
+    """The Secrets that the access graph's pods mount, and a public digest that changes whenever one of them does."""
+
+    database_secret_name: pulumi.Output[str | None]
+    tls_secret_name: pulumi.Output[str]
+    checksum: pulumi.Output[str]
+    """HMAC-SHA-256 in hexadecimal, not secret."""
+
+    def __init__(self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = CredentialsArgs.from_input(args)
+        super().__init__("teleport-access-graph:index:Credentials", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        pair = kubernetes.core.v1.Secret(
+            f"{name}-tls",
+            type="kubernetes.io/tls",
+            metadata={"name": TLS_SECRET_NAME, "namespace": args.namespace},
+            string_data={
+                "tls.crt": args.certificate_pem,
+                "tls.key": pulumi.Output.secret(args.private_key_pem),
+            },
+            opts=child,
+        )
+        self.database_secret_name = pulumi.Output.from_input(None)
+        if args.database_uri is not None:
+            postgres = kubernetes.core.v1.Secret(
+                f"{name}-postgres",
+                metadata={"name": POSTGRES_SECRET_NAME, "namespace": args.namespace},
+                string_data={POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)},
+                opts=child,
+            )
+            self.database_secret_name = postgres.metadata["name"]
+        self.tls_secret_name = pair.metadata["name"]
+        self.checksum = public_digest(
+            args.digest_key,
+            "" if args.database_uri is None else args.database_uri,
+            args.certificate_pem,
+            args.private_key_pem,
+            args.database_ca_bundle,
+        )
+        self.register_outputs(
+            {
+                "database_secret_name": self.database_secret_name,
+                "tls_secret_name": self.tls_secret_name,
+                "checksum": self.checksum,
+            }
+        )

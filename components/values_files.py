@@ -1,0 +1,214 @@
+"""Reads Helm values files as Helm reads them, merges them as Helm does, and finds what looks like a secret in them.
+
+Pure, no Pulumi. What the access graph adds to the values is `teleport_values`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# A values file is typed by people; the API server refuses a release Secret above 1 MiB anyway.
+LARGEST_FILE = 1024 * 1024
+
+
+class ValuesFileError(ValueError):
+    """One or more values files cannot be used; the text has one line for each file."""
+
+
+class _HelmLoader(yaml.SafeLoader):
+    """Resolves plain scalars as Helm's parser (go-yaml 2) does: no dates, no base-60 numbers, `y` is true, `1e3` is a number."""
+
+
+_HelmLoader.yaml_implicit_resolvers = {}
+_HelmLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+_HelmLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_HelmLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool",
+    re.compile(r"^(y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON|n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$"),
+    list("yYnNtTfFoO"),
+)
+_HelmLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
+_HelmLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def _construct_bool(loader: _HelmLoader, node: yaml.ScalarNode) -> bool:
+    return str(loader.construct_scalar(node)).lower() in ("y", "yes", "true", "on")
+
+
+def _construct_int(loader: _HelmLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-").lower()
+    for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
+        if digits.startswith(prefix):
+            return sign * int(digits[2:], base)
+    return sign * int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10)
+
+
+def _construct_float(loader: _HelmLoader, node: yaml.ScalarNode) -> float:
+    number = float(str(loader.construct_scalar(node)).replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if not math.isfinite(number):
+        raise yaml.constructor.ConstructorError(None, None, "Helm takes no infinite or undefined number", node.start_mark)
+    return number
+
+
+def _construct_map(loader: _HelmLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    # Helm turns values into JSON, so keys become text; two equal keys in one map are a slip that Helm resolves silently.
+    keys: set[str] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = _key_text(loader.construct_object(key_node, deep=True), key_node)
+        if key in keys:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
+        keys.add(key)
+    loader.flatten_mapping(node)
+    return {
+        _key_text(loader.construct_object(key_node, deep=True), key_node): loader.construct_object(value_node, deep=True)
+        for key_node, value_node in node.value
+    }
+
+
+def _key_text(key: Any, node: yaml.Node) -> str:
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int | float):
+        return str(key)
+    raise yaml.constructor.ConstructorError(None, None, "a key must be text", node.start_mark)
+
+
+_HelmLoader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
+_HelmLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_HelmLoader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+_HelmLoader.add_constructor("tag:yaml.org,2002:map", _construct_map)
+
+
+def parse_values(text: str) -> dict[str, Any]:
+    """The values in one YAML document; an empty one is `{}`. Raises `ValuesFileError` with the line."""
+    try:
+        values = yaml.load(text, Loader=_HelmLoader)  # noqa: S506 - a SafeLoader with other scalars
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValuesFileError(f"{line}{error.problem or error.context or 'not YAML'}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ValuesFileError(f"not YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ValuesFileError(f"holds a {type(values).__name__}; values are a map of keys")
+    # Aliases make shared objects; each place must be its own.
+    return copy.deepcopy(values)
+
+
+def load_values_files(paths: Sequence[str | Path], root: Path) -> dict[str, Any]:
+    """What `helm -f first -f second ...` would pass to the chart. Relative paths are taken from `root`.
+
+    A null is kept: Helm needs it to take the chart's own default away.
+    Raises `ValuesFileError` that names every unusable file.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            values = merge_values(values, parse_values(_read_text(root / path)))
+        except ValuesFileError as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise ValuesFileError("\n".join(problems))
+    return values
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValuesFileError(f"larger than {LARGEST_FILE} bytes; a values file is never that long")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValuesFileError(f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise ValuesFileError(f"cannot be read: {error.strerror}; give a path relative to the project") from None
+
+
+def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Helm's merge of two sets of values: maps merge, everything else (lists, null) in `over` replaces."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        present = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(present, Mapping):
+            merged[key] = merge_values(present, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+_SECRET_KEY = re.compile(
+    r"(password|passwd|passphrase|secret|token|credential|private_?key|api_?key|access_?key|connection_?string|license_?key)",
+    re.IGNORECASE,
+)
+# Keys that only say where a secret is, or how long or of which kind one is.
+_NO_SECRET_KEY = re.compile(
+    r"(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy)$",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
+    r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    r"|\b(ghp|gho|ghs|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
+    r"|\b[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"
+)
+_PLAIN_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+def find_secret_values(values: Mapping[str, Any]) -> list[str]:
+    """Paths (`auth.extraEnv[0].value`) of texts that look like secrets, by their key's name or by their own form."""
+    return [path for path, key, text in _texts(values, "", "", values) if text and _looks_secret(key, text)]
+
+
+def _looks_secret(key: str, text: str) -> bool:
+    if _SECRET_TEXT.search(text):
+        return True
+    return bool(_SECRET_KEY.search(key)) and not _NO_SECRET_KEY.search(key)
+
+
+def _texts(value: Any, path: str, key: str, parent: Any) -> Iterator[tuple[str, str, str]]:
+    """Each text with its path and the name that says what it is: the key, or an environment variable's own name."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            # {name: DB_PASSWORD, value: ...}: the sibling says what the value is.
+            meaning = str(value["name"]) if name == "value" and isinstance(value.get("name"), str) else str(name)
+            # {secretName: x, secretKey: uri}: the key inside a Secret, not a key.
+            if name == "secretKey" and "secretName" in value:
+                meaning = "secretKeyName"
+            yield from _texts(inner, join_path(path, str(name)), meaning, value)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{path}[{index}]", key, parent)
+    elif isinstance(value, str):
+        yield path, key, value
+
+
+def join_path(path: str, key: str) -> str:
+    """`path.key`, or `path["key"]` where the key itself has a dot or another sign."""
+    if _PLAIN_KEY.match(key):
+        return f"{path}.{key}" if path else key
+    return f'{path}["{key}"]'
