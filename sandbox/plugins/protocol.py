@@ -1,0 +1,156 @@
+"""What a resource plugin is to this project: one class whose methods take and give plain Python values.
+
+Owns the results and errors of those methods; the wire is `serve.py`, the values are `values.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sandbox.plugins.values import Properties, unwrap
+
+DiffKind = Literal["add", "add-replace", "delete", "delete-replace", "update", "update-replace"]
+Severity = Literal["debug", "info", "warning", "error"]
+
+
+class ResourceError(Exception):
+    """The operation failed and changed nothing that the state must remember; the text is shown as it is."""
+
+
+class InitializationFailed(Exception):
+    """The object exists but did not become what was asked for: the engine keeps it, marked with the reasons.
+
+    A later `up` of the same program then updates it.
+    """
+
+    def __init__(self, id_: str, outputs: Properties, inputs: Properties, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.id = id_
+        self.outputs = outputs
+        self.inputs = inputs
+        self.reasons = list(reasons)
+
+
+@dataclass(frozen=True)
+class CheckFailure:
+    """`property` is a path in the inputs, empty when the failure is of the whole."""
+
+    property: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    inputs: Properties
+    failures: list[CheckFailure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PropertyDiff:
+    """`input_diff`: the path is one of the inputs; otherwise of the outputs (a computed property that moves)."""
+
+    kind: DiffKind
+    input_diff: bool = True
+
+
+@dataclass(frozen=True)
+class DiffResult:
+    """`replaces` has top-level property names; `detailed` has property paths (`a.b[0]["c.d"]`)."""
+
+    changes: bool
+    replaces: list[str] = field(default_factory=list)
+    detailed: dict[str, PropertyDiff] = field(default_factory=dict)
+    delete_before_replace: bool = False
+
+
+class Log(Protocol):
+    """Where a plugin's messages go. `status`: a passing line of progress; otherwise it stays in the output."""
+
+    def __call__(self, severity: Severity, message: str, urn: str = "", status: bool = False) -> None: ...
+
+
+def _log_to_stderr(severity: Severity, message: str, urn: str = "", status: bool = False) -> None:
+    print(f"{severity}: {urn} {message}", file=sys.stderr)
+
+
+class ResourceProvider:
+    """A resource plugin. Methods are called from several threads at once.
+
+    They raise `ResourceError`, or `InitializationFailed` where an object exists nevertheless; any other exception is
+    a fault of the plugin and is shown with its type.
+    """
+
+    name: str
+    version: str
+    log: Log = staticmethod(_log_to_stderr)
+
+    def check_config(self, urn: str, olds: Properties, news: Properties) -> CheckResult:
+        failures = [CheckFailure(key, f"the stand-in for {self.name} has no configuration {key!r}") for key in news]
+        return CheckResult(news, failures)
+
+    def diff_config(self, urn: str, olds: Properties, news: Properties) -> DiffResult:
+        return DiffResult(changes=unwrap(olds) != unwrap(news))
+
+    def configure(self, properties: Properties) -> None:
+        """Called once, before any of the methods below; not at all while a value is unknown."""
+
+    def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
+        raise self.unsupported(type_)
+
+    def diff(
+        self,
+        urn: str,
+        type_: str,
+        id_: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        ignore_changes: list[str],
+    ) -> DiffResult:
+        raise self.unsupported(type_)
+
+    def create(self, urn: str, type_: str, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
+        """`timeout` in seconds, 0 when the program gave none. The id is ignored at preview."""
+        raise self.unsupported(type_)
+
+    def read(
+        self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties
+    ) -> tuple[str, Properties, Properties] | None:
+        """The id, inputs and outputs of the live object; None when it is gone. Both are empty on import."""
+        raise self.unsupported(type_)
+
+    def update(
+        self,
+        urn: str,
+        type_: str,
+        id_: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        timeout: float,
+        preview: bool,
+        ignore_changes: list[str],
+    ) -> Properties:
+        raise self.unsupported(type_)
+
+    def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
+        raise self.unsupported(type_)
+
+    def invoke(self, token: str, args: Properties) -> tuple[Properties, list[CheckFailure]]:
+        raise ResourceError(f"the stand-in for {self.name} has no function {token}; install the official plugin")
+
+    def cancel(self) -> None:
+        """Asks running operations to end soon (an interrupted `up`); they raise `ResourceError` then."""
+
+    def unsupported(self, type_: str) -> ResourceError:
+        return ResourceError(
+            f"the stand-in for {self.name} has no resource type {type_}; install the official {self.name} plugin"
+        )
+
+
+def without_nulls(properties: Mapping[str, Any]) -> Properties:
+    """Null and absent are the same input: an SDK sends neither, an imported state may have nulls."""
+    return {key: value for key, value in properties.items() if value is not None}
