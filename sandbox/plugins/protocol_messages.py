@@ -41,10 +41,9 @@ def _packages_without_their_code() -> Iterator[None]:
 
 
 with _packages_without_their_code():
-    from pulumi.runtime.proto import (  # noqa: E402
+    from pulumi.runtime.proto import (
         engine_pb2,
         engine_pb2_grpc,
-        errors_pb2,
         language_pb2,
         language_pb2_grpc,
         plugin_pb2,
@@ -56,7 +55,6 @@ with _packages_without_their_code():
 __all__ = [
     "engine_pb2",
     "engine_pb2_grpc",
-    "errors_pb2",
     "language_pb2",
     "language_pb2_grpc",
     "plugin_pb2",

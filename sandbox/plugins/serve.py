@@ -29,7 +29,6 @@ from sandbox.plugins.protocol import (
 from sandbox.plugins.protocol_messages import (
     engine_pb2,
     engine_pb2_grpc,
-    errors_pb2,
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
@@ -277,7 +276,7 @@ def _diff_response(result: DiffResult) -> Any:
 
 
 def _abort_with_partial_state(context: grpc.ServicerContext, failure: InitializationFailed) -> NoReturn:
-    detail = errors_pb2.ErrorResourceInitFailed(
+    detail = provider_pb2.ErrorResourceInitFailed(
         id=failure.id,
         properties=encode(failure.outputs),
         inputs=encode(failure.inputs),
