@@ -1,0 +1,177 @@
+"""Builds one tool from its Go module into the cache: complete or absent, resumable, one builder at a time.
+
+Owns go.mod, the compiler run, the progress line and the move into place. Leaves which tools to `choose`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sandbox.home import Cache
+from sandbox.toolchain.diagnosis import ToolchainError, explain
+from sandbox.toolchain.go import Go
+from sandbox.toolchain.tools import Tool
+
+# Seen: 2.9 GB compiler cache, 1.9 GB modules, 0.4 GB of results, and some room.
+NEEDED_FREE_BYTES = 6_000_000_000
+_HEARTBEAT_SECONDS = 30
+
+
+@contextlib.contextmanager
+def exclusive(cache: Cache) -> Iterator[None]:
+    """One builder in this cache at a time; another one waits and says so. The lock goes with the process."""
+    cache.root.mkdir(parents=True, exist_ok=True)
+    with (cache.root / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            print(f"waiting for another build in {cache.root} (process {lock.read().strip() or 'unknown'})", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def require_free_space(cache: Cache) -> None:
+    """Refuse at once what would fail after minutes. Raises ToolchainError."""
+    free = shutil.disk_usage(cache.root).free
+    # An interrupted build has some of it already.
+    present = sum(file.stat().st_size for file in cache.work.rglob("*") if file.is_file()) if cache.work.exists() else 0
+    if free + present < NEEDED_FREE_BYTES:
+        raise ToolchainError(
+            f"a first build needs about {NEEDED_FREE_BYTES / 1e9:.0f} GB at {cache.root} and {free / 1e9:.1f} GB are free.\n"
+            "  remedy: free some space, or set SANDBOX_CACHE to a directory on a larger disk"
+        )
+
+
+def build(tool: Tool, cache: Cache, go: Go, *, position: int, total: int) -> Path:
+    """Build it and return the program's path. Raises ToolchainError."""
+    log = cache.logs / f"{tool.directory}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    workspace = cache.work / tool.workspace
+    workspace.mkdir(parents=True, exist_ok=True)
+    final = cache.tools / tool.directory
+    staging = cache.tools / f"{tool.directory}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        try:
+            write_go_mod(tool, workspace, go, output.fileno())
+        except subprocess.CalledProcessError:
+            raise explain(f"build {tool.title} {tool.version}", log) from None
+        linker = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in tool.linker_variables)])
+        command = [str(go.command), "build", "-trimpath", "-ldflags", linker, "-o", str(staging / tool.name)]
+        if tool.build_tags:
+            command += ["-tags", ",".join(tool.build_tags)]
+        command.append(tool.package)
+        line = f"[{position}/{total}] building {tool.title} {tool.version}"
+        code = _run_with_progress(command, workspace, go.environment, output.fileno(), line, tool.expected_seconds)
+    if code != 0:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise explain(f"build {tool.title} {tool.version}", log)
+    seconds = round(time.monotonic() - started)
+    record = {"name": tool.name, "version": tool.version, "go": go.version, "seconds": seconds}
+    (staging / "build.json").write_text(json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(final, ignore_errors=True)
+    staging.rename(final)
+    return final / tool.name
+
+
+def write_go_mod(tool: Tool, workspace: Path, go: Go, output: int) -> None:
+    """A module of our own that requires the tool's: its dependencies at the versions its authors chose."""
+    lines = [f"module local/{tool.workspace}", "", "go 1.26.0", "", f"require {tool.module} v{tool.version}"]
+    if tool.module == "k8s.io/kubernetes":
+        # Its go.mod names its own staging modules as v0.0.0 beside local replacements, which do not reach us.
+        staging_version = "v0." + tool.version.partition(".")[2]
+        lines += ["", "godebug default=go1.26", ""]
+        lines += [f"replace {path} => {path} {staging_version}" for path in _staging_modules(tool, go, output)]
+    text = "\n".join(lines) + "\n"
+    target = workspace / "go.mod"
+    # Go adds the indirect requirements to the file; what we wrote is kept beside it to see whether it still holds.
+    wanted = workspace / "wanted.mod"
+    if not target.exists() or not wanted.exists() or wanted.read_text() != text:
+        target.write_text(text)
+        wanted.write_text(text)
+
+
+def _staging_modules(tool: Tool, go: Go, output: int) -> list[str]:
+    def ask(*arguments: str, flags: str) -> dict[str, object]:
+        environment = {**go.environment, "GOFLAGS": flags}
+        done = subprocess.run(
+            [go.command, *arguments], env=environment, cwd="/", stdout=subprocess.PIPE, stderr=output, check=False
+        )
+        if done.returncode != 0:
+            # `-json` puts the reason into the answer.
+            os.write(output, done.stdout)
+            raise subprocess.CalledProcessError(done.returncode, arguments)
+        answer: dict[str, object] = json.loads(done.stdout)
+        return answer
+
+    module = ask("mod", "download", "-json", f"{tool.module}@v{tool.version}", flags="-modcacherw")
+    contents = ask("mod", "edit", "-json", str(module["GoMod"]), flags="")
+    required = contents["Require"]
+    assert isinstance(required, list)
+    return [str(entry["Path"]) for entry in required if entry["Version"] == "v0.0.0"]
+
+
+def _run_with_progress(
+    command: list[str], directory: Path, environment: dict[str, str], output: int, line: str, expected: int
+) -> int:
+    """Run to the end; on a terminal one line that counts, elsewhere a line now and then. Ctrl-C ends the compiler too."""
+    terminal = sys.stdout.isatty()
+    started = time.monotonic()
+    if not terminal:
+        print(f"{line} (about {clock(expected)})", flush=True)
+    with subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        # The compiler's own children end with it.
+        start_new_session=True,
+    ) as process:
+        said = 0.0
+        try:
+            while True:
+                try:
+                    code = process.wait(timeout=1)
+                    break
+                except subprocess.TimeoutExpired:
+                    elapsed = time.monotonic() - started
+                    if terminal:
+                        print(f"\r{line}  {clock(elapsed)} of about {clock(expected)}\033[K", end="", flush=True)
+                    elif elapsed - said >= _HEARTBEAT_SECONDS:
+                        said = elapsed
+                        print(f"{line}  {clock(elapsed)} of about {clock(expected)}", flush=True)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            raise
+    took = clock(time.monotonic() - started)
+    print(
+        ("\r" if terminal else "")
+        + f"{line}  {'done' if code == 0 else 'failed'} in {took}"
+        + ("\033[K" if terminal else "")
+    )
+    return code
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as `4:05`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
