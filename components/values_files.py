@@ -5,7 +5,6 @@ Pure, no Pulumi. What the access graph adds to the values is `teleport_values`.
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ class ValuesFileError(ValueError):
 
 
 class _HelmLoader(yaml.SafeLoader):
-    """Resolves plain scalars as Helm's parser (go-yaml 2) does: no dates, no base-60 numbers, `y` is true, `1e3` is a number."""
+    """Plain scalars as Helm's parser (go-yaml 2) takes them: no dates, no base-60 numbers, `y` true, `1e3` a number."""
 
 
 _HelmLoader.yaml_implicit_resolvers = {}
@@ -41,9 +40,7 @@ _HelmLoader.add_implicit_resolver(
 )
 _HelmLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(
-        r"^([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
-    ),
+    re.compile(r"^([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
     list("-+0123456789."),
 )
 
@@ -63,14 +60,15 @@ def _construct_int(loader: _HelmLoader, node: yaml.ScalarNode) -> int:
 
 
 def _construct_float(loader: _HelmLoader, node: yaml.ScalarNode) -> float:
-    number = float(str(loader.construct_scalar(node)).replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
     if not math.isfinite(number):
-        raise yaml.constructor.ConstructorError(None, None, "Helm takes no infinite or undefined number", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, "Helm takes no infinite number", node.start_mark)
     return number
 
 
 def _construct_map(loader: _HelmLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    # Helm turns values into JSON, so keys become text; two equal keys in one map are a slip that Helm resolves silently.
+    # Helm turns values into JSON, so keys become text. Of two equal keys it silently drops one: refused here.
     keys: set[str] = set()
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":
@@ -81,7 +79,9 @@ def _construct_map(loader: _HelmLoader, node: yaml.MappingNode) -> dict[str, Any
         keys.add(key)
     loader.flatten_mapping(node)
     return {
-        _key_text(loader.construct_object(key_node, deep=True), key_node): loader.construct_object(value_node, deep=True)
+        _key_text(loader.construct_object(key_node, deep=True), key_node): loader.construct_object(
+            value_node, deep=True
+        )
         for key_node, value_node in node.value
     }
 
@@ -105,7 +105,7 @@ _HelmLoader.add_constructor("tag:yaml.org,2002:map", _construct_map)
 def parse_values(text: str) -> dict[str, Any]:
     """The values in one YAML document; an empty one is `{}`. Raises `ValuesFileError` with the line."""
     try:
-        values = yaml.load(text, Loader=_HelmLoader)  # noqa: S506 - a SafeLoader with other scalars
+        values = yaml.load(text, Loader=_HelmLoader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ValuesFileError(f"{line}{error.problem or error.context or 'not YAML'}") from None
@@ -115,8 +115,10 @@ def parse_values(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise ValuesFileError(f"holds a {type(values).__name__}; values are a map of keys")
-    # Aliases make shared objects; each place must be its own.
-    return copy.deepcopy(values)
+    try:
+        return own_copy(values)
+    except RecursionError:
+        raise ValuesFileError("an alias contains itself; write the value out") from None
 
 
 def load_values_files(paths: Sequence[str | Path], root: Path) -> dict[str, Any]:
@@ -150,14 +152,23 @@ def _read_text(path: Path) -> str:
 
 def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Helm's merge of two sets of values: maps merge, everything else (lists, null) in `over` replaces."""
-    merged = copy.deepcopy(dict(base))
+    merged: dict[str, Any] = own_copy(base)
     for key, value in over.items():
         present = merged.get(key)
         if isinstance(value, Mapping) and isinstance(present, Mapping):
             merged[key] = merge_values(present, value)
         else:
-            merged[key] = copy.deepcopy(value)
+            merged[key] = own_copy(value)
     return merged
+
+
+def own_copy(value: Any) -> Any:
+    """A deep copy in plain dicts and lists in which no two places share an object, as YAML aliases make them do."""
+    if isinstance(value, Mapping):
+        return {key: own_copy(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [own_copy(inner) for inner in value]
+    return value
 
 
 _SECRET_KEY = re.compile(
@@ -166,7 +177,7 @@ _SECRET_KEY = re.compile(
 )
 # Keys that only say where a secret is, or how long or of which kind one is.
 _NO_SECRET_KEY = re.compile(
-    r"(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy)$",
+    r"^existing|pullsecrets?$|(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy)$",
     re.IGNORECASE,
 )
 _SECRET_TEXT = re.compile(

@@ -1,0 +1,91 @@
+"""Fetches a Teleport cluster's host CAs from its proxy, over verified TLS and within limits.
+
+What is in the answer, and whether it may be used, is `host_authorities`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+# Seconds for one request from its start to its last byte: a preview must not hang on a proxy.
+TIMEOUT = 10.0
+# Bytes; a host CA is below 2 KiB, and what is longer would not fit the ConfigMap that it ends in.
+LARGEST_TEXT = 1024 * 1024
+
+_EXPORT = "/webapi/auth/export?type=tls-host"
+
+
+class ProxyFetchError(Exception):
+    """The proxy did not give its host CAs; the text says why and what to do."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, request: Any, file: Any, code: int, message: str, headers: Any, target: str) -> None:
+        # A redirect may lead to another host than the one whose certificate was to vouch for the answer.
+        raise ProxyFetchError(f"redirects to {target!r}; give the address that answers itself")
+
+
+def fetch_from_proxy(address: str, ca_file: Path | None = None) -> str:
+    """The proxy's export of its host CAs: PEM, or a JSON array when the cluster has several active keys.
+
+    `address` is host:port. The server is verified with the system's trust store, or with `ca_file` (PEM) alone.
+    Raises `ProxyFetchError`.
+    """
+    try:
+        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ProxyFetchError(f"the caFile {ca_file} is no readable PEM ({error}); give the proxy's CA") from None
+    opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
+    status, text = _get(opener, f"https://{address}{_EXPORT}")
+    if status == 200 and "-----BEGIN" in text:
+        return text
+    # With several active keys Teleport answers the plain form with an error and asks for a format.
+    fallback_status, fallback = _get(opener, f"https://{address}{_EXPORT}&format=json")
+    if fallback_status == 200:
+        return fallback
+    raise ProxyFetchError(
+        f"answered {_EXPORT} with status {status}, and with format=json {fallback_status}; "
+        "is this the web address of a Teleport proxy?"
+    )
+
+
+def _get(opener: urllib.request.OpenerDirector, url: str) -> tuple[int, str]:
+    deadline = time.monotonic() + TIMEOUT
+    try:
+        with opener.open(url, timeout=TIMEOUT) as response:
+            return response.status, _read_within_limits(response, deadline)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code, ""
+    except TimeoutError:
+        raise ProxyFetchError(f"gave no answer in {TIMEOUT:g} s; check the address and the way to it") from None
+    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, TimeoutError):
+            raise ProxyFetchError(f"gave no answer in {TIMEOUT:g} s; check the address and the way to it") from None
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise ProxyFetchError(
+                f"its certificate is not trusted ({reason.verify_message}); set caFile to the CA that issued it"
+            ) from None
+        raise ProxyFetchError(f"cannot be reached ({reason}); check the address and the way to it") from None
+
+
+def _read_within_limits(response: http.client.HTTPResponse, deadline: float) -> str:
+    received = bytearray()
+    while chunk := response.read1(65536):
+        received += chunk
+        if len(received) > LARGEST_TEXT:
+            raise ProxyFetchError(f"sends more than {LARGEST_TEXT} bytes; this is no export of host CAs")
+        # The timeout of a socket starts anew with each byte: a trickle needs a limit of its own.
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    try:
+        return received.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ProxyFetchError("answers with something that is not UTF-8; this is no export of host CAs") from None

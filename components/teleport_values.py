@@ -1,0 +1,346 @@
+"""The values patch that connects a teleport-cluster release to the access graph, and how it joins a user's own values.
+
+Pure, no Pulumi. Reading and merging values files is `values_files`; who applies the patch is `teleport`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.values_files import find_secret_values, load_values_files, merge_values, own_copy
+
+__all__ = [
+    "AccessGraphPatch",
+    "AuditLog",
+    "ValuesConflict",
+    "auth_deployment_name",
+    "effective_auth_values",
+    "find_secret_values",
+    "load_values_files",
+    "merge_values",
+    "patch_values",
+    "proxy_deployment_name",
+    "unpatch_values",
+]
+
+CHECKSUM_ANNOTATION = "checksum/access-graph-ca"
+
+# What the chart's own auth Deployment uses (teleport-cluster 18, templates/auth/deployment.yaml).
+CHART_VOLUMES = frozenset(
+    {"auth-serviceaccount-token", "config", "data", "gcp-credentials", "license", "teleport-tls-ca"}
+)
+CHART_MOUNTS = frozenset(
+    {
+        "/etc/teleport",
+        "/etc/teleport-secrets",
+        "/etc/teleport-tls-ca",
+        "/var/lib/license",
+        "/var/lib/teleport",
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+    }
+)
+
+_ENDPOINT = re.compile(r"^(?P<host>[^\s:/@]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})$")
+
+
+class ValuesConflict(ValueError):
+    """The user's values contradict the patch; the text has a line for each conflict and names both sides."""
+
+    def __init__(self, conflicts: list[str]) -> None:
+        super().__init__("\n".join(conflicts))
+        self.conflicts = tuple(conflicts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditLog:
+    """`access_graph.audit_log`: whether Teleport's audit log goes to the access graph, from which time (RFC 3339)."""
+
+    enabled: bool
+    start_date: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessGraphPatch:
+    """What Teleport's auth needs to reach the access graph. Raises `ValueError` when the parts do not fit together."""
+
+    endpoint: str  # host:port; Teleport verifies the server's certificate against the host
+    # One decision: all set (Teleport gets the CA as a file), or none (Teleport's own trust store covers the endpoint).
+    ca_path: str | None  # absolute, in the container, directly under mount_path
+    config_map: str | None  # name of the ConfigMap whose key is the file name of ca_path
+    ca_checksum: str | None  # of the ConfigMap's content; auth reads the CA once, so a change must roll it
+    volume: str = "tag-ca"
+    mount_path: str = "/var/run/access-graph"
+    audit_log: AuditLog | None = None
+
+    def __post_init__(self) -> None:
+        match = _ENDPOINT.match(self.endpoint)
+        if not match or not 0 < int(match["port"]) < 65536:
+            raise ValueError(f"endpoint: {self.endpoint!r} is not host:port")
+        if (self.ca_path is None) != (self.config_map is None):
+            raise ValueError("ca_path and config_map go together: the file, and the ConfigMap that it comes from")
+        if self.ca_path is None and self.ca_checksum is not None:
+            raise ValueError("ca_checksum: given without ca_path, so nothing reads what it is the checksum of")
+        if self.ca_path is not None and posixpath.dirname(self.ca_path) != self.mount_path:
+            raise ValueError(f"ca_path: {self.ca_path!r} is not directly under mount_path {self.mount_path!r}")
+        if self.volume in CHART_VOLUMES:
+            raise ValueError(f"volume: {self.volume!r} is the chart's own; take another name")
+        if _clean(self.mount_path) != self.mount_path or self.mount_path in CHART_MOUNTS:
+            raise ValueError(f"mount_path: {self.mount_path!r} is the chart's own or not a clean absolute path")
+
+    def configuration(self) -> dict[str, Any]:
+        """The `access_graph` section of auth's `teleport.yaml`."""
+        section: dict[str, Any] = {"enabled": True, "endpoint": self.endpoint}
+        if self.ca_path is not None:
+            section["ca"] = self.ca_path
+        if self.audit_log is not None:
+            section["audit_log"] = {"enabled": self.audit_log.enabled}
+            if self.audit_log.start_date is not None:
+                section["audit_log"]["start_date"] = self.audit_log.start_date
+        return section
+
+    def volume_entry(self) -> dict[str, Any]:
+        return {"name": self.volume, "configMap": {"name": self.config_map}}
+
+    def mount_entry(self) -> dict[str, Any]:
+        return {"name": self.volume, "mountPath": self.mount_path, "readOnly": True}
+
+
+def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str, Any]:
+    """The user's values with the patch in them, in the `auth.` form; the input is not touched.
+
+    The chart lets a list under `auth:` replace the root's, so ours is appended to the list that is in effect for auth
+    and the result written under `auth:`; maps merge, so only our keys are written. Entries that already are ours are
+    left as they stand. Raises `ValuesConflict`.
+    """
+    conflicts: list[str] = []
+    result: dict[str, Any] = own_copy(values)
+    if not isinstance(result.get("auth", {}), dict):
+        raise ValuesConflict([f"auth: {result['auth']!r} is no map, and the chart cannot render it; remove the key"])
+    before = effective_auth_values(values)
+    conflicts += _configuration_conflicts(before, patch)
+    volumes = _list_at(before, "extraVolumes", conflicts)
+    mounts = _list_at(before, "extraVolumeMounts", conflicts)
+    add_volume = add_mount = False
+    if patch.ca_path is not None:
+        conflicts += _annotation_conflicts(before)
+        add_volume = _volume_is_missing(volumes, patch, conflicts)
+        add_mount = _mount_is_missing(mounts, patch, conflicts)
+    if conflicts:
+        raise ValuesConflict(conflicts)
+
+    auth = result.setdefault("auth", {})
+    section = _map_at(auth, "teleportConfig", "access_graph")
+    section.update(merge_values(section, patch.configuration()))
+    if add_volume:
+        auth["extraVolumes"] = [*own_copy(volumes), patch.volume_entry()]
+    if add_mount:
+        auth["extraVolumeMounts"] = [*own_copy(mounts), patch.mount_entry()]
+    if patch.ca_checksum is not None:
+        _map_at(auth, "annotations", "pod")[CHECKSUM_ANNOTATION] = patch.ca_checksum
+    return result
+
+
+def unpatch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str, Any]:
+    """The values without the patch: what `patch_values` was given, save empty maps under `auth` and lists there that
+    only repeat the root's, which mean nothing to the chart. Entries of the patch that stand at the root go as well."""
+    result: dict[str, Any] = own_copy(values)
+    ours = patch.configuration()
+    for level in (result, result.get("auth")):
+        if not isinstance(level, dict):
+            continue
+        _remove_configuration(level, ours)
+        _prune(level, ("annotations", "pod", CHECKSUM_ANNOTATION))
+        if patch.ca_path is None:
+            continue
+        for key, is_ours in (("extraVolumes", _is_our_volume), ("extraVolumeMounts", _is_our_mount)):
+            if isinstance(level.get(key), list):
+                kept = [entry for entry in level[key] if not is_ours(entry, patch)]
+                if len(kept) != len(level[key]):
+                    level[key] = kept
+    auth = result.get("auth")
+    if isinstance(auth, dict):
+        for key in ("extraVolumes", "extraVolumeMounts"):
+            if key in auth and (auth[key] or []) == (result.get(key) or []):
+                del auth[key]
+        if not auth:
+            del result["auth"]
+    return result
+
+
+def effective_auth_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the chart sees them for auth: the root with `auth` merged over it (maps merge, lists replace)."""
+    auth = values.get("auth")
+    return merge_values(values, auth) if isinstance(auth, Mapping) else own_copy(values)
+
+
+def auth_deployment_name(release: str, values: Mapping[str, Any]) -> str:
+    """The chart calls it after the release alone; no value changes the name (teleport-cluster 18)."""
+    return f"{release}-auth"
+
+
+def proxy_deployment_name(release: str, values: Mapping[str, Any]) -> str:
+    """As `auth_deployment_name`."""
+    return f"{release}-proxy"
+
+
+def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPatch) -> list[str]:
+    """A value of the user that the patch would override, or that undoes what it is for."""
+    path = "auth.teleportConfig"
+    configuration = effective.get("teleportConfig")
+    if configuration is None:
+        return []
+    if not isinstance(configuration, Mapping):
+        return [f"{path}: is {configuration!r}, the patch needs a map there"]
+    path += ".access_graph"
+    section = configuration.get("access_graph")
+    if section is None:
+        return []
+    if not isinstance(section, Mapping):
+        return [f"{path}: is {section!r}, the patch needs a map there"]
+    conflicts: list[str] = []
+    ours = patch.configuration()
+    for key in ("enabled", "endpoint", "ca"):
+        if key not in section or section[key] is None:
+            continue
+        if key not in ours:
+            conflicts.append(
+                f"{path}.{key}: the values say {section[key]!r}, the patch sets none (Teleport's own trust store is to "
+                "cover the access graph, and with `ca` Teleport trusts that file alone); remove the key from the values"
+            )
+        elif section[key] != ours[key] or isinstance(section[key], bool) != isinstance(ours[key], bool):
+            conflicts.append(
+                f"{path}.{key}: the values say {section[key]!r}, the patch {ours[key]!r}; "
+                "remove the key from the values"
+            )
+    if section.get("insecure") not in (None, False):
+        conflicts.append(
+            f"{path}.insecure: the values say {section['insecure']!r}, the patch verifies the server"
+            f"{'' if patch.ca_path is None else ' with ' + repr(patch.ca_path)}; remove the key from the values"
+        )
+    audit_log = section.get("audit_log")
+    if "audit_log" in ours and audit_log is not None:
+        if not isinstance(audit_log, Mapping):
+            return [*conflicts, f"{path}.audit_log: is {audit_log!r}, the patch needs a map there"]
+        for key, value in ours["audit_log"].items():
+            if audit_log.get(key) is not None and audit_log[key] != value:
+                conflicts.append(
+                    f"{path}.audit_log.{key}: the values say {audit_log[key]!r}, the patch {value!r}; "
+                    "remove the key from the values"
+                )
+    return conflicts
+
+
+def _annotation_conflicts(effective: Mapping[str, Any]) -> list[str]:
+    annotations = effective.get("annotations")
+    if annotations is not None and not isinstance(annotations, Mapping):
+        return [f"auth.annotations: is {annotations!r}, the patch needs a map there"]
+    pod = (annotations or {}).get("pod")
+    if pod is not None and not isinstance(pod, Mapping):
+        return [f"auth.annotations.pod: is {pod!r}, the patch needs a map there"]
+    return []
+
+
+def _list_at(effective: Mapping[str, Any], key: str, conflicts: list[str]) -> list[Any]:
+    entries = effective.get(key)
+    if entries is None:
+        return []
+    if not isinstance(entries, list):
+        conflicts.append(f"auth.{key}: is {entries!r}, the patch needs a list there")
+        return []
+    return entries
+
+
+def _volume_is_missing(volumes: list[Any], patch: AccessGraphPatch, conflicts: list[str]) -> bool:
+    named = [entry for entry in volumes if isinstance(entry, Mapping) and entry.get("name") == patch.volume]
+    strangers = [entry for entry in named if not _is_our_volume(entry, patch)]
+    if strangers:
+        conflicts.append(
+            f"extraVolumes: the values have {strangers[0]!r}, the patch {patch.volume_entry()!r}; "
+            f"two volumes cannot be called {patch.volume!r}, rename the first"
+        )
+    return not named
+
+
+def _mount_is_missing(mounts: list[Any], patch: AccessGraphPatch, conflicts: list[str]) -> bool:
+    missing = True
+    for entry in mounts:
+        path = _mount_path(entry)
+        if _is_our_mount(entry, patch):
+            missing = False
+        elif path == patch.mount_path or path.startswith(patch.mount_path + "/"):
+            conflicts.append(
+                f"extraVolumeMounts: the values have {entry!r}, the patch {patch.mount_entry()!r}; "
+                f"two volumes cannot be mounted at {patch.mount_path!r} or below it, move the first"
+            )
+    return missing
+
+
+def _is_our_volume(entry: Any, patch: AccessGraphPatch) -> bool:
+    """The same file from the same ConfigMap under our name, however written (by hand from Teleport's guide, say)."""
+    if not isinstance(entry, Mapping) or entry.get("name") != patch.volume:
+        return False
+    source = entry.get("configMap")
+    if not isinstance(source, Mapping) or source.get("name") != patch.config_map or set(entry) != {"name", "configMap"}:
+        return False
+    items = source.get("items")
+    file_name = posixpath.basename(patch.ca_path or "")
+    return not items or any(
+        isinstance(item, Mapping) and item.get("path") == file_name == item.get("key") for item in items
+    )
+
+
+def _is_our_mount(entry: Any, patch: AccessGraphPatch) -> bool:
+    # A ConfigMap is read-only with or without `readOnly`.
+    return (
+        isinstance(entry, Mapping)
+        and entry.get("name") == patch.volume
+        and _mount_path(entry) == patch.mount_path
+        and set(entry) <= {"name", "mountPath", "readOnly"}
+    )
+
+
+def _mount_path(entry: Any) -> str:
+    path = entry.get("mountPath") if isinstance(entry, Mapping) else None
+    return _clean(path) if isinstance(path, str) else ""
+
+
+def _clean(path: str) -> str:
+    """The path as Kubernetes mounts it: no double, dot or trailing slashes."""
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
+def _map_at(root: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The map at the keys, made where there is none (a null counts as none)."""
+    for key in keys:
+        if root.get(key) is None:
+            root[key] = {}
+        root = root[key]
+    return root
+
+
+def _remove_configuration(level: dict[str, Any], ours: Mapping[str, Any]) -> None:
+    for key, value in ours.items():
+        if isinstance(value, Mapping):
+            for inner in value:
+                _prune(level, ("teleportConfig", "access_graph", key, inner))
+        else:
+            _prune(level, ("teleportConfig", "access_graph", key))
+
+
+def _prune(root: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Takes the key at the path away, and every map that is empty thereby."""
+    key, *rest = path
+    if key not in root:
+        return
+    if not rest:
+        del root[key]
+        return
+    if isinstance(root[key], dict):
+        had = bool(root[key])
+        _prune(root[key], tuple(rest))
+        if had and not root[key]:
+            del root[key]
