@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pulumi
 import pulumi_random as random
@@ -87,6 +88,13 @@ class DatabaseArgs(ComponentArgs):
     tags: pulumi.Input[dict[str, pulumi.Input[str]]] = field(default_factory=dict)
 
 
+class Monitoring(NamedTuple):
+    """What enhanced monitoring needs: the role, and the policy that must be attached before RDS first uses it."""
+
+    role: iam.Role
+    policy: iam.RolePolicyAttachment
+
+
 class Database(pulumi.ComponentResource):
     """A private, encrypted PostgreSQL instance that only its clients' security groups reach."""
 
@@ -143,7 +151,7 @@ class Database(pulumi.ComponentResource):
             tags=args.tags,
             opts=child,
         )
-        monitoring_role = self._monitoring_role(name, args, child) if args.monitoring_interval_seconds else None
+        monitoring = self._monitoring(name, args, child) if args.monitoring_interval_seconds else None
         password = None
         if args.master_password == "generated":
             # Letters and digits only: RDS refuses '/', '@', '"' and spaces. 40 of 62 characters are 238 bits.
@@ -184,7 +192,7 @@ class Database(pulumi.ComponentResource):
             copy_tags_to_snapshot=True,
             enabled_cloudwatch_logs_exports=list(LOG_EXPORTS),
             monitoring_interval=args.monitoring_interval_seconds,
-            monitoring_role_arn=monitoring_role.arn if monitoring_role else None,
+            monitoring_role_arn=monitoring.role.arn if monitoring else None,
             performance_insights_enabled=True,
             performance_insights_kms_key_id=key_arn,
             performance_insights_retention_period=INSIGHTS_RETENTION_DAYS[args.database_insights],
@@ -196,7 +204,12 @@ class Database(pulumi.ComponentResource):
             final_snapshot_identifier=self._final_snapshot(name, args, key_arn),
             apply_immediately=args.apply_immediately,
             tags=args.tags,
-            opts=_merge(child, protect=args.protect, depends_on=[*log_groups, *([self._monitoring_policy] if monitoring_role else [])]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                retain_on_delete=kept,
+                protect=args.protect,
+                depends_on=[*log_groups, *([monitoring.policy] if monitoring else [])],
+            ),
         )
 
         self.address = instance.address
@@ -285,7 +298,7 @@ class Database(pulumi.ComponentResource):
             )
         return group
 
-    def _monitoring_role(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> iam.Role:
+    def _monitoring(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> Monitoring:
         role = iam.Role(
             f"{name}-monitoring-role",
             name_prefix=self.identifier.apply(role_name_prefix),
@@ -296,7 +309,7 @@ class Database(pulumi.ComponentResource):
             tags=args.tags,
             opts=child,
         )
-        self._monitoring_policy = iam.RolePolicyAttachment(
+        policy = iam.RolePolicyAttachment(
             f"{name}-monitoring-policy",
             role=role.name,
             policy_arn=pulumi.Output.from_input(args.region).apply(
@@ -304,7 +317,7 @@ class Database(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        return role
+        return Monitoring(role, policy)
 
     def _final_snapshot(self, name: str, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> pulumi.Output[str] | None:
         if args.on_destroy == "delete":
@@ -407,6 +420,3 @@ def _check_choices(args: DatabaseArgs) -> None:
     if not args.client_security_group_ids:
         raise ValueError("DatabaseArgs: client_security_group_ids: is empty, so that nothing could connect; give at least one")
 
-
-def _merge(base: pulumi.ResourceOptions, **options: object) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions.merge(base, pulumi.ResourceOptions(**options))  # type: ignore[arg-type]

@@ -1,0 +1,177 @@
+"""What the access Job runs: the shell around `psql`, and the SQL that makes the roles, grants and extensions.
+
+Pure text and one pure function. Every name and value reaches it by environment, so the text is the same for every stack.
+Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text has neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+MASTER_SECRET_DIRECTORY = "/var/run/master-secret"
+
+# 4096 is PostgreSQL's own number of rounds; the passwords are random with over 200 bits, so that more would protect nothing.
+SCRAM_ITERATIONS = 4096
+
+FETCH_MASTER_SECRET = f"""\
+umask 077
+aws secretsmanager get-secret-value --secret-id "$MASTER_SECRET_ARN" --query SecretString --output text > {MASTER_SECRET_DIRECTORY}/secret.json
+"""
+
+# The image has no JSON parser. This reads the flat object of strings and numbers that RDS keeps in Secrets Manager, with every JSON escape of ASCII,
+# and prints the value of "password".
+READ_MASTER_PASSWORD = (
+    r"""umask 077
+cat > /tmp/password.awk <<'AWK'
+function refuse(reason) { print "master secret: " reason > "/dev/stderr"; failed = 1; exit 1 }
+function skip_space() { while (at <= length(text) && index(" \t\r\n", substr(text, at, 1))) at++ }
+function hexadecimal(digits,    n, value) {
+  value = 0
+  for (n = 1; n <= length(digits); n++) value = value * 16 + index("0123456789abcdef", tolower(substr(digits, n, 1))) - 1
+  return value
+}
+function read_string(    value, character, code) {
+  if (substr(text, at, 1) != "\"") refuse("is not the JSON object that RDS writes")
+  at++
+  value = ""
+  while (at <= length(text)) {
+    character = substr(text, at++, 1)
+    if (character == "\"") return value
+    if (character != "\\") { value = value character; continue }
+    character = substr(text, at++, 1)
+    if (character == "u") {
+      code = hexadecimal(substr(text, at, 4))
+      at += 4
+      if (code < 32 || code > 126) refuse("has a character that no RDS password has")
+      value = value sprintf("%c", code)
+    } else if (index("\"\\/", character)) value = value character
+    else refuse("has a character that no RDS password has")
+  }
+  refuse("ends within a string")
+}
+{ text = text $0 "\n" }
+END {
+  if (failed) exit 1
+  at = 1
+  skip_space()
+  if (substr(text, at, 1) != "{") refuse("is not the JSON object that RDS writes")
+  at++
+  skip_space()
+  while (substr(text, at, 1) != "}") {
+    key = read_string()
+    skip_space()
+    if (substr(text, at, 1) != ":") refuse("is not the JSON object that RDS writes")
+    at++
+    skip_space()
+    if (substr(text, at, 1) == "\"") {
+      value = read_string()
+      if (key == "password") { print value; found = 1 }
+    } else while (at <= length(text) && !index(",}", substr(text, at, 1))) at++
+    skip_space()
+    if (substr(text, at, 1) == ",") { at++; skip_space() }
+    else if (substr(text, at, 1) != "}") refuse("is not the JSON object that RDS writes")
+  }
+  if (!found) refuse("has no password")
+}
+AWK
+"""
+    rf"""awk -f /tmp/password.awk {MASTER_SECRET_DIRECTORY}/secret.json > {MASTER_SECRET_DIRECTORY}/password
+IFS= read -r PGPASSWORD < {MASTER_SECRET_DIRECTORY}/password
+export PGPASSWORD
+"""
+)
+
+# One transaction: a Job that dies half way leaves nothing, and the next starts from the same place. Every statement may be repeated.
+PREPARE_DATABASE = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
+\getenv owner OWNER_ROLE
+\getenv login LOGIN_ROLE
+\getenv verifier LOGIN_VERIFIER
+\getenv extensions EXTENSIONS
+\getenv database PGDATABASE
+BEGIN;
+
+DO $body$
+BEGIN
+  IF current_setting('server_version_num')::int < 140000 THEN
+    RAISE EXCEPTION 'Teleport Access Graph needs PostgreSQL 14 or newer, and this server is %', current_setting('server_version')
+      USING HINT = 'Set database.engineVersion to 14 or newer.';
+  END IF;
+  -- A second attempt of the same Job waits for the first.
+  PERFORM pg_advisory_xact_lock(hashtext('teleport-access-graph-database-access'));
+END
+$body$;
+
+SELECT format('CREATE ROLE %I NOLOGIN', :'owner') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner') \gexec
+SELECT format('CREATE ROLE %I LOGIN', :'login') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \gexec
+
+-- The master user is no superuser: to hand the database over it must be able to become the owner. From PostgreSQL 16 the
+-- creator of a role only administers it, and SET has to be granted.
+SELECT current_setting('server_version_num')::int >= 160000 AS has_set_option \gset
+\if :has_set_option
+GRANT :"owner" TO CURRENT_USER WITH INHERIT TRUE, SET TRUE;
+\else
+GRANT :"owner" TO CURRENT_USER;
+\endif
+SELECT format('ALTER DATABASE %I OWNER TO %I', :'database', :'owner')
+  WHERE :'owner' <> (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :'database') \gexec
+
+-- Every other role of the server stays out.
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+-- From PostgreSQL 15 the database's owner has this by pg_database_owner, before that PUBLIC does, unless someone took it.
+SELECT format('GRANT USAGE, CREATE ON SCHEMA public TO %I', :'owner')
+  WHERE NOT has_schema_privilege(:'owner', 'public', 'USAGE') OR NOT has_schema_privilege(:'owner', 'public', 'CREATE') \gexec
+
+-- The verifier is what PostgreSQL would store, so that no statement, and no log of it, holds the password.
+ALTER ROLE :"login" WITH LOGIN PASSWORD :'verifier';
+GRANT :"owner" TO :"login";
+-- What a login makes belongs to the owner, so that a rotation of logins leaves nothing behind.
+ALTER ROLE :"login" SET role = :'owner';
+
+-- Session search uses these; without them only that feature is missing.
+SELECT set_config('access_graph.extensions', :'extensions', true) AS extensions \gset
+DO $body$
+DECLARE
+  wanted text;
+BEGIN
+  FOREACH wanted IN ARRAY string_to_array(current_setting('access_graph.extensions'), ' ') LOOP
+    IF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = wanted) THEN
+      RAISE NOTICE 'extension % is not available on this server; session search will lack it', wanted;
+      CONTINUE;
+    END IF;
+    BEGIN
+      EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA public', wanted);
+    EXCEPTION WHEN insufficient_privilege THEN
+      RAISE WARNING 'extension % may not be created by %; session search will lack it', wanted, current_user;
+    END;
+  END LOOP;
+END
+$body$;
+
+COMMIT;
+\echo the database is owned by :owner, and :login acts as it
+SQL
+"""
+
+
+def access_script(*, managed: bool) -> str:
+    """The Job's main script. `managed`: the master password is in the file that the init container fetched, not in the environment."""
+    return (READ_MASTER_PASSWORD if managed else "") + PREPARE_DATABASE
+
+
+def scram_verifier(password: str) -> str:
+    """What PostgreSQL stores for `password` with SCRAM-SHA-256 (RFC 5803): `SCRAM-SHA-256$4096:<salt>$<stored>:<server>`.
+
+    The salt is derived from the password, so that the same password gives the same verifier and nothing changes between two runs; it
+    must be a random password of high entropy, in ASCII (for which SASLprep changes nothing). Raises `ValueError` otherwise.
+    """
+    if not password.isascii() or len(password) < 24:
+        raise ValueError("a login's password must be random ASCII of at least 24 characters")
+    secret = password.encode("ascii")
+    salt = hmac.digest(secret, b"teleport-access-graph login salt", "sha256")[:16]
+    salted = hashlib.pbkdf2_hmac("sha256", secret, salt, SCRAM_ITERATIONS)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    encoded_salt, stored, server = (base64.b64encode(part).decode("ascii") for part in (salt, stored_key, server_key))
+    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{encoded_salt}${stored}:{server}"
