@@ -317,15 +317,23 @@ def run_until_the_engine_ends(server: grpc.Server, port: int) -> None:
     server.stop(grace=None)
 
 
-def serve(provider: ResourceProvider) -> None:
-    """Serves until the engine ends; then leaves at once, whatever operation is under way."""
-    log = EngineLog()
-    provider.log = log
-    server, port = start_server(
-        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Servicer(provider, log), server)
-    )
+def serve_until_the_engine_ends(
+    register: Callable[[grpc.Server], None], at_end: Callable[[], None] = lambda: None
+) -> NoReturn:
+    """Serves, then leaves at once, whatever operation is under way; `at_end` ends what would outlive the process."""
+    server, port = start_server(register)
     run_until_the_engine_ends(server, port)
+    at_end()
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads that wait for a pod or a database would hold the interpreter for as long as they wait.
     os._exit(0)
+
+
+def serve(provider: ResourceProvider) -> NoReturn:
+    """The main program of a resource plugin."""
+    log = EngineLog()
+    provider.log = log
+    serve_until_the_engine_ends(
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Servicer(provider, log), server)
+    )

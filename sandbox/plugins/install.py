@@ -1,0 +1,116 @@
+"""Puts the plugins of the sandbox in place: the official ones where this machine has them, else the stand-ins.
+
+Owns `<home>/pulumi/plugins` (the plugin cache of the sandbox's PULUMI_HOME); downloads nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from sandbox.plugins.language import VERSION as LANGUAGE_VERSION
+from sandbox.plugins.language.interpreter import Interpreter
+from sandbox.plugins.language.packages import required_packages
+
+RESOURCE_PLUGINS: Final = ("kubernetes", "tls", "random", "aws")
+
+
+@dataclass(frozen=True)
+class PluginChoice:
+    """`path` is the executable that the engine will start; `version` without a leading `v`."""
+
+    name: str
+    version: str
+    source: Literal["official", "stand-in"]
+    path: Path
+
+
+def install_plugins(home: Path, python: Path, repository: Path) -> list[PluginChoice]:
+    """Fills the plugin cache under `home`, and says what it chose. Safe to call again: a plugin that has become
+    available since replaces its stand-in.
+
+    `python` runs the stand-ins and has the SDKs installed whose versions are the plugins' versions; raises
+    `ModuleNotFoundError` when it has not. A plugin on PATH
+    wins, because the engine itself prefers it; then the user's own plugin cache (`~/.pulumi/plugins`).
+    """
+    cache = home / "pulumi" / "plugins"
+    cache.mkdir(parents=True, exist_ok=True)
+    environment = python.parent.parent
+    interpreter = Interpreter(python, environment if (environment / "pyvenv.cfg").is_file() else None, None)
+    versions = {package.name: package.version.removeprefix("v") for package in required_packages(interpreter)}
+    choices = []
+    for name in RESOURCE_PLUGINS:
+        if name not in versions:
+            raise ModuleNotFoundError(f"{python} has no pulumi-{name}; install requirements-dev.txt into it")
+        choices.append(_install(cache, "resource", name, versions[name], python, repository))
+    choices.append(_install(cache, "language", "python", LANGUAGE_VERSION, python, repository))
+    return choices
+
+
+def _install(cache: Path, kind: str, name: str, version: str, python: Path, repository: Path) -> PluginChoice:
+    executable = f"pulumi-{kind}-{name}"
+    folder = cache / f"{kind}-{name}-v{version}"
+    on_path = _on_path(executable, excluding=cache.parent.parent)
+    if on_path is not None:
+        _remove(folder)
+        return PluginChoice(name, version, "official", on_path)
+    cached = _user_cache() / folder.name / executable
+    if cached.is_file() and os.access(cached, os.X_OK) and cached.parent.resolve() != folder.resolve():
+        _remove(folder)
+        folder.symlink_to(cached.parent)
+        return PluginChoice(name, version, "official", folder / executable)
+    if folder.is_symlink():
+        # It pointed at an official plugin that is there no more.
+        _remove(folder)
+    folder.mkdir(exist_ok=True)
+    module = "sandbox.plugins.language" if kind == "language" else f"sandbox.plugins.{name}"
+    launcher = folder / executable
+    text = launcher_text(module, python, repository)
+    # The launcher may be running: replaced whole, never written over.
+    unfinished = folder / f".{executable}.{os.getpid()}"
+    unfinished.write_text(text)
+    unfinished.chmod(0o755)
+    unfinished.replace(launcher)
+    return PluginChoice(name, version, "stand-in", launcher)
+
+
+def launcher_text(module: str, python: Path, repository: Path) -> str:
+    """A script that becomes the stand-in: `exec`, so that the engine's child is the plugin itself.
+
+    `-I` keeps the caller's directory and PYTHON* variables out: the plugin must not import the program's modules.
+    """
+    start = (
+        f"import runpy, sys; sys.path.insert(0, {str(repository)!r}); "
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    arguments: Sequence[str] = [str(python), "-I", "-c", start]
+    return (
+        f'#!/bin/sh\n# Written by the sandbox: runs its stand-in for this plugin.\nexec {shlex.join(arguments)} "$@"\n'
+    )
+
+
+def _user_cache() -> Path:
+    return Path.home() / ".pulumi" / "plugins"
+
+
+def _on_path(executable: str, excluding: Path) -> Path | None:
+    """The first on PATH that is not within the sandbox's own home."""
+    for entry in os.environ.get("PATH", "").split(os.pathsep):
+        candidate = Path(entry) / executable
+        if not entry or excluding.resolve() in candidate.resolve().parents:
+            continue
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
+        shutil.rmtree(folder)
