@@ -1,0 +1,114 @@
+"""The state of an object as the engine keeps it: the live object, the inputs that made it, and who applied them.
+
+Owns that form, its secrets, and the cutting of a live object to the shape of its inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sandbox.plugins.values import Properties, Secret, contains_secret, unwrap
+
+INPUTS: Final = "__inputs"
+INITIAL_API_VERSION: Final = "__initialApiVersion"
+FIELD_MANAGER: Final = "__fieldManager"
+# metadata that only the API server writes: never an input, and no change when it differs
+SERVER_METADATA: Final = (
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "uid",
+)
+SECRET_FIELDS: Final = ("data", "stringData")
+
+
+def annotate(outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Properties:
+    """`outputs` with what is secret in `inputs` marked; a Secret's data always is.
+
+    A list with one secret in it is secret whole, because a controller may reorder it.
+    """
+    marked: Properties = {}
+    is_secret = outputs.get("kind") == "Secret"
+    for key, value in outputs.items():
+        given = inputs.get(key)
+        # A whole object given as a secret (`metadata=Output.secret(...)`) hides all of it, by the rule below.
+        if isinstance(value, Secret):
+            marked[key] = value
+        elif is_secret and key in SECRET_FIELDS:
+            marked[key] = Secret(value)
+        elif isinstance(value, Mapping) and isinstance(given, Mapping):
+            marked[key] = annotate(value, given)
+        elif contains_secret(given):
+            marked[key] = Secret(value)
+        else:
+            marked[key] = value
+    return marked
+
+
+def state(
+    inputs: Mapping[str, Any], live: Mapping[str, Any], given: Mapping[str, Any], initial_version: str, manager: str
+) -> Properties:
+    """The outputs of an object. `inputs` and `live` are plain, `given` carries the secret marks."""
+    return {
+        **annotate(live, given),
+        INPUTS: annotate(inputs, given),
+        INITIAL_API_VERSION: initial_version,
+        FIELD_MANAGER: manager,
+    }
+
+
+def split(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plain inputs and the plain live object that `state` put together."""
+    plain = unwrap(outputs)
+    inputs = plain.pop(INPUTS, None) or {}
+    for key in (INITIAL_API_VERSION, FIELD_MANAGER):
+        plain.pop(key, None)
+    return inputs, plain
+
+
+def prune(live: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
+    """`live` without what `shape` does not mention: defaults, status and other managers' fields."""
+    pruned: dict[str, Any] = {}
+    for key, wanted in shape.items():
+        if key in live:
+            value = live[key]
+            if _same_type(value, wanted):
+                pruned[key] = _prune_value(value, wanted)
+        elif _is_zero(wanted):
+            # The server drops zero values on storing (`hostNetwork: false`): absent and zero are the same.
+            pruned[key] = wanted
+    return pruned
+
+
+def _prune_value(value: Any, wanted: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(wanted, Mapping):
+        return prune(value, wanted)
+    if isinstance(value, list) and isinstance(wanted, list):
+        return [
+            _prune_value(item, shape) for item, shape in zip(value, wanted, strict=False) if _same_type(item, shape)
+        ]
+    return value
+
+
+def _same_type(value: Any, wanted: Any) -> bool:
+    numbers = (int, float)
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return isinstance(value, bool) and isinstance(wanted, bool)
+    if isinstance(value, numbers):
+        return isinstance(wanted, numbers)
+    return type(value) is type(wanted)
+
+
+def _is_zero(value: Any) -> bool:
+    return value is False or value == 0 or value == "" or value == [] or value == {}
+
+
+def without_server_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = value.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return dict(value)
+    return {**value, "metadata": {key: item for key, item in metadata.items() if key not in SERVER_METADATA}}
