@@ -52,7 +52,7 @@ def require_free_space(cache: Cache) -> None:
     present = sum(file.stat().st_size for file in cache.work.rglob("*") if file.is_file()) if cache.work.exists() else 0
     if free + present < NEEDED_FREE_BYTES:
         raise ToolchainError(
-            f"a first build needs about {NEEDED_FREE_BYTES / 1e9:.0f} GB at {cache.root}; {free / 1e9:.1f} GB are free.\n"
+            f"a first build needs {NEEDED_FREE_BYTES / 1e9:.0f} GB at {cache.root}; {free / 1e9:.1f} GB are free.\n"
             "  remedy: free some space, or set SANDBOX_CACHE to a directory on a larger disk"
         )
 
