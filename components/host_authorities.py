@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     HostAuthoritySettings: TypeAlias = InlineHostAuthorities | FileHostAuthorities | ProxyHostAuthorities
 
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
+_FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -208,9 +209,12 @@ def _certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Cer
     """Every block of the bundle; what stands between blocks is comment, as openssl takes it."""
     certificates: list[tuple[str, x509.Certificate]] = []
     problems: list[str] = []
-    blocks = list(_BLOCK.finditer(text.replace("\r\n", "\n").replace("\r", "\n")))
+    blocks = list(_BLOCK.finditer(_lines(text)))
     if not blocks and text.strip("\ufeff \t\r\n"):
         problems.append("has no PEM block; give the text from -----BEGIN CERTIFICATE----- on")
+    elif _FRAGMENT.search(_BLOCK.sub("\n", _lines(text))):
+        # Else a certificate with a mangled first line would be a comment, and silently missing.
+        problems.append("has part of a certificate outside of any whole block; copy the certificates again, unchanged")
     for number, block in enumerate(blocks, 1):
         label, body, end = block.groups()
         if "PRIVATE KEY" in label:
@@ -228,6 +232,10 @@ def _certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Cer
             except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
                 problems.append(f"{noun} {number} is damaged; copy it again, unchanged")
     return certificates, problems
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _holds_key(value: Any) -> bool:
@@ -250,6 +258,8 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         yield "has a subject or extensions that cannot be read; export it from Teleport again"
         return
+    if not _signature_holds(certificate):
+        yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
     if not is_authority:
         yield (
             f"({subject}) is no certificate authority (CA:TRUE, may sign certificates); "
@@ -263,6 +273,19 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
         yield f"({subject}) has expired on {not_after.isoformat()}; export the current host CA"
     if now < not_before:
         yield f"({subject}) is not valid before {not_before.isoformat()}; check this machine's clock, or wait"
+
+
+def _signature_holds(certificate: x509.Certificate) -> bool:
+    """Whether a self-signed certificate (as Teleport's CAs are) still is what was signed; of others nothing is told."""
+    if certificate.issuer != certificate.subject:
+        return True
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except UnsupportedAlgorithm:
+        return True
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -1,0 +1,276 @@
+"""Laws of the values patch, held for generated values of every shape a user may have written."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.teleport_values import (
+    AccessGraphPatch,
+    AuditLog,
+    ValuesConflict,
+    effective_auth_values,
+    patch_values,
+    unpatch_values,
+)
+
+Values = dict[str, Any]
+
+# Forty shapes a run; no deadline, for a busy machine is no finding.
+law = settings(max_examples=40, deadline=None)
+
+names = st.text("abcdefgh-", min_size=1, max_size=6)
+scalars = st.none() | st.booleans() | st.integers(-9, 9) | names
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=8
+)
+volumes = st.lists(
+    st.builds(lambda name, source: {"name": f"user-{name}", "secret": {"secretName": source}}, names, names), max_size=3
+)
+mounts = st.lists(
+    st.builds(lambda name, path: {"name": f"user-{name}", "mountPath": f"/user/{path}"}, names, names), max_size=3
+)
+annotations = st.fixed_dictionaries({}, optional={"pod": st.dictionaries(names, names), "deployment": anything})
+configuration = st.fixed_dictionaries(
+    {},
+    optional={
+        "teleport": st.dictionaries(names, anything, max_size=2),
+        "access_graph": st.fixed_dictionaries({}, optional={"insecure": st.just(False), "tuning": anything}),
+    },
+)
+
+
+def section(*, with_auth: bool) -> st.SearchStrategy[Values]:
+    """One level of values (the root, or `auth`) with the parts that the patch touches, and parts it does not know."""
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "extraVolumes": volumes | st.none(),
+        "extraVolumeMounts": mounts | st.none(),
+        "annotations": annotations,
+        "teleportConfig": configuration,
+        "highAvailability": anything,
+        "extraEnv": anything,
+    }
+    if with_auth:
+        optional |= {"auth": section(with_auth=False), "proxy": anything, "clusterName": names}
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+users_values = section(with_auth=True)
+patches = st.builds(
+    AccessGraphPatch,
+    endpoint=st.just("graph.example.svc:443"),
+    ca_path=st.just("/var/run/access-graph/ca.pem"),
+    config_map=st.just("graph-ca"),
+    ca_checksum=names,
+    audit_log=st.none() | st.builds(AuditLog, enabled=st.booleans(), start_date=st.none() | names),
+) | st.just(AccessGraphPatch(endpoint="graph.example.svc:443", ca_path=None, config_map=None, ca_checksum=None))
+
+OWNED = {
+    ("teleportConfig", "access_graph", "enabled"),
+    ("teleportConfig", "access_graph", "endpoint"),
+    ("teleportConfig", "access_graph", "ca"),
+    ("teleportConfig", "access_graph", "audit_log", "enabled"),
+    ("teleportConfig", "access_graph", "audit_log", "start_date"),
+    ("annotations", "pod", "checksum/access-graph-ca"),
+    # appended to: a law of its own
+    ("extraVolumes",),
+    ("extraVolumeMounts",),
+}
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Every path to something that is no map (an empty map or a null says nothing to the chart)."""
+    if isinstance(value, dict):
+        return {where: leaf for key, inner in value.items() for where, leaf in leaves(inner, (*path, key)).items()}
+    return {} if value is None else {path: value}
+
+
+def not_owned(effective: Values) -> dict[tuple[str, ...], Any]:
+    return {path: leaf for path, leaf in leaves(effective).items() if path not in OWNED}
+
+
+@law
+@given(users_values, patches)
+def test_patching_twice_is_patching_once(values: Values, patch: AccessGraphPatch) -> None:
+    once = patch_values(values, patch)
+    assert patch_values(once, patch) == once
+
+
+@law
+@given(users_values, patches)
+def test_the_input_is_not_touched(values: Values, patch: AccessGraphPatch) -> None:
+    before = copy.deepcopy(values)
+    patched = patch_values(values, patch)
+    assert values == before
+    # nor is it shared with the result: changing one leaves the other
+    patched.setdefault("auth", {})["probe"] = 1
+    for key in ("extraVolumes", "annotations", "proxy", "teleportConfig"):
+        if isinstance(patched.get(key), list | dict):
+            patched[key].clear()
+    assert values == before
+
+
+@law
+@given(users_values, patches)
+def test_a_later_patch_has_the_last_word_on_the_checksum_only(values: Values, patch: AccessGraphPatch) -> None:
+    if patch.ca_path is None:
+        return
+    renewed = AccessGraphPatch(**{**vars(patch), "ca_checksum": "renewed"})
+    assert patch_values(patch_values(values, patch), renewed) == patch_values(values, renewed)
+
+
+@law
+@given(users_values, patches)
+def test_what_the_patch_does_not_own_stays_as_it_is_for_auth(values: Values, patch: AccessGraphPatch) -> None:
+    before, after = effective_auth_values(values), effective_auth_values(patch_values(values, patch))
+    for part in (before, after):
+        part.pop("auth", None)
+    assert not_owned(after) == not_owned(before)
+
+
+@law
+@given(users_values, patches)
+def test_outside_of_auth_nothing_changes(values: Values, patch: AccessGraphPatch) -> None:
+    patched = patch_values(values, patch)
+    patched.pop("auth", None)
+    assert patched == {key: value for key, value in values.items() if key != "auth"}
+
+
+@law
+@given(users_values, patches)
+def test_lists_are_appended_to(values: Values, patch: AccessGraphPatch) -> None:
+    before, after = effective_auth_values(values), effective_auth_values(patch_values(values, patch))
+    added = [] if patch.ca_path is None else [patch.volume_entry()]
+    assert (after.get("extraVolumes") or []) == (before.get("extraVolumes") or []) + added
+    added = [] if patch.ca_path is None else [patch.mount_entry()]
+    assert (after.get("extraVolumeMounts") or []) == (before.get("extraVolumeMounts") or []) + added
+
+
+@law
+@given(users_values, patches)
+def test_auth_gets_the_whole_configuration(values: Values, patch: AccessGraphPatch) -> None:
+    after = effective_auth_values(patch_values(values, patch))
+    theirs = (effective_auth_values(values).get("teleportConfig") or {}).get("access_graph") or {}
+    assert after["teleportConfig"]["access_graph"] == {**theirs, **patch.configuration()}
+
+
+@law
+@given(section(with_auth=False), patches)
+def test_the_root_form_and_the_auth_form_give_auth_the_same(values: Values, patch: AccessGraphPatch) -> None:
+    from_root = effective_auth_values(patch_values(values, patch))
+    from_auth = effective_auth_values(patch_values({"auth": values}, patch))
+    for effective in (from_root, from_auth):
+        effective.pop("auth", None)
+    assert from_root == from_auth
+
+
+@law
+@given(users_values, patches)
+def test_taking_the_patch_out_restores_the_values(values: Values, patch: AccessGraphPatch) -> None:
+    restored = unpatch_values(patch_values(values, patch), patch)
+    # what the chart sees is the same, for auth and for everything else
+    assert comparable(restored) == comparable(values)
+    # and where the user wrote nothing empty or twice, the text is the same too
+    if not says_nothing(values.get("auth", {"x": 1}), values):
+        assert restored == values
+
+
+def comparable(values: Values) -> Values:
+    effective = effective_auth_values(values)
+    effective.pop("auth", None)
+    rest = {key: value for key, value in values.items() if key != "auth"}
+    for key in ("extraVolumes", "extraVolumeMounts"):
+        effective[key] = effective.get(key) or []
+    return {"auth": leaves(effective), "rest": rest}
+
+
+def says_nothing(auth: Any, values: Values) -> bool:
+    """Whether `auth` has an empty map, a null, or a list that repeats the root's: the chart sees none of them."""
+    if any(
+        key in auth and (auth[key] or []) == (values.get(key) or []) for key in ("extraVolumes", "extraVolumeMounts")
+    ):
+        return True
+
+    def empty(value: Any) -> bool:
+        return value is None or value == {} or (isinstance(value, dict) and any(map(empty, value.values())))
+
+    return empty(auth)
+
+
+contradictions = st.sampled_from(
+    [
+        ("endpoint", "other.example:443"),
+        ("enabled", False),
+        ("enabled", "true"),
+        ("insecure", True),
+        ("insecure", "yes"),
+        ("ca", "/other/ca.pem"),
+    ]
+)
+
+
+@law
+@given(users_values, contradictions, st.booleans())
+def test_a_contradiction_is_refused_and_both_sides_named(
+    values: Values, contradiction: tuple[str, Any], at_root: bool
+) -> None:
+    key, value = contradiction
+    patch = AccessGraphPatch(
+        endpoint="graph.example.svc:443", ca_path="/var/run/access-graph/ca.pem", config_map="graph-ca", ca_checksum="x"
+    )
+    level = values if at_root else values.setdefault("auth", {})
+    level.setdefault("teleportConfig", {}).setdefault("access_graph", {})[key] = value
+    if at_root:  # `auth` wins over the root, so it must not say otherwise
+        values.get("auth", {}).pop("teleportConfig", None)
+    with pytest.raises(ValuesConflict) as caught:
+        patch_values(values, patch)
+    assert len(caught.value.conflicts) == 1
+    assert f"auth.teleportConfig.access_graph.{key}" in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert repr(patch.configuration().get(key, patch.ca_path)) in str(caught.value)
+
+
+@law
+@given(users_values, st.booleans())
+def test_a_taken_volume_name_is_refused_and_both_sides_named(values: Values, at_root: bool) -> None:
+    theirs = {"name": "tag-ca", "secret": {"secretName": "mine"}}
+    patch = AccessGraphPatch(
+        endpoint="graph.example.svc:443", ca_path="/var/run/access-graph/ca.pem", config_map="graph-ca", ca_checksum="x"
+    )
+    put_entry(values, "extraVolumes", theirs, at_root)
+    with pytest.raises(ValuesConflict) as caught:
+        patch_values(values, patch)
+    assert repr(theirs) in str(caught.value)
+    assert repr(patch.volume_entry()) in str(caught.value)
+
+
+@law
+@given(
+    users_values,
+    st.booleans(),
+    st.sampled_from(["", "/", "//", "/.", "/ca.pem", "/sub/directory"]),
+    st.sampled_from(["mine", "tag-ca"]),
+)
+def test_a_taken_mount_path_is_refused_and_both_sides_named(
+    values: Values, at_root: bool, suffix: str, name: str
+) -> None:
+    theirs = {"name": name, "mountPath": f"/var/run/access-graph{suffix}", "subPath": "x"}
+    patch = AccessGraphPatch(
+        endpoint="graph.example.svc:443", ca_path="/var/run/access-graph/ca.pem", config_map="graph-ca", ca_checksum="x"
+    )
+    put_entry(values, "extraVolumeMounts", theirs, at_root)
+    with pytest.raises(ValuesConflict) as caught:
+        patch_values(values, patch)
+    assert repr(theirs) in str(caught.value)
+    assert repr(patch.mount_entry()) in str(caught.value)
+
+
+def put_entry(values: Values, key: str, entry: Values, at_root: bool) -> None:
+    level = values if at_root else values.setdefault("auth", {})
+    level[key] = [*(level.get(key) or []), entry]
+    if at_root:
+        values.get("auth", {}).pop(key, None)

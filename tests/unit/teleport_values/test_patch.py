@@ -1,0 +1,164 @@
+"""The values patch by example: the guide's own form, the form without a CA, what is refused, the Deployments' names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.teleport_values import (
+    AccessGraphPatch,
+    AuditLog,
+    ValuesConflict,
+    auth_deployment_name,
+    patch_values,
+    proxy_deployment_name,
+    unpatch_values,
+)
+
+ENDPOINT = "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
+BUNDLE = AccessGraphPatch(
+    endpoint=ENDPOINT,
+    ca_path="/var/run/access-graph/ca.pem",
+    config_map="teleport-access-graph-ca",
+    ca_checksum="0123",
+)
+SYSTEM = AccessGraphPatch(endpoint=ENDPOINT, ca_path=None, config_map=None, ca_checksum=None)
+USERS = {
+    "clusterName": "teleport.example.com",
+    "extraVolumes": [{"name": "corp-ca", "configMap": {"name": "corp-ca"}}],
+    "extraVolumeMounts": [{"name": "corp-ca", "mountPath": "/etc/corp"}],
+    "annotations": {"pod": {"team": "infra"}},
+}
+
+
+def test_users_root_lists_are_repeated_under_auth_with_ours_after_them() -> None:
+    assert patch_values(USERS, BUNDLE) == {
+        **USERS,
+        "auth": {
+            "teleportConfig": {
+                "access_graph": {"enabled": True, "endpoint": ENDPOINT, "ca": "/var/run/access-graph/ca.pem"}
+            },
+            "extraVolumes": [
+                {"name": "corp-ca", "configMap": {"name": "corp-ca"}},
+                {"name": "tag-ca", "configMap": {"name": "teleport-access-graph-ca"}},
+            ],
+            "extraVolumeMounts": [
+                {"name": "corp-ca", "mountPath": "/etc/corp"},
+                {"name": "tag-ca", "mountPath": "/var/run/access-graph", "readOnly": True},
+            ],
+            "annotations": {"pod": {"checksum/access-graph-ca": "0123"}},
+        },
+    }
+
+
+def test_without_a_ca_only_the_configuration_is_added() -> None:
+    assert patch_values(USERS, SYSTEM) == {
+        **USERS,
+        "auth": {"teleportConfig": {"access_graph": {"enabled": True, "endpoint": ENDPOINT}}},
+    }
+
+
+def test_audit_log_is_passed_on() -> None:
+    patch = AccessGraphPatch(
+        endpoint=ENDPOINT,
+        ca_path=None,
+        config_map=None,
+        ca_checksum=None,
+        audit_log=AuditLog(enabled=True, start_date="2026-01-01T00:00:00Z"),
+    )
+    section = patch_values({}, patch)["auth"]["teleportConfig"]["access_graph"]
+    assert section["audit_log"] == {"enabled": True, "start_date": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("level", ["root", "auth"])
+def test_what_the_guide_told_the_user_to_write_is_recognised_as_ours(level: str) -> None:
+    by_hand: dict[str, Any] = {
+        "extraVolumes": [{"name": "tag-ca", "configMap": {"name": "teleport-access-graph-ca"}}],
+        "extraVolumeMounts": [{"name": "tag-ca", "mountPath": "/var/run/access-graph"}],
+    }
+    values = by_hand if level == "root" else {"auth": by_hand}
+    patched = patch_values(values, BUNDLE)
+    holder = patched if level == "root" else patched["auth"]
+    assert holder["extraVolumes"] == by_hand["extraVolumes"]
+    assert holder["extraVolumeMounts"] == by_hand["extraVolumeMounts"]
+    if level == "root":
+        assert set(patched["auth"]) == {"teleportConfig", "annotations"}
+    assert unpatch_values(patched, BUNDLE) in ({"extraVolumes": [], "extraVolumeMounts": []}, {})
+
+
+def test_same_configmap_with_the_file_named_is_ours_and_another_file_is_not() -> None:
+    def values(path: str) -> dict[str, Any]:
+        source = {"name": "teleport-access-graph-ca", "items": [{"key": "ca.pem", "path": path}]}
+        return {"auth": {"extraVolumes": [{"name": "tag-ca", "configMap": source}]}}
+
+    assert patch_values(values("ca.pem"), BUNDLE)["auth"]["extraVolumes"] == values("ca.pem")["auth"]["extraVolumes"]
+    with pytest.raises(ValuesConflict, match="two volumes cannot be called 'tag-ca'"):
+        patch_values(values("root.pem"), BUNDLE)
+
+
+def test_an_empty_list_under_auth_replaces_the_roots_as_in_the_chart() -> None:
+    patched = patch_values({**USERS, "auth": {"extraVolumes": []}}, BUNDLE)
+    assert [volume["name"] for volume in patched["auth"]["extraVolumes"]] == ["tag-ca"]
+    assert [mount["name"] for mount in patched["auth"]["extraVolumeMounts"]] == ["corp-ca", "tag-ca"]
+
+
+def test_every_contradiction_is_told_at_once() -> None:
+    values = {
+        "auth": {
+            "teleportConfig": {"access_graph": {"enabled": False, "endpoint": "x:1", "insecure": True, "ca": "/x"}},
+            "extraVolumes": [{"name": "tag-ca", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "x", "mountPath": "/var/run/access-graph"}],
+        }
+    }
+    with pytest.raises(ValuesConflict) as caught:
+        patch_values(values, BUNDLE)
+    assert len(caught.value.conflicts) == 6
+
+
+def test_a_ca_in_the_values_is_refused_when_teleports_own_trust_store_is_to_serve() -> None:
+    values = {"auth": {"teleportConfig": {"access_graph": {"ca": "/etc/corp/ca.pem"}}}}
+    with pytest.raises(
+        ValuesConflict, match=r"access_graph\.ca: the values say '/etc/corp/ca.pem', the patch sets none"
+    ):
+        patch_values(values, SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"auth": None}, "auth: None"),
+        ({"auth": {"teleportConfig": "x"}}, "auth.teleportConfig: is 'x'"),
+        ({"auth": {"teleportConfig": {"access_graph": [1]}}}, r"auth.teleportConfig.access_graph: is \[1\]"),
+        ({"extraVolumes": {"name": "x"}}, "auth.extraVolumes: is "),
+        ({"auth": {"annotations": {"pod": "x"}}}, "auth.annotations.pod: is 'x'"),
+        ({"annotations": ["x"]}, "auth.annotations: is "),
+    ],
+)
+def test_a_wrong_shape_is_refused_by_its_path(values: dict[str, Any], where: str) -> None:
+    with pytest.raises(ValuesConflict, match=where):
+        patch_values(values, BUNDLE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"endpoint": "no-port"}, "is not host:port"),
+        ({"endpoint": "host:0"}, "is not host:port"),
+        ({"endpoint": "https://host:443"}, "is not host:port"),
+        ({"ca_path": None}, "go together"),
+        ({"config_map": None}, "go together"),
+        ({"ca_path": "/elsewhere/ca.pem"}, "not directly under mount_path"),
+        ({"volume": "config"}, "the chart's own"),
+        ({"mount_path": "/etc/teleport", "ca_path": "/etc/teleport/ca.pem"}, "the chart's own"),
+        ({"ca_path": None, "config_map": None}, "nothing reads"),
+    ],
+)
+def test_a_patch_that_does_not_fit_together_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AccessGraphPatch(**{**vars(BUNDLE), **changes})
+
+
+def test_deployments_are_named_after_the_release() -> None:
+    assert auth_deployment_name("prod", USERS) == "prod-auth"
+    assert proxy_deployment_name("prod", USERS) == "prod-proxy"

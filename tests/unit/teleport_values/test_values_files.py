@@ -1,0 +1,152 @@
+"""Values files: read as Helm reads them, merged as Helm merges them, and searched for secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.values_files import (
+    ValuesFileError,
+    find_secret_values,
+    load_values_files,
+    merge_values,
+    parse_values,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", True),
+        ("y", True),
+        ("Off", False),
+        ("2026-01-01", "2026-01-01"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("12:30:45", "12:30:45"),
+        ("1e3", 1000.0),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("017", 15),
+        ("1_000", 1000),
+        ("-1.5", -1.5),
+        ("1.2.3", "1.2.3"),
+        ("09", 9.0),
+        ("~", None),
+        ("", None),
+        ("'123'", "123"),
+        ("/var/run", "/var/run"),
+    ],
+)
+def test_scalars_are_what_helm_takes_them_for(text: str, value: Any) -> None:
+    parsed = parse_values(f"key: {text}")["key"]
+    assert (parsed, type(parsed)) == (value, type(value))
+
+
+def test_keys_become_text() -> None:
+    assert parse_values("{1: a, true: b, 1.5: c}") == {"1": "a", "true": "b", "1.5": "c"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: {}\na: 2", "line 3: the key 'a' occurs twice"),
+        ("- a", "holds a list; values are a map"),
+        ("a: [1", "line "),
+        ("a: 1\n---\nb: 2", "line "),
+        ("a: &x [*x]", "line "),
+        ("a: .inf", "Helm takes no infinite number"),
+        ("a: !!python/object:os.system {}", "line 1: could not determine a constructor"),
+    ],
+)
+def test_what_is_no_values_file_is_refused_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(ValuesFileError, match=message):
+        parse_values(text)
+
+
+def test_an_alias_is_a_value_of_its_own() -> None:
+    values = parse_values("a: &x {k: [1]}\nb: *x\nc: {<<: *x, l: 2}")
+    values["a"]["k"].append(2)
+    assert values == {"a": {"k": [1, 2]}, "b": {"k": [1]}, "c": {"k": [1], "l": 2}}
+
+
+def test_later_files_win_key_by_key_lists_whole_and_null_stays_for_helm(tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text("a: {b: 1, c: [1, 2]}\nd: {e: 1}\n", encoding="utf-8")
+    (tmp_path / "second.yaml").write_bytes("\ufeffa: {c: [3]}\r\nd: null\r\n".encode())
+    (tmp_path / "empty.yaml").write_text("# nothing\n", encoding="utf-8")
+    merged = load_values_files(["first.yaml", "second.yaml", "empty.yaml"], tmp_path)
+    assert merged == {"a": {"b": 1, "c": [3]}, "d": None}
+
+
+def test_every_unusable_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(ValuesFileError) as caught:
+        load_values_files(["latin.yaml", "absent.yaml", "large.yaml", "directory"], tmp_path)
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["latin.yaml", "absent.yaml", "large.yaml", "directory"]
+    assert "byte 3 is not UTF-8" in lines[0]
+    assert "No such file" in lines[1]
+
+
+# Forty shapes a run; no deadline, for a busy machine is no finding.
+law = settings(max_examples=40, deadline=None)
+
+maps = st.recursive(
+    st.none() | st.integers() | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+).filter(lambda value: isinstance(value, dict))
+
+
+@law
+@given(maps, maps, maps)
+def test_merging_is_associative_and_idempotent_and_touches_neither_side(
+    first: dict[str, Any], second: dict[str, Any], third: dict[str, Any]
+) -> None:
+    texts = repr((first, second, third))
+    assert merge_values(first, first) == first == merge_values(first, {}) == merge_values({}, first)
+    if all_maps_meet_maps(first, second, third):
+        assert merge_values(merge_values(first, second), third) == merge_values(first, merge_values(second, third))
+    assert repr((first, second, third)) == texts
+
+
+def all_maps_meet_maps(*levels: dict[str, Any]) -> bool:
+    """Without a map that meets something else: there Helm's own merge depends on the order, too."""
+    for key in {key for level in levels for key in level}:
+        present = [level[key] for level in levels if key in level]
+        kinds = {isinstance(value, dict) for value in present}
+        if len(kinds) > 1 or (True in kinds and not all_maps_meet_maps(*present)):
+            return False
+    return True
+
+
+PRIVATE_KEY_HEAD = "-----BEGIN " + "PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("values", "paths"),
+    [
+        ({"auth": {"adminPassword": "x"}}, ["auth.adminPassword"]),
+        ({"extraEnv": [{"name": "DB_PASSWORD", "value": "x"}]}, ["extraEnv[0].value"]),
+        ({"a": {"b.c/d": {"apiKey": "x"}}}, ['a["b.c/d"].apiKey']),
+        ({"a": [PRIVATE_KEY_HEAD]}, ["a[0]"]),
+        ({"url": "postgres://me:pw@host/db"}, ["url"]),
+        ({"url": "https://host/path?x=1"}, []),
+        (
+            {"auth": {"teleportConfig": {"auth_service": {"tokens": ["proxy:abc"]}}}},
+            ["auth.teleportConfig.auth_service.tokens[0]"],
+        ),
+        ({"licenseSecretName": "license", "tls": {"existingSecretName": "x", "existingCASecretName": ""}}, []),
+        ({"imagePullSecrets": [{"name": "x"}], "joinParams": {"tokenName": "t", "method": "kubernetes"}}, []),
+        ({"postgres": {"secretName": "s", "secretKey": "uri"}}, []),
+        ({"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, []),
+        ({"createProxyToken": True, "token": "", "password": None}, []),
+    ],
+)
+def test_what_looks_like_a_secret_is_found_by_path(values: dict[str, Any], paths: list[str]) -> None:
+    assert find_secret_values(values) == paths
