@@ -70,8 +70,8 @@ class DatabaseAccessArgs(ComponentArgs):
     image: pulumi.Input[str] = "public.ecr.aws/docker/library/postgres:17.6-alpine"
     """Has `psql` (14 or newer), `sh` and `awk`."""
 
-    aws_cli_image: pulumi.Input[str] = "public.ecr.aws/aws-cli/aws-cli:2.27.49"
-    timeout_seconds: pulumi.Input[int] = 300
+    aws_cli_image: pulumi.Input[str] = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
+    timeout_seconds: pulumi.Input[int] = 600
     """The Job fails after this long; images have to be pulled in it."""
 
     extensions: list[str] = field(default_factory=lambda: ["pg_trgm", "vector"])
