@@ -1,0 +1,110 @@
+"""Settings of the access graph's own release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from components.settings.charts import ChartSettings
+from components.settings.formats import (
+    CpuQuantity,
+    DnsName,
+    ImageRepository,
+    KubernetesName,
+    MemoryQuantity,
+    ObjectName,
+    ReleaseName,
+)
+from components.settings.rules import DISTINCT, Frozen, Section, Switch, Text, WholeNumber, between, matching, setting
+
+_LABEL_VALUE = matching(
+    r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?",
+    "the value of a label: at most 63 letters, digits, '-', '_' and '.'",
+    "shorten it, and quote what YAML takes for a number or a boolean",
+)
+_LABEL_KEY = matching(
+    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?",
+    "the key of a label, such as kubernetes.io/arch",
+)
+LabelKey = Annotated[Text, _LABEL_KEY]
+LabelValue = Annotated[Text, _LABEL_VALUE]
+
+
+class ResourceSettings(Section):
+    """What each TAG pod asks of its node. No CPU limit: a throttled graph is slow, an idle node helps nobody."""
+
+    cpu_request: CpuQuantity = setting("250m", why="CPU set aside for each pod; field sizing")
+    memory_request: MemoryQuantity = setting("512Mi", why="memory set aside for each pod; field sizing")
+    memory_limit: MemoryQuantity = setting("1Gi", why="memory at which a pod is ended; field sizing")
+
+
+class PodDisruptionBudgetSettings(Section):
+    """How many TAG pods a node drain leaves in place."""
+
+    enabled: Switch = setting(True, why="whether drains are held back at all")
+    min_available: Annotated[WholeNumber, between(1, 49, "pods")] = setting(
+        1, why="pods that must stay; below `replicas`, or no node with a TAG pod could be drained"
+    )
+
+
+class TolerationSettings(Section):
+    """A taint that TAG's pods bear."""
+
+    key: LabelKey | None = setting(None, why="key of the taint; left out with operator Exists, every taint")
+    operator: Literal["Exists", "Equal"] = setting("Equal", why="whether the value is compared")
+    value: LabelValue | None = setting(None, why="value of the taint, with operator Equal")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = setting(
+        None, why="effect of the taint; left out, every effect"
+    )
+    toleration_seconds: Annotated[WholeNumber, between(0, 86400, "seconds")] | None = setting(
+        None, why="how long a NoExecute taint is borne; left out, for ever"
+    )
+
+
+class AccessGraphSettings(Section):
+    """The Teleport Access Graph release."""
+
+    enabled: Switch = setting(
+        True,
+        why="whether TAG runs and Teleport uses it; false for the first `up` beside a Teleport that does not exist yet, and "
+        "as the ordered way back",
+    )
+    namespace: KubernetesName = setting("teleport-access-graph", why="namespace that the stack makes for TAG, and owns")
+    release: ReleaseName = setting(
+        "teleport-access-graph", why="name of the Helm release, from which the chart derives the Service's"
+    )
+    chart: ChartSettings = setting(
+        why="the teleport-access-graph chart, of its 1.x series: its version is the service's",
+        example={
+            "repository": "https://charts.releases.teleport.dev",
+            "name": "teleport-access-graph",
+            "version": "1.30.2",
+        },
+    )
+    replicas: Annotated[
+        WholeNumber,
+        between(
+            1, 50, "pods", lambda value: "would stop TAG and leave Teleport configured for it" if value == 0 else None
+        ),
+    ] = setting(2, why="TAG pods; two, so that a rollout or a drained node leaves one")
+    timeout_seconds: Annotated[WholeNumber, between(30, 3600, "seconds")] = setting(
+        600, why="how long Helm waits for ready pods; 300 gave false failures in the field"
+    )
+    service_type: Literal["ClusterIP", "LoadBalancer"] = setting(
+        "ClusterIP", why="LoadBalancer only where agents outside the cluster dial TAG"
+    )
+    cluster_domain: DnsName = setting("cluster.local", why="DNS domain of the Kubernetes cluster, part of TAG's name")
+    log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = setting("INFO", why="least level that TAG logs")
+    metrics: Switch = setting(False, why="whether TAG serves Prometheus metrics on port 3000")
+    resources: ResourceSettings = setting(ResourceSettings(), why="requests and limit of each pod")
+    pod_disruption_budget: PodDisruptionBudgetSettings = setting(
+        PodDisruptionBudgetSettings(), why="what node drains must leave in place"
+    )
+    node_selector: Annotated[Mapping[LabelKey, LabelValue], Frozen] = setting({}, why="labels of the nodes TAG runs on")
+    tolerations: tuple[TolerationSettings, ...] = setting((), why="taints that TAG's pods bear")
+    image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(
+        (), why="names of Secrets, in TAG's namespace, with credentials of a private registry"
+    )
+    image: ImageRepository | None = setting(
+        None, why="repository of TAG's image when it is mirrored; its tag is always the chart's version"
+    )

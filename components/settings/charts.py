@@ -1,0 +1,44 @@
+"""Settings of Helm charts: from a repository at an exact version, or a packaged file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from components.settings.formats import ChartName, ChartRepository, ChartVersion, ProjectPath
+from components.settings.rules import Section, setting
+from components.settings.unions import tag
+
+
+class RepositoryChart(Section):
+    """A chart that is fetched, at every preview, from a repository."""
+
+    repository: ChartRepository = setting(
+        why="repository the chart comes from", example="https://charts.releases.teleport.dev"
+    )
+    name: ChartName = setting(why="name of the chart in the repository", example="teleport-access-graph")
+    version: ChartVersion = setting(
+        why="exact version: a range would let an up change what runs unasked", example="1.30.2"
+    )
+
+
+class PathChart(Section):
+    """A packaged chart: nothing is fetched, so a preview needs no network."""
+
+    path: ProjectPath = setting(
+        why="file made by `helm package` or `helm pull`", example="charts/teleport-access-graph-1.30.2.tgz"
+    )
+
+
+def _kind(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return None
+    return tag("path") if "path" in value and "repository" not in value else tag("repository")
+
+
+ChartSettings = Annotated[
+    Annotated[RepositoryChart, Tag(tag("repository"))] | Annotated[PathChart, Tag(tag("path"))],
+    Discriminator(_kind),
+]

@@ -1,0 +1,64 @@
+"""The whole configuration: one object a concern, as it stands under the project's namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from components.settings.access_graph import AccessGraphSettings
+from components.settings.clusters import AwsSettings, KubernetesSettings
+from components.settings.database import DatabaseSettings
+from components.settings.rules import Frozen, Rule, Section, Text, matching, setting
+from components.settings.teleport import ClusterName, TeleportSettings
+from components.settings.tls import GeneratedTlsSettings, TlsSettings
+
+# Keys that hold secrets. Their values never pass through the models: they stay Outputs.
+SECRET_KEYS = {
+    "databaseUri": "connection URI of a database that exists (`database.mode: existing`), a string",
+    "teleportSecretValues": "secret Helm values, merged last: an object of Teleport cluster name to values",
+}
+
+# AWS allows 50 tags an object; the stack adds its own.
+MOST_TAGS = 40
+
+_TAG_KEY = Rule(
+    "the key of an AWS tag: at most 128 letters, digits, spaces and _.:/=+-@",
+    lambda value: _TAG_KEY_FORMAT.accepts(value) and not value.lower().startswith("aws:"),
+    "shorten it or leave such characters out",
+    lambda value: "begins with aws:, which AWS keeps for itself" if value.lower().startswith("aws:") else None,
+)
+_TAG_KEY_FORMAT = matching(r"[A-Za-z0-9 _.:/=+@-]{1,128}", "")
+_TAG_VALUE = matching(
+    r"[A-Za-z0-9 _.:/=+@-]{0,256}",
+    "the value of an AWS tag: at most 256 letters, digits, spaces and _.:/=+-@",
+    "shorten it or leave such characters out",
+)
+_FEW_TAGS = Rule(
+    f"a map of at most {MOST_TAGS} tags",
+    lambda value: len(value) <= MOST_TAGS,
+    "remove some: AWS allows 50 with the stack's own",
+)
+
+
+class Configuration(Section):
+    """All plain settings of a stack."""
+
+    kubernetes: KubernetesSettings = setting(
+        why="Kubernetes cluster of the access graph",
+        example={"context": "dev-eu-central-1", "clusterIdentifier": "00000000-0000-4000-8000-000000000000"},
+    )
+    aws: AwsSettings | None = setting(None, why="AWS account; required with `database.mode: rds`, refused without")
+    access_graph: AccessGraphSettings = setting(
+        why="the access graph's release",
+        example={"chart": {"path": "charts/teleport-access-graph-1.30.2.tgz"}},
+    )
+    database: DatabaseSettings = setting(
+        why="the database", example={"mode": "existing", "secret": {"name": "access-graph-database"}}
+    )
+    tls: TlsSettings = setting(GeneratedTlsSettings(mode="generated"), why="TAG's certificate and authority")
+    teleport: Annotated[Mapping[ClusterName, TeleportSettings], Frozen] = setting(
+        {}, why="Teleport clusters that use the access graph, by cluster name"
+    )
+    tags: Annotated[Mapping[Annotated[Text, _TAG_KEY], Annotated[Text, _TAG_VALUE]], _FEW_TAGS, Frozen] = setting(
+        {}, why="tags of every AWS object, beside those that mark the stack"
+    )

@@ -1,0 +1,193 @@
+"""Settings of the database: one on RDS that the stack makes, or one that exists."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Tag
+
+from components.settings.database_rules import (
+    BACKUP_RETENTION,
+    BACKUP_WINDOW,
+    CERTIFICATE_AUTHORITIES,
+    DATABASE_NAME,
+    ENGINE_VERSION,
+    INSTANCE_CLASS,
+    INSTANCE_IDENTIFIER,
+    LOG_RETENTION_DAYS,
+    MAINTENANCE_WINDOW,
+    MASTER_USERNAME,
+    MONITORING_INTERVALS,
+    version_as_text,
+)
+from components.settings.formats import (
+    KmsKeyArn,
+    ObjectName,
+    PinnedImage,
+    ProjectPath,
+    SecretKey,
+    SecurityGroupId,
+    SubnetId,
+    VpcId,
+)
+from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, at_least, between, one_of, setting
+from components.settings.unions import by_mode, tag
+
+# RDS for PostgreSQL on gp3: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html
+SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB = 20, 65536
+
+_CA_BUNDLE_WHY = "PEM file with the authorities of the server's certificate"
+
+
+class NetworkSettings(Section):
+    """Where in AWS's network the instance stands, and who may call it. All of it exists already."""
+
+    vpc_id: VpcId = setting(why="VPC of the instance", example="vpc-0123456789abcdef0")
+    subnet_ids: Annotated[
+        tuple[SubnetId, ...],
+        at_least(
+            2, "subnets", "add a private subnet in another availability zone, which RDS asks for even without multiAz"
+        ),
+        DISTINCT,
+    ] = setting(
+        why="private subnets, in two zones or more", example=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    )
+    client_security_group_ids: Annotated[
+        tuple[SecurityGroupId, ...],
+        at_least(
+            1, "security group", "add the one of the nodes or pods that TAG runs on; nothing else will reach the port"
+        ),
+        DISTINCT,
+    ] = setting(why="security groups whose members may connect; nothing else may", example=["sg-0123456789abcdef0"])
+
+
+class AccessJobSettings(Section):
+    """The Job that makes TAG's role, grants and extensions."""
+
+    image: PinnedImage = setting(
+        "public.ecr.aws/docker/library/postgres:17.6-alpine", why="image with `psql`, pinned as all images are"
+    )
+    aws_cli_image: PinnedImage = setting(
+        "public.ecr.aws/aws-cli/aws-cli:2.31.0", why="image with `aws`, which fetches the managed master password"
+    )
+    timeout_seconds: Annotated[WholeNumber, between(30, 3600, "seconds")] = setting(
+        600, why="how long the Job may take, a new node and its images included"
+    )
+
+
+class RdsDatabaseSettings(Section):
+    """An RDS for PostgreSQL instance that the stack makes."""
+
+    mode: Literal["rds"] = setting(why="the stack makes an instance", example="rds")
+    engine_version: Annotated[Text, version_as_text, ENGINE_VERSION] = setting(
+        "17", why="major version of PostgreSQL, 14 or later; minor ones are AWS's, in the maintenance window"
+    )
+    identifier: Annotated[Text, INSTANCE_IDENTIFIER] = setting(
+        "teleport-access-graph",
+        default_text="`teleport-access-graph-<stack>`",
+        why="name of the instance and part of its DNS name; another one is another instance",
+    )
+    database_name: Annotated[Text, DATABASE_NAME] = setting("access_graph", why="database that belongs to TAG alone")
+    instance_class: Annotated[Text, INSTANCE_CLASS] = setting(
+        "db.t4g.medium", why="size of the instance; the smallest that holds a graph of some thousand resources"
+    )
+    port: Annotated[
+        WholeNumber,
+        between(
+            1150, 65535, because=lambda value: "is below 1150, the first port RDS offers" if value < 1150 else None
+        ),
+    ] = setting(
+        5432, why="port of the instance; another one than 5432 keeps scanners away and satisfies control RDS.23"
+    )
+    allocated_storage_gib: Annotated[WholeNumber, between(SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB, "GiB")] = setting(
+        20, why="storage to begin with, in GiB; the least gp3 takes, for it grows by itself"
+    )
+    max_allocated_storage_gib: Annotated[WholeNumber, between(SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB, "GiB")] = (
+        setting(100, why="storage up to which it grows by itself, in GiB; a full disk stops TAG")
+    )
+    multi_az: Switch = setting(
+        False, why="whether a standby in another zone takes over; prod wants it, at twice the price"
+    )
+    backup_retention_days: Annotated[WholeNumber, BACKUP_RETENTION] = setting(
+        7, why="days to which the database can be set back"
+    )
+    backup_window: Annotated[Text, BACKUP_WINDOW] = setting(
+        "02:00-03:00", why="daily time of the snapshot, UTC, at least 30 minutes"
+    )
+    maintenance_window: Annotated[Text, MAINTENANCE_WINDOW] = setting(
+        "sun:04:00-sun:05:00", why="weekly time of minor upgrades, UTC, at least 30 minutes, apart from the backup's"
+    )
+    ca_cert_identifier: Literal[CERTIFICATE_AUTHORITIES] = setting(  # type: ignore[valid-type]
+        "rds-ca-rsa2048-g1",
+        why="authority of the instance's certificate; AWS's default, pinned since a change restarts",
+    )
+    ca_bundle_file: ProjectPath | None = setting(
+        None, why=f"{_CA_BUNDLE_WHY}, for RDS on Outposts and other roots; AWS's bundle otherwise"
+    )
+    master_username: Annotated[Text, MASTER_USERNAME] = setting(
+        "tag_admin", why="master user, which only the access Job uses; not a name that attackers try first"
+    )
+    master_password: Literal["managed", "generated"] = setting(
+        "managed",
+        why="managed: AWS keeps and rotates it, and it never meets the state; generated: a secret of the state, where "
+        "pods have no AWS identity",
+    )
+    authentication: Literal["password"] = setting(
+        "password", why="how TAG logs in", later={"iam": "set password: logging in by IAM is not supported yet"}
+    )
+    rotation: Annotated[WholeNumber, between(0, 1_000_000)] = setting(
+        0, why="number of TAG's login; one more makes a new password in the other slot"
+    )
+    kms_key_arn: KmsKeyArn | None = setting(None, why="key that exists; without it the stack makes one of its own")
+    log_retention_days: Annotated[WholeNumber, one_of(LOG_RETENTION_DAYS)] = setting(
+        30, why="days that CloudWatch keeps PostgreSQL's log"
+    )
+    monitoring_interval_seconds: Annotated[WholeNumber, one_of(MONITORING_INTERVALS)] = setting(
+        60, why="seconds between figures of the operating system; 0 turns enhanced monitoring off"
+    )
+    database_insights: Literal["standard", "advanced"] = setting(
+        "standard", why="advanced keeps 15 months of query figures, as it must, and costs by vCPU"
+    )
+    apply_immediately: Switch = setting(False, why="whether changes that restart the instance wait for the window")
+    on_destroy: Literal["keep", "snapshot", "delete"] = setting(
+        "keep", why="what `destroy` does: leave the instance, leave a last snapshot, or leave nothing"
+    )
+    protect: Switch = setting(True, why="whether the engine and RDS refuse to delete or replace the instance")
+    network: NetworkSettings = setting(
+        why="where the instance stands",
+        example={
+            "vpcId": "vpc-0123456789abcdef0",
+            "subnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+            "clientSecurityGroupIds": ["sg-0123456789abcdef0"],
+        },
+    )
+    access_job: AccessJobSettings = setting(AccessJobSettings(), why="the Job that makes TAG's role")
+
+
+class SecretReference(Section):
+    """A Secret in TAG's namespace that the stack does not make."""
+
+    name: ObjectName = setting(why="name of the Secret", example="access-graph-database")
+    key: SecretKey = setting("uri", why="key of the connection URI in it")
+
+
+class ExistingDatabaseSettings(Section):
+    """A PostgreSQL database that exists, anyone's. Its URI is the secret key `databaseUri` or stands in a Secret."""
+
+    mode: Literal["existing"] = setting(why="the database exists", example="existing")
+    secret: SecretReference | None = setting(
+        None, why="Secret with the URI; exactly one of it and the secret key `databaseUri`"
+    )
+    ca_bundle_file: ProjectPath | None = setting(
+        None, why=f"{_CA_BUNDLE_WHY}; without it the roots in TAG's image verify it"
+    )
+    allow_unverified: Switch = setting(
+        False,
+        why="whether a URI may ask for less than `sslmode=verify-full`, which is what proves that it is the server",
+    )
+
+
+DatabaseSettings = Annotated[
+    Annotated[RdsDatabaseSettings, Tag(tag("rds"))] | Annotated[ExistingDatabaseSettings, Tag(tag("existing"))],
+    Discriminator(by_mode),
+]

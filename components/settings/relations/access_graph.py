@@ -1,0 +1,201 @@
+"""Rules between the access graph's settings, its certificate's and its names'."""
+
+from __future__ import annotations
+
+from components.settings.charts import RepositoryChart
+from components.settings.formats import LONGEST_DNS_LABEL, LONGEST_DNS_NAME, memory_bytes
+from components.settings.names import CHART_NAME, service_host, untrimmed_service_name
+from components.settings.relations import Draft, Findings, finding
+
+# Made by Kubernetes itself, shared by all: the stack labels the namespace as `restricted` and deletes it in the end.
+_SHARED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+def chart_is_of_the_access_graph(draft: Draft) -> Findings:
+    chart = draft.configuration.access_graph.chart
+    if isinstance(chart, RepositoryChart):
+        yield from access_graph_version("accessGraph.chart.version", chart.version)
+
+
+def access_graph_version(key: str, version: str) -> Findings:
+    """The chart has numbers of its own: a Teleport number is the commonest mistake."""
+    major = int(version.split(".")[0])
+    if major == 1:
+        return
+    reason = f"is not of the 1.x series of {CHART_NAME}"
+    if major >= 14:
+        reason += ", which does not follow Teleport's numbers"
+    yield finding(key, version, reason, "give a version of that chart, such as 1.30.2")
+
+
+def drains_are_possible(draft: Draft) -> Findings:
+    settings = draft.configuration.access_graph
+    budget = settings.pod_disruption_budget
+    if budget.enabled and budget.min_available >= settings.replicas:
+        yield finding(
+            "accessGraph.podDisruptionBudget.minAvailable",
+            budget.min_available,
+            f"is not below the {settings.replicas} of accessGraph.replicas, so no node with a TAG pod could be drained",
+            "lower it, raise the replicas, or set accessGraph.podDisruptionBudget.enabled to false",
+            "accessGraph.replicas",
+            "accessGraph.podDisruptionBudget.enabled",
+        )
+
+
+def memory_request_fits_limit(draft: Draft) -> Findings:
+    resources = draft.configuration.access_graph.resources
+    if memory_bytes(resources.memory_request) > memory_bytes(resources.memory_limit):
+        yield finding(
+            "accessGraph.resources.memoryRequest",
+            resources.memory_request,
+            f"is more than accessGraph.resources.memoryLimit {resources.memory_limit}, which Kubernetes refuses",
+            "lower the request or raise the limit",
+            "accessGraph.resources.memoryLimit",
+        )
+
+
+def namespace_is_its_own(draft: Draft) -> Findings:
+    namespace = draft.configuration.access_graph.namespace
+    if namespace in _SHARED_NAMESPACES:
+        yield finding(
+            "accessGraph.namespace",
+            namespace,
+            "is a namespace of Kubernetes' own, and the stack makes, labels and deletes TAG's",
+            "give one that does not exist yet",
+        )
+
+
+def names_fit(draft: Draft) -> Findings:
+    settings = draft.configuration.access_graph
+    name = untrimmed_service_name(settings.release)
+    if len(name) > LONGEST_DNS_LABEL:
+        yield finding(
+            "accessGraph.release",
+            settings.release,
+            f"makes the Service {name}, of {len(name)} characters, and Kubernetes allows {LONGEST_DNS_LABEL}",
+            f"shorten it by {len(name) - LONGEST_DNS_LABEL}, or let it contain {CHART_NAME}",
+        )
+        return
+    if not name[0].isalpha():
+        yield finding(
+            "accessGraph.release",
+            settings.release,
+            f"makes the Service {name}, and a Service's name begins with a letter",
+            "begin it with a letter",
+        )
+    host = service_host(settings.release, settings.namespace, settings.cluster_domain)
+    if len(host) > LONGEST_DNS_NAME:
+        yield finding(
+            "accessGraph.clusterDomain",
+            settings.cluster_domain,
+            f"makes TAG's name {len(host)} characters long, and a DNS name has at most {LONGEST_DNS_NAME}",
+            "shorten it, or the namespace or release",
+            "accessGraph.release",
+            "accessGraph.namespace",
+        )
+
+
+def tolerations_are_complete(draft: Draft) -> Findings:
+    for index, toleration in enumerate(draft.configuration.access_graph.tolerations):
+        key = f"accessGraph.tolerations[{index}]"
+        about = "accessGraph.tolerations"
+        if toleration.operator == "Exists" and toleration.value is not None:
+            yield finding(
+                f"{key}.value",
+                toleration.value,
+                "is set, and operator Exists compares no value",
+                "remove it, or set the operator to Equal",
+                about,
+            )
+        if toleration.operator == "Equal" and toleration.key is None:
+            yield finding(
+                f"{key}.key",
+                ...,
+                "is missing, and operator Equal compares the taint of a key",
+                "set it, or the operator to Exists",
+                about,
+            )
+        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+            yield finding(
+                f"{key}.tolerationSeconds",
+                toleration.toleration_seconds,
+                "is set, and only effect NoExecute has an end",
+                "remove it, or set the effect to NoExecute",
+                about,
+            )
+
+
+def load_balancer_has_a_name(draft: Draft) -> Findings:
+    configuration = draft.configuration
+    if configuration.access_graph.service_type == "LoadBalancer" and not configuration.tls.extra_dns_names:
+        yield finding(
+            "accessGraph.serviceType",
+            "LoadBalancer",
+            "is for agents outside the cluster, and the certificate has no name by which they could dial it",
+            "add the load balancer's DNS name to tls.extraDnsNames",
+            "tls.extraDnsNames",
+        )
+
+
+def lives_are_in_order(draft: Draft) -> Findings:
+    tls = draft.configuration.tls
+    for early, early_key, life, life_key, what in (
+        (
+            tls.ca_early_renewal_hours,
+            "tls.caEarlyRenewalHours",
+            tls.ca_validity_hours,
+            "tls.caValidityHours",
+            "the authority",
+        ),
+        (
+            tls.certificate_early_renewal_hours,
+            "tls.certificateEarlyRenewalHours",
+            tls.certificate_validity_hours,
+            "tls.certificateValidityHours",
+            "the certificate",
+        ),
+    ):
+        if early >= life:
+            yield finding(
+                early_key,
+                early,
+                f"is not below the {life} of {life_key}, so every `up` would renew {what}",
+                f"set less than {life}",
+                life_key,
+            )
+    if tls.certificate_validity_hours >= tls.ca_validity_hours:
+        yield finding(
+            "tls.certificateValidityHours",
+            tls.certificate_validity_hours,
+            f"is not below the {tls.ca_validity_hours} of tls.caValidityHours, and it ends with its authority",
+            "shorten it or lengthen the authority's",
+            "tls.caValidityHours",
+        )
+
+
+def extra_names_are_extra(draft: Draft) -> Findings:
+    settings = draft.configuration.access_graph
+    host = service_host(settings.release, settings.namespace, settings.cluster_domain)
+    if host in draft.configuration.tls.extra_dns_names:
+        yield finding(
+            "tls.extraDnsNames",
+            host,
+            "is the Service's own name, which the certificate always has",
+            "remove it",
+            "accessGraph.release",
+            "accessGraph.namespace",
+            "accessGraph.clusterDomain",
+        )
+
+
+RULES = (
+    chart_is_of_the_access_graph,
+    drains_are_possible,
+    memory_request_fits_limit,
+    namespace_is_its_own,
+    names_fit,
+    tolerations_are_complete,
+    load_balancer_has_a_name,
+    lives_are_in_order,
+    extra_names_are_extra,
+)

@@ -1,0 +1,150 @@
+"""Rules between the database's settings, and between them and AWS's."""
+
+from __future__ import annotations
+
+from components.settings.clusters import AwsSettings
+from components.settings.database import ExistingDatabaseSettings, RdsDatabaseSettings
+from components.settings.database_rules import windows_overlap
+from components.settings.relations import Draft, Findings, finding
+
+# RDS refuses a limit that is less than a tenth above what is allocated: it could not grow by one step.
+LEAST_GROWTH_PERCENT = 10
+
+
+def storage_can_grow(draft: Draft) -> Findings:
+    database = draft.configuration.database
+    if not isinstance(database, RdsDatabaseSettings):
+        return
+    allocated, limit = database.allocated_storage_gib, database.max_allocated_storage_gib
+    least = allocated + -(-allocated * LEAST_GROWTH_PERCENT // 100)
+    if limit < least:
+        yield finding(
+            "database.maxAllocatedStorageGib",
+            limit,
+            f"is less than {LEAST_GROWTH_PERCENT} % above the {allocated} GiB of database.allocatedStorageGib",
+            f"set {least} or more, so that the storage can grow",
+            "database.allocatedStorageGib",
+        )
+
+
+def windows_are_apart(draft: Draft) -> Findings:
+    database = draft.configuration.database
+    if isinstance(database, RdsDatabaseSettings) and windows_overlap(
+        database.backup_window, database.maintenance_window
+    ):
+        yield finding(
+            "database.maintenanceWindow",
+            database.maintenance_window,
+            f"overlaps the daily database.backupWindow {database.backup_window}, which RDS refuses",
+            "move one of them",
+            "database.backupWindow",
+        )
+
+
+def aws_is_there_for_rds(draft: Draft) -> Findings:
+    database, aws = draft.configuration.database, draft.configuration.aws
+    if isinstance(database, RdsDatabaseSettings) and aws is None:
+        yield finding(
+            "aws", ..., "is missing, and database.mode is rds", "set aws.region and aws.accountId", "database.mode"
+        )
+    if isinstance(database, ExistingDatabaseSettings) and aws is not None:
+        yield finding(
+            "aws",
+            ...,
+            "is set, and with database.mode existing nothing is made in AWS",
+            "remove it, or set database.mode to rds",
+            "database.mode",
+        )
+
+
+def managed_password_can_be_read(draft: Draft) -> Findings:
+    database, aws = draft.configuration.database, draft.configuration.aws
+    if not isinstance(database, RdsDatabaseSettings) or aws is None:
+        return
+    if database.master_password == "managed" and aws.oidc_provider_arn is None:
+        yield finding(
+            "aws.oidcProviderArn",
+            ...,
+            "is missing, and with database.masterPassword managed the access Job reads it by a role that trusts that",
+            "set the cluster's IAM OIDC provider, or database.masterPassword to generated",
+            "database.masterPassword",
+        )
+
+
+def arns_are_of_the_account(draft: Draft) -> Findings:
+    aws, database = draft.configuration.aws, draft.configuration.database
+    if aws is None:
+        return
+    yield from _arn_is_here("aws.oidcProviderArn", aws.oidc_provider_arn, aws)
+    if aws.assume_role is not None:
+        yield from _arn_is_here("aws.assumeRole.roleArn", aws.assume_role.role_arn, aws)
+    if isinstance(database, RdsDatabaseSettings):
+        yield from _arn_is_here("database.kmsKeyArn", database.kms_key_arn, aws)
+
+
+def _partition(region: str) -> str:
+    return {"cn": "aws-cn"}.get(region[:2], "aws-us-gov" if region.startswith("us-gov-") else "aws")
+
+
+def _arn_is_here(key: str, arn: str | None, aws: AwsSettings) -> Findings:
+    if arn is None:
+        return
+    _, partition, _, region, account, _ = arn.split(":", 5)
+    if account != aws.account_id:
+        yield finding(
+            key,
+            arn,
+            f"is of account {account}, and aws.accountId is {aws.account_id}",
+            "correct one of them",
+            "aws.accountId",
+        )
+    if region not in ("", aws.region):
+        yield finding(
+            key, arn, f"is of region {region}, and aws.region is {aws.region}", "give one of that region", "aws.region"
+        )
+    if partition != _partition(aws.region):
+        yield finding(
+            key,
+            arn,
+            f"is of partition {partition}, and region {aws.region} is in {_partition(aws.region)}",
+            "correct one of them",
+            "aws.region",
+        )
+
+
+def uri_has_one_source(draft: Draft) -> Findings:
+    database, given = draft.configuration.database, "databaseUri" in draft.secrets
+    if isinstance(database, RdsDatabaseSettings) and given:
+        yield finding(
+            "databaseUri",
+            ...,
+            "is set, and with database.mode rds the stack makes the URI itself",
+            "remove it with `pulumi config rm databaseUri`, or set database.mode to existing",
+            "database.mode",
+        )
+    if isinstance(database, ExistingDatabaseSettings) and database.secret is None and not given:
+        yield finding(
+            "databaseUri",
+            ...,
+            "is missing, and database.secret names no Secret that has the URI",
+            "set it with `pulumi config set --secret databaseUri`, or set database.secret.name",
+            "database.secret",
+        )
+    if isinstance(database, ExistingDatabaseSettings) and database.secret is not None and given:
+        yield finding(
+            "database.secret",
+            ...,
+            "is set, and so is the secret key databaseUri",
+            "keep one of them: only one can be the URI",
+            "databaseUri",
+        )
+
+
+RULES = (
+    storage_can_grow,
+    windows_are_apart,
+    aws_is_there_for_rds,
+    managed_password_can_be_read,
+    arns_are_of_the_account,
+    uri_has_one_source,
+)

@@ -1,0 +1,216 @@
+"""Rules between Teleport clusters, and between them and the access graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from components.settings.charts import RepositoryChart
+from components.settings.clusters import KubernetesSettings
+from components.settings.names import service_host
+from components.settings.relations import Draft, Findings, finding
+from components.settings.teleport import (
+    ManualTeleportSettings,
+    ReleaseTeleportSettings,
+    TeleportSettings,
+    ValuesTeleportSettings,
+)
+
+# The first Teleport with an access graph of its own service: the page this project started from.
+OLDEST_TELEPORT = (14, 3, 4)
+
+NEW_TELEPORT = (
+    "set it; a Teleport that does not exist yet has none and takes two `up`s: the first with accessGraph.enabled false, the "
+    "second with the host CA that auth has then and accessGraph.enabled true"
+)
+
+
+def _entries(draft: Draft) -> Iterator[tuple[str, TeleportSettings, KubernetesSettings]]:
+    for cluster, entry in draft.configuration.teleport.items():
+        yield f"teleport.{cluster}", entry, entry.kubernetes or draft.configuration.kubernetes
+
+
+def someone_uses_it(draft: Draft) -> Findings:
+    if draft.configuration.access_graph.enabled and not draft.configuration.teleport:
+        yield finding(
+            "teleport",
+            ...,
+            "has no cluster, and accessGraph.enabled is true: the access graph would turn every call away",
+            "add the Teleport cluster, or set accessGraph.enabled to false",
+            "accessGraph.enabled",
+        )
+
+
+def host_authorities_are_given(draft: Draft) -> Findings:
+    if not draft.configuration.access_graph.enabled:
+        return
+    for key, entry, _ in _entries(draft):
+        if entry.host_authorities is None:
+            yield finding(
+                f"{key}.hostAuthorities",
+                ...,
+                "is missing, and accessGraph.enabled is true: TAG accepts only Teleports whose host CA it has",
+                NEW_TELEPORT,
+                "accessGraph.enabled",
+            )
+
+
+def endpoint_is_reachable(draft: Draft) -> Findings:
+    configuration = draft.configuration
+    settings = configuration.access_graph
+    own = service_host(settings.release, settings.namespace, settings.cluster_domain)
+    names = (own, *configuration.tls.extra_dns_names)
+    for key, entry, kubernetes in _entries(draft):
+        elsewhere = kubernetes.cluster_identifier != configuration.kubernetes.cluster_identifier
+        if elsewhere and entry.endpoint is None:
+            yield finding(
+                f"{key}.endpoint",
+                ...,
+                "is missing, and this Teleport is in another Kubernetes cluster, where TAG's Service has no name",
+                "set host:port of TAG's load balancer, with the host in tls.extraDnsNames",
+                f"{key}.kubernetes",
+                "kubernetes",
+            )
+        elif entry.endpoint is not None and entry.endpoint.rpartition(":")[0] not in names:
+            yield finding(
+                f"{key}.endpoint",
+                entry.endpoint,
+                "has a host that is not in the server certificate, and Teleport verifies it",
+                "add the host to tls.extraDnsNames",
+                "tls.extraDnsNames",
+                "accessGraph.release",
+                "accessGraph.namespace",
+                "accessGraph.clusterDomain",
+            )
+
+
+def contexts_and_identifiers_agree(draft: Draft) -> Findings:
+    seen = [("kubernetes", draft.configuration.kubernetes)]
+    for key, entry, _ in _entries(draft):
+        if entry.kubernetes is None:
+            continue
+        mine = entry.kubernetes
+        for other_key, other in seen:
+            if mine.context == other.context and mine.cluster_identifier != other.cluster_identifier:
+                yield finding(
+                    f"{key}.kubernetes.clusterIdentifier",
+                    mine.cluster_identifier,
+                    f"differs from {other_key}.clusterIdentifier, and both are of context {mine.context}",
+                    "correct the identifier or the context",
+                    other_key,
+                    f"{key}.kubernetes",
+                )
+            if mine.context != other.context and mine.cluster_identifier == other.cluster_identifier:
+                yield finding(
+                    f"{key}.kubernetes.context",
+                    mine.context,
+                    f"is another way to the cluster of {other_key}.context {other.context}",
+                    "use one context for one cluster",
+                    other_key,
+                    f"{key}.kubernetes",
+                )
+        seen.append((f"{key}.kubernetes", mine))
+
+
+def releases_are_apart(draft: Draft) -> Findings:
+    configuration = draft.configuration
+    taken: dict[tuple[str, str], tuple[str, str]] = {}
+    for key, entry, kubernetes in _entries(draft):
+        if isinstance(entry, ManualTeleportSettings):
+            continue
+        about = (f"{key}.kubernetes", f"{key}.release", "kubernetes")
+        place = (kubernetes.cluster_identifier, entry.namespace)
+        if place == (configuration.kubernetes.cluster_identifier, configuration.access_graph.namespace):
+            yield finding(
+                f"{key}.namespace",
+                entry.namespace,
+                "is accessGraph.namespace, which the stack makes and deletes for TAG alone",
+                "give Teleport's own namespace",
+                *about,
+                "accessGraph.namespace",
+            )
+        if place not in taken:
+            taken[place] = (key, entry.release)
+            continue
+        other_key, other_release = taken[place]
+        if entry.release == other_release:
+            rule = f"is the release of {other_key} too: {entry.release} in namespace {entry.namespace} of one cluster"
+            yield finding(key, ..., rule, "one release is one Teleport cluster: keep one of them", *about, other_key)
+        else:
+            yield finding(
+                f"{key}.namespace",
+                entry.namespace,
+                f"is also the namespace of {other_key}, and each has a ConfigMap teleport-access-graph-ca there",
+                "give each Teleport a namespace",
+                *about,
+                other_key,
+            )
+
+
+def teleport_chart_is_teleports(draft: Draft) -> Findings:
+    for key, entry, _ in _entries(draft):
+        if isinstance(entry, ReleaseTeleportSettings) and isinstance(entry.chart, RepositoryChart):
+            yield from teleport_version(f"{key}.chart.version", entry.chart.version)
+
+
+def teleport_version(key: str, version: str) -> Findings:
+    """Teleport's chart has Teleport's numbers."""
+    number = tuple(int(part) for part in re.split(r"[-+]", version)[0].split("."))
+    if number >= OLDEST_TELEPORT:
+        return
+    oldest = ".".join(str(part) for part in OLDEST_TELEPORT)
+    reason = f"is older than {oldest}, the first Teleport that can use an access graph"
+    if number[0] == 1:
+        reason = "is a number of the access graph's chart, and this is Teleport's"
+    yield finding(key, version, reason, "give a version of teleport-cluster, such as 18.10.3")
+
+
+def adoption_keeps_values(draft: Draft) -> Findings:
+    for key, entry, _ in _entries(draft):
+        if isinstance(entry, ReleaseTeleportSettings) and entry.adopt and not entry.values_files:
+            yield finding(
+                f"{key}.valuesFiles",
+                ...,
+                "is empty, and adopt is true: the running release would lose every value it has",
+                "run `make adopt`, which writes its values to a file, and name the file here",
+                f"{key}.adopt",
+            )
+
+
+def audit_log_is_consistent(draft: Draft) -> Findings:
+    for key, entry, _ in _entries(draft):
+        if entry.audit_log is not None and not entry.audit_log.enabled and entry.audit_log.start_date is not None:
+            yield finding(
+                f"{key}.auditLog.startDate",
+                entry.audit_log.start_date,
+                "is set, and auditLog.enabled is false",
+                "remove it, or set enabled to true",
+                f"{key}.auditLog.enabled",
+            )
+
+
+def secret_values_have_a_release(draft: Draft) -> Findings:
+    if "teleportSecretValues" not in draft.secrets:
+        return
+    charted = (ReleaseTeleportSettings, ValuesTeleportSettings)
+    if not any(isinstance(entry, charted) for _, entry, _ in _entries(draft)):
+        yield finding(
+            "teleportSecretValues",
+            ...,
+            "is set, and no Teleport cluster has Helm values to merge it into",
+            "remove it with `pulumi config rm teleportSecretValues`",
+            "teleport",
+        )
+
+
+RULES = (
+    someone_uses_it,
+    host_authorities_are_given,
+    endpoint_is_reachable,
+    contexts_and_identifiers_agree,
+    releases_are_apart,
+    teleport_chart_is_teleports,
+    adoption_keeps_values,
+    audit_log_is_consistent,
+    secret_values_have_a_release,
+)

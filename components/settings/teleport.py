@@ -1,0 +1,202 @@
+"""Settings of each Teleport cluster that uses the access graph, and of how its host CAs are learnt."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Tag
+
+from components.settings.charts import ChartSettings
+from components.settings.clusters import KubernetesSettings
+from components.settings.formats import Fingerprint, HostAndPort, KubernetesName, ProjectPath, ReleaseName
+from components.settings.rules import (
+    DISTINCT,
+    Rule,
+    Section,
+    Switch,
+    Text,
+    WholeNumber,
+    at_least,
+    between,
+    matching,
+    setting,
+)
+from components.settings.unions import by_mode, tag
+
+# A host CA is about 1.3 kB; a set with room for rotations is far below.
+LONGEST_PEM = 256 * 1024
+
+_RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def _is_moment(value: str) -> bool:
+    match = _RFC_3339.fullmatch(value)
+    if match is None:
+        return False
+    day, time, _, offset = match.groups()
+    try:
+        datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_certificate_text(value: str) -> bool:
+    return "-----BEGIN CERTIFICATE-----" in value and "PRIVATE KEY" not in value and len(value) <= LONGEST_PEM
+
+
+def _why_no_certificate(value: str) -> str | None:
+    if "PRIVATE KEY" in value:
+        return "holds a private key, which has no business here"
+    if len(value) > LONGEST_PEM:
+        return f"has {len(value)} characters, {LONGEST_PEM} are allowed"
+    return None
+
+
+_MOMENT = Rule(
+    "a moment in RFC 3339",
+    _is_moment,
+    "give date, time and offset, such as 2026-01-31T00:00:00Z",
+    lambda value: "has no time and offset" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None,
+)
+_CERTIFICATE = Rule(
+    "a certificate in PEM",
+    _is_certificate_text,
+    "paste the text between and with -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- as a YAML block (|)",
+    _why_no_certificate,
+    secret=True,
+)
+ClusterName = Annotated[
+    Text,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?",
+        "the name of a Teleport cluster",
+        "give the cluster's name, which `tctl status` prints, such as teleport.example.com",
+    ),
+]
+ValuesFile = Annotated[ProjectPath, matching(r".+\.ya?ml", "a YAML file", "give a path that ends in .yaml or .yml")]
+ValuePath = Annotated[
+    Text,
+    matching(r"[^\s.]+(\.[^\s.]+)*", "a dotted path of a Helm value", "give it such as auth.teleportConfig.some.key"),
+]
+
+
+class InlineHostAuthorities(Section):
+    """Host CAs that stand in the configuration itself: they are public."""
+
+    mode: Literal["inline"] = setting(why="the certificates stand here", example="inline")
+    certificates: Annotated[
+        tuple[Annotated[Text, _CERTIFICATE], ...],
+        at_least(1, "certificate", "add the cluster's host CA: without one TAG turns every call of Teleport away"),
+    ] = setting(
+        why="host CAs in PEM; while the CA is rotated, the old and the new", example=["-----BEGIN CERTIFICATE-----"]
+    )
+
+
+class FileHostAuthorities(Section):
+    """Host CAs in a file of the project: the safe way through a rotation."""
+
+    mode: Literal["file"] = setting(why="the certificates stand in a file", example="file")
+    path: ProjectPath = setting(
+        why="PEM, or the JSON of `tctl get cert_authorities --format=json`", example="environments/dev/host-ca.pem"
+    )
+
+
+class ProxyHostAuthorities(Section):
+    """Host CAs fetched from Teleport's proxy by the program itself, at every preview."""
+
+    mode: Literal["proxy"] = setting(
+        why="the certificates are fetched; the proxy knows active keys only", example="proxy"
+    )
+    address: HostAndPort = setting(why="web address of the proxy", example="teleport.example.com:443")
+    ca_file: ProjectPath | None = setting(
+        None, why="PEM file with the authorities of the proxy's certificate; the system's otherwise"
+    )
+    fingerprints: Annotated[tuple[Fingerprint, ...], DISTINCT] = setting(
+        (), why="SHA-256 of the host CAs that are accepted; without it, whatever the verified proxy says"
+    )
+
+
+HostAuthoritySettings = Annotated[
+    Annotated[InlineHostAuthorities, Tag(tag("inline"))]
+    | Annotated[FileHostAuthorities, Tag(tag("file"))]
+    | Annotated[ProxyHostAuthorities, Tag(tag("proxy"))],
+    Discriminator(by_mode),
+]
+
+
+class AuditLogSettings(Section):
+    """Export of Teleport's audit log to the access graph."""
+
+    enabled: Switch = setting(True, why="whether audit events are exported")
+    start_date: Annotated[Text, _MOMENT] | None = setting(
+        None, why="from when on, RFC 3339; cannot be changed afterwards. Left out, Teleport's default of 90 days back"
+    )
+
+
+class TeleportEntry(Section):
+    """What every Teleport cluster has, whoever owns it."""
+
+    kubernetes: KubernetesSettings | None = setting(
+        None, default_text="the stack's `kubernetes`", why="Kubernetes cluster that this Teleport runs in"
+    )
+    host_authorities: HostAuthoritySettings | None = setting(
+        None, why="where this cluster's host CAs come from; required once `accessGraph.enabled` is true"
+    )
+    audit_log: AuditLogSettings | None = setting(None, why="export of the audit log; left out, none")
+    endpoint: HostAndPort | None = setting(
+        None,
+        default_text="TAG's Service",
+        why="host:port by which this Teleport reaches TAG from another Kubernetes cluster",
+    )
+
+
+class _ChartEntry(TeleportEntry):
+    namespace: KubernetesName = setting("teleport", why="namespace of the teleport-cluster release")
+    release: ReleaseName = setting("teleport", why="name of the release, from which the chart derives its Deployments'")
+    values_files: Annotated[tuple[ValuesFile, ...], DISTINCT] = setting(
+        (), why="values of the release, the source of truth; later files win, as with `helm -f`"
+    )
+    allow_secret_paths: Annotated[tuple[ValuePath, ...], DISTINCT] = setting(
+        (), why="values that look like secrets but are none, by dotted path; others are refused in plain files"
+    )
+
+
+class ReleaseTeleportSettings(_ChartEntry):
+    """A teleport-cluster release that this stack owns."""
+
+    mode: Literal["release"] = setting(why="this stack owns the release", example="release")
+    chart: ChartSettings = setting(
+        why="the teleport-cluster chart; its version is Teleport's",
+        example={
+            "repository": "https://charts.releases.teleport.dev",
+            "name": "teleport-cluster",
+            "version": "18.10.3",
+        },
+    )
+    adopt: Switch = setting(False, why="whether a release that already runs is taken over, values and all")
+    timeout_seconds: Annotated[WholeNumber, between(30, 3600, "seconds")] = setting(
+        600, why="how long Helm waits for auth and proxies"
+    )
+
+
+class ValuesTeleportSettings(_ChartEntry):
+    """A release that someone else owns: the stack makes the ConfigMap and emits the values."""
+
+    mode: Literal["values"] = setting(why="someone else owns the release", example="values")
+
+
+class ManualTeleportSettings(TeleportEntry):
+    """A Teleport without the chart: the stack emits parts of `teleport.yaml`."""
+
+    mode: Literal["manual"] = setting(why="there is no chart", example="manual")
+
+
+TeleportSettings = Annotated[
+    Annotated[ReleaseTeleportSettings, Tag(tag("release"))]
+    | Annotated[ValuesTeleportSettings, Tag(tag("values"))]
+    | Annotated[ManualTeleportSettings, Tag(tag("manual"))],
+    Discriminator(by_mode),
+]

@@ -1,0 +1,157 @@
+"""Puts what the models refuse into words: key, value, rule and remedy, with nothing of the validator's own language."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from components.settings.errors import Problem, join, shown
+from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, rules_of, union_members
+
+_YAML_BOOLEAN = "quote it if it is meant as text: YAML reads unquoted yes, no, on, off, true and false as booleans"
+_YAML_NUMBER = "put it in quotes: YAML reads it as a number, and drops leading zeros"
+
+
+def problem_of(error: Mapping[str, Any]) -> tuple[Problem, Place]:
+    """The problem that one of pydantic's errors stands for, and where it is."""
+    place = place_of(error["loc"])
+    kind, value = error["type"], error["input"]
+    if kind == "refused":
+        context = error["ctx"]
+        text = None if context["secret"] else shown(value)
+        return Problem(place.key, context["rule"], context["remedy"], text), place
+    if kind == "missing":
+        return _missing(place), place
+    if kind == "extra_forbidden":
+        return _unknown(place), place
+    if kind == "literal_error":
+        return _no_choice(place, value), place
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _no_mode(place, value), place
+    return _wrong_type(place, value), place
+
+
+def nearest(key: str, known: Collection[str]) -> str | None:
+    """The known key that `key` was most likely meant to be; case and underscores do not matter."""
+    folded = {name.casefold(): name for name in known}
+    match = difflib.get_close_matches(key.replace("_", "").replace("-", "").casefold(), folded, n=1, cutoff=0.6)
+    return folded[match[0]] if match else None
+
+
+def suggestion(key: str, known: Collection[str]) -> str:
+    """A remedy for an unknown key."""
+    match = nearest(key, known)
+    return f"did you mean {match}?" if match else f"the keys here are {', '.join(known)}"
+
+
+def _missing(place: Place) -> Problem:
+    statements = [rule.statement for rule in rules_of(place.annotation)]
+    wanted = f" ({statements[0]})" if statements else ""
+    example = (place.field.examples or [None])[0] if place.field else None
+    if isinstance(example, (str, int)):
+        return Problem(place.key, f"is missing{wanted}", f"set it, for example to {example}")
+    modes = union_members(place.annotation)
+    if modes:
+        return Problem(place.key, "is missing", f"set it, with a mode of {_listed(modes)}")
+    section = plain_type(place.annotation)
+    if is_section(section):
+        required = [key for key, field in fields_by_key(section).items() if field.is_required()]
+        return Problem(place.key, "is missing", f"set it, with {_listed(required, 'and')}")
+    return Problem(place.key, f"is missing{wanted}", "set it")
+
+
+def _unknown(place: Place) -> Problem:
+    key = str(place.parts[-1])
+    own = fields_by_key(place.section) if place.section else {}
+    for mode, sibling in place.siblings.items():
+        if sibling is not place.section and key in fields_by_key(sibling):
+            chosen = next(name for name, section in place.siblings.items() if section is place.section)
+            if "mode" in own:
+                return Problem(
+                    place.key,
+                    f"belongs to mode {mode}, and the mode is {chosen}",
+                    f"remove it or set {join(*place.parts[:-1], 'mode')} to {mode}",
+                )
+            return Problem(
+                place.key, f"belongs to a {mode}, and this is a {chosen}", f"remove it, or what makes it a {chosen}"
+            )
+    return Problem(place.key, "is not a setting", suggestion(key, own))
+
+
+def _choices(place: Place) -> tuple[Any, ...]:
+    annotation = plain_type(place.annotation)
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _no_choice(place: Place, value: Any) -> Problem:
+    extra = place.field.json_schema_extra if place.field else None
+    later = extra.get("later") if isinstance(extra, dict) else None
+    if isinstance(later, dict) and isinstance(value, str) and value in later:
+        return Problem(place.key, "is not supported by this version", str(later[value]), shown(value))
+    choices = [str(choice) for choice in _choices(place)]
+    if isinstance(value, bool):
+        return Problem(place.key, f"is not one of {', '.join(choices)}", _YAML_BOOLEAN, shown(value))
+    match = nearest(value, choices) if isinstance(value, str) else None
+    return Problem(place.key, f"is not one of {', '.join(choices)}", f"set {match or _listed(choices)}", shown(value))
+
+
+def _no_mode(place: Place, value: Any) -> Problem:
+    modes = list(union_members(place.annotation))
+    if not isinstance(value, Mapping):
+        return Problem(place.key, "is not a map", f"give one with a mode of {_listed(modes)}", shown(value))
+    key = join(*place.parts, "mode")
+    if "mode" not in value:
+        return Problem(key, "is missing", f"set {_listed(modes)}")
+    mode = value["mode"]
+    match = nearest(mode, modes) if isinstance(mode, str) else None
+    return Problem(key, f"is not one of {', '.join(modes)}", f"set {match or _listed(modes)}", shown(mode))
+
+
+def _wrong_type(place: Place, value: Any) -> Problem:
+    annotation = plain_type(place.annotation)
+    statement = next((rule.statement for rule in rules_of(place.annotation)), None)
+    text = shown(value)
+    if union_members(annotation):
+        return Problem(place.key, "is not a map", "give a map of settings", text)
+    if annotation is bool:
+        return Problem(place.key, "is not true or false", "set true or false, without quotes", text)
+    if annotation is int:
+        return Problem(place.key, f"is not {statement or 'a whole number'}", _remedy_of_number(value), text)
+    if annotation is str:
+        remedy = f"give {statement or 'text'}"
+        if isinstance(value, bool):
+            remedy = _YAML_BOOLEAN
+        elif isinstance(value, (int, float)):
+            remedy = _YAML_NUMBER
+        elif value is None:
+            remedy = f"{remedy}, or leave the key out"
+        return Problem(
+            place.key, f"is not {statement or 'text'}" if isinstance(value, str) else "is not text", remedy, text
+        )
+    if get_origin(annotation) is tuple:
+        return Problem(place.key, "is not a list", "write a YAML list: each item on a line that begins with '- '", text)
+    if is_section(annotation) or get_origin(annotation) is not None:
+        return Problem(place.key, "is not a map", "write a YAML map: each key on a line of its own", text)
+    return Problem(
+        place.key, "is not a valid key", "use letters, digits and hyphens, in quotes where YAML asks for them"
+    )
+
+
+def _remedy_of_number(value: Any) -> str:
+    if isinstance(value, bool):
+        return "give a number: YAML reads unquoted yes, no, on, off, true and false as booleans"
+    if isinstance(value, float):
+        return "write all its digits, without point and exponent"
+    return "write its digits alone, without unit"
+
+
+def _listed(words: Collection[str], last: str = "or") -> str:
+    *head, tail = words
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def problems_of(errors: Sequence[Mapping[str, Any]]) -> tuple[list[Problem], list[Place]]:
+    """All of pydantic's errors, worded, with their places."""
+    pairs = [problem_of(error) for error in errors]
+    return [problem for problem, _ in pairs], [place for _, place in pairs]
