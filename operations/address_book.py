@@ -21,7 +21,7 @@ class AddressBookError(Exception):
 
 @dataclass(frozen=True)
 class AddressBook:
-    """Name to port to addresses: `{"<dns name>": {"<port>": ["host:port", ...]}}`, merged from every file of a directory.
+    """Name to port to addresses, `{"<dns name>": {"<port>": ["host:port", ...]}}`, merged from a directory's files.
 
     The files are read at each question, for what stands behind a name changes while programs run.
     """
@@ -31,7 +31,7 @@ class AddressBook:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AddressBook:
-        """The book that `ACCESS_GRAPH_ADDRESS_BOOK` (a directory of *.json, or one file) names; without it, DNS alone."""
+        """The book that `ACCESS_GRAPH_ADDRESS_BOOK` (a directory of *.json, or a file) names; without it, DNS."""
         value = (os.environ if environment is None else environment).get(VARIABLE)
         return cls(path=Path(value)) if value else cls()
 

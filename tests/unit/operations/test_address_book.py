@@ -35,7 +35,7 @@ def test_without_a_book_dns_answers() -> None:
     assert not book
     assert book.find("localhost", 80) is None
     assert ("127.0.0.1", 80) in book.resolve("localhost", 80)
-    with pytest.raises(OSError, match="not known|No address|failure"):
+    with pytest.raises(OSError, match=r"not known|No address|failure"):
         book.resolve("name.invalid", 80)
 
 
