@@ -44,8 +44,8 @@ class TeleportClusterArgs(ComponentArgs):
     enabled: bool
     """Whether Teleport is told of the access graph. Off leaves the release with the user's own values."""
 
-    endpoint: pulumi.Input[str]
-    """`host:port` that auth dials; the host is a name of the server certificate."""
+    endpoint: str
+    """`host:port` that auth dials; the host is a name of the server certificate. Plain, since the user's values are checked against it."""
 
     namespace: str = "teleport"
     """The namespace that Teleport runs in; it exists already, for it holds the licence."""
@@ -159,9 +159,9 @@ class TeleportCluster(pulumi.ComponentResource):
         self, name: str, args: TeleportClusterArgs, release: pulumi.Resource
     ) -> kubernetes.apps.v1.DeploymentPatch:
         """Proxies ask auth for the access graph once, at their start: they follow whatever that answer is made of."""
-        checksum = pulumi.Output.all(
-            args.endpoint, "" if args.trust_bundle is None else args.trust_bundle
-        ).apply(lambda resolved: content_checksum(*resolved))
+        checksum = pulumi.Output.from_input("" if args.trust_bundle is None else args.trust_bundle).apply(
+            lambda bundle: content_checksum(args.endpoint, bundle)
+        )
         return kubernetes.apps.v1.DeploymentPatch(
             f"{name}-proxies",
             metadata={"name": proxy_deployment_name(args.release, args.values), "namespace": args.namespace},

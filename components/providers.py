@@ -1,0 +1,92 @@
+"""The explicit providers of the stack: one for AWS, one for each Kubernetes cluster.
+
+Explicit, so that neither a colleague's current context nor an environment variable decides where a stack lands: the wrong
+account and the wrong cluster are refused. Credentials themselves come from the environment, never from the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pulumi_kubernetes as kubernetes
+
+if TYPE_CHECKING:
+    import pulumi_aws as aws
+
+    from components.settings import AwsSettings, KubernetesSettings, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Providers:
+    kubernetes: kubernetes.Provider
+    """Of the cluster that the access graph runs in."""
+    teleport: Mapping[str, kubernetes.Provider]
+    """By Teleport cluster name; entries in the same Kubernetes cluster share one."""
+    aws: aws.Provider | None
+    """None when nothing of the stack is AWS's."""
+
+
+def make_providers(settings: Settings) -> Providers:
+    """Register the providers that `settings` needs, each Kubernetes cluster once."""
+    main = kubernetes_provider("kubernetes", settings.kubernetes)
+    by_identifier = {settings.kubernetes.cluster_identifier: main}
+    teleport: dict[str, kubernetes.Provider] = {}
+    for cluster, entry in settings.teleport.items():
+        target = entry.kubernetes or settings.kubernetes
+        if target.cluster_identifier not in by_identifier:
+            # Named by the cluster's identity: an entry may be renamed or go without replacing what others have there.
+            by_identifier[target.cluster_identifier] = kubernetes_provider(
+                f"kubernetes-{target.cluster_identifier}", target
+            )
+        teleport[cluster] = by_identifier[target.cluster_identifier]
+    return Providers(
+        kubernetes=main,
+        teleport=MappingProxyType(teleport),
+        aws=None if settings.aws is None else aws_provider("aws", settings.aws),
+    )
+
+
+def kubernetes_provider(name: str, settings: KubernetesSettings) -> kubernetes.Provider:
+    """A provider bound to one cluster by its identity, which the kubeconfig's entry for it may not change."""
+    return kubernetes.Provider(
+        name,
+        # An empty one makes the plugin read the ambient kubeconfig by context: its contents would show in every preview.
+        kubeconfig="",
+        context=settings.context,
+        cluster_identifier=settings.cluster_identifier,
+        # Without these a changed value replaces the object, and one with a fixed name is deleted first: a hole in time in
+        # which a pod that mounts it cannot start.
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+        # The plugin's own defaults, pinned: it would take them from environment variables otherwise.
+        enable_server_side_apply=True,
+        enable_patch_force=False,
+        upsert_existing_objects=False,
+        delete_unreachable=False,
+        skip_update_unreachable=False,
+    )
+
+
+def aws_provider(name: str, settings: AwsSettings) -> aws.Provider:
+    """A provider that refuses to work in another account than the one named."""
+    import pulumi_aws as aws  # here, since a stack with a database of its own elsewhere does without the SDK
+
+    assume_role = settings.assume_role
+    return aws.Provider(
+        name,
+        region=settings.region,
+        allowed_account_ids=[settings.account_id],
+        assume_roles=None
+        if assume_role is None
+        else [
+            aws.ProviderAssumeRoleArgs(
+                role_arn=assume_role.role_arn,
+                external_id=assume_role.external_id,
+                session_name=assume_role.session_name,
+            )
+        ],
+        endpoints=[aws.ProviderEndpointArgs(**dict(settings.endpoints))] if settings.endpoints else None,
+    )

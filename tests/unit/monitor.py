@@ -1,0 +1,313 @@
+"""A resource monitor that records what a program registers: the raw requests, secret envelopes and edges included.
+
+It answers as the engine would: inputs come back as they went in, computed outputs are named after their resource (so that a
+value's way through the graph can be followed), and those that a real plugin keeps secret come back in an envelope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import mocks, settings
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_SENTINEL
+from pulumi.runtime.stack import run_in_stack
+
+SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
+SECRET_VALUE = "1b47061264138c4ac30d75fd1eb44270"
+
+PROJECT = "teleport-access-graph"
+STACK = "dev"
+
+# What the official plugins compute, by type token. `{name}` is the resource's; a leading `!` marks a secret output.
+COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
+    "random:index/randomPassword:RandomPassword": {"!result": "canary-password-{name}-0123456789abcdef0123456789"},
+    "random:index/randomBytes:RandomBytes": {"!hex": "canary-bytes-{name}-" + "0" * 64, "!base64": "canary-base64-{name}-" + "0" * 40},
+    "random:index/randomId:RandomId": {"hex": "0a1b2c3d", "b64Url": "Chs8PQ", "dec": "169552957"},
+    "tls:index/privateKey:PrivateKey": {
+        "!privateKeyPem": "-----BEGIN canary key {name}-----",
+        "!privateKeyPemPkcs8": "-----BEGIN canary pkcs8 {name}-----",
+        "!privateKeyOpenssh": "-----BEGIN canary openssh {name}-----",
+        "publicKeyPem": "-----BEGIN PUBLIC KEY {name}-----",
+    },
+    "tls:index/certRequest:CertRequest": {"certRequestPem": "-----BEGIN CERTIFICATE REQUEST {name}-----"},
+    "tls:index/selfSignedCert:SelfSignedCert": {
+        "certPem": "-----BEGIN CERTIFICATE {name}-----",
+        "validityEndTime": "2036-11-19T00:00:00Z",
+        "readyForRenewal": False,
+    },
+    "tls:index/locallySignedCert:LocallySignedCert": {
+        "certPem": "-----BEGIN CERTIFICATE {name}-----",
+        "validityEndTime": "2027-12-24T00:00:00Z",
+        "readyForRenewal": False,
+    },
+    "kubernetes:helm.sh/v3:Release": {"status": {"status": "deployed", "revision": 1}, "version": "1.30.2"},
+    "aws:kms/key:Key": {"arn": "arn:aws:kms:us-east-1:123456789012:key/{name}", "keyId": "{name}"},
+    "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/{name}"},
+    "aws:cloudwatch/logGroup:LogGroup": {"arn": "arn:aws:logs:us-east-1:123456789012:log-group:{name}"},
+    "aws:rds/instance:Instance": {
+        "address": "db.abcdefghijkl.us-east-1.rds.amazonaws.com",
+        "endpoint": "db.abcdefghijkl.us-east-1.rds.amazonaws.com:5432",
+        "arn": "arn:aws:rds:us-east-1:123456789012:db:{name}",
+        "resourceId": "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        "masterUserSecrets": [
+            {
+                "secretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds-{name}-AbCdEf",
+                "secretStatus": "active",
+                "kmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/database",
+            }
+        ],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that went over the wire in a secret envelope."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One resource as the program registered it."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    custom: bool
+    inputs: dict[str, Any]
+    dependencies: frozenset[str]
+    property_dependencies: dict[str, frozenset[str]]
+    protect: bool
+    retain_on_delete: bool
+    import_id: str
+    provider: str
+    additional_secret_outputs: frozenset[str]
+    delete_before_replace: bool
+    ignore_changes: tuple[str, ...]
+
+    def plain(self, path: str) -> Any:
+        """The input at a dotted `path`, envelopes taken off."""
+        value: Any = unsealed(self.inputs)
+        for part in path.split("."):
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        return value
+
+
+@dataclass
+class Recording:
+    """Everything one run of a program registered."""
+
+    registrations: list[Registration] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    component_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Registration:
+        found = [registration for registration in self.registrations if registration.name == name]
+        if len(found) != 1:
+            names = ", ".join(sorted(registration.name for registration in self.registrations))
+            raise KeyError(f"{len(found)} resources are named {name!r}; there are {names}")
+        return found[0]
+
+    def of_type(self, type_: str) -> list[Registration]:
+        return [registration for registration in self.registrations if registration.type == type_]
+
+    def custom(self) -> list[Registration]:
+        """Resources of plugins, providers and components apart."""
+        return [item for item in self.registrations if item.custom and not item.type.startswith("pulumi:providers:")]
+
+    def edges(self) -> dict[str, set[str]]:
+        """Direct dependencies among plugins' resources, by name."""
+        names = {registration.urn: registration.name for registration in self.custom()}
+        return {
+            registration.name: {names[urn] for urn in registration.dependencies if urn in names}
+            for registration in self.custom()
+        }
+
+    def ancestors(self, name: str) -> set[str]:
+        """All that has to be there before `name`, by name."""
+        edges = self.edges()
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for dependency in edges[waiting.pop()]:
+                if dependency not in found:
+                    found.add(dependency)
+                    waiting.append(dependency)
+        return found
+
+
+class RecordingMonitor(mocks.MockMonitor):
+    """Answers like the engine and keeps the requests."""
+
+    def __init__(self, recording: Recording, preview: bool, computed: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(_NoMocks())
+        self.recording = recording
+        self.preview = preview
+        self.computed = computed
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the protocol's name)
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == "pulumi:pulumi:Stack":
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        self.recording.registrations.append(
+            Registration(
+                urn=urn,
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                custom=bool(request.custom),
+                inputs=decoded(json_format.MessageToDict(request.object)),
+                dependencies=frozenset(request.dependencies),
+                property_dependencies={
+                    key: frozenset(value.urns) for key, value in request.propertyDependencies.items()
+                },
+                protect=bool(request.protect),
+                retain_on_delete=bool(request.retainOnDelete),
+                import_id=request.importId,
+                provider=request.provider,
+                additional_secret_outputs=frozenset(request.additionalSecretOutputs),
+                delete_before_replace=bool(request.deleteBeforeReplace),
+                ignore_changes=tuple(request.ignoreChanges),
+            )
+        )
+        state = struct_pb2.Struct()
+        state.CopyFrom(request.object)
+        if request.custom:
+            # What the program gave stays as it is; the rest is the plugin's word.
+            for key, value in self._computed(request).items():
+                if key not in state.fields or key == "status":
+                    state[key] = value
+        identifier = "" if not request.custom else UNKNOWN_SENTINEL if self.preview else f"{request.name}-id"
+        self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, {})
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=state)
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        outputs = decoded(json_format.MessageToDict(request.outputs))
+        if "::pulumi:pulumi:Stack::" in request.urn:
+            self.recording.outputs = outputs
+        else:
+            self.recording.component_outputs[request.urn.rsplit("::", 1)[1]] = outputs
+        return super().RegisterResourceOutputs(request)
+
+    def _computed(self, request: Any) -> dict[str, Any]:
+        outputs: dict[str, Any] = {}
+        for marked, template in self.computed.get(request.type, {}).items():
+            key = marked.lstrip("!")
+            value = UNKNOWN_SENTINEL if self.preview else _named(template, request.name)
+            outputs[key] = {SECRET_SIGNATURE: SECRET_VALUE, "value": value} if marked.startswith("!") else value
+        return outputs
+
+
+class _NoMocks(mocks.Mocks):
+    """Nothing of the program may look things up in the world, so every call is an error."""
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise AssertionError(f"the program invokes {args.token}: a preview must not look anything up")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> Any:
+        raise AssertionError("answered by RecordingMonitor")
+
+
+def record(
+    program: Callable[[], None],
+    *,
+    config: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, Any] | None = None,
+    preview: bool = False,
+    stack: str = STACK,
+    computed: Mapping[str, Mapping[str, Any]] = COMPUTED_OUTPUTS,
+) -> Recording:
+    """Run `program` as `pulumi up` (or a preview in which nothing exists) would and return what it registered.
+
+    `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does.
+    """
+    recording = Recording()
+    monitor = RecordingMonitor(recording, preview, computed)
+    # As the SDK's `set_mocks` does, but without the root stack that it registers: the program's own run makes one.
+    settings.configure(
+        mocks.MockSettings(
+            monitor=monitor,
+            monitor_features=set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures),
+            engine=mocks.MockEngine(None),
+            project=PROJECT,
+            stack=stack,
+            dry_run=preview,
+            organization="organization",
+            callbacks=None,
+        )
+    )
+    settings.set_root_resource(None)  # type: ignore[arg-type]
+    everything = {**(config or {}), **(secrets or {})}
+    pulumi.runtime.set_all_config(
+        {
+            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in everything.items()
+        },
+        [f"{PROJECT}:{key}" for key in secrets or {}],
+    )
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(run_in_stack(program))
+    finally:
+        loop.close()
+        # The SDK looks for a current loop when the next test starts.
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    return recording
+
+
+def decoded(value: Any) -> Any:
+    """Wire form to Python: envelopes become `Secret`, whole numbers become `int`."""
+    if isinstance(value, dict):
+        if value.get(SECRET_SIGNATURE) == SECRET_VALUE:
+            return Secret(decoded(value["value"]))
+        return {key: decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def unsealed(value: Any) -> Any:
+    """`value` with every `Secret` replaced by what it holds."""
+    if isinstance(value, Secret):
+        return unsealed(value.value)
+    if isinstance(value, dict):
+        return {key: unsealed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [unsealed(item) for item in value]
+    return value
+
+
+def leaves(value: Any, path: str = "", secret: bool = False) -> Iterator[tuple[str, Any, bool]]:
+    """Every scalar with its path and whether an envelope is around it, at whatever level."""
+    if isinstance(value, Secret):
+        yield from leaves(value.value, path, True)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else key, secret)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{path}[{index}]", secret)
+    else:
+        yield path, value, secret
+
+
+def _named(template: Any, name: str) -> Any:
+    if isinstance(template, str):
+        return template.replace("{name}", name)
+    if isinstance(template, dict):
+        return {key: _named(item, name) for key, item in template.items()}
+    if isinstance(template, list):
+        return [_named(item, name) for item in template]
+    return template
