@@ -90,7 +90,10 @@ def parse_authorities(text: str, *, cluster: str | None = None) -> tuple[HostAut
     certificates, problems = _certificates_in(text, cluster)
     if problems:
         raise HostAuthorityError(problems)
-    return _in_order(certificate for _, certificate in certificates)
+    try:
+        return _in_order(certificate for _, certificate in certificates)
+    except ValueError as error:
+        raise HostAuthorityError([f"a certificate has a part that cannot be read ({error}); copy it again"]) from None
 
 
 def pinning_advice(cluster: str, authorities: Sequence[HostAuthority]) -> str:
@@ -254,11 +257,12 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
             for attribute in certificate.subject.get_attributes_for_oid(oid)
         }
         subject = certificate.subject.rfc4514_string()
-        is_authority = _is_authority(certificate)
+        is_whole, is_authority = _signature_holds(certificate), _is_authority(certificate)
+        not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        yield "has a subject or extensions that cannot be read; export it from Teleport again"
+        yield "has a subject, issuer, date or extension that cannot be read; copy it again, unchanged"
         return
-    if not _signature_holds(certificate):
+    if not is_whole:
         yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
     if not is_authority:
         yield (
@@ -268,7 +272,6 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
     # Teleport writes the cluster's name as CN and O of its CAs: a cheap test that they are the right cluster's.
     if cluster not in names:
         yield f"({subject}) does not name the cluster {cluster!r}; give that cluster's host CA, or correct the name"
-    not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > not_after:
         yield f"({subject}) has expired on {not_after.isoformat()}; export the current host CA"
     if now < not_before:
@@ -281,9 +284,7 @@ def _signature_holds(certificate: x509.Certificate) -> bool:
         return True
     try:
         certificate.verify_directly_issued_by(certificate)
-    except UnsupportedAlgorithm:
-        return True
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
@@ -307,18 +308,11 @@ def _in_order(certificates: Iterable[x509.Certificate]) -> tuple[HostAuthority, 
         HostAuthority(
             pem=certificate.public_bytes(serialization.Encoding.PEM).decode("ascii"),
             fingerprint=fingerprint,
-            subject=_subject(certificate),
+            subject=certificate.subject.rfc4514_string(),
             not_after=certificate.not_valid_after_utc,
         )
         for fingerprint, certificate in sorted(unique.items())
     )
-
-
-def _subject(certificate: x509.Certificate) -> str:
-    try:
-        return certificate.subject.rfc4514_string()
-    except ValueError:
-        return "(unreadable)"
 
 
 def _check_pins(pins: Sequence[str], authorities: Sequence[HostAuthority], key: str) -> None:
