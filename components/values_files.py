@@ -116,9 +116,10 @@ def parse_values(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValuesFileError(f"holds a {type(values).__name__}; values are a map of keys")
     try:
-        return own_copy(values)
+        own: dict[str, Any] = own_copy(values)
     except RecursionError:
         raise ValuesFileError("an alias contains itself; write the value out") from None
+    return own
 
 
 def load_values_files(paths: Sequence[str | Path], root: Path) -> dict[str, Any]:
