@@ -1,0 +1,220 @@
+"""Stand-in for Teleport's auth service.
+
+Owns the host CA in its data directory, who may join, what proxies are told, and the connection to Access Graph. The
+access graph's CA file is read once, at the start; an access graph that cannot be reached never fails it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.workloads.certificates import certificates_in, server_context, trusting
+from sandbox.workloads.diagnostics import Request, Response, http_handler, serve_diagnostics
+from sandbox.workloads.endpoint import AccessGraphSettings, Connection, DialFailed, client_context, dial, parse_settings
+from sandbox.workloads.journal import Journal, StartRefused
+from sandbox.workloads.kubernetes_tokens import TokenRefused, service_account_of
+from sandbox.workloads.listener import Listener, serve_http
+from sandbox.workloads.surroundings import bind_address, image_repository, image_version, inside, seconds
+
+_AUTH_PORT = 3025
+# Teleport's own pause between two attempts.
+_RETRY_SECONDS = 5.0
+# A licence that holds this line comes without the entitlement.
+_NOT_ENTITLED = "access-graph: none"
+
+
+def run_auth(config: dict[str, Any], diagnostic_address: str, startup_resources: str) -> int:
+    auth = Auth(config, startup_resources)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    serve_diagnostics(diagnostic_address, auth.missing)
+    auth.start(stop)
+    stop.wait()
+    auth.journal.info("Received exit signal, shutting down")
+    return 0
+
+
+class Auth:
+    """Everything is read in `__init__`; `start` opens the port and begins to dial."""
+
+    def __init__(self, config: dict[str, Any], startup_resources: str) -> None:
+        teleport = config.get("teleport") or {}
+        service = config.get("auth_service") or {}
+        self.journal = Journal("AUTH", str((teleport.get("log") or {}).get("severity", "INFO")))
+        self._cluster = str(service.get("cluster_name") or "teleport")
+        self._entitled = self._read_licence(service.get("license_file"))
+        self._settings = parse_settings(config.get("access_graph"))
+        self._authority = self._read_authority()
+        self._allowed = _allowed_service_accounts(startup_resources)
+        self._data = inside(str(teleport.get("data_dir") or "/var/lib/teleport"))
+        self._data.mkdir(parents=True, exist_ok=True)
+        run_host_authority("ensure", "--data", str(self._data), "--cluster", self._cluster, "--name", bind_address())
+        self._serving = False
+
+    def missing(self) -> str:
+        """What keeps it from serving; the access graph never does."""
+        return "" if self._serving else "auth service is starting"
+
+    def start(self, stop: threading.Event) -> None:
+        identity = self._data / "host-identity.pem"
+        context = server_context(identity, identity, "host identity")
+        trusting(context, [der for text in self._authorities("active") for der in certificates_in(text)], "host CA")
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            listener = Listener((bind_address(), _AUTH_PORT), context)
+        except OSError as error:
+            raise StartRefused(f"listen on {bind_address()}:{_AUTH_PORT}: {error}") from None
+        listener.start(serve_http(http_handler(self._answer)))
+        self._serving = True
+        self.journal.info("Auth service is ready", cluster=self._cluster, version=image_version("0.0.0"))
+        if self._settings.enabled and self._entitled:
+            threading.Thread(target=self._stay_connected, args=(stop, identity), daemon=True).start()
+
+    def _read_licence(self, path: str | None) -> bool:
+        """Whether the access graph may be used. An enterprise auth does not start without its licence."""
+        if path is None:
+            return "-ent" in image_repository()
+        try:
+            text = inside(path).read_text()
+        except OSError as error:
+            raise StartRefused(f"license file not found: open {path}: {error.strerror}") from None
+        if not text.strip():
+            raise StartRefused(f"license file {path} is empty")
+        return _NOT_ENTITLED not in text.splitlines()
+
+    def _read_authority(self) -> str | None:
+        if not self._settings.enabled:
+            return None
+        if not self._entitled:
+            self.journal.info("Access Graph is not started: the license does not include it")
+            return None
+        path = self._settings.ca
+        if path is None:
+            return None
+        try:
+            text = inside(path).read_text()
+        except OSError as error:
+            raise StartRefused(f"access_graph.ca: failed to read {path}: {error.strerror}") from None
+        try:
+            found = certificates_in(text)
+        except ValueError as error:
+            raise StartRefused(f"access_graph.ca: {path}: {error}") from None
+        if not found:
+            raise StartRefused(f"access_graph.ca: no certificate in {path}")
+        return text
+
+    def _authorities(self, kind: str) -> list[str]:
+        """PEM of the host CA's certificates of that kind; read anew, so that a rotation by hand is seen."""
+        files = sorted((self._data / "authorities" / kind).glob("*.pem"))
+        return [_certificates_only(file) for file in files]
+
+    def _stay_connected(self, stop: threading.Event, identity: Path) -> None:
+        """Connect, notice when the connection ends, and try again: for ever, every few seconds."""
+        journal = Journal("ACCESSGRAPH")
+        pause = seconds("SANDBOX_ACCESS_GRAPH_RETRY_SECONDS", _RETRY_SECONDS)
+        context = client_context(self._settings, self._authority, identity)
+        connection: Connection | None = None
+        while True:
+            try:
+                if connection is None:
+                    connection = dial(self._settings, context)
+                    journal.info(
+                        "Connected to Access Graph service",
+                        endpoint=self._settings.endpoint,
+                        peer=connection.address,
+                        certificate=connection.certificate_fingerprint,
+                    )
+                else:
+                    connection.ping()
+            except (DialFailed, OSError) as error:
+                if connection:
+                    connection.close()
+                    connection = None
+                    journal.warning("Access Graph service connection lost", error=error)
+                    continue  # another replica may answer at once
+                unknown = isinstance(error, DialFailed) and error.authority_unknown
+                reason = f"could not find host CA: {error}" if unknown else str(error)
+                journal.warning(
+                    "Failed to connect to Access Graph service, retrying",
+                    endpoint=self._settings.endpoint,
+                    error=reason,
+                )
+            if stop.wait(pause):
+                return
+
+    def _answer(self, request: Request) -> Response:
+        if (request.method, request.path) == ("POST", "/join"):
+            return self._join(json.loads(request.body))
+        if not request.client:
+            return Response.of({"error": "a host certificate of this cluster is required"}, 403)
+        if request.path == "/authorities":
+            return Response.of({kind: self._authorities(kind) for kind in ("active", "additional")})
+        if request.path == "/access-graph":
+            return Response.of(_described(self._settings, self._authority, self._entitled))
+        return Response.of({"error": "not found"}, 404)
+
+    def _join(self, asked: dict[str, Any]) -> Response:
+        """A host certificate for a pod whose service account may join."""
+        try:
+            account = service_account_of(str(asked.get("token", "")))
+            if account not in self._allowed:
+                raise TokenRefused(f"service account {account} is not allowed to join")
+        except TokenRefused as error:
+            self.journal.warning("Denied a join", error=error)
+            return Response.of({"error": str(error)}, 403)
+        names = [argument for name in asked.get("names", []) for argument in ("--name", str(name))]
+        identity = run_host_authority(
+            "issue", "--data", str(self._data), "--cluster", self._cluster, "--role", "Proxy", *names
+        )
+        self.journal.info("Host joined the cluster", role="Proxy", service_account=account)
+        return Response.of({"identity": identity, "cluster": self._cluster, "authorities": self._authorities("active")})
+
+
+def run_host_authority(*arguments: str) -> str:
+    """What the process that makes certificates prints. Raises StartRefused with its reason."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "sandbox.workloads.host_authority", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if finished.returncode:
+        raise StartRefused(finished.stderr.strip().removeprefix("ERROR: ") or "the host CA cannot be made")
+    return finished.stdout
+
+
+def _described(settings: AccessGraphSettings, authority: str | None, entitled: bool) -> dict[str, Any]:
+    enabled = settings.enabled and entitled
+    return {"enabled": enabled, "endpoint": settings.endpoint, "ca": authority, "insecure": settings.insecure}
+
+
+def _certificates_only(file: Path) -> str:
+    """The file without its key."""
+    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in certificates_in(file.read_text()))
+
+
+def _allowed_service_accounts(path: str) -> set[str]:
+    """`namespace:name` of every account that a token resource of the start-up file lets join."""
+    if not path:
+        return set()
+    try:
+        documents = list(yaml.safe_load_all(inside(path).read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise StartRefused(f"failed to apply on startup: {path}: {error}") from None
+    allowed = set()
+    for document in documents:
+        if document and document.get("kind") == "token":
+            rules = ((document.get("spec") or {}).get("kubernetes") or {}).get("allow") or []
+            allowed |= {rule["service_account"] for rule in rules}
+    return allowed
