@@ -1,0 +1,140 @@
+"""The stand-in for the root that signs RDS's server certificates, and the certificates it issues.
+
+One root a home, made once; its certificate alone is the bundle that clients trust.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+BUNDLE_NAME = "rds-ca-bundle.pem"
+KEY_NAME = "rds-ca.key"
+
+# AWS's roots of the g1 generation: 40 years for rsa2048, 100 for the others; server certificates: a year.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+ROOT_VALIDITY = datetime.timedelta(days=40 * 365)
+SERVER_VALIDITY = datetime.timedelta(days=365)
+RENEW_BEFORE = datetime.timedelta(days=30)
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+DEFAULT_CA_IDENTIFIER = "rds-ca-rsa2048-g1"
+CA_IDENTIFIERS = (DEFAULT_CA_IDENTIFIER, "rds-ca-rsa4096-g1", "rds-ca-ecc384-g1")
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    certificate: bytes
+    """PEM: the server's certificate, then the root's, as RDS sends its chain."""
+    key: bytes
+    """PEM, PKCS #8, not encrypted."""
+    valid_until: datetime.datetime
+
+
+class RdsAuthority:
+    """Issues what RDS would: a certificate for one endpoint name, with a key of the kind its CA identifier says."""
+
+    def __init__(self, certificate: x509.Certificate, key: PrivateKey, bundle: Path):
+        self._certificate = certificate
+        self._key = key
+        self.bundle = bundle
+
+    @classmethod
+    def at(cls, directory: Path, region: str) -> RdsAuthority:
+        """The root kept in `directory`, made when there is none."""
+        bundle, key_file = directory / BUNDLE_NAME, directory / KEY_NAME
+        if not (bundle.exists() and key_file.exists()):
+            key: PrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            certificate = _self_signed(key, region)
+            _write_private(key_file, _pem(key))
+            bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+        assert isinstance(loaded, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey))
+        return cls(x509.load_pem_x509_certificate(bundle.read_bytes()), loaded, bundle)
+
+    def issue(self, endpoint: str, ca_identifier: str) -> ServerCertificate:
+        key = _new_key(ca_identifier)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        certificate = (
+            x509.CertificateBuilder()
+            # A common name holds 64 characters at most; the name that is verified is in the SAN.
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, endpoint[:64])]))
+            .issuer_name(self._certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + SERVER_VALIDITY)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(endpoint)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        chain = certificate.public_bytes(serialization.Encoding.PEM) + self.bundle.read_bytes()
+        return ServerCertificate(chain, _pem(key), certificate.not_valid_after_utc)
+
+
+def needs_renewal(certificate_pem: bytes, now: datetime.datetime) -> bool:
+    return x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc - now < RENEW_BEFORE
+
+
+def _self_signed(key: PrivateKey, region: str) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "RDS stand-in"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"RDS {region} Root CA RSA2048 G1 (stand-in)"),
+        ]
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + ROOT_VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True,
+                key_cert_sign=True,
+                crl_sign=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _new_key(ca_identifier: str) -> PrivateKey:
+    if "ecc384" in ca_identifier:
+        return ec.generate_private_key(ec.SECP384R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=4096 if "rsa4096" in ca_identifier else 2048)
+
+
+def _pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)

@@ -1,0 +1,385 @@
+"""The servers behind the RDS instances: which there are, where they listen, and that each is what its instance asks for.
+
+Owns the servers' processes, their addresses, the copies behind snapshots, and the address book's `databases.json`. Each server has a worker of its
+own, so that a slow one holds no other up; what a worker did is told to `report` in RDS's words. Knows nothing of AWS's API.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.cloud import parameters, roles
+from sandbox.cloud.authority import RdsAuthority, needs_renewal
+from sandbox.cloud.files import read_json, write_json
+from sandbox.cloud.programs import Place, find_installation
+from sandbox.cloud.server import (
+    Listening,
+    PortBusy,
+    PostgresServer,
+    ServerFailure,
+    running_server,
+    stop_running_server,
+)
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[str, str], None]
+"""Called with a resource id and an instance status."""
+
+RECORDS = "fleet.json"
+HANDED_OVER = "handed-over"
+
+WATCH_SECONDS = 0.5
+FIRST_RESTART_DELAY = 0.5
+LONGEST_RESTART_DELAY = 30.0
+
+# How long an instance shows "backing-up" on its way from "creating" to "available". Minutes in AWS; here long enough to be seen.
+FIRST_BACKUP_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class DatabaseSpecification:
+    """What an instance asks of its server."""
+
+    resource_id: str
+    """`db-...`, unique and constant for an instance's life; the server is filed under it."""
+    identifier: str
+    endpoint: str
+    """DNS name, in the server's certificate and the address book."""
+    port: int
+    engine_version: str
+    master: str
+    database: str | None
+    parameter_group: Mapping[str, str]
+    ca_identifier: str
+
+
+class _Member:
+    """A server and its worker."""
+
+    def __init__(self, specification: DatabaseSpecification, server: PostgresServer, listening: Listening):
+        self.specification = specification
+        self.server = server
+        self.listening = listening
+        self.wanted = True
+        """Whether it should be running: false while stopped or on its way out."""
+        self.restart_delay = FIRST_RESTART_DELAY
+        self.restart_at = 0.0
+        self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=specification.identifier)
+        self.pending = 0
+
+
+class Fleet:
+    def __init__(
+        self,
+        place: Place,
+        directory: Path,
+        names: Path,
+        logs: Path,
+        authority: RdsAuthority,
+        prefix: str,
+        report: Report,
+    ):
+        """`prefix`: the first two numbers of this home's loopback network (`127.93`)."""
+        self._place = place
+        self._records_file = directory / RECORDS
+        self._names_file = names / "databases.json"
+        self._logs = logs
+        self._authority = authority
+        self._prefix = prefix
+        self._report = report
+        self._lock = threading.RLock()
+        self._members: dict[str, _Member] = {}
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._watcher.start()
+
+    # What the instances ask for. Each returns at once; the worker does it.
+
+    def create(self, specification: DatabaseSpecification, password: str, snapshot: str | None = None) -> None:
+        """Make the server of a new instance, empty or from the copy behind a snapshot."""
+        member = self._enlist(specification)
+
+        def work() -> None:
+            source = self._copy_of(snapshot) if snapshot else None
+            self._make(member, password, source)
+            self._report(specification.resource_id, "backing-up")
+            time.sleep(FIRST_BACKUP_SECONDS)
+
+        self._submit(member, work)
+
+    def resume(self, specification: DatabaseSpecification, password: str, running: bool) -> None:
+        """Take up the server of an instance that an earlier life of the service made."""
+        member = self._enlist(specification)
+        if running:
+            self._submit(member, lambda: self._make(member, password, None))
+        else:
+            member.wanted = False
+
+    def change(self, specification: DatabaseSpecification, password: str | None = None, restart: bool = False) -> None:
+        """Apply what an instance asks for now. `password`: only when it changed. A new port restarts in any case."""
+        member = self._members[specification.resource_id]
+
+        def work() -> None:
+            before = member.specification
+            member.specification = specification
+            renamed = before.endpoint != specification.endpoint or before.ca_identifier != specification.ca_identifier
+            moved = before.port != specification.port
+            if moved:
+                member.listening = self._listening_for(Listening(member.listening.address, specification.port))
+            self._configure(member, new_certificate=renamed)
+            if restart or moved:
+                member.server.stop()
+                self._start(member)
+            else:
+                member.server.reload()
+            if password is not None:
+                with member.server.superuser(member.listening) as connection:
+                    roles.set_password(connection, specification.master, password)
+            self._record()
+
+        self._submit(member, work)
+
+    def stop_server(self, resource_id: str) -> None:
+        member = self._members[resource_id]
+        member.wanted = False
+        self._submit(member, lambda: (member.server.stop(), self._record()), done="stopped")
+
+    def start_server(self, resource_id: str) -> None:
+        member = self._members[resource_id]
+        member.wanted = True
+        self._submit(member, lambda: self._start(member))
+
+    def delete(self, resource_id: str, final_snapshot: str | None) -> None:
+        """Stop the server and remove its data, first kept as the copy behind `final_snapshot` when one is asked for."""
+        member = self._members[resource_id]
+        member.wanted = False
+
+        def work() -> None:
+            member.server.stop()
+            if final_snapshot:
+                member.server.copy_to(self._snapshot_path(final_snapshot), member.listening)
+            shutil.rmtree(member.server.data, ignore_errors=True)
+            with self._lock:
+                del self._members[resource_id]
+            self._record()
+
+        self._submit(member, work, done="deleted")
+        member.worker.shutdown(wait=False)
+
+    def snapshot(self, resource_id: str, name: str, done: Callable[[], None]) -> None:
+        member = self._members[resource_id]
+
+        def work() -> None:
+            member.server.copy_to(self._snapshot_path(name), member.listening)
+            done()
+
+        self._submit(member, work)
+
+    def copy_snapshot(self, name: str, target: str) -> None:
+        source = self._copy_of(name)
+        if source is not None:
+            shutil.copytree(source, self._snapshot_path(target), symlinks=True)
+
+    def drop_snapshot(self, name: str) -> None:
+        shutil.rmtree(self._snapshot_path(name), ignore_errors=True)
+
+    def has_snapshot(self, name: str) -> bool:
+        return self._snapshot_path(name).is_dir()
+
+    def close(self) -> None:
+        """Stop every server in order and wait for it. The data stay."""
+        self._stopping.set()
+        with self._lock:
+            members = list(self._members.values())
+        for member in members:
+            member.wanted = False
+        stops: list[Future[None]] = []
+        for member in members:
+            try:
+                stops.append(member.worker.submit(member.server.stop))
+            except RuntimeError:
+                # Its deletion is under way; the shutdown below waits for it.
+                pass
+        for member in members:
+            member.worker.shutdown(wait=True)
+        for stop in stops:
+            stop.result()
+        self._watcher.join(timeout=WATCH_SECONDS * 4)
+        self._record()
+
+    # Work
+
+    def _enlist(self, specification: DatabaseSpecification) -> _Member:
+        installation = find_installation(specification.engine_version)
+        if installation is None:
+            raise ServerFailure(f"no PostgreSQL {specification.engine_version} programs on this machine")
+        installation = self._place.reachable(installation)
+        with self._lock:
+            address = self._address_for(specification.resource_id)
+            data = self._place.directory("servers") / specification.resource_id
+            server = PostgresServer(
+                installation, self._place.user, data, self._logs / f"database-{specification.identifier}.log"
+            )
+            member = _Member(specification, server, Listening(address, specification.port))
+            self._members[specification.resource_id] = member
+        return member
+
+    def _address_for(self, resource_id: str) -> str:
+        recorded = read_json(self._records_file, {})
+        known = recorded.get(resource_id, {}).get("address")
+        if known and known.startswith(f"{self._prefix}."):
+            return str(known)
+        taken = {member.listening.address for member in self._members.values()}
+        taken |= {record["address"] for record in recorded.values()}
+        for number in range(1, 255):
+            address = f"{self._prefix}.200.{number}"
+            if address not in taken:
+                return address
+        raise ServerFailure("all 254 addresses for databases are in use; delete an instance")
+
+    def _listening_for(self, wanted: Listening) -> Listening:
+        if wanted.is_free:
+            return wanted
+        other = wanted.with_free_port()
+        log.warning(
+            "port %s:%d is taken by another program; the server listens on %d instead, and the address book says so",
+            wanted.address,
+            wanted.port,
+            other.port,
+        )
+        return other
+
+    def _make(self, member: _Member, password: str, source: Path | None) -> None:
+        """From whatever is there to a running server. Each step is repeatable, so an interrupted creation is taken up."""
+        server, specification = member.server, member.specification
+        if not server.exists:
+            if source is not None:
+                server.restore_from(source)
+            else:
+                server.initialise()
+        if server.pid is None:
+            member.listening = self._listening_for(Listening(member.listening.address, specification.port))
+        else:
+            member.listening = self._recorded_listening(specification.resource_id) or member.listening
+        self._configure(member, new_certificate=source is not None)
+        self._start(member)
+        # A database that was handed over belongs to its users: a later life of the service takes nothing of theirs back.
+        handed_over = server.data / HANDED_OVER
+        if source is not None or not handed_over.exists():
+            with server.superuser(member.listening) as connection:
+                roles.set_up(connection, specification.master, password, None if source else specification.database)
+            handed_over.touch()
+
+    def _configure(self, member: _Member, new_certificate: bool) -> None:
+        specification, server = member.specification, member.server
+        current = server.certificate
+        now = datetime.datetime.now(datetime.timezone.utc)
+        issued = None
+        if new_certificate or current is None or needs_renewal(current, now):
+            issued = self._authority.issue(specification.endpoint, specification.ca_identifier)
+        wanted = parameters.for_server(specification.parameter_group, server.installation)
+        server.configure(member.listening, wanted.settings, wanted.force_ssl, issued)
+
+    def _start(self, member: _Member) -> None:
+        try:
+            member.server.start(member.listening)
+        except PortBusy:
+            # Taken between the look and the start.
+            member.listening = member.listening.with_free_port()
+            self._configure(member, new_certificate=False)
+            member.server.start(member.listening)
+        member.restart_delay = FIRST_RESTART_DELAY
+        self._record()
+
+    def _submit(self, member: _Member, work: Callable[[], object], done: str = "available") -> None:
+        resource_id = member.specification.resource_id
+        with self._lock:
+            member.pending += 1
+
+        def run() -> None:
+            try:
+                work()
+            except ServerFailure as failure:
+                log.error("database %s: %s", member.specification.identifier, failure)
+                self._report(resource_id, failure.status)
+            except OSError as error:
+                log.error("database %s: %s", member.specification.identifier, error)
+                self._report(resource_id, "storage-full" if error.errno == 28 else "failed")
+            except Exception:
+                log.exception("database %s", member.specification.identifier)
+                self._report(resource_id, "failed")
+            else:
+                self._report(resource_id, done)
+            finally:
+                with self._lock:
+                    member.pending -= 1
+
+        member.worker.submit(run)
+
+    # Supervision
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_SECONDS):
+            with self._lock:
+                idle = [member for member in self._members.values() if member.wanted and member.pending == 0]
+            for member in idle:
+                if member.server.exists and member.server.pid is None and time.monotonic() >= member.restart_at:
+                    log.error("database %s: its server is gone; it is started again", member.specification.identifier)
+                    member.restart_at = time.monotonic() + member.restart_delay
+                    member.restart_delay = min(member.restart_delay * 2, LONGEST_RESTART_DELAY)
+                    self._submit(member, lambda member=member: self._start(member))  # type: ignore[misc]
+
+    # Records
+
+    def _record(self) -> None:
+        """What a later life of the service must know, and where clients find each endpoint."""
+        with self._lock:
+            records = {
+                resource_id: {
+                    "identifier": member.specification.identifier,
+                    "endpoint": member.specification.endpoint,
+                    "address": member.listening.address,
+                    "port": member.listening.port,
+                    "data": str(member.server.data),
+                }
+                for resource_id, member in self._members.items()
+            }
+            book = {
+                member.specification.endpoint: {
+                    str(member.specification.port): [f"{member.listening.address}:{member.listening.port}"]
+                }
+                for member in self._members.values()
+                if member.wanted
+            }
+            write_json(self._records_file, records)
+            write_json(self._names_file, book)
+
+    def _recorded_listening(self, resource_id: str) -> Listening | None:
+        record = read_json(self._records_file, {}).get(resource_id)
+        return Listening(record["address"], record["port"]) if record else None
+
+    def _snapshot_path(self, name: str) -> Path:
+        # Automated snapshots are called `rds:...`.
+        return self._place.directory("snapshots") / name.lower().replace(":", "_")
+
+    def _copy_of(self, snapshot: str) -> Path | None:
+        path = self._snapshot_path(snapshot)
+        return path if path.is_dir() else None
+
+
+def stop_leftovers(directory: Path) -> None:
+    """End the servers that a killed service left running, by the record of where their data are."""
+    for resource_id, record in read_json(directory / RECORDS, {}).items():
+        data = Path(record["data"])
+        if running_server(data) is not None:
+            log.info("ending the server of %s, left by an earlier run", resource_id)
+            stop_running_server(data)

@@ -1,0 +1,31 @@
+"""The programs `psql` and `aws` as pods and people find them on PATH.
+
+Each is a small script that runs a module of this package with the sandbox's own Python, whatever the caller's environment is.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+LAUNCHED = {"psql": "sandbox.cloud.psql", "aws": "sandbox.cloud.aws_cli"}
+
+_SCRIPT = """#!/bin/sh
+# {module}
+# -P: the caller's directory holds no modules of ours. Older Pythons lack it, hence -c.
+exec {python} -c 'import sys; sys.path[0] = sys.argv.pop(1); from {module} import main; sys.exit(main(sys.argv[1:]))' {repository} "$@"
+"""
+
+
+def install_launchers(bin_directory: Path, python: Path, repository: Path) -> list[Path]:
+    """Write the launchers and return their paths. `python` has this project's requirements, `repository` is the checkout."""
+    bin_directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, module in LAUNCHED.items():
+        path = bin_directory / name
+        path.write_text(
+            _SCRIPT.format(module=module, python=shlex.quote(str(python)), repository=shlex.quote(str(repository)))
+        )
+        path.chmod(0o755)
+        written.append(path)
+    return written

