@@ -58,12 +58,16 @@ class PropertyDiff:
 
 @dataclass(frozen=True)
 class DiffResult:
-    """`replaces` has top-level property names; `detailed` has property paths (`a.b[0]["c.d"]`)."""
+    """`replaces` and `diffs` are shown as the reasons: names of properties, or paths; `detailed` is keyed by paths.
+
+    A path is written `a.b[0]["c.d"]`. Some official plugins give only names, some only paths.
+    """
 
     changes: bool
     replaces: list[str] = field(default_factory=list)
     detailed: dict[str, PropertyDiff] = field(default_factory=dict)
     delete_before_replace: bool = False
+    diffs: list[str] = field(default_factory=list)
 
 
 class Log(Protocol):

@@ -34,7 +34,7 @@ from sandbox.plugins.protocol_messages import (
     provider_pb2_grpc,
     status_pb2,
 )
-from sandbox.plugins.values import UnsupportedValue, decode, encode
+from sandbox.plugins.values import Properties, UnsupportedValue, decode, encode
 
 # The engine's own limit (sdk/go/common/util/rpcutil): large Helm values and custom resources pass the 4 MB of gRPC.
 MAXIMUM_MESSAGE_BYTES: Final = 400 * 1024 * 1024
@@ -45,6 +45,9 @@ CHANNEL_OPTIONS: Final = [
 # Operations wait (for pods, for databases), so there are as many threads as the engine may have operations under way.
 OPERATIONS_AT_ONCE: Final = 64
 ENGINE_CHECK_SECONDS: Final = 1.0
+
+# What the engine itself keeps in a provider resource; a plugin neither checks nor reads it.
+ENGINE_KEYS: Final = frozenset({"version", "pluginDownloadURL", "pluginChecksums", "__internal"})
 
 Response = TypeVar("Response")
 
@@ -110,28 +113,31 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._answer(
-            context,
-            lambda: _check_response(
-                self._provider.check_config(request.urn, decode(request.olds), decode(request.news))
-            ),
-        )
+        def check() -> Any:
+            given = decode(request.news)
+            result = self._provider.check_config(
+                request.urn, _without_engine_keys(decode(request.olds)), _without_engine_keys(given)
+            )
+            kept = {key: value for key, value in given.items() if key in ENGINE_KEYS}
+            return _check_response(CheckResult({**result.inputs, **kept}, result.failures))
+
+        return self._answer(context, check)
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._answer(
             context,
             lambda: _diff_response(
-                self._provider.diff_config(request.urn, decode(request.old_inputs), decode(request.news))
+                self._provider.diff_config(
+                    request.urn,
+                    _without_engine_keys(decode(request.old_inputs)),
+                    _without_engine_keys(decode(request.news)),
+                )
             ),
         )
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:
         def configure() -> Any:
-            properties = decode(request.args)
-            # The engine's own settings of the provider resource, not the plugin's.
-            for key in ("version", "pluginDownloadURL", "pluginChecksums", "__internal"):
-                properties.pop(key, None)
-            self._provider.configure(properties)
+            self._provider.configure(_without_engine_keys(decode(request.args)))
             return provider_pb2.ConfigureResponse(
                 acceptSecrets=True, supportsPreview=True, acceptResources=False, acceptOutputs=False
             )
@@ -247,6 +253,10 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
         raise AssertionError("abort always raises")
 
 
+def _without_engine_keys(properties: Properties) -> Properties:
+    return {key: value for key, value in properties.items() if key not in ENGINE_KEYS}
+
+
 def _type(request: Any) -> str:
     """The engine gives the type; older ones only within the URN `urn:pulumi:stack::project::parent$type::name`."""
     return str(request.type) or str(request.urn).split("::")[2].split("$")[-1]
@@ -266,7 +276,7 @@ def _diff_response(result: DiffResult) -> Any:
         changes=changes,
         replaces=result.replaces,
         deleteBeforeReplace=result.delete_before_replace,
-        diffs=sorted({path.split(".")[0].split("[")[0] for path in result.detailed}),
+        diffs=result.diffs,
         detailedDiff={
             path: provider_pb2.PropertyDiff(kind=_KINDS[diff.kind], inputDiff=diff.input_diff)
             for path, diff in result.detailed.items()
