@@ -88,7 +88,14 @@ class ApiServer:
         return self.request("POST", path(kind, namespace), _dry(query, dry_run), body)
 
     def apply(
-        self, kind: Kind, namespace: str, name: str, body: Mapping[str, Any], field_manager: str, force: bool, dry_run: bool
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        field_manager: str,
+        force: bool,
+        dry_run: bool,
     ) -> dict[str, Any]:
         """Server-side apply."""
         query = {"fieldManager": field_manager, "force": str(force).lower(), "fieldValidation": "Warn"}

@@ -22,7 +22,11 @@ class _Missing:
 
 MISSING: Final = _Missing()
 SEGMENT: Final = re.compile(r"\.([^.\[\]]+)|\[\*\]")
-REPLACING: Final[dict[DiffKind, DiffKind]] = {"add": "add-replace", "delete": "delete-replace", "update": "update-replace"}
+REPLACING: Final[dict[DiffKind, DiffKind]] = {
+    "add": "add-replace",
+    "delete": "delete-replace",
+    "update": "update-replace",
+}
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def detail(
     old_inputs: Mapping[str, Any],
     forces_new: Iterable[str],
 ) -> dict[str, PropertyDiff]:
-    """The detailed diff of a merge patch. `forces_new` are paths such as `.spec.template` or `.spec.containers[*].image`."""
+    """The detailed diff of a merge patch. `forces_new`: paths such as `.spec.template`, `.spec.containers[*].image`."""
     converter = _Converter([_segments(path) for path in forces_new])
     converter.add_map((), patch, old, new_inputs, old_inputs, within_list=False)
     return converter.found
@@ -107,11 +111,10 @@ class _Converter:
         if new_input is MISSING and (value is not None or old_input is MISSING):
             return
         kind: DiffKind
-        if value is None:
-            if new_input is UNKNOWN:
-                kind = "add" if old is MISSING else "update"
-            else:
-                kind = "delete"
+        if value is None and new_input is not UNKNOWN:
+            kind = "delete"
+        elif value is None:
+            kind = "add" if old is MISSING else "update"
         elif old is MISSING:
             kind = "add"
         elif isinstance(value, Mapping) and isinstance(old, Mapping):

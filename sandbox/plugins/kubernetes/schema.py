@@ -105,9 +105,13 @@ def _check_value(expression: str, value: Any, path: str) -> Iterator[CheckFailur
         for key, item in value.items():
             yield from _check_value(expression[1:], item, f"{path}.{key}")
     elif not _fits(expression, value):
-        yield _wrong(path, {"integer": "a whole number", "quantity": "a quantity such as 250m or 1Gi"}.get(
-            expression, f"a {expression}"
-        ), value)
+        yield _wrong(
+            path,
+            {"integer": "a whole number", "quantity": "a quantity such as 250m or 1Gi"}.get(
+                expression, f"a {expression}"
+            ),
+            value,
+        )
 
 
 def _fits(expression: str, value: Any) -> bool:

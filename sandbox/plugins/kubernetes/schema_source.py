@@ -72,7 +72,9 @@ class Table:
         return short
 
     def _expression(self, schema: dict[str, Any], schemas: dict[str, Any]) -> str:
-        reference = schema.get("$ref") or next((part["$ref"] for part in schema.get("allOf", []) if "$ref" in part), None)
+        reference = schema.get("$ref") or next(
+            (part["$ref"] for part in schema.get("allOf", []) if "$ref" in part), None
+        )
         if reference is not None:
             name = str(reference).removeprefix(REFERENCE)
             if name in LEAVES:
@@ -86,7 +88,9 @@ class Table:
         if kind == "object":
             items = schema.get("additionalProperties")
             return "any" if items is None else "{" + self._expression(items, schemas)
-        return {"integer": "integer", "boolean": "boolean", "number": "number", "string": "string"}.get(str(kind), "any")
+        return {"integer": "integer", "boolean": "boolean", "number": "number", "string": "string"}.get(
+            str(kind), "any"
+        )
 
 
 def _short(name: str) -> str:

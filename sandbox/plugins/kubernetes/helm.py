@@ -1,0 +1,102 @@
+"""Runs the real `helm` for one provider: which cluster, how values reach it, how it is stopped.
+
+Owns the process; which command with which flags is `release.py`'s. Values and credentials are handed over in memory
+files (mode 0600, no name on any disk), never on the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+from sandbox.plugins.kubernetes.cluster import Connected
+from sandbox.plugins.kubernetes.kubeconfig import load
+from sandbox.plugins.protocol import ResourceError
+
+PAUSE_SECONDS: Final = 0.2  # how soon a cancelled run is noticed
+FAILURE_PREFIXES: Final = ("Error: ", "INSTALLATION FAILED: ", "UPGRADE FAILED: ", "UNINSTALL FAILED: ")
+
+
+class HelmFailed(Exception):
+    """Helm's own words, without its prefixes."""
+
+
+def run(connected: Connected, arguments: Sequence[str], values: Mapping[str, Any] | None = None) -> str:
+    """What helm prints. Raises `HelmFailed`, or `ResourceError` where there is no helm."""
+    program = shutil.which("helm")
+    if program is None:
+        raise ResourceError("helm is not on PATH, and releases need it; install Helm 3")
+    with ExitStack() as stack:
+        command = [program, *arguments]
+        environment = {**os.environ, **connected.options.helm}
+        handles = []
+        if values is not None:
+            handles.append(_memory_file(stack, "values", json.dumps(values).encode()))
+            command += ["--values", f"/proc/self/fd/{handles[-1]}"]
+        if connected.options.kubeconfig or connected.options.cluster:
+            config, _ = load(connected.options.kubeconfig, environment)
+            handles.append(_memory_file(stack, "kubeconfig", json.dumps(_with_cluster(config, connected)).encode()))
+            environment["KUBECONFIG"] = f"/proc/self/fd/{handles[-1]}"
+            command += ["--kubeconfig", environment["KUBECONFIG"]]
+        if connected.options.context:
+            command += ["--kube-context", connected.options.context]
+        # Its own process group: an interrupt from the terminal reaches the engine, which asks us to stop in order.
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=handles,
+            start_new_session=True,
+        )
+        output, problems = _communicate(process, connected)
+    if process.returncode != 0:
+        raise HelmFailed(_failure(problems) or f"helm {arguments[0]} ended with exit code {process.returncode}")
+    return output
+
+
+def _communicate(process: subprocess.Popen[str], connected: Connected) -> tuple[str, str]:
+    stopped = False
+    while True:
+        try:
+            return process.communicate(timeout=PAUSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            if connected.cancelled.is_set() and not stopped:
+                # Helm ends an interrupted operation itself, and rolls an atomic one back.
+                process.send_signal(signal.SIGTERM)
+                stopped = True
+
+
+def _failure(problems: str) -> str:
+    """The last message alone: warnings and the log lines of Helm's libraries come before it."""
+    text = problems[max(problems.rfind("\nError: ") + 1, 0) :].strip()
+    for prefix in FAILURE_PREFIXES:
+        text = text.removeprefix(prefix)
+    return text
+
+
+def _with_cluster(config: dict[str, Any], connected: Connected) -> dict[str, Any]:
+    """Helm has no flag for another cluster than the context's own: the context is changed instead."""
+    if not connected.options.cluster:
+        return config
+    chosen = connected.options.context or config.get("current-context")
+    for entry in config.get("contexts") or []:
+        if entry.get("name") == chosen:
+            entry["context"] = {**(entry.get("context") or {}), "cluster": connected.options.cluster}
+    return config
+
+
+def _memory_file(stack: ExitStack, name: str, content: bytes) -> int:
+    handle = os.memfd_create(name)
+    stack.callback(os.close, handle)
+    os.fchmod(handle, 0o600)
+    os.write(handle, content)
+    return handle
