@@ -1,4 +1,4 @@
-"""The Helm release of Teleport Access Graph, and the names that its chart derives from the release's.
+"""The Helm release of Teleport Access Graph.
 
 Owns the chart's values. The namespace and the Secrets that they name are `credentials`', the checks of the host CAs in
 them `host_authorities`'. Facts about the chart are of teleport-access-graph 1.30.2.
@@ -15,24 +15,12 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.credentials import DATABASE_CA_KEY, POSTGRES_SECRET_KEY
+from components.settings.names import SERVICE_PORT, service_host
 
-CHART_NAME = "teleport-access-graph"
-SERVICE_PORT = 443
 DATABASE_CA_VOLUME = "database-ca"
 DATABASE_CA_MOUNT_PATH = "/var/run/database-ca"
 DATABASE_CA_PATH = f"{DATABASE_CA_MOUNT_PATH}/{DATABASE_CA_KEY}"
 CREDENTIALS_ANNOTATION = "checksum/credentials"
-
-
-def service_name(release: str) -> str:
-    """The chart's `fullname`, which names its Service, Deployment and ServiceAccount: at most 63 characters."""
-    name = release if CHART_NAME in release else f"{release}-{CHART_NAME}"
-    return name[:63].removesuffix("-")
-
-
-def service_host(release: str, namespace: str, cluster_domain: str = "cluster.local") -> str:
-    """The Service's DNS name inside the cluster: the server certificate must carry it, for Teleport verifies it."""
-    return f"{service_name(release)}.{namespace}.svc.{cluster_domain}"
 
 
 @dataclass(frozen=True, kw_only=True)

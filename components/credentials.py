@@ -37,7 +37,8 @@ class AccessGraphNamespace(pulumi.ComponentResource):
     """The namespace, and the ConfigMap with the database's CA bundle in it."""
 
     namespace: pulumi.Output[str]
-    database_ca_config_map: pulumi.Output[str | None]
+    database_ca_config_map: pulumi.Output[str] | None
+    """Its name; none when no bundle was given."""
 
     def __init__(self, name: str, args: AccessGraphNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = AccessGraphNamespaceArgs.from_input(args)
@@ -48,7 +49,7 @@ class AccessGraphNamespace(pulumi.ComponentResource):
             f"{name}-namespace", metadata={"name": args.namespace, "labels": POD_SECURITY_LABELS}, opts=child
         )
         self.namespace = namespace.metadata["name"]
-        self.database_ca_config_map = pulumi.Output.from_input(None)
+        self.database_ca_config_map = None
         if args.database_ca_bundle is not None:
             bundle = kubernetes.core.v1.ConfigMap(
                 f"{name}-database-ca",
@@ -83,7 +84,8 @@ class CredentialsArgs(ComponentArgs):
 class Credentials(pulumi.ComponentResource):
     """The Secrets that the access graph's pods mount, and a public digest that changes whenever one of them does."""
 
-    database_secret_name: pulumi.Output[str | None]
+    database_secret_name: pulumi.Output[str] | None
+    """None when the URI's Secret is not made here."""
     tls_secret_name: pulumi.Output[str]
     checksum: pulumi.Output[str]
     """HMAC-SHA-256 in hexadecimal, not secret."""
@@ -103,7 +105,7 @@ class Credentials(pulumi.ComponentResource):
             },
             opts=child,
         )
-        self.database_secret_name = pulumi.Output.from_input(None)
+        self.database_secret_name = None
         if args.database_uri is not None:
             postgres = kubernetes.core.v1.Secret(
                 f"{name}-postgres",

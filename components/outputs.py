@@ -5,10 +5,23 @@ Adding an output is free; renaming or removing one raises `OUTPUTS_VERSION`. The
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pulumi
+
+from components.settings import RdsDatabaseSettings
+from components.settings.names import SERVICE_PORT
+
+if TYPE_CHECKING:
+    from components.access_graph import AccessGraph
+    from components.assembly import DatabaseConnection
+    from components.certificates import Certificates
+    from components.credentials import AccessGraphNamespace, Credentials
+    from components.database import Database
+    from components.intake import Intake
+    from components.settings import Settings
+    from components.teleport import TeleportCluster
 
 OUTPUTS_VERSION = 1
 LEDGER_VERSION = 1
@@ -53,7 +66,7 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
     """Export `values`, which must have every name of the contract but the two that are constants.
 
     What does not exist in this environment (the release while the access graph is off, an instance's ARN for a database
-    that somebody else runs) is exported as null, so that a consumer can tell "not here" from "older program".
+    that somebody else runs) is None, and the engine then leaves the output out: readers ask `outputsVersion` first.
     Raises `ValueError` naming what is missing or unknown.
     """
     complete: dict[str, pulumi.Input[Any]] = {
@@ -68,20 +81,57 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
         pulumi.export(name, complete[name])
 
 
-def make_ledger(
+def stack_outputs(
+    settings: Settings,
+    intake: Intake,
     *,
-    host_authorities: Mapping[str, list[str]],
-    authority: Mapping[str, Any],
-    rotation: int,
-    audit_log: Mapping[str, Any],
-    after: list[pulumi.Input[Any]],
-) -> pulumi.Output[dict[str, Any]]:
-    """What the next `up` has to know of this one. Known only when everything in `after` is: a failed `up` keeps the old ledger."""
+    namespace: AccessGraphNamespace,
+    certificates: Certificates,
+    database: Database | None,
+    connection: DatabaseConnection,
+    credentials: Credentials,
+    access_graph: AccessGraph | None,
+    teleport: Mapping[str, TeleportCluster],
+) -> dict[str, pulumi.Input[Any]]:
+    """The value of every output that is no constant, by name. None where this environment has no such thing."""
+    steps: list[pulumi.Input[Any]] = [credentials.checksum, *(cluster.ready for cluster in teleport.values())]
+    if access_graph is not None:
+        steps.append(access_graph.release_name)
+    return {
+        "endpoint": f"{settings.service_host}:{SERVICE_PORT}",
+        "serviceHost": settings.service_host,
+        "namespace": namespace.namespace,
+        "releaseName": None if access_graph is None else access_graph.release_name,
+        "chartVersion": None if access_graph is None else access_graph.chart_version,
+        "caBundle": certificates.trust_bundle,
+        "caNotAfter": certificates.ca_not_after,
+        "certificateNotAfter": certificates.certificate_not_after,
+        "databaseEndpoint": None if database is None else database.endpoint,
+        "databaseName": None if database is None else database.database_name,
+        "databaseInstanceArn": None if database is None else database.instance_arn,
+        "databaseSecretName": connection.secret_name or credentials.database_secret_name,
+        "tlsSecretName": credentials.tls_secret_name,
+        "hostAuthorityFingerprints": intake.fingerprints(),
+        "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
+        "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
+        "ledger": ledger(settings, intake, steps),
+    }
+
+
+def ledger(settings: Settings, intake: Intake, after: Sequence[pulumi.Input[Any]]) -> pulumi.Output[dict[str, Any]]:
+    """What the next `up` has to know of this one. Known only when everything in `after` is: a failed `up` keeps the old one."""
     record = {
         "version": LEDGER_VERSION,
-        "hostAuthorities": dict(host_authorities),
-        "authority": dict(authority),
-        "rotation": rotation,
-        "auditLog": dict(audit_log),
+        "hostAuthorities": {
+            cluster: [authority.pem for authority in authorities]
+            for cluster, authorities in intake.host_authorities.items()
+        },
+        "authority": {"generation": settings.tls.authority.generation, "phase": settings.tls.authority.phase},
+        "rotation": settings.database.rotation if isinstance(settings.database, RdsDatabaseSettings) else 0,
+        "auditLog": {
+            cluster: entry.audit_log.start_date
+            for cluster, entry in settings.teleport.items()
+            if entry.audit_log is not None and entry.audit_log.start_date is not None
+        },
     }
     return pulumi.Output.all(*after).apply(lambda _: record)

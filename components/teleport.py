@@ -21,7 +21,6 @@ from components.teleport_values import (
     merge_values,
     patch_values,
     proxy_deployment_name,
-    teleport_configuration,
 )
 
 CA_CONFIG_MAP_NAME = "teleport-access-graph-ca"
@@ -97,7 +96,7 @@ class TeleportCluster(pulumi.ComponentResource):
         steps: list[pulumi.Resource] = []
 
         config_map = None
-        if args.trust_bundle is not None:
+        if args.trust_bundle is not None and args.mode != "manual":
             config_map = kubernetes.core.v1.ConfigMap(
                 f"{name}-ca",
                 metadata={"name": CA_CONFIG_MAP_NAME, "namespace": args.namespace},
@@ -115,7 +114,7 @@ class TeleportCluster(pulumi.ComponentResource):
         patched = patched_values(args)
         self.values = pulumi.Output.from_input(patched)
         self.configuration = pulumi.Output.from_input(
-            teleport_configuration(access_graph_patch(args)) if args.enabled else {}
+            {"access_graph": access_graph_patch(args).configuration()} if args.enabled else {}
         )
         if args.mode == "release":
             steps.append(self._release(name, args, patched, after + steps))

@@ -71,7 +71,7 @@ class AccessGraphPatch:
     # One decision: all set (Teleport gets the CA as a file), or none (Teleport's own trust store covers the endpoint).
     ca_path: str | None  # absolute, in the container, directly under mount_path
     config_map: str | None  # name of the ConfigMap whose key is the file name of ca_path
-    ca_checksum: str | None  # of the ConfigMap's content; auth reads the CA once, so a change must roll it
+    ca_checksum: Any  # of the ConfigMap's content, or an Output of it: auth reads the CA once, so a change must roll it
     volume: str = "tag-ca"
     mount_path: str = "/var/run/access-graph"
     audit_log: AuditLog | None = None

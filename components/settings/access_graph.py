@@ -66,8 +66,8 @@ class AccessGraphSettings(Section):
 
     enabled: Switch = setting(
         True,
-        why="whether TAG runs and Teleport uses it; false for the first `up` beside a Teleport that does not exist yet, and "
-        "as the ordered way back",
+        why="whether TAG runs and Teleport uses it; false for a first `up` beside a Teleport that does not exist yet, "
+        "and as the ordered way back",
     )
     namespace: KubernetesName = setting("teleport-access-graph", why="namespace that the stack makes for TAG, and owns")
     release: ReleaseName = setting(

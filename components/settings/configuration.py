@@ -21,13 +21,12 @@ SECRET_KEYS = {
 # AWS allows 50 tags an object; the stack adds its own.
 MOST_TAGS = 40
 
-_TAG_KEY = Rule(
+_TAG_KEY = matching(
+    r"(?!(?i:aws:))[A-Za-z0-9 _.:/=+@-]{1,128}",
     "the key of an AWS tag: at most 128 letters, digits, spaces and _.:/=+-@",
-    lambda value: _TAG_KEY_FORMAT.accepts(value) and not value.lower().startswith("aws:"),
     "shorten it or leave such characters out",
     lambda value: "begins with aws:, which AWS keeps for itself" if value.lower().startswith("aws:") else None,
 )
-_TAG_KEY_FORMAT = matching(r"[A-Za-z0-9 _.:/=+@-]{1,128}", "")
 _TAG_VALUE = matching(
     r"[A-Za-z0-9 _.:/=+@-]{0,256}",
     "the value of an AWS tag: at most 256 letters, digits, spaces and _.:/=+-@",

@@ -117,7 +117,7 @@ class RdsDatabaseSettings(Section):
     maintenance_window: Annotated[Text, MAINTENANCE_WINDOW] = setting(
         "sun:04:00-sun:05:00", why="weekly time of minor upgrades, UTC, at least 30 minutes, apart from the backup's"
     )
-    ca_cert_identifier: Literal[CERTIFICATE_AUTHORITIES] = setting(  # type: ignore[valid-type]
+    ca_cert_identifier: Annotated[Text, one_of(CERTIFICATE_AUTHORITIES)] = setting(
         "rds-ca-rsa2048-g1",
         why="authority of the instance's certificate; AWS's default, pinned since a change restarts",
     )

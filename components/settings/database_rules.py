@@ -49,8 +49,8 @@ _MAINTENANCE = re.compile(rf"({'|'.join(DAYS)}):{_TIME}-({'|'.join(DAYS)}):{_TIM
 
 
 def _version_as_text(value: object) -> object:
-    # 17 without quotes loses nothing; 17.10 would, and is refused as a minor version anyway.
-    return str(value) if type(value) is int else value
+    # 17 without quotes loses nothing; 17.10 does, and is refused as a minor version anyway.
+    return str(value) if type(value) in (int, float) else value
 
 
 version_as_text = BeforeValidator(_version_as_text)

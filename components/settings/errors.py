@@ -17,7 +17,7 @@ import pulumi
 LONGEST_SHOWN = 60
 
 _CREDENTIAL = re.compile(
-    r"://[^/@\s]*:[^/@\s]*@|PRIVATE KEY|\bpassword\b|\bsecret\b|\btoken\b|\bAKIA[0-9A-Z]{16}\b", re.IGNORECASE
+    r"://[^/@\s]*:[^/@\s]*@|PRIVATE KEY|(password|secret|token)\s*[=:]|\bAKIA[0-9A-Z]{16}\b", re.IGNORECASE
 )
 
 

@@ -36,6 +36,9 @@ class Place:
     annotation: Any
     """The type of what is there, or None beyond the models."""
 
+    rules: tuple[Rule, ...]
+    """The rules of what is there."""
+
     mendable: tuple[tuple[str | int, ...], FieldInfo | None]
     """Keys of the innermost part that can be left out or replaced as a whole, and its field if it is one."""
 
@@ -95,6 +98,7 @@ def place_of(location: Sequence[str | int]) -> Place:
     section: type[Section] | None = None
     siblings: dict[str, type[Section]] = {}
     field: FieldInfo | None = None
+    metadata: Sequence[Any] = ()
     parts: tuple[str | int, ...] = ()
     mendable: tuple[tuple[str | int, ...], FieldInfo | None] = ((), None)
     for part in location:
@@ -108,12 +112,12 @@ def place_of(location: Sequence[str | int]) -> Place:
             section = annotation
             continue
         parts = (*parts, part)
-        current = plain_type(annotation)
+        current, metadata = plain_type(annotation), ()
         if is_section(current):
             if section is not current:
                 section, siblings = current, {}
             field = fields_by_key(current).get(str(part))
-            annotation = None if field is None else Annotated[(field.annotation, *field.metadata, None)]
+            annotation, metadata = (None, []) if field is None else (field.annotation, field.metadata)
             mendable = (parts, field)
         elif get_origin(current) is not None and issubclass(get_origin(current), Mapping):
             annotation = get_args(current)[1]
@@ -125,4 +129,4 @@ def place_of(location: Sequence[str | int]) -> Place:
     current = plain_type(annotation)
     if is_section(current) and section is not current:
         section, siblings = current, {}
-    return Place(parts, section, siblings, field, annotation, mendable)
+    return Place(parts, section, siblings, field, annotation, tuple(rules_of(annotation, metadata)), mendable)

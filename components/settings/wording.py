@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from components.settings.errors import Problem, join, shown
-from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, rules_of, union_members
+from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
 
 _YAML_BOOLEAN = "quote it if it is meant as text: YAML reads unquoted yes, no, on, off, true and false as booleans"
 _YAML_NUMBER = "put it in quotes: YAML reads it as a number, and drops leading zeros"
@@ -46,7 +46,7 @@ def suggestion(key: str, known: Collection[str]) -> str:
 
 
 def _missing(place: Place) -> Problem:
-    statements = [rule.statement for rule in rules_of(place.annotation)]
+    statements = [rule.statement for rule in place.rules]
     wanted = f" ({statements[0]})" if statements else ""
     example = (place.field.examples or [None])[0] if place.field else None
     if isinstance(example, (str, int)):
@@ -99,7 +99,7 @@ def _no_choice(place: Place, value: Any) -> Problem:
 def _no_mode(place: Place, value: Any) -> Problem:
     modes = list(union_members(place.annotation))
     if not isinstance(value, Mapping):
-        return Problem(place.key, "is not a map", f"give one with a mode of {_listed(modes)}", shown(value))
+        return Problem(place.key, "is not a map", f"give one with a mode of {_listed(modes)}")
     key = join(*place.parts, "mode")
     if "mode" not in value:
         return Problem(key, "is missing", f"set {_listed(modes)}")
@@ -110,10 +110,10 @@ def _no_mode(place: Place, value: Any) -> Problem:
 
 def _wrong_type(place: Place, value: Any) -> Problem:
     annotation = plain_type(place.annotation)
-    statement = next((rule.statement for rule in rules_of(place.annotation)), None)
+    statement = next((rule.statement for rule in place.rules), None)
     text = shown(value)
     if union_members(annotation):
-        return Problem(place.key, "is not a map", "give a map of settings", text)
+        return Problem(place.key, "is not a map", "give a map of settings")
     if annotation is bool:
         return Problem(place.key, "is not true or false", "set true or false, without quotes", text)
     if annotation is int:
@@ -132,6 +132,8 @@ def _wrong_type(place: Place, value: Any) -> Problem:
     if get_origin(annotation) is tuple:
         return Problem(place.key, "is not a list", "write a YAML list: each item on a line that begins with '- '", text)
     if is_section(annotation) or get_origin(annotation) is not None:
+        # Text in place of a map may be a secret that was put one level too high.
+        text = None if isinstance(value, str) else text
         return Problem(place.key, "is not a map", "write a YAML map: each key on a line of its own", text)
     return Problem(
         place.key, "is not a valid key", "use letters, digits and hyphens, in quotes where YAML asks for them"

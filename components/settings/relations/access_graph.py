@@ -12,6 +12,7 @@ _SHARED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease"
 
 
 def chart_is_of_the_access_graph(draft: Draft) -> Findings:
+    """`accessGraph.chart.version` is of the chart's own 1.x series, not Teleport's number."""
     chart = draft.configuration.access_graph.chart
     if isinstance(chart, RepositoryChart):
         yield from access_graph_version("accessGraph.chart.version", chart.version)
@@ -29,6 +30,7 @@ def access_graph_version(key: str, version: str) -> Findings:
 
 
 def drains_are_possible(draft: Draft) -> Findings:
+    """`accessGraph.podDisruptionBudget.minAvailable` is below `replicas`."""
     settings = draft.configuration.access_graph
     budget = settings.pod_disruption_budget
     if budget.enabled and budget.min_available >= settings.replicas:
@@ -43,6 +45,7 @@ def drains_are_possible(draft: Draft) -> Findings:
 
 
 def memory_request_fits_limit(draft: Draft) -> Findings:
+    """`accessGraph.resources.memoryRequest` is at most `memoryLimit`."""
     resources = draft.configuration.access_graph.resources
     if memory_bytes(resources.memory_request) > memory_bytes(resources.memory_limit):
         yield finding(
@@ -55,6 +58,7 @@ def memory_request_fits_limit(draft: Draft) -> Findings:
 
 
 def namespace_is_its_own(draft: Draft) -> Findings:
+    """`accessGraph.namespace` is none of Kubernetes' own."""
     namespace = draft.configuration.access_graph.namespace
     if namespace in _SHARED_NAMESPACES:
         yield finding(
@@ -66,6 +70,7 @@ def namespace_is_its_own(draft: Draft) -> Findings:
 
 
 def names_fit(draft: Draft) -> Findings:
+    """TAG's Service has a name of at most 63 characters that begins with a letter, and a DNS name of at most 253."""
     settings = draft.configuration.access_graph
     name = untrimmed_service_name(settings.release)
     if len(name) > LONGEST_DNS_LABEL:
@@ -96,6 +101,7 @@ def names_fit(draft: Draft) -> Findings:
 
 
 def tolerations_are_complete(draft: Draft) -> Findings:
+    """A toleration has a value only with `Equal`, a key with `Equal`, an end only with `NoExecute`."""
     for index, toleration in enumerate(draft.configuration.access_graph.tolerations):
         key = f"accessGraph.tolerations[{index}]"
         about = "accessGraph.tolerations"
@@ -126,6 +132,7 @@ def tolerations_are_complete(draft: Draft) -> Findings:
 
 
 def load_balancer_has_a_name(draft: Draft) -> Findings:
+    """`accessGraph.serviceType: LoadBalancer` comes with a name in `tls.extraDnsNames`."""
     configuration = draft.configuration
     if configuration.access_graph.service_type == "LoadBalancer" and not configuration.tls.extra_dns_names:
         yield finding(
@@ -138,6 +145,7 @@ def load_balancer_has_a_name(draft: Draft) -> Findings:
 
 
 def lives_are_in_order(draft: Draft) -> Findings:
+    """Renewals begin before the end, and a certificate ends before its authority."""
     tls = draft.configuration.tls
     for early, early_key, life, life_key, what in (
         (
@@ -174,6 +182,7 @@ def lives_are_in_order(draft: Draft) -> Findings:
 
 
 def extra_names_are_extra(draft: Draft) -> Findings:
+    """`tls.extraDnsNames` leaves out the Service's own name."""
     settings = draft.configuration.access_graph
     host = service_host(settings.release, settings.namespace, settings.cluster_domain)
     if host in draft.configuration.tls.extra_dns_names:

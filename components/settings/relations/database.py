@@ -12,6 +12,7 @@ LEAST_GROWTH_PERCENT = 10
 
 
 def storage_can_grow(draft: Draft) -> Findings:
+    """`database.maxAllocatedStorageGib` is a tenth or more above `allocatedStorageGib`."""
     database = draft.configuration.database
     if not isinstance(database, RdsDatabaseSettings):
         return
@@ -28,6 +29,7 @@ def storage_can_grow(draft: Draft) -> Findings:
 
 
 def windows_are_apart(draft: Draft) -> Findings:
+    """`database.backupWindow` and `maintenanceWindow` do not overlap, on any day."""
     database = draft.configuration.database
     if isinstance(database, RdsDatabaseSettings) and windows_overlap(
         database.backup_window, database.maintenance_window
@@ -42,6 +44,7 @@ def windows_are_apart(draft: Draft) -> Findings:
 
 
 def aws_is_there_for_rds(draft: Draft) -> Findings:
+    """`aws` is there with `database.mode: rds`, and only then."""
     database, aws = draft.configuration.database, draft.configuration.aws
     if isinstance(database, RdsDatabaseSettings) and aws is None:
         yield finding(
@@ -58,6 +61,7 @@ def aws_is_there_for_rds(draft: Draft) -> Findings:
 
 
 def managed_password_can_be_read(draft: Draft) -> Findings:
+    """`aws.oidcProviderArn` is there with `database.masterPassword: managed`."""
     database, aws = draft.configuration.database, draft.configuration.aws
     if not isinstance(database, RdsDatabaseSettings) or aws is None:
         return
@@ -72,6 +76,7 @@ def managed_password_can_be_read(draft: Draft) -> Findings:
 
 
 def arns_are_of_the_account(draft: Draft) -> Findings:
+    """Every ARN is of `aws.accountId`, of `aws.region` and of its partition."""
     aws, database = draft.configuration.aws, draft.configuration.database
     if aws is None:
         return
@@ -113,6 +118,7 @@ def _arn_is_here(key: str, arn: str | None, aws: AwsSettings) -> Findings:
 
 
 def uri_has_one_source(draft: Draft) -> Findings:
+    """With `database.mode: existing`, one of `databaseUri` and `database.secret` is there; with `rds`, neither."""
     database, given = draft.configuration.database, "databaseUri" in draft.secrets
     if isinstance(database, RdsDatabaseSettings) and given:
         yield finding(

@@ -6,6 +6,7 @@ decide whether it is the right chart at all.
 
 from __future__ import annotations
 
+import re
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -29,15 +30,18 @@ LARGEST_FILE = 1024 * 1024
 # A description of a chart; it is unpacked into memory.
 LARGEST_DESCRIPTION = 64 * 1024
 
+_SEMVER_START = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _TELEPORT_CHART = "teleport-cluster"
 
 
 def files_can_be_read(draft: Draft) -> Findings:
+    """Each file that is named exists, is regular, can be read, is not empty and has 1 MiB at most."""
     for key, path in _plain_files(draft):
         yield from _file(draft.root, key, path)
 
 
 def packaged_charts_are_right(draft: Draft) -> Findings:
+    """A packaged chart is one, is the chart that is wanted, and has a version as above."""
     chart = draft.configuration.access_graph.chart
     if isinstance(chart, PathChart):
         yield from _packaged(draft.root, "accessGraph.chart.path", chart.path, CHART_NAME)
@@ -117,8 +121,6 @@ def _packaged(root: Path, key: str, path: str, wanted: str) -> Findings:
 
 def _description(path: Path) -> tuple[str, str] | None:
     """Name and version in the Chart.yaml of a packaged chart, or None if it is none."""
-    import re
-
     import yaml  # here, since a stack whose charts come from a repository does without
 
     try:
@@ -132,9 +134,10 @@ def _description(path: Path) -> tuple[str, str] | None:
                 return None
     except (tarfile.TarError, OSError, EOFError, ValueError, yaml.YAMLError):
         return None
-    name, version = (chart.get("name"), chart.get("version")) if isinstance(chart, dict) else (None, None)
-    exact = isinstance(version, str) and re.match(r"[0-9]+\.[0-9]+\.[0-9]+", version)
-    return (name, version) if isinstance(name, str) and exact else None
+    if not isinstance(chart, dict):
+        return None
+    name, version = str(chart.get("name")), str(chart.get("version"))
+    return (name, version) if _SEMVER_START.match(version) else None
 
 
 RULES = (files_can_be_read, packaged_charts_are_right)

@@ -20,8 +20,8 @@ from components.settings.teleport import (
 OLDEST_TELEPORT = (14, 3, 4)
 
 NEW_TELEPORT = (
-    "set it; a Teleport that does not exist yet has none and takes two `up`s: the first with accessGraph.enabled false, the "
-    "second with the host CA that auth has then and accessGraph.enabled true"
+    "set it; a Teleport that does not exist has none and takes two `up`s: the first with accessGraph.enabled false, "
+    "the second with the host CA that auth has then and accessGraph.enabled true"
 )
 
 
@@ -31,6 +31,7 @@ def _entries(draft: Draft) -> Iterator[tuple[str, TeleportSettings, KubernetesSe
 
 
 def someone_uses_it(draft: Draft) -> Findings:
+    """`teleport` has a cluster once `accessGraph.enabled` is true."""
     if draft.configuration.access_graph.enabled and not draft.configuration.teleport:
         yield finding(
             "teleport",
@@ -42,6 +43,7 @@ def someone_uses_it(draft: Draft) -> Findings:
 
 
 def host_authorities_are_given(draft: Draft) -> Findings:
+    """`hostAuthorities` is there for each cluster once `accessGraph.enabled` is true."""
     if not draft.configuration.access_graph.enabled:
         return
     for key, entry, _ in _entries(draft):
@@ -56,6 +58,7 @@ def host_authorities_are_given(draft: Draft) -> Findings:
 
 
 def endpoint_is_reachable(draft: Draft) -> Findings:
+    """`endpoint` is there for a Teleport in another Kubernetes cluster, with a host in the certificate."""
     configuration = draft.configuration
     settings = configuration.access_graph
     own = service_host(settings.release, settings.namespace, settings.cluster_domain)
@@ -85,6 +88,7 @@ def endpoint_is_reachable(draft: Draft) -> Findings:
 
 
 def contexts_and_identifiers_agree(draft: Draft) -> Findings:
+    """One context is one Kubernetes cluster, everywhere."""
     seen = [("kubernetes", draft.configuration.kubernetes)]
     for key, entry, _ in _entries(draft):
         if entry.kubernetes is None:
@@ -113,6 +117,7 @@ def contexts_and_identifiers_agree(draft: Draft) -> Findings:
 
 
 def releases_are_apart(draft: Draft) -> Findings:
+    """Each Teleport has a namespace to itself, and none has TAG's."""
     configuration = draft.configuration
     taken: dict[tuple[str, str], tuple[str, str]] = {}
     for key, entry, kubernetes in _entries(draft):
@@ -148,6 +153,7 @@ def releases_are_apart(draft: Draft) -> Findings:
 
 
 def teleport_chart_is_teleports(draft: Draft) -> Findings:
+    """A `teleport-cluster` chart is 14.3.4 or later, and not of the access graph's series."""
     for key, entry, _ in _entries(draft):
         if isinstance(entry, ReleaseTeleportSettings) and isinstance(entry.chart, RepositoryChart):
             yield from teleport_version(f"{key}.chart.version", entry.chart.version)
@@ -166,6 +172,7 @@ def teleport_version(key: str, version: str) -> Findings:
 
 
 def adoption_keeps_values(draft: Draft) -> Findings:
+    """`adopt: true` comes with `valuesFiles`, or the release would lose its values."""
     for key, entry, _ in _entries(draft):
         if isinstance(entry, ReleaseTeleportSettings) and entry.adopt and not entry.values_files:
             yield finding(
@@ -178,6 +185,7 @@ def adoption_keeps_values(draft: Draft) -> Findings:
 
 
 def audit_log_is_consistent(draft: Draft) -> Findings:
+    """`auditLog.startDate` comes with `auditLog.enabled: true`."""
     for key, entry, _ in _entries(draft):
         if entry.audit_log is not None and not entry.audit_log.enabled and entry.audit_log.start_date is not None:
             yield finding(
@@ -190,6 +198,7 @@ def audit_log_is_consistent(draft: Draft) -> Findings:
 
 
 def secret_values_have_a_release(draft: Draft) -> Findings:
+    """`teleportSecretValues` comes with a Teleport cluster that has Helm values."""
     if "teleportSecretValues" not in draft.secrets:
         return
     charted = (ReleaseTeleportSettings, ValuesTeleportSettings)

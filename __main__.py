@@ -1,0 +1,95 @@
+"""Teleport Access Graph beside a self-hosted Teleport cluster: settings, components in the order of the flow, outputs.
+
+What a setting means is in `components/settings`; what becomes of it in the component of that name.
+"""
+
+from datetime import datetime, timezone
+
+import pulumi
+import pulumi_random as random
+
+from components import assembly
+from components.access_graph import AccessGraph
+from components.certificates import Certificates
+from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials, CredentialsArgs
+from components.intake import read_intake
+from components.outputs import export_outputs, stack_outputs
+from components.providers import make_providers
+from components.settings import RdsDatabaseSettings, read_settings
+from components.teleport import TeleportCluster
+
+settings = read_settings()
+intake = read_intake(settings, datetime.now(timezone.utc))
+providers = make_providers(settings)
+in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
+
+# Keys the digests by which pods follow their Secrets; see components/digests.py.
+digest_key = random.RandomBytes("digest-key", length=32).hex
+
+certificates = Certificates("certificates", assembly.certificates_args(settings))
+
+database = None
+database_ca_bundle = intake.database_ca_bundle
+if isinstance(settings.database, RdsDatabaseSettings):
+    from components import rds_assembly as rds  # here, for AWS's SDK takes its time to load
+
+    database = rds.make_database(settings, providers, database_ca_bundle)
+    database_ca_bundle = database.ca_bundle
+
+namespace = AccessGraphNamespace(
+    "namespace",
+    AccessGraphNamespaceArgs(namespace=settings.access_graph.namespace, database_ca_bundle=database_ca_bundle),
+    opts=in_kubernetes,
+)
+connection = (
+    assembly.existing_database_connection(settings)
+    if database is None
+    else rds.make_database_access(settings, providers, database, namespace, digest_key)
+)
+credentials = Credentials(
+    "credentials",
+    CredentialsArgs(
+        namespace=namespace.namespace,
+        certificate_pem=certificates.certificate_pem,
+        private_key_pem=certificates.private_key_pem,
+        digest_key=digest_key,
+        database_uri=connection.uri,
+        database_ca_bundle=database_ca_bundle or "",
+    ),
+    opts=in_kubernetes,
+)
+
+access_graph = None
+if settings.access_graph.enabled:
+    access_graph = AccessGraph(
+        "access-graph",
+        assembly.access_graph_args(settings, intake, namespace, credentials, connection),
+        opts=in_kubernetes,
+    )
+
+teleport = {
+    cluster: TeleportCluster(
+        f"teleport-{cluster}",
+        assembly.teleport_cluster_args(settings, cluster, values, certificates.trust_bundle),
+        opts=pulumi.ResourceOptions(
+            providers=[providers.teleport[cluster]],
+            # Nothing of Teleport's changes before the access graph is ready to be asked.
+            depends_on=[] if access_graph is None else [access_graph.release],
+        ),
+    )
+    for cluster, values in intake.values.items()
+}
+
+export_outputs(
+    stack_outputs(
+        settings,
+        intake,
+        namespace=namespace,
+        certificates=certificates,
+        database=database,
+        connection=connection,
+        credentials=credentials,
+        access_graph=access_graph,
+        teleport=teleport,
+    )
+)

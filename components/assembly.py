@@ -1,0 +1,165 @@
+"""From settings to components: which argument of which component each setting becomes.
+
+Owns the translation and nothing else, so that components know no settings and `__main__` reads as the flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from components.access_graph import AccessGraphArgs
+from components.certificates import CertificatesArgs
+from components.credentials import POSTGRES_SECRET_KEY, AccessGraphNamespace, Credentials
+from components.database_uri import check_database_uri
+from components.settings import (
+    ChartSettings,
+    ManualTeleportSettings,
+    PathChart,
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    Settings,
+)
+from components.teleport import TeleportClusterArgs
+
+if TYPE_CHECKING:
+    from components.intake import Intake
+
+STACK_TAG = "teleport-access-graph:stack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseConnection:
+    """How pods reach the database, whoever runs it."""
+
+    uri: pulumi.Output[str] | None
+    """Secret; none when a Secret that the stack does not make holds it."""
+    secret_name: str | None
+    """Of that Secret."""
+    secret_key: str
+
+
+def stack_tags(settings: Settings) -> dict[str, str]:
+    """The user's tags, and one by which everything of this stack is found, orphans included."""
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{settings.stack}"
+    return {**settings.tags, STACK_TAG: stack}
+
+
+def existing_database_connection(settings: Settings) -> DatabaseConnection:
+    """A database that exists brings its URI, checked here before the first resource that uses it, or a Secret."""
+    database = settings.database
+    assert not isinstance(database, RdsDatabaseSettings)
+    if database.secret is not None:
+        return DatabaseConnection(uri=None, secret_name=database.secret.name, secret_key=database.secret.key)
+    assert settings.secrets.database_uri is not None  # the mode's own rule
+    checked = settings.secrets.database_uri.apply(
+        lambda uri: check_database_uri(
+            uri,
+            allow_unverified=database.allow_unverified,
+            ca_bundle_given=database.ca_bundle_file is not None,
+        )
+    )
+    return DatabaseConnection(uri=checked, secret_name=None, secret_key=POSTGRES_SECRET_KEY)
+
+
+def certificates_args(settings: Settings) -> CertificatesArgs:
+    tls = settings.tls
+    return CertificatesArgs(
+        dns_names=[settings.service_host, *tls.extra_dns_names],
+        algorithm=tls.algorithm,
+        ca_validity_hours=tls.ca_validity_hours,
+        ca_early_renewal_hours=tls.ca_early_renewal_hours,
+        certificate_validity_hours=tls.certificate_validity_hours,
+        certificate_early_renewal_hours=tls.certificate_early_renewal_hours,
+        generation=tls.authority.generation,
+        protect=tls.protect,
+    )
+
+
+def access_graph_args(
+    settings: Settings,
+    intake: Intake,
+    namespace: AccessGraphNamespace,
+    credentials: Credentials,
+    connection: DatabaseConnection,
+) -> AccessGraphArgs:
+    graph = settings.access_graph
+    database_secret = connection.secret_name or credentials.database_secret_name
+    assert database_secret is not None  # a connection has the URI or the name
+    return AccessGraphArgs(
+        namespace=namespace.namespace,
+        release=graph.release,
+        **chart_arguments(graph.chart),
+        host_authorities=[authority.pem for authorities in intake.host_authorities.values() for authority in authorities],
+        database_secret_name=database_secret,
+        database_secret_key=connection.secret_key,
+        database_ca_config_map=namespace.database_ca_config_map,
+        tls_secret_name=credentials.tls_secret_name,
+        credentials_checksum=credentials.checksum,
+        cluster_domain=graph.cluster_domain,
+        replicas=graph.replicas,
+        timeout_seconds=graph.timeout_seconds,
+        service_type=graph.service_type,
+        log_level=graph.log_level,
+        metrics=graph.metrics,
+        image=graph.image,
+        image_pull_secrets=list(graph.image_pull_secrets),
+        resources={
+            "requests": {"cpu": graph.resources.cpu_request, "memory": graph.resources.memory_request},
+            "limits": {"memory": graph.resources.memory_limit},
+        },
+        pod_disruption_budget={
+            "enabled": graph.pod_disruption_budget.enabled,
+            "minAvailable": graph.pod_disruption_budget.min_available,
+        },
+        node_selector=dict(graph.node_selector),
+        tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+    )
+
+
+def teleport_cluster_args(
+    settings: Settings,
+    cluster: str,
+    values: Mapping[str, Any],
+    trust_bundle: pulumi.Input[str],
+) -> TeleportClusterArgs:
+    """`values` are the user's own; `trust_bundle` is left out where Teleport's trust store covers the certificate."""
+    entry = settings.teleport[cluster]
+    common: dict[str, Any] = {
+        "cluster": cluster,
+        "mode": entry.mode,
+        "enabled": settings.access_graph.enabled,
+        "endpoint": settings.endpoint_of(cluster),
+        "trust_bundle": trust_bundle if settings.tls.trust == "bundle" else None,
+        "audit_log_enabled": None if entry.audit_log is None else entry.audit_log.enabled,
+        "audit_log_start_date": None if entry.audit_log is None else entry.audit_log.start_date,
+    }
+    if isinstance(entry, ManualTeleportSettings):
+        return TeleportClusterArgs(**common)
+    common |= {
+        "namespace": entry.namespace,
+        "release": entry.release,
+        "values": values,
+        "secret_values": secret_values_of(settings, cluster),
+    }
+    if not isinstance(entry, ReleaseTeleportSettings):
+        return TeleportClusterArgs(**common)
+    return TeleportClusterArgs(
+        **common, **chart_arguments(entry.chart), adopt=entry.adopt, timeout_seconds=entry.timeout_seconds
+    )
+
+
+def secret_values_of(settings: Settings, cluster: str) -> pulumi.Output[Mapping[str, Any]] | None:
+    """The part of `teleportSecretValues` that is this cluster's."""
+    everything = settings.secrets.teleport_values
+    return None if everything is None else everything.apply(lambda by_cluster: by_cluster.get(cluster, {}))
+
+
+def chart_arguments(chart: ChartSettings) -> dict[str, str | None]:
+    """A packaged chart has its version in it; one from a repository is named with all three."""
+    if isinstance(chart, PathChart):
+        return {"chart": chart.path, "repository": None, "version": None}
+    return {"chart": chart.name, "repository": chart.repository, "version": chart.version}

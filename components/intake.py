@@ -1,0 +1,119 @@
+"""What the configuration points to - values files, host CAs, CA bundles - read and checked before anything is registered.
+
+Gathers every problem of every file into one error. What a single file may hold is said by the modules that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pulumi
+from cryptography import x509
+
+from components.assembly import teleport_cluster_args
+from components.host_authorities import HostAuthority, HostAuthorityError, load_host_authorities
+from components.settings import ManualTeleportSettings, Settings
+from components.teleport import patched_values
+from components.teleport_values import ValuesConflict
+from components.values_files import ValuesFileError, find_secret_values, load_values_files
+
+# Any text does: whether the patch fits the user's values does not depend on the certificate that does not exist yet.
+PLACEHOLDER_BUNDLE = "-"
+
+
+class IntakeError(pulumi.RunError):
+    """Something that the configuration points to cannot be used. One line for each problem."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(problems)
+        heading = f"What the configuration points to has {count} problem{'' if count == 1 else 's'}:"
+        super().__init__("\n".join([heading, *(f"  {problem}" for problem in problems)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    host_authorities: Mapping[str, tuple[HostAuthority, ...]]
+    """By Teleport cluster name; empty while the access graph is off, for nobody needs them then."""
+    values: Mapping[str, Mapping[str, Any]]
+    """The user's own Helm values by Teleport cluster name."""
+    database_ca_bundle: str | None
+    """PEM of `database.caBundleFile`."""
+
+    def fingerprints(self) -> dict[str, list[str]]:
+        """SHA-256 of each host CA by Teleport cluster name, as `hostAuthorities.fingerprints` takes them."""
+        return {
+            cluster: [authority.fingerprint for authority in authorities]
+            for cluster, authorities in self.host_authorities.items()
+        }
+
+
+def read_intake(settings: Settings, now: datetime) -> Intake:
+    """Read everything `settings` names. `now` is an aware time. Raises `IntakeError`."""
+    problems: list[str] = []
+    host_authorities: dict[str, tuple[HostAuthority, ...]] = {}
+    values: dict[str, Mapping[str, Any]] = {}
+    for cluster, entry in settings.teleport.items():
+        if settings.access_graph.enabled and entry.host_authorities is not None:
+            try:
+                host_authorities[cluster] = load_host_authorities(
+                    entry.host_authorities, cluster=cluster, root=settings.root, now=now
+                )
+            except HostAuthorityError as error:
+                problems.extend(error.problems)
+        values[cluster] = {}
+        if not isinstance(entry, ManualTeleportSettings):
+            values[cluster] = _values(settings, cluster, problems)
+    bundle = _database_ca_bundle(settings, problems)
+    if problems:
+        raise IntakeError(problems)
+    return Intake(
+        host_authorities=MappingProxyType(host_authorities),
+        values=MappingProxyType(values),
+        database_ca_bundle=bundle,
+    )
+
+
+def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[str, Any]:
+    entry = settings.teleport[cluster]
+    assert not isinstance(entry, ManualTeleportSettings)  # which has no values
+    key = f"teleport.{cluster}.valuesFiles"
+    try:
+        values = load_values_files(entry.values_files, settings.root)
+    except ValuesFileError as error:
+        problems.append(f"{key}: {error}")
+        return {}
+    problems.extend(
+        f"{key}: {path} looks like a secret, and a plain file is no place for one; move it to the secret key "
+        f"teleportSecretValues, or name the path in teleport.{cluster}.allowSecretPaths if it is none"
+        for path in find_secret_values(values)
+        if path not in entry.allow_secret_paths
+    )
+    try:
+        patched_values(teleport_cluster_args(settings, cluster, values, PLACEHOLDER_BUNDLE))
+    except ValuesConflict as error:
+        problems.extend(f"{key}: {conflict}" for conflict in error.conflicts)
+    return values
+
+
+def _database_ca_bundle(settings: Settings, problems: list[str]) -> str | None:
+    path = settings.database.ca_bundle_file
+    if path is None:
+        return None
+    key = "database.caBundleFile"
+    try:
+        text = (settings.root / Path(path)).read_text(encoding="utf-8")
+        certificates = x509.load_pem_x509_certificates(text.encode())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "holds no readable PEM certificate"
+        problems.append(f"{key}: {str(path)!r} {reason}; give a PEM file with the authorities of the database's certificate")
+        return None
+    if "PRIVATE KEY" in text or not certificates:
+        problems.append(f"{key}: {str(path)!r} holds a private key; give a file with certificates only")
+        return None
+    return text

@@ -1,0 +1,88 @@
+"""Runs the whole program on the recording monitor, with a real host CA made for the test."""
+
+from __future__ import annotations
+
+import datetime
+import runpy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.samples import TELEPORT_CLUSTER, minimal_configuration, release_entry
+from tests.unit.monitor import Recording, record
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# The user's own values: the merge must leave them as they are.
+OWN_VALUES = {
+    "clusterName": TELEPORT_CLUSTER,
+    "enterprise": True,
+    "extraVolumes": [{"name": "corp-ca", "configMap": {"name": "corp-ca"}}],
+    "extraVolumeMounts": [{"name": "corp-ca", "mountPath": "/etc/corp"}],
+    "annotations": {"pod": {"team": "infra"}},
+}
+
+
+def host_authority(cluster: str = TELEPORT_CLUSTER) -> str:
+    """PEM of a CA certificate as Teleport issues it to itself: the cluster's name in CN and O."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, cluster), x509.NameAttribute(NameOID.ORGANIZATION_NAME, cluster)]
+    )
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(True, False, False, False, False, True, True, False, False), critical=True
+        )
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **overrides: Any) -> dict[str, Any]:
+    """A configuration of mode rds whose Teleport entry has a real host CA and values of its own."""
+    (directory / "values.yaml").write_text(yaml.safe_dump(OWN_VALUES))
+    settings = {
+        "valuesFiles": ["values.yaml"],
+        "hostAuthorities": {"mode": "inline", "certificates": [host_authority()]},
+        **(entry or {}),
+    }
+    return minimal_configuration(teleport={TELEPORT_CLUSTER: release_entry(**settings)}, **overrides)
+
+
+def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Recording:
+    """What the program registers, run in `directory` as the language host does."""
+    import contextlib
+
+    with contextlib.chdir(directory) if hasattr(contextlib, "chdir") else _changed_directory(directory):
+        return record(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None, config=config, **options)
+
+
+def _changed_directory(directory: Path) -> Any:
+    """`contextlib.chdir` of Python 3.11."""
+    import contextlib
+    import os
+
+    @contextlib.contextmanager
+    def changed() -> Any:
+        before = Path.cwd()
+        os.chdir(directory)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+    return changed()
