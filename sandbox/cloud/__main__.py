@@ -6,9 +6,9 @@ import argparse
 import logging
 import sys
 
-from sandbox.cloud.fleet import ServerFailure
 from sandbox.cloud.programs import CannotRunPostgres
 from sandbox.cloud.saved_state import StateMismatch
+from sandbox.cloud.server import ServerFailure
 from sandbox.cloud.service import CannotStart, CloudService
 from sandbox.home import Home
 

@@ -1,6 +1,7 @@
 """AWS's API over HTTP: moto's application with three things around it.
 
-Each call is first put to the gate, then served, and, when it wrote, made to last before the caller hears of it; each is a line of the request log.
+Each call is first put to the gate, then served, and, when it wrote, made to last before the caller hears of it; each
+is a line of the request log.
 Calls are served one at a time: moto's backends are plain dictionaries, and the state is saved as a whole.
 """
 
@@ -124,8 +125,8 @@ def listen(address: str, preferred_port: int, application: Application) -> BaseW
         if preferred_port == 0:
             raise
         log.warning(
-            "port %d of %s, where the API was before, is taken (%s); another one is used, and a stack that names the old URL "
-            "must be given the new one",
+            "port %d of %s, where the API was before, is taken (%s); another one is used, and a stack that names the "
+            "old URL must be given the new one",
             preferred_port,
             address,
             error,

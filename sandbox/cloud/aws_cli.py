@@ -1,6 +1,7 @@
 """`aws` for pods: the one command of the AWS CLI that workloads of this project run, `secretsmanager get-secret-value`.
 
-Credentials are found as the real CLI finds them; with AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE it assumes the role first.
+Credentials are found as the real CLI finds them; with AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE it assumes the
+role first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""An AWS API request, read without being consumed: which service, which action, who signs, and whether it changes anything."""
+"""An AWS API request, read without being consumed: which service, which action, who signs, and whether it changes
+anything.
+"""
 
 from __future__ import annotations
 
@@ -92,14 +94,12 @@ def read_call(environment: Environment) -> Call:
         action = parameters["Action"]
     else:
         # Services that speak REST have the action in the method and path.
-        action = f"{_REST_VERBS.get(environment['REQUEST_METHOD'], environment['REQUEST_METHOD'])} {environment.get('PATH_INFO', '')}"
+        verb = environment["REQUEST_METHOD"]
+        action = f"{verb.capitalize()} {environment.get('PATH_INFO', '')}"
     if not service and action.startswith(("AssumeRole", "GetCallerIdentity")):
         # Calls that need no signature.
         service = "sts"
     return Call(service, action, parameters, key, environment.get("HTTP_X_AMZ_SECURITY_TOKEN"), region, speaks_json)
-
-
-_REST_VERBS = {"GET": "Get", "HEAD": "Head", "PUT": "Put", "POST": "Post", "DELETE": "Delete", "PATCH": "Patch"}
 
 
 def _body(environment: Environment) -> bytes:

@@ -1,7 +1,10 @@
-"""The servers behind the RDS instances: which there are, where they listen, and that each is what its instance asks for.
+"""The servers behind the RDS instances: which there are, where they listen, and that each is what its instance asks
+for.
 
-Owns the servers' processes, their addresses, the copies behind snapshots, and the address book's `databases.json`. Each server has a worker of its
-own, so that a slow one holds no other up; what a worker did is told to `report` in RDS's words. Knows nothing of AWS's API.
+Owns the servers' processes, their addresses, the copies behind snapshots, and the address book's `databases.json`.
+Each server has a worker of its
+own, so that a slow one holds no other up; what a worker did is told to `report` in RDS's words. Knows nothing of
+AWS's API.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ WATCH_SECONDS = 0.5
 FIRST_RESTART_DELAY = 0.5
 LONGEST_RESTART_DELAY = 30.0
 
-# How long an instance shows "backing-up" on its way from "creating" to "available". Minutes in AWS; here long enough to be seen.
+# How long an instance shows "backing-up" on its way from "creating" to "available". Minutes in AWS; here long enough to
+# be seen.
 FIRST_BACKUP_SECONDS = 0.3
 
 
@@ -116,13 +120,25 @@ class Fleet:
 
         self._submit(member, work)
 
-    def resume(self, specification: DatabaseSpecification, password: str, running: bool) -> None:
-        """Take up the server of an instance that an earlier life of the service made."""
+    def resume(
+        self, specification: DatabaseSpecification, password: str | None, running: bool, unsettled: bool = False
+    ) -> None:
+        """Take up the server of an instance that an earlier life of the service made.
+
+        `password` is needed to finish an interrupted creation; `unsettled`: a change may not have reached the server.
+        """
         member = self._enlist(specification)
-        if running:
-            self._submit(member, lambda: self._make(member, password, None))
-        else:
+        if not running:
             member.wanted = False
+            return
+
+        def work() -> None:
+            self._make(member, password or "", None)
+            if unsettled and password is not None:
+                with member.server.superuser(member.listening) as connection:
+                    roles.set_password(connection, specification.master, password)
+
+        self._submit(member, work)
 
     def change(self, specification: DatabaseSpecification, password: str | None = None, restart: bool = False) -> None:
         """Apply what an instance asks for now. `password`: only when it changed. A new port restarts in any case."""
@@ -151,7 +167,12 @@ class Fleet:
     def stop_server(self, resource_id: str) -> None:
         member = self._members[resource_id]
         member.wanted = False
-        self._submit(member, lambda: (member.server.stop(), self._record()), done="stopped")
+
+        def work() -> None:
+            member.server.stop()
+            self._record()
+
+        self._submit(member, work, done="stopped")
 
     def start_server(self, resource_id: str) -> None:
         member = self._members[resource_id]
@@ -259,7 +280,9 @@ class Fleet:
         return other
 
     def _make(self, member: _Member, password: str, source: Path | None) -> None:
-        """From whatever is there to a running server. Each step is repeatable, so an interrupted creation is taken up."""
+        """From whatever is there to a running server. Each step is repeatable, so an interrupted creation is taken
+        up.
+        """
         server, specification = member.server, member.specification
         if not server.exists:
             if source is not None:
@@ -272,7 +295,8 @@ class Fleet:
             member.listening = self._recorded_listening(specification.resource_id) or member.listening
         self._configure(member, new_certificate=source is not None)
         self._start(member)
-        # A database that was handed over belongs to its users: a later life of the service takes nothing of theirs back.
+        # A database that was handed over belongs to its users: a later life of the service takes nothing of theirs
+        # back.
         handed_over = server.data / HANDED_OVER
         if source is not None or not handed_over.exists():
             with server.superuser(member.listening) as connection:

@@ -21,7 +21,8 @@ NAME = "sandbox"
 OIDC_ISSUER = "https://kubernetes.default.svc"
 # The audience that EKS's webhook asks for.
 OIDC_AUDIENCE = "sts.amazonaws.com"
-# STS verifies with the cluster's keys; the thumbprint is required by the API and unused, as for issuers with a public CA.
+# STS verifies with the cluster's keys; the thumbprint is required by the API and unused, as for issuers with a public
+# CA.
 UNUSED_THUMBPRINT = "0" * 40
 
 

@@ -1,6 +1,7 @@
 """The programs `psql` and `aws` as pods and people find them on PATH.
 
-Each is a small script that runs a module of this package with the sandbox's own Python, whatever the caller's environment is.
+Each is a small script that runs a module of this package with the sandbox's own Python, whatever the caller's
+environment is.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from pathlib import Path
 LAUNCHED = {"psql": "sandbox.cloud.psql", "aws": "sandbox.cloud.aws_cli"}
 
 _SCRIPT = """#!/bin/sh
-# {module}
-# -P: the caller's directory holds no modules of ours. Older Pythons lack it, hence -c.
-exec {python} -c 'import sys; sys.path[0] = sys.argv.pop(1); from {module} import main; sys.exit(main(sys.argv[1:]))' {repository} "$@"
+exec {python} -c 'import sys
+# The first entry is the caller'"'"'s directory, which holds no modules of ours.
+sys.path[0] = sys.argv.pop(1)
+from {module} import main
+sys.exit(main(sys.argv[1:]))' {repository} "$@"
 """
 
 
 def install_launchers(bin_directory: Path, python: Path, repository: Path) -> list[Path]:
-    """Write the launchers and return their paths. `python` has this project's requirements, `repository` is the checkout."""
+    """Write the launchers and return their paths. `python` has this project's requirements, `repository` is the
+    checkout.
+    """
     bin_directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, module in LAUNCHED.items():

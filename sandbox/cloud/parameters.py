@@ -1,6 +1,7 @@
 """DB parameter groups: which names RDS for PostgreSQL takes, and what they mean to the server behind an instance.
 
-Parameters that PostgreSQL knows are passed to it. Of RDS's own, `rds.force_ssl` is honoured (as client authentication); the rest are kept by
+Parameters that PostgreSQL knows are passed to it. Of RDS's own, `rds.force_ssl` is honoured (as client
+authentication); the rest are kept by
 the API and have nothing to act on here.
 """
 
@@ -111,6 +112,11 @@ def refusal(name: str, installation: Installation) -> str | None:
     return f"Could not find parameter with name: {name}"
 
 
+def needs_restart(name: str, installation: Installation) -> bool:
+    """Whether RDS calls the parameter static."""
+    return known_settings(installation).get(name) == "postmaster"
+
+
 def for_server(group: Mapping[str, str], installation: Installation) -> ServerParameters:
     """The settings of a parameter group that this server can act on; what it cannot is logged."""
     forced_by_default = installation.major >= FIRST_MAJOR_WITH_FORCED_SSL
@@ -122,7 +128,8 @@ def for_server(group: Mapping[str, str], installation: Installation) -> ServerPa
         if name == PRELOAD:
             value = _available_libraries(value, installation)
         if "{" in value:
-            # Formulas such as {DBInstanceClassMemory/9531392} are worked out from the instance class, which has no size here.
+            # Formulas such as {DBInstanceClassMemory/9531392} are worked out from the instance class, which has no size
+            # here.
             log.warning("parameter %s: formula %s has no value here, PostgreSQL's default is used", name, value)
             continue
         settings[name] = value

@@ -1,6 +1,7 @@
 """IAM policy documents, evaluated: does a statement allow this action on this resource in this context?
 
-Covers what policies of workloads use. A condition operator that is not known here never matches, so that nothing is allowed by accident.
+Covers what policies of workloads use. A condition operator that is not known here never matches, so that nothing is
+allowed by accident.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +99,7 @@ def _condition_holds(operator: str, key: str, wanted: list[str], context: Mappin
         return any((value is None) == (str(one).lower() == "true") for one in wanted)
     if value is None:
         return False
-    tests = {
+    tests: dict[str, Callable[[str], bool]] = {
         "StringEquals": lambda one: value == one,
         "StringEqualsIgnoreCase": lambda one: value.lower() == one.lower(),
         "StringLike": lambda one: _wildcard(one, value),

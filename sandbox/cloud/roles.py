@@ -1,6 +1,7 @@
 """What RDS puts into a new PostgreSQL: its own roles, the master user, and the first database.
 
-The master is no superuser. It has CREATEDB and CREATEROLE and is a member of `rds_superuser`, which holds the predefined roles that RDS gives it:
+The master is no superuser. It has CREATEDB and CREATEROLE and is a member of `rds_superuser`, which holds the
+predefined roles that RDS gives it:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
 """
 
@@ -82,7 +83,8 @@ def set_password(connection: psycopg.Connection, role: str, password: str) -> No
 def client_authentication(force_ssl: bool) -> str:
     """pg_hba.conf: who may log in, and how.
 
-    The superuser only over the unix socket, by being the operating-system user that runs the service. A member of rds_iam has no password login.
+    The superuser only over the unix socket, by being the operating-system user that runs the service. A member of
+    rds_iam has no password login.
     """
     lines = [
         f"local all {SUPERUSER} peer map=service",

@@ -1,6 +1,8 @@
-"""What moto knows, on disk: written after every change, read back at the start, so that a killed service forgets nothing.
+"""What moto knows, on disk: written after every change, read back at the start, so that a killed service forgets
+nothing.
 
-moto keeps its state in memory, one backend object a service, account and region, which refer to one another. They are pickled together, in one graph.
+moto keeps its state in memory, one backend object a service, account and region, which refer to one another. They are
+pickled together, in one graph.
 The file is this service's own, private, and of the moto version that wrote it.
 """
 

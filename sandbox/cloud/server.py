@@ -24,6 +24,7 @@ from psycopg.pq import ConnStatus, PGconn
 from sandbox.cloud import roles
 from sandbox.cloud.authority import ServerCertificate
 from sandbox.cloud.programs import Installation, ServerUser
+from sandbox.processes import MARKER
 
 # A start takes well under a second; crash recovery after a kill may take longer.
 START_SECONDS = 60.0
@@ -31,7 +32,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
 
-# Small, because several servers share one machine with a control plane. Durability against a power cut is not promised here, against a killed
+# Small, because several servers share one machine with a control plane. Durability against a power cut is not promised
+# here, against a killed
 # process it is: what is written is in the kernel's hands.
 OWN_SETTINGS = {
     "shared_buffers": "16MB",
@@ -358,4 +360,8 @@ def _own_name() -> str:
 
 def _clean_environment() -> dict[str, str]:
     # PG* variables of the caller would steer the server and its tools.
-    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    if MARKER in os.environ:
+        # By this the supervisor finds a server whose service was killed.
+        environment[MARKER] = os.environ[MARKER]
+    return environment

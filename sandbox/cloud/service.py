@@ -1,4 +1,6 @@
-"""The life of the part: start in order, say when it is ready, stop everything at SIGTERM, and go on where a killed run left off."""
+"""The life of the part: start in order, say when it is ready, stop everything at SIGTERM, and go on where a killed
+run left off.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,12 @@ import logging
 import os
 import signal
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from sandbox.cloud import landing_zone, rds, web_identity
 from sandbox.cloud.api import Application, RequestLog, listen
+from sandbox.cloud.api_state import ApiState, set_state
 from sandbox.cloud.authority import RdsAuthority
 from sandbox.cloud.files import read_json, write_json
 from sandbox.cloud.fleet import Fleet, stop_leftovers
@@ -34,16 +36,6 @@ FIRST_PORT = 4566
 
 class CannotStart(Exception):
     """Why the part does not run; the text says what to do."""
-
-
-@dataclass
-class _ApiState(rds.ApiState):
-    lock: threading.RLock
-    saver: Saver
-    fleet: Fleet
-
-    def save(self) -> None:
-        self.saver()
 
 
 class CloudService:
@@ -73,7 +65,8 @@ class CloudService:
         place = Place.prepare(home.cloud)
         fleet = Fleet(place, home.cloud, home.names, home.logs, authority, prefix, rds.report)
         saver = Saver(home.cloud / STATE)
-        rds.install(_ApiState(lock, saver, fleet))
+        set_state(ApiState(lock, fleet, saver))
+        rds.install()
         web_identity.install()
         load(home.cloud / STATE)
         application = Application(
@@ -121,7 +114,9 @@ class CloudService:
 
 
 def remove(home: Home) -> None:
-    """Delete everything the part ever made for this home, and end what a killed run left. The part itself must not be running."""
+    """Delete everything the part ever made for this home, and end what a killed run left. The part itself must not be
+    running.
+    """
     if not home.cloud.is_dir():
         return
     stop_leftovers(home.cloud)

@@ -1,7 +1,9 @@
 """Workload identities: what STS and IAM decide for a role that a pod assumes with its service account's token.
 
-moto grants every AssumeRoleWithWebIdentity and lets every credential do everything. Here the token is verified against the cluster's keys and the role's
-trust policy, and a session that began so may do what the role's policies say. Other credentials are the account's administrator, as before.
+moto grants every AssumeRoleWithWebIdentity and lets every credential do everything. Here the token is verified
+against the cluster's keys and the role's
+trust policy, and a session that began so may do what the role's policies say. Other credentials are the account's
+administrator, as before.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Refusal(Exception):
 
 
 class ClusterKeys:
-    """The keys of the sandbox's cluster, asked of its API server as STS asks an issuer, and kept until an unknown key turns up."""
+    """The keys of the sandbox's cluster, asked of its API server as STS asks an issuer, and kept until an unknown key
+    turns up.
+    """
 
     def __init__(self, kubeconfig: Path):
         self._kubeconfig = kubeconfig
@@ -174,7 +178,9 @@ class Gate:
             self._check_decryption(call, session, resource, documents)
 
     def _resource(self, call: Call) -> str:
-        """The ARN a call is about, where workloads are given rights on single resources; else `*`, which only a policy on `*` allows."""
+        """The ARN a call is about, where workloads are given rights on single resources; else `*`, which only a
+        policy on `*` allows.
+        """
         if call.service == "secretsmanager":
             secret = self._secret(call)
             if secret is not None:
