@@ -1,0 +1,80 @@
+"""Reads Helm's own records of a release: the Secrets that it keeps, one for each revision.
+
+Read only. Whoever changes a release calls Helm.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from operations.cluster import Cluster, ClusterError, Document, name_of, secret_data
+
+PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelmRelease:
+    """One revision of a release."""
+
+    name: str
+    namespace: str
+    revision: int
+    status: str  # deployed, superseded, failed, uninstalling, pending-install, ...
+    chart: str
+    chart_version: str
+    app_version: str
+    values: dict[str, Any] = field(repr=False)  # the user's, without the chart's defaults
+    manifest: str = field(repr=False)
+
+
+def list_revisions(cluster: Cluster, namespace: str, release: str) -> list[HelmRelease]:
+    """Every revision that Helm still keeps, oldest first; none when the release does not exist."""
+    secrets = cluster.list("Secret", namespace, labels=f"owner=helm,name={release}")
+    return sorted((parse_release(secret) for secret in secrets), key=lambda revision: revision.revision)
+
+
+def deployed_release(cluster: Cluster, namespace: str, release: str) -> HelmRelease | None:
+    """The revision that runs: the newest deployed one (Helm upgrades against it, even after a failure)."""
+    deployed = [revision for revision in list_revisions(cluster, namespace, release) if revision.status == "deployed"]
+    return deployed[-1] if deployed else None
+
+
+def list_releases(cluster: Cluster, namespace: str) -> dict[str, list[HelmRelease]]:
+    """Every release of a namespace with its revisions."""
+    releases: dict[str, list[HelmRelease]] = {}
+    for secret in cluster.list("Secret", namespace, labels="owner=helm"):
+        revision = parse_release(secret)
+        releases.setdefault(revision.name, []).append(revision)
+    return {name: sorted(found, key=lambda revision: revision.revision) for name, found in sorted(releases.items())}
+
+
+def parse_release(secret: Document) -> HelmRelease:
+    """Helm's record: JSON, gzip, base64, and base64 once more by Kubernetes. Raises `ClusterError` when it is not."""
+    packed = secret_data(secret).get("release", b"")
+    try:
+        raw = base64.b64decode(packed, validate=True)
+        # Records of Helm before 3.0 are not compressed.
+        text = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        record = json.loads(text)
+        chart = record["chart"]["metadata"]
+        return HelmRelease(
+            name=record["name"],
+            namespace=record["namespace"],
+            revision=int(record["version"]),
+            status=record["info"]["status"],
+            chart=chart["name"],
+            chart_version=str(chart["version"]),
+            app_version=str(chart.get("appVersion", "")),
+            values=record.get("config") or {},
+            manifest=record.get("manifest", ""),
+        )
+    except (binascii.Error, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"Secret {name_of(secret)} is no record of Helm 3 ({error!r}); look at `helm history`"
+        ) from None

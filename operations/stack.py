@@ -1,0 +1,132 @@
+"""What a stack says of itself, read without running it: its configuration file and its outputs.
+
+The configuration is checked by the program's own `components.settings`; the engine is called for outputs alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.settings import Settings, load_settings
+
+PROJECT = "teleport-access-graph"
+ROOT = Path(__file__).resolve().parents[1]
+# Seconds; reading outputs asks the state backend once.
+ENGINE_TIMEOUT = 60.0
+
+
+class StackError(Exception):
+    """The stack's configuration or outputs cannot be read; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFile:
+    """A stack's configuration file, sorted as the engine sorts it. Secret values are not read."""
+
+    name: str
+    path: Path
+    plain: Mapping[str, Any]
+    secret_keys: frozenset[str]
+
+    def settings(self, root: Path = ROOT) -> Settings:
+        """Raises `SettingsError` with everything that is wrong in it."""
+        return load_settings(self.plain, self.secret_keys, root=root, stack=self.name)
+
+
+def read_stack_file(stack: str | None, file: Path | None = None, root: Path = ROOT) -> StackFile:
+    """The configuration of the stack (by default the selected one): `file`, or `Pulumi.<stack>.yaml`."""
+    name = short_name(stack or selected_stack(root))
+    path = file or root / f"Pulumi.{name}.yaml"
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise StackError(
+            f"{path.name}: does not exist; name the stack with --stack, or its file with --config-file"
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise StackError(f"{path.name}: cannot be read: {error}") from None
+    entries = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(entries, dict):
+        raise StackError(f"{path.name}: has no `config` map; is it the file of a stack?")
+    prefix = f"{PROJECT}:"
+    plain: dict[str, Any] = {}
+    secret: set[str] = set()
+    for key, value in entries.items():
+        if not str(key).startswith(prefix):
+            continue
+        name_of_key = str(key).removeprefix(prefix)
+        if _is_encrypted(value):
+            secret.add(name_of_key)
+        else:
+            plain[name_of_key] = value
+    return StackFile(name=name, path=path, plain=plain, secret_keys=frozenset(secret))
+
+
+def read_outputs(stack: str | None, file: Path | None = None, root: Path = ROOT) -> dict[str, Any]:
+    """The stack's plain outputs: from a file with the JSON of `pulumi stack output`, else from the engine."""
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise StackError(f"{file}: cannot be read: {error}") from None
+    else:
+        text = run_engine(["stack", "output", "--json", *(["--stack", stack] if stack else [])], root)
+    try:
+        outputs = json.loads(text)
+    except ValueError:
+        outputs = None
+    if not isinstance(outputs, dict):
+        raise StackError(f"{file or 'pulumi stack output'}: no JSON object; write it with `pulumi stack output --json`")
+    return outputs
+
+
+def selected_stack(root: Path = ROOT) -> str:
+    """The stack that plain `pulumi` commands would mean."""
+    return os.environ.get("PULUMI_STACK") or run_engine(["stack", "--show-name"], root).strip()
+
+
+def short_name(stack: str) -> str:
+    """`organization/project/stack` is written into file names by its last part."""
+    return stack.rsplit("/", 1)[-1]
+
+
+def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_TIMEOUT) -> str:
+    """What the engine prints. Raises `StackError` with its own message."""
+    engine = shutil.which("pulumi")
+    if engine is None:
+        raise StackError("pulumi: is not on PATH; install it, or take the environment of `make env`")
+    try:
+        finished = subprocess.run(
+            [engine, *arguments, "--non-interactive"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StackError(
+            f"pulumi {arguments[0]}: no answer in {timeout:g} s; is the state backend reachable?"
+        ) from None
+    if finished.returncode:
+        message = finished.stderr.strip().removeprefix("error: ") or finished.stdout.strip()
+        raise StackError(f"pulumi {' '.join(arguments[:2])}: {message}")
+    return finished.stdout
+
+
+def _is_encrypted(value: Any) -> bool:
+    """Whether the engine keeps the value as a secret: one ciphertext anywhere in it makes all of it secret."""
+    if isinstance(value, dict):
+        if set(value) == {"secure"}:
+            return True
+        return any(_is_encrypted(inner) for inner in value.values())
+    return isinstance(value, list) and any(_is_encrypted(inner) for inner in value)
