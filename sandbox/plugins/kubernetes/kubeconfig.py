@@ -150,7 +150,7 @@ def _bytes(entry: dict[str, Any], field: str, directory: Path) -> bytes | None:
         return base64.b64decode(entry[f"{field}-data"])
     if entry.get(field):
         try:
-            return (directory / entry[field]).read_bytes()
+            return Path(directory, str(entry[field])).read_bytes()
         except OSError as error:
             raise KubeconfigError(f"{field}: {error}") from None
     return None

@@ -222,7 +222,8 @@ class Objects:
                 return
             raise ResourceError(
                 "configured Kubernetes cluster is unreachable. If the cluster was deleted, you can remove this "
-                "resource from Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE environment "
+                "resource from Pulumi state by rerunning the operation with the "
+                "PULUMI_K8S_DELETE_UNREACHABLE environment "
                 f'variable set to "true" ({self._connected.unreachable})'
             )
         server = self._connected.server
@@ -320,8 +321,10 @@ class Objects:
                 live = server.get(kind, namespace_of(old_live), name_of(old_live))
             except ApiError as error:
                 return ResourceError(f'update of resource "{urn}" failed: {text}\nunable to get cluster state: {error}')
-        message = f'the Kubernetes API server reported that "{object_id(live)}" failed to fully initialize '
+        message = (
+            f'the Kubernetes API server reported that "{object_id(live)}" failed to fully initialize '
             f"or become live: {text}"
+        )
         return InitializationFailed(object_id(live), state(new, live, news, version, manager), {}, [message, *reasons])
 
     def _read_unreachable(

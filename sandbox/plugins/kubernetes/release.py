@@ -6,7 +6,7 @@ Owns the order of steps, the outputs, and what state a failure leaves. Flags are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sandbox.plugins.kubernetes import charts, difference, helm, release_inputs, release_storage
@@ -182,7 +182,7 @@ class Releases:
         return self._connected.options.helm.get("HELM_DRIVER", "secret")
 
 
-def _answered(question: Any) -> Any:
+def _answered(question: Callable[[], Stored | None]) -> Stored | None:
     try:
         return question()
     except (ApiError, Unreachable) as error:
@@ -237,7 +237,7 @@ def _three_way_patch(
     original: Mapping[str, Any], modified: Mapping[str, Any], current: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the new inputs change in the current state, and what of the old inputs they no longer have."""
-    patch = {key: None for key in original if key not in modified}
+    patch: dict[str, Any] = {key: None for key in original if key not in modified}
     for key, value in modified.items():
         now = current.get(key, difference.MISSING)
         if isinstance(now, Mapping) and isinstance(value, Mapping):
