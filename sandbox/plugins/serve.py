@@ -85,7 +85,7 @@ class EngineLog:
             print(f"{severity}: {message}", file=sys.stderr, flush=True)
 
 
-class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
+class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
     """What is not here (components, calls, parameters, mappings) answers `Unimplemented` by the base class."""
 
     def __init__(self, provider: ResourceProvider, log: EngineLog) -> None:
@@ -296,6 +296,7 @@ def _abort_with_partial_state(context: grpc.ServicerContext, failure: Initializa
     status.details.add().Pack(detail)
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
     context.abort(grpc.StatusCode.UNKNOWN, str(failure))
+    raise AssertionError("abort always raises")
 
 
 def start_server(register: Callable[[grpc.Server], None]) -> tuple[grpc.Server, int]:
@@ -345,5 +346,5 @@ def serve(provider: ResourceProvider) -> NoReturn:
     log = EngineLog()
     provider.log = log
     serve_until_the_engine_ends(
-        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Servicer(provider, log), server)
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(ProviderService(provider, log), server)
     )

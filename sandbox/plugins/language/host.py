@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import subprocess
 import sys
 import threading
@@ -126,7 +127,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
         with self._tracked(process, context):
             for stream, chunk in _chunks(process):
-                yield language_pb2.RunPluginResponse(**{stream: chunk})
+                response = language_pb2.RunPluginResponse()
+                setattr(response, stream, chunk)
+                yield response
             yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -269,8 +272,6 @@ def _output(interpreter: Interpreter, *arguments: str) -> str:
 
 def _chunks(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
     """What the process writes, as it comes, until both its streams are closed."""
-    import selectors
-
     with selectors.DefaultSelector() as selector:
         for name in ("stdout", "stderr"):
             selector.register(getattr(process, name), selectors.EVENT_READ, name)

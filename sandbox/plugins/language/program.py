@@ -98,10 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
     loop.set_default_executor(executor)
     # A program that fails leaves futures unobserved; asyncio's complaints about them say nothing to the user.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+    def run_main_module() -> None:
+        runpy.run_path(arguments.program, run_name="__main__")
+
     try:
-        loop.run_until_complete(
-            pulumi.runtime.run_in_stack(lambda: runpy.run_path(arguments.program, run_name="__main__"))
-        )
+        loop.run_until_complete(pulumi.runtime.run_in_stack(run_main_module))
         return 0
     except pulumi.RunError as error:
         pulumi.log.error(str(error))

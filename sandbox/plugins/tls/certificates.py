@@ -195,6 +195,9 @@ def _extensions(
     uses = wanted["allowedUses"]
     plain = {KEY_USAGES[use] for use in uses if use in KEY_USAGES}
     if plain:
+        if plain & {"encipher_only", "decipher_only"} and "key_agreement" not in plain:
+            # RFC 5280, 4.2.1.3: undefined then; Go writes it nevertheless, this library does not.
+            raise ResourceError("allowedUses: encipher_only and decipher_only have a meaning only with key_agreement")
         flags = {flag: flag in plain for flag in KEY_USAGES.values()}
         extensions.append((x509.KeyUsage(**flags), True))
     extended = [x509.ObjectIdentifier(EXTENDED_KEY_USAGES[use]) for use in uses if use in EXTENDED_KEY_USAGES]

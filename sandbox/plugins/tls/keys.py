@@ -43,10 +43,9 @@ def algorithm_of(key: PrivateKey) -> str:
 def parse_private_key(pem: str, what: str) -> PrivateKey:
     """PKCS#1, SEC 1, PKCS#8 or OpenSSH. The error never shows the text, which is secret."""
     try:
-        if "OPENSSH PRIVATE KEY" in pem:
-            key = serialization.load_ssh_private_key(pem.encode(), password=None)
-        else:
-            key = serialization.load_pem_private_key(pem.encode(), password=None)
+        openssh = "OPENSSH PRIVATE KEY" in pem
+        load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
+        key: object = load(pem.encode(), password=None)
     except (ValueError, TypeError) as error:
         raise ResourceError(f"Failed to parse {what} PEM: not a private key without password") from error
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)):

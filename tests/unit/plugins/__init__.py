@@ -1,0 +1,1 @@
+"""The plugin framework, and the stand-ins for random, tls and the Python language host."""
