@@ -49,7 +49,9 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     },
     "kubernetes:helm.sh/v3:Release": {"status": {"status": "deployed", "revision": 1}, "version": "1.30.2"},
     "aws:kms/key:Key": {"arn": "arn:aws:kms:us-east-1:123456789012:key/{name}", "keyId": "{name}"},
-    "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/{name}"},
+    "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/{name}", "name": "{name}-0123456789"},
+    "aws:rds/subnetGroup:SubnetGroup": {"name": "{name}-0123456789"},
+    "aws:rds/parameterGroup:ParameterGroup": {"name": "{name}-0123456789"},
     "aws:cloudwatch/logGroup:LogGroup": {"arn": "arn:aws:logs:us-east-1:123456789012:log-group:{name}"},
     "aws:rds/instance:Instance": {
         "address": "db.abcdefghijkl.us-east-1.rds.amazonaws.com",

@@ -1,0 +1,162 @@
+"""What waits for what: the whole graph, edge by edge, and what follows from it for the slow branch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import Recording
+from tests.unit.program.stack import configuration, host_authority, run_program
+
+TELEPORT = f"teleport-{TELEPORT_CLUSTER}"
+
+# Direct dependencies of every resource of a plugin. A new edge here is a decision: it makes an `up` slower or safer.
+EDGES: dict[str, set[str]] = {
+    "digest-key": set(),
+    "certificates-ca-1-key": set(),
+    "certificates-ca-1": {"certificates-ca-1-key"},
+    "certificates-server-key": set(),
+    "certificates-server-request": {"certificates-server-key"},
+    "certificates-server": {"certificates-ca-1", "certificates-ca-1-key", "certificates-server-request"},
+    "namespace-namespace": set(),
+    "namespace-database-ca": {"namespace-namespace"},
+    "database-key": set(),
+    "database-key-alias": {"database-key"},
+    "database-log-postgresql": {"database-key"},
+    "database-log-upgrade": {"database-key"},
+    "database-subnet-group": set(),
+    "database-security-group": set(),
+    "database-ingress-sg-0123456789abcdef0": {"database-security-group"},
+    "database-parameter-group": set(),
+    "database-monitoring-role": set(),
+    "database-monitoring-policy": {"database-monitoring-role"},
+    "database-final-snapshot": {"database-key"},
+    "database-instance": {
+        "database-final-snapshot",
+        "database-key",
+        "database-log-postgresql",
+        "database-log-upgrade",
+        "database-monitoring-policy",
+        "database-monitoring-role",
+        "database-parameter-group",
+        "database-security-group",
+        "database-subnet-group",
+    },
+    "database-access-login-a": set(),
+    "database-access-role": {"namespace-namespace"},
+    "database-access-role-policy": {"database-access-role", "database-instance", "database-key"},
+    "database-access-service-account": {"database-access-role", "namespace-namespace"},
+    "database-access-secret": {"database-access-login-a", "namespace-namespace"},
+    "database-access-job": {
+        "database-access-login-a",
+        "database-access-role",
+        "database-access-role-policy",
+        "database-access-secret",
+        "database-access-service-account",
+        "database-instance",
+        "digest-key",
+        "namespace-database-ca",
+        "namespace-namespace",
+    },
+    "credentials-tls": {"certificates-server", "certificates-server-key", "namespace-namespace"},
+    "credentials-postgres": {
+        "database-access-job",
+        "database-access-login-a",
+        "database-instance",
+        "namespace-namespace",
+    },
+    "access-graph-release": {
+        "certificates-server",
+        "certificates-server-key",
+        "credentials-postgres",
+        "credentials-tls",
+        "database-access-job",
+        "database-access-login-a",
+        "database-instance",
+        "digest-key",
+        "namespace-database-ca",
+        "namespace-namespace",
+    },
+    f"{TELEPORT}-ca": {"access-graph-release", "certificates-ca-1"},
+    f"{TELEPORT}-release": {"access-graph-release", "certificates-ca-1", f"{TELEPORT}-ca"},
+    f"{TELEPORT}-proxies": {"certificates-ca-1", f"{TELEPORT}-release"},
+}
+
+# All that may stand still for the ten minutes in which RDS makes an instance.
+WAITS_FOR_THE_INSTANCE = {
+    "database-access-role-policy",
+    "database-access-job",
+    "credentials-postgres",
+    "access-graph-release",
+    f"{TELEPORT}-ca",
+    f"{TELEPORT}-release",
+    f"{TELEPORT}-proxies",
+}
+
+
+def test_every_edge_is_a_decision(stack: Recording) -> None:
+    assert stack.edges() == EDGES
+
+
+def test_a_preview_before_anything_exists_sees_the_same_graph(first_preview: Recording) -> None:
+    assert first_preview.edges() == EDGES
+
+
+def test_only_what_needs_the_database_waits_for_it(stack: Recording) -> None:
+    assert {name for name in EDGES if "database-instance" in stack.ancestors(name)} == WAITS_FOR_THE_INSTANCE
+
+
+def test_teleport_changes_only_after_the_access_graph_is_ready(stack: Recording) -> None:
+    """TAG, then the ConfigMap, then auth, then the proxies: each is an ancestor of the next."""
+    order = ["access-graph-release", f"{TELEPORT}-ca", f"{TELEPORT}-release", f"{TELEPORT}-proxies"]
+    for earlier, later in zip(order, order[1:]):
+        assert earlier in stack.ancestors(later)
+        assert later not in stack.ancestors(earlier)
+
+
+def test_the_uri_is_published_only_after_its_login_exists(stack: Recording) -> None:
+    assert "database-access-job" in stack.ancestors("credentials-postgres")
+
+
+def test_with_the_access_graph_off_teleport_waits_for_nothing_of_ours(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    config["accessGraph"]["enabled"] = False
+    off = run_program(config, tmp_path)
+    assert off.edges()[f"{TELEPORT}-release"] == {f"{TELEPORT}-ca"}
+    names = {registration.name for registration in off.custom()}
+    assert names == set(EDGES) - {"access-graph-release", f"{TELEPORT}-proxies"}
+
+
+def test_several_teleport_clusters_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    second = dict(config["teleport"][TELEPORT_CLUSTER])
+    second |= {
+        "namespace": "second",
+        "release": "second",
+        "hostAuthorities": {"mode": "inline", "certificates": [host_authority("second.example.com")]},
+    }
+    config["teleport"]["second.example.com"] = second
+    both = run_program(config, tmp_path)
+    ancestors = both.ancestors("teleport-second.example.com-proxies")
+    assert not {name for name in ancestors if name.startswith(TELEPORT)}
+    assert both.ancestors(f"{TELEPORT}-proxies") == (
+        {name.replace("teleport-second.example.com", TELEPORT) for name in ancestors}
+    )
+
+
+def test_a_database_that_exists_needs_nothing_of_aws(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    del config["aws"]
+    config["database"] = {"mode": "existing", "secret": {"name": "graph-database", "key": "dsn"}}
+    existing = run_program(config, tmp_path)
+    assert not [item.type for item in existing.registrations if "aws" in item.type]
+    release = existing["access-graph-release"]
+    assert release.plain("values.postgres") == {"secretName": "graph-database", "secretKey": "dsn"}
+    assert "volumes" not in release.plain("values")
+    assert existing.edges()["access-graph-release"] == {
+        "certificates-server",
+        "certificates-server-key",
+        "credentials-tls",
+        "digest-key",
+        "namespace-namespace",
+    }

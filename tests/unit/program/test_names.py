@@ -1,0 +1,115 @@
+"""Names, parents, providers and outputs: what other stacks, states and people hold on to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.samples import CLUSTER_IDENTIFIER, OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
+from tests.unit.monitor import Recording, unsealed
+from tests.unit.program.stack import ROOT, configuration, run_program
+
+GOLDEN = Path(__file__).with_name("urns.json")
+
+
+def test_urns_are_those_of_every_state_that_exists(stack: Recording) -> None:
+    """A changed URN is a replacement. To change one on purpose, give the resource an alias, then this file."""
+    assert sorted(item.urn for item in stack.registrations) == json.loads(GOLDEN.read_text())
+
+
+def test_every_resource_has_its_component_as_parent_and_the_component_name_as_prefix(stack: Recording) -> None:
+    components = {item.urn: item for item in stack.registrations if not item.custom}
+    for item in stack.custom():
+        if item.name == "digest-key":
+            continue
+        parent = components[item.parent]
+        assert item.name.startswith(f"{parent.name}-"), item.name
+
+
+def test_component_types_are_the_published_ones(stack: Recording) -> None:
+    assert {item.name: item.type.rsplit(":", 1)[1] for item in stack.registrations if not item.custom} == {
+        "certificates": "Certificates",
+        "database": "Database",
+        "database-access": "DatabaseAccess",
+        "namespace": "AccessGraphNamespace",
+        "credentials": "Credentials",
+        "access-graph": "AccessGraph",
+        f"teleport-{TELEPORT_CLUSTER}": "TeleportCluster",
+    }
+
+
+def test_every_cloud_resource_goes_through_an_explicit_provider(stack: Recording) -> None:
+    for item in stack.custom():
+        package = item.type.split(":")[0]
+        if package in ("aws", "kubernetes"):
+            assert f"pulumi:providers:{package}::{package}::" in item.provider, item.name
+
+
+def test_the_providers_refuse_another_cluster_and_account(stack: Recording) -> None:
+    cluster = stack["kubernetes"]
+    assert cluster.plain("clusterIdentifier") == CLUSTER_IDENTIFIER
+    assert cluster.plain("kubeconfig") == ""
+    assert cluster.plain("context") == "test"
+    assert (cluster.plain("enableConfigMapMutable"), cluster.plain("enableSecretMutable")) == ("true", "true")
+    assert json.loads(stack["aws"].plain("allowedAccountIds")) == ["123456789012"]
+
+
+def test_clusters_have_one_provider_each(tmp_path: Path) -> None:
+    elsewhere = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
+    config = configuration(
+        tmp_path,
+        entry={"kubernetes": elsewhere, "endpoint": "graph.example.com:443"},
+        tls={"mode": "generated", "extraDnsNames": ["graph.example.com"]},
+    )
+    stack = run_program(config, tmp_path)
+    providers = stack.of_type("pulumi:providers:kubernetes")
+    assert {item.name for item in providers} == {"kubernetes", f"kubernetes-{OTHER_CLUSTER_IDENTIFIER}"}
+    release = stack[f"teleport-{TELEPORT_CLUSTER}-release"]
+    assert f"::kubernetes-{OTHER_CLUSTER_IDENTIFIER}::" in release.provider
+    access_graph = release.plain("values.auth.teleportConfig.access_graph")
+    assert access_graph["endpoint"] == "graph.example.com:443"
+    assert stack["certificates-server-request"].plain("dnsNames") == [
+        "teleport-access-graph.teleport-access-graph.svc.cluster.local",
+        "graph.example.com",
+    ]
+
+
+def test_outputs_are_the_contract_of_version_1(stack: Recording) -> None:
+    outputs = unsealed(stack.outputs)
+    assert {name: type(value).__name__ for name, value in outputs.items()} == {
+        "outputsVersion": "int",
+        "endpoint": "str",
+        "serviceHost": "str",
+        "namespace": "str",
+        "releaseName": "str",
+        "chartVersion": "str",
+        "caBundle": "str",
+        "caNotAfter": "str",
+        "certificateNotAfter": "str",
+        "databaseEndpoint": "str",
+        "databaseName": "str",
+        "databaseInstanceArn": "str",
+        "databaseSecretName": "str",
+        "tlsSecretName": "str",
+        "readerRole": "str",
+        "hostAuthorityFingerprints": "dict",
+        "teleportValues": "dict",
+        "teleportConfig": "dict",
+        "ledger": "dict",
+    }
+    assert outputs["outputsVersion"] == 1
+    assert outputs["endpoint"] == "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
+
+
+def test_every_cloud_object_that_can_carries_the_stacks_own_tag(stack: Recording) -> None:
+    tagged = {
+        item.name: item.plain("tags")["teleport-access-graph:stack"] for item in stack.custom() if "tags" in item.inputs
+    }
+    assert set(tagged.values()) == {"organization/teleport-access-graph/dev"}
+    untaggable = {"database-key-alias", "database-monitoring-policy", "database-access-role-policy"}
+    clouds = {item.name for item in stack.custom() if item.type.startswith("aws:")}
+    assert clouds - set(tagged) == untaggable
+
+
+def test_the_flow_fits_on_a_page() -> None:
+    assert len((ROOT / "__main__.py").read_text().splitlines()) < 100

@@ -1,0 +1,79 @@
+"""What the engine refuses to delete, and what a destroy leaves in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import Recording
+from tests.unit.program.stack import configuration, run_program
+
+TELEPORT = f"teleport-{TELEPORT_CLUSTER}"
+
+
+def protected(stack: Recording) -> set[str]:
+    return {item.name for item in stack.registrations if item.protect}
+
+
+def kept(stack: Recording) -> set[str]:
+    return {item.name for item in stack.custom() if item.retain_on_delete}
+
+
+def test_what_cannot_be_made_again_is_protected_and_nothing_else(stack: Recording) -> None:
+    assert protected(stack) == {"database-instance", "database-key", "certificates-ca-1-key"}
+
+
+def test_protection_is_lifted_by_settings(tmp_path: Path) -> None:
+    config = configuration(tmp_path, tls={"mode": "generated", "protect": False})
+    config["database"] |= {"protect": False, "onDestroy": "delete"}
+    assert protected(run_program(config, tmp_path)) == set()
+
+
+def test_a_kept_database_keeps_all_it_needs(stack: Recording) -> None:
+    assert kept(stack) == {
+        "database-instance",
+        "database-key",
+        "database-key-alias",
+        "database-log-postgresql",
+        "database-log-upgrade",
+        "database-subnet-group",
+        "database-security-group",
+        "database-ingress-sg-0123456789abcdef0",
+        "database-parameter-group",
+        "database-monitoring-role",
+        "database-monitoring-policy",
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "enabled", "expected"),
+    [
+        ({"adopt": True}, True, {f"{TELEPORT}-release", f"{TELEPORT}-ca"}),
+        ({"adopt": True}, False, {f"{TELEPORT}-release"}),
+        ({"adopt": False}, True, set()),
+        ({"mode": "values", "chart": ...}, True, {f"{TELEPORT}-ca"}),
+        ({"mode": "values", "chart": ...}, False, set()),
+    ],
+    ids=["adopted", "adopted-and-off", "ours", "somebody-else's", "somebody-else's-and-off"],
+)
+def test_a_destroy_never_costs_teleport_its_start(
+    tmp_path: Path, entry: dict[str, Any], enabled: bool, expected: set[str]
+) -> None:
+    """A release that mounts the ConfigMap and outlives the stack keeps it; given back its own values, it lets it go."""
+    config = configuration(tmp_path, entry=entry)
+    config["accessGraph"]["enabled"] = enabled
+    assert {name for name in kept(run_program(config, tmp_path)) if name.startswith(TELEPORT)} == expected
+
+
+def test_an_adopted_release_is_imported_by_its_name(tmp_path: Path) -> None:
+    stack = run_program(configuration(tmp_path, entry={"adopt": True}), tmp_path)
+    assert stack[f"{TELEPORT}-release"].import_id == "teleport/teleport"
+    assert {item.name for item in stack.registrations if item.import_id} == {f"{TELEPORT}-release"}
+
+
+def test_no_change_is_ignored_and_nothing_is_replaced_by_deleting_first(stack: Recording) -> None:
+    assert {item.name: item.ignore_changes for item in stack.registrations if item.ignore_changes} == {}
+    assert {item.name for item in stack.registrations if item.delete_before_replace} == set()

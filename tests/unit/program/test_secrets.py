@@ -1,0 +1,100 @@
+"""Secrets are in an envelope wherever they occur, and nowhere else in any form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import Recording, leaves
+from tests.unit.program.stack import configuration, run_program
+
+LOGIN_PASSWORD = "canary-password-database-access-login-a-0123456789abcdef0123456789"
+SERVER_KEY = "-----BEGIN canary key certificates-server-key-----"
+AUTHORITY_KEY = "-----BEGIN canary key certificates-ca-1-key-----"
+DIGEST_KEY = "canary-bytes-digest-key-"
+
+# Where each secret may be, always in an envelope. `data` of a Secret, or an input of the resource that needs it.
+PLACES = {
+    LOGIN_PASSWORD: {("credentials-postgres", "stringData.uri")},
+    SERVER_KEY: {("credentials-tls", "stringData.tls.key"), ("certificates-server-request", "privateKeyPem")},
+    AUTHORITY_KEY: {("certificates-ca-1", "privateKeyPem"), ("certificates-server", "caPrivateKeyPem")},
+    DIGEST_KEY: set(),
+}
+
+
+def occurrences(stack: Recording, text: str) -> dict[tuple[str, str], bool]:
+    """(resource, path) -> whether in an envelope, for every input that has `text` in it, also percent-encoded."""
+    found = {}
+    for registration in stack.registrations:
+        for path, value, secret in leaves(registration.inputs):
+            if isinstance(value, str) and (text in value or quote(text, safe="") in value):
+                found[registration.name, path] = secret
+    return found
+
+
+def test_each_secret_is_just_where_it_is_needed_and_always_in_an_envelope(stack: Recording) -> None:
+    for text, places in PLACES.items():
+        found = occurrences(stack, text)
+        assert set(found) == places, text
+        assert all(found.values()), found
+
+
+def test_no_plugin_secret_is_in_clear_in_any_request_or_output(stack: Recording) -> None:
+    everything = {item.name: item.inputs for item in stack.registrations}
+    everything |= {f"output of {name}": outputs for name, outputs in stack.component_outputs.items()}
+    everything["stack outputs"] = stack.outputs
+    for name, values in everything.items():
+        for path, value, secret in leaves(values):
+            assert secret or not (isinstance(value, str) and "canary" in value), f"{name}: {path} is in clear"
+
+
+def test_the_uri_verifies_the_server_and_is_secret(stack: Recording) -> None:
+    ((path, uri, secret),) = [leaf for leaf in leaves(stack["credentials-postgres"].inputs) if leaf[0].endswith("uri")]
+    assert secret
+    assert uri == (
+        f"postgres://access_graph_a:{LOGIN_PASSWORD}@db.abcdefghijkl.us-east-1.rds.amazonaws.com:5432/access_graph"
+        "?sslmode=verify-full&sslrootcert=/var/run/database-ca/bundle.pem"
+    )
+
+
+def test_the_stack_exports_no_secret(stack: Recording) -> None:
+    assert [path for path, _, secret in leaves(stack.outputs) if secret] == []
+
+
+def test_the_release_has_no_secret_value_so_a_preview_can_show_all_of_it(stack: Recording) -> None:
+    for name in ("access-graph-release", f"teleport-{TELEPORT_CLUSTER}-release"):
+        assert [path for path, _, secret in leaves(stack[name].inputs) if secret] == []
+
+
+def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, tmp_path: Path) -> None:
+    """Another certificate, another login or another CA bundle is another digest; the same are the same."""
+    digest = stack["access-graph-release"].plain("values.podAnnotations.checksum/credentials")
+    assert len(digest) == 64 and set(digest) <= set("0123456789abcdef")
+    again = run_program(configuration(tmp_path), tmp_path)
+    assert again["access-graph-release"].plain("values.podAnnotations") == {"checksum/credentials": digest}
+    config = configuration(tmp_path)
+    config["database"]["rotation"] = 1
+    rotated = run_program(config, tmp_path)
+    assert rotated["access-graph-release"].plain("values.podAnnotations") != {"checksum/credentials": digest}
+
+
+def test_secret_helm_values_stay_in_the_envelope_and_are_patched(tmp_path: Path) -> None:
+    secret_values = {TELEPORT_CLUSTER: {"auth": {"extraEnv": [{"name": "TOKEN", "value": "canary-token"}]}}}
+    stack = run_program(configuration(tmp_path), tmp_path, secrets={"teleportSecretValues": secret_values})
+    inputs = stack[f"teleport-{TELEPORT_CLUSTER}-release"].inputs
+    ((path, _, secret),) = [leaf for leaf in leaves(inputs) if leaf[1] == "canary-token"]
+    assert (path, secret) == ("values.auth.extraEnv[0].value", True)
+    values = stack[f"teleport-{TELEPORT_CLUSTER}-release"].plain("values")
+    assert values["auth"]["teleportConfig"]["access_graph"]["enabled"] is True
+    assert [volume["name"] for volume in values["auth"]["extraVolumes"]] == ["corp-ca", "tag-ca"]
+    assert "canary-token" not in str(stack.outputs)
+
+
+def test_a_given_database_uri_stays_secret(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    del config["aws"]
+    config["database"] = {"mode": "existing"}
+    uri = "postgres://graph:canary-word@db.example.com:5432/graph?sslmode=verify-full"
+    stack = run_program(config, tmp_path, secrets={"databaseUri": uri})
+    assert occurrences(stack, "canary-word") == {("credentials-postgres", "stringData.uri"): True}
