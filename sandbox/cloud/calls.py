@@ -88,14 +88,17 @@ def read_call(environment: Environment) -> Call:
     target = environment.get("HTTP_X_AMZ_TARGET", "")
     speaks_json = "json" in environment.get("CONTENT_TYPE", "") or bool(target)
     parameters = _parameters(body, environment, speaks_json)
+    path = environment.get("PATH_INFO", "")
     if target:
         action = target.rpartition(".")[2]
     elif isinstance(parameters.get("Action"), str):
         action = parameters["Action"]
+    elif "/operation/" in path:
+        # The newest clients' protocol (RPC over CBOR).
+        action = path.rpartition("/")[2]
     else:
         # Services that speak REST have the action in the method and path.
-        verb = environment["REQUEST_METHOD"]
-        action = f"{verb.capitalize()} {environment.get('PATH_INFO', '')}"
+        action = f"{environment['REQUEST_METHOD'].capitalize()} {path}"
     if not service and action.startswith(("AssumeRole", "GetCallerIdentity")):
         # Calls that need no signature.
         service = "sts"

@@ -23,10 +23,10 @@ DEFAULT_PORT = 5432
 SHORT_OPTIONS = "aAbc:d:eEf:F:h:HlL:no:p:P:qR:sStT:U:v:VwWxXz01?"
 LONG_OPTIONS = [
     "echo-all", "no-align", "command=", "dbname=", "echo-queries", "echo-errors", "echo-hidden", "file=",
-    "field-separator=", "field-separator-zero", "host=", "html", "list", "log-file=", "no-readline", "single-transaction",
-    "output=", "port=", "pset=", "quiet", "record-separator=", "record-separator-zero", "single-step", "single-line",
-    "tuples-only", "table-attr=", "username=", "set=", "variable=", "version", "no-password", "password", "expanded",
-    "no-psqlrc", "help=", "csv",
+    "field-separator=", "field-separator-zero", "host=", "html", "list", "log-file=", "no-readline",
+    "single-transaction", "output=", "port=", "pset=", "quiet", "record-separator=", "record-separator-zero",
+    "single-step", "single-line", "tuples-only", "table-attr=", "username=", "set=", "variable=", "version",
+    "no-password", "password", "expanded", "no-psqlrc", "help=", "csv",
 ]  # fmt: skip
 
 

@@ -81,22 +81,23 @@ def set_password(connection: psycopg.Connection, role: str, password: str) -> No
 
 
 def client_authentication(force_ssl: bool) -> str:
-    """pg_hba.conf: who may log in, and how.
+    """pg_hba.conf: who may log in, and how; the first line that fits decides.
 
     The superuser only over the unix socket, by being the operating-system user that runs the service. A member of
-    rds_iam has no password login.
+    rds_iam has no password login. Whoever may grant rds_iam is a member of it in PostgreSQL's eyes, hence the lines for
+    rds_superuser before it: unlike in RDS, a master that is given rds_iam keeps its password login.
     """
+    kinds = ["hostssl"] if force_ssl else ["hostssl", "hostnossl"]
     lines = [
         f"local all {SUPERUSER} peer map=service",
         f"local replication {SUPERUSER} peer map=service",
         "local all all reject",
         f"host all {SUPERUSER} all reject",
         f"host {SUPERUSER} all all reject",
-        f"host all +{RDS_IAM} all reject",
-        "hostssl all all all scram-sha-256",
+        *(f"{kind} all +{RDS_SUPERUSER} all scram-sha-256" for kind in kinds),
+        *(f"{kind} all +{RDS_IAM} all reject" for kind in kinds),
+        *(f"{kind} all all all scram-sha-256" for kind in kinds),
     ]
-    if not force_ssl:
-        lines.append("hostnossl all all all scram-sha-256")
     return "\n".join(lines) + "\n"
 
 
