@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import struct_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.plugins.values import (
@@ -26,6 +26,9 @@ from sandbox.plugins.values import (
 
 pytestmark = pytest.mark.unit
 
+# Random shapes find little after the first few dozen, and each costs milliseconds to make.
+few = settings(max_examples=40, deadline=None)
+
 plain = st.recursive(
     st.none()
     | st.booleans()
@@ -34,21 +37,23 @@ plain = st.recursive(
     | st.text(max_size=20)
     | st.just(UNKNOWN),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 values = st.recursive(
     plain | plain.map(Secret),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 
+@few
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_what_is_encoded_is_decoded_as_it_was(properties: dict[str, Any]) -> None:
     over_the_wire = struct_pb2.Struct.FromString(encode(properties).SerializeToString())
     assert decode(over_the_wire) == properties
 
 
+@few
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_unwrapped_values_have_no_secret_and_are_otherwise_the_same(properties: dict[str, Any]) -> None:
     bare = unwrap(properties)
