@@ -10,6 +10,7 @@ CLUSTER_IDENTIFIER = "0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 OTHER_CLUSTER_IDENTIFIER = "1b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+OIDC_PROVIDER_ARN = f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF"
 STACK = "test"
 
 # The form of a certificate is all that settings look at; `host_authorities` wants a real one.
@@ -27,7 +28,7 @@ def minimal_configuration(**overrides: Any) -> dict[str, Any]:
             "aws": {
                 "region": REGION,
                 "accountId": ACCOUNT,
-                "oidcProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.{REGION}.amazonaws.com/id/0123456789ABC",
+                "oidcProviderArn": OIDC_PROVIDER_ARN,
             },
             "accessGraph": {
                 "chart": {

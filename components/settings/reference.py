@@ -27,8 +27,8 @@ HEADING = """\
 <!-- Made by `python -m components.settings.reference --write` from the code: change it there. -->
 
 Settings stand in `Pulumi.<stack>.yaml` under the namespace `teleport-access-graph:`, one object a concern. They are
-read once, before anything is registered, and everything that is wrong with them is said at once: the key, the value, the
-rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.yaml` a hardened one.
+read once, before anything is registered, and everything that is wrong with them is said at once: the key, the value,
+the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.yaml` a hardened one.
 
 - A key that is not below is refused, with the nearest one that is.
 - What has a `mode` always names it, and a key of another mode is refused.

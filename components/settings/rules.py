@@ -25,7 +25,13 @@ class Section(BaseModel):
     """A frozen part of the configuration: camelCase keys in YAML, snake_case attributes here, no unknown key."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True, hide_input_in_errors=True
+        # Defaults are validated for the sake of maps, which are frozen on the way.
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        alias_generator=to_camel,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
     )
 
 

@@ -132,7 +132,7 @@ class AuditLogSettings(Section):
 
     enabled: Switch = setting(True, why="whether audit events are exported")
     start_date: Annotated[Text, _MOMENT] | None = setting(
-        None, why="from when on, RFC 3339; cannot be changed afterwards. Left out, Teleport's default of 90 days back"
+        None, why="from when on, RFC 3339; cannot be changed afterwards; left out, Teleport's own default"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from components.settings.errors import Problem, join, shown
 from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
+from components.settings.rules import Section
 
 _YAML_BOOLEAN = "quote it if it is meant as text: YAML reads unquoted yes, no, on, off, true and false as booleans"
 _YAML_NUMBER = "put it in quotes: YAML reads it as a number, and drops leading zeros"
@@ -53,7 +54,7 @@ def _missing(place: Place) -> Problem:
         return Problem(place.key, f"is missing{wanted}", f"set it, for example to {example}")
     modes = union_members(place.annotation)
     if modes:
-        return Problem(place.key, "is missing", f"set it, with a mode of {_listed(modes)}")
+        return Problem(place.key, "is missing", f"set it, with {_shapes(modes)}")
     section = plain_type(place.annotation)
     if is_section(section):
         required = [key for key, field in fields_by_key(section).items() if field.is_required()]
@@ -99,7 +100,7 @@ def _no_choice(place: Place, value: Any) -> Problem:
 def _no_mode(place: Place, value: Any) -> Problem:
     modes = list(union_members(place.annotation))
     if not isinstance(value, Mapping):
-        return Problem(place.key, "is not a map", f"give one with a mode of {_listed(modes)}")
+        return Problem(place.key, "is not a map", f"give one with {_shapes(union_members(place.annotation))}")
     key = join(*place.parts, "mode")
     if "mode" not in value:
         return Problem(key, "is missing", f"set {_listed(modes)}")
@@ -112,8 +113,6 @@ def _wrong_type(place: Place, value: Any) -> Problem:
     annotation = plain_type(place.annotation)
     statement = next((rule.statement for rule in place.rules), None)
     text = shown(value)
-    if union_members(annotation):
-        return Problem(place.key, "is not a map", "give a map of settings")
     if annotation is bool:
         return Problem(place.key, "is not true or false", "set true or false, without quotes", text)
     if annotation is int:
@@ -146,6 +145,12 @@ def _remedy_of_number(value: Any) -> str:
     if isinstance(value, float):
         return "write all its digits, without point and exponent"
     return "write its digits alone, without unit"
+
+
+def _shapes(members: Mapping[str, type[Section]]) -> str:
+    if all("mode" in fields_by_key(section) for section in members.values()):
+        return f"a mode of {_listed(members)}"
+    return f"a {' or a '.join(members)}"
 
 
 def _listed(words: Collection[str], last: str = "or") -> str:

@@ -1,0 +1,505 @@
+"""Every refusal, one row a case: where, what, and what the error must say.
+
+A row changes one thing (`also` changes what must be changed with it) in a configuration that is valid, so that its
+error is the only one. Paths are keys joined by '/', for cluster names have dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.samples import (
+    ACCOUNT,
+    CERTIFICATE_FORM,
+    CLUSTER_IDENTIFIER,
+    OTHER_CLUSTER_IDENTIFIER,
+    REGION,
+    existing_configuration,
+    minimal_configuration,
+    release_entry,
+)
+
+T = "teleport/teleport.example.com"
+K = "teleport.teleport.example.com"
+VALUES = {"mode": "values", "namespace": "second", "hostAuthorities": {"mode": "proxy", "address": "t.example.com:443"}}
+MANUAL = {"mode": "manual", "hostAuthorities": {"mode": "proxy", "address": "t.example.com:443"}}
+LABEL = "l" * 64
+# Assembled, so that no scanner takes it for one.
+PRIVATE_KEY_FORM = f"-----BEGIN {'PRIVATE'} KEY-----\nMIIB\n-----END {'PRIVATE'} KEY-----\n{CERTIFICATE_FORM}"
+
+
+UNSHOWN = (
+    "is not a setting",
+    "belongs to",
+    "is not a map",
+    "is a secret",
+    "without credentials",
+    "is not below the 1 of",
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    path: str
+    value: Any
+    """What is put there; Ellipsis removes what is there."""
+
+    rule: str
+    """Part of the error, between the value and the remedy."""
+
+    remedy: str
+    """Part of the error, after the rule."""
+
+    key: str = ""
+    """Where the error must be; by default the path with dots."""
+
+    also: dict[str, Any] = field(default_factory=dict)
+    base: Callable[[], dict[str, Any]] = minimal_configuration
+    secret_keys: tuple[str, ...] = ()
+
+    @property
+    def expected_key(self) -> str:
+        return self.key or self.path.replace("/", ".")
+
+    @property
+    def shows_value(self) -> bool:
+        """Whether the value stands in the error: what is no setting, and what may be a secret, does not."""
+        own = self.expected_key == self.path.replace("/", ".") and isinstance(self.value, (str, int, float))
+        return own and not self.rule.startswith(UNSHOWN)
+
+
+R = Refusal
+
+
+KUBERNETES = [
+    R("kubernetes", ..., "is missing", "with context and clusterIdentifier"),
+    R("kubernetes/context", ..., "is missing", "for example to dev-eu-central-1"),
+    R("kubernetes/context", "", "whatever context is current", "kubectl config get-contexts"),
+    R("kubernetes/context", " dev", "is not the name of a kubeconfig context", "kubectl config get-contexts"),
+    R("kubernetes/context", "a\nb", "is not the name of a kubeconfig context", "kubectl config get-contexts"),
+    R("kubernetes/context", False, "is not text", "YAML reads unquoted yes, no"),
+    R("kubernetes/clusterIdentifier", ..., "is missing", "for example to"),
+    R("kubernetes/clusterIdentifier", "prod", "is not the UID of a namespace", "kubectl get namespace kube-system"),
+    R("kubernetes/clusterIdentifier", CLUSTER_IDENTIFIER.upper(), "in lower case", "kubectl get namespace kube-system"),
+    R("kubernetes/clusterIdentifier", 1000.0, "is not text", "put it in quotes"),
+    R("kubernetes/kubeconfig", "x", "is not a setting", "the keys here are context, clusterIdentifier"),
+    R("kubernetes", "dev", "is not a map", "write it as a YAML map"),
+    R("kubernetes", ["dev"], "is not a map", "each key on a line of its own"),
+]
+
+AWS = [
+    R("aws", ..., "is missing, and database.mode is rds", "set aws.region and aws.accountId"),
+    R("aws/region", ..., "is missing (an AWS region)", "for example to eu-central-1"),
+    R("aws/region", "Frankfurt", "is not an AWS region", "such as eu-central-1"),
+    R("aws/region", f"{REGION}a", "is not an AWS region", "not a zone"),
+    R("aws/accountId", ..., "is missing", "for example to 123456789012"),
+    R("aws/accountId", 123456789012, "is not text", "drops leading zeros"),
+    R("aws/accountId", 1234567890, "is not text", "put it in quotes"),
+    R("aws/accountId", "1234567890", "has 10 digits of 12: YAML drops leading zeros", 'in quotes: "012345678901"'),
+    R("aws/accountId", "123456789O12", "is not an AWS account id of 12 digits", "12 digits in quotes"),
+    R(
+        "aws/oidcProviderArn",
+        ...,
+        "is missing, and with database.masterPassword managed",
+        "masterPassword to generated",
+    ),
+    R(
+        "aws/oidcProviderArn",
+        "https://oidc.eks",
+        "is not the ARN of an IAM OIDC provider",
+        "list-open-id-connect-providers",
+    ),
+    R(
+        "aws/oidcProviderArn",
+        "arn:aws:iam::999999999999:oidc-provider/oidc.eks",
+        f"is of account 999999999999, and aws.accountId is {ACCOUNT}",
+        "correct one of them",
+    ),
+    R(
+        "aws/oidcProviderArn",
+        f"arn:aws-cn:iam::{ACCOUNT}:oidc-provider/oidc.eks",
+        f"is of partition aws-cn, and region {REGION} is in aws",
+        "correct one of them",
+    ),
+    R("aws/assumeRole", {}, "is missing (the ARN", "for example to", key="aws.assumeRole.roleArn"),
+    R("aws/assumeRole/roleArn", "deploy", "is not the ARN of an IAM role", "role/deploy"),
+    R(
+        "aws/assumeRole/roleArn",
+        "arn:aws:iam::999999999999:role/deploy",
+        "is of account 999999999999",
+        "correct one of them",
+    ),
+    R(
+        "aws/assumeRole/externalId",
+        "!",
+        "is not an external id of 2 to 1224 characters",
+        "give",
+        also={"aws/assumeRole/roleArn": f"arn:aws:iam::{ACCOUNT}:role/deploy"},
+    ),
+    R(
+        "aws/assumeRole/sessionName",
+        "a b",
+        "is not a session name of 2 to 64 characters",
+        "give",
+        also={"aws/assumeRole/roleArn": f"arn:aws:iam::{ACCOUNT}:role/deploy"},
+    ),
+    R("aws/endpoints", {"s3": "https://s3"}, "a service that this stack calls", "rds", key="aws.endpoints.s3"),
+    R("aws/endpoints/rds", "rds.example.com", "is not an http:// or https:// URL", "such as https://"),
+    R("aws/endpoints/rds", "https://u:p@rds.example.com", "without credentials", "such as https://"),
+    R("aws/endpoints/rds", "https://rds.example.com:99999", "is not an http:// or https:// URL", "such as https://"),
+    R("aws/acountId", "1", "is not a setting", "did you mean accountId?"),
+]
+
+ACCESS_GRAPH = [
+    R("accessGraph", ..., "is missing", "set it, with chart"),
+    R("accessGraph/enabled", "no", "is not true or false", "without quotes"),
+    R("accessGraph/enabled", 1, "is not true or false", "set true or false"),
+    R("accessGraph/namespace", "Graph", "is not a Kubernetes name", "a-z, 0-9 and '-'"),
+    R("accessGraph/namespace", LABEL, "has 64 characters, Kubernetes allows 63", "use at most 63"),
+    R("accessGraph/namespace", "gräf", "is not a Kubernetes name", "a-z, 0-9"),
+    R("accessGraph/namespace", "kube-system", "is a namespace of Kubernetes' own", "one that does not exist yet"),
+    R("accessGraph/namespace", "default", "is a namespace of Kubernetes' own", "one that does not exist yet"),
+    R("accessGraph/release", "a" * 54, "has 54 characters, Helm allows 53", "use at most 53"),
+    R("accessGraph/release", "-graph", "is not a Helm release name", "beginning and ending"),
+    R("accessGraph/release", "g" * 42, "of 64 characters, and Kubernetes allows 63", "shorten it by 1"),
+    R("accessGraph/release", "1graph", "a Service's name begins with a letter", "begin it with a letter"),
+    R("accessGraph/chart", ..., "is missing", "with a repository or a path"),
+    R("accessGraph/chart", "1.30.2", "is not a map", "with a repository or a path"),
+    R("accessGraph/chart/version", ..., "is missing (an exact chart version", "for example to 1.30.2"),
+    R("accessGraph/chart/version", "latest", "is no exact version", "such as 1.30.2"),
+    R("accessGraph/chart/version", "^1.30.0", "is no exact version", "without range"),
+    R("accessGraph/chart/version", "1.30.x", "is no exact version", "without range"),
+    R("accessGraph/chart/version", "v1.30.2", "begins with v", "such as 1.30.2"),
+    R("accessGraph/chart/version", "1.30", "is not an exact chart version of three numbers", "such as 1.30.2"),
+    R("accessGraph/chart/version", 1.3, "is not text", "put it in quotes"),
+    R("accessGraph/chart/version", "18.10.3", "does not follow Teleport's numbers", "such as 1.30.2"),
+    R("accessGraph/chart/version", "2.0.0", "is not of the 1.x series", "such as 1.30.2"),
+    R("accessGraph/chart/repository", "http://charts.example.com", "is not encrypted", "https://charts.releases.teleport.dev"),
+    R("accessGraph/chart/repository", "teleport", "is not the https:// or oci:// URL", "https://charts.releases"),
+    R("accessGraph/chart/name", "Teleport Graph", "is not the name of a chart", "give the name of a chart"),
+    R("accessGraph/chart/path", "a.tgz", "belongs to a path, and this is a repository", "remove it"),
+    R("accessGraph/replicas", 0, "would stop TAG and leave Teleport configured for it", "set 1 to 50"),
+    R("accessGraph/replicas", 51, "is not a whole number from 1 to 50", "set 1 to 50"),
+    R("accessGraph/replicas", "two", "is not a whole number from 1 to 50", "digits alone"),
+    R("accessGraph/replicas", 2.5, "is not a whole number", "without point and exponent"),
+    R("accessGraph/replicas", 2.0, "is not a whole number", "without point and exponent"),
+    R("accessGraph/replicas", True, "is not a whole number", "give a number"),
+    R("accessGraph/replicas", None, "is not a whole number", "digits alone"),
+    R("accessGraph/timeoutSeconds", 29, "is not a whole number from 30 to 3600 (seconds)", "set 30 to 3600"),
+    R("accessGraph/timeoutSeconds", "10m", "is not a whole number", "without unit"),
+    R("accessGraph/serviceType", "NodePort", "is not one of ClusterIP, LoadBalancer", "set"),
+    R("accessGraph/serviceType", "LoadBalancer", "has no name by which they could dial it", "tls.extraDnsNames"),
+    R("accessGraph/clusterDomain", "cluster_local", "is not a DNS name", "full DNS name"),
+    R("accessGraph/clusterDomain", ".".join(["d" * 60] * 4), "a DNS name has at most 253", "shorten it"),
+    R("accessGraph/logLevel", "info", "is not one of DEBUG, INFO, WARN, ERROR", "set INFO"),
+    R("accessGraph/metrics", "on", "is not true or false", "set true or false"),
+    R("accessGraph/resources/cpuRequest", "250Mi", "is not an amount of CPU", '"2" or 250m'),
+    R("accessGraph/resources/cpuRequest", 2, "is not text", "put it in quotes"),
+    R("accessGraph/resources/memoryLimit", "1024", "is not an amount of memory with its unit", "512Mi"),
+    R("accessGraph/resources/memoryRequest", "2Gi", "is more than accessGraph.resources.memoryLimit", "raise"),
+    R(
+        "accessGraph/podDisruptionBudget/minAvailable",
+        2,
+        "is not below the 2 of accessGraph.replicas",
+        "set accessGraph.podDisruptionBudget.enabled to false",
+    ),
+    R(
+        "accessGraph/replicas",
+        1,
+        "is not below the 1 of accessGraph.replicas",
+        "raise the replicas",
+        key="accessGraph.podDisruptionBudget.minAvailable",
+    ),
+    R("accessGraph/nodeSelector", {"kubernetes.io/arch": True}, "is not text", "quote it",
+      key="accessGraph.nodeSelector.kubernetes.io/arch"),
+    R("accessGraph/nodeSelector", {"a b": "x"}, "is not the key of a label", "kubernetes.io/arch",
+      key="accessGraph.nodeSelector.a b"),
+    R("accessGraph/tolerations", {"key": "x"}, "is not a list", "begins with '- '"),
+    R("accessGraph/tolerations", [{"operator": "Equal"}], "operator Equal compares the taint of a key",
+      "or the operator to Exists", key="accessGraph.tolerations[0].key"),
+    R("accessGraph/tolerations", [{"operator": "Exists", "value": "x"}], "operator Exists compares no value",
+      "remove it", key="accessGraph.tolerations[0].value"),
+    R("accessGraph/tolerations", [{"key": "a", "tolerationSeconds": 5}], "only effect NoExecute has an end",
+      "remove it", key="accessGraph.tolerations[0].tolerationSeconds"),
+    R("accessGraph/tolerations", [{"key": "a", "efect": "NoExecute"}], "is not a setting",
+      "did you mean effect?", key="accessGraph.tolerations[0].efect"),
+    R("accessGraph/imagePullSecrets", ["a", "a"], "is not a list without repetitions", "remove what is there twice"),
+    R("accessGraph/imagePullSecrets", ["A"], "is not the name of a Kubernetes object", "use at most 253",
+      key="accessGraph.imagePullSecrets[0]"),
+    R("accessGraph/image", "registry.example.com/tag:1.30.2", "without tag or digest", "the chart's version"),
+]  # fmt: skip
+
+DATABASE = [
+    R("database", ..., "is missing", "with a mode of rds or existing"),
+    R("database", "postgres://u:p@h/d", "is not a map of settings", "write it as a YAML map"),
+    R("database", [], "is not a map", "with a mode of rds or existing"),
+    R("database/mode", ..., "is missing", "set rds or existing"),
+    R("database/mode", "RDS", "is not one of rds, existing", "set rds"),
+    R("database/mode", "aurora", "is not one of rds, existing", "set rds or existing"),
+    R("database/secret", {"name": "x"}, "belongs to mode existing, and the mode is rds", "set database.mode"),
+    R("database/allowUnverified", True, "belongs to mode existing, and the mode is rds", "remove it"),
+    R("database/netwrok", {}, "is not a setting", "did you mean network?"),
+    R("database/instance_class", "db.t4g.medium", "is not a setting", "did you mean instanceClass?"),
+    R("database/engineVersion", "17.6", "names a minor version", 'such as "17"'),
+    R("database/engineVersion", 17.6, "names a minor version", 'such as "17"'),
+    R("database/engineVersion", "13", "is older than 14", "major version alone"),
+    R("database/engineVersion", "postgres17", "is not a major version of PostgreSQL", "major version alone"),
+    R("database/engineVersion", True, "is not text", "YAML reads unquoted"),
+    R("database/identifier", "Graph", "is not an RDS identifier", "at most 63"),
+    R("database/identifier", "tag--db", "has two hyphens together or one at its end", "set an identifier"),
+    R("database/identifier", "tag-", "has two hyphens together or one at its end", "set an identifier"),
+    R("database/identifier", "t" * 64, "has 64 characters, RDS allows 63", "set an identifier"),
+    R("database/identifier", "1tag", "beginning with a letter", "set an identifier"),
+    R("database/databaseName", "access-graph", "is not a database name", "for example access_graph"),
+    R("database/databaseName", "select", "is a reserved word of PostgreSQL", "for example access_graph"),
+    R("database/databaseName", "postgres", "is a database that every instance has already", "for example access_graph"),
+    R("database/databaseName", "d" * 64, "is not a database name", "at most 63"),
+    R("database/instanceClass", "t4g.medium", "is a type of EC2 instances", "such as db.t4g.medium"),
+    R("database/instanceClass", "db.serverless", "is a class of Aurora", "such as db.t4g.medium"),
+    R("database/instanceClass", "db.t4g.mediun", "is not a class of RDS instances", "such as db.t4g.medium"),
+    R("database/port", 1149, "is below 1150, the first port RDS offers", "set 1150 to 65535"),
+    R("database/port", 65536, "is not a whole number from 1150 to 65535", "set 1150 to 65535"),
+    R("database/port", "5432/tcp", "is not a whole number", "without unit"),
+    R("database/port", 10**30, "is not a whole number from 1150 to 65535", "set 1150 to 65535"),
+    R("database/allocatedStorageGib", 19, "is not a whole number from 20 to 65536 (GiB)", "set 20 to 65536"),
+    R("database/allocatedStorageGib", "20Gi", "is not a whole number", "without unit"),
+    R("database/maxAllocatedStorageGib", 21, "is less than 10 % above the 20 GiB", "set 22 or more"),
+    R("database/maxAllocatedStorageGib", 65537, "is not a whole number from 20 to 65536", "set 20 to 65536"),
+    R("database/multiAz", "yes", "is not true or false", "set true or false"),
+    R("database/backupRetentionDays", 0, "turns point-in-time recovery off", "set 1 to 35"),
+    R("database/backupRetentionDays", 36, "is not a whole number from 1 to 35 (days)", "set 1 to 35"),
+    R("database/backupWindow", "2:00-3:00", "is not a daily window hh24:mi-hh24:mi in UTC", "such as 02:00-03:00"),
+    R("database/backupWindow", "02:00-02:20", "lasts 20 minutes, RDS asks for 30", "such as 02:00-03:00"),
+    R("database/backupWindow", "24:00-01:00", "is not a daily window", "such as 02:00-03:00"),
+    R("database/backupWindow", "sun:02:00-sun:03:00", "is not a daily window", "such as 02:00-03:00"),
+    R("database/backupWindow", 120, "is not text", "put it in quotes"),
+    R("database/maintenanceWindow", "Sun:04:00-Sun:05:00", "is not a weekly window", "such as sun:04:00-sun:05:00"),
+    R("database/maintenanceWindow", "sun:04:00-sun:04:29", "lasts 29 minutes, RDS asks for 30", "such as sun:04:00"),
+    R("database/maintenanceWindow", "wed:02:59-wed:04:00", "overlaps the daily database.backupWindow", "move one"),
+    R("database/maintenanceWindow", "sun:23:50-mon:03:00", "overlaps the daily database.backupWindow", "move one"),
+    R("database/caCertIdentifier", "rds-ca-2019", "is not one of rds-ca-rsa2048-g1", "set one of rds-ca-rsa2048-g1"),
+    R("database/caBundleFile", "/etc/ssl/rds.pem", "is absolute", "environments/dev/"),
+    R("database/caBundleFile", "certs/absent.pem", "does not exist", "the path starts at"),
+    R("database/masterUsername", "postgres", "is a name that attackers try first", "for example tag_admin"),
+    R("database/masterUsername", "admin", "is a name that attackers try first", "for example tag_admin"),
+    R("database/masterUsername", "user", "is a reserved word of PostgreSQL", "for example tag_admin"),
+    R("database/masterUsername", "rds_superuser", "is a role that RDS, PostgreSQL or this stack makes", "for example"),
+    R("database/masterUsername", "pg_monitor", "is a role that RDS, PostgreSQL or this stack makes", "for example"),
+    R("database/masterUsername", "access_graph_a", "is a role that RDS, PostgreSQL or this stack makes", "for example"),
+    R("database/masterUsername", "Tag", "is not a user name", "for example tag_admin"),
+    R("database/masterPassword", "hunter2", "is not one of managed, generated", "set managed or generated"),
+    R("database/authentication", "iam", "is not supported by this version", "set password"),
+    R("database/authentication", "kerberos", "is not one of password", "set password"),
+    R("database/rotation", -1, "is not a whole number from 0", "set 0 to"),
+    R("database/kmsKeyArn", "alias/rds", "is not the ARN of a KMS key", "an alias can be pointed at another key"),
+    R("database/kmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/{CLUSTER_IDENTIFIER}", "is of region eu-west-1",
+      "give one of that region"),
+    R("database/kmsKeyArn", f"arn:aws:kms:{REGION}:999999999999:key/{CLUSTER_IDENTIFIER}", "is of account 999999999999",
+      "correct one of them"),
+    R("database/logRetentionDays", 31, "is not one of 1, 3, 5, 7, 14, 30", "set one of"),
+    R("database/monitoringIntervalSeconds", 20, "is not one of 0, 1, 5, 10, 15, 30, 60", "set one of"),
+    R("database/databaseInsights", "advance", "is not one of standard, advanced", "set advanced"),
+    R("database/applyImmediately", "maybe", "is not true or false", "set true or false"),
+    R("database/onDestroy", "retain", "is not one of keep, snapshot, delete", "set keep, snapshot or delete"),
+    R("database/onDestroy", False, "is not one of keep, snapshot, delete", "YAML reads unquoted"),
+    R("database/protect", "off", "is not true or false", "set true or false"),
+    R("database/network", ..., "is missing", "with vpcId, subnetIds and clientSecurityGroupIds"),
+    R("database/network/vpcId", "vpc-main", "is not the id of a VPC", "such as vpc-0123456789abcdef0"),
+    R("database/network/subnetIds", ["subnet-0123456789abcdef0"], "is not at least 2 subnets",
+      "another availability zone"),
+    R("database/network/subnetIds", ["subnet-0123456789abcdef0"] * 2, "is not a list without repetitions",
+      "remove what is there twice"),
+    R("database/network/subnetIds", ["subnet-0123456789abcdef0", "eu-central-1a"], "is not the id of a subnet",
+      "such as subnet-", key="database.network.subnetIds[1]"),
+    R("database/network/subnetIds", "subnet-0123456789abcdef0", "is not a list", "YAML list"),
+    R("database/network/clientSecurityGroupIds", [], "is not at least 1 security group", "add the one of the nodes"),
+    R("database/network/clientSecurityGroupIds", ["10.0.0.0/8"], "is not the id of a security group", "such as sg-",
+      key="database.network.clientSecurityGroupIds[0]"),
+    R("database/accessJob/image", "postgres:latest", "names no version", "such as registry.example.com/postgres:17.6"),
+    R("database/accessJob/image", "registry:5000/postgres", "names no version", "such as registry.example.com"),
+    R("database/accessJob/awsCliImage", "aws cli:2", "is not an image with a tag or a digest", "such as registry"),
+    R("database/accessJob/timeoutSeconds", 3601, "is not a whole number from 30 to 3600", "set 30 to 3600"),
+    R("database/secret", ..., "database.secret names no Secret", "pulumi config set --secret databaseUri",
+      key="databaseUri", base=existing_configuration),
+    R("database/secret/name", ..., "is missing", "for example to access-graph-database", base=existing_configuration),
+    R("database/secret/name", "My Secret", "is not the name of a Kubernetes", "253", base=existing_configuration),
+    R("database/secret/key", "a/b", "is not a key of a Secret", "give a key", base=existing_configuration),
+    R("database/secret", "postgres", "is not a map", "each key on a line", base=existing_configuration),
+    R("database/secret", {"name": "x"}, "is set, and so is the secret key databaseUri", "keep one of them",
+      base=existing_configuration, secret_keys=("databaseUri",)),
+    R("database/port", 5432, "belongs to mode rds, and the mode is existing", "set database.mode to rds",
+      base=existing_configuration),
+    R("aws", {"region": REGION, "accountId": ACCOUNT}, "database.mode existing nothing is made in AWS", "remove it",
+      base=existing_configuration),
+]  # fmt: skip
+
+TLS = [
+    R("tls", {}, "is missing", "set it, for example to generated", key="tls.mode"),
+    R("tls/mode", "certManager", "is not supported by this version", "set generated"),
+    R("tls/mode", "existingSecret", "is not supported by this version", "set generated"),
+    R("tls/mode", "genrated", "is not one of generated", "set generated"),
+    R("tls/algorithm", "ecdsa", "is not one of ECDSA, RSA", "set ECDSA"),
+    R("tls/caValidityHours", 23, "is not a whole number from 24", "set 24 to"),
+    R("tls/caEarlyRenewalHours", 87600, "is not below the 87600 of tls.caValidityHours", "set less than 87600"),
+    R("tls/certificateValidityHours", 9529, "is more than 397 days", "set 1 to 9528"),
+    R("tls/certificateEarlyRenewalHours", 9528, "is not below the 9528 of tls.certificateValidityHours",
+      "set less than 9528"),
+    R("tls/certificateValidityHours", 9000, "is not below the 9000 of tls.caValidityHours", "lengthen the authority's",
+      also={"tls/caValidityHours": 9000, "tls/caEarlyRenewalHours": 8000}),
+    R("tls/authority/generation", 2, "is not 1, the only generation", "would cut Teleport off"),
+    R("tls/authority/phase", "introduce", "is not supported by this version", "leave it at stable"),
+    R("tls/authority/phase", "switch", "is not supported by this version", "leave it at stable"),
+    R("tls/authority/phase", "retire", "is not supported by this version", "leave it at stable"),
+    R("tls/trust", "bundel", "is not one of bundle, system", "set bundle"),
+    R("tls/extraDnsNames", ["*.example.com"], "is a wildcard", "full DNS name", key="tls.extraDnsNames[0]"),
+    R("tls/extraDnsNames", ["10.0.0.1"], "is not a DNS name", "full DNS name", key="tls.extraDnsNames[0]"),
+    R("tls/extraDnsNames", [f"{LABEL}.example.com"], "has a label of more than 63 characters", "full DNS name",
+      key="tls.extraDnsNames[0]"),
+    R("tls/extraDnsNames", [".".join(["d" * 50] * 6)], "has 305 characters, a DNS name has at most", "full DNS",
+      key="tls.extraDnsNames[0]"),
+    R("tls/extraDnsNames", ["gräf.example.com"], "is not in ASCII", "xn--", key="tls.extraDnsNames[0]"),
+    R("tls/extraDnsNames", ["graph.example.com."], "is not a DNS name", "full DNS name", key="tls.extraDnsNames[0]"),
+    R("tls/extraDnsNames", ["a.example.com", "a.example.com"], "is not a list without repetitions", "remove"),
+    R("tls/extraDnsNames", ["teleport-access-graph.teleport-access-graph.svc.cluster.local"],
+      "is the Service's own name", "remove it"),
+    R("tls/protect", "no", "is not true or false", "set true or false"),
+]  # fmt: skip
+TLS = [case if case.path == "tls" else Refusal(**{**vars(case), "also": {"tls/mode": "generated", **case.also}})
+       if case.path != "tls/mode" else case for case in TLS]  # fmt: skip
+
+TELEPORT = [
+    R("teleport", ..., "has no cluster, and accessGraph.enabled is true", "or set accessGraph.enabled to false"),
+    R("teleport", [], "is not a map", "each key on a line"),
+    R("teleport/-x", release_entry(namespace="x"), "is not the name of a Teleport cluster", "tctl status"),
+    R(T, None, "is not a map", "with a mode of release, values or manual"),
+    R(f"{T}/mode", ..., "is missing", "set release, values or manual"),
+    R(f"{T}/mode", "relase", "is not one of release, values, manual", "set release"),
+    R(f"{T}/mode", True, "is not one of release, values, manual", "set release, values or manual"),
+    R(T, {**MANUAL, "chart": {"path": "a"}}, "belongs to mode release, and the mode is manual",
+      f"set {K}.mode to release", key=f"{K}.chart"),
+    R(T, {**VALUES, "adopt": True}, "belongs to mode release, and the mode is values", "remove it", key=f"{K}.adopt"),
+    R(T, {**MANUAL, "namespace": "x"}, "belongs to mode release, and the mode is manual", "remove it",
+      key=f"{K}.namespace"),
+    R(f"{T}/chart", ..., "is missing", "set it"),
+    R(f"{T}/chart/version", "1.30.2", "is a number of the access graph's chart", "such as 18.10.3"),
+    R(f"{T}/chart/version", "14.3.3", "is older than 14.3.4", "such as 18.10.3"),
+    R(f"{T}/chart/version", "18", "is not an exact chart version", "without range"),
+    R(f"{T}/namespace", "teleport-access-graph", "which the stack makes and deletes for TAG alone", "Teleport's own"),
+    R(f"{T}/release", "Teleport", "is not a Helm release name", "use at most 53"),
+    R(f"{T}/valuesFiles", "values.yaml", "is not a list", "YAML list"),
+    R(f"{T}/valuesFiles", ["values.json"], "is not a YAML file", ".yaml or .yml", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/valuesFiles", ["absent.yaml"], "does not exist", "write the file", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/valuesFiles", ["directory.yaml"], "is a directory", "name a file", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/valuesFiles", ["empty.yaml"], "is empty", "write the file", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/valuesFiles", ["huge.yaml"], "has 1048577 bytes", "not needed", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/valuesFiles", ["loop.yaml"], "cannot be read", "mend", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/valuesFiles", ["values.yaml"] * 2, "is not a list without repetitions", "remove"),
+    R(f"{T}/valuesFiles", ["../\0.yaml"], "is not a path relative", "environments/dev", key=f"{K}.valuesFiles[0]"),
+    R(f"{T}/allowSecretPaths", ["a..b"], "is not a dotted path", "auth.teleportConfig", key=f"{K}.allowSecretPaths[0]"),
+    R(f"{T}/adopt", True, "the running release would lose every value", "run `make adopt`", key=f"{K}.valuesFiles"),
+    R(f"{T}/timeoutSeconds", 5, "is not a whole number from 30 to 3600", "set 30 to 3600"),
+    R(f"{T}/hostAuthorities", ..., "is missing, and accessGraph.enabled is true",
+      "takes two `up`s: the first with accessGraph.enabled false, the second with the host CA"),
+    R(f"{T}/hostAuthorities", [], "is not a map", "with a mode of inline, file or proxy"),
+    R(f"{T}/hostAuthorities/mode", ..., "is missing", "set inline, file or proxy"),
+    R(f"{T}/hostAuthorities/path", "a.pem", "belongs to mode file, and the mode is inline",
+      f"set {K}.hostAuthorities.mode to file"),
+    R(f"{T}/hostAuthorities/certificates", [], "is not at least 1 certificate", "turns every call"),
+    R(f"{T}/hostAuthorities/certificates", ["MIIB"], "is not a certificate in PEM", "as a YAML block",
+      key=f"{K}.hostAuthorities.certificates[0]"),
+    R(f"{T}/hostAuthorities/certificates", [PRIVATE_KEY_FORM], "holds a private key", "paste the text",
+      key=f"{K}.hostAuthorities.certificates[0]"),
+    R(f"{T}/hostAuthorities/certificates", [CERTIFICATE_FORM * 6000], "262144 are allowed", "paste the text",
+      key=f"{K}.hostAuthorities.certificates[0]"),
+    R(f"{T}/hostAuthorities", {"mode": "file", "path": "absent.pem"}, "does not exist", "write the file",
+      key=f"{K}.hostAuthorities.path"),
+    R(f"{T}/hostAuthorities", {"mode": "file"}, "is missing", "for example to environments/dev/host-ca.pem",
+      key=f"{K}.hostAuthorities.path"),
+    R(f"{T}/hostAuthorities", {"mode": "proxy", "address": "https://t.example.com"}, "is not host:port",
+      "such as teleport.example.com:443", key=f"{K}.hostAuthorities.address"),
+    R(f"{T}/hostAuthorities", {"mode": "proxy", "address": "t.example.com:70000"}, "is not host:port",
+      "such as teleport.example.com:443", key=f"{K}.hostAuthorities.address"),
+    R(f"{T}/hostAuthorities", {"mode": "proxy", "address": "t.example.com:443", "fingerprints": ["AB:CD"]},
+      "64 hexadecimal digits in lower case", "take the colons out", key=f"{K}.hostAuthorities.fingerprints[0]"),
+    R(f"{T}/hostAuthorities", {"mode": "proxy", "address": "t.example.com:443", "caFile": "absent.pem"},
+      "does not exist", "write the file", key=f"{K}.hostAuthorities.caFile"),
+    R(f"{T}/auditLog", {"startDate": "2026-01-31"}, "has no time and offset", "2026-01-31T00:00:00Z",
+      key=f"{K}.auditLog.startDate"),
+    R(f"{T}/auditLog", {"startDate": "2026-02-30T00:00:00Z"}, "is not a moment in RFC 3339", "date, time and offset",
+      key=f"{K}.auditLog.startDate"),
+    R(f"{T}/auditLog", {"startDate": "2026-01-31T00:00:00"}, "is not a moment in RFC 3339", "date, time and offset",
+      key=f"{K}.auditLog.startDate"),
+    R(f"{T}/auditLog", {"enabled": False, "startDate": "2026-01-31T00:00:00Z"}, "auditLog.enabled is false",
+      "remove it", key=f"{K}.auditLog.startDate"),
+    R(f"{T}/endpoint", "graph.example.com", "is not host:port", "such as teleport.example.com:443"),
+    R(f"{T}/endpoint", "graph.example.com:443", "has a host that is not in the server certificate",
+      "add the host to tls.extraDnsNames"),
+    R(f"{T}/kubernetes", {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
+      "in another Kubernetes cluster", "with the host in tls.extraDnsNames", key=f"{K}.endpoint"),
+    R(f"{T}/kubernetes", {"context": "other", "clusterIdentifier": CLUSTER_IDENTIFIER},
+      "is another way to the cluster of kubernetes.context test", "use one context",
+      key=f"{K}.kubernetes.context"),
+    R(f"{T}/kubernetes", {"context": "test", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
+      "differs from kubernetes.clusterIdentifier, and both are of context test", "correct the identifier",
+      key=f"{K}.kubernetes.clusterIdentifier", also={"tls": {"mode": "generated", "extraDnsNames": ["g.example.com"]},
+      f"{T}/endpoint": "g.example.com:443"}),
+    R("teleport/second", release_entry(), "is the release of teleport.teleport.example.com too", "keep one of them"),
+    R("teleport/second", release_entry(release="second"), "is also the namespace of teleport.teleport.example.com",
+      "give each Teleport a namespace", key="teleport.second.namespace"),
+    R("teleport/second", {**VALUES, "namespace": "teleport"}, "is the release of teleport.teleport.example.com too",
+      "keep one of them"),
+]  # fmt: skip
+
+CHARTS = [
+    R("accessGraph/chart", {"path": "absent.tgz"}, "does not exist", "the path starts", key="accessGraph.chart.path"),
+    R("accessGraph/chart", {"path": "/charts/a.tgz"}, "is absolute", "give it from", key="accessGraph.chart.path"),
+    R("accessGraph/chart", {"path": "directory.yaml"}, "is a directory", "helm package directory.yaml",
+      key="accessGraph.chart.path"),
+    R("accessGraph/chart", {"path": "values.yaml"}, "is not a packaged chart", "helm package",
+      key="accessGraph.chart.path"),
+    R("accessGraph/chart", {"path": "nothing.tgz"}, "is not a packaged chart", "helm package",
+      key="accessGraph.chart.path"),
+    R("accessGraph/chart", {"path": "teleport-cluster-18.10.3.tgz"}, "is chart teleport-cluster", "that chart's",
+      key="accessGraph.chart.path"),
+    R("accessGraph/chart", {"path": "teleport-access-graph-18.0.0.tgz"}, "does not follow Teleport's numbers",
+      "such as 1.30.2", key="accessGraph.chart.path"),
+    R("accessGraph/chart", {}, "is missing", "for example to https://charts", key="accessGraph.chart.repository",
+      also={"accessGraph/chart": {"name": "teleport-access-graph", "version": "1.30.2"}}),
+    R(f"{T}/chart", {"path": "teleport-cluster-13.0.0.tgz"}, "is older than 14.3.4", "such as 18.10.3",
+      key=f"{K}.chart.path"),
+    R(f"{T}/chart", {"path": "teleport-access-graph-1.30.2.tgz"}, "and teleport-cluster is wanted here", "package",
+      key=f"{K}.chart.path"),
+]  # fmt: skip
+
+TAGS = [
+    R("tags", {"aws:owner": "x"}, "begins with aws:", "leave such characters out", key="tags.aws:owner"),
+    R("tags", {"Aws:owner": "x"}, "begins with aws:", "leave such characters out", key="tags.Aws:owner"),
+    R("tags", {"a": True}, "is not text", "YAML reads unquoted", key="tags.a"),
+    R("tags", {"a": 7}, "is not text", "put it in quotes", key="tags.a"),
+    R("tags", {"a": None}, "is not text", "or leave the key out", key="tags.a"),
+    R("tags", {"a": "x" * 257}, "is not the value of an AWS tag", "shorten it", key="tags.a"),
+    R("tags", {"a": "1<2"}, "is not the value of an AWS tag", "leave such characters out", key="tags.a"),
+    R("tags", {"": "x"}, "is not the key of an AWS tag", "shorten it", key='tags.""'),
+    R("tags", {str(n): "x" for n in range(41)}, "is not a map of at most 40 tags", "remove some"),
+    R("tags", ["a"], "is not a map", "each key on a line"),
+]  # fmt: skip
+
+KEYS = [
+    R("kubernets", {}, "is not a setting", "did you mean kubernetes?"),
+    R("access_graph", {}, "is not a setting", "did you mean accessGraph?"),
+    R("zzz", {}, "is not a setting", "the keys here are kubernetes, aws"),
+    R("databaseUri", "postgres://u:p@h/d", "is a secret and is stored in plain", "config set --secret databaseUri",
+      base=existing_configuration, also={"database": {"mode": "existing"}}),
+    R("teleportSecretValues", {"t": {}}, "is a secret and is stored in plain", "change what was exposed"),
+    R("kubernetes", {}, "is stored as a secret, or has one in it", "store it in plain", secret_keys=("kubernetes",)),
+    R("databaseUri", None, "is set, and with database.mode rds the stack makes the URI itself", "config rm databaseUri",
+      secret_keys=("databaseUri",)),
+    R("teleportSecretValues", None, "no Teleport cluster has Helm values", "config rm teleportSecretValues",
+      secret_keys=("teleportSecretValues",), also={"teleport": {"t": MANUAL}}),
+    R("kubernetes", "{", "is not a map of settings", "--path kubernetes."),
+    R("tags", {"a": {1, 2}}, "is of a type that JSON does not have", "give text", key="tags.a"),
+]  # fmt: skip
+
+REFUSALS = [*KUBERNETES, *AWS, *ACCESS_GRAPH, *DATABASE, *TLS, *TELEPORT, *CHARTS, *TAGS, *KEYS]

@@ -1,0 +1,292 @@
+"""What a valid configuration becomes: typed, frozen, with the defaults that the contract names."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from components.settings import (
+    ExistingDatabaseSettings,
+    FileHostAuthorities,
+    GeneratedTlsSettings,
+    InlineHostAuthorities,
+    ManualTeleportSettings,
+    PathChart,
+    ProxyHostAuthorities,
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    RepositoryChart,
+    Settings,
+    ValuesTeleportSettings,
+    load_settings,
+)
+from tests.samples import (
+    CERTIFICATE_FORM,
+    CLUSTER_IDENTIFIER,
+    OTHER_CLUSTER_IDENTIFIER,
+    STACK,
+    TELEPORT_CLUSTER,
+    existing_configuration,
+    minimal_configuration,
+    release_entry,
+)
+from tests.unit.settings.test_refusals import package
+
+pytestmark = pytest.mark.unit
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def load(configuration: dict[str, Any], secret_keys: tuple[str, ...] = (), root: Path = REPOSITORY) -> Settings:
+    return load_settings(configuration, secret_keys, root=root, stack=STACK)
+
+
+def test_the_defaults_of_an_rds_database_are_the_safe_ones() -> None:
+    database = load(minimal_configuration()).database
+    assert isinstance(database, RdsDatabaseSettings)
+    values = database.model_dump(exclude={"network", "access_job"})
+    assert values == {
+        "mode": "rds",
+        "engine_version": "17",
+        "identifier": "teleport-access-graph-test",
+        "database_name": "access_graph",
+        "instance_class": "db.t4g.medium",
+        "port": 5432,
+        "allocated_storage_gib": 20,
+        "max_allocated_storage_gib": 100,
+        "multi_az": False,
+        "backup_retention_days": 7,
+        "backup_window": "02:00-03:00",
+        "maintenance_window": "sun:04:00-sun:05:00",
+        "ca_cert_identifier": "rds-ca-rsa2048-g1",
+        "ca_bundle_file": None,
+        "master_username": "tag_admin",
+        "master_password": "managed",
+        "authentication": "password",
+        "rotation": 0,
+        "kms_key_arn": None,
+        "log_retention_days": 30,
+        "monitoring_interval_seconds": 60,
+        "database_insights": "standard",
+        "apply_immediately": False,
+        "on_destroy": "keep",
+        "protect": True,
+    }
+    assert database.network.subnet_ids == ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
+    assert database.access_job.image == "public.ecr.aws/docker/library/postgres:17.6-alpine"
+    assert database.access_job.timeout_seconds == 600
+
+
+def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
+    settings = load(minimal_configuration())
+    assert settings.access_graph.node_selector == {}
+    assert settings.access_graph.model_dump(exclude={"chart", "node_selector"}) == {
+        "enabled": True,
+        "namespace": "teleport-access-graph",
+        "release": "teleport-access-graph",
+        "replicas": 2,
+        "timeout_seconds": 600,
+        "service_type": "ClusterIP",
+        "cluster_domain": "cluster.local",
+        "log_level": "INFO",
+        "metrics": False,
+        "resources": {"cpu_request": "250m", "memory_request": "512Mi", "memory_limit": "1Gi"},
+        "pod_disruption_budget": {"enabled": True, "min_available": 1},
+        "tolerations": (),
+        "image_pull_secrets": (),
+        "image": None,
+    }
+    assert isinstance(settings.tls, GeneratedTlsSettings)
+    assert settings.tls.model_dump() == {
+        "mode": "generated",
+        "algorithm": "ECDSA",
+        "ca_validity_hours": 87600,
+        "ca_early_renewal_hours": 8760,
+        "certificate_validity_hours": 9528,
+        "certificate_early_renewal_hours": 720,
+        "authority": {"generation": 1, "phase": "stable"},
+        "trust": "bundle",
+        "extra_dns_names": (),
+        "protect": True,
+    }
+    assert settings.tags == {}
+    assert settings.stack == STACK
+    assert settings.secrets.database_uri is None
+    assert settings.secrets.teleport_values is None
+
+
+def test_the_defaults_of_a_teleport_release() -> None:
+    entry = load(minimal_configuration()).teleport[TELEPORT_CLUSTER]
+    assert isinstance(entry, ReleaseTeleportSettings)
+    assert entry.chart == RepositoryChart(
+        repository="https://charts.releases.teleport.dev", name="teleport-cluster", version="18.10.3"
+    )
+    assert isinstance(entry.host_authorities, InlineHostAuthorities)
+    assert entry.host_authorities.certificates == (CERTIFICATE_FORM,)
+    assert entry.model_dump(exclude={"chart", "host_authorities"}) == {
+        "mode": "release",
+        "kubernetes": None,
+        "audit_log": None,
+        "endpoint": None,
+        "namespace": "teleport",
+        "release": "teleport",
+        "values_files": (),
+        "allow_secret_paths": (),
+        "adopt": False,
+        "timeout_seconds": 600,
+    }
+
+
+def test_every_mode_is_read(tmp_path: Path) -> None:
+    (tmp_path / "host-ca.pem").write_text(CERTIFICATE_FORM)
+    (tmp_path / "values.yaml").write_text("{}\n")
+    package(tmp_path / "teleport.tgz", {"teleport-cluster/Chart.yaml": "name: teleport-cluster\nversion: 18.10.3\n"})
+    package(tmp_path / "tag.tgz", {"tag/Chart.yaml": "name: teleport-access-graph\nversion: 1.30.2\n"})
+    other = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
+    configuration = existing_configuration(
+        accessGraph={"chart": {"path": "tag.tgz"}},
+        tls={"mode": "generated", "extraDnsNames": ["graph.example.com"]},
+        teleport={
+            "a": release_entry(
+                chart={"path": "teleport.tgz"},
+                hostAuthorities={"mode": "file", "path": "host-ca.pem"},
+                valuesFiles=["values.yaml"],
+                adopt=True,
+                auditLog={"startDate": "2026-01-31T00:00:00+01:00"},
+            ),
+            "b": {
+                "mode": "values",
+                "kubernetes": other,
+                "endpoint": "graph.example.com:443",
+                "hostAuthorities": {
+                    "mode": "proxy",
+                    "address": "b.example.com:443",
+                    "caFile": "host-ca.pem",
+                    "fingerprints": ["0" * 64],
+                },
+            },
+            "c": {"mode": "manual", "hostAuthorities": {"mode": "inline", "certificates": [CERTIFICATE_FORM]}},
+        },
+    )
+    settings = load(configuration, root=tmp_path)
+    assert settings.aws is None
+    assert isinstance(settings.database, ExistingDatabaseSettings)
+    assert settings.database.secret is not None
+    assert (settings.database.secret.name, settings.database.secret.key) == ("database", "uri")
+    assert settings.access_graph.chart == PathChart(path="tag.tgz")
+    first, second, third = settings.teleport.values()
+    assert isinstance(first, ReleaseTeleportSettings)
+    assert first.host_authorities == FileHostAuthorities(mode="file", path="host-ca.pem")
+    assert first.audit_log is not None
+    assert first.audit_log.start_date == "2026-01-31T00:00:00+01:00"
+    assert isinstance(second, ValuesTeleportSettings)
+    assert isinstance(second.host_authorities, ProxyHostAuthorities)
+    assert second.host_authorities.fingerprints == ("0" * 64,)
+    assert isinstance(third, ManualTeleportSettings)
+    assert settings.kubernetes_of("a").cluster_identifier == CLUSTER_IDENTIFIER
+    assert settings.kubernetes_of("b").cluster_identifier == OTHER_CLUSTER_IDENTIFIER
+    service = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
+    assert [settings.endpoint_of(name) for name in settings.teleport] == [
+        f"{service}:443",
+        "graph.example.com:443",
+        f"{service}:443",
+    ]
+
+
+def test_objects_are_read_from_json_as_the_engine_hands_them_over() -> None:
+    plain = minimal_configuration(tags={"Owner": "platform"})
+    as_json = {key: json.dumps(value) for key, value in plain.items()}
+    assert load(as_json) == load(plain)
+
+
+def test_numbers_and_switches_may_be_text_that_the_command_line_stored() -> None:
+    configuration = minimal_configuration()
+    configuration["database"].update(port="6432", multiAz="true", engineVersion=17, protect="false")
+    database = load(configuration).database
+    assert isinstance(database, RdsDatabaseSettings)
+    assert (database.port, database.multi_az, database.engine_version, database.protect) == (6432, True, "17", False)
+
+
+def test_a_first_up_needs_no_host_authority_and_no_teleport() -> None:
+    graph = {**minimal_configuration()["accessGraph"], "enabled": False}
+    assert load(minimal_configuration(accessGraph=graph, teleport=...)).teleport == {}
+    entry = release_entry(hostAuthorities=...)
+    settings = load(minimal_configuration(accessGraph=graph, teleport={TELEPORT_CLUSTER: entry}))
+    assert settings.teleport[TELEPORT_CLUSTER].host_authorities is None
+
+
+def test_a_secret_key_is_known_by_its_name_alone() -> None:
+    configuration = existing_configuration(database={"mode": "existing"})
+    assert load(configuration, ("databaseUri",)).secrets.database_uri is None
+    assert load({**configuration, "databaseUri": None}, ("databaseUri",)).database.mode == "existing"
+
+
+@pytest.mark.parametrize(
+    ("backup", "maintenance"),
+    [
+        ("02:00-03:00", "sun:03:00-sun:04:00"),
+        ("23:30-00:30", "mon:00:30-mon:01:00"),
+        ("00:00-00:30", "sun:23:00-mon:00:00"),
+    ],
+)
+def test_windows_that_only_touch_are_accepted(backup: str, maintenance: str) -> None:
+    configuration = minimal_configuration()
+    configuration["database"].update(backupWindow=backup, maintenanceWindow=maintenance)
+    assert load(configuration).database.mode == "rds"
+
+
+def test_clusters_keep_their_order() -> None:
+    names = ["b.example.com", "a.example.com", "C"]
+    entries = {name: release_entry(namespace=f"n{index}") for index, name in enumerate(names)}
+    assert list(load(minimal_configuration(teleport=entries)).teleport) == names
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load(minimal_configuration(tags={"Owner": "platform"}))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.stack = "other"  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.access_graph.replicas = 3
+    for mapping in (settings.tags, settings.teleport, settings.access_graph.node_selector):
+        with pytest.raises(TypeError):
+            mapping["x"] = "y"  # type: ignore[index]
+
+
+def test_the_configuration_given_is_left_as_it_was() -> None:
+    configuration = minimal_configuration()
+    load(configuration)
+    assert configuration == minimal_configuration()
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_environments_of_the_project_load(stack: str) -> None:
+    text = (REPOSITORY / f"Pulumi.{stack}.yaml").read_text()
+    config = {
+        key.removeprefix("teleport-access-graph:"): value
+        for key, value in yaml.safe_load(text)["config"].items()
+        if key.startswith("teleport-access-graph:")
+    }
+    settings = load_settings(config, (), root=REPOSITORY, stack=stack)
+    assert isinstance(settings.database, RdsDatabaseSettings)
+    assert settings.database.identifier == f"teleport-access-graph-{stack}"
+    hardened = (
+        settings.database.multi_az,
+        settings.database.backup_retention_days,
+        settings.database.port != 5432,
+        settings.database.protect,
+    )
+    assert hardened == {"dev": (False, 7, False, True), "prod": (True, 35, True, True)}[stack]
+
+
+def test_every_declared_key_has_a_default_and_is_a_setting() -> None:
+    project = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
+    assert project["name"] == "teleport-access-graph"
+    for key, declaration in project["config"].items():
+        assert "default" in declaration, f"the CLI itself would stop at {key}"
+        load(minimal_configuration(**{key: declaration["default"]}))

@@ -1,0 +1,121 @@
+"""The stack's own configuration: plain keys become settings, secret ones Outputs that no error shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import config as engine
+
+from components.settings import SettingsError, load_settings, read_settings
+from components.settings.project import secret_values
+from tests.samples import STACK, TELEPORT_CLUSTER, existing_configuration, minimal_configuration
+
+pytestmark = pytest.mark.unit
+
+PROJECT = "teleport-access-graph"
+
+
+class _NoResources(pulumi.runtime.Mocks):
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        raise AssertionError(f"reading settings must register nothing, and registered {args.name}")
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"reading settings must call nothing, and called {args.token}")
+
+
+@pytest.fixture(autouse=True)
+def stack() -> Iterator[None]:
+    pulumi.runtime.set_mocks(_NoResources(), project=PROJECT, stack=STACK)
+    yield
+    engine.set_all_config({}, [])
+
+
+def configure(plain: dict[str, Any], **secrets: str) -> None:
+    """What the engine's language host does: every value is text, and secret keys are named apart."""
+    values = {
+        f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in plain.items()
+    }
+    values |= {f"{PROJECT}:{key}": value for key, value in secrets.items()}
+    engine.set_all_config({**values, "pulumi:tags": "{}", "aws:region": "x"}, [f"{PROJECT}:{key}" for key in secrets])
+
+
+def test_the_stacks_configuration_is_what_load_settings_reads() -> None:
+    configure(minimal_configuration())
+    root = Path(__file__).parent
+    assert read_settings(root) == load_settings(minimal_configuration(), (), root=root, stack=STACK)
+
+
+def test_paths_start_where_the_engine_starts_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    configure(minimal_configuration())
+    assert read_settings().root == tmp_path
+
+
+@pulumi.runtime.test
+def test_the_database_uri_is_a_secret_output() -> Any:
+    configure(existing_configuration(database={"mode": "existing"}), databaseUri="postgres://canary")
+    uri = read_settings().secrets.database_uri
+    assert uri is not None
+
+    async def check() -> None:
+        assert await uri.is_secret()
+        assert await uri.future() == "postgres://canary"
+
+    return check()
+
+
+@pulumi.runtime.test
+def test_secret_helm_values_are_a_secret_output() -> Any:
+    values = {TELEPORT_CLUSTER: {"auth": {"key": "canary"}}}
+    configure(minimal_configuration(), teleportSecretValues=json.dumps(values))
+    output = read_settings().secrets.teleport_values
+    assert output is not None
+
+    async def check() -> None:
+        assert await output.is_secret()
+        assert await output.future() == values
+
+    return check()
+
+
+def test_a_plain_object_with_a_secret_in_it_is_refused_without_showing_it() -> None:
+    plain = minimal_configuration()
+    database = json.dumps({**plain.pop("database"), "databaseName": "canary"})
+    configure(plain, database=database)
+    with pytest.raises(SettingsError, match="database: is stored as a secret, or has one in it") as caught:
+        read_settings()
+    assert "canary" not in str(caught.value)
+
+
+def test_a_secret_stored_in_plain_is_refused_without_showing_it() -> None:
+    configure(existing_configuration(databaseUri="postgres://canary"))
+    with pytest.raises(SettingsError, match="databaseUri: is a secret and is stored in plain") as caught:
+        read_settings()
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "rule"),
+    [
+        ("canary", "teleportSecretValues", "is not an object of Teleport cluster name to values"),
+        ('["canary"]', "teleportSecretValues", "is not an object of Teleport cluster name to values"),
+        ("[" * 100_000, "teleportSecretValues", "is not an object of Teleport cluster name to values"),
+        ('{"other": {"a": "canary"}}', "teleportSecretValues.other", "is no Teleport cluster with Helm values"),
+        (
+            f'{{"{TELEPORT_CLUSTER}": "canary"}}',
+            f"teleportSecretValues.{TELEPORT_CLUSTER}",
+            "is not a map of Helm values",
+        ),
+    ],
+)
+def test_secret_helm_values_are_checked_without_showing_them(text: str, key: str, rule: str) -> None:
+    settings = load_settings(minimal_configuration(), (), root=Path(), stack=STACK)
+    with pytest.raises(SettingsError, match=rule) as caught:
+        secret_values(text, settings)
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert "canary" not in str(caught.value)

@@ -1,0 +1,49 @@
+"""docs/configuration.md says what the code does, of every setting."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.settings.loader import RELATIONS
+from components.settings.reference import DOCUMENT, reference
+
+pytestmark = pytest.mark.unit
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_the_document_is_what_the_code_makes_of_it() -> None:
+    written = (REPOSITORY / DOCUMENT).read_text(encoding="utf-8")
+    assert written == reference(), "run `python -m components.settings.reference --write`"
+
+
+def test_every_row_has_all_its_cells_and_says_why() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("| `") and "databaseUri" not in line]
+    keys = [row for row in rows if row.count("|") >= 6 and "`tags.<key>`" not in row]
+    assert len(keys) > 100
+    for row in keys:
+        key, kind, default, _, why = (cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:6])
+        assert key
+        assert kind
+        assert default
+        assert why, f"{key} says not what it is for"
+
+
+def test_every_rule_between_settings_is_told() -> None:
+    text = reference()
+    for relation in RELATIONS:
+        assert relation.__doc__, f"{relation.__name__} has no sentence"
+        assert relation.__doc__.strip()[2:] in text
+
+
+def test_settings_load_without_a_cloud_sdk() -> None:
+    """The reader of configuration starts every preview: it pays for pydantic and pulumi, and nothing else."""
+    unwanted = "('pulumi_', 'cryptography', 'boto')"
+    code = f"import sys, components.settings; print([name for name in sys.modules if name.startswith({unwanted})])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,171 @@
+"""Each rule refuses what it is for, at its key, with rule and remedy, in words of the project's own."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.settings import SettingsError, load_settings
+from tests.samples import STACK, minimal_configuration
+from tests.unit.settings.cases import REFUSALS, Refusal
+
+pytestmark = pytest.mark.unit
+
+# What a validator's own text would have in it.
+JARGON = re.compile(
+    r"pydantic|input_|errors\.dev|validation error|Extra inputs|valid (string|integer|dictionary)|\[type=", re.I
+)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project directory with files of every kind that a path may lead to."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "values.yaml").write_text("clusterName: teleport.example.com\n")
+    (root / "empty.yaml").touch()
+    (root / "huge.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
+    (root / "directory.yaml").mkdir()
+    (root / "loop.yaml").symlink_to("loop.yaml")
+    for name, version in (
+        ("teleport-access-graph", "1.30.2"),
+        ("teleport-access-graph", "18.0.0"),
+        ("teleport-cluster", "18.10.3"),
+        ("teleport-cluster", "13.0.0"),
+    ):
+        package(root / f"{name}-{version}.tgz", {f"{name}/Chart.yaml": f"name: {name}\nversion: {version}\n"})
+    package(root / "nothing.tgz", {"nothing/values.yaml": "a: 1\n"})
+    return root
+
+
+def package(path: Path, files: dict[str, str]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def put(configuration: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split("/")
+    container = configuration
+    for part in parents:
+        container = container.setdefault(part, {})
+    if value is ...:
+        container.pop(last, None)
+    else:
+        container[last] = copy.deepcopy(value)
+
+
+def configuration_of(case: Refusal) -> dict[str, Any]:
+    configuration = case.base()
+    put(configuration, case.path, case.value)
+    for path, value in case.also.items():
+        put(configuration, path, value)
+    return configuration
+
+
+def name_of(case: Refusal) -> str:
+    return f"{case.expected_key}-{case.rule[:30]}"
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=name_of)
+def test_a_setting_that_breaks_a_rule_is_refused(case: Refusal, root: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(configuration_of(case), case.secret_keys, root=root, stack=STACK)
+    problems = caught.value.problems
+    assert [problem.key for problem in problems] == [case.expected_key], "one change makes one problem, at its key"
+    (problem,) = problems
+    assert case.rule in f"{problem.value or ''} {problem.rule}"
+    assert case.remedy in problem.remedy
+    assert f"\n  {case.expected_key}: " in str(caught.value), "the text has a line for the problem"
+    assert len(str(caught.value).splitlines()) == 2, "the problem is one line"
+    assert not JARGON.search(str(caught.value))
+    if case.shows_value:
+        written = json.dumps(case.value, ensure_ascii=False)
+        assert problem.value == (written if len(written) <= 60 else f'{written[:56]}..."')
+
+
+def test_there_is_a_case_for_more_than_a_hundred_rules() -> None:
+    assert len({(case.path, case.rule) for case in REFUSALS}) >= 200
+
+
+def test_every_problem_is_said_at_once(root: Path) -> None:
+    configuration = minimal_configuration(kubernetes={"context": "x"}, bogus=1)
+    configuration["aws"]["accountId"] = 12345
+    configuration["database"].update(port=80, allocatedStorageGib=200, secret={}, backupWindow="04:30-05:00")
+    configuration["database"]["network"]["subnetIds"] = []
+    configuration["accessGraph"]["chart"]["version"] = "18.1.0"
+    configuration["teleport"]["second"] = {"mode": "value"}
+    configuration["teleport"]["third"] = {"mode": "values", "namespace": "third"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(configuration, {"tags"}, root=root, stack=STACK)
+    assert [problem.key for problem in caught.value.problems] == [
+        "accessGraph.chart.version",
+        "aws.accountId",
+        "bogus",
+        "database.maintenanceWindow",
+        "database.maxAllocatedStorageGib",
+        "database.network.subnetIds",
+        "database.port",
+        "database.secret",
+        "kubernetes.clusterIdentifier",
+        "tags",
+        "teleport.second.mode",
+        "teleport.third.hostAuthorities",
+    ]
+    assert str(caught.value).startswith("The configuration has 12 problems:\n")
+
+
+def test_a_rule_between_settings_is_silent_where_one_of_them_is_refused_itself(root: Path) -> None:
+    configuration = minimal_configuration()
+    configuration["database"].update(allocatedStorageGib="much", maxAllocatedStorageGib=20)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(configuration, (), root=root, stack=STACK)
+    assert [problem.key for problem in caught.value.problems] == ["database.allocatedStorageGib"]
+
+
+def test_the_error_ends_the_program_without_a_traceback() -> None:
+    import pulumi
+
+    assert issubclass(SettingsError, pulumi.RunError)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["postgres://graph:hunter2@db.example.com/graph", "password=hunter2", "AKIAIOSFODNN7EXAMPLE", "token: hunter2"],
+)
+def test_a_value_that_looks_like_a_credential_is_not_shown(value: str, root: Path) -> None:
+    configuration = minimal_configuration()
+    configuration["database"]["databaseName"] = value
+    with pytest.raises(SettingsError, match=r"database\.databaseName: is not a database name") as caught:
+        load_settings(configuration, (), root=root, stack=STACK)
+    assert value not in str(caught.value)
+
+
+def test_a_secret_given_in_plain_is_not_shown(root: Path) -> None:
+    configuration = minimal_configuration(
+        databaseUri="postgres://graph:hunter2@db/graph", teleportSecretValues="hunter2"
+    )
+    configuration["database"] = "hunter2"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(configuration, (), root=root, stack=STACK)
+    assert "hunter2" not in str(caught.value)
+    assert len(caught.value.problems) == 3
+
+
+def test_a_key_cannot_break_the_line(root: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(minimal_configuration(**{"a\nb": 1}), (), root=root, stack=STACK)
+    assert '"a\\nb": is not a setting' in str(caught.value)
+
+
+def test_a_stack_whose_name_makes_no_identifier_must_set_one(root: Path) -> None:
+    with pytest.raises(SettingsError, match=r'database\.identifier: "teleport-access-graph-Dev_1" is not'):
+        load_settings(minimal_configuration(), (), root=root, stack="Dev_1")
