@@ -4,8 +4,6 @@ Owns the chart's values. The namespace and the Secrets that they name are `crede
 them `host_authorities`'. Facts about the chart are of teleport-access-graph 1.30.2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

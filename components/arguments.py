@@ -8,19 +8,31 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar, Union
+from typing import Any, Optional, TypeVar, Union
 
 ArgumentsType = TypeVar("ArgumentsType", bound="ComponentArgs")
 
 
 class ComponentArgs:
-    """Base of every `XArgs`. Subclasses are `@dataclass(frozen=True, kw_only=True)`."""
+    """Base of every `XArgs`. Subclasses are `@dataclass(frozen=True, kw_only=True)`.
+
+    Modules of components do without `from __future__ import annotations`: a component host reads the annotations as types.
+    """
+
+    def __init_subclass__(cls) -> None:
+        """Let a component host see that a field with a default may be left out: its schema knows only `Optional` for that."""
+        super().__init_subclass__()
+        annotations = cls.__dict__.get("__annotations__", {})
+        for name, annotation in annotations.items():
+            if name in cls.__dict__:
+                annotations[name] = Optional[annotation]
 
     @classmethod
     def from_input(cls: type[ArgumentsType], args: Union[ArgumentsType, Mapping[str, Any]]) -> ArgumentsType:
         """Return `args` as an instance of this class.
 
-        A mapping's keys may be snake_case (a Python caller) or camelCase (a component host, another language).
+        A mapping's keys may be snake_case (a Python caller) or camelCase (a component host, another language); a None
+        stands for the default where there is one.
         Raises `TypeError` for a value of another type, an unknown key (naming the nearest known one), a key given
         in both spellings and a required one that is missing.
         """
@@ -39,7 +51,8 @@ class ComponentArgs:
                 raise TypeError(f"{cls.__name__}: unknown argument {key!r}{hint}")
             if name in values:
                 raise TypeError(f"{cls.__name__}: argument {name!r} is given twice, as {name!r} and {camel_case(name)!r}")
-            values[name] = value
+            if value is not None or is_required(fields[name]):
+                values[name] = value
         missing = [name for name, field in fields.items() if name not in values and is_required(field)]
         if missing:
             raise TypeError(f"{cls.__name__}: missing {', '.join(repr(name) for name in missing)}")

@@ -4,8 +4,6 @@ Owns the keys, the issuing and the early renewal. Where the pair is stored is `c
 authority is `teleport`'s. Kubernetes and the database are not needed here, so nothing of this waits for them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Two components, since they become possible at different times: the namespace wit
 and the database's access Job runs in it; the Secrets need the Job's result and the certificate.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pulumi

@@ -3,8 +3,6 @@
 Owns the AWS objects and how they are protected. Leaves roles, grants and the connection URI to `database_access.py`.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from typing import NamedTuple

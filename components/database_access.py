@@ -4,8 +4,6 @@ Owns the passwords of the logins, the Job that makes the roles and what that Job
 URI to `credentials.py`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Owns the order: ConfigMap, then auth, then proxies. What the patch says and how 
 Who owns the release decides the mode: this stack (`release`), somebody else's Helm (`values`), or no chart at all (`manual`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

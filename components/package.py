@@ -1,0 +1,23 @@
+"""The components as a package: what a component host offers to programs in other languages."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.access_graph import AccessGraph
+from components.certificates import Certificates
+from components.credentials import AccessGraphNamespace, Credentials
+from components.database import Database
+from components.database_access import DatabaseAccess
+from components.teleport import TeleportCluster
+
+# The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
+COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
+    AccessGraph,
+    AccessGraphNamespace,
+    Certificates,
+    Credentials,
+    Database,
+    DatabaseAccess,
+    TeleportCluster,
+)

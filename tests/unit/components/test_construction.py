@@ -1,0 +1,174 @@
+"""Every component is constructed both ways: with its dataclass, and with the plain dict that a component host passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as kubernetes
+import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
+from pulumi.provider.experimental.component import ComponentProvider
+
+from components.arguments import ComponentArgs, camel_case
+from components.package import COMPONENTS
+from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
+from tests.unit.monitor import Recording, Registration, record
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "Certificates": {"dns_names": ["graph.example.com"], "algorithm": "RSA", "generation": 3},
+    "AccessGraphNamespace": {"namespace": "graph", "database_ca_bundle": "bundle"},
+    "Credentials": {
+        "namespace": "graph",
+        "certificate_pem": "certificate",
+        "private_key_pem": "key",
+        "digest_key": "k" * 32,
+        "database_uri": "postgres://graph",
+    },
+    "AccessGraph": {
+        "namespace": "graph",
+        "release": "graph",
+        "chart": "charts/graph.tgz",
+        "host_authorities": ["authority"],
+        "database_secret_name": "database",
+        "tls_secret_name": "pair",
+        "credentials_checksum": "0" * 64,
+        "node_selector": {"disk": "ssd"},
+        "tolerations": [{"key": "graph", "operator": "Exists"}],
+        "image_pull_secrets": ["registry"],
+    },
+    "TeleportCluster": {
+        "cluster": TELEPORT_CLUSTER,
+        "mode": "release",
+        "enabled": True,
+        "endpoint": "graph.example.com:443",
+        "chart": "charts/teleport.tgz",
+        "values": {"clusterName": TELEPORT_CLUSTER},
+        "trust_bundle": "bundle",
+        "adopt": True,
+    },
+    "Database": {
+        "region": REGION,
+        "account_id": "123456789012",
+        "identifier": "graph",
+        "vpc_id": "vpc-0123456789abcdef0",
+        "subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        "client_security_group_ids": ["sg-0123456789abcdef0"],
+        "tags": {"team": "infra"},
+    },
+    "DatabaseAccess": {
+        "namespace": "graph",
+        "ca_config_map": "database-ca",
+        "identifier": "graph",
+        "region": REGION,
+        "host": "db.example.com",
+        "port": 5432,
+        "database_name": "graph",
+        "master_username": "tag_admin",
+        "digest_key": "k" * 32,
+        "rotation": 1,
+        "master_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-0",
+        "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/0",
+        "oidc_provider_arn": OIDC_PROVIDER_ARN,
+    },
+}
+
+
+def args_class(component: type[pulumi.ComponentResource]) -> type[ComponentArgs]:
+    return getattr(importlib.import_module(component.__module__), f"{component.__name__}Args")
+
+
+def constructed(component: type[pulumi.ComponentResource], args: Any) -> Recording:
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
+        component("it", args, pulumi.ResourceOptions(providers=providers))  # type: ignore[call-arg]
+
+    return record(program)
+
+
+def in_order(recording: Recording) -> list[Registration]:
+    """Independent resources register in any order."""
+    return sorted(recording.registrations, key=lambda item: item.urn)
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi.ComponentResource]) -> None:
+    arguments = ARGUMENTS[component.__name__]
+    by_class = constructed(component, args_class(component)(**arguments))
+    snake = constructed(component, arguments)
+    camel = constructed(component, {camel_case(key): value for key, value in arguments.items()})
+    assert len(by_class.custom()) >= 1
+    assert in_order(by_class) == in_order(snake) == in_order(camel)
+    assert by_class.component_outputs == snake.component_outputs == camel.component_outputs
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_two_instances_stand_side_by_side(component: type[pulumi.ComponentResource]) -> None:
+    """Children are named after their component, so a second one collides with nothing."""
+
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
+        for name in ("one", "two"):
+            component(name, ARGUMENTS[component.__name__], pulumi.ResourceOptions(providers=providers))  # type: ignore[call-arg]
+
+    urns = [item.urn for item in record(program).registrations]
+    assert len(urns) == len(set(urns))
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_declared_outputs_are_set_and_registered(component: type[pulumi.ComponentResource]) -> None:
+    recording = constructed(component, ARGUMENTS[component.__name__])
+    declared = {
+        name for name, kind in component.__annotations__.items() if "Output" in str(kind)
+    }
+    (outputs,) = recording.component_outputs.values()
+    optional = {"master_password"} & declared
+    assert declared - optional <= set(outputs) <= declared
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_a_component_host_can_derive_a_schema(component: type[pulumi.ComponentResource]) -> None:
+    definition = Analyzer("teleport-access-graph").analyze([component])["component_definitions"]
+    fields = {camel_case(field.name) for field in dataclasses.fields(args_class(component))}  # type: ignore[arg-type]
+    assert set(definition[component.__name__].inputs) == fields
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_a_component_host_constructs_the_same(component: type[pulumi.ComponentResource]) -> None:
+    """Pulumi's own host, called as the engine calls it: camelCase inputs, the published type token."""
+    host = ComponentProvider(list(COMPONENTS), "teleport-access-graph")
+
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
+        inputs = {camel_case(key): value for key, value in ARGUMENTS[component.__name__].items()}
+        token = f"teleport-access-graph:index:{component.__name__}"
+        host.construct("it", token, inputs, pulumi.ResourceOptions(providers=providers))
+
+    hosted = record(program)
+    direct = constructed(component, args_class(component)(**ARGUMENTS[component.__name__]))
+    assert in_order(hosted) == in_order(direct)
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type[pulumi.ComponentResource]) -> None:
+    known = next(iter(ARGUMENTS[component.__name__]))
+    with pytest.raises(TypeError, match=rf"unknown argument '{known}x'; did you mean '{known}'\?"):
+        args_class(component).from_input({**ARGUMENTS[component.__name__], f"{known}x": 1})
+
+
+def test_a_missing_argument_is_named() -> None:
+    with pytest.raises(TypeError, match="missing 'namespace'"):
+        args_class(COMPONENTS[1]).from_input({})
+
+
+def test_an_argument_in_both_spellings_is_refused() -> None:
+    with pytest.raises(TypeError, match="'dns_names' is given twice"):
+        args_class(COMPONENTS[2]).from_input({"dns_names": [], "dnsNames": []})
+
+
+def test_something_else_than_arguments_is_refused() -> None:
+    with pytest.raises(TypeError, match="CertificatesArgs: got list"):
+        args_class(COMPONENTS[2]).from_input([])  # type: ignore[arg-type]
