@@ -1,6 +1,6 @@
 """Tables of a resource type's properties, and what follows from a table alone: checks, planned outputs, differences.
 
-For plugins whose objects live only in the state (random, tls). Owns no property; each plugin brings its own table.
+For plugins whose objects live only in the state (random, tls). Owns no property: each plugin brings its own tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult
+from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, ResourceProvider
 from sandbox.plugins.values import UNKNOWN, Properties, Secret, contains_unknown, unwrap
 
 Kind = Literal["string", "integer", "boolean", "strings", "string map", "object"]
@@ -103,6 +103,24 @@ class ResourceSchema:
         if contains_unknown(new):
             return True
         return bool(_without_empty(old) != _without_empty(new))
+
+
+class StateOnlyProvider(ResourceProvider):
+    """A plugin whose objects are nowhere but in the state: what follows from its tables, and a delete of nothing."""
+
+    types: Mapping[str, ResourceSchema]
+
+    def schema(self, type_: str) -> ResourceSchema:
+        """Raises `ResourceError` for a type that is not in the tables."""
+        if type_ not in self.types:
+            raise self.unsupported(type_)
+        return self.types[type_]
+
+    def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
+        return self.schema(type_).check(news)
+
+    def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
+        self.schema(type_)
 
 
 def _without_empty(value: Any) -> Any:

@@ -9,21 +9,22 @@ import base64
 import binascii
 import secrets
 
-from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, ResourceError, ResourceProvider
+from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, ResourceError
 from sandbox.plugins.random import schemas
 from sandbox.plugins.random.generate import bcrypt_hash, id_outputs, random_string, url_base64
 from sandbox.plugins.values import Properties, contains_unknown, unwrap
-from sandbox.plugins.values_schema import ResourceSchema
+from sandbox.plugins.values_schema import ResourceSchema, StateOnlyProvider
 
 
-class RandomProvider(ResourceProvider):
+class RandomProvider(StateOnlyProvider):
     """Nothing outside the state: read answers what it is given, delete does nothing, every change replaces."""
 
     name = "random"
     version = "4.21.4"
+    types = schemas.SCHEMAS
 
     def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         result = schema.check(news)
         if type_ in (schemas.STRING, schemas.PASSWORD) and not result.failures:
             wanted = _same_number(schema.planned(result.inputs, preview=False), result.inputs)
@@ -40,13 +41,13 @@ class RandomProvider(ResourceProvider):
         news: Properties,
         ignore_changes: list[str],
     ) -> DiffResult:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         if "numeric" in schema.inputs:
             news = {**news, **_number(news)}
         return schema.difference(old_outputs, news, ignore_changes)
 
     def create(self, urn: str, type_: str, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         if preview:
             return "", _same_number(schema.planned(inputs, preview=True), inputs)
         wanted = unwrap(_same_number(schema.planned(inputs, preview=False), inputs))
@@ -62,7 +63,7 @@ class RandomProvider(ResourceProvider):
     def read(
         self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties
     ) -> tuple[str, Properties, Properties] | None:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         if outputs:
             return id_, inputs, outputs
         # An import: the id that the user gives is the value.
@@ -79,28 +80,6 @@ class RandomProvider(ResourceProvider):
             inputs = {"length": len(id_)}
             found, outputs = _text(schema, inputs, id_)
         return found, inputs, outputs
-
-    def update(
-        self,
-        urn: str,
-        type_: str,
-        id_: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        timeout: float,
-        preview: bool,
-        ignore_changes: list[str],
-    ) -> Properties:
-        raise ResourceError(f"{type_} is replaced by every change; there is no update")
-
-    def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
-        self._schema(type_)
-
-    def _schema(self, type_: str) -> ResourceSchema:
-        if type_ not in schemas.SCHEMAS:
-            raise self.unsupported(type_)
-        return schemas.SCHEMAS[type_]
 
 
 def _number(inputs: Properties) -> Properties:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-from sandbox.plugins.protocol import CheckResult, DiffResult, ResourceError, ResourceProvider
+from sandbox.plugins.protocol import DiffResult, ResourceError
 from sandbox.plugins.tls import schemas
 from sandbox.plugins.values import UNKNOWN, Properties, unwrap
-from sandbox.plugins.values_schema import ResourceSchema
+from sandbox.plugins.values_schema import StateOnlyProvider
 
 
-class TlsProvider(ResourceProvider):
+class TlsProvider(StateOnlyProvider):
     """Nothing outside the state. A certificate in its early-renewal window is replaced by a plain preview or update."""
 
     name = "tls"
     version = "5.6.2"
-
-    def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
-        return self._schema(type_).check(news)
+    types = schemas.SCHEMAS
 
     def diff(
         self,
@@ -34,7 +32,7 @@ class TlsProvider(ResourceProvider):
         news: Properties,
         ignore_changes: list[str],
     ) -> DiffResult:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         difference = schema.difference(old_outputs, news, ignore_changes)
         hours = unwrap(news.get("earlyRenewalHours", 0))
         if "readyForRenewal" in schema.computed and hours is not UNKNOWN and _expires(old_outputs, hours):
@@ -46,7 +44,7 @@ class TlsProvider(ResourceProvider):
         return difference
 
     def create(self, urn: str, type_: str, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         if preview:
             outputs = schema.planned(inputs, preview=True)
             if "readyForRenewal" in schema.computed:
@@ -68,7 +66,7 @@ class TlsProvider(ResourceProvider):
     def read(
         self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties
     ) -> tuple[str, Properties, Properties] | None:
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         if not outputs:
             raise ResourceError(f"{type_} does not support import: what it is made from cannot be read from anywhere")
         if "readyForRenewal" in schema.computed and _expires(outputs, unwrap(outputs.get("earlyRenewalHours", 0))):
@@ -88,17 +86,9 @@ class TlsProvider(ResourceProvider):
         ignore_changes: list[str],
     ) -> Properties:
         """Only `earlyRenewalHours` comes here: the certificate stays as it is."""
-        schema = self._schema(type_)
+        schema = self.schema(type_)
         kept = {name: value for name, value in old_outputs.items() if name not in schema.inputs}
         return {**kept, **schema.planned(news, preview=False), "readyForRenewal": _ready_at_birth(unwrap(news))}
-
-    def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
-        self._schema(type_)
-
-    def _schema(self, type_: str) -> ResourceSchema:
-        if type_ not in schemas.SCHEMAS:
-            raise self.unsupported(type_)
-        return schemas.SCHEMAS[type_]
 
     def _locally_signed(self, urn: str, wanted: Properties) -> tuple[str, Properties]:
         from sandbox.plugins.tls import certificates, keys
