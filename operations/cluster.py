@@ -66,7 +66,10 @@ class Cluster:
         api, noun = _KINDS[kind]
         scope = () if namespace is None else (namespace,)
         method = getattr(getattr(client, api)(self._api), f"read_{'namespaced_' if scope else ''}{noun}")
-        return self._ask(lambda: method(name, *scope, _request_timeout=TIMEOUT), f"read {kind} {name}", missing=None)
+        found: Document | None = self._ask(
+            lambda: method(name, *scope, _request_timeout=TIMEOUT), f"read {kind} {name}", missing=None
+        )
+        return found
 
     def list(self, kind: str, namespace: str, labels: str = "", fields: str = "") -> list[Document]:
         """The objects of a namespace that match the selectors, by name."""

@@ -42,7 +42,7 @@ def not_proven(check: str, statement: str, reason: str) -> Finding:
 
 
 def exit_code(findings: Sequence[Finding], *, allow_unproven: bool = False) -> int:
-    """0: all passed. 1: something failed, or nothing was looked at. 3: nothing failed, but not everything was proven."""
+    """0: all passed. 1: something failed, or nothing was looked at. 3: nothing failed, but not all was proven."""
     outcomes = {finding.outcome for finding in findings}
     if Outcome.FAIL in outcomes or not outcomes:
         return 1

@@ -1,0 +1,159 @@
+"""Proves by handshakes whom the access graph's endpoint accepts, whom it refuses, and what it serves."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from operations.findings import Finding, failed, not_proven, passed
+from operations.handshake import Answer, Handshake, Way, foreign_identity, shake_hands
+
+_END = "-----END CERTIFICATE-----"
+
+
+def check_endpoint(
+    ways: Sequence[Way],
+    *,
+    host: str,
+    trust: str | None,
+    identity: Path | None,
+    cluster: str,
+    current_certificate: str | None,
+) -> list[Finding]:
+    """Everything about the endpoint that does not differ between Teleport clusters.
+
+    `trust` is the CA bundle (PEM; None: this machine's own), `identity` a host certificate with its key, `cluster` the
+    Teleport cluster that issued it, `current_certificate` the PEM that the pods should serve.
+    """
+    name = f"the access graph serves a certificate for {host}"
+    if not ways:
+        return [failed("endpoint.reached", name, "no ready pod stands behind the endpoint; look at the pods' events")]
+    trust = system_trust() if trust is None else trust
+    findings = [
+        _judged(
+            "endpoint.name",
+            name,
+            ways,
+            lambda way: shake_hands(way, server_name=host, trust=trust, identity=identity),
+            server_was_verified,
+        ),
+        _judged(
+            "endpoint.wrong-name",
+            "a client that asks for another name turns away",
+            ways,
+            lambda way: shake_hands(way, server_name=f"wrong.{host}", trust=trust, identity=identity),
+            lambda seen: seen.answer is Answer.WRONG_NAME,
+        ),
+    ]
+    accepted = f"a host certificate of {cluster} is accepted"
+    if identity is None:
+        findings.append(
+            not_proven(
+                "endpoint.host-certificate",
+                accepted,
+                "none was given; name with --host-identity a file with a certificate of Teleport's host CA and its key",
+            )
+        )
+    else:
+        findings.append(
+            _judged(
+                "endpoint.host-certificate",
+                accepted,
+                ways,
+                lambda way: shake_hands(way, server_name=host, trust=trust, identity=identity),
+                lambda seen: seen.answer is Answer.ACCEPTED,
+            )
+        )
+    findings.append(
+        _judged(
+            "endpoint.no-certificate",
+            "a client without a certificate is refused",
+            ways,
+            lambda way: shake_hands(way, server_name=host, trust=trust, expect_refusal=True),
+            lambda seen: seen.answer is Answer.REFUSED,
+        )
+    )
+    with foreign_identity(cluster) as foreign:
+        findings.append(
+            _judged(
+                "endpoint.foreign-certificate",
+                "a certificate of another authority that calls itself the same is refused",
+                ways,
+                lambda way: shake_hands(way, server_name=host, trust=trust, identity=foreign, expect_refusal=True),
+                lambda seen: seen.answer is Answer.REFUSED,
+            )
+        )
+    findings.append(_current(ways, host, identity, current_certificate))
+    return findings
+
+
+def check_trust(
+    ways: Sequence[Way], *, host: str, cluster: str, trust: str | None, where: str, identity: Path | None
+) -> Finding:
+    """That what Teleport's auth trusts verifies what the endpoint serves. `where` says what was read."""
+    statement = f"the CA that Teleport {cluster} trusts signed what the access graph serves"
+    check = f"teleport.{cluster}.trust"
+    if trust is None:
+        return failed(check, statement, f"{where} does not exist, and auth cannot start without it; run `up`")
+    if not ways:
+        return failed(check, statement, "no ready pod stands behind the endpoint")
+    return _judged(
+        check,
+        statement,
+        ways,
+        lambda way: shake_hands(way, server_name=host, trust=trust, identity=identity),
+        server_was_verified,
+    )
+
+
+def server_was_verified(seen: Handshake) -> bool:
+    """The client looks at the server's certificate first: whatever the server then thought of the client's."""
+    return seen.answer in (Answer.ACCEPTED, Answer.REFUSED)
+
+
+def system_trust() -> str:
+    """PEM of this machine's trust store; Teleport's own image may differ."""
+    store = ssl.create_default_context()
+    return "".join(ssl.DER_cert_to_PEM_cert(one) for one in store.get_ca_certs(binary_form=True))
+
+
+def _judged(
+    check: str,
+    statement: str,
+    ways: Sequence[Way],
+    attempt: Callable[[Way], Handshake],
+    holds: Callable[[Handshake], bool],
+) -> Finding:
+    """One statement, tried at every replica: a renewed certificate or CA may have reached some of them only."""
+    try:
+        seen = [(way, attempt(way)) for way in ways]
+    except (ssl.SSLError, OSError, ValueError) as error:
+        return failed(check, statement, f"cannot be tried: {error}; is the PEM whole?")
+    wrong = [(way, one) for way, one in seen if not holds(one)]
+    if wrong:
+        where = "; ".join(f"{way.label} {one.answer.value} ({one.detail})" for way, one in wrong)
+        return failed(check, statement, f"{len(wrong)} of {len(seen)} replicas do otherwise: {where}")
+    details = ", ".join(dict.fromkeys(f"{one.answer.value} ({one.detail})" for _, one in seen))
+    return passed(check, statement, f"{len(seen)} of {len(seen)} replicas: {details}")
+
+
+def _current(ways: Sequence[Way], host: str, identity: Path | None, current: str | None) -> Finding:
+    """Pods load their certificate once: one that was not rolled still serves the former."""
+    statement = "the access graph serves the certificate that its Secret holds now"
+    check = "endpoint.current-certificate"
+    if not current or _END not in current:
+        return failed(check, statement, "the Secret has no certificate in tls.crt; run `up`")
+    wanted = ssl.PEM_cert_to_DER_cert(current[: current.index(_END) + len(_END)].lstrip())
+    seen = [(way, shake_hands(way, server_name=host, trust=None, identity=identity)) for way in ways]
+    wrong = [way.label for way, one in seen if one.certificate != wanted]
+    if wrong:
+        return failed(
+            check, statement, f"{', '.join(wrong)} serves another; restart the Deployment and read its events"
+        )
+    names = x509.load_der_x509_certificate(wanted).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    listed = ", ".join(names.value.get_values_for_type(x509.DNSName))
+    return passed(check, statement, f"SHA-256 {hashlib.sha256(wanted).hexdigest()[:16]}..., for {listed}")

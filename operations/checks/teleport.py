@@ -1,0 +1,153 @@
+"""Proves from a Teleport cluster's pods that auth is connected and that the proxies asked it late enough."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from operations.cluster import Cluster, Document, condition, is_ready, name_of
+from operations.findings import Finding, failed, not_proven, passed
+
+_CONTAINER = "teleport"
+# Long enough for the line that auth wrote when it connected, days ago on a quiet cluster.
+_LOG_LINES = 50_000
+_ABOUT = re.compile(r"access[ _-]?graph", re.IGNORECASE)
+_TROUBLE = re.compile(
+    r"could not find host CA|fail|error|lost|refused|denied|unable|cannot|x509|unexpected|unavailable|not started"
+    r"|did not answer|not enabled|not entitled",
+    re.IGNORECASE,
+)
+_CONNECTED = re.compile(r"connected|connection established|registered|answered|streaming", re.IGNORECASE)
+
+
+def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding:
+    """By auth's own log: the last thing that it says about the access graph is that it is connected."""
+    check, statement = f"teleport.{teleport}.auth-connected", f"auth of {teleport} is connected"
+    pods = pods_of(cluster, deployment)
+    if not pods:
+        return failed(check, statement, f"the Deployment {name_of(deployment)} has no pod; look at its events")
+    last = {name_of(pod): last_statement(_log(cluster, pod)) for pod in pods}
+    troubles = [f"{pod}: {line}" for pod, line in last.items() if line and _is_trouble(line)]
+    connected = [f"{pod}: {line}" for pod, line in last.items() if line and not _is_trouble(line)]
+    if troubles:
+        return failed(check, statement, f"{'; '.join(troubles)}; `python -m operations diagnose` has the cause")
+    if not connected:
+        return not_proven(check, statement, f"the log of {', '.join(last)} says nothing of the access graph any more")
+    return passed(check, statement, "; ".join(connected))
+
+
+def last_statement(log: str) -> str | None:
+    """The last line that says how the connection to the access graph is."""
+    for line in reversed(log.splitlines()):
+        if _ABOUT.search(line) and (_is_trouble(line) or _CONNECTED.search(line)):
+            return line.strip()
+    return None
+
+
+def _is_trouble(line: str) -> bool:
+    return bool(_TROUBLE.search(line))
+
+
+def check_configuration(
+    cluster: Cluster, teleport: str, namespace: str, release: str, expected: Mapping[str, Any] | None
+) -> Finding:
+    """What auth's own `teleport.yaml` says; None means that the access graph is off."""
+    check = f"teleport.{teleport}.configuration"
+    statement = f"auth of {teleport} is told of the access graph" if expected else f"auth of {teleport} knows of none"
+    name = f"{release}-auth"
+    found = cluster.get("ConfigMap", name, namespace)
+    if found is None:
+        return failed(check, statement, f"there is no ConfigMap {name} in {namespace}; is the release's name right?")
+    try:
+        section = (yaml.safe_load(found["data"]["teleport.yaml"]) or {}).get("access_graph")
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return failed(check, statement, f"the ConfigMap {name} has no readable teleport.yaml")
+    if not expected:
+        if section and section.get("enabled"):
+            return failed(check, statement, f"teleport.yaml still says {section}; run `up`")
+        return passed(check, statement, "teleport.yaml has no access_graph that is enabled")
+    wrong = {key: (section or {}).get(key) for key in expected if (section or {}).get(key) != expected[key]}
+    if wrong:
+        return failed(check, statement, f"teleport.yaml says {wrong} where {dict(expected)} belongs; run `up`")
+    return passed(
+        check, statement, f"endpoint {expected.get('endpoint')}, ca {expected.get('ca', 'from its own store')}"
+    )
+
+
+def check_proxies(cluster: Cluster, teleport: str, auth: Document, proxy: Document, access_graph: Document) -> Finding:
+    """Proxies ask auth once, at their start, and the answer needs the access graph: both must have been there."""
+    check = f"teleport.{teleport}.proxies"
+    statement = f"each proxy of {teleport} started after auth was ready and the access graph answered"
+    pods = pods_of(cluster, proxy)
+    if not pods:
+        return failed(check, statement, f"the Deployment {name_of(proxy)} has no pod; look at its events")
+    auth_since, graph_since = rolled_out(auth), available_since(access_graph)
+    if auth_since is None:
+        return failed(check, statement, f"the rollout of {name_of(auth)} is not complete; wait, or look at its events")
+    if graph_since is None:
+        return failed(check, statement, f"{name_of(access_graph)} is not available; look at its events")
+    earlier = []
+    for pod in pods:
+        started = started_at(pod)
+        if started is None:
+            return failed(check, statement, f"{name_of(pod)} does not run; look at its events")
+        for what, since in ((name_of(auth), auth_since), (name_of(access_graph), graph_since)):
+            if started < since:
+                earlier.append(f"{name_of(pod)} started {started.isoformat()}, {what} was ready {since.isoformat()}")
+        line = last_statement(_log(cluster, pod))
+        if line and _is_trouble(line):
+            earlier.append(f"{name_of(pod)} says: {line}")
+    if earlier:
+        restart = f"kubectl rollout restart deployment/{name_of(proxy)}"
+        return failed(check, statement, f"{'; '.join(earlier)}; restart them: {restart}")
+    first = min(filter(None, map(started_at, pods)))
+    return passed(
+        check,
+        statement,
+        f"{len(pods)} started from {first.isoformat()} on; auth was ready {auth_since.isoformat()}, "
+        f"the access graph {graph_since.isoformat()}",
+    )
+
+
+def pods_of(cluster: Cluster, deployment: Document) -> list[Document]:
+    """The Deployment's pods that are not on their way out."""
+    labels = deployment["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    pods = cluster.list("Pod", deployment["metadata"]["namespace"], labels=selector)
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def rolled_out(deployment: Document) -> datetime | None:
+    """When the rollout of what the Deployment is now was complete; a pod that moved since then does not change it."""
+    progressing = condition(deployment, "Progressing")
+    if progressing.get("reason") != "NewReplicaSetAvailable":
+        return None
+    if deployment["metadata"].get("generation") != deployment.get("status", {}).get("observedGeneration"):
+        return None
+    return moment(progressing.get("lastUpdateTime"))
+
+
+def available_since(deployment: Document) -> datetime | None:
+    """Since when, without a gap, enough replicas are ready."""
+    available = condition(deployment, "Available")
+    return moment(available.get("lastTransitionTime")) if available.get("status") == "True" else None
+
+
+def started_at(pod: Document) -> datetime | None:
+    """When the run of the main container began that goes on now."""
+    for status in pod.get("status", {}).get("containerStatuses") or []:
+        if status.get("name") == _CONTAINER and is_ready(pod):
+            return moment((status.get("state", {}).get("running") or {}).get("startedAt"))
+    return None
+
+
+def moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+def _log(cluster: Cluster, pod: Document) -> str:
+    return cluster.logs(name_of(pod), pod["metadata"]["namespace"], _CONTAINER, lines=_LOG_LINES)

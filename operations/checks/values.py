@@ -1,0 +1,140 @@
+"""Proves that a Teleport release kept what its owner had put into it: every value, volume and annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.teleport_values import effective_auth_values, merge_values
+from components.values_files import join_path
+from operations.cluster import Document, name_of
+from operations.findings import Finding, failed, passed
+
+_APPENDED = ("extraVolumes", "extraVolumeMounts")
+
+
+def check_values(teleport: str, users: Mapping[str, Any], live: Mapping[str, Any], source: str) -> Finding:
+    """Every value in `users` (from `source`, in words) stands in the live release; lists may have got more."""
+    check = f"teleport.{teleport}.values"
+    statement = f"the release of {teleport} has every value of {source}"
+    missing = [*missing_values(users, live)]
+    for key in _APPENDED:
+        mine, now = (effective_auth_values(values).get(key) or [] for values in (users, live))
+        missing += [f"auth.{key}: {entry!r}" for entry in mine if entry not in now]
+    if missing:
+        return failed(
+            check, statement, f"missing or other: {'; '.join(missing)}; put them into the files, and run `up`"
+        )
+    return passed(check, statement, f"{len([*_leaves(users)])} values, all there")
+
+
+def check_workload(teleport: str, role: str, users: Mapping[str, Any], deployment: Document) -> list[Finding]:
+    """The user's volumes, mounts and annotations in the live Deployment of `role` (auth or proxy)."""
+    effective = effective_auth_values(users) if role == "auth" else _effective(users, role)
+    template, where = deployment["spec"]["template"], f"the Deployment {name_of(deployment)}"
+    containers = [one for one in template["spec"]["containers"] if one["name"] == "teleport"]
+    mounts = [mount for container in containers for mount in container.get("volumeMounts") or []]
+    volumes = template["spec"].get("volumes") or []
+    gone = [
+        *(f"volume {one!r}" for one in effective.get("extraVolumes") or [] if not _is_in(one, volumes)),
+        *(f"mount {one!r}" for one in effective.get("extraVolumeMounts") or [] if not _is_in(one, mounts)),
+    ]
+    count = sum(len(effective.get(key) or []) for key in _APPENDED)
+    findings = [
+        _finding(f"teleport.{teleport}.{role}-volumes", f"{role} of {teleport} has its own volumes", gone, count, where)
+    ]
+    annotations = effective.get("annotations") or {}
+    gone, count = [], 0
+    for kind, present in (("pod", template["metadata"]), ("deployment", deployment["metadata"])):
+        wanted = annotations.get(kind) or {}
+        count += len(wanted)
+        now = present.get("annotations") or {}
+        gone += [f"{kind} annotation {key}: {value!r}" for key, value in wanted.items() if now.get(key) != value]
+    findings.append(
+        _finding(
+            f"teleport.{teleport}.{role}-annotations",
+            f"{role} of {teleport} has its own annotations",
+            gone,
+            count,
+            where,
+        )
+    )
+    return findings
+
+
+def missing_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[str]:
+    """Paths of `users` at which `live` has something else. Of a value only its path is told: it may be secret."""
+    for path, value in _leaves(users):
+        if path[-1] in _APPENDED:
+            continue
+        here: Any = live
+        for key in path:
+            here = here.get(key, _ABSENT) if isinstance(here, Mapping) else _ABSENT
+        if (value is None and here is _ABSENT) or (value == {} and isinstance(here, Mapping)):
+            continue  # says the same to the chart
+        if here != value:
+            yield _shown(path)
+
+
+_ABSENT = object()
+
+
+def differences(files: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
+    """Where the two differ, as `+ path` (live only), `- path` (files only) and `~ path` (both, with other values)."""
+    in_files, in_live = dict(_leaves(files)), dict(_leaves(live))
+    lines = []
+    for path in sorted({*in_files, *in_live}):
+        if path not in in_files:
+            lines.append(f"+ {_shown(path)}")
+        elif path not in in_live:
+            lines.append(f"- {_shown(path)}")
+        elif in_files[path] != in_live[path]:
+            lines.append(f"~ {_shown(path)}")
+    return lines
+
+
+def _leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Lists are leaves, as for Helm; an empty map is one too."""
+    for key, inner in value.items():
+        here = (*path, str(key))
+        if isinstance(inner, Mapping) and inner:
+            yield from _leaves(inner, here)
+        else:
+            yield here, inner
+
+
+def _shown(path: tuple[str, ...]) -> str:
+    text = ""
+    for key in path:
+        text = join_path(text, key)
+    return text
+
+
+def _effective(users: Mapping[str, Any], role: str) -> dict[str, Any]:
+    own = users.get(role)
+    return merge_values(users, own) if isinstance(own, Mapping) else dict(users)
+
+
+def _is_in(wanted: Mapping[str, Any], present: list[Any]) -> bool:
+    """The API server adds defaults (`defaultMode`) to what the user wrote, and takes nothing away."""
+    return any(_covers(one, wanted) for one in present)
+
+
+def _covers(present: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(present, Mapping) and all(
+            key in present and _covers(present[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(present, list)
+            and len(present) == len(wanted)
+            and all(_covers(one, other) for one, other in zip(present, wanted, strict=True))
+        )
+    return bool(present == wanted)
+
+
+def _finding(check: str, statement: str, gone: list[str], count: int, where: str) -> Finding:
+    if gone:
+        return failed(check, statement, f"gone: {'; '.join(gone)}; compare {where} with the values files")
+    return passed(check, statement, f"{count} of {count}" if count else "it has none of its own")

@@ -1,0 +1,237 @@
+"""`verify`: proves a deployed stack from outside, by doing what its users do. Changes nothing.
+
+Owns what is looked at, and where; each side's proofs are in `checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.access_graph import DATABASE_CA_PATH
+from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, DATABASE_CA_KEY, POSTGRES_SECRET_KEY
+from components.settings import (
+    ExistingDatabaseSettings,
+    ManualTeleportSettings,
+    ReleaseTeleportSettings,
+    Settings,
+    ValuesTeleportSettings,
+    service_name,
+)
+from components.settings.names import SERVICE_PORT
+from components.teleport import CA_CONFIG_MAP_NAME, CA_KEY
+from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
+from components.values_files import ValuesFileError, parse_values
+from operations.address_book import AddressBook, AddressBookError
+from operations.checks.database import check_database
+from operations.checks.endpoint import check_endpoint, check_trust, system_trust
+from operations.checks.teleport import check_auth, check_configuration, check_proxies
+from operations.checks.values import check_values, check_workload, differences
+from operations.cluster import Cluster, ClusterError, Document, secret_data
+from operations.findings import Finding, failed, not_proven, passed
+from operations.handshake import Way, ways_to_service
+from operations.helm_releases import deployed_release
+
+
+@dataclass
+class Verification:
+    """One run over one stack. `outputs` are the stack's own, as `pulumi stack output --json` gives them."""
+
+    settings: Settings
+    outputs: Mapping[str, Any]
+    book: AddressBook = field(default_factory=AddressBook.from_environment)
+    host_identities: Mapping[str, Path] = field(default_factory=dict)  # by Teleport cluster; certificate and key, PEM
+    values_before: Path | None = None  # values of the release before this stack, for the first Teleport cluster
+    connect: Callable[[str], Cluster] = Cluster.connect
+    _clusters: dict[str, Cluster] = field(default_factory=dict)
+
+    def run(self) -> list[Finding]:
+        findings: list[Finding] = []
+        enabled = self.settings.access_graph.enabled
+        ways: list[Way] = []
+        if enabled:
+            findings += self._guarded("endpoint", "the endpoint", lambda: self._endpoint(ways))
+            findings += self._guarded("database", "the database", self._database)
+        for name, entry in self.settings.teleport.items():
+            if isinstance(entry, ManualTeleportSettings):
+                statement = f"{name} is connected"
+                reason = "mode manual: there is no chart to look into; read its auth's log"
+                findings.append(not_proven(f"teleport.{name}", statement, reason))
+                continue
+            check = self._teleport if enabled else self._without_access_graph
+            findings += self._guarded(f"teleport.{name}", f"Teleport {name}", _bound(check, name, entry, ways))
+        return findings
+
+    def _guarded(self, check: str, what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+        try:
+            return look()
+        except (ClusterError, AddressBookError, ValuesFileError, OSError) as error:
+            return [failed(check, f"{what} can be looked at", " ".join(str(error).split()))]
+
+    def _cluster(self, context: str) -> Cluster:
+        if context not in self._clusters:
+            self._clusters[context] = self.connect(context)
+        return self._clusters[context]
+
+    @property
+    def _own(self) -> Cluster:
+        return self._cluster(self.settings.kubernetes.context)
+
+    @property
+    def _namespace(self) -> str:
+        return self.settings.access_graph.namespace
+
+    def _endpoint(self, ways: list[Way]) -> list[Finding]:
+        host = self.settings.service_host
+        service = service_name(self.settings.access_graph.release)
+        ways += ways_to_service(
+            host, SERVICE_PORT, book=self.book, cluster=self._own, namespace=self._namespace, service=service
+        )
+        cluster = next(iter(self.settings.teleport), "teleport")
+        secret = self._own.get("Secret", str(self.outputs.get("tlsSecretName")), self._namespace)
+        return [
+            self._same_outputs(host),
+            *check_endpoint(
+                ways,
+                host=host,
+                trust=self.outputs.get("caBundle"),
+                identity=self.host_identities.get(cluster),
+                cluster=cluster,
+                current_certificate=secret_data(secret).get("tls.crt", b"").decode("ascii", "replace"),
+            ),
+        ]
+
+    def _same_outputs(self, host: str) -> Finding:
+        """Settings that were changed since the last `up` would have other things verified than those that run."""
+        statement, seen = "the outputs are of this configuration", self.outputs.get("serviceHost")
+        if seen != host:
+            return failed("outputs", statement, f"serviceHost is {seen!r}, the configuration makes {host!r}; run `up`")
+        return passed("outputs", statement, host)
+
+    def _database(self) -> list[Finding]:
+        settings = self.settings.database
+        name, key = str(self.outputs.get("databaseSecretName")), POSTGRES_SECRET_KEY
+        if isinstance(settings, ExistingDatabaseSettings) and settings.secret is not None:
+            name, key = settings.secret.name, settings.secret.key
+        uri = secret_data(self._own.get("Secret", name, self._namespace)).get(key)
+        if uri is None:
+            reason = f"the Secret {name} in {self._namespace} has no key {key}; run `up`"
+            return [failed("database.connects", "the URI is there", reason)]
+        text = uri.decode("utf-8", "replace")
+        authorities = None
+        if DATABASE_CA_PATH in text or "sslrootcert" not in text:
+            found = self._own.get("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME, self._namespace)
+            authorities = ((found or {}).get("data") or {}).get(DATABASE_CA_KEY)
+        return check_database(
+            text,
+            authorities=authorities,
+            book=self.book,
+            allow_unverified=isinstance(settings, ExistingDatabaseSettings) and settings.allow_unverified,
+        )
+
+    def _teleport(
+        self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings, ways: list[Way]
+    ) -> list[Finding]:
+        cluster = self._cluster(self.settings.kubernetes_of(name).context)
+        endpoint = self.settings.endpoint_of(name)
+        auth, proxy = self._deployments(cluster, entry)
+        expected = ((self.outputs.get("teleportConfig") or {}).get(name) or {}).get("access_graph") or {
+            "enabled": True,
+            "endpoint": endpoint,
+        }
+        graph = self._deployment(self._own, service_name(self.settings.access_graph.release), self._namespace)
+        return [
+            check_configuration(cluster, name, entry.namespace, entry.release, expected),
+            self._trust(cluster, name, entry, ways, expected, endpoint),
+            check_auth(cluster, name, auth),
+            check_proxies(cluster, name, auth, proxy, graph),
+            *self._kept(cluster, name, entry, auth, proxy),
+        ]
+
+    def _trust(
+        self,
+        cluster: Cluster,
+        name: str,
+        entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+        ways: list[Way],
+        expected: Mapping[str, Any],
+        endpoint: str,
+    ) -> Finding:
+        """The CA as auth has it: the ConfigMap that its volume names, or its own trust store."""
+        where = f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace}"
+        if "ca" in expected:
+            found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
+            trust = ((found or {}).get("data") or {}).get(CA_KEY)
+        else:
+            trust, where = system_trust(), "this machine's trust store"
+        host = endpoint.rpartition(":")[0]
+        return check_trust(
+            ways, host=host, cluster=name, trust=trust, where=where, identity=self.host_identities.get(name)
+        )
+
+    def _kept(
+        self,
+        cluster: Cluster,
+        name: str,
+        entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+        auth: Document,
+        proxy: Document,
+    ) -> list[Finding]:
+        release = deployed_release(cluster, entry.namespace, entry.release)
+        if release is None:
+            statement = f"the release of {name} is Helm's"
+            reason = f"Helm knows of no deployed release {entry.release} in {entry.namespace}"
+            return [
+                not_proven(f"teleport.{name}.values", statement, f"{reason}; its owner may not keep Helm's records")
+            ]
+        users = load_values_files(entry.values_files, self.settings.root)
+        findings = [check_values(name, users, release.values, "its values files")]
+        if self.values_before is not None and name == next(iter(self.settings.teleport)):
+            users = parse_values(self.values_before.read_text(encoding="utf-8"))
+            findings.append(check_values(f"{name}.before", users, release.values, str(self.values_before)))
+        for role, deployment in (("auth", auth), ("proxy", proxy)):
+            findings += check_workload(name, role, users, deployment)
+        return findings
+
+    def _without_access_graph(
+        self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings, ways: list[Way]
+    ) -> list[Finding]:
+        """After the switch-off (or before the first `up` with it): Teleport is as its owner has it."""
+        cluster = self._cluster(self.settings.kubernetes_of(name).context)
+        self._deployments(cluster, entry)
+        findings = [check_configuration(cluster, name, entry.namespace, entry.release, None)]
+        release = deployed_release(cluster, entry.namespace, entry.release)
+        if release is not None:
+            statement = f"the values of {name} are those of its files"
+            unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
+            check = f"teleport.{name}.values"
+            findings.append(
+                failed(check, statement, f"{', '.join(unlike)} (+ live only, - files only, ~ other); run `up`")
+                if unlike
+                else passed(check, statement, "no difference")
+            )
+        return findings
+
+    def _deployments(
+        self, cluster: Cluster, entry: ReleaseTeleportSettings | ValuesTeleportSettings
+    ) -> tuple[Document, Document]:
+        values = load_values_files(entry.values_files, self.settings.root)
+        return (
+            self._deployment(cluster, auth_deployment_name(entry.release, values), entry.namespace),
+            self._deployment(cluster, proxy_deployment_name(entry.release, values), entry.namespace),
+        )
+
+    @staticmethod
+    def _deployment(cluster: Cluster, name: str, namespace: str) -> Document:
+        found = cluster.get("Deployment", name, namespace)
+        if found is None:
+            raise ClusterError(f"{cluster.context}: there is no Deployment {name} in {namespace}; is `release` right?")
+        return found
+
+
+def _bound(
+    check: Callable[[str, Any, list[Way]], list[Finding]], name: str, entry: Any, ways: list[Way]
+) -> Callable[[], list[Finding]]:
+    return lambda: check(name, entry, ways)

@@ -1,0 +1,129 @@
+"""A Kubernetes API server for tests: objects in a dict, and answers to what the commands ask, over HTTP on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+Document = dict[str, Any]
+
+PLURALS = {
+    "Secret": ("/api/v1", "secrets"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Service": ("/api/v1", "services"),
+    "Pod": ("/api/v1", "pods"),
+    "Event": ("/api/v1", "events"),
+    "Namespace": ("/api/v1", "namespaces"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Job": ("/apis/batch/v1", "jobs"),
+}
+IDENTIFIER = "00000000-0000-4000-8000-000000000001"
+
+
+class KubernetesApi:
+    """Objects by path. `refuse` maps a path's end to a status; `logs` maps pod (or pod:previous) to text."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Document] = {}
+        self.logs: dict[str, str] = {}
+        self.refuse: dict[str, int] = {}
+        self.deleted: list[str] = []
+        self.minor = "36"
+        self.put("Namespace", "kube-system", uid=IDENTIFIER)
+
+    def put(self, kind: str, name: str, namespace: str | None = None, *, uid: str = "uid", **body: Any) -> Document:
+        root, plural = PLURALS[kind]
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        metadata = {"name": name, "uid": uid, **body.pop("metadata", {})}
+        if namespace:
+            metadata["namespace"] = namespace
+        document = {"kind": kind, "apiVersion": root.split("/", 2)[2], "metadata": metadata, **body}
+        self.objects[f"{root}{scope}/{plural}/{name}"] = document
+        return document
+
+    def answer(self, method: str, target: str) -> tuple[int, str]:
+        url = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        for end, status in self.refuse.items():
+            if url.path.endswith(end):
+                return status, json.dumps({"kind": "Status", "message": "refused", "code": status})
+        if url.path.rstrip("/") == "/version":
+            return 200, json.dumps({"major": "1", "minor": self.minor, **dict.fromkeys(VERSION_FIELDS, "x")})
+        if url.path.endswith("/log"):
+            pod = url.path.split("/")[-2] + (":previous" if query.get("previous", "").lower() == "true" else "")
+            return (200, self.logs[pod]) if pod in self.logs else (400, "{}")
+        if url.path in self.objects:
+            if method == "DELETE":
+                self.deleted.append(url.path)
+                del self.objects[url.path]
+                return 200, json.dumps({"kind": "Status", "status": "Success"})
+            return 200, json.dumps(self.objects[url.path])
+        if url.path.split("/")[-1] in {plural for _, plural in PLURALS.values()}:
+            wanted = dict(pair.split("=", 1) for pair in query.get("labelSelector", "").split(",") if pair)
+            items = [
+                document
+                for path, document in self.objects.items()
+                if path.rpartition("/")[0] == url.path
+                and wanted.items() <= document["metadata"].get("labels", {}).items()
+            ]
+            return 200, json.dumps({"kind": "List", "metadata": {}, "items": items})
+        return 404, json.dumps({"kind": "Status", "reason": "NotFound", "code": 404})
+
+
+VERSION_FIELDS = ("gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
+
+
+@contextlib.contextmanager
+def serving(api: KubernetesApi, kubeconfig: Path, context: str = "test") -> Iterator[str]:
+    """Serves the API and writes a kubeconfig whose context leads to it. Yields the context's name."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            self.rfile.read(length)
+            status, text = api.answer(self.command, self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_DELETE = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    write_kubeconfig(kubeconfig, context, f"http://127.0.0.1:{server.server_address[1]}")
+    try:
+        yield context
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def write_kubeconfig(path: Path, context: str, url: str) -> None:
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": context,
+                "clusters": [{"name": context, "cluster": {"server": url}}],
+                "users": [{"name": context, "user": {}}],
+                "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
+            }
+        ),
+        encoding="utf-8",
+    )

@@ -1,0 +1,103 @@
+"""A cluster through a kubeconfig: what is there, what is not, what may not be read, what cannot be reached."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.cluster import Cluster, ClusterError, secret_data
+from operations.helm_releases import deployed_release, list_releases, list_revisions
+from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, write_kubeconfig
+
+
+def test_objects_are_read_as_they_are(api: KubernetesApi, cluster: Cluster) -> None:
+    api.put("Secret", "tls", "ns", data={"tls.crt": base64.b64encode(b"pem").decode()})
+    assert secret_data(cluster.get("Secret", "tls", "ns")) == {"tls.crt": b"pem"}
+    assert cluster.get("Secret", "absent", "ns") is None
+    assert secret_data(None) == {}
+    assert cluster.identifier() == IDENTIFIER
+    api.minor = "29+"
+    assert cluster.version() == (1, 29)
+
+
+def test_lists_are_by_label_and_in_order_of_names(api: KubernetesApi, cluster: Cluster) -> None:
+    spec: dict[str, Any] = {"containers": [{"name": "x", "image": "x"}]}
+    for name, app in (("b", "x"), ("a", "x"), ("c", "y")):
+        api.put("Pod", name, "ns", metadata={"labels": {"app": app}}, spec=spec)
+    assert [pod["metadata"]["name"] for pod in cluster.list("Pod", "ns", labels="app=x")] == ["a", "b"]
+
+
+def test_logs_are_text_and_empty_before_the_first_line(api: KubernetesApi, cluster: Cluster) -> None:
+    api.logs["auth-0"] = '{"not": "parsed"}\n'
+    assert cluster.logs("auth-0", "ns", "teleport") == '{"not": "parsed"}\n'
+    assert cluster.logs("auth-0", "ns", "teleport", previous=True) == ""
+
+
+def test_deleting_what_is_gone_is_no_error(api: KubernetesApi, cluster: Cluster) -> None:
+    api.put("ConfigMap", "x", "ns")
+    cluster.delete("ConfigMap", "x", "ns")
+    cluster.delete("ConfigMap", "x", "ns")
+    assert api.deleted == ["/api/v1/namespaces/ns/configmaps/x"]
+
+
+def test_what_may_not_be_read_says_so(api: KubernetesApi, cluster: Cluster) -> None:
+    api.refuse = {"/secrets/tls": 403, "/configmaps/x": 500}
+    with pytest.raises(ClusterError, match=r"test: not allowed to read Secret tls \(403\)"):
+        cluster.get("Secret", "tls", "ns")
+    with pytest.raises(ClusterError, match="test: cannot read ConfigMap x: 500"):
+        cluster.get("ConfigMap", "x", "ns")
+
+
+def test_an_unreachable_cluster_and_an_unknown_context_are_told_at_once(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClusterError, match="the context 'other' cannot be used"):
+        Cluster.connect("other")
+    write_kubeconfig(tmp_path / "kubeconfig", "gone", "http://127.0.0.1:9")
+    with pytest.raises(ClusterError, match="gone: the cluster cannot be reached"):
+        Cluster.connect("gone").identifier()
+
+
+def put_release(api: KubernetesApi, revision: int, status: str, values: dict[str, Any], name: str = "teleport") -> None:
+    """A release's record as Helm 3 keeps it."""
+    record = {
+        "name": name,
+        "namespace": "teleport",
+        "version": revision,
+        "info": {"status": status},
+        "chart": {"metadata": {"name": "teleport-cluster", "version": "18.10.3", "appVersion": "18.10.3"}},
+        "config": values,
+        "manifest": "---\n",
+    }
+    packed = base64.b64encode(gzip.compress(json.dumps(record).encode()))
+    api.put(
+        "Secret",
+        f"sh.helm.release.v1.{name}.v{revision}",
+        "teleport",
+        metadata={"labels": {"owner": "helm", "name": name, "status": status, "version": str(revision)}},
+        type="helm.sh/release.v1",
+        data={"release": base64.b64encode(packed).decode()},
+    )
+
+
+def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluster: Cluster) -> None:
+    for revision, status in ((1, "superseded"), (9, "deployed"), (10, "failed"), (11, "pending-upgrade")):
+        put_release(api, revision, status, {"revision": revision})
+    put_release(api, 1, "deployed", {}, name="other")
+    release = deployed_release(cluster, "teleport", "teleport")
+    assert release is not None
+    assert (release.revision, release.values, release.chart_version) == (9, {"revision": 9}, "18.10.3")
+    assert [one.revision for one in list_revisions(cluster, "teleport", "teleport")] == [1, 9, 10, 11]
+    assert list(list_releases(cluster, "teleport")) == ["other", "teleport"]
+    assert deployed_release(cluster, "teleport", "absent") is None
+
+
+def test_a_record_that_is_not_helms_is_named(api: KubernetesApi, cluster: Cluster) -> None:
+    api.put("Secret", "odd", "teleport", metadata={"labels": {"owner": "helm", "name": "x"}}, data={"release": "eA=="})
+    with pytest.raises(ClusterError, match="Secret odd is no record of Helm 3"):
+        list_revisions(cluster, "teleport", "x")
