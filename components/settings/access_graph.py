@@ -96,10 +96,8 @@ class AccessGraphSettings(Section):
     cluster_domain: DnsName = setting("cluster.local", why="DNS domain of the Kubernetes cluster, part of TAG's name")
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = setting("INFO", why="least level that TAG logs")
     metrics: Switch = setting(False, why="whether TAG serves Prometheus metrics on port 3000")
-    resources: ResourceSettings = setting(ResourceSettings(), why="requests and limit of each pod")
-    pod_disruption_budget: PodDisruptionBudgetSettings = setting(
-        PodDisruptionBudgetSettings(), why="what node drains must leave in place"
-    )
+    resources: ResourceSettings = setting({}, why="requests and limit of each pod")
+    pod_disruption_budget: PodDisruptionBudgetSettings = setting({}, why="what node drains must leave in place")
     node_selector: Annotated[Mapping[LabelKey, LabelValue], Frozen] = setting({}, why="labels of the nodes TAG runs on")
     tolerations: tuple[TolerationSettings, ...] = setting((), why="taints that TAG's pods bear")
     image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(

@@ -10,7 +10,7 @@ from components.settings.clusters import AwsSettings, KubernetesSettings
 from components.settings.database import DatabaseSettings
 from components.settings.rules import Frozen, Rule, Section, Text, matching, setting
 from components.settings.teleport import ClusterName, TeleportSettings
-from components.settings.tls import GeneratedTlsSettings, TlsSettings
+from components.settings.tls import TlsSettings
 
 # Keys that hold secrets. Their values never pass through the models: they stay Outputs.
 SECRET_KEYS = {
@@ -54,7 +54,7 @@ class Configuration(Section):
     database: DatabaseSettings = setting(
         why="the database", example={"mode": "existing", "secret": {"name": "access-graph-database"}}
     )
-    tls: TlsSettings = setting(GeneratedTlsSettings(mode="generated"), why="TAG's certificate and authority")
+    tls: TlsSettings = setting({"mode": "generated"}, why="TAG's certificate and authority")
     teleport: Annotated[Mapping[ClusterName, TeleportSettings], Frozen] = setting(
         {}, why="Teleport clusters that use the access graph, by cluster name"
     )

@@ -161,7 +161,7 @@ class RdsDatabaseSettings(Section):
             "clientSecurityGroupIds": ["sg-0123456789abcdef0"],
         },
     )
-    access_job: AccessJobSettings = setting(AccessJobSettings(), why="the Job that makes TAG's role")
+    access_job: AccessJobSettings = setting({}, why="the Job that makes TAG's role")
 
 
 class SecretReference(Section):

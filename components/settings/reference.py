@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.settings.configuration import SECRET_KEYS, Configuration
@@ -150,7 +149,7 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     if field.default is None:
         return "none"
-    if isinstance(field.default, BaseModel):
+    if is_section(plain_type(field.annotation)):
         return "as below"
     if field.default in ((), {}):
         return "empty"

@@ -25,7 +25,7 @@ class Section(BaseModel):
     """A frozen part of the configuration: camelCase keys in YAML, snake_case attributes here, no unknown key."""
 
     model_config = ConfigDict(
-        # Defaults are validated for the sake of maps, which are frozen on the way.
+        # Defaults are validated, so that a section may be left out as a whole, and every map is frozen.
         frozen=True,
         extra="forbid",
         validate_default=True,

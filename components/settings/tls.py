@@ -73,7 +73,7 @@ class GeneratedTlsSettings(Section):
     certificate_early_renewal_hours: Annotated[WholeNumber, between(1, LONGEST_CERTIFICATE_HOURS, "hours")] = setting(
         30 * 24, why="the certificate is renewed by an `up` in its last 30 days"
     )
-    authority: AuthoritySettings = setting(AuthoritySettings(), why="generation and phase of the authority")
+    authority: AuthoritySettings = setting({}, why="generation and phase of the authority")
     trust: Literal["bundle", "system"] = setting(
         "bundle",
         why="bundle gives Teleport the authority's certificate; system where Teleport's trust store has it already",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import stat
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def _description(path: Path) -> tuple[str, str] | None:
                     break
             else:
                 return None
-    except (tarfile.TarError, OSError, EOFError, ValueError, yaml.YAMLError):
+    except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError, RecursionError, yaml.YAMLError):
         return None
     if not isinstance(chart, dict):
         return None

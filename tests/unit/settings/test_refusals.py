@@ -7,12 +7,17 @@ import io
 import json
 import re
 import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from components.settings import SettingsError, load_settings
+from components.settings import SettingsError, load_settings, loader
+from components.settings.configuration import Configuration
+from components.settings.places import fields_by_key, is_section, plain_type, rules_of, union_members
+from components.settings.relations import Draft, Finding
+from components.settings.rules import Rule, Section
 from tests.samples import STACK, minimal_configuration
 from tests.unit.settings.cases import REFUSALS, Refusal
 
@@ -41,6 +46,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         package(root / f"{name}-{version}.tgz", {f"{name}/Chart.yaml": f"name: {name}\nversion: {version}\n"})
     package(root / "nothing.tgz", {"nothing/values.yaml": "a: 1\n"})
+    whole = (root / "teleport-access-graph-1.30.2.tgz").read_bytes()
+    (root / "broken.tgz").write_bytes(whole[: len(whole) // 2])
     return root
 
 
@@ -92,8 +99,56 @@ def test_a_setting_that_breaks_a_rule_is_refused(case: Refusal, root: Path) -> N
         assert problem.value == (written if len(written) <= 60 else f'{written[:56]}..."')
 
 
-def test_there_is_a_case_for_more_than_a_hundred_rules() -> None:
-    assert len({(case.path, case.rule) for case in REFUSALS}) >= 200
+def rules_of_all_settings(section: type[Section] = Configuration) -> Iterator[Rule]:
+    for field in fields_by_key(section).values():
+        yield from rules_of(field.annotation, field.metadata)
+        yield from rules_under(field.annotation)
+
+
+def rules_under(annotation: Any) -> Iterator[Rule]:
+    inner = plain_type(annotation)
+    members = union_members(inner)
+    if members:
+        for member in members.values():
+            yield from rules_of_all_settings(member)
+    elif is_section(inner):
+        yield from rules_of_all_settings(inner)
+    else:
+        for argument in get_args(inner):
+            yield from rules_under(argument)
+
+
+def test_every_rule_refuses_something_in_the_cases(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that no case breaks could be broken itself unseen."""
+    used: set[str] = set()
+    rules = {id(rule): rule for rule in rules_of_all_settings()}.values()
+
+    def recorded(rule: Rule, accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        def accepted(value: Any) -> bool:
+            answer = accepts(value)
+            used.update(() if answer else {rule.statement})
+            return answer
+
+        return accepted
+
+    def recording(relation: Callable[[Draft], Iterator[Finding]]) -> Callable[[Draft], list[Finding]]:
+        def found(draft: Draft) -> list[Finding]:
+            findings = list(relation(draft))
+            used.update({relation.__name__} if findings else ())
+            return findings
+
+        found.__name__ = relation.__name__
+        return found
+
+    for rule in rules:
+        monkeypatch.setitem(rule.__dict__, "accepts", recorded(rule, rule.accepts))
+    monkeypatch.setattr(loader, "RELATIONS", [recording(relation) for relation in loader.RELATIONS])
+    for case in REFUSALS:
+        with pytest.raises(SettingsError):
+            load_settings(configuration_of(case), case.secret_keys, root=root, stack=STACK)
+    wanted = {rule.statement for rule in rules} | {relation.__name__ for relation in loader.RELATIONS}
+    assert len(wanted) > 80
+    assert wanted - used == set()
 
 
 def test_every_problem_is_said_at_once(root: Path) -> None:
