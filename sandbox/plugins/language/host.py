@@ -113,12 +113,16 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
 
     def RunPlugin(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """Runs `__main__.py` of a directory: a policy pack, a component provider."""
+        """Runs a policy pack by the SDK's own runner, any other plugin by its directory's `__main__.py`."""
         interpreter = self._answer(context, lambda: _interpreter(request.info, default_environment="venv"))
         environment = interpreter.environment()
         environment.update(entry.split("=", 1) for entry in request.env)
+        if request.kind == "analyzer":
+            command = ["-u", "-m", "pulumi.policy", *request.args, request.info.program_directory]
+        else:
+            command = [request.info.program_directory, *request.args]
         process = subprocess.Popen(
-            [str(interpreter.python), request.info.program_directory, *request.args],
+            [str(interpreter.python), *command],
             cwd=request.pwd or None,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -238,6 +238,19 @@ def test_a_plugin_in_python_is_run_with_its_output_and_its_exit_code(host: Any, 
     assert answers[-1].exitcode == 3
 
 
+def test_a_policy_pack_is_run_by_the_runner_of_the_sdk(host: Any, sdk: Path, tmp_path: Path) -> None:
+    policy = packages_folder(sdk) / "pulumi" / "policy"
+    policy.mkdir(exist_ok=True)
+    (policy / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    (policy / "__init__.py").touch()
+    options = struct_pb2.Struct()
+    options["virtualenv"] = str(sdk)
+    info = language_pb2.ProgramInfo(root_directory=str(tmp_path), program_directory=str(tmp_path), options=options)
+    answers = list(host.RunPlugin(language_pb2.RunPluginRequest(info=info, kind="analyzer", args=["engine:1"])))
+    assert b"".join(answer.stdout for answer in answers).decode() == f"{['engine:1', str(tmp_path)]}\n"
+    assert answers[-1].exitcode == 0
+
+
 def test_what_it_does_not_do_it_says(host: Any) -> None:
     for method, request in (
         (host.GeneratePackage, language_pb2.GeneratePackageRequest()),
