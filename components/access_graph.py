@@ -36,7 +36,8 @@ class AccessGraphArgs(ComponentArgs):
     database_secret_name: pulumi.Input[str]
     tls_secret_name: pulumi.Input[str]
     credentials_checksum: pulumi.Input[str]
-    """Changes whenever a Secret or the CA bundle does: TAG reads them at its start only, and the chart does not look at them."""
+    """Changes whenever a Secret or the CA bundle does: TAG reads them at its start only, and the chart does not look
+    at them."""
 
     repository: str | None = None
     """URL of the chart's repository; none for a packaged chart."""
@@ -104,7 +105,8 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
 class AccessGraph(pulumi.ComponentResource):
     """The release. Whoever needs something to answer at the endpoint depends on `release`: it waits for ready pods.
 
-    The endpoint itself does not wait, being computed: a preview before the first `up` can then show what Teleport is told.
+    The endpoint itself does not wait, being computed: a preview before the first `up` can then show what Teleport is
+    told.
     """
 
     release: kubernetes.helm.v3.Release

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 from collections.abc import Mapping
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, TypeVar
 
 ArgumentsType = TypeVar("ArgumentsType", bound="ComponentArgs")
 
@@ -16,19 +17,21 @@ ArgumentsType = TypeVar("ArgumentsType", bound="ComponentArgs")
 class ComponentArgs:
     """Base of every `XArgs`. Subclasses are `@dataclass(frozen=True, kw_only=True)`.
 
-    Modules of components do without `from __future__ import annotations`: a component host reads the annotations as types.
+    Modules of components do without `from __future__ import annotations`: a component host reads the annotations as
+    types.
     """
 
     def __init_subclass__(cls) -> None:
-        """Let a component host see that a field with a default may be left out: its schema knows only `Optional` for that."""
+        """Let a component host see that a field with a default may be left out: its schema knows only `Optional` for
+        that."""
         super().__init_subclass__()
-        annotations = cls.__dict__.get("__annotations__", {})
-        for name, annotation in annotations.items():
-            if name in cls.__dict__:
-                annotations[name] = Optional[annotation]
+        annotations = inspect.get_annotations(cls)
+        cls.__annotations__ = {
+            name: annotation | None if name in cls.__dict__ else annotation for name, annotation in annotations.items()
+        }
 
     @classmethod
-    def from_input(cls: type[ArgumentsType], args: Union[ArgumentsType, Mapping[str, Any]]) -> ArgumentsType:
+    def from_input(cls: type[ArgumentsType], args: ArgumentsType | Mapping[str, Any]) -> ArgumentsType:
         """Return `args` as an instance of this class.
 
         A mapping's keys may be snake_case (a Python caller) or camelCase (a component host, another language); a None
@@ -39,7 +42,9 @@ class ComponentArgs:
         if isinstance(args, cls):
             return args
         if not isinstance(args, Mapping):
-            raise TypeError(f"{cls.__name__}: got {type(args).__name__}; pass {cls.__name__} or a mapping of its fields")
+            raise TypeError(
+                f"{cls.__name__}: got {type(args).__name__}; pass {cls.__name__} or a mapping of its fields"
+            )
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         by_spelling = {spelling: name for name in fields for spelling in (name, camel_case(name))}
         values: dict[str, Any] = {}
@@ -50,7 +55,9 @@ class ComponentArgs:
                 hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known are {', '.join(sorted(fields))}"
                 raise TypeError(f"{cls.__name__}: unknown argument {key!r}{hint}")
             if name in values:
-                raise TypeError(f"{cls.__name__}: argument {name!r} is given twice, as {name!r} and {camel_case(name)!r}")
+                raise TypeError(
+                    f"{cls.__name__}: argument {name!r} is given twice, as {name!r} and {camel_case(name)!r}"
+                )
             if value is not None or is_required(fields[name]):
                 values[name] = value
         missing = [name for name, field in fields.items() if name not in values and is_required(field)]

@@ -93,7 +93,9 @@ def access_graph_args(
         namespace=namespace.namespace,
         release=graph.release,
         **chart_arguments(graph.chart),
-        host_authorities=[authority.pem for authorities in intake.host_authorities.values() for authority in authorities],
+        host_authorities=[
+            authority.pem for authorities in intake.host_authorities.values() for authority in authorities
+        ],
         database_secret_name=database_secret,
         database_secret_key=connection.secret_key,
         database_ca_config_map=namespace.database_ca_config_map,

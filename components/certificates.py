@@ -16,7 +16,8 @@ from components.arguments import ComponentArgs
 # RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
 SERVER_COMMON_NAME = "Teleport Access Graph"
 
-# CA/Browser Forum's limit for a server certificate, 397 days plus nothing: clients in the field start to refuse longer ones.
+# CA/Browser Forum's limit for a server certificate, 397 days plus nothing: clients in the field start to refuse
+# longer ones.
 MAXIMUM_SERVER_VALIDITY_HOURS = 397 * 24
 
 KEY_ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -36,10 +37,12 @@ SERVER_USES = {
 @dataclass(frozen=True, kw_only=True)
 class CertificatesArgs(ComponentArgs):
     dns_names: pulumi.Input[Sequence[pulumi.Input[str]]]
-    """Subject alternative names, the Service's computed name first. Teleport verifies the host part of its endpoint against them."""
+    """Subject alternative names, the Service's computed name first. Teleport verifies the host part of its endpoint
+    against them."""
 
     algorithm: str = "ECDSA"
-    """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for those whose policy asks for it). Changing it makes new keys."""
+    """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for those whose policy asks for it). Changing it makes new
+    keys."""
 
     ca_validity_hours: pulumi.Input[int] = 87600
     """Ten years: an authority outlives many server certificates, and changing one touches Teleport."""
@@ -57,7 +60,8 @@ class CertificatesArgs(ComponentArgs):
     """Counts authorities with different keys, from 1. A renewal with the same key is no new generation."""
 
     protect: bool = True
-    """Whether Pulumi refuses to delete the authority's key: whoever trusts the authority would have to be told of another."""
+    """Whether Pulumi refuses to delete the authority's key: whoever trusts the authority would have to be told of
+    another."""
 
 
 class Certificates(pulumi.ComponentResource):

@@ -1,7 +1,7 @@
 """The namespace that Teleport Access Graph runs in, and what it must find there before it starts.
 
-Two components, since they become possible at different times: the namespace with the database's CA bundle needs nothing,
-and the database's access Job runs in it; the Secrets need the Job's result and the certificate.
+Two components, since they become possible at different times: the namespace with the database's CA bundle needs
+nothing, and the database's access Job runs in it; the Secrets need the Job's result and the certificate.
 """
 
 from dataclasses import dataclass

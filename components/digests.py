@@ -16,11 +16,13 @@ def keyed_digest(key: str, values: Sequence[str]) -> str:
     """HMAC-SHA-256 over `values`, 64 hexadecimal digits.
 
     `key` is a random secret of at least 32 characters kept in the state (a plain hash of a low-entropy secret could be
-    guessed offline). Each value is preceded by its length, so that moving text from one value to the next changes the digest.
-    Raises `ValueError` for a short key.
+    guessed offline). Each value is preceded by its length, so that moving text from one value to the next changes the
+    digest. Raises `ValueError` for a short key.
     """
     if len(key) < 32:
-        raise ValueError(f"the digest key has {len(key)} characters; at least 32 are needed to keep the values unguessable")
+        raise ValueError(
+            f"the digest key has {len(key)} characters; at least 32 are needed to keep the values unguessable"
+        )
     message = b"".join(len(text).to_bytes(8, "big") + text for text in (value.encode() for value in values))
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
 

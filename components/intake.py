@@ -1,4 +1,5 @@
-"""What the configuration points to - values files, host CAs, CA bundles - read and checked before anything is registered.
+"""What the configuration points to - values files, host CAs, CA bundles - read and checked before anything is
+registered.
 
 Gathers every problem of every file into one error. What a single file may hold is said by the modules that read it.
 """
@@ -111,7 +112,9 @@ def _database_ca_bundle(settings: Settings, problems: list[str]) -> str | None:
         certificates = x509.load_pem_x509_certificates(text.encode())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "holds no readable PEM certificate"
-        problems.append(f"{key}: {str(path)!r} {reason}; give a PEM file with the authorities of the database's certificate")
+        problems.append(
+            f"{key}: {str(path)!r} {reason}; give a PEM file with the authorities of the database's certificate"
+        )
         return None
     if "PRIVATE KEY" in text or not certificates:
         problems.append(f"{key}: {str(path)!r} holds a private key; give a file with certificates only")

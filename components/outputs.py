@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 OUTPUTS_VERSION = 1
 LEDGER_VERSION = 1
 
-# Role for people who look at the graph: `tctl create -f` takes it as it is. The preset `editor` role has the rule already.
+# Role for people who look at the graph: `tctl create -f` takes it as it is. The preset `editor` role has the rule
+# already.
 READER_ROLE = """\
 kind: role
 version: v7
@@ -76,7 +77,9 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
     }
     different = set(complete) ^ set(OUTPUT_NAMES)
     if different:
-        raise ValueError(f"outputs: {', '.join(sorted(different))} do not match the contract of version {OUTPUTS_VERSION}")
+        raise ValueError(
+            f"outputs: {', '.join(sorted(different))} do not match the contract of version {OUTPUTS_VERSION}"
+        )
     for name in OUTPUT_NAMES:
         pulumi.export(name, complete[name])
 
@@ -119,7 +122,8 @@ def stack_outputs(
 
 
 def ledger(settings: Settings, intake: Intake, after: Sequence[pulumi.Input[Any]]) -> pulumi.Output[dict[str, Any]]:
-    """What the next `up` has to know of this one. Known only when everything in `after` is: a failed `up` keeps the old one."""
+    """What the next `up` has to know of this one. Known only when everything in `after` is: a failed `up` keeps the
+    old one."""
     record = {
         "version": LEDGER_VERSION,
         "hostAuthorities": {

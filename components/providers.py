@@ -1,7 +1,8 @@
 """The explicit providers of the stack: one for AWS, one for each Kubernetes cluster.
 
-Explicit, so that neither a colleague's current context nor an environment variable decides where a stack lands: the wrong
-account and the wrong cluster are refused. Credentials themselves come from the environment, never from the configuration.
+Explicit, so that neither a colleague's current context nor an environment variable decides where a stack lands: the
+wrong account and the wrong cluster are refused. Credentials themselves come from the environment, never from the
+configuration.
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ def kubernetes_provider(name: str, settings: KubernetesSettings) -> kubernetes.P
     """A provider bound to one cluster by its identity, which the kubeconfig's entry for it may not change."""
     return kubernetes.Provider(
         name,
-        # An empty one makes the plugin read the ambient kubeconfig by context: its contents would show in every preview.
+        # An empty one makes the plugin read the ambient kubeconfig by context: its contents would show in every
+        # preview.
         kubeconfig="",
         context=settings.context,
         cluster_identifier=settings.cluster_identifier,
-        # Without these a changed value replaces the object, and one with a fixed name is deleted first: a hole in time in
-        # which a pod that mounts it cannot start.
+        # Without these a changed value replaces the object, and one with a fixed name is deleted first: a hole in
+        # time in which a pod that mounts it cannot start.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
         # The plugin's own defaults, pinned: it would take them from environment variables otherwise.

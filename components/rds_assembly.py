@@ -1,4 +1,5 @@
-"""From settings to the two components of an RDS database. Apart from `assembly`, so that AWS's SDK is loaded only where it is used."""
+"""From settings to the two components of an RDS database. Apart from `assembly`, so that AWS's SDK is loaded only
+where it is used."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def make_database_access(
     digest_key: pulumi.Input[str],
 ) -> DatabaseConnection:
     """The owner role, the login and the Job that makes them, in the access graph's namespace."""
-    assert providers.aws is not None and namespace.database_ca_config_map is not None
+    assert providers.aws is not None
+    assert namespace.database_ca_config_map is not None
     access = DatabaseAccess(
         "database-access",
         database_access_args(
@@ -45,7 +47,8 @@ def make_database_access(
 
 def database_args(settings: Settings, ca_bundle: str | None) -> DatabaseArgs:
     database, cloud = settings.database, settings.aws
-    assert isinstance(database, RdsDatabaseSettings) and cloud is not None  # the mode's own rule
+    assert isinstance(database, RdsDatabaseSettings)
+    assert cloud is not None
     return DatabaseArgs(
         region=cloud.region,
         account_id=cloud.account_id,
@@ -87,7 +90,8 @@ def database_access_args(
     digest_key: pulumi.Input[str],
 ) -> DatabaseAccessArgs:
     entry, cloud = settings.database, settings.aws
-    assert isinstance(entry, RdsDatabaseSettings) and cloud is not None
+    assert isinstance(entry, RdsDatabaseSettings)
+    assert cloud is not None
     managed = entry.master_password == "managed"
     return DatabaseAccessArgs(
         namespace=namespace,

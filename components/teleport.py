@@ -1,7 +1,9 @@
-"""A Teleport cluster's side: the authority that it has to trust, the patched teleport-cluster release, the proxies' restart.
+"""A Teleport cluster's side: the authority that it has to trust, the patched teleport-cluster release, the proxies'
+restart.
 
 Owns the order: ConfigMap, then auth, then proxies. What the patch says and how it merges is `teleport_values`' (pure).
-Who owns the release decides the mode: this stack (`release`), somebody else's Helm (`values`), or no chart at all (`manual`).
+Who owns the release decides the mode: this stack (`release`), somebody else's Helm (`values`), or no chart at all
+(`manual`).
 """
 
 from collections.abc import Mapping
@@ -36,13 +38,15 @@ class TeleportClusterArgs(ComponentArgs):
     """Teleport's cluster name, as in its host CA's subject."""
 
     mode: str
-    """`release`: this stack owns the teleport-cluster release; `values`: another owner applies `values`; `manual`: no chart."""
+    """`release`: this stack owns the teleport-cluster release; `values`: another owner applies `values`; `manual`: no
+    chart."""
 
     enabled: bool
     """Whether Teleport is told of the access graph. Off leaves the release with the user's own values."""
 
     endpoint: str
-    """`host:port` that auth dials; the host is a name of the server certificate. Plain, since the user's values are checked against it."""
+    """`host:port` that auth dials; the host is a name of the server certificate. Plain, since the user's values are
+    checked against it."""
 
     namespace: str = "teleport"
     """The namespace that Teleport runs in; it exists already, for it holds the licence."""
@@ -102,8 +106,8 @@ class TeleportCluster(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     depends_on=after,
-                    # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the stack, or one
-                    # that has been given back its own values (`enabled: false`), lets it go.
+                    # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the
+                    # stack, or one that has been given back its own values (`enabled: false`), lets it go.
                     retain_on_delete=args.enabled and (args.adopt or args.mode != "release"),
                 ),
             )

@@ -1,7 +1,8 @@
 """A resource monitor that records what a program registers: the raw requests, secret envelopes and edges included.
 
-It answers as the engine would: inputs come back as they went in, computed outputs are named after their resource (so that a
-value's way through the graph can be followed), and those that a real plugin keeps secret come back in an envelope.
+It answers as the engine would: inputs come back as they went in, computed outputs are named after their resource (so
+that a value's way through the graph can be followed), and those that a real plugin keeps secret come back in an
+envelope.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ STACK = "dev"
 # What the official plugins compute, by type token. `{name}` is the resource's; a leading `!` marks a secret output.
 COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "random:index/randomPassword:RandomPassword": {"!result": "canary-password-{name}-0123456789abcdef0123456789"},
-    "random:index/randomBytes:RandomBytes": {"!hex": "canary-bytes-{name}-" + "0" * 64, "!base64": "canary-base64-{name}-" + "0" * 40},
+    "random:index/randomBytes:RandomBytes": {
+        "!hex": "canary-bytes-{name}-" + "0" * 64,
+        "!base64": "canary-base64-{name}-" + "0" * 40,
+    },
     "random:index/randomId:RandomId": {"hex": "0a1b2c3d", "b64Url": "Chs8PQ", "dec": "169552957"},
     "tls:index/privateKey:PrivateKey": {
         "!privateKeyPem": "-----BEGIN canary key {name}-----",
@@ -156,7 +160,7 @@ class RecordingMonitor(mocks.MockMonitor):
         self.preview = preview
         self.computed = computed
 
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the protocol's name)
+    def RegisterResource(self, request: Any) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return resource_pb2.RegisterResourceResponse(urn=urn)
@@ -192,7 +196,7 @@ class RecordingMonitor(mocks.MockMonitor):
         self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, {})
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=state)
 
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+    def RegisterResourceOutputs(self, request: Any) -> Any:
         outputs = decoded(json_format.MessageToDict(request.outputs))
         if "::pulumi:pulumi:Stack::" in request.urn:
             self.recording.outputs = outputs

@@ -1,4 +1,5 @@
-"""Every component is constructed both ways: with its dataclass, and with the plain dict that a component host passes."""
+"""Every component is constructed both ways: with its dataclass, and with the plain dict that a component host
+passes."""
 
 from __future__ import annotations
 
@@ -121,9 +122,7 @@ def test_two_instances_stand_side_by_side(component: type[pulumi.ComponentResour
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_declared_outputs_are_set_and_registered(component: type[pulumi.ComponentResource]) -> None:
     recording = constructed(component, ARGUMENTS[component.__name__])
-    declared = {
-        name for name, kind in component.__annotations__.items() if "Output" in str(kind)
-    }
+    declared = {name for name, kind in component.__annotations__.items() if "Output" in str(kind)}
     (outputs,) = recording.component_outputs.values()
     optional = {"master_password"} & declared
     assert declared - optional <= set(outputs) <= declared

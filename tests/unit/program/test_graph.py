@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from tests.samples import TELEPORT_CLUSTER
@@ -109,7 +110,7 @@ def test_only_what_needs_the_database_waits_for_it(stack: Recording) -> None:
 def test_teleport_changes_only_after_the_access_graph_is_ready(stack: Recording) -> None:
     """TAG, then the ConfigMap, then auth, then the proxies: each is an ancestor of the next."""
     order = ["access-graph-release", f"{TELEPORT}-ca", f"{TELEPORT}-release", f"{TELEPORT}-proxies"]
-    for earlier, later in zip(order, order[1:]):
+    for earlier, later in itertools.pairwise(order):
         assert earlier in stack.ancestors(later)
         assert later not in stack.ancestors(earlier)
 

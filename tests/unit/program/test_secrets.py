@@ -50,7 +50,7 @@ def test_no_plugin_secret_is_in_clear_in_any_request_or_output(stack: Recording)
 
 
 def test_the_uri_verifies_the_server_and_is_secret(stack: Recording) -> None:
-    ((path, uri, secret),) = [leaf for leaf in leaves(stack["credentials-postgres"].inputs) if leaf[0].endswith("uri")]
+    ((_path, uri, secret),) = [leaf for leaf in leaves(stack["credentials-postgres"].inputs) if leaf[0].endswith("uri")]
     assert secret
     assert uri == (
         f"postgres://access_graph_a:{LOGIN_PASSWORD}@db.abcdefghijkl.us-east-1.rds.amazonaws.com:5432/access_graph"
@@ -70,7 +70,8 @@ def test_the_release_has_no_secret_value_so_a_preview_can_show_all_of_it(stack: 
 def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, tmp_path: Path) -> None:
     """Another certificate, another login or another CA bundle is another digest; the same are the same."""
     digest = stack["access-graph-release"].plain("values.podAnnotations.checksum/credentials")
-    assert len(digest) == 64 and set(digest) <= set("0123456789abcdef")
+    assert len(digest) == 64
+    assert set(digest) <= set("0123456789abcdef")
     again = run_program(configuration(tmp_path), tmp_path)
     assert again["access-graph-release"].plain("values.podAnnotations") == {"checksum/credentials": digest}
     config = configuration(tmp_path)
