@@ -1,0 +1,62 @@
+"""What every pod of this node shares: the API, the caches, addresses, directories and times."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.home import Home
+from sandbox.kubelet.addresses import PodAddresses
+from sandbox.kubelet.api import ApiClient, Object
+from sandbox.kubelet.claims import ClaimProvisioner
+from sandbox.kubelet.environment import Lookup
+from sandbox.kubelet.events import EventRecorder
+from sandbox.kubelet.images import Launchers
+from sandbox.kubelet.informer import Informer
+from sandbox.kubelet.settings import KubeletSettings
+
+NODE_NAME = "sandbox"
+# The node's own address: the API server comes here for logs.
+HOST_IP = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeContext:
+    home: Home
+    settings: KubeletSettings
+    client: ApiClient
+    events: EventRecorder
+    config_maps: Informer
+    secrets: Informer
+    service_accounts: Informer
+    claims: ClaimProvisioner
+    addresses: PodAddresses
+    launchers: Launchers
+
+    @property
+    def pods_directory(self) -> Path:
+        return self.home.kubelet / "pods"
+
+    def lookup(self, namespace: str) -> Lookup:
+        """ConfigMaps and Secrets of a namespace, from memory."""
+
+        def find(kind: str, name: str) -> Object | None:
+            return (self.config_maps if kind == "ConfigMap" else self.secrets).get(namespace, name)
+
+        return find
+
+    def cloud_environment(self) -> dict[str, str]:
+        """Where AWS's API is, as an endpoint of the network would be; credentials come from the pod's role alone."""
+        try:
+            facts = json.loads((self.home.run / "cloud.ready.json").read_text())
+            return {"AWS_ENDPOINT_URL": str(facts["url"])}
+        except (FileNotFoundError, ValueError, KeyError):
+            return {}
+
+    def cloud_region(self) -> str:
+        try:
+            facts = json.loads((self.home.run / "cloud.ready.json").read_text())
+            return str(facts.get("region") or "us-east-1")
+        except (FileNotFoundError, ValueError):
+            return "us-east-1"

@@ -1,0 +1,43 @@
+"""Ends what pods left running when their kubelet is gone, however it went: `python -m sandbox.kubelet.reaper <home>`.
+
+The kubelet holds the other end of its standard input. When that closes, every process that carries the home's mark is
+killed: children of containers too, which outlive their parent's death otherwise.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+from sandbox.kubelet.processes import POD_MARKER
+from sandbox.processes import marked, signal_process
+
+_ROUNDS = 50
+_PAUSE_SECONDS = 0.1
+
+
+def kill_pod_processes(home: str) -> int:
+    """Kill every process of the home's pods, until a look finds none; how many were found."""
+    count = 0
+    for _ in range(_ROUNDS):
+        found = marked(f"{home}/", POD_MARKER)
+        if not found:
+            break
+        count += len(found)
+        for process in found:
+            signal_process(process, signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+    return count
+
+
+def main() -> None:
+    # Stopping is for the kubelet to say, by its end: a signal to the whole session must not end this one first.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.buffer.read()
+    kill_pod_processes(sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
