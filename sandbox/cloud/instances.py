@@ -107,7 +107,8 @@ def master_password(database: DBInstance) -> str:
         arn = database.master_user_secret.secret_arn
         held = database.backend.secretsmanager.get_secret_value(arn, "", "")["SecretString"]
         return str(json.loads(held)["password"])
-    return str(database.master_user_password)
+    # moto keeps it and refuses to show it.
+    return str(database._master_user_password)
 
 
 def specification_of(database: DBInstance) -> DatabaseSpecification:

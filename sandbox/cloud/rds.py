@@ -48,19 +48,35 @@ class PostgresBackedRDS(GroupRules):
         insights = insights_after(db_kwargs)
         # moto makes default names from the engine version, and RDS makes them from the major.
         database = super().create_db_instance({**db_kwargs, "engine_version": str(installation.major)})
+        try:
+            self._complete(database, installation, insights, db_kwargs)
+            state().fleet.create(specification_of(database), master_password(database), snapshot)
+        except Exception:
+            # A call that failed has made nothing.
+            del self.databases[database.db_instance_identifier]
+            for automated in self._automated_snapshots(database):
+                del self.database_snapshots[automated.db_snapshot_identifier]
+            raise
+        return database
+
+    def _complete(
+        self, database: DBInstance, installation: Installation, insights: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> None:
+        """What moto makes up, replaced by what is so."""
         database.engine_version = installation.version
         database.dbi_resource_id = generate_resource_id()
         database.license_model = "postgresql-license"
-        if not db_kwargs.get("ca_certificate_identifier"):
+        if not given.get("ca_certificate_identifier"):
             database.ca_certificate_identifier = DEFAULT_CA_IDENTIFIER
-        database.publicly_accessible = bool(db_kwargs.get("publicly_accessible"))
-        keep_fields(database, insights, db_kwargs)
+        database.publicly_accessible = bool(given.get("publicly_accessible"))
+        keep_fields(database, insights, given)
         database.status = "creating"
-        for automated in self.describe_db_snapshots(database.db_instance_identifier, snapshot_type="automated"):
+        for automated in self._automated_snapshots(database):
             automated.dbi_resource_id = database.dbi_resource_id
             automated.engine_version = database.engine_version
-        state().fleet.create(specification_of(database), master_password(database), snapshot)
-        return database
+
+    def _automated_snapshots(self, database: DBInstance) -> list[DBSnapshot]:
+        return list(self.describe_db_snapshots(database.db_instance_identifier, snapshot_type="automated"))
 
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
         database = self.describe_db_instances(db_instance_identifier)[0]

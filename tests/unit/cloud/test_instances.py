@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
+import subprocess
+import sys
 import time
-from typing import Any
 
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.home import CHECKOUT
 from tests.unit.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
 
 pytestmark = pytest.mark.engine
@@ -229,8 +233,6 @@ def test_a_server_that_dies_is_started_again(cloud: Cloud) -> None:
     (pid,) = set(cloud.servers()) - before
     with cloud.connect(instance) as connection:
         connection.execute("CREATE TABLE survives AS SELECT 7 AS number")
-    import os
-
     os.kill(pid, signal.SIGKILL)
 
     def answers() -> bool:
@@ -258,95 +260,25 @@ def test_every_call_is_a_line_that_says_whether_it_writes(cloud: Cloud) -> None:
     ]
 
 
-def _tables(cloud: Cloud, instance: dict[str, Any]) -> list[Any]:
-    with cloud.connect(instance) as connection:
-        return connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_everything_survives_a_restart_of_the_part(own_cloud: Cloud, number: int) -> None:
-    own_cloud.start()
-    instance = own_cloud.create("durable")
-    with own_cloud.connect(instance) as connection:
-        connection.execute("CREATE TABLE durable AS SELECT 1")
-    password = own_cloud.master_password(instance)
-    facts = dict(own_cloud.facts)
-    code = own_cloud.stop(number)
-    if number == signal.SIGTERM:
-        assert code == 0
-        assert own_cloud.servers() == [], "a clean stop leaves no server behind"
-    own_cloud.start()
-    assert {name: own_cloud.facts[name] for name in facts if name != "pid"} == {
-        name: facts[name] for name in facts if name != "pid"
-    }, "the same network, provider and URL"
-    again = own_cloud.settled("durable")
-    assert again["DbiResourceId"] == instance["DbiResourceId"]
-    assert again["MasterUserSecret"]["SecretArn"] == instance["MasterUserSecret"]["SecretArn"]
-    assert own_cloud.master_password(again) == password
-    wait_until(lambda: len(own_cloud.servers()) == 1, SETTLE_SECONDS)
-
-    def answers() -> bool:
-        try:
-            return _tables(own_cloud, again) == [("durable",)]
-        except psycopg.OperationalError:
-            return False
-
-    wait_until(answers, SETTLE_SECONDS)
-
-
-def test_a_creation_that_was_killed_is_finished_by_the_next_start(own_cloud: Cloud) -> None:
-    own_cloud.start()
-    own_cloud.client("rds").create_db_instance(
-        DBInstanceIdentifier="halfway",
-        Engine="postgres",
-        EngineVersion="17",
-        DBInstanceClass="db.t4g.medium",
-        AllocatedStorage=20,
-        MasterUsername=MASTER,
-        ManageMasterUserPassword=True,
-        DBName="access_graph",
-    )
-    own_cloud.stop(signal.SIGKILL)
-    own_cloud.start()
-    own_cloud.connect(own_cloud.settled("halfway")).close()
-
-
-def test_a_taken_port_is_said_and_gone_around(own_cloud: Cloud) -> None:
-    import socket
-
-    own_cloud.start()
-    prefix = own_cloud.facts["url"].split("//")[1].rsplit(".", 2)[0]
+def test_a_taken_port_is_said_and_gone_around(cloud: Cloud) -> None:
+    used = {record["address"] for record in json.loads((cloud.home.cloud / "fleet.json").read_text()).values()}
+    prefix = cloud.facts["url"].split("//")[1].rsplit(".", 2)[0]
+    address = next(one for one in (f"{prefix}.200.{number}" for number in range(1, 255)) if one not in used)
     with socket.socket() as other:
-        other.bind((f"{prefix}.200.1", 5432))
+        other.bind((address, 5432))
         other.listen()
-        instance = own_cloud.create("crowded")
+        instance = cloud.create("crowded")
         assert instance["Endpoint"]["Port"] == 5432, "the API says what was asked"
-        assert own_cloud.address_of(instance)[1] != 5432, "the address book says where it is"
-        own_cloud.connect(instance).close()
-    assert "is taken by another program" in own_cloud.log_file.read_text()
+        assert cloud.address_of(instance)[0] == address
+        assert cloud.address_of(instance)[1] != 5432, "the address book says where it is"
+        cloud.connect(instance).close()
+    assert "is taken by another program" in cloud.log_file.read_text()
 
 
-def test_nothing_is_left_after_a_stop_and_a_removal(own_cloud: Cloud) -> None:
-    from sandbox.cloud.service import remove
-
-    own_cloud.start()
-    own_cloud.create("fleeting")
-    databases = (own_cloud.home.cloud / "databases").resolve()
-    assert databases.is_dir()
-    assert own_cloud.stop() == 0
-    assert own_cloud.servers() == []
-    assert not (own_cloud.home.run / "cloud.ready.json").exists()
-    remove(own_cloud.home)
-    assert not databases.exists()
-
-
-def test_a_second_part_on_the_same_home_is_refused(own_cloud: Cloud) -> None:
-    import subprocess
-    import sys
-
-    own_cloud.start()
+def test_a_second_part_on_the_same_home_is_refused(cloud: Cloud) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "sandbox.cloud", "--home", str(own_cloud.home.root)],
+        [sys.executable, "-m", "sandbox.cloud", "--home", str(cloud.home.root)],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         timeout=60,
