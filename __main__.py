@@ -23,8 +23,8 @@ intake = read_intake(settings, datetime.now(timezone.utc))
 providers = make_providers(settings)
 in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
-# Keys the digests by which pods follow their Secrets; see components/digests.py.
-digest_key = random.RandomBytes("digest-key", length=32).hex
+# Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its value.
+digest_key = random.RandomPassword("digest-key", length=64, special=False).result
 
 certificates = Certificates("certificates", assembly.certificates_args(settings))
 

@@ -114,7 +114,7 @@ def access_graph_args(
             "limits": {"memory": graph.resources.memory_limit},
         },
         pod_disruption_budget={
-            "enabled": graph.pod_disruption_budget.enabled,
+            "enabled": graph.has_disruption_budget,
             "minAvailable": graph.pod_disruption_budget.min_available,
         },
         node_selector=dict(graph.node_selector),

@@ -41,7 +41,11 @@ class ResourceSettings(Section):
 class PodDisruptionBudgetSettings(Section):
     """How many TAG pods a node drain leaves in place."""
 
-    enabled: Switch = setting(True, why="whether drains are held back at all")
+    enabled: Switch | None = setting(
+        None,
+        default_text="`true` with two replicas or more",
+        why="whether drains are held back at all; with a single pod that would stop them for ever",
+    )
     min_available: Annotated[WholeNumber, between(1, 49, "pods")] = setting(
         1, why="pods that must stay; below `replicas`, or no node with a TAG pod could be drained"
     )
@@ -106,3 +110,9 @@ class AccessGraphSettings(Section):
     image: ImageRepository | None = setting(
         None, why="repository of TAG's image when it is mirrored; its tag is always the chart's version"
     )
+
+    @property
+    def has_disruption_budget(self) -> bool:
+        """Whether node drains are held back."""
+        enabled = self.pod_disruption_budget.enabled
+        return self.replicas > 1 if enabled is None else enabled

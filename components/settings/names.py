@@ -10,14 +10,10 @@ SERVICE_PORT = 443
 LONGEST_SERVICE_NAME = 63
 
 
-def untrimmed_service_name(release: str) -> str:
-    """The chart's `fullname` before it is cut."""
-    return release if CHART_NAME in release else f"{release}-{CHART_NAME}"
-
-
 def service_name(release: str) -> str:
-    """The chart's `fullname`, which names its Service, Deployment and ServiceAccount: at most 63 characters."""
-    return untrimmed_service_name(release)[:LONGEST_SERVICE_NAME].removesuffix("-")
+    """The chart's `fullname`, which names its Service, Deployment and ServiceAccount: cut at 63 characters."""
+    name = release if CHART_NAME in release else f"{release}-{CHART_NAME}"
+    return name[:LONGEST_SERVICE_NAME].removesuffix("-")
 
 
 def service_host(release: str, namespace: str, cluster_domain: str = "cluster.local") -> str:

@@ -29,10 +29,6 @@ STACK = "dev"
 # What the official plugins compute, by type token. `{name}` is the resource's; a leading `!` marks a secret output.
 COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "random:index/randomPassword:RandomPassword": {"!result": "canary-password-{name}-0123456789abcdef0123456789"},
-    "random:index/randomBytes:RandomBytes": {
-        "!hex": "canary-bytes-{name}-" + "0" * 64,
-        "!base64": "canary-base64-{name}-" + "0" * 40,
-    },
     "random:index/randomId:RandomId": {"hex": "0a1b2c3d", "b64Url": "Chs8PQ", "dec": "169552957"},
     "tls:index/privateKey:PrivateKey": {
         "!privateKeyPem": "-----BEGIN canary key {name}-----",

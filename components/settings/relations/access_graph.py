@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from components.settings.charts import RepositoryChart
-from components.settings.formats import LONGEST_DNS_LABEL, LONGEST_DNS_NAME, memory_bytes
-from components.settings.names import CHART_NAME, service_host, untrimmed_service_name
+from components.settings.formats import LONGEST_DNS_NAME, memory_bytes
+from components.settings.names import CHART_NAME, service_host, service_name
 from components.settings.relations import Draft, Findings, finding
 
 # Made by Kubernetes itself, shared by all: the stack labels the namespace as `restricted` and deletes it in the end.
@@ -33,7 +33,7 @@ def drains_are_possible(draft: Draft) -> Findings:
     """`accessGraph.podDisruptionBudget.minAvailable` is below `replicas`."""
     settings = draft.configuration.access_graph
     budget = settings.pod_disruption_budget
-    if budget.enabled and budget.min_available >= settings.replicas:
+    if settings.has_disruption_budget and budget.min_available >= settings.replicas:
         yield finding(
             "accessGraph.podDisruptionBudget.minAvailable",
             budget.min_available,
@@ -70,17 +70,9 @@ def namespace_is_its_own(draft: Draft) -> Findings:
 
 
 def names_fit(draft: Draft) -> Findings:
-    """TAG's Service has a name of at most 63 characters that begins with a letter, and a DNS name of at most 253."""
+    """TAG's Service has a name that begins with a letter, and a DNS name of at most 253 characters."""
     settings = draft.configuration.access_graph
-    name = untrimmed_service_name(settings.release)
-    if len(name) > LONGEST_DNS_LABEL:
-        yield finding(
-            "accessGraph.release",
-            settings.release,
-            f"makes the Service {name}, of {len(name)} characters, and Kubernetes allows {LONGEST_DNS_LABEL}",
-            f"shorten it by {len(name) - LONGEST_DNS_LABEL}, or let it contain {CHART_NAME}",
-        )
-        return
+    name = service_name(settings.release)
     if not name[0].isalpha():
         yield finding(
             "accessGraph.release",

@@ -12,7 +12,7 @@ from tests.unit.program.stack import configuration, run_program
 LOGIN_PASSWORD = "canary-password-database-access-login-a-0123456789abcdef0123456789"
 SERVER_KEY = "-----BEGIN canary key certificates-server-key-----"
 AUTHORITY_KEY = "-----BEGIN canary key certificates-ca-1-key-----"
-DIGEST_KEY = "canary-bytes-digest-key-"
+DIGEST_KEY = "canary-password-digest-key-"
 
 # Where each secret may be, always in an envelope. `data` of a Secret, or an input of the resource that needs it.
 PLACES = {

@@ -97,7 +97,7 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "log_level": "INFO",
         "metrics": False,
         "resources": {"cpu_request": "250m", "memory_request": "512Mi", "memory_limit": "1Gi"},
-        "pod_disruption_budget": {"enabled": True, "min_available": 1},
+        "pod_disruption_budget": {"enabled": None, "min_available": 1},
         "tolerations": (),
         "image_pull_secrets": (),
         "image": None,
@@ -290,3 +290,12 @@ def test_every_declared_key_has_a_default_and_is_a_setting() -> None:
     for key, declaration in project["config"].items():
         assert "default" in declaration, f"the CLI itself would stop at {key}"
         load(minimal_configuration(**{key: declaration["default"]}))
+
+
+def test_a_disruption_budget_comes_with_the_second_replica(tmp_path: Path) -> None:
+    """With one replica it would hold every drain back for ever, so it is off unless asked for."""
+    for replicas, expected in ((1, False), (2, True)):
+        config = minimal_configuration()
+        config["accessGraph"]["replicas"] = replicas
+        settings = load_settings(config, (), root=tmp_path, stack=STACK)
+        assert settings.access_graph.has_disruption_budget is expected
