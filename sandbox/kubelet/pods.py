@@ -20,7 +20,7 @@ from sandbox.kubelet.environment import pod_fields, variables_of
 from sandbox.kubelet.images import Image
 from sandbox.kubelet.log import say, timestamp
 from sandbox.kubelet.node_context import HOST_IP, NODE_NAME, NodeContext
-from sandbox.kubelet.processes import POD_MARKER
+from sandbox.kubelet.reaper import POD_MARKER
 from sandbox.kubelet.state import OWN_CONDITIONS, ContainerRecord, Terminated, Waiting, phase_of, pod_status
 from sandbox.kubelet.volumes import (
     MountFailed,
@@ -168,6 +168,7 @@ class Pod:
 
     def _seed(self, record: ContainerRecord) -> None:
         """Go on from what an earlier kubelet wrote; its processes ended with it."""
+        policy = self.pod["spec"].get("restartPolicy", "Always")
         field = "initContainerStatuses" if record.is_init else "containerStatuses"
         for status in (self.pod.get("status") or {}).get(field) or []:
             if status["name"] != record.name:
@@ -176,14 +177,19 @@ class Pod:
             state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated")
             record.last = _terminated(last) if last else None
             if "terminated" in state:
-                record.state = _terminated(state["terminated"])
+                record.state = ended = _terminated(state["terminated"])
+                again = policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
+                if again and not record.is_init:
+                    record.last = ended
+                    record.restarts += 1
             elif "running" in state:
                 text = "The container could not be located when the node was started again"
                 since = state["running"].get("startedAt") or timestamp()
                 record.last = Terminated(137, "ContainerStatusUnknown", since, timestamp(), text)
-                record.restarts += 1
-                if self.pod["spec"].get("restartPolicy") == "Never":
+                if policy == "Never":
                     record.state = record.last
+                else:
+                    record.restarts += 1
 
     async def _work(self) -> None:
         if self._finished:

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-# Every process of a pod carries it, and inherits it to its children: `<home>/:<pod uid>/<container>`.
-POD_MARKER = "SANDBOX_POD"
 _PR_SET_PDEATHSIG = 1
 _LINE_LIMIT = 1024 * 1024
 # What a process that has ended may still have in its pipe arrives within this.

@@ -10,9 +10,10 @@ import signal
 import sys
 import time
 
-from sandbox.kubelet.processes import POD_MARKER
 from sandbox.processes import marked, signal_process
 
+# Every process of a pod carries it, and inherits it to its children: `<home>/:<pod uid>/<container>`.
+POD_MARKER = "SANDBOX_POD"
 _ROUNDS = 50
 _PAUSE_SECONDS = 0.1
 
