@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from components.settings import SettingsError
+from components.values_files import ValuesFileError
 from operations.address_book import AddressBookError
-from operations.cluster import ClusterError
+from operations.adopt import AdoptError
+from operations.cluster import Cluster, ClusterError
 from operations.findings import exit_code, print_findings
-from operations.stack import StackError, read_outputs, read_stack_file
+from operations.stack import ROOT, StackError, read_outputs, read_stack_file
 
 app = typer.Typer(
     help="Looks at the live world of a stack, and mends it. Clusters are reached by kubeconfig contexts.",
@@ -64,6 +66,33 @@ def verify(
     raise typer.Exit(exit_code(findings, allow_unproven=allow_unproven))
 
 
+@app.command()
+def adopt(
+    cluster: Annotated[str, typer.Option(help="Teleport's cluster name, as in `tctl status`.")],
+    output: Annotated[Path, typer.Option(help="Directory for the values files.")],
+    context: Annotated[str | None, typer.Option(help="Kubeconfig context; by default the current one.")] = None,
+    namespace: Annotated[str, typer.Option(help="Namespace of the release.")] = "teleport",
+    release: Annotated[str, typer.Option(help="Name of the teleport-cluster release.")] = "teleport",
+    without_access_graph: Annotated[
+        bool, typer.Option("--without-access-graph", help="Leave out what connects it to an access graph already.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that say something else.")] = False,
+) -> None:
+    """Write the values files of a Teleport release that runs already, and print the configuration that adopts it."""
+    from operations.adopt import read_adoption, snippet, write_adoption
+
+    adoption = read_adoption(
+        Cluster.connect(context),
+        namespace=namespace,
+        release=release,
+        teleport=cluster,
+        without_access_graph=without_access_graph,
+    )
+    plain, secret = write_adoption(adoption, output, force=force)
+    print(f"# wrote {plain}" + (f" and {secret} (only you can read it)" if secret else ""), file=sys.stderr)
+    print(snippet(adoption, plain, secret, ROOT), end="")
+
+
 def _identities(given: list[str], first: str) -> dict[str, Path]:
     identities = {}
     for one in given:
@@ -78,7 +107,7 @@ def main() -> None:
     """Run the command line; what is expected to go wrong is one message and exit code 2."""
     try:
         app()
-    except (StackError, SettingsError, ClusterError, AddressBookError) as error:
+    except (StackError, SettingsError, ClusterError, AddressBookError, AdoptError, ValuesFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

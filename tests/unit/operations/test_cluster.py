@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 from operations.cluster import Cluster, ClusterError, secret_data
 from operations.helm_releases import deployed_release, list_releases, list_revisions
-from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, write_kubeconfig
+from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release, write_kubeconfig
 
 
 def test_objects_are_read_as_they_are(api: KubernetesApi, cluster: Cluster) -> None:
@@ -61,28 +59,6 @@ def test_an_unreachable_cluster_and_an_unknown_context_are_told_at_once(
     write_kubeconfig(tmp_path / "kubeconfig", "gone", "http://127.0.0.1:9")
     with pytest.raises(ClusterError, match="gone: the cluster cannot be reached"):
         Cluster.connect("gone").identifier()
-
-
-def put_release(api: KubernetesApi, revision: int, status: str, values: dict[str, Any], name: str = "teleport") -> None:
-    """A release's record as Helm 3 keeps it."""
-    record = {
-        "name": name,
-        "namespace": "teleport",
-        "version": revision,
-        "info": {"status": status},
-        "chart": {"metadata": {"name": "teleport-cluster", "version": "18.10.3", "appVersion": "18.10.3"}},
-        "config": values,
-        "manifest": "---\n",
-    }
-    packed = base64.b64encode(gzip.compress(json.dumps(record).encode()))
-    api.put(
-        "Secret",
-        f"sh.helm.release.v1.{name}.v{revision}",
-        "teleport",
-        metadata={"labels": {"owner": "helm", "name": name, "status": status, "version": str(revision)}},
-        type="helm.sh/release.v1",
-        data={"release": base64.b64encode(packed).decode()},
-    )
 
 
 def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluster: Cluster) -> None:

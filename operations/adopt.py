@@ -1,0 +1,252 @@
+"""`adopt`: writes the values files of a Teleport release that runs already, so that a stack can take it over.
+
+Reads Helm's record of the release; changes nothing in the cluster. What looks like a secret goes to a file of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.teleport import CA_CONFIG_MAP_NAME, CA_PATH
+from components.teleport_values import AccessGraphPatch, unpatch_values
+from components.values_files import ValuesFileError, find_secret_values, join_path, merge_values, parse_values
+from operations.cluster import Cluster
+from operations.helm_releases import HelmRelease, deployed_release
+
+SECRET_KEY = "teleportSecretValues"
+
+
+class AdoptError(Exception):
+    """The release cannot be adopted as it is; the text says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """What was found of a release, sorted. Merged again, the two parts are the release's values."""
+
+    cluster: str
+    release: HelmRelease
+    context: str
+    identifier: str
+    values: dict[str, Any]
+    secret_values: dict[str, Any]
+    secret_paths: list[str]
+    has_access_graph: bool  # the values connect Teleport to an access graph already
+
+
+def read_adoption(
+    cluster: Cluster, *, namespace: str, release: str, teleport: str, without_access_graph: bool = False
+) -> Adoption:
+    """Read the deployed revision of a release. `teleport` is Teleport's cluster name.
+
+    `without_access_graph` takes out what somebody set for an access graph before; the stack's own then takes its place.
+    Raises `AdoptError`, `ClusterError`.
+    """
+    found = deployed_release(cluster, namespace, release)
+    if found is None:
+        raise AdoptError(
+            f"{cluster.context}: Helm has no deployed release {release} in {namespace}; `helm list -A` shows "
+            "those there are, and one that is pending or failed wants `helm rollback` first"
+        )
+    if found.chart != "teleport-cluster":
+        raise AdoptError(f"{release}: is a release of the chart {found.chart}, not of teleport-cluster; name another")
+    name = found.values.get("clusterName")
+    if name != teleport:
+        raise AdoptError(f"{release}: its clusterName is {name!r}, not {teleport!r}; name the release of that cluster")
+    values = found.values
+    section = _access_graph(values)
+    if section and without_access_graph:
+        values = unpatch_values(values, _patch_in(section))
+    paths = find_secret_values(values)
+    plain, secret = split_values(values, paths)
+    if merge_values(plain, secret) != values:
+        raise AdoptError(f"{release}: its values cannot be divided into plain and secret ones; write the files by hand")
+    return Adoption(
+        cluster=teleport,
+        release=found,
+        context=cluster.context,
+        identifier=cluster.identifier(),
+        values=plain,
+        secret_values=secret,
+        secret_paths=paths,
+        has_access_graph=bool(_access_graph(values)),
+    )
+
+
+def split_values(values: Mapping[str, Any], secret_paths: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plain values and the secret ones; Helm's merge of both is `values` again. A list that has a secret anywhere
+    is secret as a whole, for lists replace each other when values are merged."""
+    plain: dict[str, Any] = {}
+    secret: dict[str, Any] = {}
+    _split(values, "", tuple(secret_paths), plain, secret)
+    return plain, secret
+
+
+def _split(
+    values: Mapping[str, Any], path: str, secret_paths: tuple[str, ...], plain: dict[str, Any], secret: dict[str, Any]
+) -> None:
+    for key, value in values.items():
+        here = join_path(path, key)
+        if isinstance(value, Mapping):
+            inner_plain: dict[str, Any] = {}
+            inner_secret: dict[str, Any] = {}
+            _split(value, here, secret_paths, inner_plain, inner_secret)
+            if inner_plain or not value:
+                plain[key] = inner_plain
+            if inner_secret:
+                secret[key] = inner_secret
+        elif any(one == here or one.startswith(f"{here}[") for one in secret_paths):
+            secret[key] = value
+        else:
+            plain[key] = value
+
+
+def write_adoption(adoption: Adoption, directory: Path, *, force: bool = False) -> tuple[Path, Path | None]:
+    """Write `<cluster>.yaml` and, when there are secrets, `<cluster>.secret.json` (mode 0600, one JSON object).
+
+    A file that says the same already stays; one that says something else is refused, unless `force`.
+    Raises `AdoptError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    plain = directory / f"{adoption.cluster}.yaml"
+    release = adoption.release
+    heading = (
+        f"# Values of the Helm release {release.name} in the namespace {release.namespace} "
+        f"({release.chart} {release.chart_version}).\n# Helm merges them with the chart's defaults; lists replace.\n"
+    )
+    text = heading + _dump(adoption.values)
+    outputs = [(plain, text, 0o644)]
+    secret: Path | None = None
+    if adoption.secret_values:
+        secret = directory / f"{adoption.cluster}.secret.json"
+        document = {adoption.cluster: adoption.secret_values}
+        outputs.append((secret, json.dumps(document, indent=2) + "\n", 0o600))
+    unlike = [path for path, content, _ in outputs if path.exists() and not _says_the_same(path, content)]
+    if unlike and not force:
+        names = ", ".join(map(str, unlike))
+        raise AdoptError(f"{names}: says something else than the release; compare, then pass --force to overwrite it")
+    for path, content, mode in outputs:
+        if path.exists() and _says_the_same(path, content):
+            path.chmod(mode)
+            continue
+        _write(path, content, mode)
+    return plain, secret
+
+
+def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) -> str:
+    """What to put into the stack's file, and what to run, as text."""
+    release = adoption.release
+    entry = {
+        "teleport-access-graph:teleport": {
+            adoption.cluster: {
+                "mode": "release",
+                "adopt": True,
+                "kubernetes": {"context": adoption.context, "clusterIdentifier": adoption.identifier},
+                "namespace": release.namespace,
+                "release": release.name,
+                "chart": {
+                    "repository": "https://charts.releases.teleport.dev",
+                    "name": release.chart,
+                    "version": release.chart_version,
+                },
+                "valuesFiles": [_relative(plain, root)],
+            }
+        }
+    }
+    lines = ["# into the stack's file, under `config:` (host CAs are still to be added):", _dump(entry).rstrip()]
+    if secret is not None:
+        lines += [
+            "",
+            f"# Values that look like secrets ({', '.join(adoption.secret_paths)}): set them, then delete the file.",
+            f"# The key holds every cluster's: add to the file first what `pulumi config get {SECRET_KEY}` shows of others.",
+            # By stdin, so that the values are in no process list and no shell history.
+            f"pulumi config set --secret {SECRET_KEY} < {_relative(secret, root)}",
+            f"# What is no secret: move it into {plain.name}, and name its path in allowSecretPaths.",
+        ]
+    if adoption.has_access_graph:
+        lines += [
+            "",
+            "# The values connect Teleport to an access graph already. Kept, they stay when accessGraph.enabled is",
+            "# turned off; --without-access-graph leaves them out, and the stack puts its own in their place.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _access_graph(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    for level in (values.get("auth"), values):
+        configuration = level.get("teleportConfig") if isinstance(level, Mapping) else None
+        section = configuration.get("access_graph") if isinstance(configuration, Mapping) else None
+        if isinstance(section, Mapping) and section:
+            return section
+    return {}
+
+
+def _patch_in(section: Mapping[str, Any]) -> AccessGraphPatch:
+    """The patch that would have made the section, so that its parts can be recognised."""
+    trusted = section.get("ca") == CA_PATH
+    return AccessGraphPatch(
+        endpoint=str(section.get("endpoint") or "unknown:443"),
+        ca_path=CA_PATH if trusted else None,
+        config_map=CA_CONFIG_MAP_NAME if trusted else None,
+        ca_checksum="" if trusted else None,
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks; no aliases, for two equal values are not one."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    if "\n" in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    # Helm takes some plain words for other things than PyYAML does (`y`, `1e3`): those are quoted.
+    try:
+        is_plain = parse_values(f"key: {text}") == {"key": text}
+    except ValuesFileError:
+        is_plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _dump(values: Mapping[str, Any]) -> str:
+    text: str = yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    if parse_values(text) != values:
+        raise AdoptError("the release has values that YAML cannot carry; write its values file by `helm get values`")
+    return text
+
+
+def _says_the_same(path: Path, content: str) -> bool:
+    try:
+        return parse_values(path.read_text(encoding="utf-8")) == parse_values(content)
+    except (OSError, ValueError):
+        return False
+
+
+def _write(path: Path, content: str, mode: int) -> None:
+    """In one step, so that a crash leaves no half a file; with its mode from the first byte on."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+    temporary.chmod(mode)
+    temporary.replace(path)
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(root.resolve()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,130 @@
+"""Adopting a running release: its values come out whole, its secrets apart, and no file of the user's is lost."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.values_files import find_secret_values, load_values_files, merge_values, parse_values
+from operations.adopt import AdoptError, _dump, read_adoption, snippet, split_values, write_adoption
+from operations.cluster import Cluster
+from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release
+
+VALUES: dict[str, Any] = {
+    "clusterName": "teleport.example.com",
+    "chartMode": "standalone",
+    "enterprise": True,
+    "extraVolumes": [{"name": "corp-ca", "configMap": {"name": "corp-ca"}}],
+    "annotations": {"pod": {"team": "y", "since": "2026-01-01", "size": "1e3"}},
+    "auth": {
+        "extraEnv": [{"name": "LOG", "value": "x"}, {"name": "DB_PASSWORD", "value": "hunter2"}],
+        "teleportConfig": {"teleport": {"storage": {"type": "dynamodb", "secret_key": "hunter3"}}},
+    },
+    "proxy": {},
+    "persistence": None,
+    "script": "first\nsecond\n",
+}
+
+
+def read(cluster: Cluster, **changes: Any) -> Any:
+    asked = {"namespace": "teleport", "release": "teleport", "teleport": "teleport.example.com", **changes}
+    return read_adoption(cluster, **asked)
+
+
+def test_values_come_out_whole_and_secrets_apart(api: KubernetesApi, cluster: Cluster, tmp_path: Path) -> None:
+    put_release(api, 3, "deployed", VALUES)
+    adoption = read(cluster)
+    plain, secret = write_adoption(adoption, tmp_path)
+    assert secret is not None
+    assert load_values_files([plain.name], tmp_path) == adoption.values
+    own = json.loads(secret.read_text(encoding="utf-8"))["teleport.example.com"]
+    assert merge_values(adoption.values, own) == VALUES
+    assert adoption.secret_paths == ["auth.extraEnv[1].value", "auth.teleportConfig.teleport.storage.secret_key"]
+    assert "hunter" not in plain.read_text(encoding="utf-8")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert sorted(tmp_path.glob("*teleport*")) == [secret, plain]
+    text = snippet(adoption, plain, secret, tmp_path)
+    assert "hunter" not in text
+    assert f"pulumi config set --secret teleportSecretValues < {secret.name}" in text
+    entry = parse_values(text.split("\n\n")[0])["teleport-access-graph:teleport"]["teleport.example.com"]
+    assert entry["kubernetes"] == {"context": "test", "clusterIdentifier": IDENTIFIER}
+    assert entry["chart"]["version"] == "18.10.3"
+    assert entry["valuesFiles"] == ["teleport.example.com.yaml"]
+
+
+def test_writing_again_changes_nothing_and_another_file_is_not_overwritten(
+    api: KubernetesApi, cluster: Cluster, tmp_path: Path
+) -> None:
+    put_release(api, 1, "deployed", {"clusterName": "teleport.example.com", "enterprise": True})
+    adoption = read(cluster)
+    plain, secret = write_adoption(adoption, tmp_path)
+    assert secret is None
+    edited = "# a comment of mine\n" + plain.read_text(encoding="utf-8")
+    plain.write_text(edited, encoding="utf-8")
+    write_adoption(adoption, tmp_path)
+    assert plain.read_text(encoding="utf-8") == edited
+    plain.write_text("clusterName: other\n", encoding="utf-8")
+    with pytest.raises(AdoptError, match="says something else than the release"):
+        write_adoption(adoption, tmp_path)
+    assert plain.read_text(encoding="utf-8") == "clusterName: other\n"
+    write_adoption(adoption, tmp_path, force=True)
+    assert parse_values(plain.read_text(encoding="utf-8")) == adoption.values
+
+
+def test_an_access_graph_of_before_is_told_and_left_out_when_asked(
+    api: KubernetesApi, cluster: Cluster, tmp_path: Path
+) -> None:
+    bare = {"clusterName": "teleport.example.com", "enterprise": True}
+    by_hand = {
+        **bare,
+        "auth": {
+            "teleportConfig": {
+                "access_graph": {"enabled": True, "endpoint": "graph:443", "ca": "/var/run/access-graph/ca.pem"}
+            },
+            "extraVolumes": [{"name": "tag-ca", "configMap": {"name": "teleport-access-graph-ca"}}],
+            "extraVolumeMounts": [{"name": "tag-ca", "mountPath": "/var/run/access-graph"}],
+        },
+    }
+    put_release(api, 1, "deployed", by_hand)
+    kept = read(cluster)
+    assert kept.values == by_hand
+    assert "--without-access-graph" in snippet(kept, tmp_path / "x", None, tmp_path)
+    assert read(cluster, without_access_graph=True).values == bare
+
+
+def test_what_cannot_be_adopted_is_refused(api: KubernetesApi, cluster: Cluster) -> None:
+    with pytest.raises(AdoptError, match="no deployed release teleport in teleport"):
+        read(cluster)
+    put_release(api, 1, "deployed", {"clusterName": "other"})
+    with pytest.raises(AdoptError, match=r"its clusterName is 'other', not 'teleport.example.com'"):
+        read(cluster)
+
+
+texts = st.sampled_from(["y", "no", "1e3", "0x10", "~", "", " a", "a: b", "- a", "#", "2026-01-01", "a\nb", "é", "1_0"])
+values = st.dictionaries(
+    texts.filter(bool) | st.sampled_from(["password", "token", "a.b/c"]),
+    st.recursive(
+        texts | st.none() | st.booleans() | st.integers(-99, 99) | st.sampled_from([0.5, 1e6]),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(texts.filter(bool) | st.sampled_from(["apiKey", "env"]), inner, max_size=3)
+        ),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values)
+def test_any_values_survive_the_division_and_the_file(generated: dict[str, Any]) -> None:
+    plain, secret = split_values(generated, find_secret_values(generated))
+    assert find_secret_values(plain) == []
+    assert merge_values(plain, secret) == generated
+    assert parse_values(_dump(generated)) == generated
