@@ -51,7 +51,7 @@ def continue_with_newer():
         if found:
             os.execv(found, [found, os.path.abspath(__file__)])
     fail(
-        "Python %d.%d or newer is needed; this is %s (%s)." % (MINIMUM + (sys.version.split()[0], sys.executable)),
+        "Python %d.%d or newer is needed; this is %s (%s)." % (*MINIMUM, sys.version.split()[0], sys.executable),
         "install one and put it on PATH, or name it: make PYTHON=/path/to/python3 ...",
     )
 

@@ -33,7 +33,6 @@ ADMINISTRATOR = "sandbox-administrator"
 KUBELET_USER = "sandbox-kubelet"
 
 _ISSUER = "https://kubernetes.default.svc"
-_PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
 # Nobody here looks at metrics, and these would only log that they find none, or wait for a cloud.
 _CONTROLLERS_LEFT_OUT = (
@@ -70,6 +69,9 @@ class Ports:
 class ControlPlane:
     """The three processes of one home."""
 
+    # In the order in which they start.
+    PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")
+
     def __init__(self, home: Home, toolchain: Toolchain, supervisor: Supervisor, prefix: str) -> None:
         self._home = home
         self._toolchain = toolchain
@@ -92,7 +94,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """In the order that leaves each one something to talk to."""
-        for name in reversed(_PARTS):
+        for name in reversed(self.PARTS):
             self._supervisor.stop(name)
 
     def endpoint(self) -> str:
@@ -139,7 +141,7 @@ class ControlPlane:
         if record.exists():
             ports = Ports(**json.loads(record.read_text()))
             # Chosen once and kept, unless nothing of ours runs and somebody else has taken one meanwhile.
-            if any(self._supervisor.running(name) for name in _PARTS) or _all_free(ports):
+            if any(self._supervisor.running(name) for name in self.PARTS) or _all_free(ports):
                 return ports
         taken: set[int] = set()
         ports = Ports(*(free_port(taken) for _ in range(4)))

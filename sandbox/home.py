@@ -5,6 +5,7 @@ Owns paths only. Who writes a file is said beside it; what is in it is its write
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -145,6 +146,10 @@ class Cache:
     def work(self) -> Path:
         """Compiler output that lets an interrupted build go on; removed when every tool is there."""
         return self.root / "work"
+
+    def lock_of(self, home: Home) -> Path:
+        """Held by the command that is at work on that home."""
+        return self.root / "locks" / hashlib.sha256(str(home.root).encode()).hexdigest()[:16]
 
     @property
     def networks(self) -> Path:

@@ -35,7 +35,10 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One long-running process. `ready` returns when it serves and raises NotReady (or OSError) until then."""
+    """One long-running process. `ready` returns when it serves and raises NotReady (or OSError) until then.
+
+    `environment` is the whole of it; empty stands for the caller's.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -87,7 +90,7 @@ class Supervisor:
         if part.ready_file:
             part.ready_file.unlink(missing_ok=True)
         pid_file = self.pid_file(part.name)
-        environment = {**os.environ, **part.environment, MARKER: self._marker(part.name)}
+        environment = {**(part.environment or os.environ), MARKER: self._marker(part.name)}
         with self.log(part.name).open("ab") as output:
             output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {part.name}\n".encode())
             output.flush()
@@ -164,10 +167,13 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def exclusive(home: Home, what: str) -> Iterator[None]:
-    """One command at work on a home at a time; a second one is told so instead of mixing with it."""
-    home.run.mkdir(parents=True, exist_ok=True)
-    with (home.run / "lock").open("a+") as lock:
+def exclusive(lock_file: Path, home: Home, what: str) -> Iterator[None]:
+    """One command at work on a home at a time; a second one is told so instead of mixing with it.
+
+    The file lies outside the home, which comes and goes. The lock goes with the process.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

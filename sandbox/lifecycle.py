@@ -1,0 +1,202 @@
+"""The sandbox as a whole: brings every part up in order, and takes everything away again.
+
+Owns the order and what is said of it. What each part does is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import charts, existing_teleport, network
+from sandbox.cloud.service import remove as remove_cloud
+from sandbox.control_plane import ControlPlane
+from sandbox.home import CHECKOUT, Cache, Home
+from sandbox.parts import CLOUD, KUBELET, clean_environment, cloud_part, kubelet_part, ready_facts
+from sandbox.plugins.install import PluginChoice, install_plugins
+from sandbox.stack import CloudFacts, Stack, StackFacts
+from sandbox.supervisor import SandboxError, Supervisor
+from sandbox.toolchain import Toolchain, ensure_toolchain
+
+_IDENTITY = "sandbox.json"
+_LINKED_TOOLS = ("pulumi", "helm")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox on which the engine can work."""
+
+    toolchain: Toolchain
+    plugins: list[PluginChoice]
+    cloud: CloudFacts
+    stack: Stack
+
+
+class Sandbox:
+    """One home and all that runs for it."""
+
+    def __init__(self, home: Home, cache: Cache, configuration: Path | None = None, say: Say = print) -> None:
+        self.home = home
+        self.cache = cache
+        self._say = say
+        recorded = self._recorded_configuration()
+        self.stack = Stack(home, configuration or recorded)
+        self.supervisor = Supervisor(home)
+
+    @property
+    def exists(self) -> bool:
+        return (self.home.root / _IDENTITY).exists()
+
+    def tools(self) -> Toolchain:
+        """The programs, built if need be."""
+        return ensure_toolchain(self.cache, not_from=(self.home.bin,), say=self._say)
+
+    def start(self) -> Running:
+        """Everything up to the point where the engine takes over; what already runs is left alone.
+
+        Raises SandboxError and ToolchainError.
+        """
+        started = time.monotonic()
+        toolchain = self.tools()
+        self._claim_home()
+        self._link_programs(toolchain)
+        for tool in toolchain.tools.values():
+            if tool.note:
+                self._say(f"note: {tool.note}: using the one built for the sandbox")
+        prefix = network.loopback_prefix(self.home, self.cache)
+        control_plane = ControlPlane(self.home, toolchain, self.supervisor, prefix)
+        self._step("Kubernetes control plane", control_plane.start)
+        # The two know nothing of each other: the slower one's start hides the other's.
+        cloud, kubelet = cloud_part(self.home), kubelet_part(self.home)
+        launched = self.supervisor.launch(cloud) | self.supervisor.launch(kubelet)
+        self._step("AWS API with PostgreSQL behind it", lambda: self._await(cloud.name, launched))
+        self._step("kubelet", lambda: self._await(kubelet.name, launched))
+        cloud_facts = CloudFacts.parse(ready_facts(self.home, CLOUD))
+        plugins = install_plugins(self.home.root, Path(sys.executable), CHECKOUT)
+        environment = self.stack.environment(cloud_facts)
+        access_graph_chart = charts.package_chart(self.home, charts.ACCESS_GRAPH, environment)
+        teleport_chart = charts.package_chart(self.home, charts.TELEPORT, environment)
+        self._step(
+            f"Teleport {existing_teleport.CLUSTER}",
+            lambda: existing_teleport.install(self.home, teleport_chart, environment),
+        )
+        self._configure(cloud_facts, access_graph_chart, teleport_chart)
+        self._say(f"the sandbox is up ({time.monotonic() - started:.1f} s) in {self.home.root}")
+        return Running(toolchain, plugins, cloud_facts, self.stack)
+
+    def running(self) -> CloudFacts:
+        """Facts of a sandbox that runs, without starting anything. Raises SandboxError when it does not."""
+        if not self.exists:
+            raise SandboxError(f"there is no sandbox in {self.home.root}; `make up` makes one")
+        dead = [name for name in (*ControlPlane.PARTS, CLOUD, KUBELET) if self.supervisor.running(name) is None]
+        if dead:
+            raise SandboxError(f"not running: {', '.join(dead)}; `make up` starts them again")
+        return CloudFacts.parse(ready_facts(self.home, CLOUD))
+
+    def remove(self) -> None:
+        """Stop everything and take away the home; the stack should have been destroyed before."""
+        for name in (KUBELET, CLOUD, *reversed(ControlPlane.PARTS)):
+            self.supervisor.stop(name)
+        self.supervisor.sweep()
+        remove_cloud(self.home)
+        network.release(self.home, self.cache)
+        self.stack.remove_configuration()
+        # Last, so that a `make down` that was killed is still known for a sandbox.
+        identity = self.home.root / _IDENTITY
+        for entry in self.home.root.iterdir():
+            if entry == identity:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        identity.unlink(missing_ok=True)
+        self.home.root.rmdir()
+
+    def _await(self, name: str, launched: bool) -> bool:
+        part = cloud_part(self.home) if name == CLOUD else kubelet_part(self.home)
+        self.supervisor.await_ready(part)
+        return launched
+
+    def _claim_home(self) -> None:
+        """Make the home, refusing a directory that is somebody's: `make down` removes it whole."""
+        root = self.home.root
+        if root.exists() and not self.exists and any(root.iterdir()):
+            raise SandboxError(f"{root} is not empty and no sandbox; set SANDBOX_HOME to a new directory")
+        root.mkdir(parents=True, exist_ok=True)
+        identity = {"checkout": str(CHECKOUT), "configuration": str(self.stack.configuration)}
+        known = self._identity()
+        if known and known.get("checkout") != str(CHECKOUT):
+            raise SandboxError(
+                f"the sandbox in {root} belongs to the checkout {known.get('checkout')}: `make down` there, "
+                "or set SANDBOX_HOME to another directory"
+            )
+        (root / _IDENTITY).write_text(json.dumps(identity, indent=2) + "\n")
+        self.home.create()
+
+    def _identity(self) -> dict[str, str] | None:
+        try:
+            identity: dict[str, str] = json.loads((self.home.root / _IDENTITY).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return identity
+
+    def _recorded_configuration(self) -> Path | None:
+        recorded = (self._identity() or {}).get("configuration")
+        return Path(recorded) if recorded else None
+
+    def _link_programs(self, toolchain: Toolchain) -> None:
+        targets = {name: toolchain.path(name) for name in _LINKED_TOOLS}
+        targets["kubectl"] = Path(sys.executable).parent / "kubectl"
+        for name, target in targets.items():
+            link = self.home.bin / name
+            if link.is_symlink() and Path(os.readlink(link)) == target:
+                continue
+            temporary = self.home.bin / f".{name}"
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target)
+            temporary.replace(link)
+
+    def _configure(self, cloud: CloudFacts, access_graph_chart: Path, teleport_chart: Path) -> None:
+        values = self.home.stack / "teleport-values.yaml"
+        authorities = self.home.stack / "host-authorities.pem"
+        existing_teleport.export_host_authorities(self.home, authorities)
+        self.stack.initialise()
+        facts = StackFacts(
+            cluster_identifier=self._cluster_identifier(),
+            cloud=cloud,
+            access_graph_chart=access_graph_chart,
+            teleport_chart=teleport_chart,
+            teleport_values=values,
+            host_authorities=authorities,
+        )
+        self.stack.write_configuration(facts)
+        if not values.exists():
+            self.adopt(cloud)
+
+    def adopt(self, cloud: CloudFacts) -> None: ...
+
+    def _cluster_identifier(self) -> str:
+        done = subprocess.run(
+            [self.home.bin / "kubectl", "get", "namespace", "kube-system", "--output", "jsonpath={.metadata.uid}"],
+            env=clean_environment(self.home) | {"KUBECONFIG": str(self.home.kubeconfig)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0 or not done.stdout:
+            raise SandboxError(f"the control plane does not give the cluster's identity: {done.stderr.strip()}")
+        return done.stdout
+
+    def _step(self, what: str, action: Callable[[], bool]) -> None:
+        began = time.monotonic()
+        fresh = action()
+        self._say(f"  {what}: {f'started in {time.monotonic() - began:.1f} s' if fresh else 'already running'}")
