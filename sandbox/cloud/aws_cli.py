@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from typing import Any
 
@@ -56,7 +57,9 @@ def main(arguments: list[str]) -> int:
     if options.version_stage:
         request["VersionStage"] = options.version_stage
     try:
-        client = boto3.client("secretsmanager", region_name=options.region, endpoint_url=options.endpoint_url)
+        # The CLI reads AWS_REGION; boto3 alone does not. A session's region is also where it assumes a role.
+        region = options.region or os.environ.get("AWS_REGION")
+        client = boto3.Session(region_name=region).client("secretsmanager", endpoint_url=options.endpoint_url)
         answer = client.get_secret_value(**request)
     except ClientError as error:
         print(f"\n{error}", file=sys.stderr)

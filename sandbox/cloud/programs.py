@@ -116,16 +116,17 @@ def find_installation(engine_version: str) -> Installation | None:
 
 
 def may_traverse(path: Path, user: ServerUser) -> bool:
-    """Whether the user reaches everything in `path`: each directory above it lets others through."""
+    """Whether the user reaches what is in a directory: it and each one above it lets others through."""
     if not user.switch:
         return True
-    for directory in [path, *path.parents]:
-        mode = directory.stat()
-        if mode.st_uid == user.uid:
-            continue
-        if not mode.st_mode & stat.S_IXOTH:
-            return False
-    return True
+    modes = [directory.stat() for directory in [path, *path.parents]]
+    return all(mode.st_uid == user.uid or mode.st_mode & stat.S_IXOTH for mode in modes)
+
+
+def _may_run(installation: Installation, user: ServerUser) -> bool:
+    program = installation.bin.resolve() / "postgres"
+    # pip gives files the modes that the umask of its caller leaves.
+    return may_traverse(program.parent, user) and (not user.switch or bool(program.stat().st_mode & stat.S_IXOTH))
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Place:
         if not user.switch:
             link.mkdir(mode=0o700, exist_ok=True)
             return cls(link, user)
-        if link.is_symlink() and link.resolve().is_dir():
+        if link.is_symlink() and link.resolve().name.startswith(SCRATCH_PREFIX) and link.resolve().is_dir():
             return cls(link.resolve(), user)
         link.unlink(missing_ok=True)
         root = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=_parent_for(user)))
@@ -168,7 +169,7 @@ class Place:
         """The same programs, copied here when the servers' user cannot reach them (a virtual environment below
         /root).
         """
-        if may_traverse(installation.bin.resolve(), self.user):
+        if _may_run(installation, self.user):
             return installation
         copy = self.directory("programs") / installation.version
         if not copy.exists():

@@ -97,7 +97,8 @@ def test_rds_refuses_parameters_as_the_real_one_does(cloud: Cloud) -> None:
 def test_the_master_is_what_rds_gives(cloud: Cloud, database: dict[str, Any]) -> None:
     with cloud.connect(database) as connection:
         rights = connection.execute(
-            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = %s",
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls "
+            "FROM pg_roles WHERE rolname = %s",
             [MASTER],
         ).fetchone()
         assert rights == (False, True, True, False, False)
