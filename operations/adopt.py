@@ -165,7 +165,7 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
         lines += [
             "",
             f"# Values that look like secrets ({', '.join(adoption.secret_paths)}): set them, then delete the file.",
-            f"# The key holds every cluster's: add to the file first what `pulumi config get {SECRET_KEY}` shows of others.",
+            f"# The key holds every cluster's: add to the file what `pulumi config get {SECRET_KEY}` has of others.",
             # By stdin, so that the values are in no process list and no shell history.
             f"pulumi config set --secret {SECRET_KEY} < {_relative(secret, root)}",
             f"# What is no secret: move it into {plain.name}, and name its path in allowSecretPaths.",
