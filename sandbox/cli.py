@@ -10,10 +10,11 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from sandbox import existing_teleport
 from sandbox.control_plane import ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.lifecycle import Sandbox
@@ -23,7 +24,10 @@ from sandbox.supervisor import SandboxError, exclusive
 from sandbox.toolchain import ToolchainError
 
 # What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
-_OPERATIONS = ("verify", "preflight", "recover")
+# Each with what it can be told here beside the stack's configuration.
+_OPERATIONS: Mapping[str, Callable[[Sandbox], list[str]]] = {
+    "verify": lambda sandbox: ["--values-before", str(existing_teleport.values_file(sandbox.home))],
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,8 +125,9 @@ def _adopt(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 def _operation(sandbox: Sandbox, options: argparse.Namespace) -> int:
     cloud = sandbox.running()
-    command = [sys.executable, "-m", "operations", options.name, *options.rest]
-    return subprocess.run(command, cwd=CHECKOUT, env=sandbox.stack.environment(cloud)).returncode
+    command = [sys.executable, "-m", "operations", options.name, "--config-file", str(sandbox.stack.configuration)]
+    command += _OPERATIONS[options.name](sandbox) + options.rest
+    return subprocess.run(command, cwd=CHECKOUT, env=sandbox.operation_environment(cloud)).returncode
 
 
 def _env(sandbox: Sandbox, options: argparse.Namespace) -> int:

@@ -51,6 +51,11 @@ VALUES: Mapping[str, object] = {
 }
 
 
+def values_file(home: Home) -> Path:
+    """What its owner installed it with."""
+    return home.stack / "teleport-installed-with.yaml"
+
+
 def install(home: Home, chart: Path, environment: Mapping[str, str]) -> bool:
     """Install it unless it is there. True if it was installed now. Raises SandboxError."""
     release = _release(home, environment)
@@ -61,7 +66,7 @@ def install(home: Home, chart: Path, environment: Mapping[str, str]) -> bool:
         # A first installation that was killed or failed has no revision to go back to.
         _helm(home, environment, "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
     _apply(home, environment, _surroundings())
-    values = home.stack / "teleport-installed-with.yaml"
+    values = values_file(home)
     values.write_text(yaml.safe_dump(dict(VALUES), sort_keys=False))
     arguments = ["install", RELEASE, str(chart), "--namespace", NAMESPACE, "--values", str(values)]
     _helm(home, environment, *arguments, "--wait", "--timeout", f"{_TIMEOUT_SECONDS}s")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from sandbox import charts, existing_teleport, network
 from sandbox.cloud.service import remove as remove_cloud
-from sandbox.control_plane import ControlPlane
+from sandbox.control_plane import CONTEXT, ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
+from sandbox.kubelet.claims import claim_path
 from sandbox.parts import CLOUD, KUBELET, clean_environment, cloud_part, kubelet_part, ready_facts
 from sandbox.plugins.install import PluginChoice, install_plugins
 from sandbox.stack import CloudFacts, Stack, StackFacts
@@ -143,6 +145,11 @@ class Sandbox:
         (root / _IDENTITY).write_text(json.dumps(identity, indent=2) + "\n")
         self.home.create()
 
+    def operation_environment(self, cloud: CloudFacts) -> dict[str, str]:
+        """For `python -m operations`: the engine's environment, and what only this machine can show of Teleport."""
+        identity = claim_path(self.home.kubelet, existing_teleport.NAMESPACE, existing_teleport.RELEASE)
+        return self.stack.environment(cloud) | {"ACCESS_GRAPH_HOST_IDENTITY": str(identity / "host-identity.pem")}
+
     def _identity(self) -> dict[str, str] | None:
         try:
             identity: dict[str, str] = json.loads((self.home.root / _IDENTITY).read_text())
@@ -165,9 +172,15 @@ class Sandbox:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)
             temporary.replace(link)
+        # The real client, with names resolved as the pods resolve them.
+        psql = self.home.bin / "psql"
+        launcher = (
+            f'PYTHONPATH={shlex.quote(str(CHECKOUT))} exec {shlex.quote(sys.executable)} -m sandbox.workloads.psql "$@"'
+        )
+        psql.write_text(f"#!/bin/sh\n{launcher}\n")
+        psql.chmod(0o755)
 
     def _configure(self, cloud: CloudFacts, access_graph_chart: Path, teleport_chart: Path) -> None:
-        values = self.home.stack / "teleport-values.yaml"
         authorities = self.home.stack / "host-authorities.pem"
         existing_teleport.export_host_authorities(self.home, authorities)
         self.stack.initialise()
@@ -176,14 +189,27 @@ class Sandbox:
             cloud=cloud,
             access_graph_chart=access_graph_chart,
             teleport_chart=teleport_chart,
-            teleport_values=values,
+            teleport_values=self._adopted_values(cloud),
             host_authorities=authorities,
         )
         self.stack.write_configuration(facts)
-        if not values.exists():
-            self.adopt(cloud)
 
-    def adopt(self, cloud: CloudFacts) -> None: ...
+    def adopt(self, cloud: CloudFacts) -> Path:
+        """Write the values file of the Teleport release that runs, as an operator would; returns it."""
+        values = self.home.stack / "values"
+        command = [sys.executable, "-m", "operations", "adopt", "--cluster", existing_teleport.CLUSTER]
+        command += ["--context", CONTEXT, "--namespace", existing_teleport.NAMESPACE]
+        # Once the stack has patched the release, its part is the stack's and not the owner's.
+        command += ["--release", existing_teleport.RELEASE, "--without-access-graph", "--output", str(values)]
+        done = subprocess.run(command, cwd=CHECKOUT, env=self.stack.environment(cloud), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SandboxError(f"could not read the values of the running Teleport: {done.stderr.strip()}")
+        return values / f"{existing_teleport.CLUSTER}.yaml"
+
+    def _adopted_values(self, cloud: CloudFacts) -> Path:
+        """From the first start on the file is the source of truth: what its reader changes in it stays."""
+        values = self.home.stack / "values" / f"{existing_teleport.CLUSTER}.yaml"
+        return values if values.exists() else self.adopt(cloud)
 
     def _cluster_identifier(self) -> str:
         done = subprocess.run(
