@@ -167,10 +167,19 @@ class PostgresBackedRDS(GroupRules):
         state().fleet.delete(database.dbi_resource_id, final_db_snapshot_identifier)
         return database
 
+    def restore_db_instance_to_point_in_time(
+        self, source_db_identifier: str, target_db_identifier: str, overrides: dict[str, Any]
+    ) -> DBInstance:
+        if has_server(self.find_db_from_id(source_db_identifier)):
+            raise InvalidParameterCombination(
+                "No log of changes is kept here to restore a point in time from; take a snapshot and restore that."
+            )
+        return super().restore_db_instance_to_point_in_time(source_db_identifier, target_db_identifier, overrides)
+
     def create_db_instance_read_replica(self, db_kwargs: dict[str, Any]) -> DBInstance:
         source = self.find_db_from_id(db_kwargs["source_db_instance_identifier"])
         if has_server(source):
-            raise InvalidParameterCombination("Read replicas have no server here yet; leave the replica out.")
+            raise InvalidParameterCombination("Read replicas have no server here; leave the replica out.")
         return super().create_db_instance_read_replica(db_kwargs)
 
     # Snapshots

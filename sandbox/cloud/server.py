@@ -279,19 +279,19 @@ class PostgresServer:
             **self._user.run_options(),  # type: ignore[call-overload]
         )
         if done.returncode != 0:
-            raise _failure(done.stdout, f"{tool} failed with exit code {done.returncode}")
+            raise failure_from(done.stdout, f"{tool} failed with exit code {done.returncode}")
 
     def _wait_until_ready(self, listening: Listening, log_offset: int | None) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.pid is None:
-                raise _failure(self._log_since(log_offset), "the server ended at its start")
+                raise failure_from(self._log_since(log_offset), "the server ended at its start")
             try:
                 with self.superuser(listening):
                     return
             except psycopg.OperationalError:
                 time.sleep(POLL_SECONDS)
-        raise _failure(self._log_since(log_offset), f"the server did not answer within {START_SECONDS:.0f} s")
+        raise failure_from(self._log_since(log_offset), f"the server did not answer within {START_SECONDS:.0f} s")
 
     def _log_since(self, offset: int | None) -> str:
         with open(self._log_file, "rb") as stream:
@@ -331,7 +331,7 @@ def _stop(find: Callable[[], int | None]) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _failure(printed: str, fallback: str) -> ServerFailure:
+def failure_from(printed: str, fallback: str) -> ServerFailure:
     """What went wrong, from what PostgreSQL printed, as the failure that RDS would report."""
     lines = [
         line for line in printed.splitlines() if "FATAL" in line or "LOG:  could not" in line or "error" in line.lower()

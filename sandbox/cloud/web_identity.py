@@ -35,6 +35,9 @@ SigningKeys = Callable[[], Mapping[str, Any]]
 # What the API server signs service account tokens with.
 TOKEN_ALGORITHMS = ["RS256", "ES256"]
 
+# The API server is on this machine. Every other call waits meanwhile.
+KEYS_SECONDS = 5.0
+
 # Keys that AWS holds itself: who may read the secret may have it decrypted.
 AWS_OWNED_KEY = "alias/aws/secretsmanager"
 
@@ -62,7 +65,9 @@ class ClusterKeys:
 
         connection = config.new_client_from_config(config_file=str(self._kubeconfig))
         with connection:
-            found = client.OpenidApi(connection).get_service_account_issuer_open_id_keyset(_preload_content=False)
+            found = client.OpenidApi(connection).get_service_account_issuer_open_id_keyset(
+                _preload_content=False, _request_timeout=KEYS_SECONDS
+            )
             return dict(json.loads(found.data))
 
 

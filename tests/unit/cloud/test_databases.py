@@ -9,9 +9,12 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.cloud.programs import installations
 from tests.unit.cloud.conftest import MASTER, Cloud
 
 pytestmark = pytest.mark.engine
+
+OTHER_MAJORS = [major for major in installations() if major != 17]
 
 
 def test_a_verified_connection_to_the_endpoint_name_works_with_the_managed_secret(
@@ -172,6 +175,19 @@ def test_a_managed_password_holds_characters_that_a_uri_must_encode(cloud: Cloud
     password = cloud.master_password(database)
     assert len(password) == 28
     assert not re.search(r"[/@\" ]", password), "RDS never uses these four"
+
+
+@pytest.mark.skipif(not OTHER_MAJORS, reason="no PostgreSQL of another major version on this machine")
+def test_another_major_version_of_this_machine_serves_as_well(cloud: Cloud) -> None:
+    major = OTHER_MAJORS[0]
+    instance = cloud.create(f"major-{major}", EngineVersion=str(major))
+    assert instance["EngineVersion"] == installations()[major].version
+    with cloud.connect(instance) as connection:
+        assert connection.info.server_version // 10000 == major
+        assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
+        connection.execute("CREATE ROLE owner_of_old NOLOGIN")
+        connection.execute(f"GRANT owner_of_old TO {MASTER}")
+        connection.execute("CREATE DATABASE old OWNER owner_of_old")
 
 
 def test_passwords_are_kept_as_scram_verifiers(cloud: Cloud, database: dict[str, Any]) -> None:

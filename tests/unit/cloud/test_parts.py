@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from operations.address_book import AddressBook
 from sandbox import control_plane
-from sandbox.cloud import aws_cli, landing_zone, parameters, programs
+from sandbox.cloud import aws_cli, landing_zone, parameters, programs, server
 from sandbox.cloud.authority import RdsAuthority, needs_renewal
 from sandbox.cloud.calls import read_call
 from sandbox.cloud.launchers import install_launchers
@@ -277,6 +277,28 @@ def test_a_place_that_is_not_ours_is_not_followed(tmp_path: Path) -> None:
     (cloud / programs.SCRATCH_LINK).symlink_to(precious)
     programs.remove_place(cloud)
     assert precious.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("printed", "kind", "status"),
+    [
+        ('FATAL:  could not write to file "pg_wal/x": No space left on device', server.StorageFull, "storage-full"),
+        ("LOG:  could not bind IPv4 address: Address already in use", server.PortBusy, "incompatible-network"),
+        (
+            'FATAL:  configuration file "/x/postgresql.conf" contains errors',
+            server.BadParameters,
+            "incompatible-parameters",
+        ),
+        ("FATAL:  something else", server.ServerFailure, "failed"),
+    ],
+)
+def test_what_postgres_prints_becomes_rds_word_for_it(
+    printed: str, kind: type[server.ServerFailure], status: str
+) -> None:
+    failure = server.failure_from(printed, "it ended")
+    assert type(failure) is kind
+    assert failure.status == status
+    assert printed in str(failure), "the reason is PostgreSQL's own"
 
 
 def test_the_provider_is_the_issuer_that_the_cluster_writes_into_its_tokens() -> None:
