@@ -27,6 +27,7 @@ from sandbox.supervisor import SandboxError
 STACK = "sandbox"
 TEMPLATE = CHECKOUT / "sandbox" / "Pulumi.sandbox.yaml.template"
 _SALT = "encryptionsalt"
+_OWNER_LINE = "# Sandbox: "
 
 # Subcommands that read the stack's configuration, and can be told of another file than Pulumi.<stack>.yaml.
 _READ_CONFIGURATION = frozenset({"up", "update", "preview", "pre", "destroy", "refresh", "import", "config", "watch"})
@@ -134,12 +135,15 @@ class Stack:
         record = self._home.stack / "configuration.json"
         if self.configuration.exists() and _read_json(record) == values:
             return False
+        self._refuse_another_sandbox()
         document = yaml.safe_load(string.Template(TEMPLATE.read_text()).substitute(values))
         document[_SALT] = self._salt()
         self.configuration.parent.mkdir(parents=True, exist_ok=True)
-        header = "# Written by `make up`, removed by `make down`. Edits are kept until then.\n"
-        self.configuration.write_text(header + yaml.safe_dump(document, sort_keys=False))
+        # First what says that the file is ours: a run killed in between writes it again.
         record.write_text(json.dumps(values, indent=2))
+        header = "# Written by `make up`, removed by `make down`. Edits are kept until then.\n"
+        header += f"{_OWNER_LINE}{self._home.root}\n"
+        self.configuration.write_text(header + yaml.safe_dump(document, sort_keys=False))
         return True
 
     def initialise(self) -> None:
@@ -206,6 +210,20 @@ class Stack:
         """Take away the file that `make up` wrote."""
         if (self._home.stack / "configuration.json").exists():
             self.configuration.unlink(missing_ok=True)
+
+    def _refuse_another_sandbox(self) -> None:
+        """Two homes of one checkout would otherwise take the file from each other."""
+        if not self.configuration.exists() or (self._home.stack / "configuration.json").exists():
+            return
+        lines = self.configuration.read_text().splitlines()
+        owners = [line.removeprefix(_OWNER_LINE) for line in lines if line.startswith(_OWNER_LINE)]
+        # The file of a home that was removed by hand is nobody's.
+        if not owners or (Path(owners[0]).exists() and Path(owners[0]) != self._home.root):
+            whose = f"the sandbox in {owners[0]}" if owners else "somebody else"
+            raise SandboxError(
+                f"{self.configuration} was written by {whose}; `make down` there, "
+                "or give this one a file of its own by --config-file"
+            )
 
     def _is_default_configuration(self) -> bool:
         return self.configuration == self._checkout / f"Pulumi.{STACK}.yaml"
