@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
@@ -20,6 +21,9 @@ from sandbox.plugins.kubernetes.kubeconfig import load
 from sandbox.plugins.protocol import ResourceError
 
 PAUSE_SECONDS: Final = 0.2  # how soon a cancelled run is noticed
+# The official plugin has Helm within itself: where the plugin is killed, Helm must not go on alone. The kernel sees to
+# that once the process has asked for it (PR_SET_PDEATHSIG is 1, SIGKILL 9).
+DIES_WITH_US: Final = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 FAILURE_PREFIXES: Final = ("Error: ", "INSTALLATION FAILED: ", "UPGRADE FAILED: ", "UNINSTALL FAILED: ")
 
 
@@ -33,7 +37,7 @@ def run(connected: Connected, arguments: Sequence[str], values: Mapping[str, Any
     if program is None:
         raise ResourceError("helm is not on PATH, and releases need it; install Helm 3")
     with ExitStack() as stack:
-        command = [program, *arguments]
+        command = [sys.executable, "-I", "-S", "-c", DIES_WITH_US, program, *arguments]
         environment = {**os.environ, **connected.options.helm}
         handles = []
         if values is not None:

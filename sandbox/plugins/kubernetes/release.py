@@ -62,7 +62,8 @@ class Releases:
             if not difference.ignored(path, ignore)
         }
         replaces = sorted(path for path, change in detailed.items() if change.kind.endswith("-replace"))
-        return DiffResult(bool(detailed), replaces, detailed)
+        # The recorded reasons: every changed property, ignored or not.
+        return DiffResult(bool(detailed), replaces, detailed, diffs=sorted(patch) if detailed else [])
 
     def create(self, urn: str, inputs: Properties, preview: bool) -> tuple[str, Properties]:
         new = unwrap(inputs)
