@@ -37,16 +37,11 @@ def fetch_from_proxy(address: str, ca_file: Path | None = None) -> str:
     `address` is host:port. The server is verified with the system's trust store, or with `ca_file` (PEM) alone.
     Raises `ProxyFetchError`.
     """
-    try:
-        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise ProxyFetchError(f"the caFile {ca_file} is no readable PEM ({error}); give the proxy's CA") from None
-    opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
-    status, text = _get(opener, f"https://{address}{_EXPORT}")
+    status, text = get_from_proxy(address, _EXPORT, ca_file)
     if status == 200 and "-----BEGIN" in text:
         return text
     # With several active keys Teleport answers the plain form with an error and asks for a format.
-    fallback_status, fallback = _get(opener, f"https://{address}{_EXPORT}&format=json")
+    fallback_status, fallback = get_from_proxy(address, f"{_EXPORT}&format=json", ca_file)
     if fallback_status == 200:
         return fallback
     raise ProxyFetchError(
@@ -55,10 +50,16 @@ def fetch_from_proxy(address: str, ca_file: Path | None = None) -> str:
     )
 
 
-def _get(opener: urllib.request.OpenerDirector, url: str) -> tuple[int, str]:
+def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tuple[int, str]:
+    """Status and text of what a proxy answers at a path, verified and within limits. Raises `ProxyFetchError`."""
+    try:
+        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ProxyFetchError(f"the caFile {ca_file} is no readable PEM ({error}); give the proxy's CA") from None
+    opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
     deadline = time.monotonic() + TIMEOUT
     try:
-        with opener.open(url, timeout=TIMEOUT) as response:
+        with opener.open(f"https://{address}{path}", timeout=TIMEOUT) as response:
             return response.status, _read_within_limits(response, deadline)
     except urllib.error.HTTPError as error:
         error.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from operations.address_book import AddressBookError
 from operations.adopt import AdoptError
 from operations.cluster import Cluster, ClusterError
 from operations.findings import exit_code, print_findings
-from operations.stack import ROOT, StackError, read_outputs, read_stack_file
+from operations.stack import ROOT, StackError, read_outputs, read_stack_file, selected_stack
 
 app = typer.Typer(
     help="Looks at the live world of a stack, and mends it. Clusters are reached by kubeconfig contexts.",
@@ -27,6 +29,9 @@ app = typer.Typer(
 Stack = Annotated[str | None, typer.Option(help="The stack; by default the selected one.")]
 ConfigFile = Annotated[Path | None, typer.Option(help="Its configuration, when it is not Pulumi.<stack>.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
+AllowUnproven = Annotated[
+    bool, typer.Option("--allow-unproven", help="Exit 0 also when something could not be looked at from here.")
+]
 
 
 @app.command()
@@ -46,9 +51,7 @@ def verify(
     values_before: Annotated[
         Path | None, typer.Option(help="Values of the first Teleport release before this stack touched it.")
     ] = None,
-    allow_unproven: Annotated[
-        bool, typer.Option(help="Exit 0 also when something could not be looked at from here.")
-    ] = False,
+    allow_unproven: AllowUnproven = False,
     as_json: Json = False,
 ) -> None:
     """Prove the deployed stack from outside. Exit code: 0 proven, 1 something fails, 3 something is not proven."""
@@ -62,6 +65,36 @@ def verify(
         values_before=values_before,
     )
     findings = verification.run()
+    print_findings(findings, as_json=as_json)
+    raise typer.Exit(exit_code(findings, allow_unproven=allow_unproven))
+
+
+@app.command()
+def preflight(
+    stack: Stack = None,
+    config_file: ConfigFile = None,
+    stack_outputs: Annotated[
+        Path | None, typer.Option(help="The JSON of `pulumi stack output --json`; by default the engine is asked.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="Leave checks out, by the beginning of their name in --json.")
+    ] = None,
+    allow_unproven: AllowUnproven = False,
+    as_json: Json = False,
+) -> None:
+    """Ask the live world whether an `up` can work. Exit code: 0 it can, 1 it cannot, 3 something is not proven."""
+    from operations.preflight import Preflight
+
+    file = read_stack_file(stack, config_file)
+    try:
+        outputs = read_outputs(stack, stack_outputs)
+    except StackError as error:
+        # Before the first `up` there may be no stack yet.
+        print(f"note: without the stack's outputs: {error}", file=sys.stderr)
+        outputs = None
+    findings = Preflight(
+        settings=file.settings(), secret_values="teleportSecretValues" in file.secret_keys, outputs=outputs
+    ).run(skip or ())
     print_findings(findings, as_json=as_json)
     raise typer.Exit(exit_code(findings, allow_unproven=allow_unproven))
 
@@ -91,6 +124,44 @@ def adopt(
     plain, secret = write_adoption(adoption, output, force=force)
     print(f"# wrote {plain}" + (f" and {secret} (only you can read it)" if secret else ""), file=sys.stderr)
     print(snippet(adoption, plain, secret, ROOT), end="")
+
+
+@app.command()
+def recover(
+    stack: Stack = None,
+    config_file: ConfigFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do everything without asking.")] = False,
+) -> None:
+    """Mend what a killed `up` left behind. Asks before each change; the next `up` then converges."""
+    from operations.recover import Recovery
+
+    name = stack or selected_stack()
+    done = 0
+    for step in Recovery(settings=read_stack_file(name, config_file).settings(), stack=name).steps():
+        print(step.problem)
+        if step.act is None:
+            print(f"  {step.remedy}")
+        elif yes or typer.confirm(f"  {step.remedy}?"):
+            print(f"  {step.remedy}: {step.act()}")
+            done += 1
+        else:
+            print("  left as it is")
+    print(f"{done} things done; `up` goes on from here")
+
+
+@app.command()
+def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json = False) -> None:
+    """Say what logs, events and objects mean. Exit code: 0 nothing is known to be wrong, 1 something is."""
+    from operations.diagnose import diagnose_stack
+
+    found = diagnose_stack(read_stack_file(stack, config_file).settings(), Cluster.connect)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            print(f"{one.where}: {one.evidence}\n  cause: {one.cause}\n  remedy: {one.remedy}")
+        print(f"{len(found)} findings" if found else "nothing is known to be wrong; `make verify` proves what works")
+    raise typer.Exit(1 if found else 0)
 
 
 def _identities(given: list[str], first: str) -> dict[str, Path]:

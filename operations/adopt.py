@@ -63,7 +63,7 @@ def read_adoption(
     values = found.values
     section = _access_graph(values)
     if section and without_access_graph:
-        values = unpatch_values(values, _patch_in(section))
+        values = _without_access_graph(values, section)
     paths = find_secret_values(values)
     plain, secret = split_values(values, paths)
     if merge_values(plain, secret) != values:
@@ -186,6 +186,20 @@ def _access_graph(values: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(section, Mapping) and section:
             return section
     return {}
+
+
+def _without_access_graph(values: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that the stack will bring itself, and those that only served the former connection."""
+    result = unpatch_values(values, _patch_in(section))
+    for level in (result, result.get("auth")):
+        configuration: Any = level.get("teleportConfig") if isinstance(level, dict) else None
+        left = configuration.get("access_graph") if isinstance(configuration, dict) else None
+        if isinstance(left, dict):
+            for key in ("ca", "insecure"):
+                left.pop(key, None)
+            if not left:
+                del configuration["access_graph"]
+    return result
 
 
 def _patch_in(section: Mapping[str, Any]) -> AccessGraphPatch:

@@ -48,6 +48,13 @@ def last_statement(log: str) -> str | None:
     return None
 
 
+def is_good_news(line: str) -> bool:
+    """Whether the line says that things are well with the access graph."""
+    if _is_trouble(line):
+        return False
+    return bool(_ABOUT.search(line) and (_CONNECTED.search(line) or "is ready" in line))
+
+
 def _is_trouble(line: str) -> bool:
     return bool(_TROUBLE.search(line))
 

@@ -1,0 +1,131 @@
+"""`diagnose`: maps what is seen in logs, events and objects to its cause and the remedy. Reads only.
+
+Owns the looking; the table is `symptoms`. The proofs that something works are `verify`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from components.settings import ManualTeleportSettings, Settings, service_name
+from components.teleport_values import auth_deployment_name, proxy_deployment_name
+from operations.checks.teleport import is_good_news, pods_of
+from operations.cluster import Cluster, ClusterError, Document, name_of
+from operations.helm_releases import PENDING, list_revisions
+from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A symptom that was seen, with one line of evidence."""
+
+    where: str
+    evidence: str
+    cause: str
+    remedy: str
+
+
+def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> list[Diagnosis]:
+    """Everything that is known about a stack's access graph and its Teleport clusters."""
+    graph = settings.access_graph
+    places = [
+        (settings.kubernetes.context, graph.namespace, graph.release, [(service_name(graph.release), "access-graph")])
+    ]
+    for name, entry in settings.teleport.items():
+        if not isinstance(entry, ManualTeleportSettings):
+            roles = [
+                (auth_deployment_name(entry.release, {}), "auth"),
+                (proxy_deployment_name(entry.release, {}), "proxy"),
+            ]
+            places.append((settings.kubernetes_of(name).context, entry.namespace, entry.release, roles))
+    found: list[Diagnosis] = []
+    for context, namespace, release, deployments in places:
+        try:
+            cluster = connect(context)
+            found += diagnose_release(cluster, namespace, release)
+            for name, role in deployments:
+                deployment = cluster.get("Deployment", name, namespace)
+                if deployment is not None:
+                    found += diagnose_deployment(cluster, deployment, role)
+                elif role != "access-graph" or graph.enabled:
+                    cause = "it was never made, or somebody deleted it"
+                    found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, "`up`"))
+        except ClusterError as error:
+            cause = "the cluster does not answer, or refuses"
+            found.append(Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights"))
+    return found
+
+
+def diagnose_deployment(cluster: Cluster, deployment: Document, role: str) -> list[Diagnosis]:
+    """Everything known about what its pods say and what is said of them; each cause once, with its latest line."""
+    namespace = deployment["metadata"]["namespace"]
+    found: dict[str, Diagnosis] = {}
+    pods = pods_of(cluster, deployment)
+    for pod in pods:
+        for where, line in _lines(cluster, pod):
+            _match(SYMPTOMS, role, where, line, found)
+        for where, line in _states(pod):
+            _match(OBJECT_SYMPTOMS, role, where, line, found)
+    names = {name_of(deployment), *map(name_of, pods)}
+    for event in cluster.list("Event", namespace):
+        about = str((event.get("involvedObject") or {}).get("name", ""))
+        if event.get("type") != "Normal" and any(about == name or about.startswith(f"{name}-") for name in names):
+            line = f"{event.get('reason', '')}: {event.get('message', '')}"
+            _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found)
+    return list(found.values())
+
+
+def diagnose_release(cluster: Cluster, namespace: str, release: str) -> list[Diagnosis]:
+    """What Helm's revisions say."""
+    revisions = list_revisions(cluster, namespace, release)
+    if not revisions:
+        return []
+    last = revisions[-1]
+    where, evidence = f"release {release}", f"revision {last.revision} is {last.status}"
+    if last.status in PENDING:
+        cause = "an upgrade was killed: Helm answers `another operation is in progress` to every other"
+        return [Diagnosis(where, evidence, cause, "`make recover` rolls it back")]
+    if last.status == "failed":
+        cause = "the last upgrade failed; the revision before it is what Helm compares with"
+        return [Diagnosis(where, evidence, cause, f"`helm -n {namespace} history {release}` has the reason; then `up`")]
+    return []
+
+
+def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found: dict[str, Diagnosis]) -> None:
+    for symptom in symptoms:
+        if role in symptom.roles and symptom.pattern.search(line):
+            found[symptom.cause] = Diagnosis(where, line.strip()[:300], symptom.cause, symptom.remedy)
+            return
+
+
+def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str]]:
+    """What the pod's containers say now; of one that is down, what it said last."""
+    name, namespace = name_of(pod), pod["metadata"]["namespace"]
+    for status in pod.get("status", {}).get("containerStatuses") or []:
+        container, down = status["name"], "running" not in (status.get("state") or {})
+        try:
+            text = cluster.logs(name, namespace, container, previous=down and bool(status.get("restartCount")))
+        except ClusterError:
+            continue  # the node may be gone; the events say so
+        for line in since_good_news(text):
+            yield f"log of {name}", line
+
+
+def since_good_news(log: str) -> list[str]:
+    """What was written after the last line by which things were well: what was mended is no symptom."""
+    lines = log.splitlines()
+    for index in range(len(lines) - 1, -1, -1):
+        if is_good_news(lines[index]):
+            return lines[index + 1 :]
+    return lines
+
+
+def _states(pod: Document) -> Iterator[tuple[str, str]]:
+    status = pod.get("status", {})
+    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        ended = (one.get("lastState") or {}).get("terminated") or {}
+        for state in (waiting, ended):
+            if state.get("reason"):
+                yield f"container {one['name']} of {name_of(pod)}", f"{state['reason']}: {state.get('message', '')}"

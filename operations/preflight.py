@@ -1,0 +1,240 @@
+"""`preflight`: asks the live world, before a preview, whether an `up` of this configuration can work. Changes nothing.
+
+What can be told from the configuration alone is `components.settings`' and `components.intake`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from components.intake import IntakeError, read_intake
+from components.settings import (
+    ManualTeleportSettings,
+    ProxyHostAuthorities,
+    ReleaseTeleportSettings,
+    Settings,
+    ValuesTeleportSettings,
+)
+from components.teleport_values import auth_deployment_name, load_values_files
+from components.values_files import ValuesFileError
+from operations.cloud_account import check_account
+from operations.cluster import Cluster, ClusterError, secret_data
+from operations.findings import Finding, failed, not_proven, passed
+from operations.helm_releases import PENDING, HelmRelease, deployed_release, list_revisions
+from operations.teleport_release import compare_values, teleport_version
+
+# The chart uses APIs of that version; Teleport's page on the access graph says the same.
+KUBERNETES_FLOOR = (1, 21)
+# 14.3.4 by the guide that came with the access graph; the page of today asks for 18.
+TELEPORT_FLOOR = (14, 3, 4)
+TELEPORT_OF_TODAY = (18, 0, 0)
+
+
+@dataclass
+class Preflight:
+    """One run over one configuration. `outputs` are those of the last `up`, empty before the first."""
+
+    settings: Settings
+    secret_values: bool = False  # whether the secret key with Helm values is set
+    outputs: Mapping[str, Any] | None = field(default_factory=dict)  # None: they could not be read
+    connect: Callable[[str], Cluster] = Cluster.connect
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+
+    def run(self, skip: Sequence[str] = ()) -> list[Finding]:
+        """Every finding whose check does not begin with a name in `skip`."""
+        findings = [*self._files(), *self._kubernetes()]
+        if self.settings.aws is not None:
+            findings.append(check_account(self.settings.aws))
+        return [finding for finding in findings if not finding.check.startswith(tuple(skip))]
+
+    def _files(self) -> list[Finding]:
+        statement = "values files and host CAs can be used"
+        try:
+            intake = read_intake(self.settings, self.now())
+        except IntakeError as error:
+            return [failed("files", statement, problem) for problem in error.problems]
+        count = sum(len(found) for found in intake.host_authorities.values())
+        return [passed("files", statement, f"{count} host CA(s), {len(intake.values)} set(s) of values")]
+
+    def _kubernetes(self) -> list[Finding]:
+        findings: list[Finding] = []
+        reached: dict[str, Cluster] = {}
+        wanted = {self.settings.kubernetes, *map(self.settings.kubernetes_of, self.settings.teleport)}
+        for one in sorted(wanted, key=lambda settings: settings.context):
+            try:
+                cluster = self.connect(one.context)
+                findings += self._cluster(cluster, one.cluster_identifier)
+                reached[one.context] = cluster
+            except ClusterError as error:
+                findings.append(failed(f"kubernetes.{one.context}", f"{one.context} can be reached", str(error)))
+        own = reached.get(self.settings.kubernetes.context)
+        if own is not None:
+            findings += self._guarded("access-graph", lambda: self._access_graph(own))
+        for name, entry in self.settings.teleport.items():
+            there = reached.get(self.settings.kubernetes_of(name).context)
+            if there is not None and not isinstance(entry, ManualTeleportSettings):
+                findings += self._guarded(f"teleport.{name}", _bound(self._teleport, there, name, entry))
+        return findings
+
+    def _not_recorded(self, check: str, statement: str, reason: str) -> Finding:
+        """Something is there that this stack would make, as far as its outputs tell."""
+        if self.outputs is None:
+            return not_proven(check, statement, f"{reason} (the stack's outputs could not be read)")
+        return failed(check, statement, reason)
+
+    @staticmethod
+    def _guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+        try:
+            return look()
+        except (ClusterError, ValuesFileError) as error:
+            return [failed(check, f"{check} can be looked at", str(error))]
+
+    def _cluster(self, cluster: Cluster, identifier: str) -> list[Finding]:
+        name = cluster.context
+        findings = []
+        statement, found = f"{name} is the cluster that is meant", cluster.identifier()
+        if found != identifier:
+            reason = (
+                f"UID of kube-system is {found or 'unknown'}, clusterIdentifier says {identifier}; correct one of them"
+            )
+            findings.append(failed(f"kubernetes.{name}.identifier", statement, reason))
+        else:
+            findings.append(passed(f"kubernetes.{name}.identifier", statement, found))
+        version, shown = cluster.version(), "{}.{}"
+        statement = f"{name} has Kubernetes {shown.format(*KUBERNETES_FLOOR)} or newer"
+        if version < KUBERNETES_FLOOR:
+            reason = f"it is {shown.format(*version)}; upgrade the cluster"
+            findings.append(failed(f"kubernetes.{name}.version", statement, reason))
+        else:
+            findings.append(passed(f"kubernetes.{name}.version", statement, shown.format(*version)))
+        return findings
+
+    def _access_graph(self, cluster: Cluster) -> list[Finding]:
+        settings = self.settings.access_graph
+        check, statement = "access-graph.namespace", f"the namespace {settings.namespace} is this stack's to make"
+        namespace = cluster.get("Namespace", settings.namespace)
+        if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
+            reason = "it exists, and no `up` of this stack recorded it; `make recover` after a crash, else another name"
+            return [self._not_recorded(check, statement, reason)]
+        findings = [passed(check, statement, "made by this stack" if namespace else "it does not exist yet")]
+        if namespace is not None:
+            check, statement = "access-graph.release", "the access graph's release can be upgraded"
+            findings += self._no_pending(cluster, settings.namespace, settings.release, check, statement)
+        return findings
+
+    def _no_pending(self, cluster: Cluster, namespace: str, release: str, check: str, statement: str) -> list[Finding]:
+        revisions = list_revisions(cluster, namespace, release)
+        if revisions and revisions[-1].status in PENDING:
+            last = revisions[-1]
+            reason = f"revision {last.revision} of {release} is {last.status}; `make recover` rolls it back"
+            return [failed(check, statement, reason)]
+        seen = f"revision {revisions[-1].revision} is {revisions[-1].status}" if revisions else "it does not exist yet"
+        return [passed(check, statement, seen)]
+
+    def _teleport(
+        self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
+    ) -> list[Finding]:
+        check = f"teleport.{name}"
+        if cluster.get("Namespace", entry.namespace) is None:
+            reason = f"make it, with the licence in it: kubectl create namespace {entry.namespace}"
+            return [failed(f"{check}.namespace", f"the namespace {entry.namespace} exists", reason)]
+        findings = [passed(f"{check}.namespace", f"the namespace {entry.namespace} exists", "it does")]
+        files = load_values_files(entry.values_files, self.settings.root)
+        live = deployed_release(cluster, entry.namespace, entry.release)
+        values = files if isinstance(entry, ReleaseTeleportSettings) or live is None else live.values
+        findings += self._licence(cluster, name, entry.namespace, values)
+        findings.append(self._version(cluster, name, entry, live))
+        if isinstance(entry, ReleaseTeleportSettings):
+            findings += self._release(cluster, name, entry, files, live)
+        return findings
+
+    def _licence(self, cluster: Cluster, name: str, namespace: str, values: Mapping[str, Any]) -> list[Finding]:
+        check, statement = f"teleport.{name}.enterprise", f"{name} is Teleport Enterprise"
+        if values.get("enterprise") is not True:
+            return [
+                failed(check, statement, "its values do not say `enterprise: true`; the community edition has no graph")
+            ]
+        findings = [passed(check, statement, "enterprise: true")]
+        secret = str(values.get("licenseSecretName") or "license")
+        check, statement = f"teleport.{name}.licence", f"{name} has a licence"
+        if "license.pem" not in secret_data(cluster.get("Secret", secret, namespace)):
+            reason = (
+                f"there is no Secret {secret} with the key license.pem in {namespace}; "
+                f"kubectl -n {namespace} create secret generic {secret} --from-file=license.pem"
+            )
+            return [*findings, failed(check, statement, reason)]
+        return [
+            *findings,
+            passed(check, statement, f"Secret {secret}; whether it covers the access graph, auth's log says"),
+        ]
+
+    def _version(
+        self,
+        cluster: Cluster,
+        name: str,
+        entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+        live: HelmRelease | None,
+    ) -> Finding:
+        check, statement = f"teleport.{name}.version", f"{name} is new enough for the access graph"
+        authorities = entry.host_authorities
+        found = teleport_version(
+            live,
+            cluster.get("Deployment", auth_deployment_name(entry.release, {}), entry.namespace),
+            authorities if isinstance(authorities, ProxyHostAuthorities) else None,
+            self.settings.root,
+        )
+        if found is None:
+            reason = "neither a release, a Deployment nor a proxy tells its version"
+            return not_proven(check, statement, f"{reason}; a Teleport that is still to be made takes its chart's")
+        version, source = found
+        number = tuple(map(int, re.findall(r"\d+", version)[:3]))
+        if number < TELEPORT_FLOOR:
+            return failed(check, statement, f"{version} ({source}) is older than 14.3.4; upgrade Teleport first")
+        if number < TELEPORT_OF_TODAY:
+            reason = f"{version} ({source}): the guide says 14.3.4, the page of today 18.0"
+            return not_proven(check, statement, f"{reason}; upgrade Teleport to be sure")
+        return passed(check, statement, f"{version} ({source})")
+
+    def _release(
+        self,
+        cluster: Cluster,
+        name: str,
+        entry: ReleaseTeleportSettings,
+        files: Mapping[str, Any],
+        live: HelmRelease | None,
+    ) -> list[Finding]:
+        check = f"teleport.{name}.release"
+        statement = f"the release {entry.release} can be upgraded"
+        findings = self._no_pending(cluster, entry.namespace, entry.release, check, statement)
+        ours = name in ((self.outputs or {}).get("teleportValues") or {})
+        if live is None:
+            if entry.adopt:
+                reason = f"Helm has no deployed release {entry.release} in {entry.namespace}; set adopt to false"
+                findings.append(failed(f"{check}.adopt", f"there is a release {entry.release} to adopt", reason))
+            return findings
+        if not entry.adopt and not ours:
+            reason = f"revision {live.revision} runs, and no `up` of this stack recorded it; set adopt to true"
+            statement = f"the release {entry.release} is this stack's"
+            findings.append(self._not_recorded(f"{check}.adopt", statement, reason))
+        findings.append(compare_values(self.settings, name, files, live, secret_values=self.secret_values))
+        service = cluster.get("Service", entry.release, entry.namespace) or {}
+        if service.get("spec", {}).get("type") == "LoadBalancer":
+            statement = f"Helm can wait for the Service {entry.release}"
+            addresses = (service.get("status", {}).get("loadBalancer") or {}).get("ingress")
+            reason = (
+                "it has an address" if addresses else "nothing gave it an address, and Helm waits for one in vain; "
+            )
+            remedy = "" if addresses else "set service.type: ClusterIP, or install what assigns addresses"
+            make = passed if addresses else failed
+            findings.append(make(f"teleport.{name}.service", statement, reason + remedy))
+        return findings
+
+
+def _bound(
+    check: Callable[[Cluster, str, Any], list[Finding]], cluster: Cluster, name: str, entry: Any
+) -> Callable[[], list[Finding]]:
+    return lambda: check(cluster, name, entry)

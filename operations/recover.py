@@ -1,0 +1,246 @@
+"""`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
+
+Clears the stack's lock, gives Helm releases that are left pending back, and removes what was created but not recorded.
+What would cost data (a database) is never deleted here: it is named, with the command that imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_NAME, TLS_SECRET_NAME
+from components.settings import ManualTeleportSettings, Settings
+from components.teleport import CA_CONFIG_MAP_NAME
+from operations.cluster import Cluster, ClusterError, Document
+from operations.helm_releases import PENDING, HelmRelease, list_revisions
+from operations.stack import ROOT, StackError, run_engine
+
+# What the engine's processes are called, and the commands of theirs that hold a stack's lock.
+_ENGINE = "pulumi"
+_LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
+# Seconds: Helm waits for the pods of the former revision.
+_HELM_TIMEOUT = 600
+_JOB_PREFIX = "teleport-access-graph-database-access"
+# Where a type's identity stands among its inputs, for resources that AWS names as we ask.
+_IDENTITY = {
+    "aws:rds/instance:Instance": "identifier",
+    "aws:rds/subnetGroup:SubnetGroup": "name",
+    "aws:rds/parameterGroup:ParameterGroup": "name",
+    "aws:cloudwatch/logGroup:LogGroup": "name",
+    "aws:iam/role:Role": "name",
+    "aws:kms/alias:Alias": "name",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to mend: what is wrong, what would be done, and how. Without `act` it is advice."""
+
+    problem: str
+    remedy: str
+    act: Callable[[], str] | None = None  # says what it did
+
+
+@dataclass
+class Recovery:
+    """One run over one stack."""
+
+    settings: Settings
+    stack: str
+    connect: Callable[[str], Cluster] = Cluster.connect
+    processes: Path = Path("/proc")
+    root: Path = ROOT
+    _clusters: dict[str, Cluster] = field(default_factory=dict)
+
+    def steps(self) -> Iterator[Step]:
+        """In order; each is looked for when the one before is done."""
+        running = live_engines(self.processes, self.root)
+        if running:
+            listed = "; ".join(f"process {pid}: {command}" for pid, command in running)
+            raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
+        yield Step(
+            f"the stack {self.stack} may still be locked by an `up` that was killed",
+            "clear the lock",
+            self._clear_lock,
+        )
+        for context, namespace, release, ours in self._releases():
+            yield from self._pending_release(self._cluster(context), namespace, release, ours=ours)
+        state = self._state()
+        yield from self._not_recorded(state)
+        yield from self._pending_operations(state)
+
+    def _cluster(self, context: str) -> Cluster:
+        if context not in self._clusters:
+            self._clusters[context] = self.connect(context)
+        return self._clusters[context]
+
+    def _clear_lock(self) -> str:
+        try:
+            run_engine(["cancel", "--yes", "--stack", self.stack], self.root)
+        except StackError as error:
+            if "no update" in str(error).lower() or "not currently being updated" in str(error).lower():
+                return "there was none"
+            raise
+        return "cleared"
+
+    def _releases(self) -> Iterator[tuple[str, str, str, bool]]:
+        """Context, namespace, name, and whether the release has nothing that could be lost."""
+        graph = self.settings.access_graph
+        yield self.settings.kubernetes.context, graph.namespace, graph.release, True
+        for name, entry in self.settings.teleport.items():
+            if not isinstance(entry, ManualTeleportSettings):
+                yield self.settings.kubernetes_of(name).context, entry.namespace, entry.release, False
+
+    def _pending_release(self, cluster: Cluster, namespace: str, release: str, *, ours: bool) -> Iterator[Step]:
+        revisions = list_revisions(cluster, namespace, release)
+        if not revisions or revisions[-1].status not in PENDING:
+            return
+        problem = f"revision {revisions[-1].revision} of {release} in {namespace} is {revisions[-1].status}"
+        good = last_good(revisions)
+        at = ["--namespace", namespace, "--kube-context", cluster.context]
+        if good is not None:
+            command = ["rollback", release, str(good), *at, "--wait", "--timeout", f"{_HELM_TIMEOUT}s"]
+            yield Step(problem, f"roll it back to revision {good}", lambda: run_helm(command, self.root))
+        else:
+            command = ["uninstall", release, *at, "--wait", "--timeout", f"{_HELM_TIMEOUT}s"]
+            what = "uninstall it: it never ran" + ("" if ours else " (a Teleport that was being installed)")
+            yield Step(problem, what, lambda: run_helm(command, self.root))
+
+    def _state(self) -> Mapping[str, Any]:
+        document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
+        return document.get("deployment") or {}
+
+    def _not_recorded(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """Objects with the stack's own fixed names that the state does not know."""
+        recorded = {str(one.get("id")) for one in state.get("resources") or [] if one.get("id")}
+        cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
+        if namespace not in recorded:
+            found = cluster.get("Namespace", namespace)
+            if found is not None:
+                yield self._orphan(cluster, "Namespace", found, None, "and everything in it")
+            return  # whatever the stack makes in there is made after it
+        release = self.settings.access_graph.release
+        revisions = list_revisions(cluster, namespace, release)
+        if revisions and revisions[-1].status not in PENDING and f"{namespace}/{release}" not in recorded:
+            command = ["uninstall", release, "--namespace", namespace, "--kube-context", cluster.context, "--wait"]
+            yield Step(
+                f"the release {release} in {namespace} exists, and the state does not know it",
+                "uninstall it: it keeps nothing, and the next `up` installs it again",
+                lambda: run_helm(command, self.root),
+            )
+        for kind, name in (
+            ("Secret", POSTGRES_SECRET_NAME),
+            ("Secret", TLS_SECRET_NAME),
+            ("Secret", _JOB_PREFIX),
+            ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
+        ):
+            found = cluster.get(kind, name, namespace)
+            if found is not None and f"{namespace}/{name}" not in recorded:
+                yield self._orphan(cluster, kind, found, namespace)
+        for job in cluster.list("Job", namespace):
+            name = str(job["metadata"]["name"])
+            if name.startswith(_JOB_PREFIX) and f"{namespace}/{name}" not in recorded:
+                yield self._orphan(cluster, "Job", job, namespace)
+        yield from self._authority_maps(recorded)
+
+    def _authority_maps(self, recorded: set[str]) -> Iterator[Step]:
+        for name, entry in self.settings.teleport.items():
+            if isinstance(entry, ManualTeleportSettings):
+                continue
+            cluster = self._cluster(self.settings.kubernetes_of(name).context)
+            found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
+            if found is None or f"{entry.namespace}/{CA_CONFIG_MAP_NAME}" in recorded:
+                continue
+            auth = cluster.get("Deployment", f"{entry.release}-auth", entry.namespace)
+            if CA_CONFIG_MAP_NAME in json.dumps((auth or {}).get("spec", {}).get("template", {})):
+                yield Step(
+                    f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace} is mounted by auth, and the state does "
+                    "not know it",
+                    "leave it: without it auth could not start. Import it: pulumi import kubernetes:core/v1:ConfigMap "
+                    f"teleport-{name}-ca {entry.namespace}/{CA_CONFIG_MAP_NAME} --parent cluster=<its component's URN>",
+                )
+            else:
+                yield self._orphan(cluster, "ConfigMap", found, entry.namespace)
+
+    def _orphan(self, cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:
+        name = str(found["metadata"]["name"])
+        where = f" in {namespace}" if namespace else ""
+        problem = f"{kind} {name}{where} exists, and the state does not know it"
+        if not made_by_the_engine(found):
+            return Step(problem, "somebody else made it: rename or remove it yourself, or give the stack another name")
+
+        def delete() -> str:
+            cluster.delete(kind, name, namespace)
+            return "deleted"
+
+        return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
+
+    @staticmethod
+    def _pending_operations(state: Mapping[str, Any]) -> Iterator[Step]:
+        """What the engine had begun to make when it was killed; of AWS's objects it alone knows."""
+        for operation in state.get("pending_operations") or []:
+            resource = operation.get("resource") or {}
+            kind, urn = str(resource.get("type", "")), str(resource.get("urn", ""))
+            if operation.get("type") != "creating" or not kind.startswith("aws:"):
+                continue
+            identity = (resource.get("inputs") or {}).get(_IDENTITY.get(kind, ""))
+            name = urn.rsplit("::", 1)[-1]
+            problem = f"the engine was making {kind} {name}, and does not know whether it did"
+            if not identity:
+                yield Step(problem, "look for it by the stack's tags, and delete it if it is there: nothing uses it")
+                continue
+            parent = f" --parent parent='{resource['parent']}'" if resource.get("parent") else ""
+            provider = str(resource.get("provider", "")).rpartition("::")[0]
+            by = f" --provider provider='{provider}'" if provider else ""
+            command = f"pulumi import {kind} {name} {identity}{parent}{by} --generate-code=false --yes"
+            yield Step(problem, f"if it exists, import it: {command}")
+
+
+def last_good(revisions: list[HelmRelease]) -> int | None:
+    """The newest revision that ran."""
+    good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
+    return good[-1] if good else None
+
+
+def made_by_the_engine(document: Document) -> bool:
+    """Whether the Kubernetes plugin of the engine made the object: the API server records who wrote which fields."""
+    fields = document["metadata"].get("managedFields") or []
+    labels = document["metadata"].get("labels") or {}
+    return labels.get("app.kubernetes.io/managed-by") == "pulumi" or any(
+        str(one.get("manager", "")).startswith("pulumi") for one in fields
+    )
+
+
+def live_engines(processes: Path, root: Path) -> list[tuple[int, str]]:
+    """Processes of the engine that work on this project now, where the system can tell (Linux)."""
+    found = []
+    for entry in processes.glob("[0-9]*"):
+        try:
+            arguments = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            directory = (entry / "cwd").resolve()
+        except OSError:
+            continue  # gone, or somebody else's
+        if Path(arguments[0]).name != _ENGINE or not _LOCKING.intersection(arguments[1:]):
+            continue
+        if directory == root.resolve() or str(root) in arguments:
+            found.append((int(entry.name), " ".join(arguments[:3]).strip()))
+    return sorted(found)
+
+
+def run_helm(arguments: list[str], root: Path) -> str:
+    """What Helm says. Raises `ClusterError` with its own message."""
+    helm = shutil.which("helm")
+    if helm is None:
+        raise ClusterError(f"helm: is not on PATH; install Helm 3, or run `helm {' '.join(arguments)}` elsewhere")
+    finished = subprocess.run(
+        [helm, *arguments], cwd=root, capture_output=True, text=True, timeout=_HELM_TIMEOUT + 60, check=False
+    )
+    if finished.returncode:
+        raise ClusterError(f"helm {arguments[0]}: {finished.stderr.strip()}; look at the pods' events, then try again")
+    return finished.stdout.strip().splitlines()[0] if finished.stdout.strip() else "done"

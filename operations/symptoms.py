@@ -1,0 +1,156 @@
+"""The table of symptoms: what a line in a log, an event or a container's state means, and what to do about it.
+
+Who reads the lines is `diagnose`. A new symptom is a new row, with the line it was seen in as a test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What is seen, where, and what it means. `pattern` is searched in one line at a time."""
+
+    pattern: re.Pattern[str]
+    roles: frozenset[str]  # whose line it is: auth, proxy, access-graph
+    cause: str
+    remedy: str
+
+
+def _symptom(pattern: str, roles: Sequence[str], cause: str, remedy: str) -> Symptom:
+    return Symptom(re.compile(pattern, re.IGNORECASE), frozenset(roles), cause, remedy)
+
+
+_TELEPORT = ("auth", "proxy")
+_ALL = ("auth", "proxy", "access-graph")
+
+# In the order of precision: the first that fits a line speaks for it.
+SYMPTOMS = (
+    _symptom(
+        r"could not find host CA|alert unknown ca|unknown certificate authority|remote error: tls: unknown",
+        _TELEPORT,
+        "the access graph does not know the host CA that issued Teleport's certificate: it was rotated, or the "
+        "Teleport cluster rebuilt, since the last `up`. The access graph's pods look healthy meanwhile",
+        "renew the cluster's hostAuthorities (file or inline: the union of old and new), then `up`",
+    ),
+    _symptom(
+        r"Unexpected end of JSON input|access[ _-]?graph did not answer",
+        ("proxy",),
+        "the proxy asked auth for the access graph once, at its start, before it answered, and now backs off up to ten "
+        "minutes",
+        "once auth is connected, restart the proxies: kubectl rollout restart deployment/<release>-proxy",
+    ),
+    _symptom(
+        r"certificate is (not )?valid for|is not valid for any names|hostname mismatch|doesn't match"
+        r"|x509: cannot validate",
+        _TELEPORT,
+        "the access graph's certificate is not for the host in access_graph.endpoint",
+        "make endpoint and certificate agree (accessGraph.release, namespace, clusterDomain, tls.extraDnsNames), "
+        "then `up`",
+    ),
+    _symptom(
+        r"certificate has expired|certificate expired|expired or is not yet valid",
+        _ALL,
+        "a certificate is outside of its validity: the server's, its CA's or Teleport's host CA",
+        "`up` renews what the stack issued; for a host CA export the current one",
+    ),
+    _symptom(
+        r"certificate signed by unknown authority|failed to verify certificate|unable to get local issuer|self-signed",
+        _TELEPORT,
+        "auth does not trust the CA of what the access graph serves: it read its CA file before the CA changed, or "
+        "another CA is in the ConfigMap",
+        "`up`; if the ConfigMap is right, restart auth, then the proxies",
+    ),
+    _symptom(
+        r"access_graph\.ca|failed to read /var/run/access-graph|open /var/run/access-graph",
+        ("auth",),
+        "auth cannot read its CA file, and does not start without it",
+        "`up` makes the ConfigMap teleport-access-graph-ca; if the access graph is to go, set accessGraph.enabled to "
+        "false first",
+    ),
+    _symptom(
+        r"licen[cs]e (does not|doesn't) include|not (licensed|entitled)|licen[cs]e.*access[ _-]?graph"
+        r"|policy.*not enabled",
+        _TELEPORT,
+        "the licence does not cover the access graph: Teleport says so once, and does nothing",
+        "get a license.pem with Identity Security, replace the Secret `license`, restart auth",
+    ),
+    _symptom(
+        r"license file not found|failed to read license|license.pem",
+        ("auth",),
+        "auth has no licence file",
+        "kubectl -n <namespace> create secret generic license --from-file=license.pem",
+    ),
+    _symptom(
+        r"password authentication failed|no pg_hba.conf entry|permission denied for (database|schema)|must be owner",
+        ("access-graph",),
+        "the database refuses the access graph's role",
+        "`up` runs the access Job again; with database.mode existing correct the URI or the role's rights",
+    ),
+    _symptom(
+        r"(no such host|connection refused|i/o timeout|no route to host|deadline exceeded).*(5432|postgres|pgx|dial)"
+        r"|(postgres|pgx|5432|database).*(no such host|connection refused|timeout|no route|not reachable)",
+        ("access-graph",),
+        "the database cannot be reached from the access graph's pods",
+        "look at database.network.clientSecurityGroupIds (the nodes' or pods' group), the routes, the instance",
+    ),
+    _symptom(
+        r"unrecognized configuration parameter",
+        ("access-graph",),
+        "the URI has a parameter that the access graph's driver does not know and hands to the server",
+        "leave sslmode and sslrootcert alone in the URI",
+    ),
+    _symptom(
+        r"access[ _-]?graph.*(no such host|connection refused|i/o timeout|deadline exceeded|unavailable)",
+        _TELEPORT,
+        "the access graph does not answer at its endpoint",
+        "look at its pods below; from another Kubernetes cluster: its LoadBalancer, teleport.<cluster>.endpoint",
+    ),
+)
+
+# Reasons of waiting containers and of events, with what the kubelet's message must say.
+OBJECT_SYMPTOMS = (
+    _symptom(
+        r"configmap \"?teleport-access-graph-ca\"? not found",
+        _ALL,
+        "the ConfigMap with the access graph's CA is gone while the values still mount it: the pod hangs in "
+        "ContainerCreating",
+        "`up` makes it again; to be rid of the access graph set accessGraph.enabled to false and `up` first",
+    ),
+    _symptom(
+        r"(secret|configmap) \"?([\w.-]+)\"? not found",
+        _ALL,
+        "something that the pod mounts does not exist",
+        "`up` makes what is the stack's; the rest is in the values' extraVolumes",
+    ),
+    _symptom(
+        r"ErrImagePull|ImagePullBackOff|pull access denied|manifest unknown",
+        _ALL,
+        "the image cannot be pulled: a version that does not exist, or a registry that wants credentials",
+        "correct the chart's version, or set accessGraph.imagePullSecrets",
+    ),
+    _symptom(
+        r"OOMKilled",
+        _ALL,
+        "the container ran out of memory",
+        "raise accessGraph.resources.memoryLimit (the first import is hungry)",
+    ),
+    _symptom(
+        r"violates PodSecurity",
+        _ALL,
+        "the namespace enforces a pod security standard that the pod does not meet",
+        "use images and charts as pinned; another owner's admission controller may strip the security context",
+    ),
+    _symptom(
+        r"FailedScheduling|Insufficient (cpu|memory)|untolerated taint",
+        _ALL,
+        "no node takes the pod",
+        "add nodes, or correct accessGraph.nodeSelector, tolerations, resources",
+    ),
+    _symptom(
+        r"CrashLoopBackOff", _ALL, "the program ends again and again", "its last lines say why: kubectl logs --previous"
+    ),
+)
