@@ -49,7 +49,7 @@ class RequestLog:
 
 
 class Application:
-    """The WSGI application."""
+    """The WSGI application. A call that is refused or fails is not saved."""
 
     def __init__(self, gate: Gate, lock: threading.RLock, save: Callable[[], None], requests: RequestLog):
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -70,13 +70,15 @@ class Application:
 
         with self._lock:
             try:
-                # Outside AWS's API a refused or unserved call changes nothing, and is not saved.
                 self._gate.check(call)
                 body = b"".join(self._moto(environment, remember))
                 if call.writes and _code(answer["status"]) < 400:
                     self._save()
             except Refusal as refusal:
                 answer, body = _refused(call, refusal)
+            except NotImplementedError as error:
+                # Not 500, which clients try again.
+                answer, body = _refused(call, Refusal(501, "NotImplemented", str(error)))
             except Exception as error:
                 log.exception("%s.%s", call.service, call.action)
                 answer, body = _refused(call, Refusal(500, "InternalFailure", f"{type(error).__name__}: {error}"))

@@ -245,26 +245,27 @@ class Fleet:
             raise ServerFailure(f"no PostgreSQL {specification.engine_version} programs on this machine")
         installation = self._place.reachable(installation)
         with self._lock:
-            address = self._address_for(specification.resource_id)
+            listening = self._listening_of(specification)
             data = self._place.directory("servers") / specification.resource_id
             server = PostgresServer(
                 installation, self._place.user, data, self._logs / f"database-{specification.identifier}.log"
             )
-            member = _Member(specification, server, Listening(address, specification.port))
+            member = _Member(specification, server, listening)
             self._members[specification.resource_id] = member
         return member
 
-    def _address_for(self, resource_id: str) -> str:
+    def _listening_of(self, specification: DatabaseSpecification) -> Listening:
+        """Where the server was, if an earlier life of the service had it, or a new address."""
         recorded = read_json(self._records_file, {})
-        known = recorded.get(resource_id, {}).get("address")
-        if known and known.startswith(f"{self._prefix}."):
-            return str(known)
+        known = recorded.get(specification.resource_id)
+        if known and known["address"].startswith(f"{self._prefix}."):
+            return Listening(known["address"], known["port"])
         taken = {member.listening.address for member in self._members.values()}
         taken |= {record["address"] for record in recorded.values()}
         for number in range(1, 255):
             address = f"{self._prefix}.200.{number}"
             if address not in taken:
-                return address
+                return Listening(address, specification.port)
         raise ServerFailure("all 254 addresses for databases are in use; delete an instance")
 
     def _listening_for(self, wanted: Listening) -> Listening:
@@ -291,8 +292,6 @@ class Fleet:
                 server.initialise()
         if server.pid is None:
             member.listening = self._listening_for(Listening(member.listening.address, specification.port))
-        else:
-            member.listening = self._recorded_listening(specification.resource_id) or member.listening
         self._configure(member, new_certificate=source is not None)
         self._start(member)
         # A database that was handed over belongs to its users: a later life of the service takes nothing of theirs
@@ -386,10 +385,6 @@ class Fleet:
             }
             write_json(self._records_file, records)
             write_json(self._names_file, book)
-
-    def _recorded_listening(self, resource_id: str) -> Listening | None:
-        record = read_json(self._records_file, {}).get(resource_id)
-        return Listening(record["address"], record["port"]) if record else None
 
     def _snapshot_path(self, name: str) -> Path:
         # Automated snapshots are called `rds:...`.

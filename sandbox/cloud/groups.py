@@ -18,6 +18,7 @@ from moto.rds.responses import RDSResponse
 from sandbox.cloud import parameters
 from sandbox.cloud.api_state import state
 from sandbox.cloud.instances import has_server, specification_of
+from sandbox.cloud.neighbours import StandInBackend
 from sandbox.cloud.programs import Installation, find_installation
 
 
@@ -28,13 +29,8 @@ class InvalidState(RDSClientError):
         super().__init__(code, message)
 
 
-class GroupRules(RDSBackend):
-    @property
-    def _url_module(self) -> Any:
-        # moto finds this module by the name of the backend's; the URLs are RDS's.
-        import moto.rds.urls
-
-        return moto.rds.urls
+class GroupRules(StandInBackend, RDSBackend):
+    service_package = "moto.rds"
 
     def modify_db_parameter_group(
         self, db_parameter_group_name: str, db_parameter_group_parameters: Iterable[dict[str, Any]]

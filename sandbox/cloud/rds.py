@@ -325,6 +325,10 @@ def resume() -> None:
     """Start the servers of the instances that the saved state holds, and finish what a killed service left undone."""
     fleet = state().fleet
     for database in instances_with_servers():
+        # Programs of a newer minor version than before are what an automatic minor upgrade is.
+        present = find_installation(database.engine_version.split(".")[0])
+        if present is not None:
+            database.engine_version = present.version
         specification = specification_of(database)
         unfinished = [
             snapshot.db_snapshot_identifier

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from sandbox.cloud import landing_zone, rds, web_identity
+from sandbox.cloud import landing_zone, neighbours, rds, web_identity
 from sandbox.cloud.api import Application, RequestLog, listen
 from sandbox.cloud.api_state import ApiState, set_state
 from sandbox.cloud.authority import RdsAuthority
@@ -68,6 +68,7 @@ class CloudService:
         set_state(ApiState(lock, fleet, saver))
         rds.install()
         web_identity.install()
+        neighbours.install()
         load(home.cloud / STATE)
         application = Application(
             web_identity.Gate(landing_zone.ACCOUNT, self._signing_keys),

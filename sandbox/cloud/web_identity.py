@@ -27,6 +27,7 @@ from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from moto.utilities.utils import get_partition
 
 from sandbox.cloud.calls import Call
+from sandbox.cloud.neighbours import StandInBackend
 from sandbox.cloud.policies import Question, is_allowed
 
 SigningKeys = Callable[[], Mapping[str, Any]]
@@ -71,14 +72,10 @@ class ClusterKeys:
             return dict(json.loads(found.data))
 
 
-class WebIdentitySTS(STSBackend):
+class WebIdentitySTS(StandInBackend, STSBackend):
     """STS that remembers which sessions began with a web identity."""
 
-    @property
-    def _url_module(self) -> Any:
-        import moto.sts.urls
-
-        return moto.sts.urls
+    service_package = "moto.sts"
 
     def assume_role_with_web_identity(self, **kwargs: Any) -> AssumedRole:
         role = super().assume_role_with_web_identity(**kwargs)

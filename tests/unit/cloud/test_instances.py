@@ -286,3 +286,55 @@ def test_a_second_part_on_the_same_home_is_refused(cloud: Cloud) -> None:
     )
     assert second.returncode == 1
     assert "another cloud part already serves this home" in second.stderr
+
+
+def test_an_instance_holds_what_it_stands_on(cloud: Cloud) -> None:
+    ec2, rds = cloud.client("ec2"), cloud.client("rds")
+    group = ec2.create_security_group(GroupName="held", Description="held", VpcId=cloud.facts["vpcId"])["GroupId"]
+    rds.create_db_subnet_group(
+        DBSubnetGroupName="held", DBSubnetGroupDescription="held", SubnetIds=cloud.facts["subnetIds"]
+    )
+    cloud.create("holder", VpcSecurityGroupIds=[group], DBSubnetGroupName="held")
+    with pytest.raises(ClientError, match="DependencyViolation"):
+        ec2.delete_security_group(GroupId=group)
+    with pytest.raises(ClientError, match="still using it"):
+        rds.delete_db_subnet_group(DBSubnetGroupName="held")
+    rds.delete_db_instance(DBInstanceIdentifier="holder", SkipFinalSnapshot=True)
+    assert cloud.instance("holder")["DBInstanceStatus"] == "deleting"
+    cloud.deleted("holder")
+    ec2.delete_security_group(GroupId=group)
+    rds.delete_db_subnet_group(DBSubnetGroupName="held")
+
+
+def test_what_a_databases_stack_needs_of_other_services_is_there(cloud: Cloud) -> None:
+    iam, kms, rds = cloud.client("iam"), cloud.client("kms"), cloud.client("rds")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "monitoring.rds.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    iam.create_role(RoleName="monitoring", AssumeRolePolicyDocument=json.dumps(trust))
+    policy = "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+    iam.attach_role_policy(RoleName="monitoring", PolicyArn=policy)
+    assert iam.list_attached_role_policies(RoleName="monitoring")["AttachedPolicies"][0]["PolicyArn"] == policy
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    rds.create_db_parameter_group(DBParameterGroupName="reset", DBParameterGroupFamily="postgres17", Description="x")
+    parameter = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    rds.modify_db_parameter_group(DBParameterGroupName="reset", Parameters=[parameter])
+    (set_one,) = rds.describe_db_parameters(DBParameterGroupName="reset", Source="user")["Parameters"]
+    assert parameter.items() <= set_one.items()
+    rds.reset_db_parameter_group(DBParameterGroupName="reset", Parameters=[parameter])
+    assert rds.describe_db_parameters(DBParameterGroupName="reset", Source="user")["Parameters"] == []
+
+
+def test_a_call_that_is_not_there_says_so_once(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match="has not been implemented") as caught:
+        cloud.client("rds").describe_db_engine_versions()
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0

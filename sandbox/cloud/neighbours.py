@@ -1,0 +1,68 @@
+"""The services around RDS: what moto leaves out of IAM, KMS and EC2 that a database's stack meets.
+
+Also the base of every backend that stands in for one of moto's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from types import ModuleType
+from typing import ClassVar
+
+from moto.core.base_backend import BaseBackend
+from moto.ec2.exceptions import DependencyViolationError
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.models import AWSManagedPolicy, IAMBackend, iam_backends
+from moto.kms.models import KmsBackend, kms_backends
+from moto.rds.models import rds_backends
+
+# Policies of AWS's own that roles of a database's stack attach. All of them would be 1,400, saved with every change.
+AWS_POLICIES = ("AmazonRDSEnhancedMonitoringRole",)
+
+
+class StandInBackend(BaseBackend):
+    """moto looks for a service's URLs beside its backend's class; ours are elsewhere."""
+
+    service_package: ClassVar[str]
+
+    @property
+    def _url_module(self) -> ModuleType:
+        return importlib.import_module(f"{self.service_package}.urls")
+
+
+class AccountIAM(StandInBackend, IAMBackend):
+    service_package = "moto.iam"
+
+    def _init_aws_policies(self) -> list[AWSManagedPolicy]:
+        known = json.loads(aws_managed_policies_data)
+        return [
+            AWSManagedPolicy.from_data(name, self.account_id, self.region_name, known[name]) for name in AWS_POLICIES
+        ]
+
+
+class AccountKMS(StandInBackend, KmsBackend):
+    service_package = "moto.kms"
+
+    def schedule_key_deletion(self, key_id: str, pending_window_in_days: int) -> float:
+        # KMS takes an ARN as well; moto looks it up as if it were an id.
+        return float(super().schedule_key_deletion(self.any_id_to_key_id(key_id), pending_window_in_days))
+
+
+class AccountEC2(StandInBackend, EC2Backend):
+    service_package = "moto.ec2"
+
+    def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
+        """A group on an instance's network interface cannot go; moto's RDS instances have no interfaces."""
+        databases = rds_backends[self.account_id][self.region_name].databases.values()
+        if group_id and any(group_id in database.vpc_security_group_ids for database in databases):
+            raise DependencyViolationError(f"resource {group_id} has a dependent object")
+        super().delete_security_group(name, group_id)
+
+
+def install() -> None:
+    """Put these in place of moto's. Before the first request."""
+    iam_backends.backend = AccountIAM
+    kms_backends.backend = AccountKMS
+    ec2_backends.backend = AccountEC2
