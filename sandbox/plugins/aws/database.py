@@ -16,7 +16,8 @@ CHANGE_SECONDS = 80 * 60
 DELETE_SECONDS = 60 * 60
 POLL_SECONDS = 0.5
 
-# Name in the table -> name in CreateDBInstance and ModifyDBInstance. Where they are alike but for the first letter's case.
+# Name in the table -> name in CreateDBInstance and ModifyDBInstance. Where they are alike but for the first letter's
+# case.
 INSTANCE_NAMES = {
     "allocatedStorage": "AllocatedStorage",
     "autoMinorVersionUpgrade": "AutoMinorVersionUpgrade",

@@ -45,7 +45,8 @@ def own_name(inputs: Mapping[str, Any], name: str = "name") -> str:
     if inputs.get(name):
         return str(inputs[name])
     # 18 digits of time and 8 of chance: unique, and in the order of creation.
-    return f"{inputs.get('namePrefix', '')}{time.strftime('%Y%m%d%H%M%S')}{time.time_ns() % 10000:04d}{secrets.token_hex(4)}"
+    moment = f"{time.strftime('%Y%m%d%H%M%S')}{time.time_ns() % 10000:04d}"
+    return f"{inputs.get('namePrefix', '')}{moment}{secrets.token_hex(4)}"
 
 
 def as_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

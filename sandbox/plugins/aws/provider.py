@@ -72,7 +72,7 @@ class AwsProvider(ResourceProvider):
             return "", self._with_all_tags(schema, schema.planned(inputs, preview=True), inputs)
         handler = self._handler(type_)
         plain = unwrap(inputs)
-        id_ = _said_plainly(f"create {type_}", lambda: handler.create(plain, timeout))
+        id_ = _present(f"create {type_}", lambda: handler.create(plain, timeout))
         return id_, self._outputs(schema, handler, id_, inputs)
 
     def read(
@@ -118,7 +118,7 @@ class AwsProvider(ResourceProvider):
             planned = {**old_outputs, **schema.planned(news, preview=False)}
             return self._with_all_tags(schema, planned, news)
         handler = self._handler(type_)
-        _said_plainly(f"update {type_}", lambda: handler.update(id_, unwrap(old_outputs), unwrap(news), timeout))
+        _present(f"update {type_}", lambda: handler.update(id_, unwrap(old_outputs), unwrap(news), timeout))
         return self._outputs(schema, handler, id_, news)
 
     def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
@@ -181,7 +181,15 @@ def _said_plainly(doing: str, call: Callable[[], Answer]) -> Answer:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if "NotFound" in code or code in ("NoSuchEntity", "ResourceNotFoundException"):
-            raise Gone from None
+            raise Gone(f"{doing}: {code}: {error.response['Error'].get('Message', '')}") from None
         raise ResourceError(f"{doing}: {code}: {error.response.get('Error', {}).get('Message', '')}") from None
     except BotoCoreError as error:
         raise ResourceError(f"{doing}: {error}") from None
+
+
+def _present(doing: str, call: Callable[[], Answer]) -> Answer:
+    """As `_said_plainly`, where something that is missing is an error: what the new object refers to."""
+    try:
+        return _said_plainly(doing, call)
+    except Gone as error:
+        raise ResourceError(str(error) or f"{doing}: something that it refers to does not exist") from None
