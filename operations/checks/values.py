@@ -20,7 +20,7 @@ def check_values(teleport: str, users: Mapping[str, Any], live: Mapping[str, Any
     missing = [*missing_values(users, live)]
     for key in _APPENDED:
         mine, now = (effective_auth_values(values).get(key) or [] for values in (users, live))
-        missing += [f"auth.{key}: {entry!r}" for entry in mine if entry not in now]
+        missing += [f"auth.{key} {_entry(entry)}" for entry in mine if entry not in now]
     if missing:
         return failed(
             check, statement, f"missing or other: {'; '.join(missing)}; put them into the files, and run `up`"
@@ -36,8 +36,8 @@ def check_workload(teleport: str, role: str, users: Mapping[str, Any], deploymen
     mounts = [mount for container in containers for mount in container.get("volumeMounts") or []]
     volumes = template["spec"].get("volumes") or []
     gone = [
-        *(f"volume {one!r}" for one in effective.get("extraVolumes") or [] if not _is_in(one, volumes)),
-        *(f"mount {one!r}" for one in effective.get("extraVolumeMounts") or [] if not _is_in(one, mounts)),
+        *(f"volume {_entry(one)}" for one in effective.get("extraVolumes") or [] if not _is_in(one, volumes)),
+        *(f"mount {_entry(one)}" for one in effective.get("extraVolumeMounts") or [] if not _is_in(one, mounts)),
     ]
     count = sum(len(effective.get(key) or []) for key in _APPENDED)
     findings = [
@@ -132,6 +132,14 @@ def _covers(present: Any, wanted: Any) -> bool:
             and all(_covers(one, other) for one, other in zip(present, wanted, strict=True))
         )
     return bool(present == wanted)
+
+
+def _entry(entry: Any) -> str:
+    """A volume or mount by what tells it from others."""
+    if not isinstance(entry, Mapping):
+        return repr(entry)
+    at = f" at {entry['mountPath']}" if "mountPath" in entry else ""
+    return f"{entry.get('name')!r}{at}"
 
 
 def _finding(check: str, statement: str, gone: list[str], count: int, where: str) -> Finding:

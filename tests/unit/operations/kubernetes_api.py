@@ -131,11 +131,18 @@ def write_kubeconfig(path: Path, context: str, url: str) -> None:
     )
 
 
-def put_release(api: KubernetesApi, revision: int, status: str, values: dict[str, Any], name: str = "teleport") -> None:
+def put_release(
+    api: KubernetesApi,
+    revision: int,
+    status: str,
+    values: dict[str, Any],
+    name: str = "teleport",
+    namespace: str = "teleport",
+) -> None:
     """A release's record as Helm 3 keeps it."""
     record = {
         "name": name,
-        "namespace": "teleport",
+        "namespace": namespace,
         "version": revision,
         "info": {"status": status},
         "chart": {"metadata": {"name": "teleport-cluster", "version": "18.10.3", "appVersion": "18.10.3"}},
@@ -146,7 +153,7 @@ def put_release(api: KubernetesApi, revision: int, status: str, values: dict[str
     api.put(
         "Secret",
         f"sh.helm.release.v1.{name}.v{revision}",
-        "teleport",
+        namespace,
         metadata={"labels": {"owner": "helm", "name": name, "status": status, "version": str(revision)}},
         type="helm.sh/release.v1",
         data={"release": base64.b64encode(packed).decode()},

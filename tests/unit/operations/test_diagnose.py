@@ -1,0 +1,108 @@
+"""Diagnose: each line that operators have seen leads to its cause, and what was mended is no symptom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from operations.cluster import Cluster
+from operations.diagnose import diagnose_stack
+from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS
+from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
+from tests.unit.operations.world import AUTH_READY, CONNECTED, put_pod, put_world, settings
+
+SEEN = [
+    ("auth", "WARN Failed to connect to Access Graph error: could not find host CA", "does not know the host CA"),
+    ("proxy", "ERROR [WEB] access graph: Unexpected end of JSON input", "before it answered"),
+    ("auth", "tls: failed to verify certificate: x509: certificate is valid for a.b, not c.d", "not for the host"),
+    ("auth", "x509: certificate has expired or is not yet valid: current time", "outside of its validity"),
+    (
+        "auth",
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        "does not trust the CA",
+    ),
+    ("auth", "ERROR: open /var/run/access-graph/ca.pem: no such file or directory", "cannot read its CA file"),
+    ("auth", "INFO Access Graph is not started: the license does not include it", "licence does not cover"),
+    ("auth", "ERROR license file not found: open /var/lib/license/license.pem", "has no licence file"),
+    ("access-graph", "FATAL: password authentication failed for user", "the database refuses"),
+    ("access-graph", "dial tcp: lookup db.rds.amazonaws.com: no such host, postgres", "database cannot be reached"),
+    (
+        "access-graph",
+        'unrecognized configuration parameter "pool_max_conns"',
+        "a parameter that the access graph's driver",
+    ),
+    ("auth", "access graph: dial tcp 10.0.0.1:443: connection refused", "does not answer at its endpoint"),
+]
+
+
+@pytest.mark.parametrize(("role", "line", "cause"), SEEN)
+def test_a_line_leads_to_its_cause(role: str, line: str, cause: str) -> None:
+    first = next(symptom for symptom in SYMPTOMS if role in symptom.roles and symptom.pattern.search(line))
+    assert cause in first.cause
+    assert first.remedy
+
+
+def test_every_row_has_a_line_that_was_seen() -> None:
+    hit = {
+        next(symptom.cause for symptom in SYMPTOMS if role in symptom.roles and symptom.pattern.search(line))
+        for role, line, _ in SEEN
+    }
+    assert hit == {symptom.cause for symptom in SYMPTOMS}
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ('FailedMount: MountVolume.SetUp failed: configmap "teleport-access-graph-ca" not found', "CA is gone"),
+        ('FailedMount: secret "license" not found', "something that the pod mounts"),
+        ("ImagePullBackOff: Back-off pulling image", "cannot be pulled"),
+        ("OOMKilled: ", "out of memory"),
+        ('FailedCreate: pods "x" is forbidden: violates PodSecurity "restricted:latest"', "pod security standard"),
+        ("FailedScheduling: 0/3 nodes are available: 3 Insufficient memory", "no node takes the pod"),
+        ("CrashLoopBackOff: back-off 5m0s restarting failed container", "ends again and again"),
+    ],
+)
+def test_an_events_message_leads_to_its_cause(message: str, cause: str) -> None:
+    assert cause in next(symptom.cause for symptom in OBJECT_SYMPTOMS if symptom.pattern.search(message))
+
+
+def test_a_right_stack_has_no_findings(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
+def test_logs_events_states_and_releases_are_looked_at(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.logs["teleport-auth-0"] = CONNECTED + "WARN Access Graph: could not find host CA\n"
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off"}}
+    put_pod(api, "teleport-proxy", started=AUTH_READY, ready=False, state=waiting)
+    api.put(
+        "Event",
+        "e",
+        "teleport",
+        involvedObject={"kind": "Pod", "name": "teleport-auth-0"},
+        type="Warning",
+        reason="FailedMount",
+        message='configmap "teleport-access-graph-ca" not found',
+    )
+    put_release(api, 3, "pending-upgrade", {})
+    found = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert [one.where for one in found] == [
+        "release teleport",
+        "log of teleport-auth-0",
+        "event of teleport-auth-0",
+        "container teleport of teleport-proxy-0",
+    ]
+    assert found[1].evidence == "WARN Access Graph: could not find host CA"
+
+
+def test_what_was_mended_is_no_symptom(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.logs["teleport-auth-0"] = "WARN Access Graph: could not find host CA\n" + CONNECTED
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
+def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
+    found = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert [one.evidence for one in found] == ["does not exist"] * 3

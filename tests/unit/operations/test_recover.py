@@ -1,0 +1,214 @@
+"""Recover: what a killed `up` can leave is found, each with what mends it; nothing of anybody else's is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.cluster import Cluster
+from operations.helm_releases import list_revisions
+from operations.recover import Recovery, Step, last_good, live_engines
+from operations.stack import StackError
+from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
+from tests.unit.operations.world import GRAPH, USERS, put_world, settings
+
+OURS = {"managedFields": [{"manager": "pulumi-kubernetes-0123", "operation": "Apply"}]}
+
+
+class Programs:
+    """Stands for `pulumi` and `helm` on PATH: notes how they are called, and prints the state."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir()
+        for name in ("pulumi", "helm"):
+            (directory / name).write_text(
+                f'#!/bin/sh\necho "{name} $*" >> {directory}/calls\n'
+                f'case "$*" in *export*) cat {directory}/state;; *cancel*) cat {directory}/cancel >&2; '
+                f"test ! -s {directory}/cancel;; *) echo Done.;; esac\n"
+            )
+            (directory / name).chmod(0o755)
+        (directory / "cancel").touch()
+        self.state()
+
+    def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
+        resources = [{"urn": f"urn::{one}", "id": one} for one in ids]
+        document = {"deployment": {"resources": resources, "pending_operations": pending or []}}
+        (self._directory / "state").write_text(json.dumps(document))
+
+    def no_lock(self) -> None:
+        (self._directory / "cancel").write_text("error: the stack is not currently being updated")
+
+    @property
+    def calls(self) -> list[str]:
+        return (self._directory / "calls").read_text().splitlines()
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    programs = Programs(tmp_path / "programs")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}{os.pathsep}{os.environ['PATH']}")
+    return programs
+
+
+def steps(root: Path) -> list[Step]:
+    (root / "proc").mkdir(exist_ok=True)
+    found = Recovery(settings=settings(root), stack="test", processes=root / "proc", root=root).steps()
+    return list(found)[1:]  # the first is the lock
+
+
+ALL_RECORDED = (GRAPH, f"{GRAPH}/{GRAPH}", "teleport/teleport-access-graph-ca")
+
+
+def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    assert steps(tmp_path) == []
+    lock = next(iter(Recovery(settings=settings(tmp_path), stack="test", processes=tmp_path / "proc").steps()))
+    assert lock.act is not None
+    assert lock.act() == "cleared"
+    assert programs.calls[-1] == "pulumi cancel --yes --stack test --non-interactive"
+    programs.no_lock()
+    assert lock.act() == "there was none"
+
+
+def test_a_pending_upgrade_goes_back_to_the_revision_that_ran(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    put_release(api, 3, "failed", USERS)
+    put_release(api, 4, "pending-upgrade", USERS)
+    (step,) = steps(tmp_path)
+    assert step.problem == "revision 4 of teleport in teleport is pending-upgrade"
+    assert step.act is not None
+    assert step.act() == "Done."
+    assert programs.calls[-1] == (
+        "helm rollback teleport 2 --namespace teleport --kube-context test --wait --timeout 600s"
+    )
+
+
+def test_a_pending_installation_is_uninstalled(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    put_release(api, 1, "pending-install", {}, name=GRAPH, namespace=GRAPH)
+    (step,) = steps(tmp_path)
+    assert step.remedy == "uninstall it: it never ran"
+    assert step.act is not None
+    step.act()
+    assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test")
+
+
+def test_objects_that_the_state_does_not_know_are_deleted(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED, f"{GRAPH}/teleport-access-graph-tls")
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
+    api.put("Secret", "teleport-access-graph-postgres", GRAPH, metadata=OURS)
+    api.put("Job", "teleport-access-graph-database-access-0a1b", GRAPH, metadata=OURS)
+    put_release(api, 1, "deployed", {}, name="other", namespace=GRAPH)
+    found = steps(tmp_path)
+    assert [step.problem.partition(" exists")[0] for step in found] == [
+        f"Secret teleport-access-graph-postgres in {GRAPH}",
+        f"Job teleport-access-graph-database-access-0a1b in {GRAPH}",
+    ]
+    for step in found:
+        assert step.act is not None
+        assert step.act() == "deleted"
+    assert [path.rpartition("/")[2] for path in api.deleted] == [
+        "teleport-access-graph-postgres",
+        "teleport-access-graph-database-access-0a1b",
+    ]
+
+
+def test_a_release_that_the_state_does_not_know_is_uninstalled(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(GRAPH, "teleport/teleport-access-graph-ca")
+    put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
+    (step,) = steps(tmp_path)
+    assert "it keeps nothing" in step.remedy
+
+
+def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(GRAPH, f"{GRAPH}/{GRAPH}")
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata={"managedFields": [{"manager": "kubectl"}]})
+    theirs, mounted = steps(tmp_path)
+    assert theirs.act is None
+    assert "somebody else made it" in theirs.remedy
+    assert mounted.act is None
+    assert "without it auth could not start" in mounted.remedy
+    assert api.deleted == []
+
+
+def test_a_namespace_that_was_made_last_goes_with_everything_in_it(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=OURS)
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
+    (step,) = steps(tmp_path)
+    assert step.problem.startswith(f"Namespace {GRAPH} exists")
+
+
+def test_what_aws_may_have_made_is_never_deleted(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+
+    def operation(kind: str, name: str, **inputs: str) -> dict[str, Any]:
+        urn = f"urn:pulumi:test::p::{kind}::{name}"
+        provider = "urn:pulumi:test::p::pulumi:providers:aws::aws::id"
+        resource = {"type": kind, "urn": urn, "inputs": inputs, "parent": "urn:parent", "provider": provider}
+        return {"type": "creating", "resource": resource}
+
+    programs.state(
+        *ALL_RECORDED,
+        pending=[
+            operation("aws:rds/instance:Instance", "database-instance", identifier="graph"),
+            operation("aws:kms/key:Key", "database-key"),
+            operation("kubernetes:core/v1:Secret", "tls"),
+        ],
+    )
+    instance, key = steps(tmp_path)
+    assert instance.act is None
+    assert (
+        "pulumi import aws:rds/instance:Instance database-instance graph --parent parent='urn:parent'"
+        in instance.remedy
+    )
+    assert "--provider provider='urn:pulumi:test::p::pulumi:providers:aws::aws'" in instance.remedy
+    assert key.act is None
+    assert "look for it by the stack's tags" in key.remedy
+
+
+def test_a_running_engine_is_never_disturbed(tmp_path: Path, api: KubernetesApi, programs: Programs) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for number, directory, command in (
+        ("1", project, "pulumi up --yes"),
+        ("2", tmp_path, "pulumi up --yes"),
+        ("3", project, "pulumi stack output"),
+        ("4", project, "vi pulumi up"),
+    ):
+        process = tmp_path / "proc" / number
+        process.mkdir(parents=True)
+        (process / "cmdline").write_text("\0".join([f"/usr/bin/{command.split()[0]}", *command.split()[1:]]))
+        (process / "cwd").symlink_to(directory)
+    assert live_engines(tmp_path / "proc", project) == [(1, "/usr/bin/pulumi up --yes")]
+    recovery = Recovery(settings=settings(tmp_path), stack="test", processes=tmp_path / "proc", root=project)
+    with pytest.raises(StackError, match=r"the engine is at work \(process 1"):
+        next(iter(recovery.steps()))
+
+
+def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluster: Cluster) -> None:
+    assert last_good(list_revisions(cluster, "teleport", "teleport")) is None
+    for revision, status in ((1, "superseded"), (2, "superseded"), (3, "failed"), (4, "pending-upgrade")):
+        put_release(api, revision, status, {})
+    assert last_good(list_revisions(cluster, "teleport", "teleport")) == 2

@@ -1,0 +1,83 @@
+"""What a stack says of itself, and how findings are told."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from operations.findings import exit_code, failed, not_proven, passed, print_findings
+from operations.stack import StackError, read_outputs, read_stack_file, run_engine
+
+FILE = """\
+encryptionsalt: v1:x
+config:
+  aws:region: eu-central-1
+  teleport-access-graph:kubernetes: {context: test, clusterIdentifier: x}
+  teleport-access-graph:databaseUri: {secure: v1:x}
+  teleport-access-graph:teleportSecretValues: {teleport: {auth: {secure: v1:x}}}
+"""
+
+
+def test_keys_are_sorted_into_plain_and_secret(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(FILE, encoding="utf-8")
+    file = read_stack_file("organization/project/dev", root=tmp_path)
+    assert file.name == "dev"
+    assert file.plain == {"kubernetes": {"context": "test", "clusterIdentifier": "x"}}
+    assert file.secret_keys == {"databaseUri", "teleportSecretValues"}
+
+
+def test_a_file_that_is_no_stacks_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"Pulumi\.dev\.yaml: does not exist"):
+        read_stack_file("dev", root=tmp_path)
+    (tmp_path / "Pulumi.dev.yaml").write_text("a: 1", encoding="utf-8")
+    with pytest.raises(StackError, match="has no `config` map"):
+        read_stack_file("dev", root=tmp_path)
+
+
+def test_outputs_come_from_a_file_or_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outputs.json").write_text('{"endpoint": "x"}', encoding="utf-8")
+    assert read_outputs(None, tmp_path / "outputs.json") == {"endpoint": "x"}
+    engine = tmp_path / "pulumi"
+    engine.write_text(
+        '#!/bin/sh\ntest "$4" = --stack && echo \'{"endpoint": "y"}\' || { echo "error: no stack" >&2; exit 1; }\n'
+    )
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert read_outputs("dev", root=tmp_path) == {"endpoint": "y"}
+    with pytest.raises(StackError, match="pulumi stack output: no stack"):
+        read_outputs(None, root=tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(StackError, match="pulumi: is not on PATH"):
+        run_engine(["version"], tmp_path)
+
+
+def test_an_exit_code_tells_failure_from_what_is_not_proven() -> None:
+    good, bad, open_one = passed("a", "A", "x"), failed("b", "B", "x"), not_proven("c", "C", "x")
+    assert exit_code([good]) == 0
+    assert exit_code([good, open_one, bad]) == 1
+    assert exit_code([good, open_one]) == 3
+    assert exit_code([good, open_one], allow_unproven=True) == 0
+    assert exit_code([]) == 1
+
+
+def test_each_finding_is_one_line_and_one_object() -> None:
+    findings = [passed("a", "A holds", "seen " * 40), failed("b", "B holds", "[not markup]")]
+    lines, objects = io.StringIO(), io.StringIO()
+    print_findings(findings, as_json=False, stream=lines)
+    assert lines.getvalue().splitlines() == [
+        f"pass       A holds: {'seen ' * 40}",
+        "fail       B holds: [not markup]",
+        "2 checks, 1 failed, 0 not proven",
+    ]
+    print_findings(findings, as_json=True, stream=objects)
+    assert json.loads(objects.getvalue())["counts"] == {"pass": 1, "fail": 1, "not proven": 0}
+    assert json.loads(objects.getvalue())["findings"][1] == {
+        "check": "b",
+        "outcome": "fail",
+        "statement": "B holds",
+        "reason": "[not markup]",
+    }

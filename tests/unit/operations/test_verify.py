@@ -1,0 +1,224 @@
+"""Verify over a whole stack: everything right passes, and each thing that is wrong fails the proof that is about it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from operations.address_book import AddressBook
+from operations.findings import Finding, Outcome
+from operations.verify import Verification
+from tests.unit.operations.certificates import authority
+from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
+from tests.unit.operations.test_endpoint import server
+from tests.unit.operations.world import (
+    AUTH_READY,
+    CLUSTER,
+    GRAPH,
+    HOST,
+    OUTPUTS,
+    PATCH,
+    PROXY_STARTED,
+    USERS,
+    put_deployment,
+    put_pod,
+    put_world,
+    settings,
+)
+
+TELEPORT = f"teleport.{CLUSTER}."
+
+
+def run(root: Path, book: AddressBook | None = None, **changes: Any) -> dict[str, Finding]:
+    verification = Verification(
+        settings=changes.pop("settings", None) or settings(root),
+        outputs=changes.pop("outputs", OUTPUTS),
+        book=book or AddressBook(entries={HOST: {"443": []}}),
+        **changes,
+    )
+    return {finding.check: finding for finding in verification.run()}
+
+
+def not_passed(findings: dict[str, Finding]) -> dict[str, Outcome]:
+    return {name: finding.outcome for name, finding in findings.items() if finding.outcome is not Outcome.PASS}
+
+
+def test_a_right_stack_passes_every_proof_but_the_database_that_is_not_there(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    identity = authority(CLUSTER).issue(tmp_path, "auth")
+    with server(tmp_path, hosts=(HOST,)) as (way, current):
+        plain = way.connect()
+        address = plain.getpeername()
+        plain.close()
+        api.put(
+            "Secret", "teleport-access-graph-tls", GRAPH, data={"tls.crt": base64.b64encode(current.encode()).decode()}
+        )
+        findings = run(
+            tmp_path,
+            AddressBook(entries={HOST: {"443": [f"{address[0]}:{address[1]}"]}}),
+            outputs={**OUTPUTS, "caBundle": authority("graph-1").pem},
+            host_identities={CLUSTER: identity},
+        )
+    assert not_passed(findings) == {"database.connects": Outcome.FAIL}
+    assert "no key uri" in findings["database.connects"].reason
+    assert [name.removeprefix(TELEPORT) for name in findings if name.startswith(TELEPORT)] == [
+        "configuration",
+        "trust",
+        "auth-connected",
+        "proxies",
+        "values",
+        "auth-volumes",
+        "auth-annotations",
+        "proxy-volumes",
+        "proxy-annotations",
+    ]
+    assert [name for name in findings if not name.startswith(TELEPORT)] == [
+        "outputs",
+        "endpoint.name",
+        "endpoint.wrong-name",
+        "endpoint.host-certificate",
+        "endpoint.no-certificate",
+        "endpoint.foreign-certificate",
+        "endpoint.current-certificate",
+        "database.connects",
+    ]
+
+
+def change_log(text: str) -> Callable[[KubernetesApi], None]:
+    return lambda api: api.logs.update({"teleport-auth-0": text})
+
+
+def change_values(**changes: Any) -> Callable[[KubernetesApi], None]:
+    live = {**copy.deepcopy(OUTPUTS["teleportValues"][CLUSTER]), **changes}  # type: ignore[index]
+    return lambda api: put_release(api, 3, "deployed", live)
+
+
+def change_configuration(**changes: Any) -> Callable[[KubernetesApi], None]:
+    text = yaml.safe_dump({"access_graph": {**PATCH.configuration(), **changes}})
+    return lambda api: api.objects["/api/v1/namespaces/teleport/configmaps/teleport-auth"].update(
+        data={"teleport.yaml": text}
+    )
+
+
+DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
+    "auth says the host CA is unknown": (
+        change_log("INFO Connected to Access Graph\nWARN Access Graph: could not find host CA\n"),
+        "auth-connected",
+        "could not find host CA",
+    ),
+    "auth lost the connection": (
+        change_log("INFO Connected to Access Graph\nWARN Access Graph service connection lost\n"),
+        "auth-connected",
+        "connection lost",
+    ),
+    "auth is told of another endpoint": (
+        change_configuration(endpoint="other:443"),
+        "configuration",
+        "'endpoint': 'other:443'",
+    ),
+    "a proxy started before auth was ready": (
+        lambda api: put_pod(api, "teleport-proxy", started="2026-06-01T12:00:30Z"),
+        "proxies",
+        "teleport-auth was ready 2026-06-01T12:01:00",
+    ),
+    "a proxy started before the access graph answered": (
+        lambda api: put_deployment(api, GRAPH, GRAPH, available="2026-06-01T12:05:00Z"),
+        "proxies",
+        "teleport-access-graph was ready 2026-06-01T12:05:00",
+    ),
+    "a proxy got no answer": (
+        lambda api: api.logs.update({"teleport-proxy-0": "WARN Access Graph: Unexpected end of JSON input\n"}),
+        "proxies",
+        "kubectl rollout restart deployment/teleport-proxy",
+    ),
+    "auth is still being rolled out": (
+        lambda api: put_deployment(
+            api, "teleport-auth", "teleport", rolled_out=AUTH_READY, reason="ReplicaSetUpdated", users=True
+        ),
+        "proxies",
+        "the rollout of teleport-auth is not complete",
+    ),
+    "no proxy runs": (
+        lambda api: api.objects.pop("/api/v1/namespaces/teleport/pods/teleport-proxy-0"),
+        "proxies",
+        "has no pod",
+    ),
+    "a value of the user's is gone": (change_values(service={}), "values", "service.type"),
+    "a value of the user's is another": (change_values(enterprise=False), "values", "enterprise"),
+    "a volume is gone from the values": (
+        change_values(auth={"extraVolumes": []}),
+        "values",
+        "auth.extraVolumes 'banner'",
+    ),
+    "a volume is gone from a Deployment": (
+        lambda api: put_deployment(api, "teleport-proxy", "teleport", rolled_out=PROXY_STARTED),
+        "proxy-volumes",
+        "gone: volume 'banner'; mount 'banner' at /etc/banner",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DEFECTS)
+def test_each_defect_fails_its_own_proof(api: KubernetesApi, tmp_path: Path, case: str) -> None:
+    put_world(api)
+    right = not_passed(run(tmp_path))
+    break_it, check, reason = DEFECTS[case]
+    break_it(api)
+    findings = run(tmp_path)
+    assert findings[TELEPORT + check].outcome is Outcome.FAIL
+    assert reason in findings[TELEPORT + check].reason
+    others = {TELEPORT + check, TELEPORT + "proxy-annotations"}
+    assert {name: one for name, one in not_passed(findings).items() if name not in others} == right
+
+
+def test_a_log_that_says_nothing_proves_nothing(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.logs["teleport-auth-0"] = "INFO something else\n"
+    assert run(tmp_path)[f"{TELEPORT}auth-connected"].outcome is Outcome.NOT_PROVEN
+
+
+def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    before = tmp_path / "before.yaml"
+    before.write_text(yaml.safe_dump({**USERS, "log": {"level": "DEBUG"}}), encoding="utf-8")
+    finding = run(tmp_path, values_before=before)[f"teleport.{CLUSTER}.before.values"]
+    assert finding.outcome is Outcome.FAIL
+    assert "log.level" in finding.reason
+
+
+def test_outputs_of_another_configuration_are_noticed(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    findings = run(tmp_path, outputs={**OUTPUTS, "serviceHost": "other"})
+    assert findings["outputs"].outcome is Outcome.FAIL
+
+
+def test_what_cannot_be_reached_is_one_line_each(api: KubernetesApi, tmp_path: Path) -> None:
+    findings = run(tmp_path)
+    assert {name: one.outcome for name, one in findings.items()} == {
+        "outputs": Outcome.PASS,
+        "endpoint.reached": Outcome.FAIL,
+        "database.connects": Outcome.FAIL,
+        f"teleport.{CLUSTER}": Outcome.FAIL,
+    }
+    assert "there is no Deployment teleport-auth in teleport" in findings[f"teleport.{CLUSTER}"].reason
+
+
+def test_switched_off_teleport_has_its_owners_values_and_nothing_else(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    off = settings(tmp_path, accessGraph={"enabled": False})
+    still = run(tmp_path, settings=off)
+    assert {name.removeprefix(TELEPORT): one.outcome for name, one in still.items()} == {
+        "configuration": Outcome.FAIL,
+        "values": Outcome.FAIL,
+    }
+    put_release(api, 3, "deployed", USERS)
+    api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": "version: v3\n"})
+    assert not_passed(run(tmp_path, settings=off)) == {}
