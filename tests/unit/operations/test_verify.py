@@ -130,7 +130,10 @@ DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         "teleport-auth was ready 2026-06-01T12:01:00",
     ),
     "a proxy started before the access graph answered": (
-        lambda api: put_deployment(api, GRAPH, GRAPH, available="2026-06-01T12:05:00Z"),
+        lambda api: (
+            put_deployment(api, GRAPH, GRAPH, available="2026-06-01T12:05:00Z"),
+            api.logs.update({"teleport-proxy-0": "INFO something else\n"}),
+        ),
         "proxies",
         "teleport-access-graph was ready 2026-06-01T12:05:00",
     ),
@@ -183,6 +186,12 @@ def test_a_log_that_says_nothing_proves_nothing(api: KubernetesApi, tmp_path: Pa
     put_world(api)
     api.logs["teleport-auth-0"] = "INFO something else\n"
     assert run(tmp_path)[f"{TELEPORT}auth-connected"].outcome is Outcome.NOT_PROVEN
+
+
+def test_a_proxy_that_was_answered_since_started_late_enough(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_deployment(api, GRAPH, GRAPH, available="2026-06-01T12:05:00Z")
+    assert run(tmp_path)[f"{TELEPORT}proxies"].outcome is Outcome.PASS
 
 
 def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path) -> None:
