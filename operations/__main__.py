@@ -58,9 +58,12 @@ def verify(
     from operations.verify import Verification
 
     settings = read_stack_file(stack, config_file).settings()
+    outputs = read_outputs(stack, stack_outputs)
+    if not outputs:
+        raise StackError("the stack has no outputs: nothing is deployed, or no `up` has succeeded yet; run `up`")
     verification = Verification(
         settings=settings,
-        outputs=read_outputs(stack, stack_outputs),
+        outputs=outputs,
         host_identities=_identities(host_identity or [], next(iter(settings.teleport), "")),
         values_before=values_before,
     )
