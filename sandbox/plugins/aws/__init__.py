@@ -1,1 +1,1 @@
-"""A stand-in of the `aws` plugin: the resource types of this program, against any endpoint that speaks AWS's API."""
+"""A stand-in for the AWS plugin: the resource types that the program uses, by AWS's own API."""

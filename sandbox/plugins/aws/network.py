@@ -1,183 +1,168 @@
-"""EC2 security groups with their ingress rules, and CloudWatch's log groups."""
+"""EC2's part of the network: security groups and their rules."""
 
 from __future__ import annotations
 
-from sandbox.plugins.aws.handler import Gone, Handler, as_list, as_map, own_name, removed
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.plugins.aws.connection import Connection, missing
+from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_list, tag_map
 from sandbox.plugins.values import Properties
 
+GROUP_GONE = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
+RULE_GONE = ("InvalidSecurityGroupRuleId.NotFound", *GROUP_GONE)
 
-class SecurityGroup(Handler):
-    def create(self, inputs: Properties, timeout: float) -> str:
-        client = self.session.client("ec2")
-        optional = {"VpcId": inputs["vpcId"]} if inputs.get("vpcId") else {}
-        id_ = str(
-            client.create_security_group(
-                GroupName=own_name(inputs),
-                Description=inputs.get("description", "Managed by Pulumi"),
-                TagSpecifications=[{"ResourceType": "security-group", "Tags": as_list(self.tags(inputs))}],
-                **optional,
-            )["GroupId"]
+
+def specification(kind: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": tag_list(tags)}] if tags else []
+
+
+def change_tags(client: Any, id_: str, change: Change) -> None:
+    if change.removed_tags:
+        client.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in change.removed_tags])
+    if change.set_tags:
+        client.create_tags(Resources=[id_], Tags=tag_list(change.set_tags))
+
+
+class SecurityGroup(Kind):
+    what = "Security Group"
+    kept = ("revokeRulesOnDelete", "namePrefix")
+
+    def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
+        parameters: dict[str, Any] = {"GroupName": name_of(inputs), "Description": inputs["description"]}
+        if inputs.get("vpcId"):
+            parameters["VpcId"] = inputs["vpcId"]
+        answer = connection.client("ec2").create_security_group(
+            **parameters, TagSpecifications=specification("security-group", tags)
         )
-        # As the provider does: AWS's rule that allows everything out is taken away, since none is asked for.
-        open_rules = client.describe_security_groups(GroupIds=[id_])["SecurityGroups"][0].get("IpPermissionsEgress")
-        if open_rules:
-            client.revoke_security_group_egress(GroupId=id_, IpPermissions=open_rules)
-        return id_
+        return str(answer["GroupId"])
 
-    def read(self, id_: str) -> Properties:
-        group = self.session.client("ec2").describe_security_groups(GroupIds=[id_])["SecurityGroups"][0]
-        owner = group.get("OwnerId", self.session.account)
-        return {
+    def settle(self, connection: Connection, id_: str, inputs: Properties, deadline: Deadline) -> None:
+        # AWS opens every new group outwards; the official plugin takes that back.
+        client = connection.client("ec2")
+        group = client.describe_security_groups(GroupIds=[id_])["SecurityGroups"][0]
+        if group["IpPermissionsEgress"]:
+            client.revoke_security_group_egress(GroupId=id_, IpPermissions=group["IpPermissionsEgress"])
+
+    def read(self, connection: Connection, id_: str, inputs: Properties) -> tuple[str, Properties] | None:
+        client = connection.client("ec2")
+        answer = missing(lambda: client.describe_security_groups(GroupIds=[id_]), *GROUP_GONE)
+        if answer is None or not answer["SecurityGroups"]:
+            return None
+        group = answer["SecurityGroups"][0]
+        return id_, {
             "name": group["GroupName"],
             "description": group["Description"],
-            "vpcId": group.get("VpcId"),
-            "ownerId": owner,
-            "arn": f"arn:aws:ec2:{self.session.region}:{owner}:security-group/{id_}",
-            "egress": [permission["IpProtocol"] for permission in group.get("IpPermissionsEgress", [])],
-            "ingress": [],
-            "tags": as_map(group.get("Tags", [])),
+            "vpcId": group.get("VpcId", ""),
+            "ownerId": group["OwnerId"],
+            "arn": group.get("SecurityGroupArn")
+            or f"arn:{connection.partition}:ec2:{connection.region}:{group['OwnerId']}:security-group/{id_}",
+            "ingress": [_block(permission) for permission in group["IpPermissions"]],
+            "egress": [_block(permission) for permission in group["IpPermissionsEgress"]],
+            "tagsAll": tag_map(group.get("Tags")),
         }
 
-    def update(self, id_: str, old: Properties, new: Properties, timeout: float) -> None:
-        retag(self, id_, old, new)
+    def update(self, connection: Connection, id_: str, change: Change, deadline: Deadline) -> None:
+        change_tags(connection.client("ec2"), id_, change)
 
-    def delete(self, id_: str, inputs: Properties, timeout: float) -> None:
-        self.session.client("ec2").delete_security_group(GroupId=id_)
+    def delete(self, connection: Connection, id_: str, outputs: Properties, deadline: Deadline) -> None:
+        client = connection.client("ec2")
+        missing(lambda: client.delete_security_group(GroupId=id_), *GROUP_GONE)
 
 
-class IngressRule(Handler):
-    def create(self, inputs: Properties, timeout: float) -> str:
-        answer = self.session.client("ec2").authorize_security_group_ingress(
+def _block(permission: Mapping[str, Any]) -> Properties:
+    """A rule as the group's own `ingress` and `egress` show it."""
+    return {
+        "protocol": permission["IpProtocol"],
+        "fromPort": permission.get("FromPort", 0),
+        "toPort": permission.get("ToPort", 0),
+        "cidrBlocks": [item["CidrIp"] for item in permission.get("IpRanges", [])],
+        "ipv6CidrBlocks": [item["CidrIpv6"] for item in permission.get("Ipv6Ranges", [])],
+        "securityGroups": [item["GroupId"] for item in permission.get("UserIdGroupPairs", [])],
+    }
+
+
+class IngressRule(Kind):
+    what = "VPC Security Group Ingress Rule"
+
+    def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
+        answer = connection.client("ec2").authorize_security_group_ingress(
             GroupId=inputs["securityGroupId"],
             IpPermissions=[_permission(inputs)],
-            TagSpecifications=[{"ResourceType": "security-group-rule", "Tags": as_list(self.tags(inputs))}],
+            TagSpecifications=specification("security-group-rule", tags),
         )
         return str(answer["SecurityGroupRules"][0]["SecurityGroupRuleId"])
 
-    def read(self, id_: str) -> Properties:
-        found = self.session.client("ec2").describe_security_group_rules(SecurityGroupRuleIds=[id_])
-        rules = [rule for rule in found["SecurityGroupRules"] if rule["SecurityGroupRuleId"] == id_]
-        if not rules:
-            raise Gone
-        (rule,) = rules
-        return {
-            "securityGroupRuleId": id_,
-            "arn": f"arn:aws:ec2:{self.session.region}:{self.session.account}:security-group-rule/{id_}",
+    def read(self, connection: Connection, id_: str, inputs: Properties) -> tuple[str, Properties] | None:
+        client = connection.client("ec2")
+        answer = missing(lambda: client.describe_security_group_rules(SecurityGroupRuleIds=[id_]), *RULE_GONE)
+        rules = [rule for rule in (answer or {}).get("SecurityGroupRules", []) if rule["SecurityGroupRuleId"] == id_]
+        if not rules or rules[0]["IsEgress"]:
+            return None
+        rule = rules[0]
+        return id_, {
             "securityGroupId": rule["GroupId"],
-            "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
-            "cidrIpv4": rule.get("CidrIpv4"),
-            "cidrIpv6": rule.get("CidrIpv6"),
-            "prefixListId": rule.get("PrefixListId"),
+            "securityGroupRuleId": id_,
+            "arn": rule.get("SecurityGroupRuleArn")
+            or f"arn:{connection.partition}:ec2:{connection.region}:{rule['GroupOwnerId']}:security-group-rule/{id_}",
             "ipProtocol": rule["IpProtocol"],
             "fromPort": rule.get("FromPort"),
             "toPort": rule.get("ToPort"),
-            "description": rule.get("Description") or None,
-            "tags": as_map(rule.get("Tags", [])),
+            "cidrIpv4": rule.get("CidrIpv4"),
+            "cidrIpv6": rule.get("CidrIpv6"),
+            "prefixListId": rule.get("PrefixListId"),
+            "referencedSecurityGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
+            "description": rule.get("Description"),
+            "tagsAll": tag_map(rule.get("Tags")),
         }
 
-    def update(self, id_: str, old: Properties, new: Properties, timeout: float) -> None:
-        changed = {key for key in new if key != "tags" and new[key] != old.get(key)}
-        changed |= {key for key in ("description", "cidrIpv4", "prefixListId") if old.get(key) and key not in new}
-        if changed:
-            client = self.session.client("ec2")
+    def update(self, connection: Connection, id_: str, change: Change, deadline: Deadline) -> None:
+        client = connection.client("ec2")
+        if change.changed - {"tags"}:
+            new = change.new
+            rule = {
+                "IpProtocol": new["ipProtocol"],
+                "FromPort": new.get("fromPort"),
+                "ToPort": new.get("toPort"),
+                "CidrIpv4": new.get("cidrIpv4"),
+                "CidrIpv6": new.get("cidrIpv6"),
+                "PrefixListId": new.get("prefixListId"),
+                "ReferencedGroupId": new.get("referencedSecurityGroupId"),
+                "Description": new.get("description"),
+            }
             client.modify_security_group_rules(
                 GroupId=new["securityGroupId"],
-                SecurityGroupRules=[{"SecurityGroupRuleId": id_, "SecurityGroupRule": _rule(new)}],
+                SecurityGroupRules=[
+                    {
+                        "SecurityGroupRuleId": id_,
+                        "SecurityGroupRule": {key: value for key, value in rule.items() if value is not None},
+                    }
+                ],
             )
-        retag(self, id_, old, new)
+        change_tags(client, id_, change)
 
-    def delete(self, id_: str, inputs: Properties, timeout: float) -> None:
-        self.session.client("ec2").revoke_security_group_ingress(
-            GroupId=inputs["securityGroupId"], SecurityGroupRuleIds=[id_]
+    def delete(self, connection: Connection, id_: str, outputs: Properties, deadline: Deadline) -> None:
+        client = connection.client("ec2")
+        missing(
+            lambda: client.revoke_security_group_ingress(
+                GroupId=outputs["securityGroupId"], SecurityGroupRuleIds=[id_]
+            ),
+            *RULE_GONE,
         )
 
 
-class LogGroup(Handler):
-    def create(self, inputs: Properties, timeout: float) -> str:
-        client = self.session.client("logs")
-        name = own_name(inputs)
-        optional = {"kmsKeyId": inputs["kmsKeyId"]} if inputs.get("kmsKeyId") else {}
-        client.create_log_group(logGroupName=name, tags=self.tags(inputs), **optional)
-        self._retain(name, inputs)
-        return name
-
-    def read(self, id_: str) -> Properties:
-        client = self.session.client("logs")
-        found = client.describe_log_groups(logGroupNamePrefix=id_)["logGroups"]
-        groups = [group for group in found if group["logGroupName"] == id_]
-        if not groups:
-            raise Gone
-        (group,) = groups
-        return {
-            "name": id_,
-            "arn": group["arn"].removesuffix(":*"),
-            "retentionInDays": group.get("retentionInDays", 0),
-            "kmsKeyId": group.get("kmsKeyId"),
-            "logGroupClass": group.get("logGroupClass", "STANDARD"),
-            "tags": client.list_tags_log_group(logGroupName=id_).get("tags", {}),
-        }
-
-    def update(self, id_: str, old: Properties, new: Properties, timeout: float) -> None:
-        client = self.session.client("logs")
-        self._retain(id_, new)
-        if new.get("kmsKeyId") != old.get("kmsKeyId"):
-            if new.get("kmsKeyId"):
-                client.associate_kms_key(logGroupName=id_, kmsKeyId=new["kmsKeyId"])
-            else:
-                client.disassociate_kms_key(logGroupName=id_)
-        gone = removed(old.get("tags") or {}, self.tags(new))
-        if gone:
-            client.untag_log_group(logGroupName=id_, tags=gone)
-        client.tag_log_group(logGroupName=id_, tags=self.tags(new))
-
-    def delete(self, id_: str, inputs: Properties, timeout: float) -> None:
-        self.session.client("logs").delete_log_group(logGroupName=id_)
-
-    def _retain(self, name: str, inputs: Properties) -> None:
-        client = self.session.client("logs")
-        days = inputs.get("retentionInDays", 0)
-        if days:
-            client.put_retention_policy(logGroupName=name, retentionInDays=days)
-        else:
-            client.delete_retention_policy(logGroupName=name)
-
-
-def retag(handler: Handler, id_: str, old: Properties, new: Properties) -> None:
-    """EC2's tags are the same call for every kind of object."""
-    client = handler.session.client("ec2")
-    tags = handler.tags(new)
-    gone = removed(old.get("tags") or {}, tags)
-    if gone:
-        client.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in gone])
-    if tags:
-        client.create_tags(Resources=[id_], Tags=as_list(tags))
-
-
-def _permission(inputs: Properties) -> dict[str, object]:
-    permission: dict[str, object] = {"IpProtocol": inputs["ipProtocol"]}
-    if "fromPort" in inputs:
-        permission |= {"FromPort": inputs["fromPort"], "ToPort": inputs["toPort"]}
-    described = {"Description": inputs["description"]} if inputs.get("description") else {}
-    if inputs.get("referencedSecurityGroupId"):
-        permission["UserIdGroupPairs"] = [{"GroupId": inputs["referencedSecurityGroupId"], **described}]
-    elif inputs.get("prefixListId"):
-        permission["PrefixListIds"] = [{"PrefixListId": inputs["prefixListId"], **described}]
-    elif inputs.get("cidrIpv6"):
-        permission["Ipv6Ranges"] = [{"CidrIpv6": inputs["cidrIpv6"], **described}]
-    else:
-        permission["IpRanges"] = [{"CidrIp": inputs["cidrIpv4"], **described}]
+def _permission(inputs: Properties) -> dict[str, Any]:
+    description = {"Description": inputs["description"]} if inputs.get("description") else {}
+    permission: dict[str, Any] = {"IpProtocol": inputs["ipProtocol"]}
+    for name, parameter in (("fromPort", "FromPort"), ("toPort", "ToPort")):
+        if inputs.get(name) is not None:
+            permission[parameter] = inputs[name]
+    for name, listed, member in (
+        ("cidrIpv4", "IpRanges", "CidrIp"),
+        ("cidrIpv6", "Ipv6Ranges", "CidrIpv6"),
+        ("prefixListId", "PrefixListIds", "PrefixListId"),
+        ("referencedSecurityGroupId", "UserIdGroupPairs", "GroupId"),
+    ):
+        if inputs.get(name):
+            permission[listed] = [{member: inputs[name], **description}]
     return permission
-
-
-def _rule(inputs: Properties) -> dict[str, object]:
-    names = {
-        "ipProtocol": "IpProtocol",
-        "fromPort": "FromPort",
-        "toPort": "ToPort",
-        "cidrIpv4": "CidrIpv4",
-        "cidrIpv6": "CidrIpv6",
-        "prefixListId": "PrefixListId",
-        "referencedSecurityGroupId": "ReferencedGroupId",
-        "description": "Description",
-    }
-    return {there: inputs[here] for here, there in names.items() if here in inputs}

@@ -1,21 +1,53 @@
-"""The aws plugin's methods: tables decide what may be and what changes, handlers speak with the API.
+"""The AWS resource types as a plugin: how a type's table and its calls to AWS come together.
 
-Owns what every type has in common: outputs from inputs and live values, refresh, import, errors in the API's words.
+Owns defaults of tags, what of the state AWS does not keep, and the wording of failures. The tables are `resources.py`.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-from typing import Any, TypeVar
+import threading
+from typing import Any, Final
 
-from sandbox.plugins.aws.handler import Gone, Handler
-from sandbox.plugins.aws.session import CONFIGURATION, Session
-from sandbox.plugins.aws.tables import SCHEMAS, CloudSchema
-from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, ResourceError, ResourceProvider
-from sandbox.plugins.values import UNKNOWN, Properties, Secret, contains_unknown, rewrap, unwrap
+from botocore.exceptions import BotoCoreError, ClientError
 
-Answer = TypeVar("Answer")
+from sandbox.plugins.aws import resources
+from sandbox.plugins.aws.connection import Connection, calling, check_configuration, parsed
+from sandbox.plugins.aws.databases import Instance, ParameterGroup, SubnetGroup
+from sandbox.plugins.aws.identity import Role, RolePolicy, RolePolicyAttachment
+from sandbox.plugins.aws.keys import Alias, Key
+from sandbox.plugins.aws.logs import LogGroup
+from sandbox.plugins.aws.network import IngressRule, SecurityGroup
+from sandbox.plugins.aws.objects import Change, Deadline, Kind
+from sandbox.plugins.aws.tables import DEFAULTS, ResourceType
+from sandbox.plugins.protocol import (
+    CheckResult,
+    DiffResult,
+    InitializationFailed,
+    PropertyDiff,
+    ResourceError,
+    ResourceProvider,
+)
+from sandbox.plugins.values import Properties, Secret, rewrap, unwrap
+
+KINDS: Final[dict[str, Kind]] = {
+    resources.KEY: Key(),
+    resources.ALIAS: Alias(),
+    resources.LOG_GROUP: LogGroup(),
+    resources.SUBNET_GROUP: SubnetGroup(),
+    resources.PARAMETER_GROUP: ParameterGroup(),
+    resources.INSTANCE: Instance(),
+    resources.SECURITY_GROUP: SecurityGroup(),
+    resources.INGRESS_RULE: IngressRule(),
+    resources.ROLE: Role(),
+    resources.ROLE_POLICY: RolePolicy(),
+    resources.ROLE_POLICY_ATTACHMENT: RolePolicyAttachment(),
+}
+
+# Terraform's own timeouts of aws_db_instance, and of everything else.
+TIMEOUTS: Final = {"create": 40 * 60.0, "update": 80 * 60.0, "delete": 60 * 60.0}
+
+# A change of these makes it another account or region's provider, with other objects.
+REPLACING: Final = ("region",)
 
 
 class AwsProvider(ResourceProvider):
@@ -23,36 +55,24 @@ class AwsProvider(ResourceProvider):
     version = "7.51.1"
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._connection: Connection | None = None
+        self._cancelled = threading.Event()
 
     def check_config(self, urn: str, olds: Properties, news: Properties) -> CheckResult:
-        failures = [
-            CheckFailure(key, f"the stand-in for aws has no configuration {key!r}; install the official plugin")
-            for key in news
-            if key not in CONFIGURATION
-        ]
-        return CheckResult(news, failures)
+        return check_configuration(news)
 
     def diff_config(self, urn: str, olds: Properties, news: Properties) -> DiffResult:
-        changed = sorted(key for key in {*olds, *news} if unwrap(olds.get(key)) != unwrap(news.get(key)))
-        # Objects of another region are other objects.
-        return DiffResult(changes=bool(changed), diffs=changed, replaces=[key for key in changed if key == "region"])
+        before, after = parsed(olds), parsed(news)
+        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        replaces = [key for key in changed if key in REPLACING]
+        detailed = {key: PropertyDiff("update-replace" if key in replaces else "update") for key in changed}
+        return DiffResult(changes=bool(changed), replaces=replaces, detailed=detailed, diffs=changed)
 
     def configure(self, properties: Properties) -> None:
-        if contains_unknown(properties):
-            return
-        self._session = Session(unwrap(properties))
-        _said_plainly("configure the aws provider", self._session.verify_account)
+        self._connection = Connection(properties)
 
     def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
-        schema = self._schema(type_)
-        result = schema.check(news)
-        name = schema.own_names
-        if name and name not in result.inputs and "namePrefix" not in result.inputs:
-            suffix = random_seed.hex()[:7] if random_seed else secrets.token_hex(4)[:7]
-            kept = unwrap(olds.get(name))
-            result.inputs[name] = kept or f"{urn.rsplit('::', 1)[1]}-{suffix}"
-        return result
+        return self._table(type_).check(urn.rpartition("::")[2], olds, news, random_seed)
 
     def diff(
         self,
@@ -64,42 +84,52 @@ class AwsProvider(ResourceProvider):
         news: Properties,
         ignore_changes: list[str],
     ) -> DiffResult:
-        return self._schema(type_).difference(old_outputs, news, ignore_changes)
+        return self._table(type_).difference(old_outputs, news, ignore_changes)
 
     def create(self, urn: str, type_: str, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
-        schema = self._schema(type_)
+        table, kind = self._table(type_), KINDS[type_]
         if preview:
-            return "", self._with_all_tags(schema, schema.planned(inputs, preview=True), inputs)
-        handler = self._handler(type_)
-        plain = unwrap(inputs)
-        id_ = _present(f"create {type_}", lambda: handler.create(plain, timeout))
-        return id_, self._outputs(schema, handler, id_, inputs)
+            outputs = table.planned(inputs)
+            if "tags" in table.inputs and self._connection is not None:
+                outputs["tagsAll"] = {**self._connection.default_tags, **(inputs.get("tags") or {})}
+            return "", rewrap(outputs, inputs)
+        plain = _plain(inputs)
+        deadline = Deadline(timeout or TIMEOUTS["create"], self._cancelled)
+        id_ = calling(
+            f"creating {kind.what} ({_label(plain)})",
+            lambda: kind.create(self._connected, plain, self._all_tags(plain), deadline),
+        )
+        try:
+            kind.settle(self._connected, id_, plain, deadline)
+            return id_, self._outputs(type_, id_, inputs)
+        except (ResourceError, ClientError, BotoCoreError) as error:
+            reason = f"creating {kind.what} ({_label(plain)}): {error}"
+            raise InitializationFailed(id_, rewrap({**plain, "id": id_}, inputs), inputs, [reason]) from error
 
     def read(
         self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties
     ) -> tuple[str, Properties, Properties] | None:
-        schema = self._schema(type_)
-        handler = self._handler(type_)
-        try:
-            live = _said_plainly(f"read {type_}", lambda: handler.read(id_))
-        except Gone:
+        table, kind = self._table(type_), KINDS[type_]
+        given = _plain(inputs)
+        found = calling(
+            f"reading {kind.what} ({id_})", lambda: kind.read(self._connected, id_, {**unwrap(outputs), **given})
+        )
+        if found is None:
             return None
-        if not inputs:
-            defaults = {name: known.default for name, known in schema.inputs.items()}
-            inputs = {
-                name: live[name]
-                for name in schema.inputs
-                if live.get(name) is not None and live[name] not in ([], {}) and live[name] != defaults[name]
-            }
-            # The id that an import gives may be a name; the state has the provider's.
-            id_ = str(live.get("resourceId") or id_)
+        id_, live = found
+        state = self._state(table, kind, live, {**unwrap(outputs), **given})
+        if inputs:
+            wanted = {key: state[key] if key in state else value for key, value in given.items()}
+            wanted[DEFAULTS] = unwrap(inputs.get(DEFAULTS, []))
         else:
-            drifted = {
-                name for name in inputs if name in live and schema._changed(name, {name: live[name]}, inputs, [])
+            wanted = {
+                key: state[key]
+                for key, known in table.inputs.items()
+                if key in state and state[key] not in (None, "", [], {}) and (known.required or state[key] != known.default)
             }
-            fresh = {name: (live[name] if name in drifted else value) for name, value in inputs.items()}
-            inputs = rewrap({name: value for name, value in fresh.items() if value is not None}, inputs)
-        return id_, inputs, self._merged(schema, id_, inputs, live)
+            wanted |= {key: known.default for key, known in table.inputs.items() if known.default is not None and key not in wanted}
+            wanted[DEFAULTS] = []
+        return id_, rewrap(wanted, inputs), self._sealed(table, rewrap({**state, "id": id_}, {**outputs, **inputs}))
 
     def update(
         self,
@@ -113,83 +143,97 @@ class AwsProvider(ResourceProvider):
         preview: bool,
         ignore_changes: list[str],
     ) -> Properties:
-        schema = self._schema(type_)
+        table, kind = self._table(type_), KINDS[type_]
         if preview:
-            planned = {**old_outputs, **schema.planned(news, preview=False)}
-            return self._with_all_tags(schema, planned, news)
-        handler = self._handler(type_)
-        _present(f"update {type_}", lambda: handler.update(id_, unwrap(old_outputs), unwrap(news), timeout))
-        return self._outputs(schema, handler, id_, news)
+            planned = {**old_outputs, **{key: value for key, value in news.items() if key != DEFAULTS}}
+            if "tags" in table.inputs and self._connection is not None:
+                planned["tagsAll"] = {**self._connection.default_tags, **(news.get("tags") or {})}
+            return rewrap(planned, news)
+        plain, old = _plain(news), unwrap(old_outputs)
+        changed = frozenset(table.difference(old_outputs, news, ignore_changes).diffs)
+        change = Change(
+            old=old,
+            new=plain,
+            changed=changed,
+            old_tags=old.get("tagsAll") or {},
+            tags=self._all_tags(plain),
+        )
+        deadline = Deadline(timeout or TIMEOUTS["update"], self._cancelled)
+        calling(
+            f"updating {kind.what} ({id_})", lambda: kind.update(self._connected, id_, change, deadline)
+        )
+        return self._outputs(type_, id_, news)
 
     def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
-        handler = self._handler(type_)
-        # As the provider: what steers a deletion is read from the last recorded outputs.
-        recorded = {**unwrap(outputs), **unwrap(inputs)}
-        try:
-            _said_plainly(f"delete {type_} {id_}", lambda: handler.delete(id_, recorded, timeout))
-        except Gone:
-            return
+        self._table(type_)
+        kind = KINDS[type_]
+        deadline = Deadline(timeout or TIMEOUTS["delete"], self._cancelled)
+        calling(
+            f"deleting {kind.what} ({id_})", lambda: kind.delete(self._connected, id_, unwrap(outputs), deadline)
+        )
 
-    def _schema(self, type_: str) -> CloudSchema:
-        if type_ not in SCHEMAS:
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    @property
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise ResourceError("aws: the provider is not configured: a value of its configuration is not known yet")
+        return self._connection
+
+    def _table(self, type_: str) -> ResourceType:
+        if type_ not in resources.TYPES:
             raise self.unsupported(type_)
-        return SCHEMAS[type_]
+        return resources.TYPES[type_]
 
-    def _handler(self, type_: str) -> Handler:
-        from sandbox.plugins.aws.handlers import HANDLERS
+    def _all_tags(self, inputs: Properties) -> dict[str, str]:
+        return {**self._connected.default_tags, **(inputs.get("tags") or {})}
 
-        if self._session is None:
-            raise ResourceError("the aws provider is not configured")
-        return HANDLERS[type_](self._session)
+    def _outputs(self, type_: str, id_: str, inputs: Properties) -> Properties:
+        table, kind = self._table(type_), KINDS[type_]
+        plain = _plain(inputs)
+        found = calling(f"reading {kind.what} ({id_})", lambda: kind.read(self._connected, id_, plain))
+        if found is None:
+            raise ResourceError(f"reading {kind.what} ({id_}): couldn't find resource")
+        state = self._state(table, kind, found[1], plain)
+        return self._sealed(table, rewrap({**state, "id": id_}, inputs))
 
-    def _outputs(self, schema: CloudSchema, handler: Handler, id_: str, inputs: Properties) -> Properties:
-        try:
-            live = _said_plainly(f"read {schema.type}", lambda: handler.read(id_))
-        except Gone:
-            raise ResourceError(f"{schema.type} {id_} was gone right after it was made") from None
-        return self._merged(schema, id_, inputs, live)
+    def _state(self, table: ResourceType, kind: Kind, live: Properties, known: Properties) -> Properties:
+        """Live values, in the spelling of `known` where they say the same, and what AWS does not keep."""
+        state: Properties = {key: value for key, value in live.items() if value is not None}
+        if "tagsAll" in state:
+            own = known.get("tags") or {}
+            defaults = self._connected.default_tags
+            state["tags"] = {
+                key: value for key, value in state["tagsAll"].items() if key in own or defaults.get(key) != value
+            }
+        if "region" in table.outputs:
+            state["region"] = self._connected.region
+        for key in (*kind.kept, "namePrefix"):
+            if key in table.inputs and known.get(key) is not None:
+                state[key] = known[key]
+        same = table.difference(state, {key: known[key] for key in table.inputs if known.get(key) is not None}, [])
+        differing = {path.split(".")[0].split("[")[0] for path in same.detailed}
+        for key in table.inputs:
+            if key in state and known.get(key) is not None and key not in differing and key != "engineVersion":
+                state[key] = known[key]
+        return state
 
-    def _merged(self, schema: CloudSchema, id_: str, inputs: Properties, live: Properties) -> Properties:
-        """Outputs: what was asked for as it was asked, the rest as the API tells it."""
-        outputs = schema.planned(inputs, preview=False)
-        for name, value in live.items():
-            given = name in inputs and name not in ("tags",)
-            if value is None or name == "tags":
-                continue
-            if not given or schema._changed(name, {name: value}, inputs, []):
-                outputs[name] = value
-        outputs["id"] = id_
-        return rewrap(self._with_all_tags(schema, outputs, inputs), inputs)
-
-    def _with_all_tags(self, schema: CloudSchema, outputs: Properties, inputs: Properties) -> Properties:
-        if "tagsAll" in schema.computed:
-            tags = inputs.get("tags")
-            plain: Any = unwrap(tags) if tags is not None else {}
-            defaults = self._session.default_tags if self._session else {}
-            outputs["tagsAll"] = UNKNOWN if plain is UNKNOWN else {**defaults, **plain}
-            if isinstance(tags, Secret):
-                outputs["tagsAll"] = Secret(outputs["tagsAll"])
-        return outputs
-
-
-def _said_plainly(doing: str, call: Callable[[], Answer]) -> Answer:
-    """An error of the API in its own words, one that says "not found" as `Gone`."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return call()
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if "NotFound" in code or code in ("NoSuchEntity", "ResourceNotFoundException"):
-            raise Gone(f"{doing}: {code}: {error.response['Error'].get('Message', '')}") from None
-        raise ResourceError(f"{doing}: {code}: {error.response.get('Error', {}).get('Message', '')}") from None
-    except BotoCoreError as error:
-        raise ResourceError(f"{doing}: {error}") from None
+    @staticmethod
+    def _sealed(table: ResourceType, outputs: Properties) -> Properties:
+        secret = {key for key, known in table.inputs.items() if known.secret} | set(table.secret_outputs)
+        return {
+            key: Secret(value) if key in secret and not isinstance(value, Secret) else value
+            for key, value in outputs.items()
+        }
 
 
-def _present(doing: str, call: Callable[[], Answer]) -> Answer:
-    """As `_said_plainly`, where something that is missing is an error: what the new object refers to."""
-    try:
-        return _said_plainly(doing, call)
-    except Gone as error:
-        raise ResourceError(str(error) or f"{doing}: something that it refers to does not exist") from None
+def _plain(inputs: Properties) -> dict[str, Any]:
+    return {key: value for key, value in unwrap(inputs).items() if key != DEFAULTS and value is not None}
+
+
+def _label(inputs: Properties) -> str:
+    for key in ("identifier", "name", "namePrefix", "identifierPrefix", "role", "securityGroupId"):
+        if inputs.get(key):
+            return str(inputs[key])
+    return "new"

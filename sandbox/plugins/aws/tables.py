@@ -1,361 +1,281 @@
-"""The resource types of AWS that the program uses, property by property: what may be given and what a change does.
+"""What a table of a resource type says, and what follows from it alone: failures, defaults, names, differences.
 
-Source of every row: the argument references of pulumi-aws 7.51.1, the schema of the Terraform provider that it wraps
-("Forces new resource", "Optional, computed", conflicts), and AWS's API references for values. What is not here is an
-error, in the stand-in and in the unit tests of the components alike (`violations`).
+Owns no resource type (`resources.py` has them) and calls nothing of AWS. Unit tests of the program use `violations`.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
-from sandbox.plugins.protocol import CheckFailure, CheckResult
-from sandbox.plugins.values import Properties, contains_unknown, unwrap
-from sandbox.plugins.values_schema import Property, ResourceSchema
+from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, PropertyDiff
+from sandbox.plugins.values import UNKNOWN, UNKNOWN_SENTINELS, Properties, Secret, contains_unknown, unwrap
 
-TAGS = Property("string map", replaces=False)
+Kind = Literal["string", "integer", "boolean", "set", "map", "objects"]
 
-# CloudWatch Logs' PutRetentionPolicy.
-RETENTION_DAYS = frozenset(
-    {0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
-)
-MONITORING_INTERVALS = frozenset({0, 1, 5, 10, 15, 30, 60})
-INSIGHTS_RETENTION = frozenset({7, 731, *(31 * months for months in range(1, 24))})
+# As the bridge: the names of inputs that the program did not give, so that a generated name is kept and not made anew.
+DEFAULTS: Final = "__defaults"
 
-
-def text(**options: Any) -> Property:
-    return Property("string", **options)
-
-
-def flag(**options: Any) -> Property:
-    return Property("boolean", **options)
-
-
-def number(**options: Any) -> Property:
-    return Property("integer", **options)
+AUTONAME_DIGITS: Final = 7
 
 
 @dataclass(frozen=True)
-class CloudSchema(ResourceSchema):
-    """A table with what AWS adds: sets, JSON documents, pairs that exclude each other, values that AWS picks itself."""
+class Input:
+    """One input of a type, in Terraform's terms: `replaces` is ForceNew, `computed` with an optional one takes AWS's value."""
 
-    sets: frozenset[str] = frozenset()
-    documents: frozenset[str] = frozenset()
-    conflicts: tuple[tuple[str, str], ...] = ()
-    together: tuple[tuple[str, str], ...] = ()
-    """The first needs the second."""
-    numbers: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    """Allowed values of integers."""
-    own_names: str | None = None
-    """The property that the provider fills with a name of its own when neither it nor its prefix is given."""
-    longest_prefix: int = 255 - 26
-    not_stored: frozenset[str] = frozenset()
-    """Inputs that steer the provider alone, so that the API never tells them."""
+    kind: Kind = "string"
+    required: bool = False
+    default: Any = None
+    computed: bool = False
+    replaces: bool = False
+    secret: bool = False
+    document: bool = False
+    """JSON, compared by what it says."""
+    choices: tuple[Any, ...] = ()
+    between: tuple[int, int] | None = None
+    pattern: str = ""
+    longest: int | None = None
+    conflicts: tuple[str, ...] = ()
+    fields: Mapping[str, Input] = field(default_factory=dict)
+    same: Callable[[Any, Any, Properties], bool] | None = None
+    """(old, new, new inputs): whether the provider takes the two for one value."""
 
-    def check(self, news: Properties) -> CheckResult:
-        result = super().check(news)
-        given = unwrap(result.inputs)
-        failures = result.failures
-        for one, other in self.conflicts:
-            if given.get(one) and given.get(other):
-                failures.append(CheckFailure(one, f"'{one}' conflicts with '{other}'"))
-        for one, other in self.together:
-            if given.get(one) and other not in given:
-                failures.append(CheckFailure(one, f"'{one}' needs '{other}'"))
-        for name, allowed in self.numbers.items():
-            value = given.get(name)
-            if isinstance(value, int) and value not in allowed:
-                failures.append(CheckFailure(name, f"'{name}': {value} is none of {sorted(allowed)}"))
-        for name in self.documents:
-            value = given.get(name)
-            if isinstance(value, str) and not _is_document(value):
-                failures.append(CheckFailure(name, f"'{name}' is not a JSON document"))
-        prefix = given.get("namePrefix")
-        if isinstance(prefix, str) and len(prefix) > self.longest_prefix:
-            failures.append(
-                CheckFailure("namePrefix", f"'namePrefix' has {len(prefix)} characters, at most {self.longest_prefix}")
+
+@dataclass(frozen=True)
+class Autoname:
+    """The input that the plugin fills when neither it nor its prefix is given: `<prefix><resource name>-<7 hex>`."""
+
+    input: str = "name"
+    prefix_input: str = "namePrefix"
+    prefix: str = ""
+    longest: int = 255
+    lower: bool = False
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """`outputs` are computed by AWS; `rules` return failures across inputs as (input, text)."""
+
+    token: str
+    source: str
+    inputs: Mapping[str, Input]
+    outputs: tuple[str, ...]
+    secret_outputs: tuple[str, ...] = ()
+    autoname: Autoname | None = None
+    exactly_one: tuple[tuple[str, ...], ...] = ()
+    rules: Callable[[Properties], list[tuple[str, str]]] = lambda inputs: []
+
+    def failures(self, inputs: Properties) -> list[CheckFailure]:
+        """All that the official plugin, or AWS behind it, would refuse. Unknown values pass."""
+        plain = {key: value for key, value in _known(inputs).items() if value is not None and key != DEFAULTS}
+        found = [
+            failure
+            for name, value in plain.items()
+            for failure in (
+                _failures(name, self.inputs[name], value)
+                if name in self.inputs
+                else [CheckFailure(name, _unknown_input(self.token, name, self.inputs))]
             )
-        return result
+        ]
+        for name, known in self.inputs.items():
+            if known.required and name not in plain:
+                found.append(CheckFailure(name, f"Missing required argument: {name} of {self.token}"))
+            if name in plain:
+                found += [
+                    CheckFailure(name, f"Conflicting configuration arguments: {name} conflicts with {other}")
+                    for other in known.conflicts
+                    if other in plain
+                ]
+        for alternatives in self.exactly_one:
+            given = [name for name in alternatives if name in plain]
+            if len(given) != 1:
+                text = f"exactly one of {', '.join(alternatives)} must be given, and there are {len(given)}"
+                found.append(CheckFailure(alternatives[0], text))
+        if not found:
+            found = [CheckFailure(name, text) for name, text in self.rules(plain)]
+        return found
 
-    def _changed(self, name: str, outputs: Properties, news: Properties, ignored: list[str]) -> bool:
-        if name not in news and self.inputs[name].computed:
-            return False
-        old, new = unwrap(outputs.get(name)), unwrap(news.get(name))
-        if old is None or new is None or contains_unknown(new):
-            return super()._changed(name, outputs, news, ignored)
-        same = old == new
-        if name in self.sets:
-            same = _as_set(old) == _as_set(new)
-        elif name in self.documents:
-            same = json.loads(old) == json.loads(new)
-        elif name == "engineVersion":
-            # The provider compares by prefix, so that minor upgrades by AWS are no change.
-            same = str(old).startswith(f"{new}.") or old == new
-        return False if same else super()._changed(name, outputs, news, ignored)
+    def check(self, name: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
+        """Inputs with defaults and, where none is given, a name: the old one, or one made from the seed."""
+        inputs = {key: value for key, value in news.items() if unwrap(value) is not None and key != DEFAULTS}
+        failures = self.failures(inputs)
+        defaults = [key for key, known in self.inputs.items() if known.default is not None and key not in inputs]
+        inputs.update({key: self.inputs[key].default for key in defaults})
+        auto = self.autoname
+        if auto and auto.input not in inputs and auto.prefix_input not in inputs:
+            if auto.input in unwrap(olds.get(DEFAULTS, [])):
+                inputs[auto.input] = olds[auto.input]
+            else:
+                tail = f"-{random_seed.hex()[:AUTONAME_DIGITS]}"
+                text = f"{auto.prefix}{name}"[: auto.longest - len(tail)] + tail
+                inputs[auto.input] = text.lower() if auto.lower else text
+            defaults.append(auto.input)
+        for key, known in self.inputs.items():
+            if known.secret and key in inputs and not isinstance(inputs[key], Secret):
+                inputs[key] = Secret(inputs[key])
+        return CheckResult({**inputs, DEFAULTS: sorted(defaults)}, failures)
+
+    def planned(self, inputs: Properties) -> Properties:
+        """The outputs of a preview: what is given, and unknown what AWS will say."""
+        outputs = {key: value for key, value in inputs.items() if key != DEFAULTS}
+        computed = [*self.outputs, *(key for key, known in self.inputs.items() if known.computed), "id"]
+        for key in computed:
+            if key not in outputs:
+                outputs[key] = Secret(UNKNOWN) if key in self.secret_outputs else UNKNOWN
+        return outputs
+
+    def difference(self, outputs: Properties, news: Properties, ignored: list[str]) -> DiffResult:
+        """Against the outputs, as they are: after a refresh these are what is live."""
+        detailed: dict[str, PropertyDiff] = {}
+        skip = {path.split(".")[0].split("[")[0] for path in ignored}
+        old_values, new_values = unwrap(outputs), unwrap(news)
+        replaces = []
+        for name, known in self.inputs.items():
+            old, new = old_values.get(name), new_values.get(name)
+            if name in skip or not _differs(known, old, new, new_values):
+                continue
+            suffix = "-replace" if known.replaces else ""
+            if known.replaces:
+                replaces.append(name)
+            if known.kind == "map" and isinstance(new, Mapping) and isinstance(old, Mapping) and not suffix:
+                for key in sorted(old.keys() | new.keys()):
+                    if old.get(key) != new.get(key):
+                        path = f"{name}.{key}" if re.fullmatch(r"\w+", key) else f'{name}["{key}"]'
+                        detailed[path] = PropertyDiff("add" if key not in old else "delete" if key not in new else "update")
+            elif _empty(old):
+                detailed[name] = PropertyDiff("add-replace" if suffix else "add")
+            elif _empty(new):
+                detailed[name] = PropertyDiff("delete-replace" if suffix else "delete")
+            else:
+                detailed[name] = PropertyDiff("update-replace" if suffix else "update")
+        auto = self.autoname
+        explicit = auto is not None and auto.input in new_values and auto.input not in new_values.get(DEFAULTS, [])
+        return DiffResult(
+            changes=bool(detailed),
+            replaces=replaces,
+            detailed=detailed,
+            # A name that was given is taken until its owner is gone.
+            delete_before_replace=bool(replaces) and explicit,
+            diffs=sorted({re.split(r"[.\[]", path)[0] for path in detailed}),
+        )
 
 
-def violations(type_token: str, inputs: Mapping[str, Any]) -> list[str]:
-    """What the provider would refuse of a registration's plain inputs: one line each, none when all is well."""
-    schema = SCHEMAS.get(type_token)
-    if schema is None:
-        return [f"{type_token} is no resource type that the stand-in has"]
-    return [failure.reason for failure in schema.check(dict(inputs)).failures]
+def _known(value: Any) -> Any:
+    """Plain values, with every form of unknown as `UNKNOWN`; a test's recording has the wire's own sentinels."""
+    value = unwrap(value)
+    if isinstance(value, str) and value in UNKNOWN_SENTINELS:
+        return UNKNOWN
+    if isinstance(value, Mapping):
+        return {key: _known(item) for key, item in value.items()}
+    return [_known(item) for item in value] if isinstance(value, list) else value
 
 
-def _is_document(value: str) -> bool:
+def _empty(value: Any) -> bool:
+    """Terraform's zero value: absent and empty are the same."""
+    return value is None or value is False or value in ("", 0, [], {})
+
+
+def _differs(known: Input, old: Any, new: Any, news: Properties) -> bool:
+    if contains_unknown(new):
+        return True
+    if new is None:
+        # An optional and computed input that is not given keeps what AWS has.
+        return not known.computed and not _empty(old)
+    if _empty(old) and _empty(new):
+        return False
+    if known.same is not None and old is not None and known.same(old, new, news):
+        return False
+    return bool(_comparable(known, old) != _comparable(known, new))
+
+
+def _comparable(known: Input, value: Any) -> Any:
+    if known.kind in ("set", "objects") and isinstance(value, list):
+        return sorted(json.dumps(item, sort_keys=True) for item in value)
+    if known.document and isinstance(value, str):
+        try:
+            return _policy(json.loads(value))
+        except ValueError:
+            return value
+    return value
+
+
+def _policy(value: Any) -> Any:
+    """AWS gives a list of one back as its member, and sets in any order."""
+    if isinstance(value, Mapping):
+        return {key: _policy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [_policy(item) for item in value]
+        return items[0] if len(items) == 1 else sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+    return value
+
+
+def _unknown_input(token: str, name: str, known: Mapping[str, Input]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    return f"the stand-in for aws has no input {name} of {token}{hint}; install the official plugin if it is right"
+
+
+_PYTHON: Final[dict[Kind, type | tuple[type, ...]]] = {
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "set": list,
+    "map": Mapping,
+    "objects": list,
+}
+
+
+def _failures(path: str, known: Input, value: Any) -> list[CheckFailure]:
+    if value is UNKNOWN:
+        return []
+    if not isinstance(value, _PYTHON[known.kind]) or (known.kind == "integer" and isinstance(value, bool)):
+        return [CheckFailure(path, f"{path} must be of kind {known.kind}, not {type(value).__name__}")]
+    if known.kind == "objects":
+        return [
+            failure
+            for index, item in enumerate(value)
+            for failure in _object_failures(f"{path}[{index}]", known.fields, item)
+        ]
+    members = value if known.kind == "set" else value.values() if known.kind == "map" else [value]
+    found = []
+    for member in members:
+        if member is UNKNOWN:
+            continue
+        if known.kind in ("set", "map") and not isinstance(member, str):
+            found.append(f"{path} must hold strings")
+        elif known.choices and member not in known.choices:
+            found.append(f"expected {path} to be one of {', '.join(map(str, known.choices))}, got {member}")
+        elif known.between and not known.between[0] <= member <= known.between[1]:
+            found.append(f"expected {path} to be in the range ({known.between[0]} - {known.between[1]}), got {member}")
+        elif known.pattern and not re.fullmatch(known.pattern, member):
+            found.append(f"invalid value for {path}: {member!r} does not match {known.pattern}")
+        elif known.longest and len(member) > known.longest:
+            found.append(f"expected length of {path} to be at most {known.longest}, got {len(member)}")
+        elif known.document and not _is_json_object(member):
+            found.append(f"{path} contains an invalid JSON policy")
+    return [CheckFailure(path, text) for text in found]
+
+
+def _object_failures(path: str, fields: Mapping[str, Input], value: Any) -> list[CheckFailure]:
+    if value is UNKNOWN:
+        return []
+    if not isinstance(value, Mapping):
+        return [CheckFailure(path, f"{path} must be an object")]
+    found = [CheckFailure(path, _unknown_input(path, name, fields)) for name in value if name not in fields]
+    for name, known in fields.items():
+        if value.get(name) is not None:
+            found += _failures(f"{path}.{name}", known, value[name])
+        elif known.required:
+            found.append(CheckFailure(path, f"Missing required argument: {path}.{name}"))
+    return found
+
+
+def _is_json_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(value), dict)
+        return isinstance(json.loads(text), dict)
     except ValueError:
         return False
-
-
-def _as_set(items: list[Any]) -> set[str]:
-    return {json.dumps(item, sort_keys=True) for item in items}
-
-
-KEY = CloudSchema(
-    "aws:kms/key:Key",
-    {
-        "description": text(replaces=False, computed=True),
-        "enableKeyRotation": flag(replaces=False, default=False),
-        "rotationPeriodInDays": number(replaces=False, computed=True),
-        "deletionWindowInDays": number(replaces=False, at_least=7),
-        "policy": text(replaces=False, computed=True),
-        "isEnabled": flag(replaces=False, default=True),
-        "multiRegion": flag(computed=True),
-        "keyUsage": text(default="ENCRYPT_DECRYPT", choices=frozenset({"ENCRYPT_DECRYPT", "SIGN_VERIFY"})),
-        "customerMasterKeySpec": text(default="SYMMETRIC_DEFAULT"),
-        "tags": TAGS,
-    },
-    {"arn": False, "keyId": False, "tagsAll": False},
-    documents=frozenset({"policy"}),
-    not_stored=frozenset({"deletionWindowInDays"}),
-)
-ALIAS = CloudSchema(
-    "aws:kms/alias:Alias",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "targetKeyId": text(required=True, replaces=False),
-    },
-    {"arn": False, "targetKeyArn": False},
-    conflicts=(("name", "namePrefix"),),
-    own_names="name",
-)
-LOG_GROUP = CloudSchema(
-    "aws:cloudwatch/logGroup:LogGroup",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "retentionInDays": number(replaces=False, default=0),
-        "kmsKeyId": text(replaces=False),
-        "skipDestroy": flag(replaces=False, default=False),
-        "logGroupClass": text(computed=True, choices=frozenset({"STANDARD", "INFREQUENT_ACCESS", "DELIVERY"})),
-        "tags": TAGS,
-    },
-    {"arn": False, "tagsAll": False},
-    conflicts=(("name", "namePrefix"),),
-    numbers={"retentionInDays": RETENTION_DAYS},
-    own_names="name",
-    not_stored=frozenset({"skipDestroy"}),
-)
-SUBNET_GROUP = CloudSchema(
-    "aws:rds/subnetGroup:SubnetGroup",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "description": text(replaces=False, default="Managed by Pulumi"),
-        "subnetIds": Property("strings", required=True, replaces=False),
-        "tags": TAGS,
-    },
-    {"arn": False, "tagsAll": False, "vpcId": False, "supportedNetworkTypes": False},
-    sets=frozenset({"subnetIds"}),
-    conflicts=(("name", "namePrefix"),),
-    own_names="name",
-)
-PARAMETER_GROUP = CloudSchema(
-    "aws:rds/parameterGroup:ParameterGroup",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "family": text(required=True),
-        "description": text(default="Managed by Pulumi"),
-        "parameters": Property(
-            "objects", replaces=False, fields={"name": "string", "value": "string", "applyMethod": "string"}
-        ),
-        "skipDestroy": flag(replaces=False, default=False),
-        "tags": TAGS,
-    },
-    {"arn": False, "tagsAll": False},
-    sets=frozenset({"parameters"}),
-    conflicts=(("name", "namePrefix"),),
-    own_names="name",
-    not_stored=frozenset({"skipDestroy"}),
-)
-SECURITY_GROUP = CloudSchema(
-    "aws:ec2/securityGroup:SecurityGroup",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "description": text(default="Managed by Pulumi"),
-        "vpcId": text(computed=True),
-        "revokeRulesOnDelete": flag(replaces=False, default=False),
-        "tags": TAGS,
-    },
-    {"arn": False, "ownerId": False, "tagsAll": False, "ingress": False, "egress": False},
-    conflicts=(("name", "namePrefix"),),
-    own_names="name",
-    not_stored=frozenset({"revokeRulesOnDelete"}),
-)
-INGRESS_RULE = CloudSchema(
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-    {
-        "securityGroupId": text(required=True),
-        "referencedSecurityGroupId": text(replaces=False),
-        "cidrIpv4": text(replaces=False),
-        "cidrIpv6": text(replaces=False),
-        "prefixListId": text(replaces=False),
-        "ipProtocol": text(required=True, replaces=False),
-        "fromPort": number(replaces=False),
-        "toPort": number(replaces=False),
-        "description": text(replaces=False),
-        "tags": TAGS,
-    },
-    {"arn": False, "securityGroupRuleId": False, "tagsAll": False},
-    conflicts=(
-        ("referencedSecurityGroupId", "cidrIpv4"),
-        ("referencedSecurityGroupId", "prefixListId"),
-        ("cidrIpv4", "prefixListId"),
-    ),
-    together=(("fromPort", "toPort"), ("toPort", "fromPort")),
-)
-ROLE = CloudSchema(
-    "aws:iam/role:Role",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "assumeRolePolicy": text(required=True, replaces=False),
-        "description": text(replaces=False),
-        "path": text(default="/"),
-        "permissionsBoundary": text(replaces=False),
-        "maxSessionDuration": number(replaces=False, default=3600, at_least=3600),
-        "forceDetachPolicies": flag(replaces=False, default=False),
-        "tags": TAGS,
-    },
-    {"arn": False, "createDate": False, "uniqueId": False, "tagsAll": False},
-    documents=frozenset({"assumeRolePolicy"}),
-    conflicts=(("name", "namePrefix"),),
-    own_names="name",
-    longest_prefix=38,
-    not_stored=frozenset({"forceDetachPolicies"}),
-)
-ROLE_POLICY = CloudSchema(
-    "aws:iam/rolePolicy:RolePolicy",
-    {
-        "name": text(computed=True),
-        "namePrefix": text(computed=True),
-        "role": text(required=True),
-        "policy": text(required=True, replaces=False),
-    },
-    {},
-    documents=frozenset({"policy"}),
-    conflicts=(("name", "namePrefix"),),
-    own_names="name",
-    longest_prefix=102,
-)
-ROLE_POLICY_ATTACHMENT = CloudSchema(
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
-    {"role": text(required=True), "policyArn": text(required=True)},
-    {},
-)
-INSTANCE = CloudSchema(
-    "aws:rds/instance:Instance",
-    {
-        "identifier": text(computed=True, replaces=False),
-        "engine": text(required=True, choices=frozenset({"postgres"})),
-        "engineVersion": text(computed=True, replaces=False),
-        "allowMajorVersionUpgrade": flag(replaces=False),
-        "autoMinorVersionUpgrade": flag(replaces=False, default=True),
-        "instanceClass": text(required=True, replaces=False),
-        "allocatedStorage": number(required=True, replaces=False, at_least=20),
-        "maxAllocatedStorage": number(replaces=False),
-        "storageType": text(replaces=False, computed=True, choices=frozenset({"standard", "gp2", "gp3", "io1", "io2"})),
-        "storageEncrypted": flag(),
-        "kmsKeyId": text(computed=True),
-        "dbName": text(computed=True),
-        "port": number(computed=True, replaces=False, at_least=1150),
-        "username": text(computed=True),
-        "password": text(replaces=False, secret=True),
-        "manageMasterUserPassword": flag(replaces=False),
-        "masterUserSecretKmsKeyId": text(replaces=False, computed=True),
-        "iamDatabaseAuthenticationEnabled": flag(replaces=False),
-        "caCertIdentifier": text(replaces=False, computed=True),
-        "dbSubnetGroupName": text(replaces=False, computed=True),
-        "vpcSecurityGroupIds": Property("strings", replaces=False, computed=True),
-        "publiclyAccessible": flag(replaces=False, default=False),
-        "parameterGroupName": text(replaces=False, computed=True),
-        "multiAz": flag(replaces=False, computed=True),
-        "backupRetentionPeriod": number(replaces=False, computed=True),
-        "backupWindow": text(replaces=False, computed=True),
-        "maintenanceWindow": text(replaces=False, computed=True),
-        "copyTagsToSnapshot": flag(replaces=False, default=False),
-        "enabledCloudwatchLogsExports": Property(
-            "strings", replaces=False, choices=frozenset({"postgresql", "upgrade", "iam-db-auth-error"})
-        ),
-        "monitoringInterval": number(replaces=False, default=0),
-        "monitoringRoleArn": text(replaces=False, computed=True),
-        "performanceInsightsEnabled": flag(replaces=False, default=False),
-        "performanceInsightsKmsKeyId": text(computed=True),
-        "performanceInsightsRetentionPeriod": number(replaces=False, computed=True),
-        "databaseInsightsMode": text(replaces=False, computed=True, choices=frozenset({"standard", "advanced"})),
-        "deletionProtection": flag(replaces=False, default=False),
-        "skipFinalSnapshot": flag(replaces=False, default=False),
-        "finalSnapshotIdentifier": text(replaces=False),
-        "applyImmediately": flag(replaces=False),
-        "tags": TAGS,
-    },
-    {
-        "address": False,
-        "arn": False,
-        "endpoint": False,
-        "engineVersionActual": False,
-        "hostedZoneId": False,
-        "masterUserSecrets": False,
-        "resourceId": False,
-        "status": False,
-        "tagsAll": False,
-        "availabilityZone": False,
-    },
-    sets=frozenset({"vpcSecurityGroupIds", "enabledCloudwatchLogsExports"}),
-    conflicts=(("password", "manageMasterUserPassword"), ("password", "masterUserSecretKmsKeyId")),
-    together=(("performanceInsightsKmsKeyId", "performanceInsightsEnabled"),),
-    numbers={
-        "monitoringInterval": MONITORING_INTERVALS,
-        "backupRetentionPeriod": frozenset(range(36)),
-        "performanceInsightsRetentionPeriod": INSIGHTS_RETENTION,
-    },
-    own_names="identifier",
-    not_stored=frozenset(
-        {"allowMajorVersionUpgrade", "applyImmediately", "skipFinalSnapshot", "finalSnapshotIdentifier", "password"}
-    ),
-)
-
-SCHEMAS: dict[str, CloudSchema] = {
-    schema.type: schema
-    for schema in (
-        ALIAS,
-        INGRESS_RULE,
-        INSTANCE,
-        KEY,
-        LOG_GROUP,
-        PARAMETER_GROUP,
-        ROLE,
-        ROLE_POLICY,
-        ROLE_POLICY_ATTACHMENT,
-        SECURITY_GROUP,
-        SUBNET_GROUP,
-    )
-}

@@ -1,0 +1,156 @@
+"""The plugin's configuration and its connection to AWS: region, account, credentials, endpoints, default tags.
+
+Owns what `aws.Provider` takes; every input that is not in the table below is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sandbox.plugins.protocol import CheckFailure, CheckResult, ResourceError
+from sandbox.plugins.values import UNKNOWN, Properties, unwrap
+
+Result = TypeVar("Result")
+
+# https://www.pulumi.com/registry/packages/aws/installation-configuration/ and the SDK's Provider; nested values come as JSON.
+SCALARS: Final = frozenset({"region", "accessKey", "secretKey", "token", "profile", "version"})
+SWITCHES: Final = frozenset(
+    {"skipCredentialsValidation", "skipRegionValidation", "skipMetadataApiCheck", "skipRequestingAccountId"}
+)
+NESTED: Final = frozenset({"allowedAccountIds", "forbiddenAccountIds", "assumeRoles", "endpoints", "defaultTags"})
+ASSUME_ROLE: Final = frozenset({"roleArn", "externalId", "sessionName"})
+SERVICES: Final = ("rds", "ec2", "iam", "kms", "logs", "sts", "secretsmanager", "cloudwatch", "sns")
+
+# A server on the same machine answers at once; a wrong endpoint should not hold a preview for minutes.
+CLIENT: Final = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
+
+
+def check_configuration(news: Properties) -> CheckResult:
+    """Every wrong input at once; values that are still unknown pass."""
+    failures = []
+    known = SCALARS | SWITCHES | NESTED
+    for name in news:
+        if name not in known:
+            failures.append(CheckFailure(name, f"the stand-in for aws has no configuration {name}"))
+    values = parsed(news)
+    if values.get("region") is None:
+        failures.append(CheckFailure("region", "Missing region configuration: set aws.region"))
+    for index, role in enumerate(_list(values.get("assumeRoles"))):
+        if role is not UNKNOWN:
+            failures += [
+                CheckFailure(f"assumeRoles[{index}].{key}", f"the stand-in for aws has no assumeRoles input {key}")
+                for key in sorted(role.keys() - ASSUME_ROLE)
+            ]
+    for entry in _list(values.get("endpoints")):
+        if entry is not UNKNOWN:
+            failures += [
+                CheckFailure("endpoints", f"the stand-in for aws does not use the service {service}; it has {', '.join(SERVICES)}")
+                for service in sorted(entry.keys() - set(SERVICES))
+            ]
+    return CheckResult(news, failures)
+
+
+def parsed(properties: Properties) -> Properties:
+    """Plain values; what the SDK serialised as JSON is read."""
+    values = {}
+    for name, value in unwrap(properties).items():
+        if isinstance(value, str) and (name in NESTED or name in SWITCHES):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise ResourceError(f"aws: configuration {name} is not JSON") from None
+        if value is not None:
+            values[name] = value
+    return values
+
+
+class Connection:
+    """Clients by service, made once. Raises `ResourceError` when the account is another than the configuration allows."""
+
+    def __init__(self, properties: Properties) -> None:
+        values = parsed(properties)
+        self.region: str = values["region"]
+        self.partition: str = boto3.Session().get_partition_for_region(self.region)
+        self.default_tags: dict[str, str] = dict((values.get("defaultTags") or {}).get("tags") or {})
+        self._endpoints = {service: url for entry in _list(values.get("endpoints")) for service, url in entry.items()}
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._session = boto3.Session(
+            region_name=self.region,
+            profile_name=values.get("profile"),
+            aws_access_key_id=values.get("accessKey"),
+            aws_secret_access_key=values.get("secretKey"),
+            aws_session_token=values.get("token"),
+        )
+        for role in _list(values.get("assumeRoles")):
+            self._assume(role)
+        if not values.get("skipRequestingAccountId"):
+            self._check_account(values)
+
+    def client(self, service: str) -> Any:
+        # boto3's sessions are not thread-safe; their clients are.
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(
+                    service, endpoint_url=self._endpoints.get(service), config=CLIENT
+                )
+            return self._clients[service]
+
+    def _assume(self, role: Properties) -> None:
+        parameters = {"RoleArn": role["roleArn"], "RoleSessionName": role.get("sessionName") or "pulumi"}
+        if role.get("externalId"):
+            parameters["ExternalId"] = role["externalId"]
+        answer = calling(f"assuming {role['roleArn']}", lambda: self.client("sts").assume_role(**parameters))
+        credentials = answer["Credentials"]
+        self._session = boto3.Session(
+            region_name=self.region,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+        )
+        self._clients.clear()
+
+    def _check_account(self, values: Properties) -> None:
+        answer = calling("retrieving the caller identity", lambda: self.client("sts").get_caller_identity())
+        account = answer["Account"]
+        allowed, forbidden = values.get("allowedAccountIds"), values.get("forbiddenAccountIds")
+        if (allowed and account not in allowed) or (forbidden and account in forbidden):
+            raise ResourceError(f"AWS account ID not allowed: {account}")
+
+
+def calling(doing: str, call: Callable[[], Result]) -> Result:
+    """The result of an AWS call; its failure as the official plugin words it."""
+    try:
+        return call()
+    except ClientError as error:
+        detail = error.response.get("Error", {})
+        raise ResourceError(
+            f"{doing}: operation error {error.operation_name}: api error {detail.get('Code')}: {detail.get('Message')}"
+        ) from error
+    except BotoCoreError as error:
+        raise ResourceError(f"{doing}: {error}") from error
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def missing(call: Callable[[], Result], *codes: str) -> Result | None:
+    """The result, or None when AWS answers with one of `codes`."""
+    try:
+        return call()
+    except ClientError as error:
+        if code_of(error) in codes:
+            return None
+        raise
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
