@@ -147,12 +147,15 @@ class Container:
         termination = self._spec.get("terminationMessagePath") or _TERMINATION_LOG
         self._mapping = PathMapping(self.root, [*(str(entry["mountPath"]) for entry in mounts), termination])
         self.root.mkdir(parents=True, exist_ok=True)
-        variables = self._pod.variables(self._spec, image, self.root)
+        variables = self._pod.variables(self._spec)
         mount(self.root, mounts, self._pod.volume_directories, lambda text: expand(text, variables))
         message = self.root / termination.lstrip("/")
         message.parent.mkdir(parents=True, exist_ok=True)
         message.write_text("")
-        self._environment = {name: self._mapping.rewrite(value) for name, value in variables.items()}
+        self._environment = {
+            **{name: self._mapping.rewrite(value) for name, value in variables.items()},
+            **self._pod.machine_variables(self._spec, image, self.root),
+        }
         command = list(self._spec.get("command") or image.entrypoint)
         arguments = self._spec.get("args")
         if arguments is None:

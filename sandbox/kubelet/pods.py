@@ -133,8 +133,8 @@ class Pod:
         own = list(container.get("volumeMounts") or [])
         return [*own, workload_identity.token_mount()] if self._identity_role else own
 
-    def variables(self, container: Object, image: Image, root: Path) -> dict[str, str]:
-        """Everything in a container's environment, before paths are rewritten. Raises ConfigurationError."""
+    def variables(self, container: Object) -> dict[str, str]:
+        """The environment as the image would see it, before paths are rewritten. Raises ConfigurationError."""
         node = self.node
         given = variables_of(container, self._fields(), node.lookup(self.namespace), decode_secret)
         found = {
@@ -147,9 +147,13 @@ class Pod:
         }
         if self._identity_role:
             found |= workload_identity.variables(self._identity_role, node.cloud_region())
-        found |= given
+        return found | given
+
+    def machine_variables(self, container: Object, image: Image, root: Path) -> dict[str, str]:
+        """What ties the process to this machine, whose paths are never mistaken for the container's."""
+        node = self.node
         home = str(node.home.root)
-        return found | {
+        return {
             "PATH": node.launchers.path(image),
             **node.launchers.environment(),
             "POD_BIND_ADDRESS": self.bind_address,
