@@ -63,7 +63,7 @@ def run(connected: Connected, arguments: Sequence[str], values: Mapping[str, Any
         )
         output, problems = _communicate(process, connected)
     if process.returncode != 0:
-        raise HelmFailed(_failure(problems) or f"helm {arguments[0]} ended with exit code {process.returncode}")
+        raise HelmFailed(failure_of(problems) or f"helm {arguments[0]} ended with exit code {process.returncode}")
     return output
 
 
@@ -79,7 +79,7 @@ def _communicate(process: subprocess.Popen[str], connected: Connected) -> tuple[
                 stopped = True
 
 
-def _failure(problems: str) -> str:
+def failure_of(problems: str) -> str:
     """The last message alone: warnings and the log lines of Helm's libraries come before it."""
     text = problems[max(problems.rfind("\nError: ") + 1, 0) :].strip()
     for prefix in FAILURE_PREFIXES:
