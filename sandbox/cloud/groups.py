@@ -66,6 +66,11 @@ class GroupRules(StandInBackend, RDSBackend):
             )
         return super().delete_db_parameter_group(db_parameter_group_name)
 
+    def modify_db_subnet_group(self, subnet_name: str, description: str, subnets: list[Any]) -> Any:
+        """moto takes the group that it changes out of its list."""
+        self.subnet_groups[subnet_name] = super().modify_db_subnet_group(subnet_name, description, subnets)
+        return self.subnet_groups[subnet_name]
+
     def delete_subnet_group(self, subnet_name: str) -> Any:
         users = [
             one.db_instance_identifier

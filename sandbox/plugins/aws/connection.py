@@ -91,8 +91,7 @@ class Connection:
         )
         for role in _list(values.get("assumeRoles")):
             self._assume(role)
-        if not values.get("skipRequestingAccountId"):
-            self._check_account(values)
+        self.account = "" if values.get("skipRequestingAccountId") else self._checked_account(values)
 
     def client(self, service: str) -> Any:
         # boto3's sessions are not thread-safe; their clients are.
@@ -117,12 +116,13 @@ class Connection:
         )
         self._clients.clear()
 
-    def _check_account(self, values: Properties) -> None:
+    def _checked_account(self, values: Properties) -> str:
         answer = calling("retrieving the caller identity", lambda: self.client("sts").get_caller_identity())
-        account = answer["Account"]
+        account = str(answer["Account"])
         allowed, forbidden = values.get("allowedAccountIds"), values.get("forbiddenAccountIds")
         if (allowed and account not in allowed) or (forbidden and account in forbidden):
             raise ResourceError(f"AWS account ID not allowed: {account}")
+        return account
 
 
 def calling(doing: str, call: Callable[[], Result]) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sandbox.plugins.aws.connection import Connection, missing
 from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_list, tag_map
@@ -205,6 +205,7 @@ KEPT: Final = ("allowMajorVersionUpgrade", "applyImmediately", "deleteAutomatedB
 class Instance(Kind):
     what = "RDS DB Instance"
     kept = KEPT
+    on_import: ClassVar = {"skipFinalSnapshot": True, "deleteAutomatedBackups": True}
 
     def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
         identifier = inputs.get("identifier") or name_of({"namePrefix": inputs.get("identifierPrefix", "tf-")})

@@ -104,7 +104,7 @@ class IngressRule(Kind):
             "securityGroupId": rule["GroupId"],
             "securityGroupRuleId": id_,
             "arn": rule.get("SecurityGroupRuleArn")
-            or f"arn:{connection.partition}:ec2:{connection.region}:{rule['GroupOwnerId']}:security-group-rule/{id_}",
+            or f"arn:{connection.partition}:ec2:{connection.region}:{connection.account}:security-group-rule/{id_}",
             "ipProtocol": rule["IpProtocol"],
             "fromPort": rule.get("FromPort"),
             "toPort": rule.get("ToPort"),
@@ -112,7 +112,7 @@ class IngressRule(Kind):
             "cidrIpv6": rule.get("CidrIpv6"),
             "prefixListId": rule.get("PrefixListId"),
             "referencedSecurityGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
-            "description": rule.get("Description"),
+            "description": rule.get("Description") or _description_in_group(client, rule),
             "tagsAll": tag_map(rule.get("Tags")),
         }
 
@@ -149,6 +149,17 @@ class IngressRule(Kind):
             ),
             *RULE_GONE,
         )
+
+
+def _description_in_group(client: Any, rule: Mapping[str, Any]) -> str | None:
+    """The API of the sandbox has the description of a rule for a group only where the group lists its rules."""
+    referenced = (rule.get("ReferencedGroupInfo") or {}).get("GroupId")
+    for permission in client.describe_security_groups(GroupIds=[rule["GroupId"]])["SecurityGroups"][0]["IpPermissions"]:
+        if all(permission.get(key) == rule.get(key) for key in ("IpProtocol", "FromPort", "ToPort")):
+            for pair in permission["UserIdGroupPairs"]:
+                if pair.get("GroupId") == referenced and pair.get("Description"):
+                    return str(pair["Description"])
+    return None
 
 
 def _permission(inputs: Properties) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 from sandbox.plugins.aws.connection import Connection
@@ -52,6 +53,9 @@ class Kind:
 
     kept: tuple[str, ...] = ()
     """Inputs that AWS does not keep: they live in the state alone."""
+
+    on_import: Mapping[str, Any] = MappingProxyType({})
+    """What the official plugin puts for those into the state of an import."""
 
     def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
         raise NotImplementedError

@@ -111,13 +111,12 @@ class AwsProvider(ResourceProvider):
     ) -> tuple[str, Properties, Properties] | None:
         table, kind = self._table(type_), KINDS[type_]
         given = _plain(inputs)
-        found = calling(
-            f"reading {kind.what} ({id_})", lambda: kind.read(self._connected, id_, {**unwrap(outputs), **given})
-        )
+        known = {**unwrap(outputs), **given} if inputs or outputs else dict(kind.on_import)
+        found = calling(f"reading {kind.what} ({id_})", lambda: kind.read(self._connected, id_, known))
         if found is None:
             return None
         id_, live = found
-        state = self._state(table, kind, live, {**unwrap(outputs), **given})
+        state = self._state(table, kind, live, known)
         if inputs:
             wanted = {key: state[key] if key in state else value for key, value in given.items()}
             wanted[DEFAULTS] = unwrap(inputs.get(DEFAULTS, []))
@@ -214,8 +213,8 @@ class AwsProvider(ResourceProvider):
                 state[key] = known[key]
         same = table.difference(state, {key: known[key] for key in table.inputs if known.get(key) is not None}, [])
         differing = {path.split(".")[0].split("[")[0] for path in same.detailed}
-        for key in table.inputs:
-            if key in state and known.get(key) is not None and key not in differing and key != "engineVersion":
+        for key, table_input in table.inputs.items():
+            if key in state and known.get(key) is not None and key not in differing and not table_input.live:
                 state[key] = known[key]
         return state
 

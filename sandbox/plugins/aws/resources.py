@@ -280,7 +280,7 @@ TYPES: Final = {
             INSTANCE,
             f"{TERRAFORM}db_instance",
             {
-                "allocatedStorage": Input("integer", computed=True, between=(5, 65536), same=_autoscaled),
+                "allocatedStorage": Input("integer", computed=True, between=(5, 65536), same=_autoscaled, live=True),
                 "allowMajorVersionUpgrade": Input("boolean"),
                 "applyImmediately": Input("boolean", computed=True),
                 "autoMinorVersionUpgrade": Input("boolean", default=True),

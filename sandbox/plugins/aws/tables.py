@@ -43,6 +43,8 @@ class Input:
     fields: Mapping[str, Input] = field(default_factory=dict)
     same: Callable[[Any, Any, Properties], bool] | None = None
     """(old, new, new inputs): whether the provider takes the two for one value."""
+    live: bool = False
+    """The state has AWS's value, even where it is the same as the program's in another spelling."""
 
 
 @dataclass(frozen=True)
