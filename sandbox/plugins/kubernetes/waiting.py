@@ -19,6 +19,18 @@ from sandbox.plugins.protocol import Log, ResourceError
 
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT_ANNOTATION: Final = "pulumi.com/timeoutSeconds"
+# Kinds whose deletion skipAwait leaves to go on by itself; all others are waited for (the official plugin's list).
+LEFT_TO_GO: Final = frozenset(
+    {
+        "apps/v1/DaemonSet",
+        "apps/v1/Deployment",
+        "apps/v1/StatefulSet",
+        "batch/v1/Job",
+        "v1/Namespace",
+        "v1/Pod",
+        "v1/ReplicationController",
+    }
+)
 DEFAULT_SECONDS: Final = 600.0  # the official plugin's, for ready and gone alike
 # Short at first, because most objects in a small cluster are ready at once; never so short that the server notices.
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -85,7 +97,7 @@ class Waiter:
             )
 
     def until_gone(self, inputs: Mapping[str, Any], namespace: str, name: str) -> None:
-        if annotations_of(inputs).get(SKIP_AWAIT) == "true" and self.kind.key in BY_KIND:
+        if annotations_of(inputs).get(SKIP_AWAIT) == "true" and self.kind.key in LEFT_TO_GO:
             return
         ends, pause = time.monotonic() + self.seconds(inputs), FIRST_PAUSE_SECONDS
         while True:
