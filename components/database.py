@@ -3,7 +3,6 @@
 Owns the AWS objects and how they are protected. Leaves roles, grants and the connection URI to `database_access.py`.
 """
 
-import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from pulumi_aws import cloudwatch, ec2, iam, kms, rds, vpc
 
 from components.arguments import ComponentArgs
 from components.database_authorities import ca_bundle
+from components.database_policies import key_policy, monitoring_trust, partition_of, role_name_prefix
 
 LOG_EXPORTS = ("postgresql", "upgrade")
 
@@ -29,7 +29,8 @@ class DatabaseArgs(ComponentArgs):
     """Twelve digits; the KMS key's policy is written for it."""
 
     identifier: pulumi.Input[str]
-    """The instance's name, unique in the account and region: lower-case letters, digits and single hyphens, at most 63."""
+    """The instance's name, unique in the account and region: lower-case letters, digits and single hyphens, at most 63.
+    """
 
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[list[pulumi.Input[str]]]
@@ -75,7 +76,9 @@ class DatabaseArgs(ComponentArgs):
     """Whether changes that interrupt the service wait for the maintenance window (false) or not."""
 
     on_destroy: str = "keep"
-    """What `pulumi destroy` leaves: `keep` the instance and all it needs, `snapshot` a final snapshot and its key, `delete` nothing."""
+    """What `pulumi destroy` leaves: `keep` the instance and all it needs, `snapshot` a final snapshot and its key,
+    `delete` nothing.
+    """
 
     protect: bool = True
     """Whether the engine refuses to delete or replace the instance and the key."""
@@ -122,7 +125,7 @@ class Database(pulumi.ComponentResource):
             cloudwatch.LogGroup(
                 f"{name}-log-{log}",
                 # RDS would make the group itself, unencrypted and for ever, if it were not there before the instance.
-                name=self.identifier.apply(lambda identifier, log=log: f"/aws/rds/instance/{identifier}/{log}"),
+                name=pulumi.Output.format("/aws/rds/instance/{0}/{1}", self.identifier, log),
                 retention_in_days=args.log_retention_days,
                 kms_key_id=key_arn,
                 tags=args.tags,
@@ -141,7 +144,8 @@ class Database(pulumi.ComponentResource):
         security_group = self._security_group(name, args, child)
         parameter_group = rds.ParameterGroup(
             f"{name}-parameter-group",
-            # The name changes with the major version, so that the new group stands before the instance leaves the old one.
+            # The name changes with the major version, so that the new group stands before the instance leaves the old
+            # one.
             name_prefix=pulumi.Output.format("{0}-postgres{1}-", self.identifier, args.engine_version),
             family=pulumi.Output.format("postgres{0}", args.engine_version),
             description="Settings of the Teleport Access Graph database",
@@ -195,8 +199,8 @@ class Database(pulumi.ComponentResource):
             performance_insights_kms_key_id=key_arn,
             performance_insights_retention_period=INSIGHTS_RETENTION_DAYS[args.database_insights],
             database_insights_mode=args.database_insights,
-            # With `keep` the instance is never to be deleted by anyone; otherwise the `up` that lifts `protect` lifts this too,
-            # and the destroy after it goes through.
+            # With `keep` the instance is never to be deleted by anyone; otherwise the `up` that lifts `protect` lifts
+            # this too, and the destroy after it goes through.
             deletion_protection=kept or args.protect,
             skip_final_snapshot=args.on_destroy == "delete",
             final_snapshot_identifier=self._final_snapshot(name, args, key_arn),
@@ -248,8 +252,11 @@ class Database(pulumi.ComponentResource):
         )
 
     def _key(self, name: str, args: DatabaseArgs) -> pulumi.Output[str]:
-        # A final snapshot is unreadable without its key, so `snapshot` leaves the key too; the alias goes, and frees its name.
-        options = pulumi.ResourceOptions(parent=self, retain_on_delete=args.on_destroy != "delete", protect=args.protect)
+        # A final snapshot is unreadable without its key, so `snapshot` leaves the key too; the alias goes, and frees
+        # its name.
+        options = pulumi.ResourceOptions(
+            parent=self, retain_on_delete=args.on_destroy != "delete", protect=args.protect
+        )
         key = kms.Key(
             f"{name}-key",
             description=self.identifier.apply(lambda identifier: f"Database {identifier} of Teleport Access Graph"),
@@ -311,7 +318,9 @@ class Database(pulumi.ComponentResource):
             f"{name}-monitoring-policy",
             role=role.name,
             policy_arn=pulumi.Output.from_input(args.region).apply(
-                lambda region: f"arn:{partition_of(region)}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+                lambda region: (
+                    f"arn:{partition_of(region)}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+                )
             ),
             opts=child,
         )
@@ -335,74 +344,6 @@ class Database(pulumi.ComponentResource):
         return pulumi.Output.format("{0}-final-{1}", self.identifier, suffix.hex)
 
 
-def partition_of(region: str) -> str:
-    """The ARN partition of a region: `aws`, `aws-us-gov` or `aws-cn`."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
-def role_name_prefix(identifier: str) -> str:
-    """IAM takes at most 38 characters of prefix, as the provider appends 26 to reach the 64 of a role's name."""
-    return f"{identifier[:37]}-"
-
-
-def key_policy(*, region: str, account_id: str, identifier: str) -> str:
-    """The account's IAM policies decide over the key, and CloudWatch Logs may use it for this instance's log groups alone."""
-    partition = partition_of(region)
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "Account",
-                    "Effect": "Allow",
-                    "Principal": {"AWS": f"arn:{partition}:iam::{account_id}:root"},
-                    "Action": "kms:*",
-                    "Resource": "*",
-                },
-                {
-                    "Sid": "Logs",
-                    "Effect": "Allow",
-                    "Principal": {"Service": f"logs.{region}.{suffix}"},
-                    "Action": ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
-                    "Resource": "*",
-                    "Condition": {
-                        "ArnLike": {
-                            "kms:EncryptionContext:aws:logs:arn": (
-                                f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{identifier}/*"
-                            )
-                        }
-                    },
-                },
-            ],
-        }
-    )
-
-
-def monitoring_trust(*, region: str, account_id: str, identifier: str) -> str:
-    """RDS may assume the role for this one instance (AWS's guard against the confused deputy)."""
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "monitoring.rds.amazonaws.com"},
-                    "Action": "sts:AssumeRole",
-                    "Condition": {
-                        "StringEquals": {
-                            "aws:SourceAccount": account_id,
-                            "aws:SourceArn": f"arn:{partition_of(region)}:rds:{region}:{account_id}:db:{identifier}",
-                        }
-                    },
-                }
-            ],
-        }
-    )
-
-
 def _check_choices(args: DatabaseArgs) -> None:
     """Refuse what would pick no branch below. Settings give better messages; this guards other callers."""
     choices = {
@@ -416,5 +357,6 @@ def _check_choices(args: DatabaseArgs) -> None:
         if value not in allowed:
             raise ValueError(f"DatabaseArgs: {field_name}: {value!r} is none of {', '.join(map(str, allowed))}")
     if not args.client_security_group_ids:
-        raise ValueError("DatabaseArgs: client_security_group_ids: is empty, so that nothing could connect; give at least one")
-
+        raise ValueError(
+            "DatabaseArgs: client_security_group_ids: is empty, so that nothing could connect; give at least one"
+        )

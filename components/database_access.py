@@ -1,7 +1,8 @@
-"""How Teleport Access Graph gets into its RDS database: the owner role, the login slots, grants, extensions and the connection URI.
+"""How Teleport Access Graph gets into its RDS database: the owner role, the login slots, grants, extensions and the
+connection URI.
 
-Owns the passwords of the logins, the Job that makes the roles and what that Job may read. Leaves the instance to `database.py` and the Secret with the
-URI to `credentials.py`.
+Owns the passwords of the logins, the Job that makes the roles and what that Job may read. Leaves the instance to
+`database.py` and the Secret with the URI to `credentials.py`.
 """
 
 import json
@@ -15,7 +16,7 @@ import pulumi_random as random
 from pulumi_aws import iam
 
 from components.arguments import ComponentArgs
-from components.database import role_name_prefix
+from components.database_policies import role_name_prefix, secret_reader_policy, service_account_trust
 from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, access_script, scram_verifier
 from components.database_uri import CA_BUNDLE_PATH, database_uri
 from components.digests import public_digest
@@ -51,7 +52,9 @@ class DatabaseAccessArgs(ComponentArgs):
     """Random secret that keys the digest in the Job's name; see `digests.py`."""
 
     rotation: int = 0
-    """Generation of the login: even ones use slot `a`, odd ones slot `b`. A higher one makes the other slot with a new password."""
+    """Generation of the login: even ones use slot `a`, odd ones slot `b`. A higher one makes the other slot with a new
+    password.
+    """
 
     master_password: pulumi.Input[str] | None = None
     """The generated master password. Exactly one of this and `master_secret_arn`."""
@@ -82,8 +85,8 @@ class DatabaseAccessArgs(ComponentArgs):
 class DatabaseAccess(pulumi.ComponentResource):
     """A login that acts as the owner of the database and can do nothing else.
 
-    A rotation makes the login of the other slot. The login that it replaces stays able to connect, since running pods still use it;
-    it gets a new password when its slot's turn comes again.
+    A rotation makes the login of the other slot. The login that it replaces stays able to connect, since running pods
+    still use it; it gets a new password when its slot's turn comes again.
     """
 
     uri: pulumi.Output[str]
@@ -113,7 +116,8 @@ class DatabaseAccess(pulumi.ComponentResource):
             for letter, generation in slot_generations(rotation).items()
         }
         password = passwords[slot].result
-        verifier = pulumi.Output.secret(password.apply(scram_verifier))
+        # Secret as the password is.
+        verifier = password.apply(scram_verifier)
         secret_values: dict[str, pulumi.Input[str]] = {VERIFIER_KEY: verifier}
         if args.master_password is not None:
             secret_values[MASTER_PASSWORD_KEY] = pulumi.Output.secret(args.master_password)
@@ -135,7 +139,7 @@ class DatabaseAccess(pulumi.ComponentResource):
             string_data=secret_values,
             opts=child,
         )
-        spec = pulumi.Output.all(
+        spec: pulumi.Output[Any] = pulumi.Output.all(
             service_account=account.metadata["name"],
             secret=secret.metadata["name"],
             ca_config_map=args.ca_config_map,
@@ -158,8 +162,8 @@ class DatabaseAccess(pulumi.ComponentResource):
             metadata={
                 "name": digest.apply(lambda text: f"{OBJECT_NAME}-{text[:10]}"),
                 "namespace": args.namespace,
-                # A Job that failed is replaced by the next `up`; without this it would be awaited again as it is. No time to live:
-                # a Job that vanishes is drift.
+                # A Job that failed is replaced by the next `up`; without this it would be awaited again as it is. No
+                # time to live: a Job that vanishes is drift.
                 "annotations": {"pulumi.com/replaceUnready": "true"},
             },
             spec=spec,
@@ -171,7 +175,11 @@ class DatabaseAccess(pulumi.ComponentResource):
         self.uri = pulumi.Output.secret(
             pulumi.Output.all(args.host, args.port, args.database_name, password, self.ready).apply(
                 lambda resolved: database_uri(
-                    host=resolved[0], port=int(resolved[1]), database=resolved[2], user=LOGIN_ROLES[slot], password=resolved[3]
+                    host=resolved[0],
+                    port=int(resolved[1]),
+                    database=resolved[2],
+                    user=LOGIN_ROLES[slot],
+                    password=resolved[3],
                 )
             )
         )
@@ -227,47 +235,6 @@ def slot_generations(rotation: int) -> dict[str, int]:
     return {active_slot(generation): generation for generation in range(max(0, rotation - 1), rotation + 1)}
 
 
-def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_account: str) -> str:
-    """Trust policy: exactly this ServiceAccount, by a token made for STS (IAM roles for service accounts)."""
-    _, marker, issuer = oidc_provider_arn.partition(":oidc-provider/")
-    if not marker or not issuer:
-        raise ValueError(
-            f"aws.oidcProviderArn: {oidc_provider_arn!r} is no OIDC provider's ARN; give "
-            f"arn:<partition>:iam::<account>:oidc-provider/<issuer without https://>"
-        )
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Federated": oidc_provider_arn},
-                    "Action": "sts:AssumeRoleWithWebIdentity",
-                    "Condition": {
-                        "StringEquals": {
-                            f"{issuer}:sub": f"system:serviceaccount:{namespace}:{service_account}",
-                            f"{issuer}:aud": "sts.amazonaws.com",
-                        }
-                    },
-                }
-            ],
-        }
-    )
-
-
-def secret_reader_policy(*, secret_arn: str, kms_key_arn: str) -> str:
-    """Read one secret, and use the key that encrypts it."""
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret_arn},
-                {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": kms_key_arn},
-            ],
-        }
-    )
-
-
 def job_spec(
     *,
     service_account: str,
@@ -285,7 +252,10 @@ def job_spec(
     login: str,
     extensions: list[str],
 ) -> dict[str, Any]:
-    """Spec of the access Job, whose pod fits the `restricted` pod security standard. Holds no secret, only their names."""
+    """Spec of the access Job, whose pod fits the `restricted` pod security standard.
+
+    Holds no secret, only the names of where they are.
+    """
     managed = master_secret_arn is not None
     hardened = {
         "allowPrivilegeEscalation": False,

@@ -1,6 +1,7 @@
 """The certificate authorities that sign the server certificates of Amazon RDS, by region.
 
-Owns the reading of the shipped PEM file; `components/data/README.md` says where that comes from. Leaves verification to the database's clients.
+Owns the reading of the shipped PEM file; `components/data/README.md` says where that comes from. Leaves verification to
+the database's clients.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def ca_bundle(region: str) -> str:
     certificates = authorities_by_region().get(region)
     if certificates is None:
         raise UnknownRegion(
-            f"aws.region: no RDS certificate authority is shipped for {region}; set database.caBundleFile to the region's "
-            f"bundle, which AWS publishes as described in its RDS user guide under 'Using SSL/TLS to encrypt a connection'"
+            f"aws.region: no RDS certificate authority is shipped for {region}; set database.caBundleFile to the "
+            f"region's bundle, which AWS publishes (RDS user guide, 'Using SSL/TLS to encrypt a connection')"
         )
     return "".join(f"{certificate}\n" for certificate in certificates)

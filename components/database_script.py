@@ -1,7 +1,7 @@
 """What the access Job runs: the shell around `psql`, and the SQL that makes the roles, grants and extensions.
 
-Pure text and one pure function. Every name and value reaches it by environment, so the text is the same for every stack.
-Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text has neither.
+Pure text and one pure function. Every name and value reaches it by environment, so the text is the same for every
+stack. Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text has neither.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import hmac
 
 MASTER_SECRET_DIRECTORY = "/var/run/master-secret"
 
-# 4096 is PostgreSQL's own number of rounds; the passwords are random with over 200 bits, so that more would protect nothing.
+# PostgreSQL's own number of rounds; the passwords are random with over 200 bits, so that more would protect nothing.
 SCRAM_ITERATIONS = 4096
 
 FETCH_MASTER_SECRET = f"""\
 umask 077
-aws secretsmanager get-secret-value --secret-id "$MASTER_SECRET_ARN" --query SecretString --output text > {MASTER_SECRET_DIRECTORY}/secret.json
+aws secretsmanager get-secret-value --secret-id "$MASTER_SECRET_ARN" --query SecretString --output text \\
+  > {MASTER_SECRET_DIRECTORY}/secret.json
 """
 
-# The image has no JSON parser. This reads the flat object of strings and numbers that RDS keeps in Secrets Manager, with every JSON escape of ASCII,
-# and prints the value of "password".
+# The image has no JSON parser. This reads the flat object of strings and numbers that RDS keeps in Secrets Manager,
+# with every JSON escape of ASCII, and prints the value of "password".
 READ_MASTER_PASSWORD = (
     r"""umask 077
 cat > /tmp/password.awk <<'AWK'
@@ -29,7 +30,8 @@ function refuse(reason) { print "master secret: " reason > "/dev/stderr"; failed
 function skip_space() { while (at <= length(text) && index(" \t\r\n", substr(text, at, 1))) at++ }
 function hexadecimal(digits,    n, value) {
   value = 0
-  for (n = 1; n <= length(digits); n++) value = value * 16 + index("0123456789abcdef", tolower(substr(digits, n, 1))) - 1
+  for (n = 1; n <= length(digits); n++)
+    value = value * 16 + index("0123456789abcdef", tolower(substr(digits, n, 1))) - 1
   return value
 }
 function read_string(    value, character, code) {
@@ -83,7 +85,8 @@ export PGPASSWORD
 """
 )
 
-# One transaction: a Job that dies half way leaves nothing, and the next starts from the same place. Every statement may be repeated.
+# One transaction: a Job that dies half way leaves nothing, and the next starts from the same place. Every statement may
+# be repeated.
 PREPARE_DATABASE = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
 \getenv owner OWNER_ROLE
 \getenv login LOGIN_ROLE
@@ -95,19 +98,21 @@ BEGIN;
 DO $body$
 BEGIN
   IF current_setting('server_version_num')::int < 140000 THEN
-    RAISE EXCEPTION 'Teleport Access Graph needs PostgreSQL 14 or newer, and this server is %', current_setting('server_version')
-      USING HINT = 'Set database.engineVersion to 14 or newer.';
+    RAISE EXCEPTION 'Teleport Access Graph needs PostgreSQL 14 or newer, and this server is %',
+      current_setting('server_version') USING HINT = 'Set database.engineVersion to 14 or newer.';
   END IF;
   -- A second attempt of the same Job waits for the first.
   PERFORM pg_advisory_xact_lock(hashtext('teleport-access-graph-database-access'));
 END
 $body$;
 
-SELECT format('CREATE ROLE %I NOLOGIN', :'owner') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner') \gexec
-SELECT format('CREATE ROLE %I LOGIN', :'login') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \gexec
+SELECT format('CREATE ROLE %I NOLOGIN', :'owner')
+  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner') \gexec
+SELECT format('CREATE ROLE %I LOGIN', :'login')
+  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \gexec
 
--- The master user is no superuser: to hand the database over it must be able to become the owner. From PostgreSQL 16 the
--- creator of a role only administers it, and SET has to be granted.
+-- The master user is no superuser: to hand the database over it must be able to become the owner. From PostgreSQL 16
+-- the creator of a role only administers it, and SET has to be granted.
 SELECT current_setting('server_version_num')::int >= 160000 AS has_set_option \gset
 \if :has_set_option
 GRANT :"owner" TO CURRENT_USER WITH INHERIT TRUE, SET TRUE;
@@ -119,9 +124,10 @@ SELECT format('ALTER DATABASE %I OWNER TO %I', :'database', :'owner')
 
 -- Every other role of the server stays out.
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
--- From PostgreSQL 15 the database's owner has this by pg_database_owner, before that PUBLIC does, unless someone took it.
+-- From PostgreSQL 15 the database's owner has this by pg_database_owner, before that PUBLIC does, unless taken away.
 SELECT format('GRANT USAGE, CREATE ON SCHEMA public TO %I', :'owner')
-  WHERE NOT has_schema_privilege(:'owner', 'public', 'USAGE') OR NOT has_schema_privilege(:'owner', 'public', 'CREATE') \gexec
+  WHERE NOT has_schema_privilege(:'owner', 'public', 'USAGE')
+    OR NOT has_schema_privilege(:'owner', 'public', 'CREATE') \gexec
 
 -- The verifier is what PostgreSQL would store, so that no statement, and no log of it, holds the password.
 ALTER ROLE :"login" WITH LOGIN PASSWORD :'verifier';
@@ -156,15 +162,19 @@ SQL
 
 
 def access_script(*, managed: bool) -> str:
-    """The Job's main script. `managed`: the master password is in the file that the init container fetched, not in the environment."""
+    """The Job's main script.
+
+    `managed`: the master password is in the file that the init container fetched, not in the environment.
+    """
     return (READ_MASTER_PASSWORD if managed else "") + PREPARE_DATABASE
 
 
 def scram_verifier(password: str) -> str:
-    """What PostgreSQL stores for `password` with SCRAM-SHA-256 (RFC 5803): `SCRAM-SHA-256$4096:<salt>$<stored>:<server>`.
+    """What PostgreSQL stores for `password` (RFC 5803): `SCRAM-SHA-256$4096:<salt>$<stored>:<server>`.
 
-    The salt is derived from the password, so that the same password gives the same verifier and nothing changes between two runs; it
-    must be a random password of high entropy, in ASCII (for which SASLprep changes nothing). Raises `ValueError` otherwise.
+    The salt is derived from the password, so that the same password gives the same verifier and nothing changes between
+    two runs; it must be a random password of high entropy, in ASCII (for which SASLprep changes nothing). Raises
+    `ValueError` otherwise.
     """
     if not password.isascii() or len(password) < 24:
         raise ValueError("a login's password must be random ASCII of at least 24 characters")

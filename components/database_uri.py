@@ -1,6 +1,7 @@
 """Connection URIs of PostgreSQL: building one, and checking one that was given.
 
-Pure functions. What is accepted is what pgx, the driver of Teleport Access Graph, reads. No message contains the URI or a part of its credentials.
+Pure functions. What is accepted is what pgx, the driver of Teleport Access Graph, reads. No message contains the URI or
+a part of its credentials.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ import pulumi
 # Where the chart's `volumes` put the database's CA bundle, in Access Graph's pods and in the access Job's.
 CA_BUNDLE_PATH = "/var/run/database-ca/bundle.pem"
 
-# pgconn.ParseConfig, pgx.ParseConfig and pgxpool.ParseConfig take these out of the URI; all others go to the server as run-time
-# settings. `application_name` is the one of those that every server knows and that operators do set.
+# pgconn.ParseConfig, pgx.ParseConfig and pgxpool.ParseConfig take these out of the URI; all others go to the server as
+# run-time settings. `application_name` is the one of those that every server knows and that operators do set.
 PGX_PARAMETERS = frozenset(
     {
         "sslmode", "sslrootcert", "sslsni", "sslnegotiation", "connect_timeout", "target_session_attrs",
-        "krbspn", "krbsrvname", "min_read_buffer_size", "default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
-        "pool_max_conns", "pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
-        "pool_max_conn_idle_time", "pool_health_check_period", "application_name",
+        "krbspn", "krbsrvname", "min_read_buffer_size", "default_query_exec_mode", "statement_cache_capacity",
+        "description_cache_capacity", "pool_max_conns", "pool_min_conns", "pool_min_idle_conns",
+        "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter", "pool_max_conn_idle_time",
+        "pool_health_check_period", "application_name",
     }
 )  # fmt: skip
 
 # pgx reads these in the query too, where they would silently overrule the part of the URI that was checked.
 AUTHORITY_PARAMETERS = frozenset({"host", "hostaddr", "port", "user", "password", "database", "dbname"})
 
-# pgx knows these, but Access Graph's pods hold no such files; pgx does not know libpq's `sslrootcert=system` as such either.
+# pgx knows these, but Access Graph's pods hold no such files; pgx does not know libpq's `sslrootcert=system` as such
+# either.
 FILE_PARAMETERS = frozenset({"sslcert", "sslkey", "sslpassword", "passfile", "service", "servicefile"})
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -56,8 +59,8 @@ def database_uri(
 ) -> str:
     """`postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=...`, every part percent-encoded.
 
-    `password` is `None` for IAM authentication, whose tokens the client makes itself. Only `sslmode` and `sslrootcert` are given,
-    since the server would refuse what pgx does not know.
+    `password` is `None` for IAM authentication, whose tokens the client makes itself. Only `sslmode` and `sslrootcert`
+    are given, since the server would refuse what pgx does not know.
     """
     credentials = quote(user, safe="") if password is None else f"{quote(user, safe='')}:{quote(password, safe='')}"
     address = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -78,9 +81,15 @@ def parse_database_uri(uri: str) -> DatabaseUri:
         parts = urlsplit(uri.strip())
         port = parts.port
     except ValueError:
-        # urllib's own message may quote the credentials: an unencoded '/', '?' or '#' in a password ends the authority early.
+        # urllib's own message may quote the credentials: an unencoded '/', '?' or '#' in a password ends the authority
+        # early.
         raise DatabaseUriError(
-            _report([*problems, "cannot be read as a URI; percent-encode the user and the password, and give the port as 1 to 65535"])
+            _report(
+                [
+                    *problems,
+                    "cannot be read as a URI; percent-encode user and password, and give the port as 1 to 65535",
+                ]
+            )
         ) from None
     if parts.scheme not in ("postgres", "postgresql"):
         problems.append("must begin with postgres:// or postgresql://")
@@ -107,7 +116,10 @@ def parse_database_uri(uri: str) -> DatabaseUri:
         problems.append("has a '+' among its parameters, which clients read differently; write %20 or %2B")
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     names = [name for name, _ in pairs]
-    problems += [f"gives the parameter {name} more than once" for name in sorted({name for name in names if names.count(name) > 1})]
+    problems += [
+        f"gives the parameter {name} more than once"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
     if problems:
         raise DatabaseUriError(_report(problems))
     return DatabaseUri(
@@ -121,10 +133,11 @@ def parse_database_uri(uri: str) -> DatabaseUri:
 
 
 def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_given: bool = False) -> str:
-    """Return `uri` unchanged if Teleport Access Graph can use it safely. Raises `DatabaseUriError` with all problems otherwise.
+    """Return `uri` unchanged if Teleport Access Graph can use it safely. Raises `DatabaseUriError` with all problems
+    otherwise.
 
-    `allow_unverified` is `database.allowUnverified`; `ca_bundle_given` says whether `database.caBundleFile` is set, so that the
-    bundle is mounted at `CA_BUNDLE_PATH`.
+    `allow_unverified` is `database.allowUnverified`; `ca_bundle_given` says whether `database.caBundleFile` is set, so
+    that the bundle is mounted at `CA_BUNDLE_PATH`.
     """
     parameters = parse_database_uri(uri).parameters
     problems = [
@@ -132,7 +145,8 @@ def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_gi
         for name in sorted(parameters.keys() & AUTHORITY_PARAMETERS)
     ]
     problems += [
-        f"has the parameter {name}, which Access Graph's driver (pgx) does not know and would send to the server as a setting; remove it"
+        f"has the parameter {name}, which Access Graph's driver (pgx) does not know and would send to the server as a "
+        f"setting; remove it"
         for name in sorted(parameters.keys() - PGX_PARAMETERS - AUTHORITY_PARAMETERS - FILE_PARAMETERS)
     ]
     problems += [
@@ -156,7 +170,9 @@ def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_gi
     if not ca_bundle_given and root == CA_BUNDLE_PATH:
         problems.append("names the mounted CA bundle in sslrootcert, but there is none; set database.caBundleFile")
     elif not ca_bundle_given and root is not None:
-        problems.append(f"names a file in sslrootcert that no pod has; set database.caBundleFile and sslrootcert={CA_BUNDLE_PATH}")
+        problems.append(
+            f"names a file in sslrootcert that no pod has; set database.caBundleFile and sslrootcert={CA_BUNDLE_PATH}"
+        )
     if problems:
         raise DatabaseUriError(_report(problems))
     return uri

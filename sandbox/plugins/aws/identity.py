@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-
 from sandbox.plugins.aws.connection import Connection, missing
 from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_list, tag_map
 from sandbox.plugins.protocol import ResourceError

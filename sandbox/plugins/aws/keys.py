@@ -50,7 +50,9 @@ class Key(Kind):
             "customerMasterKeySpec": key["KeySpec"],
             "isEnabled": key["Enabled"],
             "enableKeyRotation": rotation["KeyRotationEnabled"],
-            "rotationPeriodInDays": rotation.get("RotationPeriodInDays", 365) if rotation["KeyRotationEnabled"] else None,
+            "rotationPeriodInDays": rotation.get("RotationPeriodInDays", 365)
+            if rotation["KeyRotationEnabled"]
+            else None,
             "multiRegion": key.get("MultiRegion", False),
             "policy": client.get_key_policy(KeyId=key["KeyId"], PolicyName="default")["Policy"],
             "tagsAll": tag_map(tags, "TagKey", "TagValue"),

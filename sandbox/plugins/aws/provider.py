@@ -118,15 +118,21 @@ class AwsProvider(ResourceProvider):
         id_, live = found
         state = self._state(table, kind, live, known)
         if inputs:
-            wanted = {key: state[key] if key in state else value for key, value in given.items()}
+            wanted = {key: state.get(key, value) for key, value in given.items()}
             wanted[DEFAULTS] = unwrap(inputs.get(DEFAULTS, []))
         else:
             wanted = {
                 key: state[key]
                 for key, known in table.inputs.items()
-                if key in state and state[key] not in (None, "", [], {}) and (known.required or state[key] != known.default)
+                if key in state
+                and state[key] not in (None, "", [], {})
+                and (known.required or state[key] != known.default)
             }
-            wanted |= {key: known.default for key, known in table.inputs.items() if known.default is not None and key not in wanted}
+            wanted |= {
+                key: known.default
+                for key, known in table.inputs.items()
+                if known.default is not None and key not in wanted
+            }
             wanted[DEFAULTS] = []
         return id_, rewrap(wanted, inputs), self._sealed(table, rewrap({**state, "id": id_}, {**outputs, **inputs}))
 
@@ -158,18 +164,14 @@ class AwsProvider(ResourceProvider):
             tags=self._all_tags(plain),
         )
         deadline = Deadline(timeout or TIMEOUTS["update"], self._cancelled)
-        calling(
-            f"updating {kind.what} ({id_})", lambda: kind.update(self._connected, id_, change, deadline)
-        )
+        calling(f"updating {kind.what} ({id_})", lambda: kind.update(self._connected, id_, change, deadline))
         return self._outputs(type_, id_, news)
 
     def delete(self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
         self._table(type_)
         kind = KINDS[type_]
         deadline = Deadline(timeout or TIMEOUTS["delete"], self._cancelled)
-        calling(
-            f"deleting {kind.what} ({id_})", lambda: kind.delete(self._connected, id_, unwrap(outputs), deadline)
-        )
+        calling(f"deleting {kind.what} ({id_})", lambda: kind.delete(self._connected, id_, unwrap(outputs), deadline))
 
     def cancel(self) -> None:
         self._cancelled.set()

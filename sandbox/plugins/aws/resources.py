@@ -1,6 +1,7 @@
 """The tables of the resource types that the program uses, and `violations` of them.
 
-Each table names its source. Inputs that the official plugin has and the program does not use are left out, so that they are refused.
+Each table names its source. Inputs that the official plugin has and the program does not use are left out, so that they
+are refused.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ RDS_PREFIX: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*-?"
 MANAGED_BY: Final = "Managed by Pulumi"
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-LOG_RETENTION: Final = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)  # fmt: skip
-LOG_TYPES: Final = ("agent", "alert", "audit", "diag.log", "error", "general", "iam-db-auth-error", "listener", "notify.log",
-                    "oemagent", "postgresql", "slowquery", "trace", "upgrade")  # fmt: skip
+LOG_RETENTION: Final = (
+    0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+)  # fmt: skip
+LOG_TYPES: Final = (
+    "agent", "alert", "audit", "diag.log", "error", "general", "iam-db-auth-error", "listener", "notify.log",
+    "oemagent", "postgresql", "slowquery", "trace", "upgrade",
+)  # fmt: skip
 
 
 def named(pattern: str = "", *, longest: int = 255, prefix_pattern: str = "", longest_prefix: int) -> dict[str, Input]:
@@ -155,7 +160,9 @@ TYPES: Final = {
             ALIAS,
             f"{TERRAFORM}kms_alias",
             {
-                **named(r"alias/[a-zA-Z0-9/_-]+", longest=256, prefix_pattern=r"alias/[a-zA-Z0-9/_-]*", longest_prefix=230),
+                **named(
+                    r"alias/[a-zA-Z0-9/_-]+", longest=256, prefix_pattern=r"alias/[a-zA-Z0-9/_-]*", longest_prefix=230
+                ),
                 "targetKeyId": Input(required=True, same=_same_key),
             },
             ("arn", "targetKeyArn", "region"),
@@ -213,7 +220,9 @@ TYPES: Final = {
             f"{TERRAFORM}security_group",
             {
                 **named(r"(?!sg-)[^\x00]+", prefix_pattern=r"(?!sg-)[^\x00]+", longest_prefix=100),
-                "description": Input(default=MANAGED_BY, replaces=True, pattern=r"[0-9A-Za-z_ .:/()#,@\[\]+=&;{}!$*-]*", longest=255),
+                "description": Input(
+                    default=MANAGED_BY, replaces=True, pattern=r"[0-9A-Za-z_ .:/()#,@\[\]+=&;{}!$*-]*", longest=255
+                ),
                 "revokeRulesOnDelete": Input("boolean", default=False),
                 "vpcId": Input(computed=True, replaces=True, pattern=r"vpc-[0-9a-f]+"),
                 "tags": TAGS,
@@ -330,19 +339,32 @@ TYPES: Final = {
                 "username": Input(computed=True, replaces=True, pattern=r"(?!rds|pg_)[A-Za-z]\w{0,62}"),
                 "vpcSecurityGroupIds": Input("set", computed=True),
             },
-            ("address", "arn", "availabilityZone", "endpoint", "engineVersionActual", "hostedZoneId", "licenseModel", "masterUserSecrets",
-             "resourceId", "status", "tagsAll", "region"),
+            (
+                "address",
+                "arn",
+                "availabilityZone",
+                "endpoint",
+                "engineVersionActual",
+                "hostedZoneId",
+                "licenseModel",
+                "masterUserSecrets",
+                "resourceId",
+                "status",
+                "tagsAll",
+                "region",
+            ),
             rules=instance_rules,
         ),
     )
-}  # fmt: skip
+}
 
 
 def violations(type_token: str, inputs: Properties) -> list[str]:
-    """What the tables have against a registration, each as `<input>: <text>`; empty when it is as the official plugin wants it.
+    """What the tables have against a registration, each as `<input>: <text>`; empty when it is as the official plugin
+    wants it.
 
-    `inputs` as a program registers them: plain values, secrets taken off, unknown ones as the engine's sentinels. Pulumi's names of test ids
-    (`sg-...`, ARNs) have to be well-formed too.
+    `inputs` as a program registers them: plain values, secrets taken off, unknown ones as the engine's sentinels.
+    Pulumi's names of test ids (`sg-...`, ARNs) have to be well-formed too.
     """
     table = TYPES.get(type_token)
     if table is None:

@@ -25,7 +25,9 @@ AUTONAME_DIGITS: Final = 7
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a type, in Terraform's terms: `replaces` is ForceNew, `computed` with an optional one takes AWS's value."""
+    """One input of a type, in Terraform's terms: `replaces` is ForceNew, `computed` with an optional one takes AWS's
+    value.
+    """
 
     kind: Kind = "string"
     required: bool = False
@@ -147,10 +149,12 @@ class ResourceType:
                 for key in sorted(old.keys() | new.keys()):
                     if old.get(key) != new.get(key):
                         path = f"{name}.{key}" if re.fullmatch(r"\w+", key) else f'{name}["{key}"]'
-                        detailed[path] = PropertyDiff("add" if key not in old else "delete" if key not in new else "update")
-            elif _empty(old):
+                        detailed[path] = PropertyDiff(
+                            "add" if key not in old else "delete" if key not in new else "update"
+                        )
+            elif old is None:
                 detailed[name] = PropertyDiff("add-replace" if suffix else "add")
-            elif _empty(new):
+            elif new is None:
                 detailed[name] = PropertyDiff("delete-replace" if suffix else "delete")
             else:
                 detailed[name] = PropertyDiff("update-replace" if suffix else "update")
@@ -221,7 +225,7 @@ def _unknown_input(token: str, name: str, known: Mapping[str, Input]) -> str:
     return f"the stand-in for aws has no input {name} of {token}{hint}; install the official plugin if it is right"
 
 
-_PYTHON: Final[dict[Kind, type | tuple[type, ...]]] = {
+_PYTHON: Final[dict[Kind, Any]] = {
     "string": str,
     "integer": int,
     "boolean": bool,
@@ -234,7 +238,8 @@ _PYTHON: Final[dict[Kind, type | tuple[type, ...]]] = {
 def _failures(path: str, known: Input, value: Any) -> list[CheckFailure]:
     if value is UNKNOWN:
         return []
-    if not isinstance(value, _PYTHON[known.kind]) or (known.kind == "integer" and isinstance(value, bool)):
+    expected: Any = _PYTHON[known.kind]
+    if not isinstance(value, expected) or (known.kind == "integer" and isinstance(value, bool)):
         return [CheckFailure(path, f"{path} must be of kind {known.kind}, not {type(value).__name__}")]
     if known.kind == "objects":
         return [

@@ -1,4 +1,4 @@
-"""The provider's own inputs: the wrong account is refused, roles are assumed, endpoints are taken, the rest is named."""
+"""The provider's own inputs: the wrong account is refused, roles are assumed, endpoints taken, the rest is named."""
 
 from __future__ import annotations
 
@@ -56,10 +56,14 @@ def test_unreachable_api_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatc
     [
         ({}, "region", "Missing region"),
         ({"region": REGION, "assumeRole": "x"}, "assumeRole", "has no configuration assumeRole"),
-        ({"region": REGION, "assumeRoles": '[{"roleArn": "a", "duration": "1h"}]'}, "assumeRoles[0].duration", "no assumeRoles input"),
+        (
+            {"region": REGION, "assumeRoles": '[{"roleArn": "a", "duration": "1h"}]'},
+            "assumeRoles[0].duration",
+            "no assumeRoles input",
+        ),
         ({"region": REGION, "endpoints": '[{"s3": "http://127.0.0.1"}]'}, "endpoints", "does not use the service s3"),
     ],
-)  # fmt: skip
+)
 def test_configuration_outside_the_table_is_refused(news: dict[str, Any], property_: str, text: str) -> None:
     (failure,) = AwsProvider().check_config("urn", {}, news).failures
     assert failure.property == property_

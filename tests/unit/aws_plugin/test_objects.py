@@ -26,10 +26,14 @@ pytestmark = pytest.mark.unit
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": "monitoring.rds.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "monitoring.rds.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
     }
 )
-READ = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "*"}]})
+READ = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "*"}]}
+)
 
 
 def imported(engine: Engine, type_: str, id_: str) -> Made:
@@ -39,13 +43,17 @@ def imported(engine: Engine, type_: str, id_: str) -> Made:
 
 
 def test_key(engine: Engine, aws: Any) -> None:
-    key = engine.create(KEY, description="one", enableKeyRotation=True, deletionWindowInDays=30, tags={"a": "1", "b": "1"})
+    key = engine.create(
+        KEY, description="one", enableKeyRotation=True, deletionWindowInDays=30, tags={"a": "1", "b": "1"}
+    )
     assert key.id == key.outputs["keyId"]
     assert key.outputs["arn"] == f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key.id}"
     assert aws("kms").get_key_rotation_status(KeyId=key.id)["KeyRotationEnabled"] is True
     assert key.outputs["tagsAll"] == {"a": "1", "b": "1"}
 
-    key = engine.update(key, description="two", enableKeyRotation=True, deletionWindowInDays=30, tags={"a": "2", "c": "1"})
+    key = engine.update(
+        key, description="two", enableKeyRotation=True, deletionWindowInDays=30, tags={"a": "2", "c": "1"}
+    )
     assert aws("kms").describe_key(KeyId=key.id)["KeyMetadata"]["Description"] == "two"
     assert key.outputs["tagsAll"] == {"a": "2", "c": "1"}
 
@@ -56,7 +64,13 @@ def test_key(engine: Engine, aws: Any) -> None:
 
 
 def test_key_policy_is_compared_by_what_it_says(engine: Engine) -> None:
-    statement = {"Sid": "A", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": ["kms:*"], "Resource": "*"}
+    statement = {
+        "Sid": "A",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Action": ["kms:*"],
+        "Resource": "*",
+    }
     key = engine.create(KEY, policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     other = json.dumps({"Statement": {**statement, "Action": "kms:*"}, "Version": "2012-10-17"}, indent=2)
     assert not engine.diff(key, policy=other).changes
@@ -69,7 +83,9 @@ def test_alias(engine: Engine, aws: Any) -> None:
     alias = engine.create(ALIAS, name="alias/graph", targetKeyId=first.id)
     assert alias.id == "alias/graph"
     assert alias.outputs["targetKeyArn"] == first.outputs["arn"]
-    assert not engine.diff(alias, name="alias/graph", targetKeyId=first.outputs["arn"]).changes, "an ARN is the same key"
+    assert not engine.diff(alias, name="alias/graph", targetKeyId=first.outputs["arn"]).changes, (
+        "an ARN is the same key"
+    )
     alias = engine.update(alias, name="alias/graph", targetKeyId=second.id)
     assert alias.outputs["targetKeyArn"] == second.outputs["arn"]
     renamed = engine.diff(alias, name="alias/other", targetKeyId=second.id)
@@ -191,7 +207,9 @@ def test_default_tags_are_on_the_object_and_not_among_its_own(cloud: str, aws: A
     from tests.unit.aws_plugin.conftest import CREDENTIALS
 
     provider = AwsProvider()
-    provider.configure({"region": REGION, "defaultTags": json.dumps({"tags": {"owner": "us", "a": "0"}}), **CREDENTIALS})
+    provider.configure(
+        {"region": REGION, "defaultTags": json.dumps({"tags": {"owner": "us", "a": "0"}}), **CREDENTIALS}
+    )
     engine = Engine(provider)
     group = engine.create(LOG_GROUP, name="tagged", tags={"a": "1"})
     assert group.outputs["tags"] == {"a": "1"}

@@ -1,4 +1,6 @@
-"""The tables: they agree with the SDK, refuse what the official plugin refuses, and the program's registrations keep them."""
+"""The tables: they agree with the SDK, refuse what the official plugin refuses, and the program's registrations keep
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.plugins.aws.provider import KINDS, AwsProvider
-from sandbox.plugins.aws.resources import INGRESS_RULE, INSTANCE, KEY, LOG_GROUP, ROLE, SECURITY_GROUP, TYPES, violations
+from sandbox.plugins.aws.resources import (
+    INGRESS_RULE,
+    INSTANCE,
+    KEY,
+    LOG_GROUP,
+    ROLE,
+    SECURITY_GROUP,
+    TYPES,
+    violations,
+)
 from sandbox.plugins.aws.tables import DEFAULTS
 from sandbox.plugins.protocol import ResourceError
 from sandbox.plugins.values import UNKNOWN, Secret
@@ -80,11 +91,17 @@ def test_every_table_has_its_calls_and_its_source() -> None:
 REGISTRATIONS = [
     record_database(),
     record_database(preview=True),
-    record_database(master_password="generated", on_destroy="delete", protect=False, multi_az=True, engine_version="18"),
-    record_database(database_insights="advanced", monitoring_interval_seconds=0, kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/1"),
+    record_database(
+        master_password="generated", on_destroy="delete", protect=False, multi_az=True, engine_version="18"
+    ),
+    record_database(
+        database_insights="advanced",
+        monitoring_interval_seconds=0,
+        kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/1",
+    ),
     record_access(),
     record_access(preview=True),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("recording", REGISTRATIONS, ids=range(len(REGISTRATIONS)))
@@ -98,7 +115,11 @@ def test_the_programs_registrations_keep_the_tables(recording: Recording) -> Non
 @pytest.mark.parametrize(
     ("token", "inputs", "text"),
     [
-        (INSTANCE, {"storageEncypted": True}, "has no input storageEncypted of aws:rds/instance:Instance; did you mean storageEncrypted?"),
+        (
+            INSTANCE,
+            {"storageEncypted": True},
+            "has no input storageEncypted of aws:rds/instance:Instance; did you mean storageEncrypted",
+        ),
         (INSTANCE, {"instanceClass": None}, "instanceClass: Missing required argument"),
         (INSTANCE, {"instanceClass": "t4g.medium"}, "instanceClass: invalid value"),
         (INSTANCE, {"port": "5432"}, "port must be of kind integer, not str"),
@@ -113,7 +134,11 @@ def test_the_programs_registrations_keep_the_tables(recording: Recording) -> Non
         (INSTANCE, {"storageEncrypted": False}, "kmsKeyId: needs storageEncrypted"),
         (INSTANCE, {"databaseInsightsMode": "advanced"}, "at least 465"),
         (INSTANCE, {"performanceInsightsRetentionPeriod": 8}, "7, 731 or a multiple of 31"),
-        (INSTANCE, {"performanceInsightsEnabled": False, "performanceInsightsRetentionPeriod": 7}, "needs performanceInsightsEnabled"),
+        (
+            INSTANCE,
+            {"performanceInsightsEnabled": False, "performanceInsightsRetentionPeriod": 7},
+            "needs performanceInsightsEnabled",
+        ),
         (INSTANCE, {"maxAllocatedStorage": 10}, "less than allocatedStorage: 20"),
         (INSTANCE, {"storageType": "gp3", "allocatedStorage": 10}, "at least 20 GiB"),
         (INSTANCE, {"enabledCloudwatchLogsExports": ["audit"]}, "PostgreSQL exports postgresql"),
@@ -127,7 +152,7 @@ def test_the_programs_registrations_keep_the_tables(recording: Recording) -> Non
         (INGRESS_RULE, {"fromPort": 6000}, "is 6000, more than toPort: 5432"),
         (INGRESS_RULE, {"ipProtocol": "tls"}, "expected ipProtocol to be one of"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_named(token: str, inputs: dict[str, Any], text: str) -> None:
     good = {INSTANCE: GOOD_INSTANCE, INGRESS_RULE: GOOD_RULE}[token]
     assert violations(token, good) == []
@@ -168,7 +193,11 @@ def test_type_outside_the_tables_is_an_error_everywhere() -> None:
             call()
 
 
-@given(st.fixed_dictionaries({}, optional={name: st.just(UNKNOWN) for name in TYPES[INSTANCE].inputs if name != "password"}))
+@given(
+    st.fixed_dictionaries(
+        {}, optional={name: st.just(UNKNOWN) for name in TYPES[INSTANCE].inputs if name != "password"}
+    )
+)
 def test_unknown_values_are_taken_as_right(unknown: dict[str, Any]) -> None:
     assert violations(INSTANCE, {**GOOD_INSTANCE, "storageEncrypted": True, **without_conflict(unknown)}) == []
 

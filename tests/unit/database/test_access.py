@@ -1,4 +1,6 @@
-"""The login of Access Graph: who may fetch the master password, what the Job is, and that no secret is anywhere in plain."""
+"""The login of Access Graph: who may fetch the master password, what the Job is, and that no secret is anywhere in
+plain.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from components.database_access import active_slot, service_account_trust, slot_generations
+from components.database_access import active_slot, slot_generations
+from components.database_policies import service_account_trust
 from tests.unit.database.graph import CANARY_MASTER, DIGEST_KEY, MANAGED, OIDC_PROVIDER, TAGS, lineage, record_access
 from tests.unit.monitor import Recording, Secret, leaves
+
+pytestmark = pytest.mark.unit
 
 LOGIN_PASSWORD = "canary-password-database-access-login-{slot}-0123456789abcdef0123456789"
 
@@ -91,9 +96,11 @@ def test_oidc_provider_of_another_partition_is_taken_as_it_is() -> None:
     assert "oidc.eks.cn-north-1.amazonaws.com.cn/id/1:sub" in policy["Statement"][0]["Condition"]["StringEquals"]
 
 
-@pytest.mark.parametrize("arn", ["arn:aws:iam::1:role/x", "https://oidc.eks.us-east-1.amazonaws.com/id/1", "arn:aws:iam::1:oidc-provider/"])
+@pytest.mark.parametrize(
+    "arn", ["arn:aws:iam::1:role/x", "https://oidc.eks.us-east-1.amazonaws.com/id/1", "arn:aws:iam::1:oidc-provider/"]
+)
 def test_anything_but_an_oidc_provider_is_refused(arn: str) -> None:
-    with pytest.raises(ValueError, match="aws.oidcProviderArn: .* is no OIDC provider's ARN"):
+    with pytest.raises(ValueError, match=r"aws\.oidcProviderArn: .* is no OIDC provider's ARN"):
         service_account_trust(oidc_provider_arn=arn, namespace="n", service_account="s")
 
 
@@ -124,7 +131,9 @@ def test_pod_fits_the_restricted_standard(managed: bool) -> None:
 def test_job_ends_in_time_and_is_replaced_when_it_failed(recording: Recording) -> None:
     job = recording["database-access-job"].inputs
     assert job["metadata"]["annotations"] == {"pulumi.com/replaceUnready": "true"}
-    assert job["spec"].keys() == {"backoffLimit", "activeDeadlineSeconds", "template"}, "no time to live: it would drift"
+    assert job["spec"].keys() == {"backoffLimit", "activeDeadlineSeconds", "template"}, (
+        "no time to live: it would drift"
+    )
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 600)
 
 
@@ -168,7 +177,9 @@ def test_no_secret_is_anywhere_in_plain(managed: bool, rotation: int) -> None:
         *recording.component_outputs.values(),
         recording.outputs,
     ]
-    plain = [text for values in everything for _, text, secret in leaves(values) if not secret and isinstance(text, str)]
+    plain = [
+        text for values in everything for _, text, secret in leaves(values) if not secret and isinstance(text, str)
+    ]
     for hidden in ("canary-", verifier, DIGEST_KEY):
         assert [text for text in plain if hidden in text] == []
 
@@ -216,7 +227,9 @@ def test_a_rotation_renews_one_slot_and_leaves_the_other() -> None:
         {"a": 2, "b": 3},
     ]
     recording = record_access(rotation=3)
-    keepers = {item.name: item.inputs["keepers"] for item in recording.of_type("random:index/randomPassword:RandomPassword")}
+    keepers = {
+        item.name: item.inputs["keepers"] for item in recording.of_type("random:index/randomPassword:RandomPassword")
+    }
     assert keepers == {"database-access-login-a": {"rotation": "2"}, "database-access-login-b": {"rotation": "3"}}
 
 

@@ -12,6 +12,8 @@ from cryptography.x509.oid import NameOID
 
 from components.database_authorities import AUTHORITIES_FILE, UnknownRegion, authorities_by_region, ca_bundle
 
+pytestmark = pytest.mark.unit
+
 ALGORITHMS = {"RSA2048", "RSA4096", "ECC384"}
 REGIONS = sorted(authorities_by_region())
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from components.database import DatabaseArgs, key_policy, partition_of, role_name_prefix
+from components.database import DatabaseArgs
 from components.database_authorities import ca_bundle
+from components.database_policies import key_policy, partition_of, role_name_prefix
 from tests.unit.database.graph import TAGS, lineage, record_database
 from tests.unit.monitor import Recording, Secret, leaves
+
+pytestmark = pytest.mark.unit
 
 IDENTIFIER = "teleport-access-graph-dev"
 KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/database-key"
@@ -171,7 +174,9 @@ def test_key_rotates_and_is_for_this_account_and_these_logs(recording: Recording
     assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
     assert logs["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
     assert logs["Condition"]["ArnLike"] == {
-        "kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/rds/instance/{IDENTIFIER}/*"
+        "kms:EncryptionContext:aws:logs:arn": (
+            f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/rds/instance/{IDENTIFIER}/*"
+        )
     }
     assert recording["database-key-alias"].inputs["name"] == f"alias/{IDENTIFIER}"
 
@@ -187,14 +192,23 @@ def test_given_key_is_used_everywhere_and_none_is_made() -> None:
 
 KEPT = {
     "keep": {
-        "database-instance", "database-key", "database-key-alias", "database-log-postgresql", "database-log-upgrade",
-        "database-subnet-group", "database-security-group", "database-ingress-sg-0a1b2c3d", "database-ingress-sg-1a1b2c3d",
-        "database-parameter-group", "database-monitoring-role", "database-monitoring-policy",
+        "database-instance",
+        "database-key",
+        "database-key-alias",
+        "database-log-postgresql",
+        "database-log-upgrade",
+        "database-subnet-group",
+        "database-security-group",
+        "database-ingress-sg-0a1b2c3d",
+        "database-ingress-sg-1a1b2c3d",
+        "database-parameter-group",
+        "database-monitoring-role",
+        "database-monitoring-policy",
     },
     # The final snapshot is unreadable without its key.
     "snapshot": {"database-key"},
     "delete": set(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("on_destroy", ["keep", "snapshot", "delete"])

@@ -1,4 +1,6 @@
-"""The access Job's text: nothing in it is expanded by Kubernetes or the shell, and the verifier is what PostgreSQL would store."""
+"""The access Job's text: nothing in it is expanded by Kubernetes or the shell, and the verifier is what PostgreSQL
+would store.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.database_script import FETCH_MASTER_SECRET, access_script, scram_verifier
+
+pytestmark = pytest.mark.unit
 
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=24, max_size=80)
 

@@ -1,0 +1,125 @@
+"""Policy documents of the database's KMS key and IAM roles, in whichever partition of AWS the region is.
+
+Pure functions; `database.py` and `database_access.py` own the key and the roles.
+"""
+
+from __future__ import annotations
+
+import json
+
+
+def partition_of(region: str) -> str:
+    """The ARN partition of a region: `aws`, `aws-us-gov` or `aws-cn`."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def role_name_prefix(identifier: str) -> str:
+    """IAM takes at most 38 characters of prefix, as the provider appends 26 to reach the 64 of a role's name."""
+    return f"{identifier[:37]}-"
+
+
+def key_policy(*, region: str, account_id: str, identifier: str) -> str:
+    """The account's IAM policies decide over the key, and CloudWatch Logs may use it for this instance's log groups
+    alone.
+    """
+    partition = partition_of(region)
+    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "Account",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:{partition}:iam::{account_id}:root"},
+                    "Action": "kms:*",
+                    "Resource": "*",
+                },
+                {
+                    "Sid": "Logs",
+                    "Effect": "Allow",
+                    "Principal": {"Service": f"logs.{region}.{suffix}"},
+                    "Action": [
+                        "kms:Encrypt*",
+                        "kms:Decrypt*",
+                        "kms:ReEncrypt*",
+                        "kms:GenerateDataKey*",
+                        "kms:Describe*",
+                    ],
+                    "Resource": "*",
+                    "Condition": {
+                        "ArnLike": {
+                            "kms:EncryptionContext:aws:logs:arn": (
+                                f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{identifier}/*"
+                            )
+                        }
+                    },
+                },
+            ],
+        }
+    )
+
+
+def monitoring_trust(*, region: str, account_id: str, identifier: str) -> str:
+    """RDS may assume the role for this one instance (AWS's guard against the confused deputy)."""
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "monitoring.rds.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                    "Condition": {
+                        "StringEquals": {
+                            "aws:SourceAccount": account_id,
+                            "aws:SourceArn": f"arn:{partition_of(region)}:rds:{region}:{account_id}:db:{identifier}",
+                        }
+                    },
+                }
+            ],
+        }
+    )
+
+
+def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_account: str) -> str:
+    """Trust policy: exactly this ServiceAccount, by a token made for STS (IAM roles for service accounts)."""
+    _, marker, issuer = oidc_provider_arn.partition(":oidc-provider/")
+    if not marker or not issuer:
+        raise ValueError(
+            f"aws.oidcProviderArn: {oidc_provider_arn!r} is no OIDC provider's ARN; give "
+            f"arn:<partition>:iam::<account>:oidc-provider/<issuer without https://>"
+        )
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Federated": oidc_provider_arn},
+                    "Action": "sts:AssumeRoleWithWebIdentity",
+                    "Condition": {
+                        "StringEquals": {
+                            f"{issuer}:sub": f"system:serviceaccount:{namespace}:{service_account}",
+                            f"{issuer}:aud": "sts.amazonaws.com",
+                        }
+                    },
+                }
+            ],
+        }
+    )
+
+
+def secret_reader_policy(*, secret_arn: str, kms_key_arn: str) -> str:
+    """Read one secret, and use the key that encrypts it."""
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret_arn},
+                {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": kms_key_arn},
+            ],
+        }
+    )
