@@ -248,6 +248,9 @@ def record(
         )
     )
     settings.set_root_resource(None)  # type: ignore[arg-type]
+    # What an earlier test left waiting belongs to an event loop that will never run again.
+    settings.SETTINGS.rpc_manager.clear()
+    settings.SETTINGS.outputs.clear()
     everything = {**(config or {}), **(secrets or {})}
     pulumi.runtime.set_all_config(
         {
@@ -259,7 +262,8 @@ def record(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(run_in_stack(program))
+        # A program that waits for what never comes is an error here, not a test run that never ends.
+        loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=60))
     finally:
         loop.close()
         # The SDK looks for a current loop when the next test starts.
