@@ -8,16 +8,16 @@ import secrets
 from sandbox.kubelet.api import ApiClient, ApiError, Object
 from sandbox.kubelet.log import say, timestamp
 
-COMPONENT = "kubelet"
 _KEPT = 2000
 
 
 class EventRecorder:
     """Writes in the background: an event that cannot be written is logged and dropped, as on a real node."""
 
-    def __init__(self, client: ApiClient, node: str) -> None:
+    def __init__(self, client: ApiClient, node: str, component: str) -> None:
         self._client = client
         self._node = node
+        self._component = component
         self._written: dict[tuple[str, str, str], tuple[str, int]] = {}
         self._queue: asyncio.Queue[tuple[Object, str, str, str]] = asyncio.Queue()
 
@@ -66,8 +66,8 @@ class EventRecorder:
             "type": kind,
             "reason": reason,
             "message": message[:1024],
-            "source": {"component": COMPONENT, "host": self._node},
-            "reportingComponent": COMPONENT,
+            "source": {"component": self._component, "host": self._node},
+            "reportingComponent": self._component,
             "reportingInstance": self._node,
             "firstTimestamp": now,
             "lastTimestamp": now,

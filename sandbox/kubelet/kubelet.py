@@ -50,7 +50,7 @@ class Kubelet:
         accounts = Informer(client, "/api/v1/serviceaccounts")
         claims = Informer(client, "/api/v1/persistentvolumeclaims")
         self._informers = [config_maps, secrets, accounts, claims, self._services, self._nodes, self._pods]
-        self._events = EventRecorder(client, NODE_NAME)
+        self._events = EventRecorder(client, NODE_NAME, "kubelet")
         self._claims = ClaimProvisioner(client, claims, home.kubelet)
         prefix = json.loads((home.run / "network.json").read_text())["prefix"]
         home.kubelet.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,7 +69,8 @@ class Kubelet:
             addresses=PodAddresses(prefix, home.kubelet / "next-address.json"),
             launchers=launchers,
         )
-        self._scheduler = Scheduler(client, self._pods, self._nodes, self._events)
+        self._scheduling_events = EventRecorder(client, NODE_NAME, "default-scheduler")
+        self._scheduler = Scheduler(client, self._pods, self._nodes, self._scheduling_events)
         self._running: dict[str, tuple[Pod, asyncio.Task[None]]] = {}
         self._names_stale = asyncio.Event()
         self._pods.subscribe(self._pod_changed)
@@ -92,7 +93,8 @@ class Kubelet:
         port = await logs.start()
         registration = NodeRegistration(self._client, port, self.node.settings.lease_period)
         await registration.register()
-        tasks = [asyncio.create_task(self._events.run()), asyncio.create_task(registration.keep_alive())]
+        tasks = [asyncio.create_task(events.run()) for events in (self._events, self._scheduling_events)]
+        tasks.append(asyncio.create_task(registration.keep_alive()))
         # Volumes read from these, so they are complete before the first pod is seen.
         *sources, pods = self._informers
         tasks += [asyncio.create_task(informer.run()) for informer in sources]

@@ -160,7 +160,7 @@ class Pod:
             "SANDBOX_ROOT": str(root),
             "SANDBOX_IMAGE": str(container["image"]),
             "ACCESS_GRAPH_ADDRESS_BOOK": str(node.home.names),
-            POD_MARKER: f"{home}/:{self.uid}/{container['name']}",
+            POD_MARKER: f"{home}/:{self.uid}/{container['name']}/",
             # The supervisor's own mark: what outlives everything else is swept by it.
             MARKER: os.environ.get(MARKER, f"{home}/:kubelet"),
         }

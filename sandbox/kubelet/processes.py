@@ -14,10 +14,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from sandbox.kubelet.reaper import POD_MARKER
+from sandbox.processes import marked, signal_process
+
 _PR_SET_PDEATHSIG = 1
 _LINE_LIMIT = 1024 * 1024
 # What a process that has ended may still have in its pipe arrives within this.
 _DRAIN_SECONDS = 1.0
+_KILL_ROUNDS = 50
+_KILL_PAUSE_SECONDS = 0.02
 
 _library = ctypes.CDLL(None, use_errno=True)
 
@@ -29,8 +34,9 @@ class StartFailed(Exception):
 class ContainerProcess:
     """One run of a container, from its start to its exit code."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
-        self._process = process
+    def __init__(self, spawned: _Spawned, marker: str, log: Path) -> None:
+        self._spawned = spawned
+        self._marker = marker
         self._log = log
         self._capture = asyncio.create_task(self._copy_output())
 
@@ -38,43 +44,34 @@ class ContainerProcess:
     async def start(
         cls, command: Sequence[str], environment: Mapping[str, str], directory: Path, log: Path
     ) -> ContainerProcess:
-        """Raises StartFailed."""
+        """`environment` carries the container's mark. Raises StartFailed."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env=dict(environment),
-                cwd=directory,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=_LINE_LIMIT,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+            spawned = await _Spawned.start(command, environment, directory)
         except OSError as error:
             raise StartFailed(f"exec: {command[0]!r}: {error.strerror or error}") from None
-        return cls(process, log)
+        return cls(spawned, environment[POD_MARKER], log)
 
     async def wait(self) -> tuple[int, int]:
-        """(exit code as a runtime reports it, signal). Nothing of the session is left afterwards."""
-        code = await self._process.wait()
-        self.signal(signal.SIGKILL)
+        """(exit code as a runtime reports it, signal). Nothing of the container is left afterwards, whatever session
+        it went to: where a real node has a namespace of processes, this one has the mark in their environment."""
+        code = await self._spawned.process.wait()
+        await kill_marked(self._marker)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._capture, _DRAIN_SECONDS)
+        self._spawned.close()
         return (code, 0) if code >= 0 else (128 - code, -code)
 
     def signal(self, number: int) -> None:
-        """To the whole session's first process group."""
+        """To the process that the container began with, as a runtime does."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.kill(self._spawned.process.pid, number)
 
     async def _copy_output(self) -> None:
         """One line of the log for each line printed, in the form of container runtimes: time, stream, F, text."""
-        assert self._process.stdout is not None
         with self._log.open("ab", buffering=0) as file:
             while True:
                 try:
-                    line = await self._process.stdout.readline()
+                    line = await self._spawned.output.readline()
                 except ValueError:  # longer than the limit: what was read so far is dropped
                     continue
                 if not line:
@@ -88,27 +85,76 @@ async def run_command(
 ) -> tuple[int, str]:
     """Exit code and output of a command in a container (probe, hook); -1 when it took too long."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=dict(environment),
-            cwd=directory,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
+        spawned = await _Spawned.start(command, environment, directory)
     except OSError as error:
         return 127, f"{command[0]}: {error.strerror or error}"
+    reading = asyncio.create_task(spawned.output.read())
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), timeout)
-        return process.returncode or 0, output.decode(errors="replace").strip()
+        code = await asyncio.wait_for(spawned.process.wait(), timeout)
     except asyncio.TimeoutError:
         return -1, f"command timed out after {timeout:g}s"
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+            os.killpg(spawned.process.pid, signal.SIGKILL)
+        await spawned.process.wait()
+        await asyncio.wait({reading}, timeout=_DRAIN_SECONDS)
+        spawned.close()
+        reading.cancel()
+    output = reading.result() if reading.done() and not reading.cancelled() else b""
+    return code, output.decode(errors="replace").strip()
+
+
+async def kill_marked(marker: str) -> None:
+    """Kill every process that carries exactly this mark; again until none is found, for they may be forking."""
+    for _ in range(_KILL_ROUNDS):
+        found = marked(marker, POD_MARKER)
+        if not found:
+            return
+        for process in found:
+            signal_process(process, signal.SIGKILL)
+        await asyncio.sleep(_KILL_PAUSE_SECONDS)
+
+
+class _Spawned:
+    """A process and the pipe it prints to. The pipe is our own: asyncio's own makes waiting for the process wait for
+    everyone who holds its other end, such as a child in the background."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, transport: asyncio.ReadTransport
+    ) -> None:
+        self.process = process
+        self.output = output
+        self._transport = transport
+
+    @classmethod
+    async def start(cls, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> _Spawned:
+        """Raises OSError."""
+        reading, writing = os.pipe()
+        source = os.fdopen(reading, "rb", 0)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=dict(environment),
+                cwd=directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        except BaseException:
+            source.close()
+            raise
+        finally:
+            os.close(writing)
+        output = asyncio.StreamReader(limit=_LINE_LIMIT)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), source
+        )
+        return cls(process, output, transport)
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 def _die_with_parent() -> None:

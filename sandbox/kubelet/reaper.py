@@ -12,7 +12,7 @@ import time
 
 from sandbox.processes import marked, signal_process
 
-# Every process of a pod carries it, and inherits it to its children: `<home>/:<pod uid>/<container>`.
+# Every process of a pod carries it, and inherits it to its children: `<home>/:<pod uid>/<container>/`.
 POD_MARKER = "SANDBOX_POD"
 _ROUNDS = 50
 _PAUSE_SECONDS = 0.1
