@@ -12,6 +12,7 @@ from components.settings import load_settings
 from sandbox.home import CHECKOUT, Home
 from sandbox.stack import CloudFacts, Stack, StackFacts
 from sandbox.supervisor import SandboxError
+from tests.unit.settings.test_refusals import package
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +49,11 @@ def facts(home: Home) -> StackFacts:
         file.parent.mkdir(exist_ok=True)
         file.write_text("{}")
     facts.host_authorities.write_text("{}")
+    for chart, name, version in (
+        (facts.access_graph_chart, "teleport-access-graph", "1.30.2"),
+        (facts.teleport_chart, "teleport-cluster", "18.10.3"),
+    ):
+        package(chart, {f"{name}/Chart.yaml": f"apiVersion: v2\nname: {name}\nversion: {version}\n"})
     return facts
 
 
