@@ -6,7 +6,7 @@ VENV := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment up preview verify preflight adopt recover status env down test unit charts engine check format
+.PHONY: help environment up preview verify preflight adopt recover diagnose status env down test unit charts engine check format
 
 help: ## This list
 	@echo 'Teleport Access Graph beside a self-hosted Teleport. Begin with `make up`.'
@@ -33,6 +33,9 @@ adopt: environment ## Write the values file of the Teleport release that runs
 
 recover: environment ## After a crash: clear what a killed `up` left behind, so that the next one converges
 	@$(VENV)/python -m sandbox recover $(ARGS)
+
+diagnose: environment ## Say what logs, events and objects mean, with the remedy
+	@$(VENV)/python -m sandbox diagnose $(ARGS)
 
 status: environment ## What runs, what it listens on, which tools and plugins it uses
 	@$(VENV)/python -m sandbox status $(ARGS)

@@ -19,6 +19,7 @@ from sandbox.control_plane import ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.lifecycle import Sandbox
 from sandbox.parts import CLOUD, KUBELET
+from sandbox.stack import CloudFacts
 from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
 from sandbox.toolchain import ToolchainError
@@ -26,6 +27,9 @@ from sandbox.toolchain import ToolchainError
 # What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
 # Each with what it can be told here beside the stack's configuration.
 _OPERATIONS: Mapping[str, Callable[[Sandbox], list[str]]] = {
+    "preflight": lambda sandbox: [],
+    "recover": lambda sandbox: [],
+    "diagnose": lambda sandbox: [],
     "verify": lambda sandbox: ["--values-before", str(existing_teleport.values_file(sandbox.home))],
 }
 
@@ -105,8 +109,15 @@ def _start(sandbox: Sandbox, options: argparse.Namespace) -> int:
 def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
     with _at_work(sandbox, "up"):
         running = sandbox.start()
+        if sandbox.stack.locked():
+            print("an earlier `up` was killed: mending what it left (`make recover`)", flush=True)
+            code = _run_operation(sandbox, running.cloud, "recover", "--yes")
+            if code != 0:
+                return code
         print("\npulumi up", flush=True)
-        code = sandbox.stack.run("up", "--yes", "--skip-preview", *options.rest, cloud=running.cloud)
+        code = sandbox.stack.run(
+            "up", "--yes", "--skip-preview", "--suppress-outputs", *options.rest, cloud=running.cloud
+        )
         if code == 0:
             print_summary(sandbox, running)
     return code
@@ -124,9 +135,12 @@ def _adopt(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _operation(sandbox: Sandbox, options: argparse.Namespace) -> int:
-    cloud = sandbox.running()
-    command = [sys.executable, "-m", "operations", options.name, "--config-file", str(sandbox.stack.configuration)]
-    command += _OPERATIONS[options.name](sandbox) + options.rest
+    return _run_operation(sandbox, sandbox.running(), options.name, *options.rest)
+
+
+def _run_operation(sandbox: Sandbox, cloud: CloudFacts, name: str, *arguments: str) -> int:
+    command = [sys.executable, "-m", "operations", name, "--config-file", str(sandbox.stack.configuration)]
+    command += [*_OPERATIONS[name](sandbox), *arguments]
     return subprocess.run(command, cwd=CHECKOUT, env=sandbox.operation_environment(cloud)).returncode
 
 

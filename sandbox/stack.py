@@ -22,6 +22,7 @@ import yaml
 
 from sandbox.home import CHECKOUT, SECRET_FILE_MODE, Home
 from sandbox.parts import clean_environment, is_foreign
+from sandbox.processes import identify
 from sandbox.supervisor import SandboxError
 
 STACK = "sandbox"
@@ -181,8 +182,35 @@ class Stack:
         return command
 
     def run(self, *arguments: str, cloud: CloudFacts) -> int:
-        """Run the engine in the checkout with its output going where ours goes; its exit code."""
-        return subprocess.run(self.command(*arguments), cwd=self._checkout, env=self.environment(cloud)).returncode
+        """Run the engine in the checkout with its output going where ours goes; its exit code.
+
+        Raises SandboxError if it was killed.
+        """
+        with subprocess.Popen(self.command(*arguments), cwd=self._checkout, env=self.environment(cloud)) as engine:
+            while True:
+                try:
+                    code = engine.wait()
+                    break
+                except KeyboardInterrupt:
+                    # The terminal told the engine too. It finishes what it began, records it and unlocks the stack; at
+                    # the second time it ends at once.
+                    continue
+        if code < 0:
+            raise SandboxError(
+                f"the engine was killed by signal {-code}.\n  remedy: `make up` again mends what is half made"
+            )
+        return code
+
+    def locked(self) -> bool:
+        """Whether an engine that was killed left the stack locked. Raises SandboxError while one is at work on it."""
+        locks = list((self._home.state / ".pulumi" / "locks").glob(f"**/{STACK}/*.json"))
+        for lock in locks:
+            process = identify(int((_read_json(lock) or {}).get("pid", 0)))
+            if process and _is_engine(process.pid):
+                raise SandboxError(
+                    f"process {process.pid} of the engine is at work on the stack; wait for it to end, then try again"
+                )
+        return bool(locks)
 
     def outputs(self, cloud: CloudFacts | None) -> dict[str, Any]:
         """The stack's plain outputs; empty before the first `up`."""
@@ -265,6 +293,13 @@ class Stack:
         )
         if done.returncode != 0:
             raise SandboxError(f"`pulumi {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()}")
+
+
+def _is_engine(pid: int) -> bool:
+    try:
+        return b"pulumi" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return False
 
 
 def _read_json(path: Path) -> Any:
