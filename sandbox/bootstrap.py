@@ -26,7 +26,7 @@ EXPECTED_SECONDS = 60
 HEARTBEAT_SECONDS = 15
 
 
-def main():
+def main() -> int:
     if sys.version_info < MINIMUM:
         continue_with_newer()
     with open(os.path.join(CHECKOUT, "requirements.txt")) as lock:
@@ -44,7 +44,7 @@ def main():
     return 0
 
 
-def continue_with_newer():
+def continue_with_newer() -> None:
     """Become a newer Python if PATH has one; else say what is wanted."""
     for name in OTHER_NAMES:
         found = shutil.which(name)
@@ -56,7 +56,7 @@ def continue_with_newer():
     )
 
 
-def fingerprint():
+def fingerprint() -> str:
     """Changes with the pins, and with an interpreter that could not use what the last one installed."""
     digest = hashlib.sha256(("%d.%d " % sys.version_info[:2]).encode())
     for name in REQUIREMENTS:
@@ -65,7 +65,7 @@ def fingerprint():
     return digest.hexdigest()
 
 
-def installed():
+def installed() -> "str | None":
     try:
         with open(STAMP) as stamp:
             found = stamp.read()
@@ -75,14 +75,14 @@ def installed():
     return found if runs(PYTHON, "-c", "pass") else None
 
 
-def runs(*command):
+def runs(*command: str) -> bool:
     try:
         return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
     except OSError:
         return False
 
 
-def create():
+def create() -> None:
     if runs(PYTHON, "-c", "import pip, sys; sys.exit(sys.version_info[:2] != (%d, %d))" % sys.version_info[:2]):
         return
     if os.path.islink(ENVIRONMENT):
@@ -102,7 +102,7 @@ def create():
         fail("could not make %s:\n%s" % (ENVIRONMENT, text), remedy(text))
 
 
-def install():
+def install() -> None:
     say("installing Python packages into .venv (about %d s)" % EXPECTED_SECONDS)
     command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     command += ["-r", os.path.join(CHECKOUT, "requirements-dev.txt")]
@@ -123,7 +123,7 @@ def install():
         )
 
 
-def remedy(text):
+def remedy(text: str) -> str:
     text = text.lower()
     if "no space left" in text:
         return "the disk is full: free about 2 GB and run the same command again; log: " + LOG
@@ -136,13 +136,13 @@ def remedy(text):
     return "read " + LOG
 
 
-def say(text):
+def say(text: str) -> None:
     # Standard error: `eval "$(make env)"` reads the other one.
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
-def fail(what, what_to_do):
+def fail(what: str, what_to_do: str) -> None:
     say("error: %s\n  remedy: %s" % (what, what_to_do))
     sys.exit(1)
 

@@ -34,6 +34,10 @@ KUBELET_USER = "sandbox-kubelet"
 
 _ISSUER = "https://kubernetes.default.svc"
 
+# Up to 20000 + 250 * 50 = 32500: below the range from which outgoing connections take theirs.
+_FIRST_PORT = 20000
+_PORTS_PER_HOME = 50
+
 # Nobody here looks at metrics, and these would only log that they find none, or wait for a cloud.
 _CONTROLLERS_LEFT_OUT = (
     "horizontal-pod-autoscaler-controller",
@@ -144,7 +148,9 @@ class ControlPlane:
             if any(self._supervisor.running(name) for name in self.PARTS) or _all_free(ports):
                 return ports
         taken: set[int] = set()
-        ports = Ports(*(free_port(taken) for _ in range(4)))
+        # A range for each network: two sandboxes that start at the same moment do not both find the same port free.
+        first = _FIRST_PORT + int(self._prefix.partition(".")[2]) * _PORTS_PER_HOME
+        ports = Ports(*(free_port(taken, first, first + _PORTS_PER_HOME) for _ in range(4)))
         record.write_text(json.dumps(ports.__dict__) + "\n")
         return ports
 

@@ -51,13 +51,13 @@ def release(home: Home, cache: Cache) -> None:
             claim.unlink()
 
 
-def free_port(taken: set[int], first: int = 21000, last: int = 31000) -> int:
-    """A port of 127.0.0.1 that nobody listens on, below the range from which outgoing connections take theirs."""
-    for port in range(first, last):
+def free_port(taken: set[int], first: int, end: int) -> int:
+    """A port of 127.0.0.1 that nobody listens on, from `first` to below `end`; it is added to `taken`."""
+    for port in range(first, end):
         if port not in taken and is_free(port):
             taken.add(port)
             return port
-    raise SandboxError(f"no free port on 127.0.0.1 from {first} to {last}; end what listens there")
+    raise SandboxError(f"no free port on 127.0.0.1 from {first} to {end - 1}; end what listens there")
 
 
 def is_free(port: int) -> bool:
