@@ -48,7 +48,8 @@ def continue_with_newer() -> None:
     """Become a newer Python if PATH has one; else say what is wanted."""
     for name in OTHER_NAMES:
         found = shutil.which(name)
-        if found:
+        # A version manager's placeholder has the name and cannot run.
+        if found and runs(found, "-c", "import sys; sys.exit(sys.version_info < (%d, %d))" % MINIMUM):
             os.execv(found, [found, os.path.abspath(__file__)])
     fail(
         "Python %d.%d or newer is needed; this is %s (%s)." % (*MINIMUM, sys.version.split()[0], sys.executable),
@@ -118,7 +119,7 @@ def install() -> None:
         with open(LOG, errors="replace") as log:
             lines = [line.rstrip() for line in log if line.strip()]
         fail(
-            "pip could not install the packages:\n" + "\n".join("  | " + line for line in lines[-6:]),
+            "pip could not install the packages:\n" + "\n".join("  | " + line[:160] for line in lines[-6:]),
             remedy("\n".join(lines[-40:])),
         )
 
