@@ -140,7 +140,8 @@ def recover(
 
     name = stack or selected_stack()
     done = 0
-    for step in Recovery(settings=read_stack_file(name, config_file).settings(), stack=name).steps():
+    settings = read_stack_file(name, config_file).settings()
+    for step in Recovery(settings=settings, stack=name, config_file=config_file).steps():
         print(step.problem)
         if step.act is None:
             print(f"  {step.remedy}")

@@ -1,14 +1,16 @@
 """`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
 
-Clears the stack's lock, gives Helm releases that are left pending back, and removes what was created but not recorded.
-What would cost data (a database) is never deleted here: it is named, with the command that imports it.
+Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
+recorded. What would cost data (a database) is never deleted here: it is imported.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ _ENGINE = "pulumi"
 _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 # Seconds: Helm waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
+_IMPORT_TIMEOUT = 300
 _JOB_PREFIX = "teleport-access-graph-database-access"
 # Where a type's identity stands among its inputs, for resources that AWS names as we ask.
 _IDENTITY = {
@@ -53,6 +56,7 @@ class Recovery:
 
     settings: Settings
     stack: str
+    config_file: Path | None = None
     connect: Callable[[str], Cluster] = Cluster.connect
     processes: Path = Path("/proc")
     root: Path = ROOT
@@ -181,8 +185,7 @@ class Recovery:
 
         return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
 
-    @staticmethod
-    def _pending_operations(state: Mapping[str, Any]) -> Iterator[Step]:
+    def _pending_operations(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What the engine had begun to make when it was killed; of AWS's objects it alone knows."""
         for operation in state.get("pending_operations") or []:
             resource = operation.get("resource") or {}
@@ -195,11 +198,36 @@ class Recovery:
             if not identity:
                 yield Step(problem, "look for it by the stack's tags, and delete it if it is there: nothing uses it")
                 continue
-            parent = f" --parent parent='{resource['parent']}'" if resource.get("parent") else ""
             provider = str(resource.get("provider", "")).rpartition("::")[0]
-            by = f" --provider provider='{provider}'" if provider else ""
-            command = f"pulumi import {kind} {name} {identity}{parent}{by} --generate-code=false --yes"
-            yield Step(problem, f"if it exists, import it: {command}")
+            # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
+            command = ["import", kind, name, str(identity), "--protect=false", "--generate-code=false"]
+            command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
+            command += ["--provider", f"provider={provider}"] if provider else []
+            yield Step(problem, "import it if it is there", functools.partial(self._import, command, urn))
+
+    def _import(self, command: list[str], urn: str) -> str:
+        named = ["--config-file", str(self.config_file)] if self.config_file else []
+        try:
+            run_engine([*command, "--stack", self.stack, *named, "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
+            result = "imported"
+        except StackError as error:
+            if "does not exist" not in str(error):
+                raise
+            result = "it was not made"
+        self._settle(urn)
+        return result
+
+    def _settle(self, urn: str) -> None:
+        """Take the operation out of the state: every later `up` would warn of it otherwise."""
+        document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
+        deployment = document["deployment"]
+        operations = deployment.get("pending_operations") or []
+        deployment["pending_operations"] = [one for one in operations if one["resource"].get("urn") != urn]
+        # Only this user can read it: mode 0600. Secrets in it are encrypted.
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(document, file)
+            file.flush()
+            run_engine(["stack", "import", "--stack", self.stack, "--file", file.name], self.root)
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:

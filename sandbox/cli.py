@@ -111,6 +111,8 @@ def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
         running = sandbox.start()
         if sandbox.stack.locked():
             print("an earlier `up` was killed: mending what it left (`make recover`)", flush=True)
+            if sandbox.stack.restore_checkpoint():
+                print("the last record of the state was cut off: the one before it is used", flush=True)
             code = _run_operation(sandbox, running.cloud, "recover", "--yes")
             if code != 0:
                 return code

@@ -212,6 +212,15 @@ class Stack:
                 )
         return bool(locks)
 
+    def restore_checkpoint(self) -> bool:
+        """Put back the checkpoint before the last one if the last one was cut off by a kill. True if it was."""
+        for backup in (self._home.state / ".pulumi" / "stacks").glob(f"*/{STACK}.json.bak"):
+            checkpoint = backup.with_suffix("")
+            if _read_json(checkpoint) is None and _read_json(backup) is not None:
+                shutil.copyfile(backup, checkpoint)
+                return True
+        return False
+
     def outputs(self, cloud: CloudFacts | None) -> dict[str, Any]:
         """The stack's plain outputs; empty before the first `up`."""
         done = subprocess.run(

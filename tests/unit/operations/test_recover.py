@@ -19,6 +19,18 @@ from tests.unit.operations.world import GRAPH, USERS, put_world, settings
 OURS = {"managedFields": [{"manager": "pulumi-kubernetes-0123", "operation": "Apply"}]}
 
 
+_PROGRAM = """#!/bin/sh
+echo "{name} $*" >> {at}/calls
+case "$*" in
+    *export*) cat {at}/state;;
+    *cancel*) cat {at}/cancel >&2; test ! -s {at}/cancel;;
+    "stack import"*) while [ "$1" != --file ]; do shift; done; cp "$2" {at}/stored;;
+    import*) cat {at}/import >&2; test ! -s {at}/import;;
+    *) echo Done.;;
+esac
+"""
+
+
 class Programs:
     """Stands for `pulumi` and `helm` on PATH: notes how they are called, and prints the state."""
 
@@ -26,13 +38,10 @@ class Programs:
         self._directory = directory
         directory.mkdir()
         for name in ("pulumi", "helm"):
-            (directory / name).write_text(
-                f'#!/bin/sh\necho "{name} $*" >> {directory}/calls\n'
-                f'case "$*" in *export*) cat {directory}/state;; *cancel*) cat {directory}/cancel >&2; '
-                f"test ! -s {directory}/cancel;; *) echo Done.;; esac\n"
-            )
+            (directory / name).write_text(_PROGRAM.format(name=name, at=directory))
             (directory / name).chmod(0o755)
         (directory / "cancel").touch()
+        (directory / "import").touch()
         self.state()
 
     def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
@@ -42,6 +51,14 @@ class Programs:
 
     def no_lock(self) -> None:
         (self._directory / "cancel").write_text("error: the stack is not currently being updated")
+
+    def import_fails_with(self, message: str) -> None:
+        (self._directory / "import").write_text(message)
+
+    def stored(self) -> dict[str, Any]:
+        """The state as it was put back last."""
+        stored: dict[str, Any] = json.loads((self._directory / "stored").read_text())
+        return stored
 
     @property
     def calls(self) -> list[str]:
@@ -178,14 +195,40 @@ def test_what_aws_may_have_made_is_never_deleted(api: KubernetesApi, programs: P
         ],
     )
     instance, key = steps(tmp_path)
-    assert instance.act is None
-    assert (
-        "pulumi import aws:rds/instance:Instance database-instance graph --parent parent='urn:parent'"
-        in instance.remedy
-    )
-    assert "--provider provider='urn:pulumi:test::p::pulumi:providers:aws::aws'" in instance.remedy
+    assert instance.remedy == "import it if it is there"
     assert key.act is None
     assert "look for it by the stack's tags" in key.remedy
+
+    assert instance.act is not None
+    assert instance.act() == "imported"
+    imported, exported, stored = programs.calls[-3:]
+    assert imported == (
+        "pulumi import aws:rds/instance:Instance database-instance graph --protect=false --generate-code=false "
+        "--parent parent=urn:parent --provider provider=urn:pulumi:test::p::pulumi:providers:aws::aws "
+        "--stack test --yes --skip-preview --non-interactive"
+    )
+    assert exported.startswith("pulumi stack export")
+    assert stored.startswith("pulumi stack import --stack test --file ")
+    left = [one["resource"]["type"] for one in programs.stored()["deployment"]["pending_operations"]]
+    assert left == ["aws:kms/key:Key", "kubernetes:core/v1:Secret"], "the imported one is settled, the others stand"
+
+
+def test_an_import_of_what_was_never_made_settles_it_too(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    kind = "aws:rds/instance:Instance"
+    resource = {"type": kind, "urn": f"urn:pulumi:test::p::{kind}::graph", "inputs": {"identifier": "graph"}}
+    programs.state(*ALL_RECORDED, pending=[{"type": "creating", "resource": resource}])
+    (instance,) = steps(tmp_path)
+    assert instance.act is not None
+    programs.import_fails_with("error: resource 'graph' does not exist")
+    assert instance.act() == "it was not made"
+    assert programs.stored()["deployment"]["pending_operations"] == []
+
+    programs.import_fails_with("error: AccessDenied")
+    with pytest.raises(StackError, match="AccessDenied"):
+        instance.act()
 
 
 def test_a_running_engine_is_never_disturbed(tmp_path: Path, api: KubernetesApi, programs: Programs) -> None:

@@ -1,0 +1,147 @@
+"""The door when things go wrong: a killed `make up` is mended by the next one, and `make down` leaves nothing.
+
+On a sandbox of its own, for it is killed and taken away.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.home import CHECKOUT, Cache, Home
+from sandbox.processes import identify, marked
+from tests.engine.conftest import RunningSandbox
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def doomed() -> Iterator[RunningSandbox]:
+    root = Path(tempfile.mkdtemp(prefix="tag-"))
+    sandbox = RunningSandbox(Home.at(root / "home"), root / "Pulumi.sandbox.yaml")
+    yield sandbox
+    sandbox.door("down", "--no-destroy")
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def start_up(sandbox: RunningSandbox) -> subprocess.Popen[bytes]:
+    """`make up` in a session of its own, as a terminal has one."""
+    command = [sys.executable, "-m", "sandbox", "--home", str(sandbox.home.root)]
+    command += ["--config-file", str(sandbox.configuration), "up"]
+    with (sandbox.home.root.parent / "up.log").open("wb") as log:
+        return subprocess.Popen(
+            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def kill_session(up: subprocess.Popen[bytes]) -> None:
+    """SIGKILL for the command, the engine and its plugins; the sandbox's parts are sessions of their own."""
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.getsid(int(entry)) == up.pid:
+                os.kill(int(entry), signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended meanwhile
+    up.wait()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.1)
+
+
+def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(doomed: RunningSandbox) -> None:
+    home = doomed.home
+    up = start_up(doomed)
+    # First while the sandbox itself is starting.
+    wait_until((home.run / "kube-apiserver.json").exists, 60, "the API server's start")
+    kill_session(up)
+    assert doomed.sandbox.supervisor.running("kube-apiserver") is not None, "parts outlive the command"
+
+    # Then in the middle of what the engine makes.
+    up = start_up(doomed)
+    locks = home.state / ".pulumi" / "locks"
+    wait_until(lambda: any(locks.glob("**/*.json")), 180, "the engine's start")
+    wait_until(lambda: doomed.sandbox.stack.has_resources(), 120, "the first resource")
+    time.sleep(3)
+    kill_session(up)
+    assert any(locks.glob("**/*.json")), "the killed engine left its lock"
+
+    mended = doomed.door("up")
+
+    assert "mending what it left" in mended.stdout
+    assert "what stands now" in mended.stdout
+    doomed.door("verify")
+
+    prefix = home.run.joinpath("network.json").read_text()
+    doomed.door("down")
+
+    assert not home.root.exists()
+    assert not doomed.configuration.exists()
+    assert marked(f"{home.root}/") == []
+    claims = [file.read_text() for file in Cache.from_environment().networks.iterdir()]
+    assert str(home.root) not in claims, f"the network {prefix} is given back"
+
+
+def test_two_commands_do_not_work_on_one_sandbox_at_once(doomed: RunningSandbox) -> None:
+    up = start_up(doomed)
+    try:
+        wait_until((home_is_claimed := doomed.home.root / "sandbox.json").exists, 30, "the first command's start")
+
+        refused = doomed.door("down", check=False)
+
+        assert refused.returncode == 1
+        assert f"`up` (process {up.pid}) is at work on the sandbox in {doomed.home.root}" in refused.stderr
+        assert home_is_claimed.exists()
+    finally:
+        kill_session(up)
+
+
+def test_a_directory_that_is_somebodys_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    sandbox = RunningSandbox(Home.at(tmp_path), tmp_path.parent / f"{tmp_path.name}.yaml")
+
+    for command in ("start", "up"):
+        refused = sandbox.door(command, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"error: {tmp_path} is not empty and no sandbox; set SANDBOX_HOME to a new directory\n"
+        )
+    assert sandbox.door("down").stdout == f"nothing to do: there is no sandbox in {tmp_path}\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_an_engine_at_work_is_not_taken_for_a_dead_one(doomed: RunningSandbox, tmp_path: Path) -> None:
+    """A lock whose process is an engine that lives stops `up`; one whose pid is somebody else's now does not."""
+    stack = doomed.sandbox.stack
+    lock = doomed.home.state / ".pulumi" / "locks" / "organization" / "project" / "sandbox" / "one.json"
+    lock.parent.mkdir(parents=True)
+    engine = tmp_path / "pulumi"
+    engine.symlink_to(shutil.which("sleep") or "/bin/sleep")
+    working = subprocess.Popen([engine, "600"])
+    try:
+        lock.write_text(f'{{"pid": {working.pid}}}')
+        with pytest.raises(Exception, match=f"process {working.pid} of the engine is at work on the stack"):
+            stack.locked()
+    finally:
+        working.kill()
+        working.wait()
+    assert identify(working.pid) is None
+    assert stack.locked() is True
+
+    lock.write_text(f'{{"pid": {os.getpid()}}}')
+    assert stack.locked() is True
+
+    lock.unlink()
+    assert stack.locked() is False
