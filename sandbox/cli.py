@@ -111,8 +111,8 @@ def _up(sandbox: Sandbox, options: argparse.Namespace) -> int:
         running = sandbox.start()
         if sandbox.stack.locked():
             print("an earlier `up` was killed: mending what it left (`make recover`)", flush=True)
-            if sandbox.stack.restore_checkpoint():
-                print("the last record of the state was cut off: the one before it is used", flush=True)
+            if sandbox.stack.repair_state():
+                print("the state's last record was cut off: what was recorded before it is used", flush=True)
             code = _run_operation(sandbox, running.cloud, "recover", "--yes")
             if code != 0:
                 return code
@@ -137,7 +137,10 @@ def _adopt(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _operation(sandbox: Sandbox, options: argparse.Namespace) -> int:
-    return _run_operation(sandbox, sandbox.running(), options.name, *options.rest)
+    cloud = sandbox.running()
+    if options.name == "recover" and sandbox.stack.locked():
+        sandbox.stack.repair_state()
+    return _run_operation(sandbox, cloud, options.name, *options.rest)
 
 
 def _run_operation(sandbox: Sandbox, cloud: CloudFacts, name: str, *arguments: str) -> int:

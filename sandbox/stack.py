@@ -212,14 +212,21 @@ class Stack:
                 )
         return bool(locks)
 
-    def restore_checkpoint(self) -> bool:
-        """Put back the checkpoint before the last one if the last one was cut off by a kill. True if it was."""
-        for backup in (self._home.state / ".pulumi" / "stacks").glob(f"*/{STACK}.json.bak"):
+    def repair_state(self) -> bool:
+        """Mend files of the backend that a kill cut off in the middle of a write. True if there were any."""
+        mended = False
+        root = self._home.state / ".pulumi"
+        for attributes in root.rglob("*.attrs"):
+            # The backend does without them, and refuses broken ones ("EOF").
+            if _read_json(attributes) is None:
+                attributes.unlink()
+                mended = True
+        for backup in (root / "stacks").glob(f"*/{STACK}.json.bak"):
             checkpoint = backup.with_suffix("")
             if _read_json(checkpoint) is None and _read_json(backup) is not None:
                 shutil.copyfile(backup, checkpoint)
-                return True
-        return False
+                mended = True
+        return mended
 
     def outputs(self, cloud: CloudFacts | None) -> dict[str, Any]:
         """The stack's plain outputs; empty before the first `up`."""

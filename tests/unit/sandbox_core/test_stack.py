@@ -161,3 +161,22 @@ def test_a_configuration_elsewhere_is_named_to_the_commands_that_read_it(
 
     assert ("--config-file" in command) is is_told
     assert "--config-file" not in Stack(home).command(*arguments)
+
+
+def test_a_state_that_a_kill_cut_off_is_mended_from_its_backup(home: Home) -> None:
+    stacks = home.state / ".pulumi" / "stacks" / "teleport-access-graph"
+    stacks.mkdir(parents=True)
+    (stacks / "sandbox.json").write_text('{"version": 3, "checkp')
+    (stacks / "sandbox.json.attrs").write_text("")
+    (stacks / "sandbox.json.bak").write_text('{"version": 3}')
+    (stacks / "sandbox.json.bak.attrs").write_text("{}")
+
+    assert Stack(home).repair_state() is True
+
+    assert (stacks / "sandbox.json").read_text() == '{"version": 3}'
+    assert sorted(file.name for file in stacks.iterdir()) == [
+        "sandbox.json",
+        "sandbox.json.bak",
+        "sandbox.json.bak.attrs",
+    ]
+    assert Stack(home).repair_state() is False
