@@ -6,6 +6,7 @@ import base64
 import ctypes
 import secrets
 import string
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ BCRYPT_COST: Final = 10
 # bcrypt reads no further; the official plugin cuts there.
 BCRYPT_BYTES: Final = 72
 BCRYPT_ALPHABET: Final = "./" + string.ascii_uppercase + string.ascii_lowercase + string.digits
+
+# `crypt` answers in one buffer for the whole process, and the engine asks for several passwords at once.
+_CRYPT = threading.Lock()
 
 
 def random_string(wanted: Mapping[str, Any]) -> str:
@@ -47,7 +51,8 @@ def bcrypt_hash(password: str) -> str:
             continue
         crypt.restype = ctypes.c_char_p
         crypt.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
-        hashed = crypt(password.encode()[:BCRYPT_BYTES], setting)
+        with _CRYPT:
+            hashed = crypt(password.encode()[:BCRYPT_BYTES], setting)
         if hashed and hashed.startswith(b"$2b$"):
             # The same hash under the name that Go gives it: $2a$ and $2b$ differ only in a bug that neither has.
             return "$2a$" + str(hashed[4:].decode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import string
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -55,6 +56,18 @@ def test_two_passwords_differ_and_only_they_are_secret() -> None:
     assert first_id == "none"
     assert first["result"] != second["result"]
     assert {name for name, value in first.items() if isinstance(value, Secret)} == {"result", "bcryptHash"}
+
+
+def test_passwords_that_are_made_at_once_each_have_their_own_hash() -> None:
+    """The C library answers in one buffer for the whole process."""
+    passwords = [f"password-{number}" for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        hashes = list(pool.map(bcrypt_hash, passwords))
+
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    for password, hashed in zip(passwords, hashes, strict=True):
+        assert crypt(password.encode(), hashed.encode()) == hashed.encode()
 
 
 def test_the_hash_is_bcrypts_of_the_password() -> None:
