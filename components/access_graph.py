@@ -13,11 +13,12 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.credentials import DATABASE_CA_KEY, POSTGRES_SECRET_KEY
+from components.database_uri import CA_BUNDLE_PATH
+from components.releases import atomic_release
 from components.settings.names import SERVICE_PORT, service_host
 
 DATABASE_CA_VOLUME = "database-ca"
-DATABASE_CA_MOUNT_PATH = "/var/run/database-ca"
-DATABASE_CA_PATH = f"{DATABASE_CA_MOUNT_PATH}/{DATABASE_CA_KEY}"
+DATABASE_CA_MOUNT_PATH = CA_BUNDLE_PATH.removesuffix(f"/{DATABASE_CA_KEY}")
 CREDENTIALS_ANNOTATION = "checksum/credentials"
 
 
@@ -124,20 +125,15 @@ class AccessGraph(pulumi.ComponentResource):
                 "pass the host CA of at least one Teleport cluster"
             )
         super().__init__("teleport-access-graph:index:AccessGraph", name, {}, opts)
-        release = kubernetes.helm.v3.Release(
+        release = atomic_release(
             f"{name}-release",
-            name=args.release,
+            release=args.release,
             namespace=args.namespace,
             chart=args.chart,
+            repository=args.repository,
             version=args.version,
-            repository_opts=None if args.repository is None else {"repo": args.repository},
             values=chart_values(args),
-            # A failed upgrade that is not rolled back leaves its values in the live objects, and every later one fails.
-            atomic=True,
-            timeout=args.timeout_seconds,
-            skip_await=False,
-            # Explicit, since the plugin's default differs from machine to machine and shows as a change.
-            keyring="",
+            timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(parent=self),
         )
         host = pulumi.Output.from_input(args.namespace).apply(

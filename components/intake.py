@@ -109,14 +109,14 @@ def _database_ca_bundle(settings: Settings, problems: list[str]) -> str | None:
     key = "database.caBundleFile"
     try:
         text = (settings.root / Path(path)).read_text(encoding="utf-8")
-        certificates = x509.load_pem_x509_certificates(text.encode())
+        x509.load_pem_x509_certificates(text.encode())  # refuses a text without one
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "holds no readable PEM certificate"
         problems.append(
             f"{key}: {str(path)!r} {reason}; give a PEM file with the authorities of the database's certificate"
         )
         return None
-    if "PRIVATE KEY" in text or not certificates:
+    if "PRIVATE KEY" in text:
         problems.append(f"{key}: {str(path)!r} holds a private key; give a file with certificates only")
         return None
     return text

@@ -15,6 +15,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.digests import content_checksum
+from components.releases import atomic_release
 from components.teleport_values import (
     AccessGraphPatch,
     AuditLog,
@@ -97,7 +98,6 @@ class TeleportCluster(pulumi.ComponentResource):
         after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
         steps: list[pulumi.Resource] = []
 
-        config_map = None
         if args.trust_bundle is not None and args.mode != "manual":
             config_map = kubernetes.core.v1.ConfigMap(
                 f"{name}-ca",
@@ -135,18 +135,15 @@ class TeleportCluster(pulumi.ComponentResource):
                 lambda secret: patched_values(args, merge_values(args.values, secret))
             )
         assert args.chart is not None  # checked above
-        return kubernetes.helm.v3.Release(
+        return atomic_release(
             f"{name}-release",
-            name=args.release,
+            release=args.release,
             namespace=args.namespace,
             chart=args.chart,
+            repository=args.repository,
             version=args.version,
-            repository_opts=None if args.repository is None else {"repo": args.repository},
             values=values,
-            atomic=True,
-            timeout=args.timeout_seconds,
-            skip_await=False,
-            keyring="",
+            timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=after,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.access_graph import DATABASE_CA_PATH
 from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, DATABASE_CA_KEY, POSTGRES_SECRET_KEY
+from components.database_uri import CA_BUNDLE_PATH
 from components.settings import (
     ExistingDatabaseSettings,
     ManualTeleportSettings,
@@ -121,7 +121,7 @@ class Verification:
             return [failed("database.connects", "the URI is there", reason)]
         text = uri.decode("utf-8", "replace")
         authorities = None
-        if DATABASE_CA_PATH in text or "sslrootcert" not in text:
+        if CA_BUNDLE_PATH in text or "sslrootcert" not in text:
             found = self._own.get("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME, self._namespace)
             authorities = ((found or {}).get("data") or {}).get(DATABASE_CA_KEY)
         return check_database(

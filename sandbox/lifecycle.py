@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import charts, existing_teleport, network
+from sandbox.cloud.launchers import install_launchers
 from sandbox.cloud.service import remove as remove_cloud
 from sandbox.control_plane import CONTEXT, ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
@@ -173,12 +173,7 @@ class Sandbox:
             temporary.symlink_to(target)
             temporary.replace(link)
         # The real client, with names resolved as the pods resolve them.
-        psql = self.home.bin / "psql"
-        launcher = (
-            f'PYTHONPATH={shlex.quote(str(CHECKOUT))} exec {shlex.quote(sys.executable)} -m sandbox.workloads.psql "$@"'
-        )
-        psql.write_text(f"#!/bin/sh\n{launcher}\n")
-        psql.chmod(0o755)
+        install_launchers(self.home.bin, Path(sys.executable), CHECKOUT, names=["psql"])
 
     def _configure(self, cloud: CloudFacts, access_graph_chart: Path, teleport_chart: Path) -> None:
         authorities = self.home.stack / "host-authorities.pem"

@@ -7,6 +7,7 @@ environment is.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 LAUNCHED = {"psql": "sandbox.cloud.psql", "aws": "sandbox.cloud.aws_cli"}
@@ -20,16 +21,20 @@ sys.exit(main(sys.argv[1:]))' {repository} "$@"
 """
 
 
-def install_launchers(bin_directory: Path, python: Path, repository: Path) -> list[Path]:
-    """Write the launchers and return their paths. `python` has this project's requirements, `repository` is the
-    checkout.
+def install_launchers(
+    bin_directory: Path, python: Path, repository: Path, names: Sequence[str] = tuple(LAUNCHED)
+) -> list[Path]:
+    """Write the launchers of `names` and return their paths. `python` has this project's requirements, `repository`
+    is the checkout.
     """
     bin_directory.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, module in LAUNCHED.items():
+    for name in names:
         path = bin_directory / name
         path.write_text(
-            _SCRIPT.format(module=module, python=shlex.quote(str(python)), repository=shlex.quote(str(repository)))
+            _SCRIPT.format(
+                module=LAUNCHED[name], python=shlex.quote(str(python)), repository=shlex.quote(str(repository))
+            )
         )
         path.chmod(0o755)
         written.append(path)

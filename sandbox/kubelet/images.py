@@ -69,7 +69,7 @@ IMAGES: tuple[Image, ...] = (
         repositories=("aws-cli",),
         entrypoint=("aws",),
         arguments=("--version",),
-        commands=(("aws", "sandbox.workloads.aws_cli"),),
+        commands=(("aws", "sandbox.cloud.aws_cli"),),
         shell=True,
         root_user=True,
     ),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, ResourceProvider
 from sandbox.plugins.values import UNKNOWN, Properties, Secret, contains_unknown, unwrap
 
-Kind = Literal["string", "integer", "boolean", "strings", "string map", "object", "objects"]
+Kind = Literal["string", "integer", "boolean", "strings", "string map", "object"]
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,6 @@ def _failures(path: str, known: Property, value: Any) -> list[CheckFailure]:
         return [CheckFailure(path, f"'{path}' must be {_ARTICLES[known.kind]}, not {type(value).__name__}")]
     if known.kind == "object":
         return _object_failures(path, known.fields, value)
-    if known.kind == "objects":
-        return [
-            failure
-            for index, item in enumerate(value)
-            if item is not UNKNOWN
-            for failure in _object_failures(f"{path}[{index}]", known.fields, item)
-        ]
     failures = []
     for item in value if known.kind == "strings" else [value]:
         if known.choices and item is not UNKNOWN and item not in known.choices:
@@ -177,7 +170,6 @@ _ARTICLES: dict[Kind, str] = {
     "strings": "a list of strings",
     "string map": "a map of strings",
     "object": "an object",
-    "objects": "a list of objects",
 }
 
 
@@ -190,8 +182,6 @@ def _fits(kind: Kind, value: Any) -> bool:
         return isinstance(value, bool)
     if kind == "strings":
         return isinstance(value, list) and all(item is UNKNOWN or isinstance(item, str) for item in value)
-    if kind == "objects":
-        return isinstance(value, list) and all(item is UNKNOWN or isinstance(item, Mapping) for item in value)
     if kind == "string map":
         return isinstance(value, Mapping) and all(
             item is None or item is UNKNOWN or isinstance(item, str) for item in value.values()

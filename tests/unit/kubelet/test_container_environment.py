@@ -26,25 +26,25 @@ def variables(container):
 @pytest.mark.parametrize(
     ("text", "rewritten"),
     [
-        ("/tmp/password", "/root/tmp/password"),
-        ("/tmp", "/root/tmp"),
+        ("/tmp/password", "/pod-root/tmp/password"),
+        ("/tmp", "/pod-root/tmp"),
         ("/var/tmp/x", "/var/tmp/x"),
         ("/tmpfile", "/tmpfile"),
         ("/tmp.d/x", "/tmp.d/x"),
-        ("--config=/etc/teleport/teleport.yaml", "--config=/root/etc/teleport/teleport.yaml"),
-        ("/etc/teleport-tls/tls.key", "/root/etc/teleport-tls/tls.key"),
-        ("cat > /tmp/a; cat '/tmp/b'", "cat > /root/tmp/a; cat '/root/tmp/b'"),
+        ("--config=/etc/teleport/teleport.yaml", "--config=/pod-root/etc/teleport/teleport.yaml"),
+        ("/etc/teleport-tls/tls.key", "/pod-root/etc/teleport-tls/tls.key"),
+        ("cat > /tmp/a; cat '/tmp/b'", "cat > /pod-root/tmp/a; cat '/pod-root/tmp/b'"),
         ("https://example.com/tmp/x", "https://example.com/tmp/x"),
         ("/bin/sh", "/bin/sh"),
     ],
 )
 def test_only_whole_mount_paths_are_mapped(text, rewritten):
-    mapping = PathMapping(Path("/root"), ["/tmp", "/etc/teleport", "/etc/teleport-tls/"])
+    mapping = PathMapping(Path("/pod-root"), ["/tmp", "/etc/teleport", "/etc/teleport-tls/"])
     assert mapping.rewrite(text) == rewritten
 
 
 def test_without_mounts_nothing_is_mapped():
-    assert PathMapping(Path("/root"), []).rewrite("/tmp/x") == "/tmp/x"
+    assert PathMapping(Path("/pod-root"), []).rewrite("/tmp/x") == "/tmp/x"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -63,24 +64,9 @@ def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **ove
 
 def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Recording:
     """What the program registers, run in `directory` as the language host does."""
-    import contextlib
-
-    with contextlib.chdir(directory) if hasattr(contextlib, "chdir") else _changed_directory(directory):
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
         return record(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None, config=config, **options)
-
-
-def _changed_directory(directory: Path) -> Any:
-    """`contextlib.chdir` of Python 3.11."""
-    import contextlib
-    import os
-
-    @contextlib.contextmanager
-    def changed() -> Any:
-        before = Path.cwd()
-        os.chdir(directory)
-        try:
-            yield
-        finally:
-            os.chdir(before)
-
-    return changed()
+    finally:
+        os.chdir(before)

@@ -1,0 +1,40 @@
+"""A Helm release as every one of this program is made: atomic, awaited, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+
+def atomic_release(
+    name: str,
+    *,
+    release: str,
+    namespace: pulumi.Input[str],
+    chart: str,
+    repository: str | None,
+    version: str | None,
+    values: pulumi.Input[Mapping[str, Any]],
+    timeout_seconds: int,
+    opts: pulumi.ResourceOptions,
+) -> kubernetes.helm.v3.Release:
+    """`chart` is a name in `repository` (a URL), or without one the path of a packaged chart."""
+    return kubernetes.helm.v3.Release(
+        name,
+        name=release,
+        namespace=namespace,
+        chart=chart,
+        version=version,
+        repository_opts=None if repository is None else {"repo": repository},
+        values=values,
+        # A failed upgrade that is not rolled back leaves its values in the live objects, and every later one fails.
+        atomic=True,
+        timeout=timeout_seconds,
+        skip_await=False,
+        # Explicit, since the plugin's default differs from machine to machine and shows as a change.
+        keyring="",
+        opts=opts,
+    )
