@@ -22,7 +22,8 @@ from sandbox.control_plane import CONTEXT, ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.kubelet.claims import claim_path
 from sandbox.parts import CLOUD, KUBELET, clean_environment, cloud_part, kubelet_part, ready_facts
-from sandbox.plugins.install import PluginChoice, install_plugins
+from sandbox.plugins.download import downloaded_plugins, fetch_plugins
+from sandbox.plugins.install import PluginChoice, install_plugins, plugin_versions
 from sandbox.stack import CloudFacts, Stack, StackFacts
 from sandbox.supervisor import SandboxError, Supervisor
 from sandbox.toolchain import Toolchain, ensure_toolchain
@@ -83,7 +84,7 @@ class Sandbox:
         self._step("AWS API with PostgreSQL behind it", lambda: self._await(cloud.name, launched))
         self._step("kubelet", lambda: self._await(kubelet.name, launched))
         cloud_facts = CloudFacts.parse(ready_facts(self.home, CLOUD))
-        plugins = install_plugins(self.home.root, Path(sys.executable), CHECKOUT)
+        plugins = self._plugins(toolchain)
         environment = self.stack.environment(cloud_facts)
         access_graph_chart = charts.package_chart(self.home, charts.ACCESS_GRAPH, environment)
         teleport_chart = charts.package_chart(self.home, charts.TELEPORT, environment)
@@ -94,6 +95,12 @@ class Sandbox:
         self._configure(cloud_facts, access_graph_chart, teleport_chart)
         self._say(f"the sandbox is up ({time.monotonic() - started:.1f} s) in {self.home.root}")
         return Running(toolchain, plugins, cloud_facts, self.stack)
+
+    def _plugins(self, toolchain: Toolchain) -> list[PluginChoice]:
+        """The official ones where they are installed or the network allows it, else the stand-ins."""
+        python = Path(sys.executable)
+        fetch_plugins(toolchain.path("pulumi"), self.cache.root, plugin_versions(python), self._say)
+        return install_plugins(self.home.root, python, CHECKOUT, downloaded_plugins(self.cache.root))
 
     def running(self) -> CloudFacts:
         """Facts of a sandbox that runs, without starting anything. Raises SandboxError when it does not."""

@@ -1,6 +1,6 @@
 """Puts the plugins of the sandbox in place: the official ones where this machine has them, else the stand-ins.
 
-Owns `<home>/pulumi/plugins` (the plugin cache of the sandbox's PULUMI_HOME); downloads nothing.
+Owns `<home>/pulumi/plugins` (the plugin cache of the sandbox's PULUMI_HOME); `download.py` fetches.
 """
 
 from __future__ import annotations
@@ -30,40 +30,50 @@ class PluginChoice:
     path: Path
 
 
-def install_plugins(home: Path, python: Path, repository: Path) -> list[PluginChoice]:
+def plugin_versions(python: Path) -> dict[str, str]:
+    """Version of each plugin that the SDKs installed beside `python` ask for, by name, without `v`."""
+    environment = python.parent.parent
+    interpreter = Interpreter(python, environment if (environment / "pyvenv.cfg").is_file() else None, None)
+    return {package.name: package.version.removeprefix("v") for package in required_packages(interpreter)}
+
+
+def install_plugins(home: Path, python: Path, repository: Path, downloaded: Path | None = None) -> list[PluginChoice]:
     """Fills the plugin cache under `home`, and says what it chose. Safe to call again: a plugin that has become
     available since replaces its stand-in.
 
     `python` runs the stand-ins and has the SDKs installed whose versions are the plugins' versions; raises
     `ModuleNotFoundError` when it has not. A plugin on PATH
-    wins, because the engine itself prefers it; then the user's own plugin cache (`~/.pulumi/plugins`).
+    wins, because the engine itself prefers it; then the user's own plugin cache (`~/.pulumi/plugins`), then
+    `downloaded`, another such cache.
     """
     cache = home / "pulumi" / "plugins"
     cache.mkdir(parents=True, exist_ok=True)
-    environment = python.parent.parent
-    interpreter = Interpreter(python, environment if (environment / "pyvenv.cfg").is_file() else None, None)
-    versions = {package.name: package.version.removeprefix("v") for package in required_packages(interpreter)}
+    versions = plugin_versions(python)
+    caches = [_user_cache(), *([] if downloaded is None else [downloaded])]
     choices = []
     for name in RESOURCE_PLUGINS:
         if name not in versions:
             raise ModuleNotFoundError(f"{python} has no pulumi-{name}; install requirements-dev.txt into it")
-        choices.append(_install(cache, "resource", name, versions[name], python, repository))
-    choices.append(_install(cache, "language", "python", LANGUAGE_VERSION, python, repository))
+        choices.append(_install(cache, "resource", name, versions[name], caches, python, repository))
+    choices.append(_install(cache, "language", "python", LANGUAGE_VERSION, caches, python, repository))
     return choices
 
 
-def _install(cache: Path, kind: str, name: str, version: str, python: Path, repository: Path) -> PluginChoice:
+def _install(
+    cache: Path, kind: str, name: str, version: str, caches: Sequence[Path], python: Path, repository: Path
+) -> PluginChoice:
     executable = f"pulumi-{kind}-{name}"
     folder = cache / f"{kind}-{name}-v{version}"
     on_path = _on_path(executable, excluding=cache.parent.parent)
     if on_path is not None:
         _remove(folder)
         return PluginChoice(name, version, "official", on_path)
-    cached = _user_cache() / folder.name / executable
-    if cached.is_file() and os.access(cached, os.X_OK) and cached.parent.resolve() != folder.resolve():
-        _remove(folder)
-        folder.symlink_to(cached.parent)
-        return PluginChoice(name, version, "official", folder / executable)
+    for other in caches:
+        cached = other / folder.name / executable
+        if cached.is_file() and os.access(cached, os.X_OK) and cached.parent.resolve() != folder.resolve():
+            _remove(folder)
+            folder.symlink_to(cached.parent)
+            return PluginChoice(name, version, "official", folder / executable)
     if folder.is_symlink():
         # It pointed at an official plugin that is there no more.
         _remove(folder)

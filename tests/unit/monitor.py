@@ -16,7 +16,7 @@ from typing import Any
 import pulumi
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks, settings
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import engine_pb2, resource_pb2
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_SENTINEL
 from pulumi.runtime.stack import run_in_stack
 
@@ -111,6 +111,10 @@ class Recording:
     registrations: list[Registration] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     component_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+    """Stacks whose outputs were read."""
+    warnings: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Registration:
         found = [registration for registration in self.registrations if registration.name == name]
@@ -150,11 +154,36 @@ class Recording:
 class RecordingMonitor(mocks.MockMonitor):
     """Answers like the engine and keeps the requests."""
 
-    def __init__(self, recording: Recording, preview: bool, computed: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        preview: bool,
+        computed: Mapping[str, Mapping[str, Any]],
+        stacks: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         super().__init__(_NoMocks())
         self.recording = recording
         self.preview = preview
         self.computed = computed
+        self.stacks = stacks
+
+    def ReadResource(self, request: Any) -> Any:
+        """A stack's outputs, which the engine knows at preview too; a stack without any, as before its first `up`."""
+        if request.type != "pulumi:pulumi:StackReference":
+            raise AssertionError(f"the program reads {request.type}: a preview must not look anything up")
+        urn = self.make_urn(request.parent, request.type, request.name)
+        self.recording.references.append(request.id)
+        outputs = self.stacks.get(request.id, {})
+        state = struct_pb2.Struct()
+        state.update(
+            {
+                "name": request.id,
+                "outputs": {key: _on_the_wire(value) for key, value in outputs.items()},
+                "secretOutputNames": [key for key, value in outputs.items() if isinstance(value, Secret)],
+            }
+        )
+        self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, request.id, {})
+        return resource_pb2.ReadResourceResponse(urn=urn, properties=state)
 
     def RegisterResource(self, request: Any) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
@@ -209,6 +238,21 @@ class RecordingMonitor(mocks.MockMonitor):
         return outputs
 
 
+class _RecordingEngine(mocks.MockEngine):
+    """Keeps what the program tells the person who runs it."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(None)
+        self._recording = recording
+
+    def Log(self, request: Any) -> Any:
+        if request.severity == engine_pb2.WARNING:
+            self._recording.warnings.append(request.message)
+        elif request.severity == engine_pb2.INFO:
+            self._recording.notices.append(request.message)
+        return empty_pb2.Empty()
+
+
 class _NoMocks(mocks.Mocks):
     """Nothing of the program may look things up in the world, so every call is an error."""
 
@@ -227,19 +271,22 @@ def record(
     preview: bool = False,
     stack: str = STACK,
     computed: Mapping[str, Mapping[str, Any]] = COMPUTED_OUTPUTS,
+    stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Recording:
     """Run `program` as `pulumi up` (or a preview in which nothing exists) would and return what it registered.
 
-    `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does.
+    `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does. `stacks` has
+    the outputs of stacks by full name (`organization/project/stack`), this one's earlier ones included; secret ones as
+    `Secret`.
     """
     recording = Recording()
-    monitor = RecordingMonitor(recording, preview, computed)
+    monitor = RecordingMonitor(recording, preview, computed, stacks or {})
     # As the SDK's `set_mocks` does, but without the root stack that it registers: the program's own run makes one.
     settings.configure(
         mocks.MockSettings(
             monitor=monitor,
             monitor_features=set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures),
-            engine=mocks.MockEngine(None),
+            engine=_RecordingEngine(recording),
             project=PROJECT,
             stack=stack,
             dry_run=preview,
@@ -307,6 +354,10 @@ def leaves(value: Any, path: str = "", secret: bool = False) -> Iterator[tuple[s
             yield from leaves(item, f"{path}[{index}]", secret)
     else:
         yield path, value, secret
+
+
+def _on_the_wire(value: Any) -> Any:
+    return {SECRET_SIGNATURE: SECRET_VALUE, "value": value.value} if isinstance(value, Secret) else value
 
 
 def _named(template: Any, name: str) -> Any:
