@@ -29,7 +29,7 @@ digest_key = random.RandomPassword("digest-key", length=64, special=False).resul
 certificates = Certificates("certificates", assembly.certificates_args(settings))
 
 database = None
-database_ca_bundle = intake.database_ca_bundle
+database_ca_bundle: pulumi.Input[str] | None = intake.database_ca_bundle
 if isinstance(settings.database, RdsDatabaseSettings):
     from components import rds_assembly as rds  # here, for AWS's SDK takes its time to load
 

@@ -160,7 +160,7 @@ def secret_values_of(settings: Settings, cluster: str) -> pulumi.Output[Mapping[
     return None if everything is None else everything.apply(lambda by_cluster: by_cluster.get(cluster, {}))
 
 
-def chart_arguments(chart: ChartSettings) -> dict[str, str | None]:
+def chart_arguments(chart: ChartSettings) -> dict[str, Any]:
     """A packaged chart has its version in it; one from a repository is named with all three."""
     if isinstance(chart, PathChart):
         return {"chart": chart.path, "repository": None, "version": None}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes import Provider as KubernetesProvider
 
 if TYPE_CHECKING:
     import pulumi_aws as aws
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Providers:
-    kubernetes: kubernetes.Provider
+    kubernetes: KubernetesProvider
     """Of the cluster that the access graph runs in."""
-    teleport: Mapping[str, kubernetes.Provider]
+    teleport: Mapping[str, KubernetesProvider]
     """By Teleport cluster name; entries in the same Kubernetes cluster share one."""
     aws: aws.Provider | None
     """None when nothing of the stack is AWS's."""
@@ -34,7 +34,7 @@ def make_providers(settings: Settings) -> Providers:
     """Register the providers that `settings` needs, each Kubernetes cluster once."""
     main = kubernetes_provider("kubernetes", settings.kubernetes)
     by_identifier = {settings.kubernetes.cluster_identifier: main}
-    teleport: dict[str, kubernetes.Provider] = {}
+    teleport: dict[str, KubernetesProvider] = {}
     for cluster, entry in settings.teleport.items():
         target = entry.kubernetes or settings.kubernetes
         if target.cluster_identifier not in by_identifier:
@@ -50,9 +50,9 @@ def make_providers(settings: Settings) -> Providers:
     )
 
 
-def kubernetes_provider(name: str, settings: KubernetesSettings) -> kubernetes.Provider:
+def kubernetes_provider(name: str, settings: KubernetesSettings) -> KubernetesProvider:
     """A provider bound to one cluster by its identity, which the kubeconfig's entry for it may not change."""
-    return kubernetes.Provider(
+    return KubernetesProvider(
         name,
         # An empty one makes the plugin read the ambient kubeconfig by context: its contents would show in every
         # preview.

@@ -178,9 +178,9 @@ def access_graph_patch(args: TeleportClusterArgs) -> AccessGraphPatch:
         endpoint=args.endpoint,
         ca_path=CA_PATH if trusted else None,
         config_map=CA_CONFIG_MAP_NAME if trusted else None,
-        ca_checksum=pulumi.Output.from_input(args.trust_bundle).apply(lambda bundle: content_checksum(bundle))
-        if trusted
-        else None,
+        ca_checksum=None
+        if args.trust_bundle is None
+        else pulumi.Output.from_input(args.trust_bundle).apply(lambda bundle: content_checksum(bundle)),
         audit_log=audit_log,
     )
 

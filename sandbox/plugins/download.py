@@ -68,7 +68,7 @@ def _fetch(engine: Path, home: Path, name: str, version: str, patience: float) -
         # Downloads pass through it, so that they can be seen to arrive.
         "TMPDIR": str(scratch),
     }
-    command = [engine, "plugin", "install", "resource", name, version]
+    command = [str(engine), "plugin", "install", "resource", name, version]
     process = subprocess.Popen(
         command,
         env=environment,
