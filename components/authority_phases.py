@@ -1,0 +1,123 @@
+"""The steps in which one certificate authority takes over from another, and which of them may follow upon which.
+
+Pure. One step is one `up`: whoever trusts is changed in another step than whoever serves, so that at every moment of
+every step, also of one that stopped halfway, each Teleport trusts the certificate of each replica of the access graph.
+
+    stable 1 -> introduce 2 -> switch 2 -> retire 2 -> stable 2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.settings.errors import Problem
+
+STABLE, INTRODUCE, SWITCH, RETIRE = "stable", "introduce", "switch", "retire"
+PHASES = (STABLE, INTRODUCE, SWITCH, RETIRE)
+
+KEY = "tls.authority"
+
+
+@dataclass(frozen=True)
+class AuthorityStep:
+    """A step of the succession. Raises `ValueError` for one that there is not."""
+
+    generation: int
+    """Of the authority that is, or becomes, the one that signs. From 1."""
+
+    phase: str
+    """One of `PHASES`; every one but stable has an authority before this one, so its generation is 2 or more."""
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise ValueError(f"phase: {self.phase!r} is not one of {', '.join(PHASES)}")
+        first = 1 if self.phase == STABLE else 2
+        if self.generation < first:
+            raise ValueError(f"generation: {self.generation} is less than {first}, the first with phase {self.phase}")
+
+    def __str__(self) -> str:
+        return f"phase {self.phase} of generation {self.generation}"
+
+    @property
+    def signing(self) -> int:
+        """The generation that signs the server certificate."""
+        return self.generation - 1 if self.phase == INTRODUCE else self.generation
+
+    @property
+    def trusted(self) -> tuple[int, ...]:
+        """The generations in the trust bundle, the older first."""
+        if self.phase in (INTRODUCE, SWITCH):
+            return (self.generation - 1, self.generation)
+        return (self.generation,)
+
+    @property
+    def existing(self) -> tuple[int, ...]:
+        """The generations that exist, the older first. A retired one is kept, unprotected, for the step that drops
+        it: the step back to `switch` is then still open."""
+        return (self.generation,) if self.phase == STABLE else (self.generation - 1, self.generation)
+
+    @property
+    def protected(self) -> tuple[int, ...]:
+        """The generations whose keys must not be lost. One that only is introduced has signed nothing yet, and the
+        step back deletes it."""
+        return {
+            STABLE: (self.generation,),
+            INTRODUCE: (self.generation - 1,),
+            SWITCH: (self.generation - 1, self.generation),
+            RETIRE: (self.generation,),
+        }[self.phase]
+
+    @property
+    def next(self) -> AuthorityStep:
+        """The one step that may follow."""
+        if self.phase == STABLE:
+            return AuthorityStep(self.generation + 1, INTRODUCE)
+        return AuthorityStep(self.generation, PHASES[(PHASES.index(self.phase) + 1) % len(PHASES)])
+
+
+def allowed_steps(recorded: AuthorityStep) -> tuple[AuthorityStep, AuthorityStep]:
+    """What may be asked for after `recorded`, the last step that was completed: it again, or the next.
+
+    An `up` that failed may have begun the next one. Going back to the recorded one is safe then, and so is going on;
+    the one after the next is not, for it needs the next to be complete everywhere.
+    """
+    return recorded, recorded.next
+
+
+def step_problem(recorded: AuthorityStep | None, wanted: AuthorityStep) -> Problem | None:
+    """Why `wanted` may not follow upon `recorded` (None: the stack has had no authority of its own yet), or None."""
+    if recorded is None:
+        if wanted.phase == STABLE:
+            return None
+        return Problem(
+            KEY,
+            "cannot be where the stack begins, for there is no authority yet that another could take over from",
+            f"set phase stable; {wanted} comes after it",
+            f"{wanted}",
+        )
+    if wanted in allowed_steps(recorded):
+        return None
+    stands = f"the stack is in {recorded}, the last one that an `up` completed"
+    return Problem(
+        KEY,
+        f"{_relation(recorded, wanted)}: {stands}",
+        f"set {recorded} to stay there (also after an `up` that failed), or {recorded.next}, the next one",
+        f"{wanted}",
+    )
+
+
+def _relation(recorded: AuthorityStep, wanted: AuthorityStep) -> str:
+    if _position(wanted) < _position(recorded):
+        return "lies behind, and what was trusted then may be trusted no longer"
+    skipped, step = [], recorded.next
+    while step != wanted and len(skipped) < len(PHASES):
+        skipped.append(step)
+        step = step.next
+    if step != wanted:
+        return "is more than a generation away"
+    return f"skips {' and '.join(str(step) for step in skipped)}, and calls would fail meanwhile"
+
+
+def _position(step: AuthorityStep) -> int:
+    """Order along the succession: stable of a generation is its last phase."""
+    return step.generation * len(PHASES) + (PHASES.index(step.phase) - 1) % len(PHASES)
