@@ -109,7 +109,8 @@ def step_problem(recorded: AuthorityStep | None, wanted: AuthorityStep) -> Probl
 def _relation(recorded: AuthorityStep, wanted: AuthorityStep) -> str:
     if _position(wanted) < _position(recorded):
         return "lies behind, and what was trusted then may be trusted no longer"
-    skipped, step = [], recorded.next
+    skipped: list[AuthorityStep] = []
+    step = recorded.next
     while step != wanted and len(skipped) < len(PHASES):
         skipped.append(step)
         step = step.next
