@@ -8,6 +8,7 @@ every step, also of one that stopped halfway, each Teleport trusts the certifica
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.settings.errors import Problem
@@ -104,6 +105,35 @@ def step_problem(recorded: AuthorityStep | None, wanted: AuthorityStep) -> Probl
         f"set {recorded} to stay there (also after an `up` that failed), or {recorded.next}, the next one",
         f"{wanted}",
     )
+
+
+def algorithms(step: AuthorityStep, newest: str, previous: str | None) -> dict[int, str]:
+    """The algorithm of each existing generation: `newest` of the latest, `previous` (default: the same) before it."""
+    return {generation: newest if generation == step.generation else previous or newest for generation in step.existing}
+
+
+def algorithm_problem(recorded: Mapping[int, str], wanted: Mapping[int, str]) -> Problem | None:
+    """Why an authority that exists cannot have another algorithm: it would be another, without overlap, and the
+    engine refuses to replace its protected key. Both are `algorithms` of their step."""
+    for generation in sorted(recorded.keys() & wanted.keys(), reverse=True):
+        was, new = recorded[generation], wanted[generation]
+        if was == new:
+            continue
+        if generation < max(wanted):
+            return Problem(
+                f"{KEY}.previousAlgorithm",
+                f"is not {was}, with which authority {generation} was made",
+                f"set {was}",
+                new,
+            )
+        return Problem(
+            "tls.algorithm",
+            f"is not {was}, with which authority {generation} was made: its key would be replaced, and it is protected",
+            f"set {was} again, or give {new} to the next authority: {KEY} with generation {generation + 1}, phase "
+            f"{INTRODUCE} and previousAlgorithm {was}",
+            new,
+        )
+    return None
 
 
 def _relation(recorded: AuthorityStep, wanted: AuthorityStep) -> str:

@@ -1,7 +1,8 @@
-"""The certificate authority of the stack and the certificate that Teleport Access Graph serves.
+"""The certificate authorities of the stack and the certificate that Teleport Access Graph serves.
 
-Owns the keys, the issuing and the early renewal. Where the pair is stored is `credentials`' concern, who trusts the
-authority is `teleport`'s. Kubernetes and the database are not needed here, so nothing of this waits for them.
+Owns the keys, the issuing and the early renewal. Which authority signs and which are trusted in which step is
+`authority_phases`' (pure). Where the pair is stored is `credentials`' concern, who trusts the authorities is
+`teleport`'s. Kubernetes and the database are not needed here, so nothing of this waits for them.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ import pulumi
 import pulumi_tls as tls
 
 from components.arguments import ComponentArgs
+from components.authority_phases import STABLE, AuthorityStep, algorithms
+from components.trust_bundles import joined
 
 # RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
 SERVER_COMMON_NAME = "Teleport Access Graph"
@@ -41,8 +44,11 @@ class CertificatesArgs(ComponentArgs):
     against them."""
 
     algorithm: str = "ECDSA"
-    """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for those whose policy asks for it). Changing it makes new
-    keys."""
+    """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for those whose policy asks for it), of the newest
+    authority, and of the server's key once that one signs. Changing it makes new keys: give it to a new generation."""
+
+    previous_algorithm: str | None = None
+    """Of the authority before the newest, while both exist; `algorithm` when none."""
 
     ca_validity_hours: pulumi.Input[int] = 87600
     """Ten years: an authority outlives many server certificates, and changing one touches Teleport."""
@@ -59,78 +65,69 @@ class CertificatesArgs(ComponentArgs):
     generation: int = 1
     """Counts authorities with different keys, from 1. A renewal with the same key is no new generation."""
 
+    phase: str = STABLE
+    """How far `generation` has taken over from the one before it: `stable`, `introduce`, `switch` or `retire`."""
+
+    serves: bool = True
+    """Whether a server certificate is made. Without, the authority is only there to be trusted ahead of it."""
+
+    further_authorities: pulumi.Input[str] | None = None
+    """PEM of authorities of somebody else's that join the trust bundle."""
+
     protect: bool = True
-    """Whether Pulumi refuses to delete the authority's key: whoever trusts the authority would have to be told of
+    """Whether Pulumi refuses to delete the key of an authority in use: whoever trusts it would have to be told of
     another."""
+
+    permitted: pulumi.Input[bool] = True
+    """Nothing is made before this has a value: a guard that fails stops the step before it began."""
 
 
 class Certificates(pulumi.ComponentResource):
-    """An authority, and a server certificate that it signed."""
+    """One authority, or two while one takes over from the other, and a server certificate that one of them signed."""
 
     trust_bundle: pulumi.Output[str]
     """PEM of every authority that clients have to trust."""
     ca_pem: pulumi.Output[str]
-    """PEM of the authority that signed the server certificate."""
-    certificate_pem: pulumi.Output[str]
-    private_key_pem: pulumi.Output[str]
+    """PEM of the authority that signs the server certificate."""
+    certificate_pem: pulumi.Output[str] | None
+    """None when none is made."""
+    private_key_pem: pulumi.Output[str] | None
     """PEM, secret."""
     ca_not_after: pulumi.Output[str]
-    """RFC 3339."""
-    certificate_not_after: pulumi.Output[str]
+    """RFC 3339: of the authority that signs, or will."""
+    certificate_not_after: pulumi.Output[str] | None
     """RFC 3339."""
 
     def __init__(self, name: str, args: CertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = CertificatesArgs.from_input(args)
-        if args.algorithm not in KEY_ALGORITHMS:
-            raise ValueError(f"algorithm: {args.algorithm!r} is not one of {', '.join(KEY_ALGORITHMS)}")
+        for algorithm in (args.algorithm, args.previous_algorithm or args.algorithm):
+            if algorithm not in KEY_ALGORITHMS:
+                raise ValueError(f"algorithm: {algorithm!r} is not one of {', '.join(KEY_ALGORITHMS)}")
+        step = AuthorityStep(args.generation, args.phase)
+        if not args.serves and args.phase != STABLE:
+            raise ValueError(f"phase: {args.phase!r} is for an authority that serves; pass {STABLE!r}, or serves=True")
         super().__init__("teleport-access-graph:index:Certificates", name, {}, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        key_arguments = KEY_ALGORITHMS[args.algorithm]
 
-        authority_name = f"{name}-ca-{args.generation}"
-        authority_key = tls.PrivateKey(
-            f"{authority_name}-key",
-            **key_arguments,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
-        )
-        authority = tls.SelfSignedCert(
-            authority_name,
-            private_key_pem=authority_key.private_key_pem,
-            # The generation is in the subject so that two authorities in one bundle are told apart by name.
-            subject={"common_name": f"Teleport Access Graph CA {args.generation}"},
-            is_ca_certificate=True,
-            set_subject_key_id=True,
-            allowed_uses=AUTHORITY_USES,
-            validity_period_hours=args.ca_validity_hours,
-            early_renewal_hours=args.ca_early_renewal_hours,
-            opts=child,
-        )
-        server_key = tls.PrivateKey(f"{name}-server-key", **key_arguments, opts=child)
-        request = tls.CertRequest(
-            f"{name}-server-request",
-            private_key_pem=server_key.private_key_pem,
-            subject={"common_name": SERVER_COMMON_NAME},
-            dns_names=args.dns_names,
-            opts=child,
-        )
-        certificate = tls.LocallySignedCert(
-            f"{name}-server",
-            cert_request_pem=request.cert_request_pem,
-            ca_private_key_pem=authority_key.private_key_pem,
-            ca_cert_pem=authority.cert_pem,
-            set_subject_key_id=True,
-            allowed_uses=SERVER_USES[args.algorithm],
-            validity_period_hours=args.certificate_validity_hours,
-            early_renewal_hours=args.certificate_early_renewal_hours,
-            opts=child,
-        )
-
-        self.trust_bundle = authority.cert_pem
+        by_generation = algorithms(step, args.algorithm, args.previous_algorithm)
+        # One that serves nothing may be given up again.
+        protected = step.protected if args.protect and args.serves else ()
+        authorities = {
+            generation: self._authority(name, args, generation, by_generation[generation], generation in protected)
+            for generation in step.existing
+        }
+        key, authority = authorities[step.signing]
+        bundle = [authorities[generation][1].cert_pem for generation in step.trusted]
+        if args.further_authorities is not None:
+            bundle.append(pulumi.Output.from_input(args.further_authorities))
+        self.trust_bundle = bundle[0] if len(bundle) == 1 else pulumi.Output.all(*bundle).apply(joined)
         self.ca_pem = authority.cert_pem
-        self.certificate_pem = certificate.cert_pem
-        self.private_key_pem = pulumi.Output.secret(server_key.private_key_pem)
         self.ca_not_after = authority.validity_end_time
-        self.certificate_not_after = certificate.validity_end_time
+        self.certificate_pem = self.private_key_pem = self.certificate_not_after = None
+        if args.serves:
+            server_key, certificate = self._server(name, args, by_generation[step.signing], key, authority)
+            self.certificate_pem = certificate.cert_pem
+            self.private_key_pem = pulumi.Output.secret(server_key.private_key_pem)
+            self.certificate_not_after = certificate.validity_end_time
         self.register_outputs(
             {
                 "trust_bundle": self.trust_bundle,
@@ -141,3 +138,64 @@ class Certificates(pulumi.ComponentResource):
                 "certificate_not_after": self.certificate_not_after,
             }
         )
+
+    def _authority(
+        self, name: str, args: CertificatesArgs, generation: int, algorithm: str, protect: bool
+    ) -> tuple[tls.PrivateKey, tls.SelfSignedCert]:
+        key = tls.PrivateKey(
+            f"{name}-ca-{generation}-key",
+            **_key_arguments(algorithm, args),
+            opts=pulumi.ResourceOptions(parent=self, protect=protect),
+        )
+        certificate = tls.SelfSignedCert(
+            f"{name}-ca-{generation}",
+            private_key_pem=key.private_key_pem,
+            # The generation is in the subject so that two authorities in one bundle are told apart by name.
+            subject={"common_name": f"Teleport Access Graph CA {generation}"},
+            is_ca_certificate=True,
+            set_subject_key_id=True,
+            allowed_uses=AUTHORITY_USES,
+            validity_period_hours=args.ca_validity_hours,
+            early_renewal_hours=args.ca_early_renewal_hours,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return key, certificate
+
+    def _server(
+        self,
+        name: str,
+        args: CertificatesArgs,
+        algorithm: str,
+        authority_key: tls.PrivateKey,
+        authority: tls.SelfSignedCert,
+    ) -> tuple[tls.PrivateKey, tls.LocallySignedCert]:
+        child = pulumi.ResourceOptions(parent=self)
+        key = tls.PrivateKey(f"{name}-server-key", **_key_arguments(algorithm, args), opts=child)
+        request = tls.CertRequest(
+            f"{name}-server-request",
+            private_key_pem=key.private_key_pem,
+            subject={"common_name": SERVER_COMMON_NAME},
+            dns_names=args.dns_names,
+            opts=child,
+        )
+        certificate = tls.LocallySignedCert(
+            f"{name}-server",
+            cert_request_pem=request.cert_request_pem,
+            ca_private_key_pem=authority_key.private_key_pem,
+            ca_cert_pem=authority.cert_pem,
+            set_subject_key_id=True,
+            allowed_uses=SERVER_USES[algorithm],
+            validity_period_hours=args.certificate_validity_hours,
+            early_renewal_hours=args.certificate_early_renewal_hours,
+            opts=child,
+        )
+        return key, certificate
+
+
+def _key_arguments(algorithm: str, args: CertificatesArgs) -> dict[str, Any]:
+    """Keys are where everything begins, so what keeps them waiting keeps all of the component waiting."""
+    arguments = KEY_ALGORITHMS[algorithm]
+    if isinstance(args.permitted, bool):
+        return arguments
+    permitted = pulumi.Output.all(args.permitted)
+    return arguments | {"algorithm": permitted.apply(lambda _: arguments["algorithm"])}

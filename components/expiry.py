@@ -1,0 +1,39 @@
+"""Says in time what comes to an end. Pure; who prints it, and where the dates come from, is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+# Two monthly rounds of maintenance: long enough to act, short enough that a year's certificate is mostly quiet.
+WARNING_DAYS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiring:
+    what: str
+    """`the server certificate`"""
+    not_after: str
+    """RFC 3339."""
+    remedy: str
+    """What renews it, in the imperative."""
+
+
+def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
+    """A line for each of `items` that ends within 60 days of `now` (an aware time), the most urgent first."""
+    ends = sorted(((read_time(item.not_after), item) for item in items), key=lambda pair: pair[0])
+    return [_warning(item, end, now) for end, item in ends if end - now <= timedelta(days=WARNING_DAYS)]
+
+
+def read_time(text: str) -> datetime:
+    """An RFC 3339 time, `Z` included. Python 3.10 does not read that letter."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _warning(item: Expiring, end: datetime, now: datetime) -> str:
+    if end <= now:
+        return f"{item.what} ended at {end:%Y-%m-%d %H:%M} UTC, and Teleport refuses it: {item.remedy}"
+    left = end - now
+    count, unit = (left.days, "day") if left.days else (int(left.total_seconds() // 3600), "hour")
+    return f"{item.what} ends at {end:%Y-%m-%d %H:%M} UTC, in {count} {unit}{'' if count == 1 else 's'}: {item.remedy}"

@@ -1,0 +1,38 @@
+"""What the rest of the stack needs of TAG's certificate, wherever that comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.expiry import Expiring
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerCertificate:
+    """Either a pair, of which `credentials` makes the Secret, or the name of a Secret that somebody else fills."""
+
+    certificate_pem: pulumi.Output[str] | None
+    private_key_pem: pulumi.Output[str] | None
+    """PEM, secret."""
+
+    secret_name: pulumi.Output[str] | None
+    """Of type kubernetes.io/tls, in TAG's namespace; None exactly where the pair is given."""
+
+    trust_bundle: pulumi.Output[str] | None
+    """PEM of every authority that Teleport is to trust; None where its system's store has them."""
+
+    ca_not_after: pulumi.Output[str] | None
+    """RFC 3339: when the first authority of the bundle ends. None without a bundle."""
+
+    certificate_not_after: pulumi.Output[str | None] | None
+    """RFC 3339. Of a certificate that cert-manager renews it is the end that the engine saw last, which is no later
+    than the real one; None, also inside, where the stack never sees it."""
+
+    expiring: tuple[pulumi.Output[Expiring | None], ...]
+    """What previews warn of; none of it is secret."""
+
+    steps: Sequence[pulumi.Resource]
+    """What must be ready before a pod mounts the Secret."""

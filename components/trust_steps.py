@@ -1,0 +1,91 @@
+"""Where TAG's certificate comes from, and whom Teleport trusts: one `up` may change one of them, not both.
+
+Pure. The succession of the stack's own authorities has its rules in `authority_phases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.settings.errors import Problem
+
+GENERATED = "generated"
+DOCUMENT = "docs/certificates.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustRecord:
+    """What the last complete `up` left, or this one is to make."""
+
+    mode: str
+    """`tls.mode`."""
+
+    authorities: frozenset[str] | None
+    """`authority_identities` of the trust bundle; None where Teleport verifies with its system's store."""
+
+    protected: bool = False
+    """Whether the stack has keys that the engine refuses to delete."""
+
+    def stored(self) -> dict[str, Any]:
+        """As the ledger keeps it; public."""
+        return {
+            "mode": self.mode,
+            "authorities": None if self.authorities is None else sorted(self.authorities),
+            "protected": self.protected,
+        }
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any] | None) -> TrustRecord | None:
+        """What `stored` made, or None for a ledger without it."""
+        if stored is None:
+            return None
+        authorities = stored.get("authorities")
+        return cls(
+            mode=str(stored["mode"]),
+            authorities=None if authorities is None else frozenset(authorities),
+            protected=bool(stored.get("protected")),
+        )
+
+
+def trust_problem(recorded: TrustRecord | None, wanted: TrustRecord) -> Problem | None:
+    """Why `wanted` may not follow upon `recorded` (None: nothing runs yet) while Teleport uses the access graph."""
+    if recorded is None:
+        return None
+    if wanted.mode != recorded.mode:
+        return _mode_problem(recorded, wanted)
+    before, after = recorded.authorities, wanted.authorities
+    if before is not None and after is not None and not before & after:
+        return Problem(
+            "tls.trustBundleFile",
+            "has none of the authorities that Teleport trusts now, so calls would fail on one side of the change",
+            "first `up` with the old and the new in it, let the certificate be issued by the new one, and then take "
+            f"the old out ({DOCUMENT})",
+        )
+    return None
+
+
+def _mode_problem(recorded: TrustRecord, wanted: TrustRecord) -> Problem | None:
+    if recorded.authorities != wanted.authorities:
+        ahead = (
+            f"tls.nextAuthority in mode {recorded.mode}"
+            if wanted.mode == GENERATED
+            else f"the authorities to come in tls.trustBundleFile of mode {recorded.mode}"
+        )
+        return Problem(
+            "tls.mode",
+            f"differs from {recorded.mode}, where the stack is, and so does what Teleport trusts: calls would fail "
+            "until both have changed everywhere",
+            f"first `up` with {ahead}; then change the mode, with all that is trusted by then in tls.trustBundleFile "
+            f"(the output caBundle); then take out what is no longer needed, or set trust to system ({DOCUMENT})",
+            wanted.mode,
+        )
+    if recorded.mode == GENERATED and recorded.protected:
+        return Problem(
+            "tls.mode",
+            "would delete the protected key of the stack's own authority",
+            "set tls.protect to false, `up`, and then change the mode",
+            wanted.mode,
+        )
+    return None
