@@ -11,16 +11,21 @@ import pulumi_random as random
 from components import assembly
 from components.access_graph import AccessGraph
 from components.certificates import Certificates
-from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials, CredentialsArgs
+from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials
 from components.intake import read_intake
+from components.ledger import read_ledger
+from components.ledger_guards import checked
 from components.outputs import export_outputs, stack_outputs
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
+from components.stack_references import StackReferences
 from components.teleport import TeleportCluster
 
 settings = read_settings()
 intake = read_intake(settings, datetime.now(timezone.utc))
 providers = make_providers(settings)
+references = StackReferences()
+ledger = checked(read_ledger(), settings)
 in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
 # Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its value.
@@ -33,7 +38,7 @@ database_ca_bundle: pulumi.Input[str] | None = intake.database_ca_bundle
 if isinstance(settings.database, RdsDatabaseSettings):
     from components import rds_assembly as rds  # here, for AWS's SDK takes its time to load
 
-    database = rds.make_database(settings, providers, database_ca_bundle)
+    database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
     database_ca_bundle = database.ca_bundle
 
 namespace = AccessGraphNamespace(
@@ -41,21 +46,13 @@ namespace = AccessGraphNamespace(
     AccessGraphNamespaceArgs(namespace=settings.access_graph.namespace, database_ca_bundle=database_ca_bundle),
     opts=in_kubernetes,
 )
-connection = (
-    assembly.existing_database_connection(settings)
-    if database is None
-    else rds.make_database_access(settings, providers, database, namespace, digest_key)
-)
+rds_database = None
+if database is not None:
+    rds_database = rds.make_database_access(settings, providers, references, ledger, database, namespace, digest_key)
+connection = assembly.existing_database_connection(settings) if rds_database is None else rds_database.connection
 credentials = Credentials(
     "credentials",
-    CredentialsArgs(
-        namespace=namespace.namespace,
-        certificate_pem=certificates.certificate_pem,
-        private_key_pem=certificates.private_key_pem,
-        digest_key=digest_key,
-        database_uri=connection.uri,
-        database_ca_bundle=database_ca_bundle or "",
-    ),
+    assembly.credentials_args(namespace, certificates, connection, digest_key, database_ca_bundle),
     opts=in_kubernetes,
 )
 
@@ -66,6 +63,11 @@ if settings.access_graph.enabled:
         assembly.access_graph_args(settings, intake, namespace, credentials, connection),
         opts=in_kubernetes,
     )
+
+logins = None
+if rds_database is not None:
+    rolled_out = credentials if access_graph is None else access_graph.release
+    logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
 
 teleport = {
     cluster: TeleportCluster(
@@ -91,5 +93,6 @@ export_outputs(
         credentials=credentials,
         access_graph=access_graph,
         teleport=teleport,
+        logins=logins,
     )
 )

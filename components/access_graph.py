@@ -50,6 +50,15 @@ class AccessGraphArgs(ComponentArgs):
     database_ca_config_map: pulumi.Input[str] | None = None
     """ConfigMap with key `bundle.pem`; none when the database's certificate chains to one of the image's roots."""
 
+    database_replica_key: str | None = None
+    """Key of the read replica's URI in the same Secret; none without a replica."""
+
+    database_iam_region: str | None = None
+    """Region of the instance to which TAG logs in by IAM; none where the URI has a password."""
+
+    service_account_annotations: pulumi.Input[Mapping[str, str]] | None = None
+    """By which the pods take their IAM role."""
+
     cluster_domain: str = "cluster.local"
     replicas: int = 2
     """Two, so that a renewal rolls without a gap."""
@@ -92,6 +101,13 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
         values["volumeMounts"] = [
             {"name": DATABASE_CA_VOLUME, "mountPath": DATABASE_CA_MOUNT_PATH, "readOnly": True},
         ]
+    postgres: dict[str, Any] = values["postgres"]
+    if args.database_replica_key is not None:
+        postgres["replica"] = {"secretName": args.database_secret_name, "secretKey": args.database_replica_key}
+    if args.database_iam_region is not None:
+        postgres["aws"] = {"enabled": True, "region": args.database_iam_region}
+    if args.service_account_annotations is not None:
+        values["serviceAccount"] = {"annotations": args.service_account_annotations}
     if args.image is not None:
         values["image"] = {"repository": args.image}
     if args.image_pull_secrets:
@@ -140,8 +156,8 @@ class AccessGraph(pulumi.ComponentResource):
             lambda namespace: service_host(args.release, namespace, args.cluster_domain)
         )
         self.release = release
-        self.release_name = release.name
-        self.chart_version = release.version
+        self.release_name = release.name.apply(lambda given: given or args.release)
+        self.chart_version = release.version.apply(lambda chosen: chosen or "")
         self.service_host = host
         self.endpoint = host.apply(lambda name_: f"{name_}:{SERVICE_PORT}")
         self.register_outputs(

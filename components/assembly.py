@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.access_graph import AccessGraphArgs
-from components.certificates import CertificatesArgs
-from components.credentials import POSTGRES_SECRET_KEY, AccessGraphNamespace, Credentials
+from components.certificates import Certificates, CertificatesArgs
+from components.credentials import (
+    POSTGRES_REPLICA_KEY,
+    POSTGRES_SECRET_KEY,
+    AccessGraphNamespace,
+    Credentials,
+    CredentialsArgs,
+)
 from components.database_uri import check_database_uri
 from components.settings import (
     ChartSettings,
@@ -40,9 +46,15 @@ class DatabaseConnection:
     secret_name: str | None
     """Of that Secret."""
     secret_key: str
+    replica_uri: pulumi.Output[str] | None = None
+    """Secret; none without a read replica."""
+    iam_region: str | None = None
+    """Region of an instance to which pods log in by IAM."""
+    service_account_annotations: pulumi.Output[Mapping[str, str]] | None = None
+    """By which pods take the role that they log in with."""
 
 
-def stack_tags(settings: Settings) -> dict[str, str]:
+def stack_tags(settings: Settings) -> dict[str, pulumi.Input[str]]:
     """The user's tags, and one by which everything of this stack is found, orphans included."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{settings.stack}"
     return {**settings.tags, STACK_TAG: stack}
@@ -79,6 +91,24 @@ def certificates_args(settings: Settings) -> CertificatesArgs:
     )
 
 
+def credentials_args(
+    namespace: AccessGraphNamespace,
+    certificates: Certificates,
+    connection: DatabaseConnection,
+    digest_key: pulumi.Input[str],
+    database_ca_bundle: pulumi.Input[str] | None,
+) -> CredentialsArgs:
+    return CredentialsArgs(
+        namespace=namespace.namespace,
+        certificate_pem=certificates.certificate_pem,
+        private_key_pem=certificates.private_key_pem,
+        digest_key=digest_key,
+        database_uri=connection.uri,
+        database_replica_uri=connection.replica_uri,
+        database_ca_bundle=database_ca_bundle or "",
+    )
+
+
 def access_graph_args(
     settings: Settings,
     intake: Intake,
@@ -100,6 +130,9 @@ def access_graph_args(
         database_secret_key=connection.secret_key,
         database_ca_config_map=namespace.database_ca_config_map,
         tls_secret_name=credentials.tls_secret_name,
+        database_replica_key=None if connection.replica_uri is None else POSTGRES_REPLICA_KEY,
+        database_iam_region=connection.iam_region,
+        service_account_annotations=connection.service_account_annotations,
         credentials_checksum=credentials.checksum,
         cluster_domain=graph.cluster_domain,
         replicas=graph.replicas,

@@ -14,6 +14,7 @@ from components.digests import public_digest
 
 POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
 POSTGRES_SECRET_KEY = "uri"
+POSTGRES_REPLICA_KEY = "replica-uri"
 TLS_SECRET_NAME = "teleport-access-graph-tls"
 DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
 DATABASE_CA_KEY = "bundle.pem"
@@ -75,6 +76,9 @@ class CredentialsArgs(ComponentArgs):
     database_uri: pulumi.Input[str] | None = None
     """`postgres://` URI, secret. None when a Secret that is already in the namespace holds it."""
 
+    database_replica_uri: pulumi.Input[str] | None = None
+    """`postgres://` URI of a read replica, secret; none without one."""
+
     database_ca_bundle: pulumi.Input[str] = ""
     """PEM, part of `checksum` only: the pods read it at their start."""
 
@@ -105,10 +109,13 @@ class Credentials(pulumi.ComponentResource):
         )
         self.database_secret_name = None
         if args.database_uri is not None:
+            uris: dict[str, pulumi.Input[str]] = {POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)}
+            if args.database_replica_uri is not None:
+                uris[POSTGRES_REPLICA_KEY] = pulumi.Output.secret(args.database_replica_uri)
             postgres = kubernetes.core.v1.Secret(
                 f"{name}-postgres",
                 metadata={"name": POSTGRES_SECRET_NAME, "namespace": args.namespace},
-                string_data={POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)},
+                string_data=uris,
                 opts=child,
             )
             self.database_secret_name = postgres.metadata["name"]
@@ -119,6 +126,7 @@ class Credentials(pulumi.ComponentResource):
             args.certificate_pem,
             args.private_key_pem,
             args.database_ca_bundle,
+            *([] if args.database_replica_uri is None else [args.database_replica_uri]),
         )
         self.register_outputs(
             {

@@ -1,105 +1,42 @@
-"""RDS for PostgreSQL with all it needs of its own: key, network rules, parameters, log groups, monitoring role.
+"""RDS for PostgreSQL with all it needs of its own: key, parameters, and what `database_network` and
+`database_monitoring` make.
 
-Owns the AWS objects and how they are protected. Leaves roles, grants and the connection URI to `database_access.py`.
+Owns the instance, its replica and how they are protected. Leaves roles, grants and the connection URI to
+`database_access.py`.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 import pulumi
 import pulumi_random as random
-from pulumi_aws import cloudwatch, ec2, iam, kms, rds, vpc
+from pulumi_aws import kms, rds
 
-from components.arguments import ComponentArgs
+from components.database_args import INSIGHTS_RETENTION_DAYS, DatabaseArgs, check_database_args
 from components.database_authorities import ca_bundle
-from components.database_policies import key_policy, monitoring_trust, partition_of, role_name_prefix
+from components.database_monitoring import (
+    LOG_EXPORTS,
+    MonitoringRole,
+    make_alarms,
+    make_event_subscriptions,
+    make_log_groups,
+    make_monitoring_role,
+    make_topic,
+    replica_identifier,
+)
+from components.database_network import Network, make_network
+from components.database_policies import key_policy
 
-LOG_EXPORTS = ("postgresql", "upgrade")
+__all__ = ["Database", "DatabaseArgs"]
 
-# Free retention of Database Insights in its standard mode; the advanced mode keeps 15 months and takes no other value.
-INSIGHTS_RETENTION_DAYS = {"standard": 7, "advanced": 465}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatabaseArgs(ComponentArgs):
-    region: pulumi.Input[str]
-    """AWS region of everything here; decides the ARN partition and the shipped CA bundle."""
-
-    account_id: pulumi.Input[str]
-    """Twelve digits; the KMS key's policy is written for it."""
-
-    identifier: pulumi.Input[str]
-    """The instance's name, unique in the account and region: lower-case letters, digits and single hyphens, at most 63.
-    """
-
-    vpc_id: pulumi.Input[str]
-    subnet_ids: pulumi.Input[list[pulumi.Input[str]]]
-    """Private subnets in at least two availability zones."""
-
-    client_security_group_ids: list[pulumi.Input[str]]
-    """Security groups of what may connect: Access Graph's and the access Job's pods. Each gets an ingress rule."""
-
-    engine_version: pulumi.Input[str] = "17"
-    """Major version only: RDS then picks the minor, and applies newer ones in the maintenance window."""
-
-    database_name: pulumi.Input[str] = "access_graph"
-    instance_class: pulumi.Input[str] = "db.t4g.medium"
-    port: pulumi.Input[int] = 5432
-    allocated_storage_gib: pulumi.Input[int] = 20
-    max_allocated_storage_gib: pulumi.Input[int] = 100
-    """Limit of storage autoscaling, GiB."""
-
-    multi_az: pulumi.Input[bool] = False
-    backup_retention_days: pulumi.Input[int] = 7
-    backup_window: pulumi.Input[str] | None = None
-    """`hh:mm-hh:mm` UTC; AWS picks one when not given."""
-
-    maintenance_window: pulumi.Input[str] | None = None
-    """`ddd:hh:mm-ddd:hh:mm` UTC; AWS picks one when not given."""
-
-    ca_cert_identifier: pulumi.Input[str] = "rds-ca-rsa2048-g1"
-    master_username: pulumi.Input[str] = "tag_admin"
-    master_password: str = "managed"
-    """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept secret in the state)."""
-
-    kms_key_arn: pulumi.Input[str] | None = None
-    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs use it."""
-
-    log_retention_days: pulumi.Input[int] = 30
-    monitoring_interval_seconds: int = 60
-    """0 turns enhanced monitoring off; else 1, 5, 10, 15, 30 or 60."""
-
-    database_insights: str = "standard"
-    """`standard` or `advanced`."""
-
-    apply_immediately: pulumi.Input[bool] = False
-    """Whether changes that interrupt the service wait for the maintenance window (false) or not."""
-
-    on_destroy: str = "keep"
-    """What `pulumi destroy` leaves: `keep` the instance and all it needs, `snapshot` a final snapshot and its key,
-    `delete` nothing.
-    """
-
-    protect: bool = True
-    """Whether the engine refuses to delete or replace the instance and the key."""
-
-    ca_bundle: pulumi.Input[str] | None = None
-    """PEM of the authorities that sign the server's certificate; the region's shipped ones when not given."""
-
-    tags: pulumi.Input[dict[str, pulumi.Input[str]]] = field(default_factory=dict)
-
-
-class Monitoring(NamedTuple):
-    """What enhanced monitoring needs: the role, and the policy that must be attached before RDS first uses it."""
-
-    role: iam.Role
-    policy: iam.RolePolicyAttachment
+# Where the data come from matters when the instance is made. A change of it later is none of the instance's.
+ORIGIN_INPUTS = ["snapshotIdentifier", "restoreToPointInTime"]
 
 
 class Database(pulumi.ComponentResource):
-    """A private, encrypted PostgreSQL instance that only its clients' security groups reach."""
+    """A private, encrypted PostgreSQL instance that only its clients reach."""
 
     address: pulumi.Output[str]
+    """Known once the clients may reach it."""
     port: pulumi.Output[int]
     endpoint: pulumi.Output[str]
     database_name: pulumi.Output[str]
@@ -111,37 +48,23 @@ class Database(pulumi.ComponentResource):
     master_password: pulumi.Output[str | None]
     kms_key_arn: pulumi.Output[str]
     ca_bundle: pulumi.Output[str]
+    topic_arn: pulumi.Output[str | None]
+    replica_address: pulumi.Output[str | None]
+    replica_resource_id: pulumi.Output[str | None]
 
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseArgs.from_input(args)
-        _check_choices(args)
+        check_database_args(args)
         super().__init__("teleport-access-graph:index:Database", name, {}, opts)
         kept = args.on_destroy == "keep"
         child = pulumi.ResourceOptions(parent=self, retain_on_delete=kept)
+        # What nobody needs without the stack: it tells of an instance that is then somebody else's.
+        watcher = pulumi.ResourceOptions(parent=self)
         self.identifier = pulumi.Output.from_input(args.identifier)
 
         key_arn = self._key(name, args) if args.kms_key_arn is None else pulumi.Output.from_input(args.kms_key_arn)
-        log_groups = [
-            cloudwatch.LogGroup(
-                f"{name}-log-{log}",
-                # RDS would make the group itself, unencrypted and for ever, if it were not there before the instance.
-                name=pulumi.Output.format("/aws/rds/instance/{0}/{1}", self.identifier, log),
-                retention_in_days=args.log_retention_days,
-                kms_key_id=key_arn,
-                tags=args.tags,
-                opts=child,
-            )
-            for log in LOG_EXPORTS
-        ]
-        subnet_group = rds.SubnetGroup(
-            f"{name}-subnet-group",
-            name_prefix=self.identifier.apply(lambda identifier: f"{identifier}-"),
-            description="Private subnets of the Teleport Access Graph database",
-            subnet_ids=args.subnet_ids,
-            tags=args.tags,
-            opts=child,
-        )
-        security_group = self._security_group(name, args, child)
+        log_groups: list[pulumi.Resource] = [*make_log_groups(name, args, self.identifier, key_arn, child)]
+        network = make_network(name, args, child)
         parameter_group = rds.ParameterGroup(
             f"{name}-parameter-group",
             # The name changes with the major version, so that the new group stands before the instance leaves the old
@@ -153,7 +76,7 @@ class Database(pulumi.ComponentResource):
             tags=args.tags,
             opts=child,
         )
-        monitoring = self._monitoring(name, args, child) if args.monitoring_interval_seconds else None
+        monitoring = make_monitoring_role(name, args, child) if args.monitoring_interval_seconds else None
         password = None
         if args.master_password == "generated":
             # Letters and digits only: RDS refuses '/', '@', '"' and spaces. 40 of 62 characters are 238 bits.
@@ -161,66 +84,62 @@ class Database(pulumi.ComponentResource):
                 f"{name}-master-password", length=40, special=False, opts=pulumi.ResourceOptions(parent=self)
             )
 
+        common = self._common(args, key_arn, network, parameter_group, monitoring)
         instance = rds.Instance(
             f"{name}-instance",
             identifier=self.identifier,
             engine="postgres",
             engine_version=args.engine_version,
-            # The version is changed by the major setting alone, and that is the decision to upgrade.
-            allow_major_version_upgrade=True,
-            auto_minor_version_upgrade=True,
             instance_class=args.instance_class,
             allocated_storage=args.allocated_storage_gib,
-            max_allocated_storage=args.max_allocated_storage_gib,
-            storage_type="gp3",
-            storage_encrypted=True,
-            kms_key_id=key_arn,
-            db_name=args.database_name,
-            port=args.port,
-            username=args.master_username,
+            **self._origin(args, key_arn),
             password=password.result if password else None,
             manage_master_user_password=None if password else True,
             master_user_secret_kms_key_id=None if password else key_arn,
-            iam_database_authentication_enabled=True,
-            ca_cert_identifier=args.ca_cert_identifier,
-            db_subnet_group_name=subnet_group.name,
-            vpc_security_group_ids=[security_group.id],
-            publicly_accessible=False,
-            parameter_group_name=parameter_group.name,
+            db_subnet_group_name=network.subnet_group_name,
             multi_az=args.multi_az,
             backup_retention_period=args.backup_retention_days,
             backup_window=args.backup_window,
-            maintenance_window=args.maintenance_window,
-            copy_tags_to_snapshot=True,
-            enabled_cloudwatch_logs_exports=list(LOG_EXPORTS),
-            monitoring_interval=args.monitoring_interval_seconds,
-            monitoring_role_arn=monitoring.role.arn if monitoring else None,
-            performance_insights_enabled=True,
-            performance_insights_kms_key_id=key_arn,
-            performance_insights_retention_period=INSIGHTS_RETENTION_DAYS[args.database_insights],
-            database_insights_mode=args.database_insights,
-            # With `keep` the instance is never to be deleted by anyone; otherwise the `up` that lifts `protect` lifts
-            # this too, and the destroy after it goes through.
-            deletion_protection=kept or args.protect,
             skip_final_snapshot=args.on_destroy == "delete",
             final_snapshot_identifier=self._final_snapshot(name, args, key_arn),
-            apply_immediately=args.apply_immediately,
-            tags=args.tags,
+            **common,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=kept,
                 protect=args.protect,
+                import_=args.adopt,
+                ignore_changes=ORIGIN_INPUTS,
                 depends_on=[*log_groups, *([monitoring.policy] if monitoring else [])],
             ),
         )
+        replica = self._replica(name, args, instance, key_arn, common, child) if args.replica else None
 
-        self.address = instance.address
+        topic_arn = make_topic(name, args, key_arn, watcher)
+        if topic_arn is not None:
+            identifiers: list[pulumi.Input[str]] = [instance.identifier]
+            if replica is not None:
+                identifiers.append(replica.identifier)
+            sources: dict[str, list[pulumi.Input[str]] | None] = {
+                "db-instance": identifiers,
+                "db-parameter-group": [parameter_group.name],
+                "db-security-group": None,
+            }
+            make_event_subscriptions(name, args, topic_arn, sources, watcher)
+            make_alarms(name, args, instance.identifier, topic_arn, watcher)
+            if replica is not None:
+                make_alarms(f"{name}-replica", args, replica.identifier, topic_arn, watcher)
+
+        ingress = [rule.security_group_rule_id for rule in network.ingress]
+        self.address = pulumi.Output.all(instance.address, *ingress).apply(lambda made: made[0])
         self.port = pulumi.Output.from_input(args.port)
         self.endpoint = instance.endpoint
         self.database_name = pulumi.Output.from_input(args.database_name)
         self.instance_arn = instance.arn
         self.resource_id = instance.resource_id
-        self.master_username = pulumi.Output.from_input(args.master_username)
+        # A restored instance has the master user of its data.
+        self.master_username = (
+            instance.username if _is_restored(args) else pulumi.Output.from_input(args.master_username)
+        )
         self.master_secret_arn = pulumi.Output.from_input(None)
         self.master_password = pulumi.Output.from_input(None)
         if password is None:
@@ -234,6 +153,12 @@ class Database(pulumi.ComponentResource):
             if args.ca_bundle is None
             else pulumi.Output.from_input(args.ca_bundle)
         )
+        self.topic_arn = pulumi.Output.from_input(topic_arn)
+        self.replica_address = pulumi.Output.from_input(None)
+        self.replica_resource_id = pulumi.Output.from_input(None)
+        if replica is not None:
+            self.replica_address = pulumi.Output.all(replica.address, *ingress).apply(lambda made: made[0])
+            self.replica_resource_id = replica.resource_id
         self.register_outputs(
             {
                 "address": self.address,
@@ -248,6 +173,9 @@ class Database(pulumi.ComponentResource):
                 "master_password": self.master_password,
                 "kms_key_arn": self.kms_key_arn,
                 "ca_bundle": self.ca_bundle,
+                "topic_arn": self.topic_arn,
+                "replica_address": self.replica_address,
+                "replica_resource_id": self.replica_resource_id,
             }
         )
 
@@ -277,54 +205,81 @@ class Database(pulumi.ComponentResource):
         )
         return key.arn
 
-    def _security_group(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> ec2.SecurityGroup:
-        # No egress rule: PostgreSQL opens no connection, and without one the provider removes AWS's allow-all.
-        group = ec2.SecurityGroup(
-            f"{name}-security-group",
-            name_prefix=self.identifier.apply(lambda identifier: f"{identifier}-"),
-            description="Clients of the Teleport Access Graph database",
-            vpc_id=args.vpc_id,
-            tags=args.tags,
-            opts=child,
-        )
-        for index, client in enumerate(args.client_security_group_ids):
-            # Named by the id where that is known, so that the order of the list means nothing.
-            label = client if isinstance(client, str) else str(index)
-            vpc.SecurityGroupIngressRule(
-                f"{name}-ingress-{label}",
-                security_group_id=group.id,
-                referenced_security_group_id=client,
-                ip_protocol="tcp",
-                from_port=args.port,
-                to_port=args.port,
-                description="PostgreSQL from Teleport Access Graph",
-                tags=args.tags,
-                opts=child,
-            )
-        return group
+    def _origin(self, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> dict[str, Any]:
+        """What an instance is made with, for good. Restored, it has the name, the master user and the key of its data,
+        and AWS replaces one that asks for others."""
+        if args.restore_snapshot is not None:
+            return {"snapshot_identifier": args.restore_snapshot}
+        if args.restore_source is not None:
+            moment: dict[str, Any] = {"source_db_instance_identifier": args.restore_source}
+            if args.restore_time is None:
+                moment["use_latest_restorable_time"] = True
+            else:
+                moment["restore_time"] = args.restore_time
+            return {"restore_to_point_in_time": moment}
+        return {"db_name": args.database_name, "username": args.master_username, "kms_key_id": key_arn}
 
-    def _monitoring(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> Monitoring:
-        role = iam.Role(
-            f"{name}-monitoring-role",
-            name_prefix=self.identifier.apply(role_name_prefix),
-            description="Lets RDS write the operating system metrics of the Teleport Access Graph database",
-            assume_role_policy=pulumi.Output.all(args.region, args.account_id, args.identifier).apply(
-                lambda resolved: monitoring_trust(region=resolved[0], account_id=resolved[1], identifier=resolved[2])
-            ),
-            tags=args.tags,
-            opts=child,
+    def _common(
+        self,
+        args: DatabaseArgs,
+        key_arn: pulumi.Output[str],
+        network: Network,
+        parameter_group: rds.ParameterGroup,
+        monitoring: MonitoringRole | None,
+    ) -> dict[str, Any]:
+        """What the instance and its replica have alike."""
+        return {
+            # The version is changed by the major setting alone, and that is the decision to upgrade.
+            "allow_major_version_upgrade": True,
+            "auto_minor_version_upgrade": True,
+            "max_allocated_storage": args.max_allocated_storage_gib,
+            "storage_type": "gp3",
+            "storage_encrypted": True,
+            "port": args.port,
+            "iam_database_authentication_enabled": True,
+            "ca_cert_identifier": args.ca_cert_identifier,
+            "vpc_security_group_ids": [network.security_group_id],
+            "publicly_accessible": False,
+            "parameter_group_name": parameter_group.name,
+            "maintenance_window": args.maintenance_window,
+            "copy_tags_to_snapshot": True,
+            "enabled_cloudwatch_logs_exports": list(LOG_EXPORTS),
+            "monitoring_interval": args.monitoring_interval_seconds,
+            "monitoring_role_arn": monitoring.role.arn if monitoring else None,
+            "performance_insights_enabled": True,
+            "performance_insights_kms_key_id": key_arn,
+            "performance_insights_retention_period": INSIGHTS_RETENTION_DAYS[args.database_insights],
+            "database_insights_mode": args.database_insights,
+            # With `keep` the instance is never to be deleted by anyone; otherwise the `up` that lifts `protect` lifts
+            # this too, and the destroy after it goes through.
+            "deletion_protection": args.on_destroy == "keep" or args.protect,
+            "apply_immediately": args.apply_immediately,
+            "tags": args.tags,
+        }
+
+    def _replica(
+        self,
+        name: str,
+        args: DatabaseArgs,
+        instance: rds.Instance,
+        key_arn: pulumi.Output[str],
+        common: dict[str, Any],
+        child: pulumi.ResourceOptions,
+    ) -> rds.Instance:
+        """A copy that follows. It is not protected: what it holds is the instance's, and it can be made again."""
+        identifier = self.identifier.apply(replica_identifier)
+        groups = make_log_groups(f"{name}-replica", args, identifier, key_arn, child)
+        return rds.Instance(
+            f"{name}-replica",
+            identifier=identifier,
+            replicate_source_db=instance.identifier,
+            instance_class=args.instance_class if args.replica_instance_class is None else args.replica_instance_class,
+            multi_az=args.replica_multi_az,
+            # RDS takes none of a replica.
+            skip_final_snapshot=True,
+            **{**common, "deletion_protection": args.on_destroy == "keep"},
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*groups])),
         )
-        policy = iam.RolePolicyAttachment(
-            f"{name}-monitoring-policy",
-            role=role.name,
-            policy_arn=pulumi.Output.from_input(args.region).apply(
-                lambda region: (
-                    f"arn:{partition_of(region)}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
-                )
-            ),
-            opts=child,
-        )
-        return Monitoring(role, policy)
 
     def _final_snapshot(self, name: str, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> pulumi.Output[str] | None:
         if args.on_destroy == "delete":
@@ -344,19 +299,5 @@ class Database(pulumi.ComponentResource):
         return pulumi.Output.format("{0}-final-{1}", self.identifier, suffix.hex)
 
 
-def _check_choices(args: DatabaseArgs) -> None:
-    """Refuse what would pick no branch below. Settings give better messages; this guards other callers."""
-    choices = {
-        "master_password": ("managed", "generated"),
-        "on_destroy": ("keep", "snapshot", "delete"),
-        "database_insights": tuple(INSIGHTS_RETENTION_DAYS),
-        "monitoring_interval_seconds": (0, 1, 5, 10, 15, 30, 60),
-    }
-    for field_name, allowed in choices.items():
-        value = getattr(args, field_name)
-        if value not in allowed:
-            raise ValueError(f"DatabaseArgs: {field_name}: {value!r} is none of {', '.join(map(str, allowed))}")
-    if not args.client_security_group_ids:
-        raise ValueError(
-            "DatabaseArgs: client_security_group_ids: is empty, so that nothing could connect; give at least one"
-        )
+def _is_restored(args: DatabaseArgs) -> bool:
+    return args.restore_snapshot is not None or args.restore_source is not None

@@ -5,7 +5,6 @@ Owns the passwords of the logins, the Job that makes the roles and what that Job
 `database.py` and the Secret with the URI to `credentials.py`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,24 +12,20 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 import pulumi_random as random
-from pulumi_aws import iam
 
 from components.arguments import ComponentArgs
-from components.database_policies import role_name_prefix, secret_reader_policy, service_account_trust
-from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, access_script, scram_verifier
-from components.database_uri import CA_BUNDLE_PATH, database_uri
-from components.digests import public_digest
+from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
+from components.database_logins import IAM_ROLE, LOGIN_ROLES, active_slot, slot_generations
+from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
+from components.database_script import PREPARE_DATABASE, scram_verifier
+from components.database_uri import database_uri
+from components.workload_identity import RoleSettings, ServiceAccountRole, service_account_role
 
 OWNER_ROLE = "access_graph_owner"
-LOGIN_ROLES = {"a": "access_graph_a", "b": "access_graph_b"}
 
 # The Secret, the ServiceAccount and, with a digest appended, the Job.
 OBJECT_NAME = "teleport-access-graph-database-access"
 VERIFIER_KEY = "login-verifier"
-MASTER_PASSWORD_KEY = "master-password"
-
-# Any user but root will do; this is Access Graph's own.
-JOB_USER = 65532
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +51,9 @@ class DatabaseAccessArgs(ComponentArgs):
     password.
     """
 
+    after: pulumi.Input[bool] = True
+    """No password is made, or made anew, before it is known: what refuses a rotation fails it."""
+
     master_password: pulumi.Input[str] | None = None
     """The generated master password. Exactly one of this and `master_secret_arn`."""
 
@@ -66,7 +64,31 @@ class DatabaseAccessArgs(ComponentArgs):
     """The key that encrypts that secret."""
 
     oidc_provider_arn: pulumi.Input[str] | None = None
-    """IAM's OIDC provider of the cluster, `arn:<partition>:iam::<account>:oidc-provider/<issuer without scheme>`."""
+    """IAM's OIDC provider of the cluster, `arn:<partition>:iam::<account>:oidc-provider/<issuer without scheme>`, where
+    pods take roles by it (IRSA). Exactly one of this and `eks_cluster_name` where they take any."""
+
+    eks_cluster_name: pulumi.Input[str] | None = None
+    """The cluster's name in EKS, where pods take roles by EKS Pod Identity."""
+
+    role_path: pulumi.Input[str] = "/"
+    permissions_boundary_arn: pulumi.Input[str] | None = None
+
+    authentication: str = "password"
+    """How Access Graph logs in: `password`, or `iam` with tokens by a role of its own."""
+
+    account_id: pulumi.Input[str] | None = None
+    """The instance's account; with `iam`."""
+
+    resource_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
+    """`db-...` of the instance and its replicas; with `iam`."""
+
+    client_service_account: str | None = None
+    """ServiceAccount of Access Graph's pods, in the same namespace; with `iam`."""
+
+    replica_host: pulumi.Input[str] | None = None
+    """Address of a read replica."""
+
+    replica_port: pulumi.Input[int] | None = None
 
     image: pulumi.Input[str] = "public.ecr.aws/docker/library/postgres:17.6-alpine"
     """Has `psql` (14 or newer), `sh` and `awk`."""
@@ -82,53 +104,80 @@ class DatabaseAccessArgs(ComponentArgs):
     """For the IAM role."""
 
 
+def access_environment(*, secret: str, login: str, by_iam: bool, extensions: list[str]) -> list[dict[str, Any]]:
+    """What the access Job's script reads, beside what `psql` does."""
+    environment: list[dict[str, Any]] = [
+        {"name": "OWNER_ROLE", "value": OWNER_ROLE},
+        {"name": "LOGIN_ROLE", "value": login},
+        {"name": "AUTHENTICATION", "value": "iam" if by_iam else "password"},
+        {"name": "EXTENSIONS", "value": " ".join(extensions)},
+    ]
+    if not by_iam:
+        reference = {"secretKeyRef": {"name": secret, "key": VERIFIER_KEY}}
+        environment.append({"name": "LOGIN_VERIFIER", "valueFrom": reference})
+    return environment
+
+
 class DatabaseAccess(pulumi.ComponentResource):
     """A login that acts as the owner of the database and can do nothing else.
 
     A rotation makes the login of the other slot. The login that it replaces stays able to connect, since running pods
-    still use it; it gets a new password when its slot's turn comes again.
+    still use it; `LoginRetirement` ends it.
     """
 
     uri: pulumi.Output[str]
+    replica_uri: pulumi.Output[str | None]
+    """Secret; None without a replica."""
     login: pulumi.Output[str]
     owner: pulumi.Output[str]
     database_name: pulumi.Output[str]
+    client_annotations: pulumi.Output[Mapping[str, str]]
+    """Of Access Graph's ServiceAccount; empty where its pods need no role."""
+    job: pulumi.Output[Mapping[str, Any]]
+    """How a Job of the same ServiceAccount reaches the database; not secret."""
     ready: pulumi.Output[str]
 
     def __init__(self, name: str, args: DatabaseAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseAccessArgs.from_input(args)
-        _check_master(args)
+        _check(args)
         super().__init__("teleport-access-graph:index:DatabaseAccess", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
+        by_iam = args.authentication == "iam"
         rotation = int(args.rotation)
-
         slot = active_slot(rotation)
-        passwords = {
-            letter: random.RandomPassword(
-                f"{name}-login-{letter}",
-                length=40,
-                # Letters and digits survive every client's idea of a URI, though the URI is percent-encoded too.
-                special=False,
-                # A slot's password is new each time that its turn comes, and stays while the other one is in use.
-                keepers={"rotation": str(generation)},
-                opts=child,
-            )
-            for letter, generation in slot_generations(rotation).items()
-        }
-        password = passwords[slot].result
-        # Secret as the password is.
-        verifier = password.apply(scram_verifier)
-        secret_values: dict[str, pulumi.Input[str]] = {VERIFIER_KEY: verifier}
+        login = IAM_ROLE if by_iam else LOGIN_ROLES[slot]
+
+        secret_values: dict[str, pulumi.Input[str]] = {}
+        password = None
+        if not by_iam:
+            passwords = {
+                letter: random.RandomPassword(
+                    f"{name}-login-{letter}",
+                    length=40,
+                    # Letters and digits survive every client's idea of a URI, though the URI is percent-encoded too.
+                    special=False,
+                    # A slot's password is new each time that its turn comes, and stays while the other one is in use:
+                    # an `up` that failed half way can be taken back.
+                    keepers={"rotation": _known_after(str(generation), args.after)},
+                    opts=child,
+                )
+                for letter, generation in slot_generations(rotation).items()
+            }
+            password = passwords[slot].result
+            # Secret as the password is.
+            secret_values[VERIFIER_KEY] = password.apply(scram_verifier)
         if args.master_password is not None:
             secret_values[MASTER_PASSWORD_KEY] = pulumi.Output.secret(args.master_password)
 
-        role = self._secret_reader(name, args, child) if args.master_secret_arn is not None else None
+        reader = self._secret_reader(name, args, child) if args.master_secret_arn is not None else None
+        client = self._client_role(name, args, child) if by_iam else None
+        nothing: Mapping[str, str] = {}
         account = kubernetes.core.v1.ServiceAccount(
             f"{name}-service-account",
             metadata={
                 "name": OBJECT_NAME,
                 "namespace": args.namespace,
-                "annotations": {"eks.amazonaws.com/role-arn": role[0].arn} if role else {},
+                "annotations": reader.annotations if reader else nothing,
             },
             automount_service_account_token=False,
             opts=child,
@@ -139,7 +188,7 @@ class DatabaseAccess(pulumi.ComponentResource):
             string_data=secret_values,
             opts=child,
         )
-        spec: pulumi.Output[Any] = pulumi.Output.all(
+        self.job = pulumi.Output.all(
             service_account=account.metadata["name"],
             secret=secret.metadata["name"],
             ca_config_map=args.ca_config_map,
@@ -152,203 +201,140 @@ class DatabaseAccess(pulumi.ComponentResource):
             image=args.image,
             aws_cli_image=args.aws_cli_image,
             timeout_seconds=args.timeout_seconds,
-            login=LOGIN_ROLES[slot],
-            extensions=args.extensions,
-        ).apply(lambda resolved: job_spec(**resolved))
-        # A Job cannot be changed, so its name has a digest of all that it does: what changes makes a new one.
-        digest = public_digest(args.digest_key, spec.apply(_canonical), *secret_values.values())
-        job = kubernetes.batch.v1.Job(
+        )
+        extensions = list(args.extensions)
+        spec: pulumi.Output[Any] = self.job.apply(
+            lambda connection: job_spec(
+                script=PREPARE_DATABASE,
+                environment=access_environment(
+                    secret=connection["secret"], login=login, by_iam=by_iam, extensions=extensions
+                ),
+                **connection,
+            )
+        )
+        job = database_job(
             f"{name}-job",
-            metadata={
-                "name": digest.apply(lambda text: f"{OBJECT_NAME}-{text[:10]}"),
-                "namespace": args.namespace,
-                # A Job that failed is replaced by the next `up`; without this it would be awaited again as it is. No
-                # time to live: a Job that vanishes is drift.
-                "annotations": {"pulumi.com/replaceUnready": "true"},
-            },
+            object_name=OBJECT_NAME,
+            namespace=args.namespace,
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[secret, account, *(role or ())]),
+            digest_key=args.digest_key,
+            secrets=list(secret_values.values()),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[secret, account, *(reader.permissions if reader else [])]
+            ),
         )
 
         self.ready = job.metadata["name"]
         # With the Job in it: a pod that starts between the new Secret and the new login would fail.
-        self.uri = pulumi.Output.secret(
-            pulumi.Output.all(args.host, args.port, args.database_name, password, self.ready).apply(
-                lambda resolved: database_uri(
-                    host=resolved[0],
-                    port=int(resolved[1]),
-                    database=resolved[2],
-                    user=LOGIN_ROLES[slot],
-                    password=resolved[3],
-                )
-            )
+        self.uri = self._uri(args, args.host, args.port, login, password)
+        self.replica_uri = (
+            pulumi.Output.from_input(None)
+            if args.replica_host is None
+            else self._uri(args, args.replica_host, args.replica_port or args.port, login, password)
         )
-        self.login = pulumi.Output.from_input(LOGIN_ROLES[slot])
+        self.login = pulumi.Output.from_input(login)
         self.owner = pulumi.Output.from_input(OWNER_ROLE)
         self.database_name = pulumi.Output.from_input(args.database_name)
+        self.client_annotations = pulumi.Output.from_input(nothing)
+        if client:
+            # With the permissions in it: a pod that starts before them is turned away.
+            granted = [resource.urn for resource in client.permissions]
+            self.client_annotations = pulumi.Output.all(client.annotations, *granted).apply(lambda made: made[0])
         self.register_outputs(
             {
                 "uri": self.uri,
+                "replica_uri": self.replica_uri,
                 "login": self.login,
                 "owner": self.owner,
                 "database_name": self.database_name,
+                "client_annotations": self.client_annotations,
+                "job": self.job,
                 "ready": self.ready,
             }
         )
 
-    def _secret_reader(
-        self, name: str, args: DatabaseAccessArgs, child: pulumi.ResourceOptions
-    ) -> tuple[iam.Role, iam.RolePolicy]:
-        """The IAM role that the Job's ServiceAccount takes on, which can read the master secret and nothing else."""
-        role = iam.Role(
-            f"{name}-role",
-            name_prefix=pulumi.Output.from_input(args.identifier).apply(role_name_prefix),
-            description="Lets the access Job of Teleport Access Graph read the master password of its database",
-            assume_role_policy=pulumi.Output.all(args.oidc_provider_arn, args.namespace).apply(
-                lambda resolved: service_account_trust(
-                    oidc_provider_arn=resolved[0], namespace=resolved[1], service_account=OBJECT_NAME
+    def _uri(
+        self,
+        args: DatabaseAccessArgs,
+        host: pulumi.Input[str],
+        port: pulumi.Input[int],
+        login: str,
+        password: pulumi.Output[str] | None,
+    ) -> pulumi.Output[Any]:
+        """Secret, without a password too: who may log in where is nobody else's concern."""
+        return pulumi.Output.secret(
+            pulumi.Output.all(host, port, args.database_name, password, self.ready).apply(
+                lambda resolved: database_uri(
+                    host=resolved[0],
+                    port=int(resolved[1]),
+                    database=resolved[2],
+                    user=login,
+                    password=resolved[3],
+                )
+            )
+        )
+
+    def _client_role(self, name: str, args: DatabaseAccessArgs, child: pulumi.ResourceOptions) -> ServiceAccountRole:
+        """The role by which Access Graph's pods log in, as the one login and nowhere else."""
+        return service_account_role(
+            f"{name}-client",
+            oidc_provider_arn=args.oidc_provider_arn,
+            eks_cluster_name=args.eks_cluster_name,
+            namespace=args.namespace,
+            service_account=str(args.client_service_account),
+            policy=pulumi.Output.all(args.region, args.account_id, args.resource_ids).apply(
+                lambda resolved: database_login_policy(
+                    region=resolved[0], account_id=resolved[1], resource_ids=resolved[2], user=IAM_ROLE
                 )
             ),
-            tags=args.tags,
+            description="Lets Teleport Access Graph log in to its database",
+            settings=role_settings(args),
             opts=child,
         )
-        policy = iam.RolePolicy(
-            f"{name}-role-policy",
-            role=role.name,
+
+    def _secret_reader(self, name: str, args: DatabaseAccessArgs, child: pulumi.ResourceOptions) -> ServiceAccountRole:
+        """The role of the Job's ServiceAccount, which can read the master secret and nothing else."""
+        return service_account_role(
+            name,
+            oidc_provider_arn=args.oidc_provider_arn,
+            eks_cluster_name=args.eks_cluster_name,
+            namespace=args.namespace,
+            service_account=OBJECT_NAME,
             policy=pulumi.Output.all(args.master_secret_arn, args.kms_key_arn).apply(
                 lambda resolved: secret_reader_policy(secret_arn=resolved[0], kms_key_arn=resolved[1])
             ),
+            description="Lets the access Job of Teleport Access Graph read the master password of its database",
+            settings=role_settings(args),
             opts=child,
         )
-        return role, policy
 
 
-def active_slot(rotation: int) -> str:
-    """The slot that a generation of the login uses."""
-    return "b" if rotation % 2 else "a"
+def role_settings(args: DatabaseAccessArgs) -> RoleSettings:
+    return RoleSettings(
+        name_prefix=pulumi.Output.from_input(args.identifier).apply(role_name_prefix),
+        path=args.role_path,
+        permissions_boundary_arn=args.permissions_boundary_arn,
+        tags=args.tags,
+    )
 
 
-def slot_generations(rotation: int) -> dict[str, int]:
-    """Slot -> the generation of its password at `rotation`. Slot `b` is missing until generation 1 makes it."""
-    if rotation < 0:
-        raise ValueError(f"DatabaseAccessArgs: rotation: {rotation} is negative; generations count up from 0")
-    return {active_slot(generation): generation for generation in range(max(0, rotation - 1), rotation + 1)}
+def _known_after(text: str, after: pulumi.Input[bool]) -> pulumi.Output[str]:
+    return pulumi.Output.from_input(after).apply(lambda _: text)
 
 
-def job_spec(
-    *,
-    service_account: str,
-    secret: str,
-    ca_config_map: str,
-    host: str,
-    port: int,
-    database: str,
-    master: str,
-    region: str,
-    master_secret_arn: str | None,
-    image: str,
-    aws_cli_image: str,
-    timeout_seconds: int,
-    login: str,
-    extensions: list[str],
-) -> dict[str, Any]:
-    """Spec of the access Job, whose pod fits the `restricted` pod security standard.
-
-    Holds no secret, only the names of where they are.
-    """
-    managed = master_secret_arn is not None
-    hardened = {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    # A psql and an AWS CLI use some 100 MB at most; without a limit a full node evicts this pod first.
-    resources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
-    scratch = {"name": "tmp", "mountPath": "/tmp"}
-    master_secret = {"name": "master-secret", "mountPath": MASTER_SECRET_DIRECTORY}
-    environment: list[dict[str, Any]] = [
-        {"name": "PGHOST", "value": host},
-        {"name": "PGPORT", "value": str(int(port))},
-        {"name": "PGDATABASE", "value": database},
-        {"name": "PGUSER", "value": master},
-        {"name": "PGSSLMODE", "value": "verify-full"},
-        {"name": "PGSSLROOTCERT", "value": CA_BUNDLE_PATH},
-        # A name that does not resolve yet is tried again by the next pod, within the Job's deadline.
-        {"name": "PGCONNECT_TIMEOUT", "value": "15"},
-        {"name": "PGAPPNAME", "value": OBJECT_NAME},
-        {"name": "OWNER_ROLE", "value": OWNER_ROLE},
-        {"name": "LOGIN_ROLE", "value": login},
-        {"name": "LOGIN_VERIFIER", "valueFrom": {"secretKeyRef": {"name": secret, "key": VERIFIER_KEY}}},
-        {"name": "EXTENSIONS", "value": " ".join(extensions)},
-    ]
-    if not managed:
-        reference = {"secretKeyRef": {"name": secret, "key": MASTER_PASSWORD_KEY}}
-        environment.append({"name": "PGPASSWORD", "valueFrom": reference})
-    pod: dict[str, Any] = {
-        "serviceAccountName": service_account,
-        "automountServiceAccountToken": False,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": JOB_USER,
-            "runAsGroup": JOB_USER,
-            "fsGroup": JOB_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "access",
-                "image": image,
-                "command": ["/bin/sh", "-ec", access_script(managed=managed)],
-                "env": environment,
-                "securityContext": hardened,
-                "resources": resources,
-                "volumeMounts": [
-                    {"name": "database-ca", "mountPath": CA_BUNDLE_PATH.rpartition("/")[0], "readOnly": True},
-                    scratch,
-                    *([master_secret] if managed else []),
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "database-ca", "configMap": {"name": ca_config_map}},
-            {"name": "tmp", "emptyDir": {}},
-            *([{"name": "master-secret", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}] if managed else []),
-        ],
-    }
-    if managed:
-        pod["initContainers"] = [
-            {
-                "name": "master-secret",
-                "image": aws_cli_image,
-                "command": ["/bin/sh", "-ec", FETCH_MASTER_SECRET],
-                "env": [
-                    {"name": "MASTER_SECRET_ARN", "value": master_secret_arn},
-                    {"name": "AWS_REGION", "value": region},
-                    # The CLI keeps its cache there, and the root file system is read-only.
-                    {"name": "HOME", "value": "/tmp"},
-                ],
-                "securityContext": hardened,
-                "resources": resources,
-                "volumeMounts": [scratch, master_secret],
-            }
-        ]
-    return {
-        # Three tries in all: enough for a slow name or image, few enough to hear of a real error soon.
-        "backoffLimit": 2,
-        "activeDeadlineSeconds": int(timeout_seconds),
-        "template": {"spec": pod},
-    }
-
-
-def _canonical(spec: Mapping[str, Any]) -> str:
-    return json.dumps(spec, sort_keys=True, separators=(",", ":"))
-
-
-def _check_master(args: DatabaseAccessArgs) -> None:
+def _check(args: DatabaseAccessArgs) -> None:
+    if args.authentication not in ("password", "iam"):
+        raise ValueError(f"DatabaseAccessArgs: authentication: {args.authentication!r} is none of password, iam")
     if (args.master_password is None) == (args.master_secret_arn is None):
         raise ValueError("DatabaseAccessArgs: give exactly one of master_password and master_secret_arn")
-    if args.master_secret_arn is not None:
-        missing = [name for name in ("kms_key_arn", "oidc_provider_arn") if getattr(args, name) is None]
+    if args.master_secret_arn is not None and args.kms_key_arn is None:
+        raise ValueError("DatabaseAccessArgs: master_secret_arn needs kms_key_arn as well")
+    takes_roles = args.master_secret_arn is not None or args.authentication == "iam"
+    if takes_roles and (args.oidc_provider_arn is None) == (args.eks_cluster_name is None):
+        raise ValueError(
+            "DatabaseAccessArgs: pods take roles, so give exactly one of oidc_provider_arn and eks_cluster_name"
+        )
+    if args.authentication == "iam":
+        missing = [name for name in ("account_id", "resource_ids", "client_service_account") if not getattr(args, name)]
         if missing:
-            raise ValueError(f"DatabaseAccessArgs: master_secret_arn needs {' and '.join(missing)} as well")
+            raise ValueError(f"DatabaseAccessArgs: authentication iam needs {' and '.join(missing)} as well")

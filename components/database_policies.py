@@ -6,6 +6,10 @@ Pure functions; `database.py` and `database_access.py` own the key and the roles
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+
+# RDS's events, and CloudWatch's alarms.
+PUBLISHERS = ("events.rds.amazonaws.com", "cloudwatch.amazonaws.com")
 
 
 def partition_of(region: str) -> str:
@@ -21,8 +25,8 @@ def role_name_prefix(identifier: str) -> str:
 
 
 def key_policy(*, region: str, account_id: str, identifier: str) -> str:
-    """The account's IAM policies decide over the key, and CloudWatch Logs may use it for this instance's log groups
-    alone.
+    """The account's IAM policies decide over the key. CloudWatch Logs may use it for the log groups of this instance
+    and its replica alone, and who publishes to the account's topics to encrypt what it says.
     """
     partition = partition_of(region)
     suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
@@ -52,18 +56,30 @@ def key_policy(*, region: str, account_id: str, identifier: str) -> str:
                     "Condition": {
                         "ArnLike": {
                             "kms:EncryptionContext:aws:logs:arn": (
-                                f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{identifier}/*"
+                                [
+                                    f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{name}/*"
+                                    for name in (identifier, f"{identifier}-replica")
+                                ]
                             )
                         }
                     },
+                },
+                {
+                    "Sid": "Publish",
+                    "Effect": "Allow",
+                    "Principal": {"Service": list(PUBLISHERS)},
+                    "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
                 },
             ],
         }
     )
 
 
-def monitoring_trust(*, region: str, account_id: str, identifier: str) -> str:
-    """RDS may assume the role for this one instance (AWS's guard against the confused deputy)."""
+def monitoring_trust(*, region: str, account_id: str, identifiers: Sequence[str]) -> str:
+    """RDS may assume the role for these instances alone (AWS's guard against the confused deputy)."""
+    instances = [f"arn:{partition_of(region)}:rds:{region}:{account_id}:db:{identifier}" for identifier in identifiers]
     return json.dumps(
         {
             "Version": "2012-10-17",
@@ -75,9 +91,31 @@ def monitoring_trust(*, region: str, account_id: str, identifier: str) -> str:
                     "Condition": {
                         "StringEquals": {
                             "aws:SourceAccount": account_id,
-                            "aws:SourceArn": f"arn:{partition_of(region)}:rds:{region}:{account_id}:db:{identifier}",
+                            "aws:SourceArn": instances[0] if len(instances) == 1 else instances,
                         }
                     },
+                }
+            ],
+        }
+    )
+
+
+def topic_policy(*, topic_arn: str, account_id: str) -> str:
+    """RDS's events and CloudWatch's alarms of this account may publish, and nobody else by this policy.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.GrantingPermissions.html
+    """
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "Publish",
+                    "Effect": "Allow",
+                    "Principal": {"Service": list(PUBLISHERS)},
+                    "Action": "sns:Publish",
+                    "Resource": topic_arn,
+                    "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
                 }
             ],
         }
@@ -106,6 +144,42 @@ def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_acc
                             f"{issuer}:aud": "sts.amazonaws.com",
                         }
                     },
+                }
+            ],
+        }
+    )
+
+
+def pod_identity_trust() -> str:
+    """Trust policy for EKS Pod Identity: the service hands the role to the pods that an association names.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+    """
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "pods.eks.amazonaws.com"},
+                    "Action": ["sts:AssumeRole", "sts:TagSession"],
+                }
+            ],
+        }
+    )
+
+
+def database_login_policy(*, region: str, account_id: str, resource_ids: Sequence[str], user: str) -> str:
+    """Log in to these instances by IAM, as this user and no other."""
+    prefix = f"arn:{partition_of(region)}:rds-db:{region}:{account_id}:dbuser"
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "rds-db:connect",
+                    "Resource": [f"{prefix}:{resource_id}/{user}" for resource_id in resource_ids],
                 }
             ],
         }

@@ -1,4 +1,5 @@
-"""What the access Job runs: the shell around `psql`, and the SQL that makes the roles, grants and extensions.
+"""What the Jobs on the database run: the shell around `psql`, the SQL that makes the roles, grants and extensions, and
+the SQL that retires logins.
 
 Pure text and one pure function. Every name and value reaches it by environment, so the text is the same for every
 stack. Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text has neither.
@@ -90,7 +91,7 @@ export PGPASSWORD
 PREPARE_DATABASE = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
 \getenv owner OWNER_ROLE
 \getenv login LOGIN_ROLE
-\getenv verifier LOGIN_VERIFIER
+\getenv authentication AUTHENTICATION
 \getenv extensions EXTENSIONS
 \getenv database PGDATABASE
 BEGIN;
@@ -129,8 +130,24 @@ SELECT format('GRANT USAGE, CREATE ON SCHEMA public TO %I', :'owner')
   WHERE NOT has_schema_privilege(:'owner', 'public', 'USAGE')
     OR NOT has_schema_privilege(:'owner', 'public', 'CREATE') \gexec
 
+SELECT :'authentication' = 'iam' AS by_iam \gset
+\if :by_iam
+DO $body$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
+    RAISE EXCEPTION 'this server has no role rds_iam, so that nobody can log in by IAM'
+      USING HINT = 'Set database.authentication to password, or turn IAM authentication of the instance on.';
+  END IF;
+END
+$body$;
+-- Whoever has rds_iam logs in with tokens alone.
+ALTER ROLE :"login" WITH LOGIN PASSWORD NULL;
+GRANT rds_iam TO :"login";
+\else
+\getenv verifier LOGIN_VERIFIER
 -- The verifier is what PostgreSQL would store, so that no statement, and no log of it, holds the password.
 ALTER ROLE :"login" WITH LOGIN PASSWORD :'verifier';
+\endif
 GRANT :"owner" TO :"login";
 -- What a login makes belongs to the owner, so that a rotation of logins leaves nothing behind.
 ALTER ROLE :"login" SET role = :'owner';
@@ -161,12 +178,50 @@ SQL
 """
 
 
-def access_script(*, managed: bool) -> str:
-    """The Job's main script.
+# Every other login of ours ends here. Pods of before the roll-out may still be finishing what they do, so that theirs
+# is left to them for as long as Kubernetes gives them (30 seconds by default), and a little more.
+RETIRE_LOGINS = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
+\getenv login LOGIN_ROLE
+\getenv logins LOGIN_ROLES
+\getenv grace GRACE_SECONDS
+SELECT count(*) > 0 AS any_left, coalesce(string_agg(rolname, ' '), '') AS retired
+  FROM pg_roles
+  WHERE rolname = ANY (string_to_array(:'logins', ' ')) AND rolname <> :'login' AND rolcanlogin \gset
+\if :any_left
+SELECT pg_sleep(:grace) \g /dev/null
+SELECT format('ALTER ROLE %I WITH NOLOGIN PASSWORD NULL', rolname)
+  FROM unnest(string_to_array(:'retired', ' ')) AS rolname \gexec
+SELECT set_config('access_graph.retired', :'retired', false) \g /dev/null
+DO $body$
+DECLARE
+  session record;
+BEGIN
+  FOR session IN
+    SELECT pid, usename FROM pg_stat_activity
+    WHERE usename = ANY (string_to_array(current_setting('access_graph.retired'), ' '))
+  LOOP
+    BEGIN
+      PERFORM pg_terminate_backend(session.pid);
+    EXCEPTION WHEN insufficient_privilege THEN
+      RAISE WARNING 'a session of % may not be ended by %; it ends with its client', session.usename, current_user;
+    END;
+  END LOOP;
+END
+$body$;
+\echo :retired may no longer log in, and :login may
+\else
+\echo :login is the only login
+\endif
+SQL
+"""
 
-    `managed`: the master password is in the file that the init container fetched, not in the environment.
+
+def job_script(script: str, *, managed: bool) -> str:
+    """A Job's whole shell script: `script`, after what gives `psql` the master password.
+
+    `managed`: the password is in the file that the init container fetched, not in the environment.
     """
-    return (READ_MASTER_PASSWORD if managed else "") + PREPARE_DATABASE
+    return (READ_MASTER_PASSWORD if managed else "") + script
 
 
 def scram_verifier(password: str) -> str:

@@ -1,16 +1,17 @@
 """What the stack exports (version 1): flat, plain where it can be, documented in docs/outputs.md.
 
-Adding an output is free; renaming or removing one raises `OUTPUTS_VERSION`. The ledger is the stack's own memory.
+Adding an output is free; renaming or removing one raises `OUTPUTS_VERSION`. The ledger, the stack's own
+memory, is made in `ledger.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.settings import RdsDatabaseSettings
+from components.ledger import ledger_record
 from components.settings.names import SERVICE_PORT
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from components.certificates import Certificates
     from components.credentials import AccessGraphNamespace, Credentials
     from components.database import Database
+    from components.database_logins import LoginRetirement
     from components.intake import Intake
     from components.settings import Settings
     from components.teleport import TeleportCluster
 
 OUTPUTS_VERSION = 1
-LEDGER_VERSION = 1
 
 # Role for people who look at the graph: `tctl create -f` takes it as it is. The preset `editor` role has the rule
 # already.
@@ -95,11 +96,18 @@ def stack_outputs(
     credentials: Credentials,
     access_graph: AccessGraph | None,
     teleport: Mapping[str, TeleportCluster],
+    logins: LoginRetirement | None,
 ) -> dict[str, pulumi.Input[Any]]:
     """The value of every output that is no constant, by name. None where this environment has no such thing."""
     steps: list[pulumi.Input[Any]] = [credentials.checksum, *(cluster.ready for cluster in teleport.values())]
     if access_graph is not None:
         steps.append(access_graph.release_name)
+    if logins is not None:
+        steps.append(logins.ready)
+    known = {
+        cluster: [authority.pem for authority in authorities]
+        for cluster, authorities in intake.host_authorities.items()
+    }
     return {
         "endpoint": f"{settings.service_host}:{SERVICE_PORT}",
         "serviceHost": settings.service_host,
@@ -117,25 +125,5 @@ def stack_outputs(
         "hostAuthorityFingerprints": intake.fingerprints(),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
-        "ledger": ledger(settings, intake, steps),
+        "ledger": ledger_record(settings, known, steps),
     }
-
-
-def ledger(settings: Settings, intake: Intake, after: Sequence[pulumi.Input[Any]]) -> pulumi.Output[dict[str, Any]]:
-    """What the next `up` has to know of this one. Known only when everything in `after` is: a failed `up` keeps the
-    old one."""
-    record = {
-        "version": LEDGER_VERSION,
-        "hostAuthorities": {
-            cluster: [authority.pem for authority in authorities]
-            for cluster, authorities in intake.host_authorities.items()
-        },
-        "authority": {"generation": settings.tls.authority.generation, "phase": settings.tls.authority.phase},
-        "rotation": settings.database.rotation if isinstance(settings.database, RdsDatabaseSettings) else 0,
-        "auditLog": {
-            cluster: entry.audit_log.start_date
-            for cluster, entry in settings.teleport.items()
-            if entry.audit_log is not None and entry.audit_log.start_date is not None
-        },
-    }
-    return pulumi.Output.all(*after).apply(lambda _: record)

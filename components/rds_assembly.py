@@ -1,7 +1,9 @@
-"""From settings to the two components of an RDS database. Apart from `assembly`, so that AWS's SDK is loaded only
-where it is used."""
+"""From settings to the components of an RDS database. Apart from `assembly`, so that AWS's SDK is loaded only where it
+is used."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import pulumi
 
@@ -9,53 +11,133 @@ from components.assembly import DatabaseConnection, stack_tags
 from components.credentials import POSTGRES_SECRET_KEY, AccessGraphNamespace
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
+from components.database_logins import LoginRetirement, LoginRetirementArgs
+from components.ledger import Ledger
+from components.ledger_guards import guarded
 from components.providers import Providers
-from components.settings import RdsDatabaseSettings, Settings
+from components.settings import (
+    AwsSettings,
+    ExistingTopicSettings,
+    IrsaSettings,
+    OwnTopicSettings,
+    PodIdentitySettings,
+    PointInTimeRestoreSettings,
+    RdsDatabaseSettings,
+    Settings,
+    SnapshotRestoreSettings,
+)
+from components.settings.formats import EKS_CLUSTER_NAME, OIDC_PROVIDER_ARN, SECURITY_GROUP_ID, SUBNET_ID, VPC_ID
+from components.settings.names import service_name
+from components.stack_references import StackReferences
 
 
-def make_database(settings: Settings, providers: Providers, ca_bundle: str | None) -> Database:
+class RdsDatabase(NamedTuple):
+    """The instance, the login to it, and how pods connect."""
+
+    instance: Database
+    access: DatabaseAccess
+    connection: DatabaseConnection
+
+
+def make_database(
+    settings: Settings,
+    providers: Providers,
+    references: StackReferences,
+    ledger: pulumi.Output[Ledger],
+    ca_bundle: str | None,
+) -> Database:
     """The instance. `ca_bundle` is the content of `database.caBundleFile`, if there is one."""
     assert providers.aws is not None  # the mode's own rule
     return Database(
-        "database", database_args(settings, ca_bundle), opts=pulumi.ResourceOptions(providers=[providers.aws])
+        "database",
+        database_args(settings, references, ledger, ca_bundle),
+        opts=pulumi.ResourceOptions(providers=[providers.aws]),
     )
 
 
 def make_database_access(
     settings: Settings,
     providers: Providers,
+    references: StackReferences,
+    ledger: pulumi.Output[Ledger],
     database: Database,
     namespace: AccessGraphNamespace,
     digest_key: pulumi.Input[str],
-) -> DatabaseConnection:
+) -> RdsDatabase:
     """The owner role, the login and the Job that makes them, in the access graph's namespace."""
+    entry = settings.database
+    assert isinstance(entry, RdsDatabaseSettings)
     assert providers.aws is not None
     assert namespace.database_ca_config_map is not None
     access = DatabaseAccess(
         "database-access",
         database_access_args(
             settings,
+            references,
             database,
             namespace=namespace.namespace,
             ca_config_map=namespace.database_ca_config_map,
             digest_key=digest_key,
+            after=ledger.apply(lambda _: True),
         ),
         opts=pulumi.ResourceOptions(providers=[providers.aws, providers.kubernetes]),
     )
-    return DatabaseConnection(uri=access.uri, secret_name=None, secret_key=POSTGRES_SECRET_KEY)
+    connection = DatabaseConnection(
+        uri=access.uri,
+        replica_uri=None if entry.replica is None else required(access.replica_uri),
+        secret_name=None,
+        secret_key=POSTGRES_SECRET_KEY,
+        iam_region=settings.aws.region if entry.authentication == "iam" and settings.aws is not None else None,
+        service_account_annotations=access.client_annotations if entry.authentication == "iam" else None,
+    )
+    return RdsDatabase(database, access, connection)
 
 
-def database_args(settings: Settings, ca_bundle: str | None) -> DatabaseArgs:
+def retire_logins(
+    database: RdsDatabase,
+    providers: Providers,
+    namespace: AccessGraphNamespace,
+    digest_key: pulumi.Input[str],
+    rolled_out: pulumi.Resource,
+) -> LoginRetirement:
+    """The end of a rotation: once `rolled_out` is there, nobody uses another login than the present one."""
+    return LoginRetirement(
+        "database-logins",
+        LoginRetirementArgs(
+            namespace=namespace.namespace,
+            job=database.access.job,
+            login=database.access.login,
+            digest_key=digest_key,
+        ),
+        opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=[rolled_out]),
+    )
+
+
+def database_args(
+    settings: Settings, references: StackReferences, ledger: pulumi.Output[Ledger], ca_bundle: str | None
+) -> DatabaseArgs:
     database, cloud = settings.database, settings.aws
     assert isinstance(database, RdsDatabaseSettings)
     assert cloud is not None
+    network, topic, alarms, restore = database.network, database.notifications, database.alarms, database.restore
+    key = "database.network"
     return DatabaseArgs(
         region=cloud.region,
         account_id=cloud.account_id,
-        identifier=database.identifier,
-        vpc_id=database.network.vpc_id,
-        subnet_ids=list(database.network.subnet_ids),
-        client_security_group_ids=list(database.network.client_security_group_ids),
+        # The one value that everything of the instance is made from.
+        identifier=guarded(database.identifier, ledger),
+        adopt=database.identifier if database.adopt else None,
+        vpc_id=references.text(network.vpc_id, key=f"{key}.vpcId", rule=VPC_ID),
+        subnet_ids=None
+        if network.subnet_ids is None
+        else references.texts(network.subnet_ids, key=f"{key}.subnetIds", rule=SUBNET_ID, least=2),
+        subnet_group_name=network.subnet_group_name,
+        client_security_group_ids=[
+            references.text(group, key=f"{key}.clientSecurityGroupIds[{index}]", rule=SECURITY_GROUP_ID)
+            for index, group in enumerate(network.client_security_group_ids)
+        ],
+        client_prefix_list_ids=list(network.client_prefix_list_ids),
+        client_cidrs=list(network.client_cidrs),
         engine_version=database.engine_version,
         database_name=database.database_name,
         instance_class=database.instance_class,
@@ -70,9 +152,23 @@ def database_args(settings: Settings, ca_bundle: str | None) -> DatabaseArgs:
         master_username=database.master_username,
         master_password=database.master_password,
         kms_key_arn=database.kms_key_arn,
+        role_path=cloud.iam.path,
+        permissions_boundary_arn=cloud.iam.permissions_boundary_arn,
         log_retention_days=database.log_retention_days,
         monitoring_interval_seconds=database.monitoring_interval_seconds,
         database_insights=database.database_insights,
+        own_topic=isinstance(topic, OwnTopicSettings),
+        topic_arn=topic.topic_arn if isinstance(topic, ExistingTopicSettings) else None,
+        topic_emails=list(topic.emails) if isinstance(topic, OwnTopicSettings) else [],
+        alarm_free_storage_gib=None if alarms is None else alarms.free_storage_gib,
+        alarm_cpu_percent=None if alarms is None else alarms.cpu_percent,
+        alarm_connections=None if alarms is None else alarms.connections,
+        replica=database.replica is not None,
+        replica_instance_class=None if database.replica is None else database.replica.instance_class,
+        replica_multi_az=database.replica is not None and database.replica.multi_az,
+        restore_snapshot=restore.snapshot_identifier if isinstance(restore, SnapshotRestoreSettings) else None,
+        restore_source=restore.source_identifier if isinstance(restore, PointInTimeRestoreSettings) else None,
+        restore_time=restore.time if isinstance(restore, PointInTimeRestoreSettings) else None,
         apply_immediately=database.apply_immediately,
         on_destroy=database.on_destroy,
         protect=database.protect,
@@ -83,16 +179,21 @@ def database_args(settings: Settings, ca_bundle: str | None) -> DatabaseArgs:
 
 def database_access_args(
     settings: Settings,
+    references: StackReferences,
     database: Database,
     *,
     namespace: pulumi.Input[str],
     ca_config_map: pulumi.Input[str],
     digest_key: pulumi.Input[str],
+    after: pulumi.Input[bool],
 ) -> DatabaseAccessArgs:
     entry, cloud = settings.database, settings.aws
     assert isinstance(entry, RdsDatabaseSettings)
     assert cloud is not None
-    managed = entry.master_password == "managed"
+    managed, by_iam = entry.master_password == "managed", entry.authentication == "iam"
+    resource_ids: list[pulumi.Input[str]] = [database.resource_id]
+    if entry.replica is not None:
+        resource_ids.append(required(database.replica_resource_id))
     return DatabaseAccessArgs(
         namespace=namespace,
         ca_config_map=ca_config_map,
@@ -104,15 +205,35 @@ def database_access_args(
         master_username=database.master_username,
         digest_key=digest_key,
         rotation=entry.rotation,
+        after=after,
         master_password=None if managed else required(database.master_password),
         master_secret_arn=required(database.master_secret_arn) if managed else None,
         kms_key_arn=database.kms_key_arn if managed else None,
-        oidc_provider_arn=cloud.oidc_provider_arn if managed else None,
+        **(workload_identity_arguments(cloud, references) if managed or by_iam else {}),
+        role_path=cloud.iam.path,
+        permissions_boundary_arn=cloud.iam.permissions_boundary_arn,
+        authentication=entry.authentication,
+        account_id=cloud.account_id,
+        resource_ids=resource_ids,
+        client_service_account=service_name(settings.access_graph.release),
+        replica_host=None if entry.replica is None else required(database.replica_address),
         image=entry.access_job.image,
         aws_cli_image=entry.access_job.aws_cli_image,
         timeout_seconds=entry.access_job.timeout_seconds,
         tags=stack_tags(settings),
     )
+
+
+def workload_identity_arguments(cloud: AwsSettings, references: StackReferences) -> dict[str, Any]:
+    """How the cluster's pods take IAM roles."""
+    identity = cloud.workload_identity
+    if isinstance(identity, IrsaSettings):
+        key = "aws.workloadIdentity.oidcProviderArn"
+        arn = references.text(identity.oidc_provider_arn, key=key, rule=OIDC_PROVIDER_ARN)
+        return {"oidc_provider_arn": arn}
+    assert isinstance(identity, PodIdentitySettings)  # a rule between the settings
+    key = "aws.workloadIdentity.clusterName"
+    return {"eks_cluster_name": references.text(identity.cluster_name, key=key, rule=EKS_CLUSTER_NAME)}
 
 
 def required(output: pulumi.Output[str | None]) -> pulumi.Output[str]:

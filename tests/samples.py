@@ -28,7 +28,7 @@ def minimal_configuration(**overrides: Any) -> dict[str, Any]:
             "aws": {
                 "region": REGION,
                 "accountId": ACCOUNT,
-                "oidcProviderArn": OIDC_PROVIDER_ARN,
+                "workloadIdentity": {"mode": "irsa", "oidcProviderArn": OIDC_PROVIDER_ARN},
             },
             "accessGraph": {
                 "chart": {
@@ -39,6 +39,8 @@ def minimal_configuration(**overrides: Any) -> dict[str, Any]:
             },
             "database": {
                 "mode": "rds",
+                # The smaller of the two profiles; what production adds is tested with it.
+                "profile": "development",
                 "network": {
                     "vpcId": "vpc-0123456789abcdef0",
                     "subnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],

@@ -11,14 +11,30 @@ from components.settings.access_graph import (
     TolerationSettings,
 )
 from components.settings.charts import ChartSettings, PathChart, RepositoryChart
-from components.settings.clusters import AssumeRoleSettings, AwsSettings, KubernetesSettings
+from components.settings.clusters import (
+    AssumeRoleSettings,
+    AwsSettings,
+    IamSettings,
+    IrsaSettings,
+    KubernetesSettings,
+    PodIdentitySettings,
+)
 from components.settings.database import (
     AccessJobSettings,
     DatabaseSettings,
     ExistingDatabaseSettings,
-    NetworkSettings,
     RdsDatabaseSettings,
     SecretReference,
+)
+from components.settings.database_network import NetworkSettings
+from components.settings.database_operation import (
+    AlarmSettings,
+    ExistingTopicSettings,
+    NoNotificationSettings,
+    OwnTopicSettings,
+    PointInTimeRestoreSettings,
+    ReplicaSettings,
+    SnapshotRestoreSettings,
 )
 from components.settings.errors import Problem, SettingsError
 from components.settings.loader import SecretSettings, Settings, load_settings
@@ -40,6 +56,7 @@ from components.settings.tls import AuthoritySettings, GeneratedTlsSettings, Tls
 __all__ = [
     "AccessGraphSettings",
     "AccessJobSettings",
+    "AlarmSettings",
     "AssumeRoleSettings",
     "AuditLogSettings",
     "AuthoritySettings",
@@ -47,25 +64,34 @@ __all__ = [
     "ChartSettings",
     "DatabaseSettings",
     "ExistingDatabaseSettings",
+    "ExistingTopicSettings",
     "FileHostAuthorities",
     "GeneratedTlsSettings",
     "HostAuthoritySettings",
+    "IamSettings",
     "InlineHostAuthorities",
+    "IrsaSettings",
     "KubernetesSettings",
     "ManualTeleportSettings",
     "NetworkSettings",
+    "NoNotificationSettings",
+    "OwnTopicSettings",
     "PathChart",
     "PodDisruptionBudgetSettings",
+    "PodIdentitySettings",
+    "PointInTimeRestoreSettings",
     "Problem",
     "ProxyHostAuthorities",
     "RdsDatabaseSettings",
     "ReleaseTeleportSettings",
+    "ReplicaSettings",
     "RepositoryChart",
     "ResourceSettings",
     "SecretReference",
     "SecretSettings",
     "Settings",
     "SettingsError",
+    "SnapshotRestoreSettings",
     "TeleportSettings",
     "TlsSettings",
     "TolerationSettings",

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Tag
 
 from components.settings.formats import (
+    EKS_CLUSTER_NAME,
+    OIDC_PROVIDER_ARN,
     AccountId,
     ClusterIdentifier,
     ContextName,
     EndpointUrl,
-    OidcProviderArn,
+    IamPath,
+    PolicyArn,
     Region,
     RoleArn,
 )
 from components.settings.rules import Frozen, Section, Text, matching, one_of, setting
+from components.settings.stack_outputs import or_stack_output
+from components.settings.unions import by_mode, tag
 
 # The services that the stack calls, by the names that the AWS provider gives their endpoints.
-AWS_SERVICES = ("ec2", "iam", "kms", "logs", "rds", "secretsmanager", "sts")
+AWS_SERVICES = ("cloudwatch", "ec2", "eks", "iam", "kms", "logs", "rds", "secretsmanager", "sns", "sts")
 
 
 class KubernetesSettings(Section):
@@ -47,6 +54,43 @@ class AssumeRoleSettings(Section):
     )
 
 
+class IrsaSettings(Section):
+    """IAM roles for service accounts: pods prove themselves to STS by a token of the cluster's issuer."""
+
+    mode: Literal["irsa"] = setting(why="pods take their roles by the cluster's OIDC provider", example="irsa")
+    oidc_provider_arn: Annotated[Text, or_stack_output(OIDC_PROVIDER_ARN)] = setting(
+        why="IAM OIDC provider of the cluster that TAG runs in",
+        example="arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE",
+    )
+
+
+class PodIdentitySettings(Section):
+    """EKS Pod Identity: the agent on each node hands out a role's credentials by association."""
+
+    mode: Literal["podIdentity"] = setting(
+        why="pods take their roles by an association in EKS; the cluster needs the add-on eks-pod-identity-agent",
+        example="podIdentity",
+    )
+    cluster_name: Annotated[Text, or_stack_output(EKS_CLUSTER_NAME)] = setting(
+        why="EKS cluster that TAG runs in", example="prod"
+    )
+
+
+WorkloadIdentitySettings = Annotated[
+    Annotated[IrsaSettings, Tag(tag("irsa"))] | Annotated[PodIdentitySettings, Tag(tag("podIdentity"))],
+    Discriminator(by_mode),
+]
+
+
+class IamSettings(Section):
+    """What the organisation asks of every IAM role that the stack makes."""
+
+    path: IamPath = setting("/", why="path of the roles, by which an organisation's policies may tell them apart")
+    permissions_boundary_arn: PolicyArn | None = setting(
+        None, why="policy beyond which no role of the stack can act, whatever its own says"
+    )
+
+
 class AwsSettings(Section):
     """The AWS account in which the database is made."""
 
@@ -67,8 +111,8 @@ class AwsSettings(Section):
     ] = setting(
         {}, why="other endpoints by service, for VPC endpoints with names of their own and for AWS's look-alikes"
     )
-    oidc_provider_arn: OidcProviderArn | None = setting(
+    workload_identity: WorkloadIdentitySettings | None = setting(
         None,
-        why="IAM OIDC provider of TAG's cluster, for the role by which the access Job reads a managed master password",
-        example="arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE",
+        why="how pods take IAM roles: the access Job reads a managed master password so, and TAG logs in by IAM",
     )
+    iam: IamSettings = setting({}, why="path and permissions boundary of the stack's IAM roles")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag
 
+from components.settings.database_network import NetworkSettings
+from components.settings.database_operation import (
+    AlarmSettings,
+    NotificationSettings,
+    ReplicaSettings,
+    RestoreSettings,
+)
+from components.settings.database_profiles import DEFAULTS, DEVELOPMENT, PRODUCTION
 from components.settings.database_rules import (
     BACKUP_RETENTION,
     BACKUP_WINDOW,
@@ -20,45 +29,21 @@ from components.settings.database_rules import (
     MONITORING_INTERVALS,
     version_as_text,
 )
-from components.settings.formats import (
-    KmsKeyArn,
-    ObjectName,
-    PinnedImage,
-    ProjectPath,
-    SecretKey,
-    SecurityGroupId,
-    SubnetId,
-    VpcId,
-)
-from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, at_least, between, one_of, setting
+from components.settings.formats import KmsKeyArn, ObjectName, PinnedImage, ProjectPath, SecretKey
+from components.settings.rules import Section, Switch, Text, WholeNumber, between, one_of, setting
 from components.settings.unions import by_mode, tag
 
 # RDS for PostgreSQL on gp3: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html
 SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB = 20, 65536
 
+
+def _by_profile(key: str) -> str:
+    """The defaults of a setting that depends on the profile, as the reference shows them."""
+    texts = [json.dumps(DEFAULTS[profile][key]) for profile in (PRODUCTION, DEVELOPMENT)]
+    return f"`{texts[0]}`; in {DEVELOPMENT} `{texts[1]}`"
+
+
 _CA_BUNDLE_WHY = "PEM file with the authorities of the server's certificate"
-
-
-class NetworkSettings(Section):
-    """Where in AWS's network the instance stands, and who may call it. All of it exists already."""
-
-    vpc_id: VpcId = setting(why="VPC of the instance", example="vpc-0123456789abcdef0")
-    subnet_ids: Annotated[
-        tuple[SubnetId, ...],
-        at_least(
-            2, "subnets", "add a private subnet in another availability zone, which RDS asks for even without multiAz"
-        ),
-        DISTINCT,
-    ] = setting(
-        why="private subnets, in two zones or more", example=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
-    )
-    client_security_group_ids: Annotated[
-        tuple[SecurityGroupId, ...],
-        at_least(
-            1, "security group", "add the one of the nodes or pods that TAG runs on; nothing else will reach the port"
-        ),
-        DISTINCT,
-    ] = setting(why="security groups whose members may connect; nothing else may", example=["sg-0123456789abcdef0"])
 
 
 class AccessJobSettings(Section):
@@ -79,6 +64,11 @@ class RdsDatabaseSettings(Section):
     """An RDS for PostgreSQL instance that the stack makes."""
 
     mode: Literal["rds"] = setting(why="the stack makes an instance", example="rds")
+    profile: Literal["production", "development"] = setting(
+        PRODUCTION,
+        why="production refuses what breaks a control of AWS's best practices; development does without those that "
+        "docs/database.md lists, and has smaller defaults",
+    )
     engine_version: Annotated[Text, version_as_text, ENGINE_VERSION] = setting(
         "17", why="major version of PostgreSQL, 14 or later; minor ones are AWS's, in the maintenance window"
     )
@@ -97,7 +87,9 @@ class RdsDatabaseSettings(Section):
             1150, 65535, because=lambda value: "is below 1150, the first port RDS offers" if value < 1150 else None
         ),
     ] = setting(
-        5432, why="port of the instance; another one than 5432 keeps scanners away and satisfies control RDS.23"
+        DEFAULTS[PRODUCTION]["port"],
+        default_text=_by_profile("port"),
+        why="port of the instance; another one than 5432 keeps scanners away and satisfies control RDS.23",
     )
     allocated_storage_gib: Annotated[WholeNumber, between(SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB, "GiB")] = setting(
         20, why="storage to begin with, in GiB; the least gp3 takes, for it grows by itself"
@@ -106,10 +98,14 @@ class RdsDatabaseSettings(Section):
         setting(100, why="storage up to which it grows by itself, in GiB; a full disk stops TAG")
     )
     multi_az: Switch = setting(
-        False, why="whether a standby in another zone takes over; prod wants it, at twice the price"
+        DEFAULTS[PRODUCTION]["multiAz"],
+        default_text=_by_profile("multiAz"),
+        why="whether a standby in another zone takes over, at twice the price",
     )
     backup_retention_days: Annotated[WholeNumber, BACKUP_RETENTION] = setting(
-        7, why="days to which the database can be set back"
+        DEFAULTS[PRODUCTION]["backupRetentionDays"],
+        default_text=_by_profile("backupRetentionDays"),
+        why="days to which the database can be set back",
     )
     backup_window: Annotated[Text, BACKUP_WINDOW] = setting(
         "02:00-03:00", why="daily time of the snapshot, UTC, at least 30 minutes"
@@ -132,15 +128,17 @@ class RdsDatabaseSettings(Section):
         why="managed: AWS keeps and rotates it, and it never meets the state; generated: a secret of the state, where "
         "pods have no AWS identity",
     )
-    authentication: Literal["password"] = setting(
-        "password", why="how TAG logs in", later={"iam": "set password: logging in by IAM is not supported yet"}
+    authentication: Literal["password", "iam"] = setting(
+        "password", why="how TAG logs in: with a password of the stack's, or with tokens by its own IAM role"
     )
     rotation: Annotated[WholeNumber, between(0, 1_000_000)] = setting(
         0, why="number of TAG's login; one more makes a new password in the other slot"
     )
     kms_key_arn: KmsKeyArn | None = setting(None, why="key that exists; without it the stack makes one of its own")
     log_retention_days: Annotated[WholeNumber, one_of(LOG_RETENTION_DAYS)] = setting(
-        30, why="days that CloudWatch keeps PostgreSQL's log"
+        DEFAULTS[PRODUCTION]["logRetentionDays"],
+        default_text=_by_profile("logRetentionDays"),
+        why="days that CloudWatch keeps PostgreSQL's log",
     )
     monitoring_interval_seconds: Annotated[WholeNumber, one_of(MONITORING_INTERVALS)] = setting(
         60, why="seconds between figures of the operating system; 0 turns enhanced monitoring off"
@@ -161,6 +159,17 @@ class RdsDatabaseSettings(Section):
             "clientSecurityGroupIds": ["sg-0123456789abcdef0"],
         },
     )
+    notifications: NotificationSettings = setting(
+        {"mode": "ownTopic"},
+        default_text=_by_profile("notifications"),
+        why="SNS topic for RDS's events of the instance, its parameters and its security group",
+    )
+    alarms: AlarmSettings | None = setting(None, why="CloudWatch alarms, sent where the notifications go")
+    replica: ReplicaSettings | None = setting(None, why="read replica that TAG queries")
+    restore: RestoreSettings | None = setting(
+        None, why="where the data come from when the instance is made; an empty database otherwise"
+    )
+    adopt: Switch = setting(False, why="whether the instance of this identifier exists, and is taken over as it is")
     access_job: AccessJobSettings = setting({}, why="the Job that makes TAG's role")
 
 

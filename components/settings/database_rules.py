@@ -19,6 +19,7 @@ LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
 OLDEST_POSTGRES = 14
+LONGEST_IDENTIFIER = 63
 SHORTEST_WINDOW_MINUTES = 30
 MINUTES_A_DAY = 24 * 60
 MINUTES_A_WEEK = 7 * MINUTES_A_DAY
@@ -37,8 +38,11 @@ RESERVED_WORDS = frozenset(_WORDS.split())
 # Made by RDS or PostgreSQL at the start, or by the access Job later.
 _TAKEN_DATABASES = frozenset({"postgres", "template0", "template1", "rdsadmin"})
 _TAKEN_USERS = frozenset(
-    {"rdsadmin", "rdsrepladmin", "access_graph_owner", "access_graph_a", "access_graph_b", "public"}
-)
+    {
+        "rdsadmin", "rdsrepladmin", "access_graph_owner", "access_graph_a", "access_graph_b", "access_graph_iam",
+        "public",
+    }
+)  # fmt: skip
 # Tried first by whoever reaches the port: control RDS.25 of AWS's Foundational Security Best Practices.
 _GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master"})
 
@@ -135,8 +139,8 @@ def _is_identifier(value: str) -> bool:
 
 
 def _why_no_identifier(value: str) -> str | None:
-    if len(value) > 63:
-        return f"has {len(value)} characters, RDS allows 63"
+    if len(value) > LONGEST_IDENTIFIER:
+        return f"has {len(value)} characters, RDS allows {LONGEST_IDENTIFIER}"
     if "--" in value or value.endswith("-"):
         return "has two hyphens together or one at its end, which RDS refuses"
     return None

@@ -182,12 +182,43 @@ RoleArn = Annotated[
         "give it such as arn:aws:iam::123456789012:role/deploy",
     ),
 ]
-OidcProviderArn = Annotated[
+OIDC_PROVIDER_ARN = matching(
+    rf"{_PARTITION}:iam::[0-9]{{12}}:oidc-provider/[A-Za-z0-9./_:-]{{1,255}}",
+    "the ARN of an IAM OIDC provider",
+    "give what `aws iam list-open-id-connect-providers` prints for the cluster's issuer",
+)
+# https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+EKS_CLUSTER_NAME = matching(
+    r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}", "the name of an EKS cluster", "give what `aws eks list-clusters` prints"
+)
+PolicyArn = Annotated[
     Text,
     matching(
-        rf"{_PARTITION}:iam::[0-9]{{12}}:oidc-provider/[A-Za-z0-9./_:-]{{1,255}}",
-        "the ARN of an IAM OIDC provider",
-        "give what `aws iam list-open-id-connect-providers` prints for the cluster's issuer",
+        rf"{_PARTITION}:iam::([0-9]{{12}}|aws):policy/[\w+=,.@/-]{{1,512}}",
+        "the ARN of an IAM policy",
+        "give it such as arn:aws:iam::123456789012:policy/boundary",
+    ),
+]
+IamPath = Annotated[
+    Text,
+    matching(
+        r"/([\x21-\x2e\x30-\x7e]{1,100}/){0,4}", "an IAM path", "begin and end it with a slash, such as /platform/"
+    ),
+]
+TopicArn = Annotated[
+    Text,
+    matching(
+        rf"{_PARTITION}:sns:[a-z0-9-]+:[0-9]{{12}}:[A-Za-z0-9_-]{{1,256}}",
+        "the ARN of a standard SNS topic",
+        "give it such as arn:aws:sns:eu-central-1:123456789012:operations; RDS cannot use a FIFO topic",
+    ),
+]
+EmailAddress = Annotated[
+    Text,
+    matching(
+        r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+",
+        "an e-mail address",
+        "give it such as ops@example.com",
     ),
 ]
 KmsKeyArn = Annotated[
@@ -208,9 +239,10 @@ def _aws_id(prefix: str, thing: str) -> Rule:
     )
 
 
-VpcId = Annotated[Text, _aws_id("vpc", "a VPC")]
-SubnetId = Annotated[Text, _aws_id("subnet", "a subnet")]
-SecurityGroupId = Annotated[Text, _aws_id("sg", "a security group")]
+VPC_ID = _aws_id("vpc", "a VPC")
+SUBNET_ID = _aws_id("subnet", "a subnet")
+SECURITY_GROUP_ID = _aws_id("sg", "a security group")
+PrefixListId = Annotated[Text, _aws_id("pl", "a prefix list")]
 
 
 # Container images. A tag that moves would change what runs without any change of the stack.

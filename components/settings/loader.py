@@ -20,10 +20,19 @@ from components.settings.access_graph import AccessGraphSettings
 from components.settings.clusters import AwsSettings, KubernetesSettings
 from components.settings.configuration import SECRET_KEYS, Configuration
 from components.settings.database import DatabaseSettings
+from components.settings.database_profiles import with_profile_defaults
 from components.settings.errors import Problem, SettingsError, join, shown_key
 from components.settings.names import SERVICE_PORT, service_host
 from components.settings.places import Place, fields_by_key
-from components.settings.relations import Draft, access_graph, database, files, teleport
+from components.settings.relations import (
+    Draft,
+    access_graph,
+    database,
+    database_controls,
+    database_origin,
+    files,
+    teleport,
+)
 from components.settings.teleport import TeleportSettings
 from components.settings.tls import TlsSettings
 from components.settings.wording import problems_of, suggestion
@@ -31,7 +40,14 @@ from components.settings.wording import problems_of, suggestion
 # Deeper than any setting, and far below what Python's own recursion bears.
 DEEPEST = 16
 
-RELATIONS = (*access_graph.RULES, *database.RULES, *teleport.RULES, *files.RULES)
+RELATIONS = (
+    *access_graph.RULES,
+    *database.RULES,
+    *database_origin.RULES,
+    *database_controls.RULES,
+    *teleport.RULES,
+    *files.RULES,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,11 +198,12 @@ def _json_value(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _with_stack_defaults(plain: dict[str, Any], stack: str) -> dict[str, Any]:
-    """Adds the defaults that depend on the stack, so that they meet the rules as any other value."""
+    """Adds the defaults that depend on the stack or the database's profile, to meet the same rules as others."""
     section = plain.get("database")
-    if isinstance(section, dict) and section.get("mode") == "rds" and "identifier" not in section:
-        return {**plain, "database": {**section, "identifier": f"teleport-access-graph-{stack}"}}
-    return plain
+    if not isinstance(section, dict) or section.get("mode") != "rds":
+        return plain
+    section = {"identifier": f"teleport-access-graph-{stack}", **section}
+    return {**plain, "database": with_profile_defaults(section)}
 
 
 def _validate(plain: Mapping[str, Any]) -> tuple[Configuration | None, list[Problem], list[Place]]:

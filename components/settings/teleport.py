@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag
@@ -11,6 +9,7 @@ from pydantic import Discriminator, Tag
 from components.settings.charts import ChartSettings
 from components.settings.clusters import KubernetesSettings
 from components.settings.formats import Fingerprint, HostAndPort, KubernetesName, ProjectPath, ReleaseName
+from components.settings.moments import MOMENT
 from components.settings.rules import (
     DISTINCT,
     Rule,
@@ -28,20 +27,6 @@ from components.settings.unions import by_mode, tag
 # A host CA is about 1.3 kB; a set with room for rotations is far below.
 LONGEST_PEM = 256 * 1024
 
-_RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-
-
-def _is_moment(value: str) -> bool:
-    match = _RFC_3339.fullmatch(value)
-    if match is None:
-        return False
-    day, time, _, offset = match.groups()
-    try:
-        datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}")
-    except ValueError:
-        return False
-    return True
-
 
 def _is_certificate_text(value: str) -> bool:
     return "-----BEGIN CERTIFICATE-----" in value and "PRIVATE KEY" not in value and len(value) <= LONGEST_PEM
@@ -55,12 +40,6 @@ def _why_no_certificate(value: str) -> str | None:
     return None
 
 
-_MOMENT = Rule(
-    "a moment in RFC 3339",
-    _is_moment,
-    "give date, time and offset, such as 2026-01-31T00:00:00Z",
-    lambda value: "has no time and offset" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None,
-)
 _CERTIFICATE = Rule(
     "a certificate in PEM",
     _is_certificate_text,
@@ -131,7 +110,7 @@ class AuditLogSettings(Section):
     """Export of Teleport's audit log to the access graph."""
 
     enabled: Switch = setting(True, why="whether audit events are exported")
-    start_date: Annotated[Text, _MOMENT] | None = setting(
+    start_date: Annotated[Text, MOMENT] | None = setting(
         None, why="from when on, RFC 3339; cannot be changed afterwards; left out, Teleport's own default"
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from components.database_access import LOGIN_ROLES, OWNER_ROLE
+from components.database_access import OWNER_ROLE
+from components.database_logins import LOGIN_ROLES
 from components.database_uri import database_uri
 from operations.address_book import AddressBook
 from operations.checks.database import check_database

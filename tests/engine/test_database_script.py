@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from components.database_access import LOGIN_ROLES, OWNER_ROLE
-from components.database_script import access_script, scram_verifier
+from components.database_access import OWNER_ROLE
+from components.database_logins import LOGIN_ROLES
+from components.database_script import PREPARE_DATABASE, RETIRE_LOGINS, job_script, scram_verifier
 from components.database_uri import database_uri
 
 pytestmark = pytest.mark.engine
@@ -74,7 +75,7 @@ class Server:
         script = re.sub(
             r"/var/run/(master-secret)\b|/(tmp)\b",
             lambda mount: str(mounts[mount[1] or mount[2]]),
-            access_script(managed=managed),
+            job_script(PREPARE_DATABASE, managed=managed),
         )
         environment = {
             "PATH": f"{self.psql.parent}:{os.environ['PATH']}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from components.settings.clusters import AwsSettings
+from components.settings.clusters import AwsSettings, IrsaSettings
 from components.settings.database import ExistingDatabaseSettings, RdsDatabaseSettings
+from components.settings.database_operation import ExistingTopicSettings
 from components.settings.database_rules import windows_overlap
 from components.settings.relations import Draft, Findings, finding
+from components.settings.stack_outputs import stack_output
 
 # RDS refuses a limit that is less than a tenth above what is allocated: it could not grow by one step.
 LEAST_GROWTH_PERCENT = 10
@@ -60,18 +62,39 @@ def aws_is_there_for_rds(draft: Draft) -> Findings:
         )
 
 
-def managed_password_can_be_read(draft: Draft) -> Findings:
-    """`aws.oidcProviderArn` is there with `database.masterPassword: managed`."""
+def pods_can_take_roles(draft: Draft) -> Findings:
+    """`aws.workloadIdentity` is there with `database.masterPassword: managed` or `authentication: iam`."""
     database, aws = draft.configuration.database, draft.configuration.aws
-    if not isinstance(database, RdsDatabaseSettings) or aws is None:
+    if not isinstance(database, RdsDatabaseSettings) or aws is None or aws.workload_identity is not None:
         return
-    if database.master_password == "managed" and aws.oidc_provider_arn is None:
+    if database.master_password == "managed":
         yield finding(
-            "aws.oidcProviderArn",
+            "aws.workloadIdentity",
             ...,
-            "is missing, and with database.masterPassword managed the access Job reads it by a role that trusts that",
-            "set the cluster's IAM OIDC provider, or database.masterPassword to generated",
+            "is missing, and with database.masterPassword managed the access Job reads it by a role of its own",
+            "set how pods take roles (mode irsa or podIdentity), or database.masterPassword to generated",
             "database.masterPassword",
+        )
+    if database.authentication == "iam":
+        yield finding(
+            "aws.workloadIdentity",
+            ...,
+            "is missing, and with database.authentication iam TAG logs in by a role of its own",
+            "set how pods take roles (mode irsa or podIdentity), or database.authentication to password",
+            "database.authentication",
+        )
+
+
+def tokens_are_not_rotated(draft: Draft) -> Findings:
+    """`database.rotation` is 0 with `database.authentication: iam`, whose tokens live a quarter of an hour."""
+    database = draft.configuration.database
+    if isinstance(database, RdsDatabaseSettings) and database.authentication == "iam" and database.rotation != 0:
+        yield finding(
+            "database.rotation",
+            database.rotation,
+            "is set, and with database.authentication iam there is no password to rotate",
+            "set 0 or leave it out",
+            "database.authentication",
         )
 
 
@@ -80,22 +103,30 @@ def arns_are_of_the_account(draft: Draft) -> Findings:
     aws, database = draft.configuration.aws, draft.configuration.database
     if aws is None:
         return
-    yield from _arn_is_here("aws.oidcProviderArn", aws.oidc_provider_arn, aws)
+    if isinstance(aws.workload_identity, IrsaSettings) and not stack_output(aws.workload_identity.oidc_provider_arn):
+        yield from _arn_is_here("aws.workloadIdentity.oidcProviderArn", aws.workload_identity.oidc_provider_arn, aws)
     if aws.assume_role is not None:
         yield from _arn_is_here("aws.assumeRole.roleArn", aws.assume_role.role_arn, aws)
+    yield from _arn_is_here("aws.iam.permissionsBoundaryArn", aws.iam.permissions_boundary_arn, aws)
     if isinstance(database, RdsDatabaseSettings):
         yield from _arn_is_here("database.kmsKeyArn", database.kms_key_arn, aws)
+        if isinstance(database.notifications, ExistingTopicSettings):
+            # Its account may be another one, where an organisation gathers what it is told.
+            yield from _arn_is_here(
+                "database.notifications.topicArn", database.notifications.topic_arn, aws, any_account=True
+            )
 
 
 def _partition(region: str) -> str:
     return {"cn": "aws-cn"}.get(region[:2], "aws-us-gov" if region.startswith("us-gov-") else "aws")
 
 
-def _arn_is_here(key: str, arn: str | None, aws: AwsSettings) -> Findings:
+def _arn_is_here(key: str, arn: str | None, aws: AwsSettings, *, any_account: bool = False) -> Findings:
     if arn is None:
         return
     _, partition, _, region, account, _ = arn.split(":", 5)
-    if account != aws.account_id:
+    # `aws` owns its own policies.
+    if account not in (aws.account_id, "aws") and not any_account:
         yield finding(
             key,
             arn,
@@ -150,7 +181,8 @@ RULES = (
     storage_can_grow,
     windows_are_apart,
     aws_is_there_for_rds,
-    managed_password_can_be_read,
+    pods_can_take_roles,
+    tokens_are_not_rotated,
     arns_are_of_the_account,
     uri_has_one_source,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.database_access import active_slot, slot_generations
+from components.database_logins import active_slot, slot_generations
 from components.database_policies import service_account_trust
 from tests.unit.database.graph import CANARY_MASTER, DIGEST_KEY, MANAGED, OIDC_PROVIDER, TAGS, lineage, record_access
 from tests.unit.monitor import Recording, Secret, leaves
@@ -249,7 +249,11 @@ def test_uri_is_unknown_until_the_job_has_run() -> None:
     [
         ({"master_password": "x"}, "exactly one of master_password and master_secret_arn"),
         ({"master_secret_arn": None}, "exactly one of master_password and master_secret_arn"),
-        ({"kms_key_arn": None, "oidc_provider_arn": None}, "needs kms_key_arn and oidc_provider_arn as well"),
+        ({"kms_key_arn": None}, "needs kms_key_arn as well"),
+        ({"oidc_provider_arn": None}, "exactly one of oidc_provider_arn and eks_cluster_name"),
+        ({"eks_cluster_name": "prod"}, "exactly one of oidc_provider_arn and eks_cluster_name"),
+        ({"authentication": "kerberos"}, "none of password, iam"),
+        ({"authentication": "iam"}, "needs account_id and resource_ids and client_service_account as well"),
     ],
 )
 def test_contradictory_ways_to_the_master_password_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -170,13 +170,16 @@ def test_key_rotates_and_is_for_this_account_and_these_logs(recording: Recording
     key = recording["database-key"].inputs
     assert key["enableKeyRotation"] is True
     assert key["deletionWindowInDays"] == 30
-    account, logs = json.loads(key["policy"])["Statement"]
+    account, logs, publish = json.loads(key["policy"])["Statement"]
+    assert publish["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    assert publish["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
     assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
     assert logs["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
     assert logs["Condition"]["ArnLike"] == {
-        "kms:EncryptionContext:aws:logs:arn": (
-            f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/rds/instance/{IDENTIFIER}/*"
-        )
+        "kms:EncryptionContext:aws:logs:arn": [
+            f"arn:aws:logs:us-east-1:123456789012:log-group:/aws/rds/instance/{name}/*"
+            for name in (IDENTIFIER, f"{IDENTIFIER}-replica")
+        ]
     }
     assert recording["database-key-alias"].inputs["name"] == f"alias/{IDENTIFIER}"
 

@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.database_script import FETCH_MASTER_SECRET, access_script, scram_verifier
+from components.database_script import FETCH_MASTER_SECRET, PREPARE_DATABASE, job_script, scram_verifier
 
 pytestmark = pytest.mark.unit
 
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=24, max_size=80)
 
 
-@pytest.mark.parametrize("text", [access_script(managed=True), access_script(managed=False), FETCH_MASTER_SECRET])
+@pytest.mark.parametrize(
+    "text",
+    [job_script(PREPARE_DATABASE, managed=True), job_script(PREPARE_DATABASE, managed=False), FETCH_MASTER_SECRET],
+)
 def test_kubernetes_expands_nothing(text: str) -> None:
     assert "$$" not in text
     assert "$(" not in text
@@ -27,7 +30,7 @@ def test_kubernetes_expands_nothing(text: str) -> None:
 
 @pytest.mark.parametrize("managed", [True, False])
 def test_names_and_values_come_by_environment_alone(managed: bool) -> None:
-    text = access_script(managed=managed)
+    text = job_script(PREPARE_DATABASE, managed=managed)
     for variable in ("OWNER_ROLE", "LOGIN_ROLE", "LOGIN_VERIFIER", "EXTENSIONS", "PGDATABASE"):
         assert f" {variable}\n" in text, "read by psql's \\getenv, never by the shell"
         assert f"${variable}" not in text

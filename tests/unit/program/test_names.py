@@ -31,6 +31,7 @@ def test_component_types_are_the_published_ones(stack: Recording) -> None:
         "certificates": "Certificates",
         "database": "Database",
         "database-access": "DatabaseAccess",
+        "database-logins": "LoginRetirement",
         "namespace": "AccessGraphNamespace",
         "credentials": "Credentials",
         "access-graph": "AccessGraph",

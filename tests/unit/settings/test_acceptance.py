@@ -26,6 +26,8 @@ from components.settings import (
     ValuesTeleportSettings,
     load_settings,
 )
+from components.settings.database_profiles import WAIVERS
+from components.settings.stack_outputs import StackOutput, stack_output
 from tests.samples import (
     CERTIFICATE_FORM,
     CLUSTER_IDENTIFIER,
@@ -50,9 +52,15 @@ def load(configuration: dict[str, Any], secret_keys: tuple[str, ...] = (), root:
 def test_the_defaults_of_an_rds_database_are_the_safe_ones() -> None:
     database = load(minimal_configuration()).database
     assert isinstance(database, RdsDatabaseSettings)
-    values = database.model_dump(exclude={"network", "access_job"})
+    values = database.model_dump(exclude={"network", "access_job", "notifications"})
+    assert database.notifications.mode == "none"
     assert values == {
         "mode": "rds",
+        "profile": "development",
+        "alarms": None,
+        "replica": None,
+        "restore": None,
+        "adopt": False,
         "engine_version": "17",
         "identifier": "teleport-access-graph-test",
         "database_name": "access_graph",
@@ -81,6 +89,48 @@ def test_the_defaults_of_an_rds_database_are_the_safe_ones() -> None:
     assert database.network.subnet_ids == ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
     assert database.access_job.image == "public.ecr.aws/docker/library/postgres:17.6-alpine"
     assert database.access_job.timeout_seconds == 600
+
+
+def test_a_database_is_one_of_production_unless_it_says_otherwise() -> None:
+    configuration = minimal_configuration()
+    del configuration["database"]["profile"]
+    database = load(configuration).database
+    assert isinstance(database, RdsDatabaseSettings)
+    assert (database.profile, database.multi_az, database.port) == ("production", True, 6432)
+    assert (database.backup_retention_days, database.log_retention_days) == (35, 365)
+    assert database.notifications.mode == "ownTopic"
+
+
+def test_development_may_do_without_what_production_refuses() -> None:
+    """Every waiver, at once."""
+    configuration = minimal_configuration()
+    configuration["database"] |= {"monitoringIntervalSeconds": 0, "onDestroy": "delete"}
+    database = load(configuration).database
+    assert isinstance(database, RdsDatabaseSettings)
+    assert all(waiver.breaks(database) for waiver in WAIVERS)
+
+
+@pytest.mark.parametrize("block", ["10.0.0.0/16", "10.20.4.0/22", "172.31.0.0/16", "192.168.7.0/24", "100.64.0.0/16"])
+def test_private_blocks_may_be_clients(block: str) -> None:
+    configuration = minimal_configuration()
+    configuration["database"]["network"]["clientCidrs"] = [block]
+    database = load(configuration).database
+    assert isinstance(database, RdsDatabaseSettings)
+    assert database.network.client_cidrs == (block,)
+
+
+def test_network_values_may_be_outputs_of_another_stack() -> None:
+    configuration = minimal_configuration()
+    configuration["aws"]["workloadIdentity"]["oidcProviderArn"] = "stack:acme/cluster/prod#core.oidcProvider.arn"
+    configuration["database"]["network"] = {
+        "vpcId": "stack:acme/network/prod#vpcId",
+        "subnetIds": ["stack:acme/network/prod#privateSubnetIds"],
+        "clientSecurityGroupIds": ["stack:acme/cluster/prod#nodeSecurityGroupId"],
+    }
+    settings = load(configuration)
+    assert isinstance(settings.database, RdsDatabaseSettings)
+    assert stack_output(settings.database.network.vpc_id) == StackOutput("acme/network/prod", "vpcId")
+    assert stack_output("vpc-0123456789abcdef0") is None
 
 
 def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:

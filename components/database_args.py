@@ -1,0 +1,159 @@
+"""The arguments of `Database`, and what of them must fit together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+
+from components.arguments import ComponentArgs
+
+# Free retention of Database Insights in its standard mode; the advanced mode keeps 15 months and takes no other value.
+INSIGHTS_RETENTION_DAYS = {"standard": 7, "advanced": 465}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseArgs(ComponentArgs):
+    region: pulumi.Input[str]
+    """AWS region of everything here; decides the ARN partition and the shipped CA bundle."""
+
+    account_id: pulumi.Input[str]
+    """Twelve digits; the KMS key's policy is written for it."""
+
+    identifier: pulumi.Input[str]
+    """The instance's name, unique in the account and region: lower-case letters, digits and single hyphens, at most 63.
+    """
+
+    vpc_id: pulumi.Input[str]
+
+    subnet_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
+    """Private subnets in at least two availability zones. Exactly one of this and `subnet_group_name`."""
+
+    subnet_group_name: pulumi.Input[str] | None = None
+    """A DB subnet group that exists: an adopted instance stays in its own."""
+
+    client_security_group_ids: Sequence[pulumi.Input[str]] = ()
+    """Security groups of what may connect: Access Graph's and the access Job's pods. Each gets an ingress rule, as do
+    the prefix lists and blocks below; there must be one in all."""
+
+    client_prefix_list_ids: Sequence[str] = ()
+    client_cidrs: Sequence[str] = ()
+    """Private IPv4 blocks."""
+
+    engine_version: pulumi.Input[str] = "17"
+    """Major version only: RDS then picks the minor, and applies newer ones in the maintenance window."""
+
+    database_name: pulumi.Input[str] = "access_graph"
+    instance_class: pulumi.Input[str] = "db.t4g.medium"
+    port: pulumi.Input[int] = 5432
+    allocated_storage_gib: pulumi.Input[int] = 20
+    max_allocated_storage_gib: pulumi.Input[int] = 100
+    """Limit of storage autoscaling, GiB."""
+
+    multi_az: pulumi.Input[bool] = False
+    backup_retention_days: pulumi.Input[int] = 7
+    backup_window: pulumi.Input[str] | None = None
+    """`hh:mm-hh:mm` UTC; AWS picks one when not given."""
+
+    maintenance_window: pulumi.Input[str] | None = None
+    """`ddd:hh:mm-ddd:hh:mm` UTC; AWS picks one when not given."""
+
+    ca_cert_identifier: pulumi.Input[str] = "rds-ca-rsa2048-g1"
+    master_username: pulumi.Input[str] = "tag_admin"
+    master_password: str = "managed"
+    """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept secret in the state)."""
+
+    kms_key_arn: pulumi.Input[str] | None = None
+    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs use it."""
+
+    log_retention_days: pulumi.Input[int] = 30
+    role_path: pulumi.Input[str] = "/"
+    permissions_boundary_arn: pulumi.Input[str] | None = None
+    monitoring_interval_seconds: int = 60
+    """0 turns enhanced monitoring off; else 1, 5, 10, 15, 30 or 60."""
+
+    database_insights: str = "standard"
+    """`standard` or `advanced`."""
+
+    own_topic: bool = False
+    """Make an SNS topic for RDS's events and the alarms, encrypted with the database's key."""
+
+    topic_arn: pulumi.Input[str] | None = None
+    """A topic that exists, instead of an own one. Its policy must let events.rds.amazonaws.com publish, and
+    cloudwatch.amazonaws.com if there are alarms."""
+
+    topic_emails: Sequence[str] = ()
+    """Addresses that are asked to subscribe to the own topic."""
+
+    alarm_free_storage_gib: int | None = None
+    """Alarm below it; none without. Alarms need a topic."""
+
+    alarm_cpu_percent: int | None = None
+    alarm_connections: int | None = None
+
+    replica: bool = False
+    """Whether there is a read replica."""
+
+    replica_instance_class: pulumi.Input[str] | None = None
+    """The instance's when not given."""
+
+    replica_multi_az: pulumi.Input[bool] = False
+
+    restore_snapshot: str | None = None
+    """Name or ARN of the snapshot with whose data the instance begins. Like the two below it matters at creation only.
+    """
+
+    restore_source: str | None = None
+    """Identifier of the instance with whose data of `restore_time` this one begins."""
+
+    restore_time: str | None = None
+    """RFC 3339; the latest restorable moment when not given."""
+
+    adopt: str | None = None
+    """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own."""
+
+    apply_immediately: pulumi.Input[bool] = False
+    """Whether changes that interrupt the service wait for the maintenance window (false) or not."""
+
+    on_destroy: str = "keep"
+    """What `pulumi destroy` leaves: `keep` the instance and all it needs, `snapshot` a final snapshot and its key,
+    `delete` nothing.
+    """
+
+    protect: bool = True
+    """Whether the engine refuses to delete or replace the instance and the key."""
+
+    ca_bundle: pulumi.Input[str] | None = None
+    """PEM of the authorities that sign the server's certificate; the region's shipped ones when not given."""
+
+    tags: pulumi.Input[dict[str, pulumi.Input[str]]] = field(default_factory=dict)
+
+
+def check_database_args(args: DatabaseArgs) -> None:
+    """Refuse what would pick no branch below. Settings give better messages; this guards other callers."""
+    choices = {
+        "master_password": ("managed", "generated"),
+        "on_destroy": ("keep", "snapshot", "delete"),
+        "database_insights": tuple(INSIGHTS_RETENTION_DAYS),
+        "monitoring_interval_seconds": (0, 1, 5, 10, 15, 30, 60),
+    }
+    for field_name, allowed in choices.items():
+        value = getattr(args, field_name)
+        if value not in allowed:
+            raise ValueError(f"DatabaseArgs: {field_name}: {value!r} is none of {', '.join(map(str, allowed))}")
+    if not (args.client_security_group_ids or args.client_prefix_list_ids or args.client_cidrs):
+        raise ValueError(
+            "DatabaseArgs: client_security_group_ids: is empty, and so are client_prefix_list_ids and client_cidrs, so "
+            "that nothing could connect; give at least one"
+        )
+    if (args.subnet_ids is None) == (args.subnet_group_name is None):
+        raise ValueError("DatabaseArgs: give exactly one of subnet_ids and subnet_group_name")
+    if args.own_topic and args.topic_arn is not None:
+        raise ValueError("DatabaseArgs: topic_arn: is given, and own_topic too; keep one")
+    alarms = (args.alarm_free_storage_gib, args.alarm_cpu_percent, args.alarm_connections)
+    if any(alarm is not None for alarm in alarms) and not args.own_topic and args.topic_arn is None:
+        raise ValueError("DatabaseArgs: alarms need a topic to go to; give own_topic or topic_arn")
+    origins = [args.restore_snapshot, args.restore_source, args.adopt]
+    if sum(origin is not None for origin in origins) > 1:
+        raise ValueError("DatabaseArgs: give one of restore_snapshot, restore_source and adopt at most")
+    if args.adopt is not None and (args.subnet_group_name is None or args.kms_key_arn is None):
+        raise ValueError("DatabaseArgs: adopt needs the instance's own subnet_group_name and kms_key_arn")

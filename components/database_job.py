@@ -1,0 +1,158 @@
+"""Jobs that work on the database as its master user: a hardened pod with `psql`, and how it gets the master password.
+
+Owns the pod and the Job. What it runs is in `database_script.py`; the logins are `database_access.py`'s.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, job_script
+from components.database_uri import CA_BUNDLE_PATH
+from components.digests import public_digest
+
+MASTER_PASSWORD_KEY = "master-password"
+
+# Any user but root will do; this is Access Graph's own.
+JOB_USER = 65532
+
+
+def database_job(
+    name: str,
+    *,
+    object_name: str,
+    namespace: pulumi.Input[str],
+    spec: pulumi.Output[Any],
+    digest_key: pulumi.Input[str],
+    secrets: Sequence[pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+) -> kubernetes.batch.v1.Job:
+    """A Job that runs once for each content of `spec` and of the `secrets` that it reads, and is awaited.
+
+    A Job cannot be changed, so its name, `{object_name}-<digest>`, has a digest of all that it does: what changes makes
+    a new one.
+    """
+    digest = public_digest(digest_key, spec.apply(_canonical), *secrets)
+    return kubernetes.batch.v1.Job(
+        name,
+        metadata={
+            "name": digest.apply(lambda text: f"{object_name}-{text[:10]}"),
+            "namespace": namespace,
+            # A Job that failed is replaced by the next `up`; without this it would be awaited again as it is. No
+            # time to live: a Job that vanishes is drift.
+            "annotations": {"pulumi.com/replaceUnready": "true"},
+        },
+        spec=spec,
+        opts=opts,
+    )
+
+
+def job_spec(
+    *,
+    script: str,
+    environment: Sequence[Mapping[str, Any]],
+    service_account: str,
+    secret: str,
+    ca_config_map: str,
+    host: str,
+    port: int,
+    database: str,
+    master: str,
+    region: str,
+    master_secret_arn: str | None,
+    image: str,
+    aws_cli_image: str,
+    timeout_seconds: int,
+) -> dict[str, Any]:
+    """Spec of a Job that runs the SQL of `script` as the master user; its pod fits the `restricted` pod security
+    standard.
+
+    Holds no secret, only the names of where they are. `environment` is the script's own, beside libpq's.
+    """
+    managed = master_secret_arn is not None
+    hardened = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    # A psql and an AWS CLI use some 100 MB at most; without a limit a full node evicts this pod first.
+    resources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
+    scratch = {"name": "tmp", "mountPath": "/tmp"}
+    master_secret = {"name": "master-secret", "mountPath": MASTER_SECRET_DIRECTORY}
+    variables: list[Mapping[str, Any]] = [
+        {"name": "PGHOST", "value": host},
+        {"name": "PGPORT", "value": str(int(port))},
+        {"name": "PGDATABASE", "value": database},
+        {"name": "PGUSER", "value": master},
+        {"name": "PGSSLMODE", "value": "verify-full"},
+        {"name": "PGSSLROOTCERT", "value": CA_BUNDLE_PATH},
+        # A name that does not resolve yet is tried again by the next pod, within the Job's deadline.
+        {"name": "PGCONNECT_TIMEOUT", "value": "15"},
+        {"name": "PGAPPNAME", "value": service_account},
+        *environment,
+    ]
+    if not managed:
+        reference = {"secretKeyRef": {"name": secret, "key": MASTER_PASSWORD_KEY}}
+        variables.append({"name": "PGPASSWORD", "valueFrom": reference})
+    pod: dict[str, Any] = {
+        "serviceAccountName": service_account,
+        "automountServiceAccountToken": False,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": JOB_USER,
+            "runAsGroup": JOB_USER,
+            "fsGroup": JOB_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "psql",
+                "image": image,
+                "command": ["/bin/sh", "-ec", job_script(script, managed=managed)],
+                "env": variables,
+                "securityContext": hardened,
+                "resources": resources,
+                "volumeMounts": [
+                    {"name": "database-ca", "mountPath": CA_BUNDLE_PATH.rpartition("/")[0], "readOnly": True},
+                    scratch,
+                    *([master_secret] if managed else []),
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "database-ca", "configMap": {"name": ca_config_map}},
+            {"name": "tmp", "emptyDir": {}},
+            *([{"name": "master-secret", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}] if managed else []),
+        ],
+    }
+    if managed:
+        pod["initContainers"] = [
+            {
+                "name": "master-secret",
+                "image": aws_cli_image,
+                "command": ["/bin/sh", "-ec", FETCH_MASTER_SECRET],
+                "env": [
+                    {"name": "MASTER_SECRET_ARN", "value": master_secret_arn},
+                    {"name": "AWS_REGION", "value": region},
+                    # The CLI keeps its cache there, and the root file system is read-only.
+                    {"name": "HOME", "value": "/tmp"},
+                ],
+                "securityContext": hardened,
+                "resources": resources,
+                "volumeMounts": [scratch, master_secret],
+            }
+        ]
+    return {
+        # Three tries in all: enough for a slow name or image, few enough to hear of a real error soon.
+        "backoffLimit": 2,
+        "activeDeadlineSeconds": int(timeout_seconds),
+        "template": {"spec": pod},
+    }
+
+
+def _canonical(spec: Mapping[str, Any]) -> str:
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"))

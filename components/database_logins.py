@@ -1,0 +1,91 @@
+"""The logins of the access graph's database: which one is in use, and the end of those that are not.
+
+Owns the Job that retires logins, the last step of a rotation. Making them is `database_access.py`'s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.arguments import ComponentArgs
+from components.database_job import database_job, job_spec
+from components.database_script import RETIRE_LOGINS
+
+LOGIN_ROLES = {"a": "access_graph_a", "b": "access_graph_b"}
+IAM_ROLE = "access_graph_iam"
+
+OBJECT_NAME = "teleport-access-graph-database-logins"
+
+# Kubernetes gives a pod 30 seconds to end; the chart leaves it at that.
+GRACE_SECONDS = 40
+
+
+def active_slot(rotation: int) -> str:
+    """The slot that a generation of the login uses."""
+    return "b" if rotation % 2 else "a"
+
+
+def slot_generations(rotation: int) -> dict[str, int]:
+    """Slot -> the generation of its password at `rotation`. Slot `b` is missing until generation 1 makes it."""
+    if rotation < 0:
+        raise ValueError(f"rotation: {rotation} is negative; generations count up from 0")
+    return {active_slot(generation): generation for generation in range(max(0, rotation - 1), rotation + 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginRetirementArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    """Of the access Job, whose ServiceAccount and Secret serve here too."""
+
+    job: pulumi.Input[Mapping[str, Any]]
+    """How the access Job reaches the database: `DatabaseAccess.job`."""
+
+    login: pulumi.Input[str]
+    """The login that stays: `DatabaseAccess.login`."""
+
+    digest_key: pulumi.Input[str]
+    """Random secret that keys the digest in the Job's name; see `digests.py`."""
+
+    grace_seconds: int = GRACE_SECONDS
+    """How long the pods of before may still use theirs."""
+
+
+class LoginRetirement(pulumi.ComponentResource):
+    """After it, one login of the access graph can log in, and no other. It must follow upon the roll-out of whoever
+    uses that login: give what it has to wait for as `depends_on`.
+    """
+
+    login: pulumi.Output[str]
+    ready: pulumi.Output[str]
+
+    def __init__(self, name: str, args: LoginRetirementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = LoginRetirementArgs.from_input(args)
+        super().__init__("teleport-access-graph:index:LoginRetirement", name, {}, opts)
+        # Pulumi does not hand a component's `depends_on` to its children.
+        after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
+        grace = int(args.grace_seconds)
+        spec: pulumi.Output[Any] = pulumi.Output.all(job=args.job, login=args.login).apply(
+            lambda resolved: job_spec(
+                script=RETIRE_LOGINS,
+                environment=[
+                    {"name": "LOGIN_ROLE", "value": resolved["login"]},
+                    {"name": "LOGIN_ROLES", "value": " ".join([*LOGIN_ROLES.values(), IAM_ROLE])},
+                    {"name": "GRACE_SECONDS", "value": str(grace)},
+                ],
+                **resolved["job"],
+            )
+        )
+        job = database_job(
+            f"{name}-job",
+            object_name=OBJECT_NAME,
+            namespace=args.namespace,
+            spec=spec,
+            digest_key=args.digest_key,
+            secrets=[],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+        )
+        self.login = pulumi.Output.from_input(args.login)
+        self.ready = job.metadata["name"]
+        self.register_outputs({"login": self.login, "ready": self.ready})

@@ -1,0 +1,70 @@
+"""Who reaches the database: its security group, and an ingress rule for each client."""
+
+from typing import NamedTuple
+
+import pulumi
+from pulumi_aws import ec2, rds, vpc
+
+from components.database_args import DatabaseArgs
+
+
+class Network(NamedTuple):
+    subnet_group_name: pulumi.Output[str]
+    security_group_id: pulumi.Output[str]
+    ingress: list[vpc.SecurityGroupIngressRule]
+    """Until they are there nobody reaches the instance."""
+
+
+def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) -> Network:
+    """The subnet group, if there is none yet, and the security group with its rules."""
+    identifier = pulumi.Output.from_input(args.identifier)
+    if args.subnet_group_name is not None:
+        subnet_group_name = pulumi.Output.from_input(args.subnet_group_name)
+    else:
+        subnet_group_name = rds.SubnetGroup(
+            f"{name}-subnet-group",
+            name_prefix=identifier.apply(lambda text: f"{text}-"),
+            description="Private subnets of the Teleport Access Graph database",
+            subnet_ids=args.subnet_ids,
+            tags=args.tags,
+            opts=opts,
+        ).name
+    # No egress rule: PostgreSQL opens no connection, and without one the provider removes AWS's allow-all.
+    group = ec2.SecurityGroup(
+        f"{name}-security-group",
+        name_prefix=identifier.apply(lambda text: f"{text}-"),
+        description="Clients of the Teleport Access Graph database",
+        vpc_id=args.vpc_id,
+        tags=args.tags,
+        opts=opts,
+    )
+
+    def rule(
+        label: str,
+        *,
+        security_group: pulumi.Input[str] | None = None,
+        prefix_list: str | None = None,
+        block: str | None = None,
+    ) -> vpc.SecurityGroupIngressRule:
+        return vpc.SecurityGroupIngressRule(
+            f"{name}-ingress-{label}",
+            security_group_id=group.id,
+            referenced_security_group_id=security_group,
+            prefix_list_id=prefix_list,
+            cidr_ipv4=block,
+            ip_protocol="tcp",
+            from_port=args.port,
+            to_port=args.port,
+            description="PostgreSQL from Teleport Access Graph",
+            tags=args.tags,
+            opts=opts,
+        )
+
+    # Named by the client where it is known, so that the order of a list means nothing.
+    ingress = [
+        rule(client if isinstance(client, str) else str(index), security_group=client)
+        for index, client in enumerate(args.client_security_group_ids)
+    ]
+    ingress += [rule(client, prefix_list=client) for client in args.client_prefix_list_ids]
+    ingress += [rule(client.replace("/", "-"), block=client) for client in args.client_cidrs]
+    return Network(subnet_group_name, group.id, ingress)

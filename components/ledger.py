@@ -1,0 +1,123 @@
+"""What the stack remembers of itself: the output `ledger` of its last complete `up`, and the one of this run.
+
+Owns the record's form. What may follow upon what is `ledger_guards`' concern; the steps of an authority are
+`authority_phases`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import pulumi
+
+from components.authority_phases import AuthorityStep
+from components.settings import ExistingDatabaseSettings, RdsDatabaseSettings, Settings
+
+LEDGER_VERSION = 1
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class LedgerError(pulumi.RunError):
+    """The stack's memory forbids what the configuration asks for, or cannot be read. One line for each problem."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(["The stack cannot go from where it stands to this configuration:", *problems]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """As the last complete `up` left it; everything empty before the first one."""
+
+    host_authorities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """PEM of the host CAs in use, by Teleport cluster."""
+    authority: AuthorityStep | None = None
+    rotation: int | None = None
+    """Generation of the database login; None without a database of the stack's own."""
+    audit_log: Mapping[str, str] = field(default_factory=dict)
+    """Start of the audit log's export by Teleport cluster, RFC 3339."""
+    database: Mapping[str, Any] = field(default_factory=dict)
+    """`database_record` of the database settings."""
+    tls_mode: str | None = None
+
+    @classmethod
+    def parse(cls, record: Any) -> Ledger:
+        """`record` is the output `ledger`, None before the first `up`. Raises `LedgerError` for one that a newer
+        program wrote."""
+        if not isinstance(record, Mapping):
+            return cls()
+        version = int(record.get("version", 0))
+        if version > LEDGER_VERSION:
+            raise LedgerError(
+                [
+                    f"  ledger: was written in version {version} by a newer program, and this one reads "
+                    f"{LEDGER_VERSION}; run the program that deployed this stack last, or a newer one"
+                ]
+            )
+        authority = record.get("authority")
+        rotation = record.get("rotation")
+        return cls(
+            host_authorities={name: tuple(pems) for name, pems in record.get("hostAuthorities", _NOTHING).items()},
+            # Numbers come back from the engine as floats.
+            authority=None
+            if authority is None
+            else AuthorityStep(generation=int(authority["generation"]), phase=str(authority["phase"])),
+            rotation=None if rotation is None else int(rotation),
+            audit_log=dict(record.get("auditLog", _NOTHING)),
+            database=dict(record.get("database", _NOTHING)),
+            tls_mode=record.get("tlsMode"),
+        )
+
+
+def read_ledger() -> pulumi.Output[Ledger]:
+    """The stack's own earlier outputs, through the engine: known at preview, and empty before the first `up`."""
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    return pulumi.StackReference("ledger", stack_name=name).get_output("ledger").apply(Ledger.parse)
+
+
+def ledger_record(
+    settings: Settings,
+    host_authorities: pulumi.Input[Mapping[str, Sequence[str]]],
+    after: Sequence[pulumi.Input[Any]],
+) -> pulumi.Output[dict[str, Any]]:
+    """What the next `up` has to know of this one: the output `ledger`.
+
+    Known only when everything in `after` is, so that a failed `up` keeps the old one. `host_authorities` are the PEMs
+    in use by Teleport cluster.
+    """
+    tls = settings.tls
+    record: dict[str, Any] = {
+        "version": LEDGER_VERSION,
+        "tlsMode": tls.mode,
+        "database": database_record(settings),
+        "auditLog": {
+            cluster: entry.audit_log.start_date
+            for cluster, entry in settings.teleport.items()
+            if entry.audit_log is not None and entry.audit_log.start_date is not None
+        },
+    }
+    if tls.mode == "generated":
+        record["authority"] = {"generation": tls.authority.generation, "phase": tls.authority.phase}
+    if isinstance(settings.database, RdsDatabaseSettings):
+        record["rotation"] = settings.database.rotation
+    return pulumi.Output.all(host_authorities, *after).apply(
+        lambda resolved: {**record, "hostAuthorities": {name: list(pems) for name, pems in resolved[0].items()}}
+    )
+
+
+def database_record(settings: Settings) -> dict[str, Any]:
+    """What of the database cannot be changed in place; `ledger_guards` compares it."""
+    database = settings.database
+    if isinstance(database, ExistingDatabaseSettings):
+        return {"mode": database.mode}
+    return {
+        "mode": database.mode,
+        "identifier": database.identifier,
+        "databaseName": database.database_name,
+        "masterUsername": database.master_username,
+        "kmsKeyArn": database.kms_key_arn,
+        "protect": database.protect,
+    }

@@ -1,0 +1,116 @@
+"""Which configurations may follow upon the one that the ledger recorded, and what is said of the others.
+
+Pure, apart from `checked`, which puts the rules into the graph. The steps of an authority are `authority_phases`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import pulumi
+
+from components.ledger import Ledger, LedgerError, database_record
+from components.settings import RdsDatabaseSettings, Settings
+from components.settings.errors import Problem, shown
+
+Value = TypeVar("Value")
+
+DOCS = "docs/database.md"
+
+
+class Fixed(NamedTuple):
+    """A property with which AWS makes an instance, for good."""
+
+    field: str
+    key: str
+    way_out: str
+
+
+RESTORE = (
+    "or make the new instance beside the old one: another database.identifier in another stack, with database.restore "
+    f"to bring the data ({DOCS})"
+)
+# Sources: ForceNew in terraform-provider-aws' aws_db_instance (db_name, username, kms_key_id).
+FIXED = (
+    Fixed("databaseName", "database.databaseName", RESTORE),
+    Fixed("masterUsername", "database.masterUsername", RESTORE),
+    Fixed("kmsKeyArn", "database.kmsKeyArn", RESTORE),
+)
+
+
+def checked(ledger: pulumi.Output[Ledger], settings: Settings) -> pulumi.Output[Ledger]:
+    """`ledger`, failing with `LedgerError` for settings that may not follow upon it."""
+
+    def check(recorded: Ledger) -> Ledger:
+        problems = refusals(recorded, settings)
+        if problems:
+            raise LedgerError([f"  {problem}" for problem in problems])
+        return recorded
+
+    return ledger.apply(check)
+
+
+def guarded(value: pulumi.Input[Value], ledger: pulumi.Output[Ledger]) -> pulumi.Output[Value]:
+    """`value`, which nothing gets to see unless the ledger allows this run: no resource is made from it before."""
+    return pulumi.Output.all(value, ledger).apply(lambda both: both[0])
+
+
+def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
+    """Everything in `settings` that may not follow upon `recorded`."""
+    return [*_rotation(recorded, settings), *_database(recorded, settings), *_audit_log(recorded, settings)]
+
+
+def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """One generation at a time: the next but one would change the password of the slot that pods are using."""
+    database = settings.database
+    if recorded.rotation is None or not isinstance(database, RdsDatabaseSettings):
+        return
+    if database.authentication == "password" and database.rotation not in (recorded.rotation, recorded.rotation + 1):
+        yield Problem(
+            "database.rotation",
+            f"does not follow upon {recorded.rotation}, which the last complete `up` reached",
+            f"set {recorded.rotation} or {recorded.rotation + 1}: each generation takes an `up` of its own, so that "
+            "the login in use never changes its password",
+            str(database.rotation),
+        )
+
+
+def _database(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What would replace or delete a protected instance: the engine says only that it will not."""
+    before, after = recorded.database, database_record(settings)
+    if before.get("mode") != "rds" or not before.get("protect"):
+        return
+    identifier = before.get("identifier")
+    if after["mode"] != "rds":
+        yield Problem(
+            "database.mode",
+            f"would delete the protected instance {identifier}",
+            "if it is to go, set database.protect to false, `up`, and then change the mode; if it is to stay, set "
+            f"database.onDestroy to keep as well ({DOCS})",
+            shown(after["mode"]),
+        )
+        return
+    for fixed in FIXED:
+        if before.get(fixed.field) != after[fixed.field]:
+            was = before.get(fixed.field)
+            yield Problem(
+                fixed.key,
+                f"would replace the protected instance {identifier}, which was made with "
+                f"{'a key of the stack' if was is None else was}",
+                f"set it back, {fixed.way_out}",
+                shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
+            )
+
+
+def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    for cluster, entry in settings.teleport.items():
+        before = recorded.audit_log.get(cluster)
+        after = None if entry.audit_log is None else entry.audit_log.start_date
+        if before is not None and after is not None and after != before:
+            yield Problem(
+                f"teleport.{cluster}.auditLog.startDate",
+                f"differs from {before}, which Teleport has taken and does not change",
+                f"set {before} again",
+                shown(after),
+            )

@@ -1,0 +1,30 @@
+"""Moments as settings give them: RFC 3339, with date, time and offset."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from components.settings.rules import Rule
+
+_RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def moment(value: str) -> datetime.datetime | None:
+    """The aware time that `value` is, to the second, or None."""
+    match = _RFC_3339.fullmatch(value)
+    if match is None:
+        return None
+    day, time, _, offset = match.groups()
+    try:
+        return datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}")
+    except ValueError:
+        return None
+
+
+MOMENT = Rule(
+    "a moment in RFC 3339",
+    lambda value: moment(value) is not None,
+    "give date, time and offset, such as 2026-01-31T00:00:00Z",
+    lambda value: "has no time and offset" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None,
+)

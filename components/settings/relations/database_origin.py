@@ -1,0 +1,130 @@
+"""Rules of where an instance comes from and who reaches it: its subnets, its clients, a restore, an adoption."""
+
+from __future__ import annotations
+
+import datetime
+
+from components.settings.database import RdsDatabaseSettings
+from components.settings.database_operation import PointInTimeRestoreSettings
+from components.settings.database_rules import LONGEST_IDENTIFIER
+from components.settings.moments import moment
+from components.settings.relations import Draft, Findings, finding
+
+# What the stack appends to the instance's name for a read replica.
+REPLICA_SUFFIX = "-replica"
+
+
+def subnets_have_one_source(draft: Draft) -> Findings:
+    """`database.network` has one of `subnetIds` and `subnetGroupName`."""
+    database = draft.configuration.database
+    if not isinstance(database, RdsDatabaseSettings):
+        return
+    network = database.network
+    if network.subnet_ids is None and network.subnet_group_name is None:
+        yield finding(
+            "database.network.subnetIds",
+            ...,
+            "is missing, and database.network.subnetGroupName names no group that exists",
+            "set the private subnets of the instance",
+            "database.network.subnetGroupName",
+        )
+    if network.subnet_ids is not None and network.subnet_group_name is not None:
+        yield finding(
+            "database.network.subnetGroupName",
+            network.subnet_group_name,
+            "is set, and so is database.network.subnetIds",
+            "keep one of them: a group that exists has its own subnets",
+            "database.network.subnetIds",
+        )
+
+
+def someone_may_connect(draft: Draft) -> Findings:
+    """`database.network` names at least one client: a security group, a prefix list or a private block."""
+    database = draft.configuration.database
+    if not isinstance(database, RdsDatabaseSettings):
+        return
+    network = database.network
+    if not (network.client_security_group_ids or network.client_prefix_list_ids or network.client_cidrs):
+        yield finding(
+            "database.network.clientSecurityGroupIds",
+            ...,
+            "is empty, and so are clientPrefixListIds and clientCidrs",
+            "add the security group of the nodes or pods that TAG runs on; nothing else will reach the port",
+            "database.network.clientPrefixListIds",
+            "database.network.clientCidrs",
+        )
+
+
+def an_adopted_instance_stays_where_it_is(draft: Draft) -> Findings:
+    """`database.adopt` needs `network.subnetGroupName`: RDS does not move an instance within its VPC."""
+    database = draft.configuration.database
+    if isinstance(database, RdsDatabaseSettings) and database.adopt and database.network.subnet_group_name is None:
+        yield finding(
+            "database.network.subnetGroupName",
+            ...,
+            "is missing, and with database.adopt the instance stays in the subnet group it has",
+            "set what `aws rds describe-db-instances` prints as DBSubnetGroupName, instead of subnetIds",
+            "database.adopt",
+        )
+
+
+def an_instance_has_one_origin(draft: Draft) -> Findings:
+    """`database.adopt` and `database.restore` exclude each other."""
+    database = draft.configuration.database
+    if isinstance(database, RdsDatabaseSettings) and database.adopt and database.restore is not None:
+        yield finding(
+            "database.restore",
+            ...,
+            "is set, and with database.adopt the instance exists, data and all",
+            "remove one of them",
+            "database.adopt",
+        )
+
+
+def a_restore_has_a_past(draft: Draft) -> Findings:
+    """`database.restore.sourceIdentifier` is another instance, and `time` is not ahead."""
+    database = draft.configuration.database
+    if not isinstance(database, RdsDatabaseSettings):
+        return
+    restore = database.restore
+    if not isinstance(restore, PointInTimeRestoreSettings):
+        return
+    if restore.source_identifier == database.identifier:
+        yield finding(
+            "database.restore.sourceIdentifier",
+            restore.source_identifier,
+            "is database.identifier itself, and RDS restores into a new instance only",
+            "set another database.identifier",
+            "database.identifier",
+        )
+    time = None if restore.time is None else moment(restore.time)
+    if time is not None and time > datetime.datetime.now(datetime.timezone.utc):
+        yield finding(
+            "database.restore.time", restore.time, "is in the future", "leave it out for the latest moment there is"
+        )
+
+
+def a_replicas_name_fits(draft: Draft) -> Findings:
+    """`database.identifier` leaves room for a replica's `-replica` within RDS's 63 characters."""
+    database = draft.configuration.database
+    if not isinstance(database, RdsDatabaseSettings) or database.replica is None:
+        return
+    longest = LONGEST_IDENTIFIER - len(REPLICA_SUFFIX)
+    if len(database.identifier) > longest:
+        yield finding(
+            "database.identifier",
+            database.identifier,
+            f"leaves no room for {REPLICA_SUFFIX} within {LONGEST_IDENTIFIER} characters",
+            f"set one of at most {longest}, or remove database.replica",
+            "database.replica",
+        )
+
+
+RULES = (
+    subnets_have_one_source,
+    someone_may_connect,
+    an_adopted_instance_stays_where_it_is,
+    an_instance_has_one_origin,
+    a_restore_has_a_past,
+    a_replicas_name_fits,
+)

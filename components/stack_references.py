@@ -1,0 +1,101 @@
+"""Settings whose value is another stack's output: read through the engine, checked as a literal would be.
+
+Owns one StackReference for each stack that is named. Which settings may be references is said by their sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components.settings.errors import Problem, shown
+from components.settings.rules import Rule
+from components.settings.stack_outputs import StackOutput, stack_output
+
+
+class StackOutputError(pulumi.RunError):
+    """Another stack's output cannot be used as the setting that names it."""
+
+
+class StackReferences:
+    """The other stacks of one run. The engine reads each once, at preview too."""
+
+    def __init__(self) -> None:
+        self._stacks: dict[str, pulumi.StackReference] = {}
+
+    def text(self, value: str, *, key: str, rule: Rule) -> pulumi.Input[str]:
+        """`value` itself, or what it refers to, which must be text and accepted by `rule`.
+
+        The Output fails with `StackOutputError`, so that nothing is made from a wrong value.
+        """
+        reference = stack_output(value)
+        if reference is None:
+            return value
+        return self._found(reference, key).apply(lambda found: _checked(found, reference, key, rule))
+
+    def texts(
+        self, values: Sequence[str], *, key: str, rule: Rule, least: int = 1
+    ) -> pulumi.Input[list[pulumi.Input[str]]]:
+        """A list of which a member may refer to a text or to a list of them; at least `least` in all, all different."""
+        if not any(stack_output(value) for value in values):
+            return list(values)
+        members = [self._members(value, f"{key}[{index}]", rule) for index, value in enumerate(values)]
+        return pulumi.Output.all(*members).apply(lambda lists: _joined(lists, key, least))
+
+    def _members(self, value: str, key: str, rule: Rule) -> pulumi.Input[list[str]]:
+        reference = stack_output(value)
+        if reference is None:
+            return [value]
+        return self._found(reference, key).apply(
+            lambda found: [
+                _checked(item, reference, key, rule) for item in (found if isinstance(found, list) else [found])
+            ]
+        )
+
+    def _found(self, reference: StackOutput, key: str) -> pulumi.Output[Any]:
+        if reference.stack not in self._stacks:
+            # Named as the stack: that is unique, and a preview says what is read.
+            self._stacks[reference.stack] = pulumi.StackReference(reference.stack)
+        stack = self._stacks[reference.stack]
+        # By name, so that one secret output does not make the others secret.
+        return pulumi.Output.all(
+            stack.get_output(reference.output),
+            stack.get_output(reference.output.split(".")[0]),
+            pulumi.Output.unsecret(stack.outputs.apply(sorted)),
+        ).apply(lambda found: _at_path(found, reference, key))
+
+
+def _at_path(found: Sequence[Any], reference: StackOutput, key: str) -> Any:
+    """The output of that very name, or else the inner value to which the dotted path leads."""
+    whole, part, names = found
+    if whole is not None:
+        return whole
+    for step in reference.output.split(".")[1:]:
+        part = part.get(step) if isinstance(part, Mapping) else None
+    if part is None:
+        known = f"it has {', '.join(names)}" if names else "it has none, so deploy it first or correct its name"
+        rule = f"refers to output {reference.output} of {reference.stack}, which is not there"
+        raise StackOutputError(str(Problem(key, rule, known)))
+    return part
+
+
+def _checked(found: Any, reference: StackOutput, key: str, rule: Rule) -> str:
+    source = f"(output {reference.output} of {reference.stack})"
+    if not isinstance(found, str):
+        raise StackOutputError(str(Problem(key, f"{source} is not text", f"let that stack export {rule.statement}")))
+    if not rule.accepts(found):
+        reason = rule.because(found) or f"is not {rule.statement}"
+        remedy = "correct that stack's output, or name another one"
+        raise StackOutputError(str(Problem(key, f"{source} {reason}", remedy, shown(found))))
+    return found
+
+
+def _joined(lists: Sequence[Sequence[str]], key: str, least: int) -> list[pulumi.Input[str]]:
+    values = [value for members in lists for value in members]
+    if len(set(values)) < max(least, len(values)):
+        rule = f"has {len(values)} members, and {least} or more are needed, all different"
+        remedy = "correct the outputs that it refers to"
+        raise StackOutputError(str(Problem(key, rule, remedy)))
+    return [*values]

@@ -1,0 +1,94 @@
+"""IAM roles that pods take on by their ServiceAccount: through the cluster's OIDC provider (IRSA), or EKS Pod Identity.
+
+Owns the role, its trust and how the pods get it. What the role may do is its user's concern.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import eks, iam
+
+from components.database_policies import pod_identity_trust, service_account_trust
+
+# The annotation that EKS's webhook looks for when a pod is admitted.
+ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleSettings:
+    """What every role of the stack has in common."""
+
+    name_prefix: pulumi.Input[str]
+    """At most 38 characters, as the provider appends 26 of the 64 that a role's name may have."""
+    path: pulumi.Input[str]
+    permissions_boundary_arn: pulumi.Input[str] | None
+    tags: pulumi.Input[dict[str, pulumi.Input[str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceAccountRole:
+    """A role that one ServiceAccount can take on."""
+
+    annotations: pulumi.Output[Mapping[str, str]]
+    """Of the ServiceAccount."""
+
+    permissions: list[pulumi.Resource]
+    """Before they are there a pod has the role in vain."""
+
+
+def service_account_role(
+    name: str,
+    *,
+    oidc_provider_arn: pulumi.Input[str] | None,
+    eks_cluster_name: pulumi.Input[str] | None,
+    namespace: pulumi.Input[str],
+    service_account: str,
+    policy: pulumi.Input[str],
+    description: str,
+    settings: RoleSettings,
+    opts: pulumi.ResourceOptions,
+) -> ServiceAccountRole:
+    """Make the role `{name}-role` with `policy` (JSON) as its only permissions.
+
+    Exactly one of `oidc_provider_arn` and `eks_cluster_name`: raises `ValueError` otherwise.
+    """
+    if (oidc_provider_arn is None) == (eks_cluster_name is None):
+        raise ValueError(f"{name}: give exactly one of oidc_provider_arn and eks_cluster_name")
+    trust = (
+        pulumi.Output.from_input(pod_identity_trust())
+        if oidc_provider_arn is None
+        else pulumi.Output.all(oidc_provider_arn, namespace).apply(
+            lambda resolved: service_account_trust(
+                oidc_provider_arn=resolved[0], namespace=resolved[1], service_account=service_account
+            )
+        )
+    )
+    role = iam.Role(
+        f"{name}-role",
+        name_prefix=settings.name_prefix,
+        path=settings.path,
+        permissions_boundary=settings.permissions_boundary_arn,
+        description=description,
+        assume_role_policy=trust,
+        tags=settings.tags,
+        opts=opts,
+    )
+    permissions = iam.RolePolicy(f"{name}-role-policy", role=role.name, policy=policy, opts=opts)
+    if eks_cluster_name is None:
+        return ServiceAccountRole(
+            annotations=role.arn.apply(lambda arn: {ROLE_ANNOTATION: arn}), permissions=[role, permissions]
+        )
+    association = eks.PodIdentityAssociation(
+        f"{name}-pod-identity",
+        cluster_name=eks_cluster_name,
+        namespace=namespace,
+        service_account=service_account,
+        role_arn=role.arn,
+        tags=settings.tags,
+        opts=opts,
+    )
+    nothing: dict[str, str] = {}
+    return ServiceAccountRole(
+        annotations=pulumi.Output.from_input(nothing), permissions=[role, permissions, association]
+    )
