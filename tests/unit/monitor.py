@@ -47,6 +47,7 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
         "validityEndTime": "2027-12-24T00:00:00Z",
         "readyForRenewal": False,
     },
+    "kubernetes:batch/v1:Job": {"metadata": {"uid": "{name}-uid"}},
     "kubernetes:helm.sh/v3:Release": {"status": {"status": "deployed", "revision": 1}, "version": "1.30.2"},
     "aws:kms/key:Key": {"arn": "arn:aws:kms:us-east-1:123456789012:key/{name}", "keyId": "{name}"},
     "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/{name}", "name": "{name}-0123456789"},
@@ -215,7 +216,10 @@ class RecordingMonitor(mocks.MockMonitor):
         if request.custom:
             # What the program gave stays as it is; the rest is the plugin's word.
             for key, value in self._computed(request).items():
-                if key not in state.fields or key == "status":
+                if key == "metadata":
+                    # What the API server adds to what was given.
+                    state[key].update(value)
+                elif key not in state.fields or key == "status":
                     state[key] = value
         identifier = "" if not request.custom else UNKNOWN_SENTINEL if self.preview else f"{request.name}-id"
         self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, {})
@@ -233,7 +237,7 @@ class RecordingMonitor(mocks.MockMonitor):
         outputs: dict[str, Any] = {}
         for marked, template in self.computed.get(request.type, {}).items():
             key = marked.lstrip("!")
-            value = UNKNOWN_SENTINEL if self.preview else _named(template, request.name)
+            value = _unknown(template) if self.preview else _named(template, request.name)
             outputs[key] = {SECRET_SIGNATURE: SECRET_VALUE, "value": value} if marked.startswith("!") else value
         return outputs
 
@@ -358,6 +362,13 @@ def leaves(value: Any, path: str = "", secret: bool = False) -> Iterator[tuple[s
 
 def _on_the_wire(value: Any) -> Any:
     return {SECRET_SIGNATURE: SECRET_VALUE, "value": value.value} if isinstance(value, Secret) else value
+
+
+def _unknown(template: Any) -> Any:
+    """What is not known before it is made; of a map, its values."""
+    if isinstance(template, dict):
+        return {key: _unknown(item) for key, item in template.items()}
+    return UNKNOWN_SENTINEL
 
 
 def _named(template: Any, name: str) -> Any:
