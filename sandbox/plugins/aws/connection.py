@@ -27,7 +27,7 @@ SWITCHES: Final = frozenset(
 )
 NESTED: Final = frozenset({"allowedAccountIds", "forbiddenAccountIds", "assumeRoles", "endpoints", "defaultTags"})
 ASSUME_ROLE: Final = frozenset({"roleArn", "externalId", "sessionName"})
-SERVICES: Final = ("rds", "ec2", "iam", "kms", "logs", "sts", "secretsmanager", "cloudwatch", "sns")
+SERVICES: Final = ("rds", "ec2", "iam", "kms", "logs", "sts", "secretsmanager", "cloudwatch", "sns", "eks")
 
 # A server on the same machine answers at once; a wrong endpoint should not hold a preview for minutes.
 CLIENT: Final = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
