@@ -1,41 +1,70 @@
 """Connection URIs of PostgreSQL: building one, and checking one that was given.
 
-Pure functions. What is accepted is what pgx, the driver of Teleport Access Graph, reads. No message contains the URI or
-a part of its credentials.
+Pure functions. What is accepted is what every reader takes in the same way: pgx, the driver of Teleport Access Graph,
+in its versions (before 5.10 by Go's URL parser, then as libpq does), and libpq. No message contains the URI or a part
+of its credentials.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import pulumi
 
 # Where the chart's `volumes` put the database's CA bundle, in Access Graph's pods and in the access Job's.
 CA_BUNDLE_PATH = "/var/run/database-ca/bundle.pem"
 
-# pgconn.ParseConfig, pgx.ParseConfig and pgxpool.ParseConfig take these out of the URI; all others go to the server as
-# run-time settings. `application_name` is the one of those that every server knows and that operators do set.
-PGX_PARAMETERS = frozenset(
-    {
-        "sslmode", "sslrootcert", "sslsni", "sslnegotiation", "connect_timeout", "target_session_attrs",
-        "krbspn", "krbsrvname", "min_read_buffer_size", "default_query_exec_mode", "statement_cache_capacity",
-        "description_cache_capacity", "pool_max_conns", "pool_min_conns", "pool_min_idle_conns",
-        "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter", "pool_max_conn_idle_time",
-        "pool_health_check_period", "application_name",
-    }
-)  # fmt: skip
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-# pgx reads these in the query too, where they would silently overrule the part of the URI that was checked.
-AUTHORITY_PARAMETERS = frozenset({"host", "hostaddr", "port", "user", "password", "database", "dbname"})
+_COUNT = re.compile(r"[0-9]{1,9}")
+_AT_LEAST_ONE = re.compile(r"0*[1-9][0-9]{0,8}")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|ms|s|m|h))+")
+_TEXT = re.compile(r".*", re.DOTALL)
 
-# pgx knows these, but Access Graph's pods hold no such files; pgx does not know libpq's `sslrootcert=system` as such
-# either.
+# pgconn.ParseConfig, pgx.ParseConfig and pgxpool.ParseConfig of pgx 5 take these out of the URI, and stop the service
+# at a value that they cannot read. They send all others to the server as run-time settings; `application_name` is the
+# one of those that every server knows and that operators do set. Parameter -> its values, and how to say so.
+PARAMETERS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "sslmode": (_TEXT, ""),  # these two have rules of their own
+    "sslrootcert": (_TEXT, ""),
+    "sslsni": (re.compile(r"[01]"), "0 or 1"),
+    "sslnegotiation": (re.compile(r"postgres|direct"), "postgres or direct"),
+    "connect_timeout": (_COUNT, "a number of seconds"),
+    # The service writes, so that a server which only reads is of no use to it.
+    "target_session_attrs": (re.compile(r"any|read-write|primary"), "any, read-write or primary"),
+    "default_query_exec_mode": (
+        re.compile(r"cache_statement|cache_describe|describe_exec|exec|simple_protocol"),
+        "cache_statement, cache_describe, describe_exec, exec or simple_protocol",
+    ),
+    "statement_cache_capacity": (_COUNT, "a number"),
+    "description_cache_capacity": (_COUNT, "a number"),
+    "pool_max_conns": (_AT_LEAST_ONE, "a number from 1"),
+    "pool_min_conns": (_COUNT, "a number"),
+    "pool_min_idle_conns": (_COUNT, "a number"),
+    "pool_max_conn_lifetime": (_DURATION, "a duration such as 30m"),
+    "pool_max_conn_lifetime_jitter": (_DURATION, "a duration such as 5m"),
+    "pool_max_conn_idle_time": (_DURATION, "a duration such as 30m"),
+    "pool_health_check_period": (_DURATION, "a duration such as 1m"),
+    "application_name": (_TEXT, ""),
+}
+
+# pgx reads these in the query too, where they would silently overrule the part of the URI that was checked. `ssl=true`
+# is an alias of sslmode=require in newer versions.
+OVERRULING_PARAMETERS = frozenset({"host", "hostaddr", "port", "user", "password", "database", "dbname", "ssl"})
+
+# pgx knows these, but Access Graph's pods hold no such files.
 FILE_PARAMETERS = frozenset({"sslcert", "sslkey", "sslpassword", "passfile", "service", "servicefile"})
 
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SCHEME = re.compile(r"postgres(?:ql)?://")
+# RFC 3986's unreserved characters and sub-delimiters: what Go's URL parser takes in the credentials as it is.
+_CREDENTIAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class DatabaseUriError(pulumi.RunError):
@@ -72,63 +101,43 @@ def database_uri(
 
 def parse_database_uri(uri: str) -> DatabaseUri:
     """Decode `uri`. Raises `DatabaseUriError` with all that is wrong with its form."""
-    problems = []
-    if uri != uri.strip() or any(ord(character) < 0x21 for character in uri):
-        problems.append("has white space or control characters; percent-encode them")
-    if re.search(r"%(?![0-9A-Fa-f]{2})", uri):
-        problems.append("has a '%' that is no percent-encoding; write it as %25")
-    try:
-        parts = urlsplit(uri.strip())
-        port = parts.port
-    except ValueError:
-        # urllib's own message may quote the credentials: an unencoded '/', '?' or '#' in a password ends the authority
-        # early.
-        raise DatabaseUriError(
-            _report(
-                [
-                    *problems,
-                    "cannot be read as a URI; percent-encode user and password, and give the port as 1 to 65535",
-                ]
-            )
-        ) from None
-    if parts.scheme not in ("postgres", "postgresql"):
-        problems.append("must begin with postgres:// or postgresql://")
-    host = unquote(parts.hostname or "")
-    if not host:
-        problems.append("names no host; a socket directory cannot be reached from a pod")
-    elif "," in host:
-        problems.append("names several hosts; give one, such as the cluster's writer endpoint")
-    elif host.startswith("/"):
-        problems.append("names a socket directory, which cannot be reached from a pod")
-    if port == 0:
-        problems.append("has port 0; give 1 to 65535")
-    database = unquote(parts.path.removeprefix("/"))
-    if not database:
-        problems.append("names no database; append /<database> to the host")
-    elif "/" in parts.path.removeprefix("/"):
-        problems.append("has a '/' in the database's name; write it as %2F")
-    if not parts.username:
+    problems = _character_problems(uri)
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        # Without it nothing else can be told.
+        raise DatabaseUriError(_report([*problems, "must begin with postgres:// or postgresql://"]))
+    authority, slash, rest = _split(uri[scheme.end() :], "/?")
+    credentials, _, location = authority.rpartition("@")
+    if "@" in credentials or "@" in rest:
+        problems.append(
+            "has an '@' too many, at which readers part it differently; in user and password write '@' as %40, "
+            "'/' as %2F and '?' as %3F"
+        )
+    user, colon, password = credentials.partition(":")
+    if not user:
         problems.append("names no user")
-    if parts.fragment or uri.endswith("#"):
-        problems.append("has a fragment; write '#' as %23")
-    # libpq keeps '+' and pgx turns it into a space, so it is neither's to guess.
-    if "+" in parts.query:
-        problems.append("has a '+' among its parameters, which clients read differently; write %20 or %2B")
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    names = [name for name, _ in pairs]
-    problems += [
-        f"gives the parameter {name} more than once"
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
+    if not _CREDENTIAL.fullmatch(credentials):
+        problems.append("has a character in user or password that must be percent-encoded")
+    host, port, location_problems = _location(location)
+    problems += location_problems
+    path, _, query = (rest if slash == "/" else "").partition("?")
+    if slash == "?":
+        query = rest
+    if not path:
+        problems.append("names no database; append /<database> to the host")
+    elif "/" in path:
+        problems.append("has a '/' in the database's name; write it as %2F")
+    parameters, parameter_problems = _parameters(query)
+    problems += parameter_problems
     if problems:
         raise DatabaseUriError(_report(problems))
     return DatabaseUri(
         host=host,
-        port=port or 5432,
-        database=database,
-        user=unquote(parts.username or ""),
-        password=None if parts.password is None else unquote(parts.password),
-        parameters=dict(pairs),
+        port=port,
+        database=unquote(path),
+        user=unquote(user),
+        password=unquote(password) if colon else None,
+        parameters=parameters,
     )
 
 
@@ -139,20 +148,117 @@ def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_gi
     `allow_unverified` is `database.allowUnverified`; `ca_bundle_given` says whether `database.caBundleFile` is set, so
     that the bundle is mounted at `CA_BUNDLE_PATH`.
     """
-    parameters = parse_database_uri(uri).parameters
-    problems = [
-        f"has the parameter {name}, which would overrule what stands before the '?'; give it there"
-        for name in sorted(parameters.keys() & AUTHORITY_PARAMETERS)
+    parsed = parse_database_uri(uri)
+    parameters = parsed.parameters
+    problems = []
+    if not parsed.password:
+        problems.append("has no password, and Access Graph has no other way to log in to a database of others")
+    problems += [
+        f"has the parameter {name}, which would overrule what the rest of the URI says; give it there"
+        for name in sorted(parameters.keys() & OVERRULING_PARAMETERS)
     ]
     problems += [
-        f"has the parameter {name}, which Access Graph's driver (pgx) does not know and would send to the server as a "
-        f"setting; remove it"
-        for name in sorted(parameters.keys() - PGX_PARAMETERS - AUTHORITY_PARAMETERS - FILE_PARAMETERS)
+        f"has the parameter {name}, which Access Graph's driver (pgx) does not know in every version: it would send it "
+        f"to the server as a setting; remove it"
+        for name in sorted(parameters.keys() - PARAMETERS.keys() - OVERRULING_PARAMETERS - FILE_PARAMETERS)
     ]
     problems += [
         f"has the parameter {name}, which refers to a file that Access Graph's pods do not have; remove it"
         for name in sorted(parameters.keys() & FILE_PARAMETERS)
     ]
+    problems += [
+        f"has the parameter {name} with a value that Access Graph's driver (pgx) refuses; give {PARAMETERS[name][1]}"
+        for name in sorted(parameters.keys() & PARAMETERS.keys())
+        if not PARAMETERS[name][0].fullmatch(parameters[name])
+    ]
+    problems += _verification_problems(parameters, allow_unverified=allow_unverified, ca_bundle_given=ca_bundle_given)
+    if problems:
+        raise DatabaseUriError(_report(problems))
+    return uri
+
+
+def _character_problems(uri: str) -> list[str]:
+    problems = []
+    if any(ord(character) < 0x21 or ord(character) == 0x7F for character in uri):
+        problems.append("has white space or control characters; percent-encode them")
+    if not uri.isascii():
+        problems.append("has characters beyond ASCII; percent-encode their UTF-8 form")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", uri):
+        problems.append("has a '%' that is no percent-encoding; write it as %25")
+    elif not _is_text(uri):
+        problems.append("has a percent-encoding of what is no text; PostgreSQL takes UTF-8 without %00")
+    # libpq keeps a '#', others end the URI there.
+    if "#" in uri:
+        problems.append("has a fragment; write '#' as %23")
+    return problems
+
+
+def _is_text(encoded: str) -> bool:
+    try:
+        return "\0" not in unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        return False
+
+
+def _location(location: str) -> tuple[str, int, list[str]]:
+    """Host, port and what is wrong with them, of what stands between '@' and '/'."""
+    bracketed = re.fullmatch(r"\[(?P<host>[^\]]*)\](?P<port>:.*)?", location, re.DOTALL)
+    if bracketed is not None:
+        host, given = bracketed["host"], (bracketed["port"] or "").removeprefix(":")
+    else:
+        host, _, given = location.partition(":")
+    decoded = unquote(host)
+    problems = []
+    if "," in unquote(location):
+        problems.append("names several hosts; give one, such as the cluster's writer endpoint")
+    elif not host:
+        problems.append("names no host; a socket directory cannot be reached from a pod")
+    elif decoded.startswith("/"):
+        problems.append("names a socket directory, which cannot be reached from a pod")
+    elif not (_is_address(host) if bracketed else _HOST_NAME.fullmatch(host)):
+        problems.append(
+            "has a host that is neither a DNS name nor an IP address (of IPv6 in brackets, without a zone); if that is "
+            "a part of the password, percent-encode it"
+        )
+    elif given and not (_PORT.fullmatch(given) and 0 < int(given) < 65536):
+        problems.append("has a port that is none; give 1 to 65535, and percent-encode user and password")
+    return host, 5432 if problems or not given else int(given), problems
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    # Link-local addresses mean another host on every interface.
+    return "%" not in host
+
+
+def _parameters(query: str) -> tuple[dict[str, str], list[str]]:
+    """Parameters by name, and what is wrong with their form. Readers drop, refuse or part such pairs differently."""
+    pairs = [pair.split("=") for pair in query.split("&")] if query else []
+    problems = []
+    if any(len(pair) != 2 or not pair[0] for pair in pairs):
+        problems.append("has a parameter that is not <name>=<value>; write '=' in a value as %3D and '&' as %26")
+    # libpq keeps '+' and some readers turn it into a space; Go's refuse ';'.
+    for character, encoded in (("+", "%2B"), (";", "%3B")):
+        if character in query:
+            problems.append(
+                f"has a '{character}' among its parameters, which clients read differently; write {encoded}"
+            )
+    names = [unquote(pair[0]) for pair in pairs]
+    repeated = {name for name in names if names.count(name) > 1}
+    problems += [f"gives the parameter {name} more than once" for name in sorted(repeated & PARAMETERS.keys())]
+    if repeated - PARAMETERS.keys():
+        # Its name may be a part of a password.
+        problems.append("gives a parameter more than once")
+    return {unquote(pair[0]): unquote(pair[1]) for pair in pairs if len(pair) == 2}, problems
+
+
+def _verification_problems(
+    parameters: Mapping[str, str], *, allow_unverified: bool, ca_bundle_given: bool
+) -> list[str]:
+    problems = []
     mode = parameters.get("sslmode")
     if mode is None:
         if not allow_unverified:
@@ -169,13 +275,20 @@ def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_gi
         problems.append(f"does not use the bundle of database.caBundleFile; add sslrootcert={CA_BUNDLE_PATH}")
     if not ca_bundle_given and root == CA_BUNDLE_PATH:
         problems.append("names the mounted CA bundle in sslrootcert, but there is none; set database.caBundleFile")
+    elif not ca_bundle_given and root == "system":
+        # Before 5.7 pgx takes it for the name of a file.
+        problems.append("has sslrootcert=system, which is what Access Graph does without it; remove it")
     elif not ca_bundle_given and root is not None:
         problems.append(
             f"names a file in sslrootcert that no pod has; set database.caBundleFile and sslrootcert={CA_BUNDLE_PATH}"
         )
-    if problems:
-        raise DatabaseUriError(_report(problems))
-    return uri
+    return problems
+
+
+def _split(text: str, separators: str) -> tuple[str, str, str]:
+    """`text` before, at and after the first of `separators`."""
+    found = re.search(f"[{re.escape(separators)}]", text)
+    return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
 
 
 def _report(problems: list[str]) -> str:

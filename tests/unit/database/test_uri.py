@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from components.database_uri import (
     CA_BUNDLE_PATH,
+    PARAMETERS,
     DatabaseUriError,
     check_database_uri,
     database_uri,
@@ -20,7 +21,7 @@ from components.database_uri import (
 pytestmark = pytest.mark.unit
 
 # PostgreSQL has no NUL in any text; lone surrogates are no text at all.
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1)
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 PORT = st.integers(min_value=1, max_value=65535)
 HOST = "db.abc.us-east-1.rds.amazonaws.com"
 GOOD = f"postgres://app:secret@{HOST}:5432/graph?sslmode=verify-full"
@@ -81,20 +82,66 @@ def test_port_is_postgresqls_own_when_absent() -> None:
         ("postgres:///graph?sslmode=verify-full", "names no host"),
         ("postgres://app:secret@%2Frun%2Fpostgresql/graph", "names a socket directory"),
         ("postgres://app:secret@one.example,two.example/graph", "names several hosts"),
-        (f"postgres://app:secret@{HOST}:0/graph", "has port 0"),
-        (f"postgres://app:secret@{HOST}:65536/graph", "cannot be read"),
-        (f"postgres://app:secret@{HOST}:port/graph", "cannot be read"),
-        ("postgres://app:secret@[::1/graph", "cannot be read"),
+        ("postgres://app:secret@one.example:5432,two.example:5433/graph", "names several hosts"),
+        ("postgres://app:secret@one.example%2Ctwo.example/graph", "names several hosts"),
+        (f"postgres://app:secret@{HOST}:0/graph", "has a port that is none"),
+        (f"postgres://app:secret@{HOST}:65536/graph", "has a port that is none"),
+        (f"postgres://app:secret@{HOST}:port/graph", "has a port that is none"),
+        ("postgres://app:secret@[::1/graph", "neither a DNS name nor an IP address"),
+        ("postgres://app:secret@[::1]secret/graph", "neither a DNS name nor an IP address"),
+        ("postgres://app:secret@::1/graph", "names no host"),
+        ("postgres://app:secret@2001:db8::1/graph", "has a port that is none"),
+        ("postgres://app:secret@[fe80::1%25eth0]/graph", "neither a DNS name nor an IP address"),
+        ("postgres://app:secret@[v1.fe80]/graph", "neither a DNS name nor an IP address"),
+        ("postgres://app:secret@db%2Eexample/graph", "neither a DNS name nor an IP address"),
+        ("postgres://app:secret@db.example./graph", "neither a DNS name nor an IP address"),
+        ("postgres://app:secret@-db.example/graph", "neither a DNS name nor an IP address"),
+        (f"POSTGRES://app:secret@{HOST}/graph?sslmode=verify-full", "must begin with postgres://"),
+        (f"postgresql:app:secret@{HOST}/graph", "must begin with postgres://"),
         (f"postgres://app:secret@{HOST}?sslmode=verify-full", "names no database"),
         (f"postgres://app:secret@{HOST}/?sslmode=verify-full", "names no database"),
         (f"postgres://app:secret@{HOST}/graph/more", "'/' in the database's name"),
         (f"postgres://{HOST}/graph?sslmode=verify-full", "names no user"),
+        (f"postgres://:secret@{HOST}/graph?sslmode=verify-full", "names no user"),
+        (f"postgres://app@{HOST}/graph?sslmode=verify-full", "has no password"),
+        (f"postgres://app:@{HOST}/graph?sslmode=verify-full", "has no password"),
+        # Readers take the first '@' or the last one for the end of the credentials.
+        (f"postgres://app:sec@ret@{HOST}/graph?sslmode=verify-full", "has an '@' too many"),
+        (f"postgres://app:5/secret@{HOST}/graph?sslmode=verify-full", "has an '@' too many"),
+        (f"postgres://app:5?secret@{HOST}/graph?sslmode=verify-full", "has an '@' too many"),
+        (f"{GOOD}&application_name=secret@{HOST}", "has an '@' too many"),
+        (f"postgres://app:secret[{HOST}/graph?sslmode=verify-full", "has a port that is none"),
+        (f"postgres://app:secret[@{HOST}/graph?sslmode=verify-full", "must be percent-encoded"),
+        (f'postgres://app:secret"@{HOST}/graph?sslmode=verify-full', "must be percent-encoded"),
+        (f"postgres://app:secrét@{HOST}/graph?sslmode=verify-full", "characters beyond ASCII"),
+        (f"postgres://app:secret%00@{HOST}/graph?sslmode=verify-full", "a percent-encoding of what is no text"),
+        (f"postgres://app:secret%FF@{HOST}/graph?sslmode=verify-full", "a percent-encoding of what is no text"),
         (f"postgres://app:100%secret@{HOST}/graph", "'%' that is no percent-encoding"),
         (f"postgres://app:se cret@{HOST}/graph", "white space"),
         (f"postgres://app:secret@{HOST}/graph?sslmode=verify-full\n", "white space"),
         (f"{GOOD}#secret", "has a fragment"),
         (f"{GOOD}&application_name=a+b", "has a '+'"),
+        (f"{GOOD}&application_name=a;b", "has a ';'"),
         (f"{GOOD}&sslmode=verify-full", "gives the parameter sslmode more than once"),
+        # Readers decode the names first.
+        (f"{GOOD}&ssl%6Dode=disable", "gives the parameter sslmode more than once"),
+        (f"{GOOD}&secret=1&secret=2", "gives a parameter more than once"),
+        (f"{GOOD}&application_name", "a parameter that is not <name>=<value>"),
+        (f"{GOOD}&application_name=a=b", "a parameter that is not <name>=<value>"),
+        (f"{GOOD}&&application_name=a", "a parameter that is not <name>=<value>"),
+        (f"{GOOD}&=a", "a parameter that is not <name>=<value>"),
+        (f"{GOOD}&ssl=true", "the parameter ssl, which would overrule"),
+        (f"{GOOD}&dbname=other", "the parameter dbname, which would overrule"),
+        (f"{GOOD}&target_session_attrs=read-only", "give any, read-write or primary"),
+        (f"{GOOD}&connect_timeout=soon", "give a number of seconds"),
+        (f"{GOOD}&pool_max_conns=0", "give a number from 1"),
+        (f"{GOOD}&pool_max_conn_lifetime=30", "give a duration such as 30m"),
+        (f"{GOOD}&default_query_exec_mode=simple", "cache_statement, cache_describe, describe_exec"),
+        (f"{GOOD}&SSLMODE=disable", "the parameter SSLMODE, which Access Graph's driver (pgx) does not know"),
+        (f"{GOOD}&min_read_buffer_size=1", "the parameter min_read_buffer_size, which Access Graph's driver"),
+        (f"{GOOD}&search_path=public", "the parameter search_path, which Access Graph's driver"),
+        (f"{GOOD}&options=-csearch_path%3Dx", "the parameter options, which Access Graph's driver"),
+        (f"{GOOD}&sslrootcert=system", "has sslrootcert=system, which is what Access Graph does without it"),
         (f"postgres://app:secret@{HOST}/graph", "has no sslmode"),
         (f"postgres://app:secret@{HOST}/graph?sslmode=require", "has sslmode=require"),
         (f"postgres://app:secret@{HOST}/graph?sslmode=verify-ca", "has sslmode=verify-ca"),
@@ -116,6 +163,64 @@ def test_unusable_uri_is_refused_by_its_rule(uri: str, rule: str) -> None:
     assert rule in str(refusal.value)
     assert all(line.startswith("databaseUri: the URI ") for line in str(refusal.value).splitlines())
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        GOOD,
+        f"postgresql://app:secret@{HOST}/graph?sslmode=verify-full",
+        "postgres://app:secret@[2001:db8::1]:6432/graph?sslmode=verify-full",
+        "postgres://app:secret@10.0.0.5:6432/graph?sslmode=verify-full",
+        "postgres://app:secret@db_1.example/graph?sslmode=verify-full",
+        f"postgres://a%40b:sec%2Fr%3Aet%E2%82%AC@{HOST}/my%2Fdb?sslmode=verify-full",
+        f"{GOOD}&application_name=access%20graph&pool_max_conns=8&pool_max_conn_lifetime=1h30m&connect_timeout=10",
+        f"{GOOD}&target_session_attrs=read-write&default_query_exec_mode=exec&statement_cache_capacity=0",
+    ],
+)
+def test_any_providers_uri_is_taken_as_libpq_reads_it(uri: str) -> None:
+    assert check_database_uri(uri) == uri
+    ours, libpq = parse_database_uri(uri), psycopg.conninfo.conninfo_to_dict(uri.split("?")[0])
+    assert {
+        "host": ours.host,
+        "dbname": ours.database,
+        "user": ours.user,
+        "password": ours.password,
+        "port": libpq.get("port", "5432"),
+    } == {**libpq, "port": str(ours.port)}
+
+
+def test_every_known_parameter_has_a_value_that_is_taken() -> None:
+    """What is told to whoever gives a wrong one is true."""
+    for name, (values, statement) in PARAMETERS.items():
+        for example in statement.replace(" or ", ", ").split(", "):
+            text = {"a number of seconds": "10", "a number": "10", "a number from 1": "1"}.get(
+                example, example.removeprefix("a duration such as ")
+            )
+            assert values.fullmatch(text), name
+
+
+# The characters at which readers part a URI, and those that people's password generators add.
+ODD = st.text("aé€:/?#[]@!$&'()*+,;=%\\\"<>^`{|}~ \t", min_size=1, max_size=12)
+
+
+@given(password=ODD)
+def test_a_pasted_password_is_refused_or_read_by_everyone_alike(password: str) -> None:
+    uri = f"postgres://app:{password}@{HOST}:5432/graph?sslmode=verify-full"
+    try:
+        check_database_uri(uri)
+    except DatabaseUriError:
+        return
+    ours, libpq = parse_database_uri(uri), psycopg.conninfo.conninfo_to_dict(uri)
+    assert (ours.user, ours.password, ours.host, str(ours.port), ours.database) == (
+        libpq["user"],
+        libpq["password"],
+        libpq["host"],
+        libpq["port"],
+        libpq["dbname"],
+    )
+    parts = urlsplit(uri)
+    assert (unquote(parts.password or ""), parts.hostname) == (ours.password, ours.host)
 
 
 @given(password=TEXT)
