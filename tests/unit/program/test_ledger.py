@@ -1,0 +1,129 @@
+"""What the stack remembers of itself, and what it does not let follow upon that."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.ledger import Ledger, LedgerError
+from components.ledger_guards import FIXED
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
+from tests.unit.program.stack import configuration, run_program
+
+ITSELF = f"organization/{PROJECT}/{STACK}"
+
+
+def again(directory: Path, config: dict[str, Any], ledger: dict[str, Any], **options: Any) -> Recording:
+    """Another run of the program, after an `up` that left `ledger`."""
+    return run_program(config, directory, stacks={ITSELF: {"ledger": ledger, "outputsVersion": 1}}, **options)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    return configuration(tmp_path)
+
+
+@pytest.fixture
+def recorded(config: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """The ledger of a first `up`."""
+    ledger: dict[str, Any] = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    return ledger
+
+
+def test_the_stack_reads_its_own_outputs_and_nobody_elses(stack: Recording, first_preview: Recording) -> None:
+    assert stack.references == first_preview.references == [ITSELF]
+
+
+def test_the_ledger_of_an_up_lets_the_same_up_follow(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    assert again(tmp_path, config, recorded).outputs["ledger"] == recorded
+
+
+def test_before_the_first_up_there_is_nothing_to_remember() -> None:
+    assert Ledger.parse(None) == Ledger()
+
+
+def test_a_newer_programs_ledger_is_not_guessed_at() -> None:
+    with pytest.raises(LedgerError, match="was written in version 2 by a newer program, and this one reads 1"):
+        Ledger.parse({"version": 2})
+
+
+@pytest.mark.parametrize("rotation", [4, 5])
+def test_a_login_may_stay_or_go_to_the_next_generation(
+    rotation: int, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"]["rotation"] = rotation
+    # Numbers come back from the engine as floats.
+    assert again(tmp_path, config, recorded | {"rotation": 4.0}).outputs["ledger"]["rotation"] == rotation
+
+
+@pytest.mark.parametrize("rotation", [0, 2, 3, 6, 7])
+def test_a_login_that_skips_a_generation_is_refused_before_any_password_changes(
+    rotation: int, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"]["rotation"] = rotation
+    with pytest.raises(
+        LedgerError, match=rf"database\.rotation: {rotation} does not follow upon 4.*; set 4 or 5"
+    ) as no:
+        again(tmp_path, config, recorded | {"rotation": 4})
+    assert len(no.value.problems) == 1
+
+
+OTHERS = {
+    "database.databaseName": ("databaseName", "other"),
+    "database.masterUsername": ("masterUsername", "other_admin"),
+    "database.kmsKeyArn": (
+        "kmsKeyArn",
+        "arn:aws:kms:us-east-1:123456789012:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d",
+    ),
+}
+
+
+@pytest.mark.parametrize("fixed", FIXED, ids=lambda fixed: fixed.key)
+def test_what_would_replace_the_protected_instance_is_refused_with_its_name_and_the_way_out(
+    fixed: Any, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    key, value = OTHERS[fixed.key]
+    config["database"][key] = value
+    with pytest.raises(LedgerError, match="would replace the protected instance teleport-access-graph-dev") as no:
+        again(tmp_path, config, recorded, preview=True)
+    (problem,) = no.value.problems
+    assert problem.strip().startswith(f"{fixed.key}: ")
+    assert fixed.way_out in problem
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_an_instance_whose_protection_was_lifted_may_be_replaced(
+    key: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    setting, value = OTHERS[key]
+    config["database"] |= {setting: value, "protect": False, "onDestroy": "snapshot"}
+    lifted = copy.deepcopy(recorded)
+    lifted["database"]["protect"] = False
+    assert again(tmp_path, config, lifted).outputs["ledger"]["database"]["protect"] is False
+
+
+def test_another_database_in_place_of_a_protected_instance_is_refused(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"] = {"mode": "existing", "secret": {"name": "database"}}
+    del config["aws"]
+    with pytest.raises(LedgerError, match=r'database\.mode: "existing" would delete the protected instance'):
+        again(tmp_path, config, recorded)
+
+
+def test_the_start_of_the_audit_log_is_taken_once(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    entry["auditLog"] = {"startDate": "2026-01-31T00:00:00Z"}
+    before = again(tmp_path, config, recorded).outputs["ledger"]
+    assert before["auditLog"] == {TELEPORT_CLUSTER: "2026-01-31T00:00:00Z"}
+    entry["auditLog"]["startDate"] = "2026-02-28T00:00:00Z"
+    with pytest.raises(LedgerError, match="differs from 2026-01-31T00:00:00Z, which Teleport has taken"):
+        again(tmp_path, config, before)

@@ -1,0 +1,83 @@
+"""Network values that another stack exports: used as they are, and refused in words where they are not what they
+should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.stack_references import StackOutputError
+from tests.samples import OIDC_PROVIDER_ARN
+from tests.unit.monitor import Recording, Secret
+from tests.unit.program.stack import configuration, run_program
+
+NETWORK, CLUSTER = "acme/network/prod", "acme/cluster/prod"
+SUBNETS = ["subnet-0a1b2c3d", "subnet-1a1b2c3d", "subnet-2a1b2c3d"]
+OUTPUTS: dict[str, dict[str, Any]] = {
+    NETWORK: {"vpcId": "vpc-0a1b2c3d", "privateSubnetIds": SUBNETS, "count": 3},
+    CLUSTER: {
+        "nodeSecurityGroupId": "sg-0a1b2c3d",
+        "core": {"oidcProvider": {"arn": OIDC_PROVIDER_ARN}},
+        "kubeconfig": Secret("canary-kubeconfig"),
+    },
+}
+
+
+def run(directory: Path, outputs: dict[str, dict[str, Any]] = OUTPUTS, **network: Any) -> Recording:
+    config = configuration(directory)
+    config["aws"]["workloadIdentity"]["oidcProviderArn"] = f"stack:{CLUSTER}#core.oidcProvider.arn"
+    config["database"]["network"] = {
+        "vpcId": f"stack:{NETWORK}#vpcId",
+        "subnetIds": [f"stack:{NETWORK}#privateSubnetIds"],
+        "clientSecurityGroupIds": [f"stack:{CLUSTER}#nodeSecurityGroupId", "sg-9a9b9c9d"],
+        **network,
+    }
+    return run_program(config, directory, stacks=outputs)
+
+
+def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path) -> None:
+    recording = run(tmp_path)
+    assert recording["database-security-group"].inputs["vpcId"] == "vpc-0a1b2c3d"
+    assert recording["database-subnet-group"].inputs["subnetIds"] == SUBNETS
+    assert recording["database-ingress-0"].inputs["referencedSecurityGroupId"] == "sg-0a1b2c3d"
+    assert recording["database-ingress-sg-9a9b9c9d"].inputs["referencedSecurityGroupId"] == "sg-9a9b9c9d"
+    assert OIDC_PROVIDER_ARN in recording["database-access-role"].inputs["assumeRolePolicy"]
+    assert recording.references[1:] == sorted(OUTPUTS, reverse=True), "each stack is read once"
+
+
+def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> None:
+    assert not isinstance(run(tmp_path)["database-ingress-0"].inputs["referencedSecurityGroupId"], Secret)
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (
+            {"vpcId": f"stack:{NETWORK}#vpc"},
+            r"refers to output vpc of acme/network/prod, which is not there; it has count",
+        ),
+        ({"vpcId": f"stack:{NETWORK}#count"}, r"\(output count of acme/network/prod\) is not text"),
+        ({"vpcId": f"stack:{CLUSTER}#nodeSecurityGroupId"}, r'"sg-0a1b2c3d" \(output .*\) is not the id of a VPC'),
+        ({"vpcId": "stack:acme/absent/prod#vpcId"}, "it has none, so deploy it first"),
+        ({"subnetIds": [f"stack:{NETWORK}#vpcId", SUBNETS[0]]}, r"subnetIds\[0\]: .* is not the id of a subnet"),
+        (
+            {"subnetIds": [f"stack:{NETWORK}#privateSubnetIds", SUBNETS[0]]},
+            "has 4 members, and 2 or more are needed, all different",
+        ),
+        ({"clientSecurityGroupIds": [f"stack:{CLUSTER}#core.oidc.arn"]}, "refers to output core.oidc.arn"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_its_source(
+    network: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StackOutputError, match=words):
+        run(tmp_path, **network)
+
+
+def test_the_name_of_a_secret_output_may_be_told_but_never_its_value(tmp_path: Path) -> None:
+    with pytest.raises(StackOutputError) as refused:
+        run(tmp_path, vpcId=f"stack:{CLUSTER}#vpc")
+    assert "kubeconfig" in str(refused.value)
+    assert "canary" not in str(refused.value)
