@@ -51,7 +51,18 @@ from components.settings.teleport import (
     TeleportSettings,
     ValuesTeleportSettings,
 )
-from components.settings.tls import AuthoritySettings, GeneratedTlsSettings, TlsSettings
+from components.settings.tls import (
+    AuthoritySettings,
+    CaIssuerSettings,
+    CertManagerTlsSettings,
+    ExistingIssuerSettings,
+    ExistingSecretTlsSettings,
+    GeneratedTlsSettings,
+    NextAuthoritySettings,
+    ReloaderSettings,
+    RestarterSettings,
+    TlsSettings,
+)
 
 __all__ = [
     "AccessGraphSettings",
@@ -61,9 +72,13 @@ __all__ = [
     "AuditLogSettings",
     "AuthoritySettings",
     "AwsSettings",
+    "CaIssuerSettings",
+    "CertManagerTlsSettings",
     "ChartSettings",
     "DatabaseSettings",
     "ExistingDatabaseSettings",
+    "ExistingIssuerSettings",
+    "ExistingSecretTlsSettings",
     "ExistingTopicSettings",
     "FileHostAuthorities",
     "GeneratedTlsSettings",
@@ -74,6 +89,7 @@ __all__ = [
     "KubernetesSettings",
     "ManualTeleportSettings",
     "NetworkSettings",
+    "NextAuthoritySettings",
     "NoNotificationSettings",
     "OwnTopicSettings",
     "PathChart",
@@ -84,9 +100,11 @@ __all__ = [
     "ProxyHostAuthorities",
     "RdsDatabaseSettings",
     "ReleaseTeleportSettings",
+    "ReloaderSettings",
     "ReplicaSettings",
     "RepositoryChart",
     "ResourceSettings",
+    "RestarterSettings",
     "SecretReference",
     "SecretSettings",
     "Settings",

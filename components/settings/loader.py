@@ -32,6 +32,7 @@ from components.settings.relations import (
     database_origin,
     files,
     teleport,
+    tls,
 )
 from components.settings.teleport import TeleportSettings
 from components.settings.tls import TlsSettings
@@ -45,6 +46,7 @@ RELATIONS = (
     *database.RULES,
     *database_origin.RULES,
     *database_controls.RULES,
+    *tls.RULES,
     *teleport.RULES,
     *files.RULES,
 )

@@ -1,4 +1,5 @@
-"""Names that the access graph's chart derives from its release: needed before anything is made, for the certificate.
+"""Names that are needed before anything is made: those that the access graph's chart derives from its release, for the
+certificate, and those of the stack's own that settings must keep clear of.
 
 Facts of teleport-access-graph 1.30.2 (`fullname` in its _helpers.tpl).
 """
@@ -8,6 +9,11 @@ from __future__ import annotations
 CHART_NAME = "teleport-access-graph"
 SERVICE_PORT = 443
 LONGEST_SERVICE_NAME = 63
+
+# The TLS Secrets that the stack fills in TAG's namespace: with its own pair, and by cert-manager's hand. Two names, for
+# on the way from one mode to the other both are there.
+TLS_SECRET_NAME = "teleport-access-graph-tls"
+ISSUED_SECRET_NAME = "teleport-access-graph-issued-tls"
 
 
 def service_name(release: str) -> str:

@@ -1,87 +1,196 @@
-"""Settings of TAG's certificate and of the authority that Teleport trusts."""
+"""Settings of TAG's certificate and of the authorities that Teleport trusts, a section for each `mode`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from components.settings.formats import DnsName
-from components.settings.rules import DISTINCT, Rule, Section, Switch, WholeNumber, between, setting
+from pydantic import Discriminator, Tag
+
+from components.settings.formats import DnsName, ObjectName, PinnedImage, ProjectPath
+from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, matching, setting
+from components.settings.unions import by_mode, tag
 
 # 397 days: what browsers and linters accept of a server certificate, so that the private one needs no exemption.
 LONGEST_CERTIFICATE_HOURS = 397 * 24
 TEN_YEARS_HOURS = 10 * 365 * 24
 # Beyond 50 years ASN.1 changes its format of times, and no one remembers the key.
 LONGEST_AUTHORITY_HOURS = 50 * 365 * 24
+# What public authorities settled on, and cert-manager's own default.
+ISSUED_CERTIFICATE_HOURS = 90 * 24
 
-_ONLY_FIRST_GENERATION = Rule(
-    "1, the only generation there is yet",
-    lambda value: value == 1,
-    "leave it at 1: replacing the authority at once would cut Teleport off",
+# kubectl with a shell around it: registry.k8s.io/kubectl has none.
+DEFAULT_RESTARTER_IMAGE = "docker.io/alpine/kubectl:1.34.2"
+
+_CERTIFICATE_HOURS = between(
+    1,
+    LONGEST_CERTIFICATE_HOURS,
+    "hours",
+    lambda value: "is more than 397 days, which strict verifiers refuse" if value > LONGEST_CERTIFICATE_HOURS else None,
 )
+_AUTHORITY_HOURS = between(24, LONGEST_AUTHORITY_HOURS, "hours")
+_AUTHORITY_RENEWAL = between(1, LONGEST_AUTHORITY_HOURS, "hours")
+_CERTIFICATE_RENEWAL = between(1, LONGEST_CERTIFICATE_HOURS, "hours")
+_GENERATION = between(1, 1_000_000)
+_KIND = matching(r"[A-Z][A-Za-z0-9]{0,62}", "a kind of Kubernetes resource", "give it such as ClusterIssuer")
 
+_ALGORITHM_WHY = "keys are ECDSA P-256, or RSA of 4096 bits where policy asks"
+_TRUST_WHY = "bundle gives Teleport the authorities' certificates; system where Teleport's trust store has them already"
+_NAMES_WHY = "further names of TAG, for a LoadBalancer or another cluster"
 
-_ONE_STEP_ONLY = "leave it at stable: authorities are replaced in overlapping steps, which this version does not take"
+Algorithm = Literal["ECDSA", "RSA"]
+Trust = Literal["bundle", "system"]
 
 
 class AuthoritySettings(Section):
-    """Which certificate authority signs, and how far its replacement has come."""
+    """Which certificate authority signs, and how far it has taken over from the one before it."""
 
-    generation: Annotated[WholeNumber, _ONLY_FIRST_GENERATION] = setting(
-        1, why="number of the authority's key; a renewal with the same key is no new generation"
+    generation: Annotated[WholeNumber, _GENERATION] = setting(
+        1, why="number of the newest authority's key; a renewal with the same key is no new generation"
     )
-    phase: Literal["stable"] = setting(
+    phase: Literal["stable", "introduce", "switch", "retire"] = setting(
         "stable",
-        why="step of the authority's replacement",
-        later=dict.fromkeys(
-            ("introduce", "switch", "retire"),
-            "leave it at stable: an authority is replaced in overlapping steps, which this version does not take",
-        ),
+        why="each is one `up`, in this order: introduce the next generation, switch to it, retire the one before, "
+        "stable again",
+    )
+    previous_algorithm: Algorithm | None = setting(
+        None, why="algorithm of the authority before, where `algorithm` changes with the generation"
     )
 
 
 class GeneratedTlsSettings(Section):
     """An authority and a server certificate that the stack makes and renews."""
 
-    mode: Literal["generated"] = setting(
-        why="where the certificate comes from",
-        example="generated",
-        later={
-            "certManager": "set generated: certificates of cert-manager are not supported yet",
-            "existingSecret": "set generated: a TLS Secret that exists is not supported yet",
-        },
-    )
-    algorithm: Literal["ECDSA", "RSA"] = setting(
-        "ECDSA", why="keys are ECDSA P-256, or RSA of 4096 bits where policy asks"
-    )
-    ca_validity_hours: Annotated[WholeNumber, between(24, LONGEST_AUTHORITY_HOURS, "hours")] = setting(
+    mode: Literal["generated"] = setting(why="where the certificate comes from", example="generated")
+    algorithm: Algorithm = setting("ECDSA", why=f"{_ALGORITHM_WHY}; of the newest authority")
+    ca_validity_hours: Annotated[WholeNumber, _AUTHORITY_HOURS] = setting(
         TEN_YEARS_HOURS, why="life of the authority, ten years: replacing it touches Teleport"
     )
-    ca_early_renewal_hours: Annotated[WholeNumber, between(1, LONGEST_AUTHORITY_HOURS, "hours")] = setting(
+    ca_early_renewal_hours: Annotated[WholeNumber, _AUTHORITY_RENEWAL] = setting(
         365 * 24, why="the authority is renewed by an `up` in its last year"
     )
-    certificate_validity_hours: Annotated[
-        WholeNumber,
-        between(
-            1,
-            LONGEST_CERTIFICATE_HOURS,
-            "hours",
-            lambda value: (
-                "is more than 397 days, which strict verifiers refuse" if value > LONGEST_CERTIFICATE_HOURS else None
-            ),
-        ),
-    ] = setting(LONGEST_CERTIFICATE_HOURS, why="life of the server certificate, 397 days, also the longest")
-    certificate_early_renewal_hours: Annotated[WholeNumber, between(1, LONGEST_CERTIFICATE_HOURS, "hours")] = setting(
+    certificate_validity_hours: Annotated[WholeNumber, _CERTIFICATE_HOURS] = setting(
+        LONGEST_CERTIFICATE_HOURS, why="life of the server certificate, 397 days, also the longest"
+    )
+    certificate_early_renewal_hours: Annotated[WholeNumber, _CERTIFICATE_RENEWAL] = setting(
         30 * 24, why="the certificate is renewed by an `up` in its last 30 days"
     )
     authority: AuthoritySettings = setting({}, why="generation and phase of the authority")
-    trust: Literal["bundle", "system"] = setting(
-        "bundle",
-        why="bundle gives Teleport the authority's certificate; system where Teleport's trust store has it already",
+    trust: Trust = setting("bundle", why=_TRUST_WHY)
+    trust_bundle_file: ProjectPath | None = setting(
+        None, why="authorities that Teleport trusts as well, on the way to or from another mode"
     )
     extra_dns_names: Annotated[tuple[DnsName, ...], DISTINCT] = setting(
-        (), why="further names of TAG, for a LoadBalancer or another cluster; the Service's is always there"
+        (), why=f"{_NAMES_WHY}; the Service's is always there"
     )
-    protect: Switch = setting(True, why="whether the engine refuses to delete the authority's key")
+    protect: Switch = setting(True, why="whether the engine refuses to delete the key of an authority in use")
 
 
-TlsSettings = GeneratedTlsSettings
+class NextAuthoritySettings(Section):
+    """An authority of the stack's own that Teleport trusts ahead of a move to `mode: generated`, with its settings
+    there."""
+
+    generation: Annotated[WholeNumber, _GENERATION] = setting(1, why="as `authority.generation` will be")
+    algorithm: Algorithm = setting("ECDSA", why="as `algorithm` will be")
+    ca_validity_hours: Annotated[WholeNumber, _AUTHORITY_HOURS] = setting(
+        TEN_YEARS_HOURS, why="as `caValidityHours` will be"
+    )
+    ca_early_renewal_hours: Annotated[WholeNumber, _AUTHORITY_RENEWAL] = setting(
+        365 * 24, why="as `caEarlyRenewalHours` will be"
+    )
+
+
+class RestarterSettings(Section):
+    """A CronJob of the stack's own that restarts TAG after its Secret has changed."""
+
+    mode: Literal["restarter"] = setting(why="who restarts TAG after a renewal", example="restarter")
+    image: PinnedImage = setting(
+        DEFAULT_RESTARTER_IMAGE,
+        why="has kubectl, sh, base64, sha256sum and cut; a mirror of it where images are mirrored",
+    )
+    every_minutes: Annotated[WholeNumber, between(1, 59, "minutes")] = setting(
+        5, why="how often it looks; renewals come days before the end, so it need not be often"
+    )
+
+
+class ExternalReloaderSettings(Section):
+    """Somebody else restarts TAG after its Secret has changed."""
+
+    mode: Literal["external"] = setting(why="who restarts TAG after a renewal", example="external")
+
+
+ReloaderSettings = Annotated[
+    Annotated[RestarterSettings, Tag(tag("restarter"))] | Annotated[ExternalReloaderSettings, Tag(tag("external"))],
+    Discriminator(by_mode),
+]
+_RELOADER_WHY = "TAG reads its certificate once, and the Secret changes between `up`s"
+
+
+class ExistingIssuerSettings(Section):
+    """An issuer that is there."""
+
+    mode: Literal["existing"] = setting(why="whose issuer it is", example="existing")
+    name: ObjectName = setting(why="its name", example="internal-ca")
+    kind: Annotated[Text, _KIND] = setting("ClusterIssuer", why="ClusterIssuer, Issuer, or a kind of another group")
+    group: DnsName = setting("cert-manager.io", why="API group, for issuers that are not cert-manager's own")
+
+
+class CaIssuerSettings(Section):
+    """An Issuer that the stack makes in TAG's namespace, of an authority whose pair is in a Secret there."""
+
+    mode: Literal["ca"] = setting(why="whose issuer it is", example="ca")
+    secret_name: ObjectName = setting(
+        why="the Secret with the authority's tls.crt and tls.key; cert-manager waits until it is there",
+        example="internal-ca",
+    )
+
+
+IssuerSettings = Annotated[
+    Annotated[ExistingIssuerSettings, Tag(tag("existing"))] | Annotated[CaIssuerSettings, Tag(tag("ca"))],
+    Discriminator(by_mode),
+]
+
+_GIVEN_BUNDLE_WHY = "PEM of the authorities that Teleport is to trust; never read from the issued Secret"
+_NEXT_WHY = "an authority of the stack's own that joins the bundle before a move to `mode: generated`"
+
+
+class CertManagerTlsSettings(Section):
+    """A certificate that cert-manager issues and renews."""
+
+    mode: Literal["certManager"] = setting(why="where the certificate comes from", example="certManager")
+    issuer: IssuerSettings = setting(why="who signs", example={"mode": "existing", "name": "internal-ca"})
+    algorithm: Algorithm = setting("ECDSA", why=_ALGORITHM_WHY)
+    certificate_validity_hours: Annotated[WholeNumber, _CERTIFICATE_HOURS] = setting(
+        ISSUED_CERTIFICATE_HOURS, why="life that is asked for, 90 days; the issuer may give less"
+    )
+    certificate_early_renewal_hours: Annotated[WholeNumber, _CERTIFICATE_RENEWAL] = setting(
+        30 * 24, why="cert-manager renews it that long before its end"
+    )
+    trust: Trust = setting("bundle", why=_TRUST_WHY)
+    trust_bundle_file: ProjectPath | None = setting(None, why=_GIVEN_BUNDLE_WHY)
+    next_authority: NextAuthoritySettings | None = setting(None, why=_NEXT_WHY)
+    reloader: ReloaderSettings = setting({"mode": "restarter"}, why=_RELOADER_WHY)
+    extra_dns_names: Annotated[tuple[DnsName, ...], DISTINCT] = setting((), why=_NAMES_WHY)
+    include_service_name: Switch = setting(
+        True, why="whether the Service's name is in the certificate; no public authority signs a cluster's names"
+    )
+
+
+class ExistingSecretTlsSettings(Section):
+    """A certificate in a Secret that somebody else fills and renews."""
+
+    mode: Literal["existingSecret"] = setting(why="where the certificate comes from", example="existingSecret")
+    secret_name: ObjectName = setting(
+        why="a Secret of type kubernetes.io/tls in TAG's namespace", example="access-graph-certificate"
+    )
+    trust: Trust = setting("bundle", why=_TRUST_WHY)
+    trust_bundle_file: ProjectPath | None = setting(None, why=_GIVEN_BUNDLE_WHY)
+    next_authority: NextAuthoritySettings | None = setting(None, why=_NEXT_WHY)
+    reloader: ReloaderSettings = setting({"mode": "restarter"}, why=_RELOADER_WHY)
+
+
+TlsSettings = Annotated[
+    Annotated[GeneratedTlsSettings, Tag(tag("generated"))]
+    | Annotated[CertManagerTlsSettings, Tag(tag("certManager"))]
+    | Annotated[ExistingSecretTlsSettings, Tag(tag("existingSecret"))],
+    Discriminator(by_mode),
+]

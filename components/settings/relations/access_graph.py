@@ -1,4 +1,4 @@
-"""Rules between the access graph's settings, its certificate's and its names'."""
+"""Rules between the access graph's settings and its names."""
 
 from __future__ import annotations
 
@@ -123,72 +123,6 @@ def tolerations_are_complete(draft: Draft) -> Findings:
             )
 
 
-def load_balancer_has_a_name(draft: Draft) -> Findings:
-    """`accessGraph.serviceType: LoadBalancer` comes with a name in `tls.extraDnsNames`."""
-    configuration = draft.configuration
-    if configuration.access_graph.service_type == "LoadBalancer" and not configuration.tls.extra_dns_names:
-        yield finding(
-            "accessGraph.serviceType",
-            "LoadBalancer",
-            "is for agents outside the cluster, and the certificate has no name by which they could dial it",
-            "add the load balancer's DNS name to tls.extraDnsNames",
-            "tls.extraDnsNames",
-        )
-
-
-def lives_are_in_order(draft: Draft) -> Findings:
-    """Renewals begin before the end, and a certificate ends before its authority."""
-    tls = draft.configuration.tls
-    for early, early_key, life, life_key, what in (
-        (
-            tls.ca_early_renewal_hours,
-            "tls.caEarlyRenewalHours",
-            tls.ca_validity_hours,
-            "tls.caValidityHours",
-            "the authority",
-        ),
-        (
-            tls.certificate_early_renewal_hours,
-            "tls.certificateEarlyRenewalHours",
-            tls.certificate_validity_hours,
-            "tls.certificateValidityHours",
-            "the certificate",
-        ),
-    ):
-        if early >= life:
-            yield finding(
-                early_key,
-                early,
-                f"is not below the {life} of {life_key}, so every `up` would renew {what}",
-                f"set less than {life}",
-                life_key,
-            )
-    if tls.certificate_validity_hours >= tls.ca_validity_hours:
-        yield finding(
-            "tls.certificateValidityHours",
-            tls.certificate_validity_hours,
-            f"is not below the {tls.ca_validity_hours} of tls.caValidityHours, and it ends with its authority",
-            "shorten it or lengthen the authority's",
-            "tls.caValidityHours",
-        )
-
-
-def extra_names_are_extra(draft: Draft) -> Findings:
-    """`tls.extraDnsNames` leaves out the Service's own name."""
-    settings = draft.configuration.access_graph
-    host = service_host(settings.release, settings.namespace, settings.cluster_domain)
-    if host in draft.configuration.tls.extra_dns_names:
-        yield finding(
-            "tls.extraDnsNames",
-            host,
-            "is the Service's own name, which the certificate always has",
-            "remove it",
-            "accessGraph.release",
-            "accessGraph.namespace",
-            "accessGraph.clusterDomain",
-        )
-
-
 RULES = (
     chart_is_of_the_access_graph,
     drains_are_possible,
@@ -196,7 +130,4 @@ RULES = (
     namespace_is_its_own,
     names_fit,
     tolerations_are_complete,
-    load_balancer_has_a_name,
-    lives_are_in_order,
-    extra_names_are_extra,
 )

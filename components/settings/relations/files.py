@@ -55,6 +55,9 @@ def _plain_files(draft: Draft) -> Iterator[tuple[str, str]]:
     database = draft.configuration.database
     if database.ca_bundle_file is not None:
         yield "database.caBundleFile", database.ca_bundle_file
+    bundle = draft.configuration.tls.trust_bundle_file
+    if bundle is not None:
+        yield "tls.trustBundleFile", bundle
     for cluster, entry in draft.configuration.teleport.items():
         key = f"teleport.{cluster}"
         authorities = entry.host_authorities

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from components.settings.charts import RepositoryChart
 from components.settings.clusters import KubernetesSettings
-from components.settings.names import service_host
 from components.settings.relations import Draft, Findings, finding
+from components.settings.relations.tls import certificate_names
 from components.settings.teleport import (
     ManualTeleportSettings,
     ReleaseTeleportSettings,
@@ -60,9 +60,7 @@ def host_authorities_are_given(draft: Draft) -> Findings:
 def endpoint_is_reachable(draft: Draft) -> Findings:
     """`endpoint` is there for a Teleport in another Kubernetes cluster, with a host in the certificate."""
     configuration = draft.configuration
-    settings = configuration.access_graph
-    own = service_host(settings.release, settings.namespace, settings.cluster_domain)
-    names = (own, *configuration.tls.extra_dns_names)
+    names = certificate_names(configuration)
     for key, entry, kubernetes in _entries(draft):
         elsewhere = kubernetes.cluster_identifier != configuration.kubernetes.cluster_identifier
         if elsewhere and entry.endpoint is None:
@@ -74,13 +72,13 @@ def endpoint_is_reachable(draft: Draft) -> Findings:
                 f"{key}.kubernetes",
                 "kubernetes",
             )
-        elif entry.endpoint is not None and entry.endpoint.rpartition(":")[0] not in names:
+        elif entry.endpoint is not None and names is not None and entry.endpoint.rpartition(":")[0] not in names:
             yield finding(
                 f"{key}.endpoint",
                 entry.endpoint,
                 "has a host that is not in the server certificate, and Teleport verifies it",
                 "add the host to tls.extraDnsNames",
-                "tls.extraDnsNames",
+                "tls",
                 "accessGraph.release",
                 "accessGraph.namespace",
                 "accessGraph.clusterDomain",

@@ -443,41 +443,6 @@ DATABASE = [
       base=existing_configuration),
 ]  # fmt: skip
 
-TLS = [
-    R("tls", {}, "is missing", "set it, for example to generated", key="tls.mode"),
-    R("tls/mode", "certManager", "is not supported by this version", "set generated"),
-    R("tls/mode", "existingSecret", "is not supported by this version", "set generated"),
-    R("tls/mode", "genrated", "is not one of generated", "set generated"),
-    R("tls/algorithm", "ecdsa", "is not one of ECDSA, RSA", "set ECDSA"),
-    R("tls/caValidityHours", 23, "is not a whole number from 24", "set 24 to"),
-    R("tls/caEarlyRenewalHours", 0, "is not a whole number from 1 to 438000", "set 1 to"),
-    R("tls/caEarlyRenewalHours", 87600, "is not below the 87600 of tls.caValidityHours", "set less than 87600"),
-    R("tls/certificateValidityHours", 9529, "is more than 397 days", "set 1 to 9528"),
-    R("tls/certificateEarlyRenewalHours", 9528, "is not below the 9528 of tls.certificateValidityHours",
-      "set less than 9528"),
-    R("tls/certificateValidityHours", 9000, "is not below the 9000 of tls.caValidityHours", "lengthen the authority's",
-      also={"tls/caValidityHours": 9000, "tls/caEarlyRenewalHours": 8000}),
-    R("tls/authority/generation", 2, "is not 1, the only generation", "would cut Teleport off"),
-    R("tls/authority/phase", "introduce", "is not supported by this version", "leave it at stable"),
-    R("tls/authority/phase", "switch", "is not supported by this version", "leave it at stable"),
-    R("tls/authority/phase", "retire", "is not supported by this version", "leave it at stable"),
-    R("tls/trust", "bundel", "is not one of bundle, system", "set bundle"),
-    R("tls/extraDnsNames", ["*.example.com"], "is a wildcard", "full DNS name", key="tls.extraDnsNames[0]"),
-    R("tls/extraDnsNames", ["10.0.0.1"], "is not a DNS name", "full DNS name", key="tls.extraDnsNames[0]"),
-    R("tls/extraDnsNames", [f"{LABEL}.example.com"], "has a label of more than 63 characters", "full DNS name",
-      key="tls.extraDnsNames[0]"),
-    R("tls/extraDnsNames", [".".join(["d" * 50] * 6)], "has 305 characters, a DNS name has at most", "full DNS",
-      key="tls.extraDnsNames[0]"),
-    R("tls/extraDnsNames", ["gräf.example.com"], "is not in ASCII", "xn--", key="tls.extraDnsNames[0]"),
-    R("tls/extraDnsNames", ["graph.example.com."], "is not a DNS name", "full DNS name", key="tls.extraDnsNames[0]"),
-    R("tls/extraDnsNames", ["a.example.com", "a.example.com"], "is not a list without repetitions", "remove"),
-    R("tls/extraDnsNames", ["teleport-access-graph.teleport-access-graph.svc.cluster.local"],
-      "is the Service's own name", "remove it"),
-    R("tls/protect", "no", "is not true or false", "set true or false"),
-]  # fmt: skip
-TLS = [case if case.path == "tls" else Refusal(**{**vars(case), "also": {"tls/mode": "generated", **case.also}})
-       if case.path != "tls/mode" else case for case in TLS]  # fmt: skip
-
 TELEPORT = [
     R("teleport", ..., "has no cluster, and accessGraph.enabled is true", "or set accessGraph.enabled to false"),
     R("teleport", [], "is not a map", "each key on a line"),
@@ -613,4 +578,4 @@ KEYS = [
     R("tags", {"a": {1, 2}}, "is of a type that JSON does not have", "give text", key="tags.a"),
 ]  # fmt: skip
 
-REFUSALS = [*KUBERNETES, *AWS, *ACCESS_GRAPH, *DATABASE, *TLS, *TELEPORT, *CHARTS, *TAGS, *KEYS]
+REFUSALS = [*KUBERNETES, *AWS, *ACCESS_GRAPH, *DATABASE, *TELEPORT, *CHARTS, *TAGS, *KEYS]

@@ -160,8 +160,9 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "ca_early_renewal_hours": 8760,
         "certificate_validity_hours": 9528,
         "certificate_early_renewal_hours": 720,
-        "authority": {"generation": 1, "phase": "stable"},
+        "authority": {"generation": 1, "phase": "stable", "previous_algorithm": None},
         "trust": "bundle",
+        "trust_bundle_file": None,
         "extra_dns_names": (),
         "protect": True,
     }

@@ -19,9 +19,12 @@ from components.settings.places import fields_by_key, is_section, plain_type, ru
 from components.settings.relations import Draft, Finding
 from components.settings.rules import Rule, Section
 from tests.samples import STACK, minimal_configuration
-from tests.unit.settings.cases import REFUSALS, Refusal
+from tests.unit.settings import cases, cases_tls
+from tests.unit.settings.cases import Refusal
 
 pytestmark = pytest.mark.unit
+
+REFUSALS = [*cases.REFUSALS, *cases_tls.TLS]
 
 # What a validator's own text would have in it.
 JARGON = re.compile(
@@ -34,6 +37,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project directory with files of every kind that a path may lead to."""
     root = tmp_path_factory.mktemp("project")
     (root / "values.yaml").write_text("clusterName: teleport.example.com\n")
+    for name, text in cases_tls.FILES.items():
+        (root / name).write_text(text)
     (root / "empty.yaml").touch()
     (root / "huge.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
     (root / "directory.yaml").mkdir()
