@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.plugins.aws import resources
+from sandbox.plugins.aws import observing_tables, resources
 from sandbox.plugins.aws.connection import Connection, calling, check_configuration, parsed
 from sandbox.plugins.aws.databases import Instance, ParameterGroup, SubnetGroup
 from sandbox.plugins.aws.identity import Role, RolePolicy, RolePolicyAttachment
@@ -18,6 +18,14 @@ from sandbox.plugins.aws.keys import Alias, Key
 from sandbox.plugins.aws.logs import LogGroup
 from sandbox.plugins.aws.network import IngressRule, SecurityGroup
 from sandbox.plugins.aws.objects import Change, Deadline, Kind
+from sandbox.plugins.aws.observing import (
+    EventSubscription,
+    MetricAlarm,
+    PodIdentityAssociation,
+    Topic,
+    TopicPolicy,
+    TopicSubscription,
+)
 from sandbox.plugins.aws.tables import DEFAULTS, ResourceType
 from sandbox.plugins.protocol import (
     CheckResult,
@@ -41,6 +49,12 @@ KINDS: Final[dict[str, Kind]] = {
     resources.ROLE: Role(),
     resources.ROLE_POLICY: RolePolicy(),
     resources.ROLE_POLICY_ATTACHMENT: RolePolicyAttachment(),
+    observing_tables.TOPIC: Topic(),
+    observing_tables.TOPIC_POLICY: TopicPolicy(),
+    observing_tables.TOPIC_SUBSCRIPTION: TopicSubscription(),
+    observing_tables.EVENT_SUBSCRIPTION: EventSubscription(),
+    observing_tables.METRIC_ALARM: MetricAlarm(),
+    observing_tables.POD_IDENTITY: PodIdentityAssociation(),
 }
 
 # Terraform's own timeouts of aws_db_instance, and of everything else.

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from sandbox.plugins.aws.inputs import ARN, KMS_ARN, TAGS, TERRAFORM, named
+from sandbox.plugins.aws.observing_tables import TABLES as OBSERVING
 from sandbox.plugins.aws.tables import Autoname, Input, ResourceType
 from sandbox.plugins.values import UNKNOWN, Properties
-
-# pulumi-aws 7.51.1 bridges terraform-provider-aws 6; its SDK's docstrings are the provider's documentation.
-TERRAFORM: Final = "https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/"
 
 KEY: Final = "aws:kms/key:Key"
 ALIAS: Final = "aws:kms/alias:Alias"
@@ -27,9 +26,6 @@ ROLE: Final = "aws:iam/role:Role"
 ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
 ROLE_POLICY_ATTACHMENT: Final = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
-TAGS: Final = Input("map", longest=256)
-ARN: Final = r"arn:[\w-]+:[\w-]+:[\w-]*:(\d{12}|aws)?:.+"
-KMS_ARN: Final = r"arn:[\w-]+:kms:[\w-]+:\d{12}:(key|alias)/.+"
 RDS_NAME: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 RDS_PREFIX: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*-?"
 MANAGED_BY: Final = "Managed by Pulumi"
@@ -42,14 +38,6 @@ LOG_TYPES: Final = (
     "agent", "alert", "audit", "diag.log", "error", "general", "iam-db-auth-error", "listener", "notify.log",
     "oemagent", "postgresql", "slowquery", "trace", "upgrade",
 )  # fmt: skip
-
-
-def named(pattern: str = "", *, longest: int = 255, prefix_pattern: str = "", longest_prefix: int) -> dict[str, Input]:
-    """`name` and `namePrefix`: both replace, and exclude each other. The provider appends 26 digits to a prefix."""
-    return {
-        "name": Input(computed=True, replaces=True, pattern=pattern, longest=longest, conflicts=("namePrefix",)),
-        "namePrefix": Input(computed=True, replaces=True, pattern=prefix_pattern, longest=longest_prefix),
-    }
 
 
 def _same_key(old: Any, new: Any, news: Properties) -> bool:
@@ -258,7 +246,7 @@ TYPES: Final = {
                 "description": Input(longest=1000),
                 "forceDetachPolicies": Input("boolean", default=False),
                 "maxSessionDuration": Input("integer", default=3600, between=(3600, 43200)),
-                "path": Input(default="/", replaces=True, pattern=r"/([!-~]+/)?"),
+                "path": Input(default="/", replaces=True, pattern=r"/([!-~]+/)?", longest=512),
                 "permissionsBoundary": Input(pattern=ARN),
                 "tags": TAGS,
             },
@@ -355,6 +343,7 @@ TYPES: Final = {
             ),
             rules=instance_rules,
         ),
+        *OBSERVING,
     )
 }
 

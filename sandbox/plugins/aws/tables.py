@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, PropertyDiff
 from sandbox.plugins.values import UNKNOWN, UNKNOWN_SENTINELS, Properties, Secret, contains_unknown, unwrap
 
-Kind = Literal["string", "integer", "boolean", "set", "map", "objects"]
+Kind = Literal["string", "integer", "number", "boolean", "set", "map", "objects"]
 
 # As the bridge: the names of inputs that the program did not give, so that a generated name is kept and not made anew.
 DEFAULTS: Final = "__defaults"
@@ -228,6 +228,7 @@ def _unknown_input(token: str, name: str, known: Mapping[str, Input]) -> str:
 _PYTHON: Final[dict[Kind, Any]] = {
     "string": str,
     "integer": int,
+    "number": (int, float),
     "boolean": bool,
     "set": list,
     "map": Mapping,
@@ -239,7 +240,7 @@ def _failures(path: str, known: Input, value: Any) -> list[CheckFailure]:
     if value is UNKNOWN:
         return []
     expected: Any = _PYTHON[known.kind]
-    if not isinstance(value, expected) or (known.kind == "integer" and isinstance(value, bool)):
+    if not isinstance(value, expected) or (known.kind in ("integer", "number") and isinstance(value, bool)):
         return [CheckFailure(path, f"{path} must be of kind {known.kind}, not {type(value).__name__}")]
     if known.kind == "objects":
         return [
