@@ -105,6 +105,7 @@ def credentials_args(
         digest_key=digest_key,
         database_uri=connection.uri,
         database_replica_uri=connection.replica_uri,
+        database_by_iam=connection.iam_region is not None,
         database_ca_bundle=database_ca_bundle or "",
     )
 

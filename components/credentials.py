@@ -79,6 +79,10 @@ class CredentialsArgs(ComponentArgs):
     database_replica_uri: pulumi.Input[str] | None = None
     """`postgres://` URI of a read replica, secret; none without one."""
 
+    database_by_iam: bool = False
+    """Whether the URIs are for logins by IAM. Pods have another Secret then: while the way to log in changes, and if
+    the change fails, those that log in by the other one still find theirs."""
+
     database_ca_bundle: pulumi.Input[str] = ""
     """PEM, part of `checksum` only: the pods read it at their start."""
 
@@ -112,9 +116,10 @@ class Credentials(pulumi.ComponentResource):
             uris: dict[str, pulumi.Input[str]] = {POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)}
             if args.database_replica_uri is not None:
                 uris[POSTGRES_REPLICA_KEY] = pulumi.Output.secret(args.database_replica_uri)
+            suffix = "-iam" if args.database_by_iam else ""
             postgres = kubernetes.core.v1.Secret(
-                f"{name}-postgres",
-                metadata={"name": POSTGRES_SECRET_NAME, "namespace": args.namespace},
+                f"{name}-postgres{suffix}",
+                metadata={"name": f"{POSTGRES_SECRET_NAME}{suffix}", "namespace": args.namespace},
                 string_data=uris,
                 opts=child,
             )

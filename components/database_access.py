@@ -38,6 +38,9 @@ class DatabaseAccessArgs(ComponentArgs):
 
     identifier: pulumi.Input[str]
     region: pulumi.Input[str]
+    account_id: pulumi.Input[str]
+    """Twelve digits; of the instance and of the roles."""
+
     host: pulumi.Input[str]
     port: pulumi.Input[int]
     database_name: pulumi.Input[str]
@@ -75,9 +78,6 @@ class DatabaseAccessArgs(ComponentArgs):
 
     authentication: str = "password"
     """How Access Graph logs in: `password`, or `iam` with tokens by a role of its own."""
-
-    account_id: pulumi.Input[str] | None = None
-    """The instance's account; with `iam`."""
 
     resource_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
     """`db-...` of the instance and its replicas; with `iam`."""
@@ -136,6 +136,9 @@ class DatabaseAccess(pulumi.ComponentResource):
     job: pulumi.Output[Mapping[str, Any]]
     """How a Job of the same ServiceAccount reaches the database; not secret."""
     ready: pulumi.Output[str]
+    """Name of the Job, once it has done its work."""
+    run: pulumi.Output[str]
+    """Identity of that very run: another one whenever the Job ran again, the same Job too."""
 
     def __init__(self, name: str, args: DatabaseAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseAccessArgs.from_input(args)
@@ -182,15 +185,20 @@ class DatabaseAccess(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child,
         )
-        secret = kubernetes.core.v1.Secret(
-            f"{name}-secret",
-            metadata={"name": OBJECT_NAME, "namespace": args.namespace},
-            string_data=secret_values,
-            opts=child,
+        # Nothing is secret where the master password is AWS's and the login has none.
+        secret = (
+            kubernetes.core.v1.Secret(
+                f"{name}-secret",
+                metadata={"name": OBJECT_NAME, "namespace": args.namespace},
+                string_data=secret_values,
+                opts=child,
+            )
+            if secret_values
+            else None
         )
         self.job = pulumi.Output.all(
             service_account=account.metadata["name"],
-            secret=secret.metadata["name"],
+            secret=OBJECT_NAME,
             ca_config_map=args.ca_config_map,
             host=args.host,
             port=args.port,
@@ -212,19 +220,28 @@ class DatabaseAccess(pulumi.ComponentResource):
                 **connection,
             )
         )
+        # Pulumi does not hand a component's `depends_on` to its children.
+        before: list[Any] = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
         job = database_job(
             f"{name}-job",
             object_name=OBJECT_NAME,
             namespace=args.namespace,
             spec=spec,
             digest_key=args.digest_key,
-            secrets=list(secret_values.values()),
+            causes=list(secret_values.values()),
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[secret, account, *(reader.permissions if reader else [])]
+                parent=self,
+                depends_on=[
+                    *before,
+                    account,
+                    *([] if secret is None else [secret]),
+                    *([] if reader is None else reader.permissions),
+                ],
             ),
         )
 
         self.ready = job.metadata["name"]
+        self.run = job.metadata["uid"]
         # With the Job in it: a pod that starts between the new Secret and the new login would fail.
         self.uri = self._uri(args, args.host, args.port, login, password)
         self.replica_uri = (
@@ -250,6 +267,7 @@ class DatabaseAccess(pulumi.ComponentResource):
                 "client_annotations": self.client_annotations,
                 "job": self.job,
                 "ready": self.ready,
+                "run": self.run,
             }
         )
 
@@ -312,6 +330,8 @@ class DatabaseAccess(pulumi.ComponentResource):
 def role_settings(args: DatabaseAccessArgs) -> RoleSettings:
     return RoleSettings(
         name_prefix=pulumi.Output.from_input(args.identifier).apply(role_name_prefix),
+        region=args.region,
+        account_id=args.account_id,
         path=args.role_path,
         permissions_boundary_arn=args.permissions_boundary_arn,
         tags=args.tags,
@@ -335,6 +355,6 @@ def _check(args: DatabaseAccessArgs) -> None:
             "DatabaseAccessArgs: pods take roles, so give exactly one of oidc_provider_arn and eks_cluster_name"
         )
     if args.authentication == "iam":
-        missing = [name for name in ("account_id", "resource_ids", "client_service_account") if not getattr(args, name)]
+        missing = [name for name in ("resource_ids", "client_service_account") if not getattr(args, name)]
         if missing:
             raise ValueError(f"DatabaseAccessArgs: authentication iam needs {' and '.join(missing)} as well")

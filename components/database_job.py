@@ -27,15 +27,16 @@ def database_job(
     namespace: pulumi.Input[str],
     spec: pulumi.Output[Any],
     digest_key: pulumi.Input[str],
-    secrets: Sequence[pulumi.Input[str]],
+    causes: Sequence[pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
 ) -> kubernetes.batch.v1.Job:
-    """A Job that runs once for each content of `spec` and of the `secrets` that it reads, and is awaited.
+    """A Job that runs once for each content of `spec` and of the `causes`, what it reads from a Secret among them, and
+    is awaited.
 
     A Job cannot be changed, so its name, `{object_name}-<digest>`, has a digest of all that it does: what changes makes
     a new one.
     """
-    digest = public_digest(digest_key, spec.apply(_canonical), *secrets)
+    digest = public_digest(digest_key, spec.apply(_canonical), *causes)
     return kubernetes.batch.v1.Job(
         name,
         metadata={

@@ -18,7 +18,7 @@ IAM_ROLE = "access_graph_iam"
 
 OBJECT_NAME = "teleport-access-graph-database-logins"
 
-# Kubernetes gives a pod 30 seconds to end; the chart leaves it at that.
+# Kubernetes gives a pod 30 seconds to end, which the chart leaves at that; and a little more.
 GRACE_SECONDS = 40
 
 
@@ -45,6 +45,10 @@ class LoginRetirementArgs(ComponentArgs):
     login: pulumi.Input[str]
     """The login that stays: `DatabaseAccess.login`."""
 
+    after_run: pulumi.Input[str]
+    """The run of the access Job that made it: `DatabaseAccess.run`. Whenever that ran again, this does: a rotation that
+    failed half way and was taken back has left a login behind."""
+
     digest_key: pulumi.Input[str]
     """Random secret that keys the digest in the Job's name; see `digests.py`."""
 
@@ -55,6 +59,9 @@ class LoginRetirementArgs(ComponentArgs):
 class LoginRetirement(pulumi.ComponentResource):
     """After it, one login of the access graph can log in, and no other. It must follow upon the roll-out of whoever
     uses that login: give what it has to wait for as `depends_on`.
+
+    The sessions of the others end too, where the master user may end them (in RDS it may); elsewhere a warning in the
+    Job's log says so.
     """
 
     login: pulumi.Output[str]
@@ -74,7 +81,7 @@ class LoginRetirement(pulumi.ComponentResource):
                     {"name": "LOGIN_ROLES", "value": " ".join([*LOGIN_ROLES.values(), IAM_ROLE])},
                     {"name": "GRACE_SECONDS", "value": str(grace)},
                 ],
-                **resolved["job"],
+                **{**resolved["job"], "timeout_seconds": resolved["job"]["timeout_seconds"] + grace},
             )
         )
         job = database_job(
@@ -83,7 +90,7 @@ class LoginRetirement(pulumi.ComponentResource):
             namespace=args.namespace,
             spec=spec,
             digest_key=args.digest_key,
-            secrets=[],
+            causes=[args.after_run],
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
         self.login = pulumi.Output.from_input(args.login)

@@ -150,11 +150,13 @@ def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_acc
     )
 
 
-def pod_identity_trust() -> str:
-    """Trust policy for EKS Pod Identity: the service hands the role to the pods that an association names.
+def pod_identity_trust(*, region: str, account_id: str, cluster_name: str, namespace: str, service_account: str) -> str:
+    """Trust policy for EKS Pod Identity: exactly this ServiceAccount, by the session tags with which the service takes
+    the role. Without the conditions whoever may make associations in the account could give the role to other pods.
 
     https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
     """
+    cluster = f"arn:{partition_of(region)}:eks:{region}:{account_id}:cluster/{cluster_name}"
     return json.dumps(
         {
             "Version": "2012-10-17",
@@ -163,6 +165,13 @@ def pod_identity_trust() -> str:
                     "Effect": "Allow",
                     "Principal": {"Service": "pods.eks.amazonaws.com"},
                     "Action": ["sts:AssumeRole", "sts:TagSession"],
+                    "Condition": {
+                        "StringEquals": {
+                            "aws:RequestTag/eks-cluster-arn": cluster,
+                            "aws:RequestTag/kubernetes-namespace": namespace,
+                            "aws:RequestTag/kubernetes-service-account": service_account,
+                        }
+                    },
                 }
             ],
         }

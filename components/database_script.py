@@ -112,6 +112,23 @@ SELECT format('CREATE ROLE %I NOLOGIN', :'owner')
 SELECT format('CREATE ROLE %I LOGIN', :'login')
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \gexec
 
+-- Whoever is a member of rds_iam, by way of another role too, logs in by tokens alone. The owner must never be: the
+-- master user acts as it, and would lose its password login.
+SELECT set_config('access_graph.by_password', concat_ws(' ', :'owner', CASE :'authentication' WHEN 'password' THEN
+  :'login' END), true) AS by_password \gset
+DO $body$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY string_to_array(current_setting('access_graph.by_password'), ' ') LOOP
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AND pg_has_role(name, 'rds_iam', 'MEMBER') THEN
+      RAISE EXCEPTION 'role % is a member of rds_iam, which ends the password login of whoever acts as it', name
+        USING HINT = format('As the master user: REVOKE rds_iam FROM %I;', name);
+    END IF;
+  END LOOP;
+END
+$body$;
+
 -- The master user is no superuser: to hand the database over it must be able to become the owner. From PostgreSQL 16
 -- the creator of a role only administers it, and SET has to be granted.
 SELECT current_setting('server_version_num')::int >= 160000 AS has_set_option \gset
@@ -178,40 +195,56 @@ SQL
 """
 
 
-# Every other login of ours ends here. Pods of before the roll-out may still be finishing what they do, so that theirs
-# is left to them for as long as Kubernetes gives them (30 seconds by default), and a little more.
+# Every other login of ours ends here; the roles stay, for the next turn. Pods of before the roll-out may still be
+# finishing what they do, so that theirs is left to them for as long as Kubernetes gives them. Every statement may be
+# repeated, and takes effect at once: who is thrown out must not come in again.
 RETIRE_LOGINS = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
 \getenv login LOGIN_ROLE
 \getenv logins LOGIN_ROLES
 \getenv grace GRACE_SECONDS
-SELECT count(*) > 0 AS any_left, coalesce(string_agg(rolname, ' '), '') AS retired
+SELECT set_config('access_graph.login', :'login', false), set_config('access_graph.logins', :'logins', false)
+  \g /dev/null
+DO $body$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = current_setting('access_graph.login') AND rolcanlogin) THEN
+    RAISE EXCEPTION '% cannot log in, so that the other logins are left as they are',
+      current_setting('access_graph.login') USING HINT = 'Let the access Job run again: delete it, and `up`.';
+  END IF;
+END
+$body$;
+
+SELECT count(*) FILTER (WHERE rolcanlogin) > 0 AS any_in_use, coalesce(string_agg(rolname, ' '), '') AS retired
   FROM pg_roles
-  WHERE rolname = ANY (string_to_array(:'logins', ' ')) AND rolname <> :'login' AND rolcanlogin \gset
-\if :any_left
+  WHERE rolname = ANY (string_to_array(:'logins', ' ')) AND rolname <> :'login' \gset
+\if :any_in_use
 SELECT pg_sleep(:grace) \g /dev/null
+\endif
 SELECT format('ALTER ROLE %I WITH NOLOGIN PASSWORD NULL', rolname)
   FROM unnest(string_to_array(:'retired', ' ')) AS rolname \gexec
-SELECT set_config('access_graph.retired', :'retired', false) \g /dev/null
+SELECT format('REVOKE rds_iam FROM %I', members.rolname)
+  FROM pg_auth_members
+  JOIN pg_roles AS members ON members.oid = pg_auth_members.member
+  JOIN pg_roles AS granted ON granted.oid = pg_auth_members.roleid AND granted.rolname = 'rds_iam'
+  WHERE members.rolname = ANY (string_to_array(:'retired', ' ')) \gexec
 DO $body$
 DECLARE
   session record;
 BEGIN
   FOR session IN
     SELECT pid, usename FROM pg_stat_activity
-    WHERE usename = ANY (string_to_array(current_setting('access_graph.retired'), ' '))
+    WHERE usename = ANY (string_to_array(current_setting('access_graph.logins'), ' '))
+      AND usename <> current_setting('access_graph.login')
   LOOP
     BEGIN
-      PERFORM pg_terminate_backend(session.pid);
+      -- Waits for the end of a session for up to 5 seconds; one that has ended by itself is only warned of.
+      PERFORM pg_terminate_backend(session.pid, 5000);
     EXCEPTION WHEN insufficient_privilege THEN
       RAISE WARNING 'a session of % may not be ended by %; it ends with its client', session.usename, current_user;
     END;
   END LOOP;
 END
 $body$;
-\echo :retired may no longer log in, and :login may
-\else
-\echo :login is the only login
-\endif
+\echo :login is the only login; retired: :retired
 SQL
 """
 

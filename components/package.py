@@ -9,6 +9,7 @@ from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace, Credentials
 from components.database import Database
 from components.database_access import DatabaseAccess
+from components.database_logins import LoginRetirement
 from components.teleport import TeleportCluster
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
@@ -19,5 +20,6 @@ COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     Credentials,
     Database,
     DatabaseAccess,
+    LoginRetirement,
     TeleportCluster,
 )

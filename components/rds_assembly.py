@@ -107,6 +107,7 @@ def retire_logins(
             namespace=namespace.namespace,
             job=database.access.job,
             login=database.access.login,
+            after_run=database.access.run,
             digest_key=digest_key,
         ),
         opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=[rolled_out]),

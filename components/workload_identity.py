@@ -21,6 +21,9 @@ class RoleSettings:
 
     name_prefix: pulumi.Input[str]
     """At most 38 characters, as the provider appends 26 of the 64 that a role's name may have."""
+    region: pulumi.Input[str]
+    account_id: pulumi.Input[str]
+    """Of the role; an EKS cluster whose pods take it by Pod Identity is there too."""
     path: pulumi.Input[str]
     permissions_boundary_arn: pulumi.Input[str] | None
     tags: pulumi.Input[dict[str, pulumi.Input[str]]]
@@ -55,15 +58,22 @@ def service_account_role(
     """
     if (oidc_provider_arn is None) == (eks_cluster_name is None):
         raise ValueError(f"{name}: give exactly one of oidc_provider_arn and eks_cluster_name")
-    trust = (
-        pulumi.Output.from_input(pod_identity_trust())
-        if oidc_provider_arn is None
-        else pulumi.Output.all(oidc_provider_arn, namespace).apply(
+    if oidc_provider_arn is None:
+        trust = pulumi.Output.all(settings.region, settings.account_id, eks_cluster_name, namespace).apply(
+            lambda resolved: pod_identity_trust(
+                region=resolved[0],
+                account_id=resolved[1],
+                cluster_name=resolved[2],
+                namespace=resolved[3],
+                service_account=service_account,
+            )
+        )
+    else:
+        trust = pulumi.Output.all(oidc_provider_arn, namespace).apply(
             lambda resolved: service_account_trust(
                 oidc_provider_arn=resolved[0], namespace=resolved[1], service_account=service_account
             )
         )
-    )
     role = iam.Role(
         f"{name}-role",
         name_prefix=settings.name_prefix,

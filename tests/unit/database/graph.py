@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
+import pulumi_random as random
 
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
-from tests.unit.monitor import Recording, record
+from components.database_logins import LoginRetirement, LoginRetirementArgs
+from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
 
 TAGS = {"Project": "teleport-access-graph", "Stack": "teleport-access-graph-dev"}
 DATABASE = {
@@ -23,12 +25,20 @@ DATABASE = {
 }
 DIGEST_KEY = "digest-key-" + "0" * 40
 OIDC_PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/ABCDEF"
+# What makes TAG log in by IAM, and what lets pods take roles by EKS Pod Identity.
+BY_IAM: dict[str, Any] = {
+    "authentication": "iam",
+    "resource_ids": ["db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
+    "client_service_account": "teleport-access-graph",
+}
+BY_POD_IDENTITY: dict[str, Any] = {"oidc_provider_arn": None, "eks_cluster_name": "prod"}
 CANARY_MASTER = "canary-master-password-0123456789"
 ACCESS = {
     "namespace": "teleport-access-graph",
     "ca_config_map": "teleport-access-graph-database-ca",
     "identifier": "teleport-access-graph-dev",
     "region": "us-east-1",
+    "account_id": "123456789012",
     "host": "db.abcdefghijkl.us-east-1.rds.amazonaws.com",
     "port": 5432,
     "database_name": "access_graph",
@@ -53,17 +63,40 @@ def record_database(*, preview: bool = False, as_mapping: bool = False, **change
 
 
 def record_access(
-    *, managed: bool = True, preview: bool = False, as_mapping: bool = False, **changes: Any
+    *,
+    managed: bool = True,
+    preview: bool = False,
+    as_mapping: bool = False,
+    computed: Mapping[str, Mapping[str, Any]] | None = None,
+    **changes: Any,
 ) -> Recording:
-    arguments: Mapping[str, Any] = {**ACCESS, **changes}
+    """The access component, and the retirement of the logins that it leaves, which waits for the resource `release`."""
 
     def program() -> None:
-        master = MANAGED if managed else {"master_password": pulumi.Output.secret(CANARY_MASTER)}
-        everything = {**arguments, **master}
-        access = DatabaseAccess("database-access", everything if as_mapping else DatabaseAccessArgs(**everything))  # type: ignore[arg-type]
+        master: Mapping[str, Any] = MANAGED if managed else {"master_password": pulumi.Output.secret(CANARY_MASTER)}
+        everything: dict[str, Any] = {**ACCESS, **master, **changes}
+        reachable = random.RandomId("reachable", byte_length=4)
+        access = DatabaseAccess(
+            "database-access",
+            everything if as_mapping else DatabaseAccessArgs(**everything),  # type: ignore[arg-type]
+            pulumi.ResourceOptions(depends_on=[reachable]),
+        )
         pulumi.export("uri", access.uri)
+        release = random.RandomId("release", byte_length=4, keepers={"uri": access.ready})
+        logins: dict[str, Any] = {
+            "namespace": ACCESS["namespace"],
+            "job": access.job,
+            "login": access.login,
+            "after_run": access.run,
+            "digest_key": DIGEST_KEY,
+        }
+        LoginRetirement(
+            "database-logins",
+            logins if as_mapping else LoginRetirementArgs(**logins),  # type: ignore[arg-type]
+            pulumi.ResourceOptions(depends_on=[release]),
+        )
 
-    return record(program, preview=preview)
+    return record(program, preview=preview, computed={**COMPUTED_OUTPUTS, **(computed or {})})
 
 
 def lineage(recording: Recording) -> set[str]:

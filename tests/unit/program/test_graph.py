@@ -84,7 +84,7 @@ EDGES: dict[str, set[str]] = {
     # The former login is retired when nobody uses it any more.
     "database-logins-job": {
         "access-graph-release",
-        "database-access-secret",
+        "database-access-job",
         "database-access-service-account",
         "database-ingress-sg-0123456789abcdef0",
         "database-instance",
