@@ -80,8 +80,15 @@ class Pod:
         return next((one for one in [*self.inits, *self.mains] if one.record.name == name), None)
 
     def update(self, pod: Object) -> None:
-        """The object changed: labels and annotations are in volumes, a deletion begins."""
+        """The object changed: labels and annotations are in volumes, a deletion begins, another's word stands in ours.
+
+        The node controller calls every pod unready when it has not heard of the node for a while, as after the machine
+        has slept; the node that is back has to say that they are not.
+        """
         self.pod = pod
+        said = {one["type"]: one["status"] for one in (pod.get("status") or {}).get("conditions") or []}
+        if any(said.get(one["type"], one["status"]) != one["status"] for one in self._conditions):
+            self._dirty.set()
         if pod["metadata"].get("deletionTimestamp"):
             self.stopping.set()
             self._leaving.set()

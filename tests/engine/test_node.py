@@ -129,6 +129,10 @@ def test_a_liveness_probe_restarts_and_a_readiness_probe_decides(space: Namespac
         container={"volumeMounts": [{"name": "state", "mountPath": "/state"}], "readinessProbe": check},
     )
     space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=60s")
+    # What the node controller says of pods whose node slept.
+    unready = '{"status": {"conditions": [{"type": "Ready", "status": "False"}]}}'
+    space.kubectl("patch", "pod", "probed", "--subresource=status", "--patch", unready)
+    space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=20s")
     space.pod("dying", "sleep 600", container={"livenessProbe": {**check, "exec": {"command": ["/bin/false"]}}})
     eventually(lambda: space.status("dying")["containerStatuses"][0]["restartCount"] >= 1, "it is restarted")
     assert "failed liveness probe" in space.events("dying")
