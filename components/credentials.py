@@ -11,11 +11,11 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.digests import public_digest
+from components.settings.names import TLS_SECRET_NAME
 
 POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
 POSTGRES_SECRET_KEY = "uri"
 POSTGRES_REPLICA_KEY = "replica-uri"
-TLS_SECRET_NAME = "teleport-access-graph-tls"
 DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
 DATABASE_CA_KEY = "bundle.pem"
 
@@ -64,11 +64,14 @@ class AccessGraphNamespace(pulumi.ComponentResource):
 class CredentialsArgs(ComponentArgs):
     namespace: pulumi.Input[str]
 
-    certificate_pem: pulumi.Input[str]
-    """PEM of the server certificate."""
+    certificate_pem: pulumi.Input[str] | None = None
+    """PEM of the server certificate; None when somebody else fills its Secret."""
 
-    private_key_pem: pulumi.Input[str]
-    """PEM of its key, secret."""
+    private_key_pem: pulumi.Input[str] | None = None
+    """PEM of its key, secret; None with `certificate_pem`."""
+
+    tls_secret_name: pulumi.Input[str] | None = None
+    """The Secret that somebody else fills, in place of the pair."""
 
     digest_key: pulumi.Input[str]
     """Secret key of `checksum`, at least 32 characters."""
@@ -98,19 +101,28 @@ class Credentials(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = CredentialsArgs.from_input(args)
+        given = (args.certificate_pem is not None, args.private_key_pem is not None, args.tls_secret_name is not None)
+        if given not in ((True, True, False), (False, False, True)):
+            raise ValueError("certificate_pem: pass it and private_key_pem, or tls_secret_name in place of both")
         super().__init__("teleport-access-graph:index:Credentials", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        pair = kubernetes.core.v1.Secret(
-            f"{name}-tls",
-            type="kubernetes.io/tls",
-            metadata={"name": TLS_SECRET_NAME, "namespace": args.namespace},
-            string_data={
-                "tls.crt": args.certificate_pem,
-                "tls.key": pulumi.Output.secret(args.private_key_pem),
-            },
-            opts=child,
-        )
+        if args.tls_secret_name is not None:
+            self.tls_secret_name = pulumi.Output.from_input(args.tls_secret_name)
+        else:
+            assert args.certificate_pem is not None  # checked above
+            assert args.private_key_pem is not None
+            pair = kubernetes.core.v1.Secret(
+                f"{name}-tls",
+                type="kubernetes.io/tls",
+                metadata={"name": TLS_SECRET_NAME, "namespace": args.namespace},
+                string_data={
+                    "tls.crt": args.certificate_pem,
+                    "tls.key": pulumi.Output.secret(args.private_key_pem),
+                },
+                opts=child,
+            )
+            self.tls_secret_name = pair.metadata["name"]
         self.database_secret_name = None
         if args.database_uri is not None:
             uris: dict[str, pulumi.Input[str]] = {POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)}
@@ -124,12 +136,12 @@ class Credentials(pulumi.ComponentResource):
                 opts=child,
             )
             self.database_secret_name = postgres.metadata["name"]
-        self.tls_secret_name = pair.metadata["name"]
         self.checksum = public_digest(
             args.digest_key,
             "" if args.database_uri is None else args.database_uri,
-            args.certificate_pem,
-            args.private_key_pem,
+            # What somebody else fills, somebody else makes the pods follow.
+            "" if args.certificate_pem is None else args.certificate_pem,
+            "" if args.private_key_pem is None else args.private_key_pem,
             args.database_ca_bundle,
             *([] if args.database_replica_uri is None else [args.database_replica_uri]),
         )

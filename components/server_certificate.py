@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -12,7 +11,10 @@ from components.expiry import Expiring
 
 @dataclass(frozen=True, kw_only=True)
 class ServerCertificate:
-    """Either a pair, of which `credentials` makes the Secret, or the name of a Secret that somebody else fills."""
+    """Either a pair, of which `credentials` makes the Secret, or the name of a Secret that somebody else fills.
+
+    All but the dates has a value only if the step from the recorded state to this one is allowed.
+    """
 
     certificate_pem: pulumi.Output[str] | None
     private_key_pem: pulumi.Output[str] | None
@@ -22,7 +24,7 @@ class ServerCertificate:
     """Of type kubernetes.io/tls, in TAG's namespace; None exactly where the pair is given."""
 
     trust_bundle: pulumi.Output[str] | None
-    """PEM of every authority that Teleport is to trust; None where its system's store has them."""
+    """PEM of every authority that may sign the certificate; None where the stack does not know them."""
 
     ca_not_after: pulumi.Output[str] | None
     """RFC 3339: when the first authority of the bundle ends. None without a bundle."""
@@ -31,8 +33,5 @@ class ServerCertificate:
     """RFC 3339. Of a certificate that cert-manager renews it is the end that the engine saw last, which is no later
     than the real one; None, also inside, where the stack never sees it."""
 
-    expiring: tuple[pulumi.Output[Expiring | None], ...]
+    expiring: tuple[pulumi.Output[Expiring], ...]
     """What previews warn of; none of it is secret."""
-
-    steps: Sequence[pulumi.Resource]
-    """What must be ready before a pod mounts the Secret."""

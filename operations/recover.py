@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_NAME, TLS_SECRET_NAME
+from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_NAME
 from components.settings import ManualTeleportSettings, Settings
+from components.settings.names import TLS_SECRET_NAME
 from components.teleport import CA_CONFIG_MAP_NAME
 from operations.cluster import Cluster, ClusterError, Document
 from operations.helm_releases import PENDING, HelmRelease, list_revisions

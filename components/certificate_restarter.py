@@ -1,0 +1,175 @@
+"""Restarts Teleport Access Graph after its certificate has changed between two `up`s.
+
+TAG reads its certificate once, at its start. A CronJob looks at the Secret's certificate every few minutes, and when it
+is another one than at the last look writes its hash to the pod template, so that the Deployment rolls. The hash is of
+the certificate, which is public, never of the key. Helm keeps the annotation: it is in none of its manifests.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+
+OBJECT_NAME = "teleport-access-graph-certificate-restarter"
+ANNOTATION = "teleport-access-graph/certificate-sha256"
+
+# Any user but root will do; this is Access Graph's own.
+RESTARTER_USER = 65532
+
+# POSIX sh with kubectl, base64, sha256sum and cut. The key never leaves the API server's answer: jsonpath picks the
+# certificate. A patch without a change of the hash would be none, so two that run at once do no harm.
+SCRIPT = r"""
+encoded=$(kubectl get secret "$SECRET" --namespace "$NAMESPACE" --output 'jsonpath={.data.tls\.crt}')
+if [ -z "$encoded" ]; then
+  echo "Secret $SECRET has no tls.crt" >&2
+  exit 1
+fi
+wanted=$(printf '%s' "$encoded" | base64 -d | sha256sum | cut -c1-64)
+current=$(kubectl get deployment "$DEPLOYMENT" --namespace "$NAMESPACE" \
+  --output 'jsonpath={.spec.template.metadata.annotations.teleport-access-graph/certificate-sha256}')
+if [ "$wanted" = "$current" ]; then
+  exit 0
+fi
+kubectl patch deployment "$DEPLOYMENT" --namespace "$NAMESPACE" --type merge --patch \
+  '{"spec":{"template":{"metadata":{"annotations":{"teleport-access-graph/certificate-sha256":"'"$wanted"'"}}}}}'
+echo "the certificate is another one: $wanted"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateRestarterArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    """TAG's."""
+
+    secret_name: pulumi.Input[str]
+    """The Secret whose `tls.crt` is looked at."""
+
+    deployment_name: pulumi.Input[str]
+    """TAG's Deployment. Take it from the release, so that there is something to restart."""
+
+    image: pulumi.Input[str]
+    """Has kubectl and a shell."""
+
+    every_minutes: int = 5
+    """1 to 59."""
+
+    image_pull_secrets: Sequence[str] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
+
+
+class CertificateRestarter(pulumi.ComponentResource):
+    """A CronJob with a ServiceAccount that may do nothing but this: read one Secret, read and patch one Deployment."""
+
+    cron_job_name: pulumi.Output[str]
+
+    def __init__(self, name: str, args: CertificateRestarterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = CertificateRestarterArgs.from_input(args)
+        if not 1 <= args.every_minutes <= 59:
+            raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
+        super().__init__("teleport-access-graph:index:CertificateRestarter", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = {"name": OBJECT_NAME, "namespace": args.namespace}
+
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=child
+        )
+        role = kubernetes.rbac.v1.Role(
+            f"{name}-role",
+            metadata=metadata,
+            rules=[
+                # By name, so without list and watch, which know no names: a Secret cannot be found by looking around.
+                {"api_groups": [""], "resources": ["secrets"], "resource_names": [args.secret_name], "verbs": ["get"]},
+                {
+                    "api_groups": ["apps"],
+                    "resources": ["deployments"],
+                    "resource_names": [args.deployment_name],
+                    "verbs": ["get", "patch"],
+                },
+            ],
+            opts=child,
+        )
+        binding = kubernetes.rbac.v1.RoleBinding(
+            f"{name}-role-binding",
+            metadata=metadata,
+            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
+            subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": args.namespace}],
+            opts=child,
+        )
+        cron_job = kubernetes.batch.v1.CronJob(
+            f"{name}-cron-job",
+            metadata=metadata,
+            spec=pulumi.Output.all(args.namespace, args.secret_name, args.deployment_name, args.image).apply(
+                lambda resolved: cron_job_spec(args, *resolved)
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[binding]),
+        )
+        self.cron_job_name = cron_job.metadata["name"]
+        self.register_outputs({"cron_job_name": self.cron_job_name})
+
+
+def cron_job_spec(
+    args: CertificateRestarterArgs, namespace: str, secret: str, deployment: str, image: str
+) -> dict[str, Any]:
+    """Wire form; its pod fits the `restricted` pod security standard."""
+    pod: dict[str, Any] = {
+        "serviceAccountName": OBJECT_NAME,
+        "automountServiceAccountToken": True,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": RESTARTER_USER,
+            "runAsGroup": RESTARTER_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "restarter",
+                "image": image,
+                "command": ["/bin/sh", "-ec", SCRIPT],
+                "env": [
+                    {"name": "NAMESPACE", "value": namespace},
+                    {"name": "SECRET", "value": secret},
+                    {"name": "DEPLOYMENT", "value": deployment},
+                    # kubectl caches what it discovers below $HOME, and the root file system is read-only.
+                    {"name": "HOME", "value": "/tmp"},
+                ],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                # A kubectl uses some 50 MB; without a limit a full node evicts this pod first.
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+            }
+        ],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+    }
+    if args.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in args.image_pull_secrets]
+    if args.node_selector:
+        pod["nodeSelector"] = dict(args.node_selector)
+    if args.tolerations:
+        pod["tolerations"] = [dict(toleration) for toleration in args.tolerations]
+    return {
+        "schedule": f"*/{args.every_minutes} * * * *",
+        # A look that takes longer than the next is due would only look at the same.
+        "concurrencyPolicy": "Forbid",
+        # A cluster that was down for a night makes up for one look, not for a hundred (which would stop the CronJob).
+        "startingDeadlineSeconds": 60 * args.every_minutes,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {
+            "spec": {
+                # The next look is the retry.
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": 120,
+                "template": {"spec": pod},
+            }
+        },
+    }

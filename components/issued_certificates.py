@@ -1,0 +1,147 @@
+"""A server certificate that cert-manager issues and renews: its Certificate, and an Issuer where the stack makes one.
+
+Owns what is asked for. Who is trusted is given, never read from the issued Secret: whoever could change that Secret
+could make Teleport trust him. TAG's restart after a renewal is `certificate_restarter`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+from components.settings.names import ISSUED_SECRET_NAME
+
+API_VERSION = "cert-manager.io/v1"
+CERTIFICATE_NAME = "teleport-access-graph"
+ISSUER_NAME = "teleport-access-graph"
+
+# `size` of ECDSA is the curve. cert-manager's own defaults are RSA 2048.
+PRIVATE_KEYS: dict[str, dict[str, Any]] = {
+    "ECDSA": {"algorithm": "ECDSA", "size": 256},
+    "RSA": {"algorithm": "RSA", "size": 4096},
+}
+
+# Without clientAuth: public authorities do not give it any more, and TAG shows this certificate to nobody as a client.
+USAGES = {
+    "ECDSA": ["digital signature", "server auth"],
+    "RSA": ["digital signature", "key encipherment", "server auth"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuedCertificateArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    """TAG's; it must exist, so take it from the Namespace's output."""
+
+    dns_names: Sequence[str]
+    """Subject alternative names, at least one."""
+
+    issuer_kind: str = "ClusterIssuer"
+    issuer_name: str | None = None
+    """An issuer that is there."""
+
+    issuer_group: str = "cert-manager.io"
+    ca_secret: str | None = None
+    """In place of an issuer: a Secret in `namespace` with an authority's pair, of which an Issuer is made."""
+
+    algorithm: str = "ECDSA"
+    """`ECDSA` (P-256) or `RSA` (4096 bits)."""
+
+    validity_hours: int = 2160
+    early_renewal_hours: int = 720
+    timeout_seconds: int = 300
+    """How long an `up` waits for the first certificate. An ACME challenge takes a minute or two."""
+
+
+class IssuedCertificate(pulumi.ComponentResource):
+    """A certificate of cert-manager's in TAG's namespace. Its definitions need not be there while previewing."""
+
+    certificate: pulumi.CustomResource
+    """Ready once the certificate has been issued."""
+    secret_name: pulumi.Output[str]
+    """The Secret of type kubernetes.io/tls that cert-manager fills."""
+    not_after: pulumi.Output[str | None]
+    """RFC 3339: the end of the certificate that the engine saw last. cert-manager renews it without the engine."""
+
+    def __init__(self, name: str, args: IssuedCertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = IssuedCertificateArgs.from_input(args)
+        if args.algorithm not in PRIVATE_KEYS:
+            raise ValueError(f"algorithm: {args.algorithm!r} is not one of {', '.join(PRIVATE_KEYS)}")
+        if (args.issuer_name is None) == (args.ca_secret is None):
+            raise ValueError("issuer_name: pass it or ca_secret, and not both; one of them has to sign")
+        if not args.dns_names:
+            raise ValueError("dns_names: is empty; pass the names by which Teleport dials the access graph")
+        super().__init__("teleport-access-graph:index:IssuedCertificate", name, {}, opts)
+
+        issuer = self._issuer(name, args)
+        reference = (
+            {"kind": args.issuer_kind, "name": args.issuer_name, "group": args.issuer_group}
+            if issuer is None
+            else {"kind": "Issuer", "name": ISSUER_NAME, "group": "cert-manager.io"}
+        )
+        certificate = _Certificate(
+            f"{name}-certificate",
+            metadata={
+                "name": CERTIFICATE_NAME,
+                "namespace": args.namespace,
+                "annotations": {
+                    # A release whose pods mount a Secret that is not there yet waits without saying why.
+                    "pulumi.com/waitFor": "condition=Ready",
+                    "pulumi.com/timeoutSeconds": str(args.timeout_seconds),
+                },
+            },
+            spec={
+                "secretName": ISSUED_SECRET_NAME,
+                "dnsNames": list(args.dns_names),
+                "duration": _duration(args.validity_hours),
+                "renewBefore": _duration(args.early_renewal_hours),
+                # Stated, since cert-manager 1.18 changed the default from Never: a key is as old as its certificate.
+                "privateKey": {**PRIVATE_KEYS[args.algorithm], "encoding": "PKCS8", "rotationPolicy": "Always"},
+                "usages": USAGES[args.algorithm],
+                "issuerRef": reference,
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[] if issuer is None else [issuer]),
+        )
+        self.certificate = certificate
+        self.secret_name = certificate.spec.apply(lambda spec: str(spec["secretName"]))
+        self.not_after = certificate.status.apply(lambda status: (status or {}).get("notAfter"))
+        self.register_outputs({"secret_name": self.secret_name, "not_after": self.not_after})
+
+    def _issuer(self, name: str, args: IssuedCertificateArgs) -> kubernetes.apiextensions.CustomResource | None:
+        if args.ca_secret is None:
+            return None
+        return kubernetes.apiextensions.CustomResource(
+            f"{name}-issuer",
+            api_version=API_VERSION,
+            kind="Issuer",
+            metadata={"name": ISSUER_NAME, "namespace": args.namespace},
+            spec={"ca": {"secretName": args.ca_secret}},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+class _Certificate(pulumi.CustomResource):
+    """The SDK's class for custom resources hides the status."""
+
+    spec: pulumi.Output[dict[str, Any]]
+    status: pulumi.Output[dict[str, Any] | None]
+
+    def __init__(
+        self, name: str, *, metadata: dict[str, Any], spec: dict[str, Any], opts: pulumi.ResourceOptions
+    ) -> None:
+        properties = {
+            "apiVersion": API_VERSION,
+            "kind": "Certificate",
+            "metadata": metadata,
+            "spec": spec,
+            "status": None,  # not sent: declares the output
+        }
+        super().__init__(f"kubernetes:{API_VERSION}:Certificate", name, properties, opts)
+
+
+def _duration(hours: int) -> str:
+    """As Go writes it, so that what cert-manager stores is what was sent."""
+    return f"{hours}h0m0s"

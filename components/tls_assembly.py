@@ -1,0 +1,300 @@
+"""TAG's certificate from its settings: the components of the chosen `tls.mode`, and one answer for all modes.
+
+Owns the translation, and puts the rules of `trust_steps` and the warnings of `expiry` into the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pulumi
+
+from components.authority_phases import STABLE, AuthorityStep, algorithms
+from components.certificates import Certificates, CertificatesArgs
+from components.expiry import Expiring, expiry_warnings, read_time
+from components.server_certificate import ServerCertificate
+from components.settings import (
+    CertManagerTlsSettings,
+    ExistingIssuerSettings,
+    ExistingSecretTlsSettings,
+    GeneratedTlsSettings,
+    RestarterSettings,
+    Settings,
+)
+from components.trust_bundles import Authority, authority_identities, joined
+from components.trust_steps import TrustRecord, trust_problem
+
+if TYPE_CHECKING:
+    from components.access_graph import AccessGraph
+    from components.certificate_restarter import CertificateRestarter
+    from components.settings.errors import Problem
+
+Value = TypeVar("Value")
+
+
+def authority_step(settings: Settings) -> AuthorityStep | None:
+    """The step that the settings ask for; None without an authority of the stack's own. One that only is trusted
+    ahead is stable from the start."""
+    tls = settings.tls
+    if isinstance(tls, GeneratedTlsSettings):
+        return AuthorityStep(tls.authority.generation, tls.authority.phase)
+    return None if tls.next_authority is None else AuthorityStep(tls.next_authority.generation, STABLE)
+
+
+def authority_algorithms(settings: Settings) -> dict[int, str]:
+    """The algorithm of each generation that exists in that step."""
+    step, tls = authority_step(settings), settings.tls
+    if step is None:
+        return {}
+    if isinstance(tls, GeneratedTlsSettings):
+        return algorithms(step, tls.algorithm, tls.authority.previous_algorithm)
+    assert tls.next_authority is not None  # there is a step
+    return algorithms(step, tls.next_authority.algorithm, None)
+
+
+def certificate_names(settings: Settings) -> list[str]:
+    """The names of a certificate that the stack asks for, the Service's first."""
+    tls = settings.tls
+    assert not isinstance(tls, ExistingSecretTlsSettings)  # its owner decides them
+    own = [] if isinstance(tls, CertManagerTlsSettings) and not tls.include_service_name else [settings.service_host]
+    return [*own, *tls.extra_dns_names]
+
+
+def make_server_certificate(
+    settings: Settings,
+    given: Sequence[Authority],
+    namespace: pulumi.Input[str],
+    permitted: pulumi.Input[bool],
+    recorded: pulumi.Output[TrustRecord | None],
+    opts: pulumi.ResourceOptions,
+) -> ServerCertificate:
+    """`given` are the authorities of `tls.trustBundleFile`, `namespace` is TAG's, taken from its resource. `permitted`
+    resolves if the authority's step is allowed, `recorded` is what the last complete `up` left. `opts` have the
+    Kubernetes provider."""
+    tls = settings.tls
+    further = joined(authority.pem for authority in given) or None
+    own = _own_authorities(settings, further, permitted)
+    bundle = own.trust_bundle if own is not None else None if further is None else pulumi.Output.from_input(further)
+    allowed = _allowed(settings, given, bundle, recorded)
+    expiring = [_of_bundle(authority) for authority in given]
+    ends = [pulumi.Output.from_input(_rfc3339(authority.not_after)) for authority in given]
+    if own is not None:
+        expiring.append(_of_authority(settings, own))
+        ends.append(own.ca_not_after)
+    if isinstance(tls, GeneratedTlsSettings):
+        assert own is not None  # generated has a step
+        assert own.certificate_pem is not None
+        assert own.private_key_pem is not None
+        assert own.certificate_not_after is not None
+        expiring.append(_of_certificate(tls, own.certificate_not_after))
+        pair = (_guarded(own.certificate_pem, allowed), _guarded(own.private_key_pem, allowed))
+        secret_name, not_after = None, own.certificate_not_after
+    else:
+        pair = (None, None)
+        secret_name, not_after = _foreign(settings, namespace, opts)
+        secret_name = _guarded(secret_name, allowed)
+    return ServerCertificate(
+        certificate_pem=pair[0],
+        private_key_pem=pair[1],
+        secret_name=secret_name,
+        trust_bundle=None if bundle is None else _guarded(bundle, allowed),
+        ca_not_after=pulumi.Output.all(*ends).apply(_first) if ends else None,
+        certificate_not_after=not_after,
+        expiring=tuple(expiring),
+    )
+
+
+def trust_record(settings: Settings, bundle: pulumi.Output[str] | None) -> pulumi.Output[TrustRecord]:
+    """What this `up` makes, for the rule and for the ledger. `bundle` is a `ServerCertificate`'s."""
+    tls = settings.tls
+    protected = isinstance(tls, GeneratedTlsSettings) and tls.protect
+    if tls.trust == "system" or bundle is None:
+        return pulumi.Output.from_input(TrustRecord(mode=tls.mode, authorities=None, protected=protected))
+    return bundle.apply(
+        lambda pem: TrustRecord(mode=tls.mode, authorities=authority_identities(pem), protected=protected)
+    )
+
+
+def make_restarter(
+    settings: Settings,
+    namespace: pulumi.Input[str],
+    certificate: ServerCertificate,
+    access_graph: AccessGraph | None,
+    opts: pulumi.ResourceOptions,
+) -> CertificateRestarter | None:
+    """The restarter, where the Secret changes between `up`s, there is something to restart, and nobody else does it."""
+    tls = settings.tls
+    if isinstance(tls, GeneratedTlsSettings) or access_graph is None or not isinstance(tls.reloader, RestarterSettings):
+        return None
+    from components.certificate_restarter import CertificateRestarter, CertificateRestarterArgs
+    from components.settings.names import service_name
+
+    assert certificate.secret_name is not None  # not generated
+    graph = settings.access_graph
+    return CertificateRestarter(
+        "certificate-restarter",
+        CertificateRestarterArgs(
+            namespace=namespace,
+            secret_name=certificate.secret_name,
+            # The chart names its Deployment like its Service.
+            deployment_name=access_graph.release_name.apply(service_name),
+            image=tls.reloader.image,
+            every_minutes=tls.reloader.every_minutes,
+            image_pull_secrets=list(graph.image_pull_secrets),
+            node_selector=dict(graph.node_selector),
+            tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+        ),
+        opts=opts,
+    )
+
+
+def warn_of_expiry(certificate: ServerCertificate, now: datetime) -> pulumi.Output[list[str]]:
+    """Warn, in previews too, of what ends within 60 days; what is not known yet cannot be warned of."""
+
+    def warn(items: list[Expiring]) -> list[str]:
+        warnings = expiry_warnings(items, now)
+        for text in warnings:
+            pulumi.log.warn(text)
+        return warnings
+
+    return pulumi.Output.all(*certificate.expiring).apply(warn)
+
+
+def _own_authorities(settings: Settings, further: str | None, permitted: pulumi.Input[bool]) -> Certificates | None:
+    step, tls = authority_step(settings), settings.tls
+    if step is None:
+        return None
+    common: dict[str, Any] = {"generation": step.generation, "further_authorities": further, "permitted": permitted}
+    if isinstance(tls, GeneratedTlsSettings):
+        arguments = CertificatesArgs(
+            dns_names=certificate_names(settings),
+            algorithm=tls.algorithm,
+            previous_algorithm=tls.authority.previous_algorithm,
+            ca_validity_hours=tls.ca_validity_hours,
+            ca_early_renewal_hours=tls.ca_early_renewal_hours,
+            certificate_validity_hours=tls.certificate_validity_hours,
+            certificate_early_renewal_hours=tls.certificate_early_renewal_hours,
+            phase=step.phase,
+            protect=tls.protect,
+            **common,
+        )
+    else:
+        assert tls.next_authority is not None  # there is a step
+        arguments = CertificatesArgs(
+            dns_names=[],
+            algorithm=tls.next_authority.algorithm,
+            ca_validity_hours=tls.next_authority.ca_validity_hours,
+            ca_early_renewal_hours=tls.next_authority.ca_early_renewal_hours,
+            serves=False,
+            **common,
+        )
+    return Certificates("certificates", arguments)
+
+
+def _foreign(
+    settings: Settings, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> tuple[pulumi.Output[str], pulumi.Output[str | None] | None]:
+    """The name of the Secret that somebody else fills, and its certificate's end as far as it is known."""
+    tls = settings.tls
+    if isinstance(tls, ExistingSecretTlsSettings):
+        return pulumi.Output.from_input(tls.secret_name), None
+    from components.issued_certificates import IssuedCertificate, IssuedCertificateArgs
+
+    assert isinstance(tls, CertManagerTlsSettings)  # generated is no concern of this function
+    issuer: dict[str, Any] = (
+        {"issuer_kind": tls.issuer.kind, "issuer_name": tls.issuer.name, "issuer_group": tls.issuer.group}
+        if isinstance(tls.issuer, ExistingIssuerSettings)
+        else {"ca_secret": tls.issuer.secret_name}
+    )
+    issued = IssuedCertificate(
+        "issued-certificate",
+        IssuedCertificateArgs(
+            namespace=namespace,
+            dns_names=certificate_names(settings),
+            algorithm=tls.algorithm,
+            validity_hours=tls.certificate_validity_hours,
+            early_renewal_hours=tls.certificate_early_renewal_hours,
+            **issuer,
+        ),
+        opts=opts,
+    )
+    return issued.secret_name, issued.not_after
+
+
+def _allowed(
+    settings: Settings,
+    given: Sequence[Authority],
+    bundle: pulumi.Output[str] | None,
+    recorded: pulumi.Output[TrustRecord | None],
+) -> pulumi.Output[bool]:
+    """Resolves if this `up` changes whom Teleport trusts, or where the certificate comes from, and not both. Without
+    an access graph nobody calls, and everything may change.
+
+    Within a mode the answer does not hang on an authority that is only about to be made: a preview would else show
+    everything that waits for it as changing.
+    """
+    tls = settings.tls
+    if not settings.access_graph.enabled:
+        return pulumi.Output.from_input(True)
+
+    def check(before: TrustRecord | None) -> Any:
+        if before is None or before.mode == tls.mode == "generated":
+            return True  # the succession of the stack's own authorities has rules of its own
+        if before.mode == tls.mode:
+            identities = None if tls.trust == "system" else frozenset(authority.identity for authority in given)
+            return _refuse(trust_problem(before, TrustRecord(mode=tls.mode, authorities=identities)))
+        return trust_record(settings, bundle).apply(lambda wanted: _refuse(trust_problem(before, wanted)))
+
+    return recorded.apply(check)
+
+
+def _refuse(problem: Problem | None) -> bool:
+    if problem is not None:
+        raise pulumi.RunError(f"The stack cannot go from where it stands to this configuration:\n  {problem}")
+    return True
+
+
+def _guarded(value: pulumi.Output[Value], allowed: pulumi.Output[bool]) -> pulumi.Output[Value]:
+    return pulumi.Output.all(value, allowed).apply(lambda both: both[0])
+
+
+def _of_certificate(tls: GeneratedTlsSettings, not_after: pulumi.Output[str]) -> pulumi.Output[Expiring]:
+    hours = tls.certificate_early_renewal_hours
+    return not_after.apply(
+        lambda end: Expiring(what="the server certificate", not_after=end, remedy=_renewed_by_up(end, hours))
+    )
+
+
+def _of_authority(settings: Settings, own: Certificates) -> pulumi.Output[Expiring]:
+    tls = settings.tls
+    section = tls if isinstance(tls, GeneratedTlsSettings) else tls.next_authority
+    assert section is not None  # there is an authority
+    hours = section.ca_early_renewal_hours
+    return own.ca_not_after.apply(
+        lambda end: Expiring(what="the certificate authority", not_after=end, remedy=_renewed_by_up(end, hours))
+    )
+
+
+def _of_bundle(authority: Authority) -> pulumi.Output[Expiring]:
+    return pulumi.Output.from_input(
+        Expiring(
+            what=f"the authority {authority.subject} of tls.trustBundleFile",
+            not_after=_rfc3339(authority.not_after),
+            remedy="add its successor to the file, and take it out when nothing is signed by it any more",
+        )
+    )
+
+
+def _renewed_by_up(end: str, early_renewal_hours: int) -> str:
+    due = read_time(end) - timedelta(hours=early_renewal_hours)
+    return f"`pulumi up` renews it, since {due:%Y-%m-%d %H:%M} UTC or from then on"
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _first(times: list[str]) -> str:
+    return min(times, key=read_time)
