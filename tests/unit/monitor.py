@@ -8,12 +8,18 @@ envelope.
 from __future__ import annotations
 
 import asyncio
+import datetime
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.proto import engine_pb2, resource_pb2
@@ -26,7 +32,29 @@ SECRET_VALUE = "1b47061264138c4ac30d75fd1eb44270"
 PROJECT = "teleport-access-graph"
 STACK = "dev"
 
-# What the official plugins compute, by type token. `{name}` is the resource's; a leading `!` marks a secret output.
+
+@functools.cache
+def certificate_named(name: str) -> str:
+    """PEM of an authority whose common name is the resource's, always the same in one run of the tests."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    start = datetime.datetime(2026, 11, 19, tzinfo=datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+# What the official plugins compute, by type token. `{name}` is the resource's, a function is given it; a leading `!` marks a
+# secret output.
 COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "random:index/randomPassword:RandomPassword": {"!result": "canary-password-{name}-0123456789abcdef0123456789"},
     "random:index/randomId:RandomId": {"hex": "0a1b2c3d", "b64Url": "Chs8PQ", "dec": "169552957"},
@@ -38,12 +66,12 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     },
     "tls:index/certRequest:CertRequest": {"certRequestPem": "-----BEGIN CERTIFICATE REQUEST {name}-----"},
     "tls:index/selfSignedCert:SelfSignedCert": {
-        "certPem": "-----BEGIN CERTIFICATE {name}-----",
+        "certPem": certificate_named,
         "validityEndTime": "2036-11-19T00:00:00Z",
         "readyForRenewal": False,
     },
     "tls:index/locallySignedCert:LocallySignedCert": {
-        "certPem": "-----BEGIN CERTIFICATE {name}-----",
+        "certPem": certificate_named,
         "validityEndTime": "2027-12-24T00:00:00Z",
         "readyForRenewal": False,
     },
@@ -372,6 +400,8 @@ def _unknown(template: Any) -> Any:
 
 
 def _named(template: Any, name: str) -> Any:
+    if callable(template):
+        return template(name)
     if isinstance(template, str):
         return template.replace("{name}", name)
     if isinstance(template, dict):
