@@ -81,6 +81,8 @@ def job_spec(
     }
     # A psql and an AWS CLI use some 100 MB at most; without a limit a full node evicts this pod first.
     resources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
+    # The end of the log becomes the container's message, which the engine shows when the Job fails.
+    told = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     scratch = {"name": "tmp", "mountPath": "/tmp"}
     master_secret = {"name": "master-secret", "mountPath": MASTER_SECRET_DIRECTORY}
     variables: list[Mapping[str, Any]] = [
@@ -117,6 +119,7 @@ def job_spec(
                 "env": variables,
                 "securityContext": hardened,
                 "resources": resources,
+                **told,
                 "volumeMounts": [
                     {"name": "database-ca", "mountPath": CA_BUNDLE_PATH.rpartition("/")[0], "readOnly": True},
                     scratch,
@@ -144,6 +147,7 @@ def job_spec(
                 ],
                 "securityContext": hardened,
                 "resources": resources,
+                **told,
                 "volumeMounts": [scratch, master_secret],
             }
         ]
