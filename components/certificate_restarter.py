@@ -30,14 +30,14 @@ if [ -z "$encoded" ]; then
 fi
 wanted=$(printf '%s' "$encoded" | base64 -d | sha256sum | cut -c1-64)
 current=$(kubectl get deployment "$DEPLOYMENT" --namespace "$NAMESPACE" \
-  --output 'jsonpath={.spec.template.metadata.annotations.teleport-access-graph/certificate-sha256}')
+  --output 'jsonpath={.spec.template.metadata.annotations.ANNOTATION}')
 if [ "$wanted" = "$current" ]; then
   exit 0
 fi
 kubectl patch deployment "$DEPLOYMENT" --namespace "$NAMESPACE" --type merge --patch \
-  '{"spec":{"template":{"metadata":{"annotations":{"teleport-access-graph/certificate-sha256":"'"$wanted"'"}}}}}'
+  '{"spec":{"template":{"metadata":{"annotations":{"ANNOTATION":"'"$wanted"'"}}}}}'
 echo "the certificate is another one: $wanted"
-"""
+""".replace("ANNOTATION", ANNOTATION)
 
 
 @dataclass(frozen=True, kw_only=True)

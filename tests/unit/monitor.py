@@ -53,8 +53,8 @@ def certificate_named(name: str) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-# What the official plugins compute, by type token. `{name}` is the resource's, a function is given it; a leading `!` marks a
-# secret output.
+# What the official plugins compute, by type token. `{name}` is the resource's, a function is given it; a leading `!`
+# marks a secret output.
 COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "random:index/randomPassword:RandomPassword": {"!result": "canary-password-{name}-0123456789abcdef0123456789"},
     "random:index/randomId:RandomId": {"hex": "0a1b2c3d", "b64Url": "Chs8PQ", "dec": "169552957"},
