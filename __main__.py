@@ -10,7 +10,6 @@ import pulumi_random as random
 
 from components import assembly
 from components.access_graph import AccessGraph
-from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials
 from components.intake import read_intake
 from components.ledger import read_ledger
@@ -20,9 +19,11 @@ from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
 from components.teleport import TeleportCluster
+from components.tls_assembly import make_restarter
 
 settings = read_settings()
 intake = read_intake(settings, datetime.now(timezone.utc))
+intake.tell()
 providers = make_providers(settings)
 references = StackReferences()
 ledger = checked(read_ledger(), settings)
@@ -30,8 +31,6 @@ in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
 # Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its value.
 digest_key = random.RandomPassword("digest-key", length=64, special=False).result
-
-certificates = Certificates("certificates", assembly.certificates_args(settings))
 
 database = None
 database_ca_bundle: pulumi.Input[str] | None = intake.database_ca_bundle
@@ -46,13 +45,14 @@ namespace = AccessGraphNamespace(
     AccessGraphNamespaceArgs(namespace=settings.access_graph.namespace, database_ca_bundle=database_ca_bundle),
     opts=in_kubernetes,
 )
+certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
 rds_database = None
 if database is not None:
     rds_database = rds.make_database_access(settings, providers, references, ledger, database, namespace, digest_key)
 connection = assembly.existing_database_connection(settings) if rds_database is None else rds_database.connection
 credentials = Credentials(
     "credentials",
-    assembly.credentials_args(namespace, certificates, connection, digest_key, database_ca_bundle),
+    assembly.credentials_args(namespace, certificate, connection, digest_key, database_ca_bundle),
     opts=in_kubernetes,
 )
 
@@ -64,6 +64,7 @@ if settings.access_graph.enabled:
         opts=in_kubernetes,
     )
 
+make_restarter(settings, namespace.namespace, certificate, access_graph, in_kubernetes)
 logins = None
 if rds_database is not None:
     rolled_out = credentials if access_graph is None else access_graph.release
@@ -72,7 +73,7 @@ if rds_database is not None:
 teleport = {
     cluster: TeleportCluster(
         f"teleport-{cluster}",
-        assembly.teleport_cluster_args(settings, cluster, values, certificates.trust_bundle),
+        assembly.teleport_cluster_args(settings, cluster, values, certificate.trust_bundle),
         opts=pulumi.ResourceOptions(
             providers=[providers.teleport[cluster]],
             # Nothing of Teleport's changes before the access graph is ready to be asked.
@@ -87,7 +88,7 @@ export_outputs(
         settings,
         intake,
         namespace=namespace,
-        certificates=certificates,
+        certificate=certificate,
         database=database,
         connection=connection,
         credentials=credentials,

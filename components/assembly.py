@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.access_graph import AccessGraphArgs
-from components.certificates import Certificates, CertificatesArgs
 from components.credentials import (
     POSTGRES_REPLICA_KEY,
     POSTGRES_SECRET_KEY,
@@ -21,6 +20,7 @@ from components.credentials import (
     CredentialsArgs,
 )
 from components.database_uri import check_database_uri
+from components.server_certificate import ServerCertificate
 from components.settings import (
     ChartSettings,
     ManualTeleportSettings,
@@ -30,9 +30,11 @@ from components.settings import (
     Settings,
 )
 from components.teleport import TeleportClusterArgs
+from components.tls_assembly import make_server_certificate, warn_of_expiry
 
 if TYPE_CHECKING:
     from components.intake import Intake
+    from components.ledger import Ledger
 
 STACK_TAG = "teleport-access-graph:stack"
 
@@ -77,31 +79,38 @@ def existing_database_connection(settings: Settings) -> DatabaseConnection:
     return DatabaseConnection(uri=checked, secret_name=None, secret_key=POSTGRES_SECRET_KEY)
 
 
-def certificates_args(settings: Settings) -> CertificatesArgs:
-    tls = settings.tls
-    return CertificatesArgs(
-        dns_names=[settings.service_host, *tls.extra_dns_names],
-        algorithm=tls.algorithm,
-        ca_validity_hours=tls.ca_validity_hours,
-        ca_early_renewal_hours=tls.ca_early_renewal_hours,
-        certificate_validity_hours=tls.certificate_validity_hours,
-        certificate_early_renewal_hours=tls.certificate_early_renewal_hours,
-        generation=tls.authority.generation,
-        protect=tls.protect,
+def server_certificate(
+    settings: Settings,
+    intake: Intake,
+    ledger: pulumi.Output[Ledger],
+    namespace: AccessGraphNamespace,
+    opts: pulumi.ResourceOptions,
+) -> ServerCertificate:
+    """TAG's certificate, from wherever `tls.mode` says, and a warning of what ends soon."""
+    certificate = make_server_certificate(
+        settings,
+        intake.trust_bundle,
+        namespace.namespace,
+        permitted=ledger.apply(lambda _: True),
+        recorded=ledger.apply(lambda before: before.trust),
+        opts=opts,
     )
+    warn_of_expiry(certificate, intake.now)
+    return certificate
 
 
 def credentials_args(
     namespace: AccessGraphNamespace,
-    certificates: Certificates,
+    certificate: ServerCertificate,
     connection: DatabaseConnection,
     digest_key: pulumi.Input[str],
     database_ca_bundle: pulumi.Input[str] | None,
 ) -> CredentialsArgs:
     return CredentialsArgs(
         namespace=namespace.namespace,
-        certificate_pem=certificates.certificate_pem,
-        private_key_pem=certificates.private_key_pem,
+        certificate_pem=certificate.certificate_pem,
+        private_key_pem=certificate.private_key_pem,
+        tls_secret_name=certificate.secret_name,
         digest_key=digest_key,
         database_uri=connection.uri,
         database_replica_uri=connection.replica_uri,
@@ -160,7 +169,7 @@ def teleport_cluster_args(
     settings: Settings,
     cluster: str,
     values: Mapping[str, Any],
-    trust_bundle: pulumi.Input[str],
+    trust_bundle: pulumi.Input[str] | None,
 ) -> TeleportClusterArgs:
     """`values` are the user's own; `trust_bundle` is left out where Teleport's trust store covers the certificate."""
     entry = settings.teleport[cluster]

@@ -17,10 +17,11 @@ import pulumi
 from cryptography import x509
 
 from components.assembly import teleport_cluster_args
-from components.host_authorities import HostAuthority, HostAuthorityError, load_host_authorities
-from components.settings import ManualTeleportSettings, Settings
+from components.host_authorities import HostAuthority, HostAuthorityError, load_host_authorities, pinning_advice
+from components.settings import ManualTeleportSettings, ProxyHostAuthorities, Settings
 from components.teleport import patched_values
 from components.teleport_values import ValuesConflict
+from components.trust_bundles import Authority, TrustBundleError, parse_trust_bundle
 from components.values_files import ValuesFileError, find_secret_values, load_values_files
 
 # Any text does: whether the patch fits the user's values does not depend on the certificate that does not exist yet.
@@ -45,6 +46,17 @@ class Intake:
     """The user's own Helm values by Teleport cluster name."""
     database_ca_bundle: str | None
     """PEM of `database.caBundleFile`."""
+    trust_bundle: tuple[Authority, ...]
+    """The authorities of `tls.trustBundleFile`."""
+    now: datetime
+    """When it was read."""
+    advice: tuple[str, ...]
+    """What the person who runs the program should know of what was read."""
+
+    def tell(self) -> None:
+        """Show the advice, in previews too."""
+        for text in self.advice:
+            pulumi.log.info(text)
 
     def fingerprints(self) -> dict[str, list[str]]:
         """SHA-256 of each host CA by Teleport cluster name, as `hostAuthorities.fingerprints` takes them."""
@@ -71,12 +83,21 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
         if not isinstance(entry, ManualTeleportSettings):
             values[cluster] = _values(settings, cluster, problems)
     bundle = _database_ca_bundle(settings, problems)
+    trusted = _trust_bundle(settings, now, problems)
     if problems:
         raise IntakeError(problems)
     return Intake(
         host_authorities=MappingProxyType(host_authorities),
         values=MappingProxyType(values),
         database_ca_bundle=bundle,
+        trust_bundle=trusted,
+        now=now,
+        advice=tuple(
+            pinning_advice(cluster, found)
+            for cluster, found in host_authorities.items()
+            if isinstance(entry := settings.teleport[cluster].host_authorities, ProxyHostAuthorities)
+            and not entry.fingerprints
+        ),
     )
 
 
@@ -100,6 +121,21 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     except ValuesConflict as error:
         problems.extend(f"{key}: {conflict}" for conflict in error.conflicts)
     return values
+
+
+def _trust_bundle(settings: Settings, now: datetime, problems: list[str]) -> tuple[Authority, ...]:
+    path = settings.tls.trust_bundle_file
+    if path is None:
+        return ()
+    key = f"tls.trustBundleFile: {str(path)!r}"
+    try:
+        return parse_trust_bundle((settings.root / Path(path)).read_text(encoding="utf-8"), now=now)
+    except TrustBundleError as error:
+        problems.extend(f"{key} {problem}" for problem in error.problems)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        problems.append(f"{key} {reason}; give a PEM file with the authorities that Teleport is to trust")
+    return ()
 
 
 def _database_ca_bundle(settings: Settings, problems: list[str]) -> str | None:

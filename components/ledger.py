@@ -15,6 +15,8 @@ import pulumi
 
 from components.authority_phases import AuthorityStep
 from components.settings import ExistingDatabaseSettings, RdsDatabaseSettings, Settings
+from components.tls_assembly import authority_algorithms, authority_step
+from components.trust_steps import TrustRecord
 
 LEDGER_VERSION = 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -41,7 +43,10 @@ class Ledger:
     """Start of the audit log's export by Teleport cluster, RFC 3339."""
     database: Mapping[str, Any] = field(default_factory=dict)
     """`database_record` of the database settings."""
-    tls_mode: str | None = None
+    authority_algorithms: Mapping[int, str] = field(default_factory=dict)
+    """Algorithm of each generation of the authority that exists."""
+    trust: TrustRecord | None = None
+    """Where the certificate comes from, and whom Teleport trusts."""
 
     @classmethod
     def parse(cls, record: Any) -> Ledger:
@@ -68,7 +73,12 @@ class Ledger:
             rotation=None if rotation is None else int(rotation),
             audit_log=dict(record.get("auditLog", _NOTHING)),
             database=dict(record.get("database", _NOTHING)),
-            tls_mode=record.get("tlsMode"),
+            # JSON's keys are texts.
+            authority_algorithms={
+                int(generation): str(algorithm)
+                for generation, algorithm in ((authority or _NOTHING).get("algorithms") or _NOTHING).items()
+            },
+            trust=TrustRecord.parse(record.get("trust")),
         )
 
 
@@ -81,6 +91,7 @@ def read_ledger() -> pulumi.Output[Ledger]:
 def ledger_record(
     settings: Settings,
     host_authorities: pulumi.Input[Mapping[str, Sequence[str]]],
+    trust: pulumi.Output[TrustRecord],
     after: Sequence[pulumi.Input[Any]],
 ) -> pulumi.Output[dict[str, Any]]:
     """What the next `up` has to know of this one: the output `ledger`.
@@ -88,10 +99,8 @@ def ledger_record(
     Known only when everything in `after` is, so that a failed `up` keeps the old one. `host_authorities` are the PEMs
     in use by Teleport cluster.
     """
-    tls = settings.tls
     record: dict[str, Any] = {
         "version": LEDGER_VERSION,
-        "tlsMode": tls.mode,
         "database": database_record(settings),
         "auditLog": {
             cluster: entry.audit_log.start_date
@@ -99,12 +108,18 @@ def ledger_record(
             if entry.audit_log is not None and entry.audit_log.start_date is not None
         },
     }
-    if tls.mode == "generated":
-        record["authority"] = {"generation": tls.authority.generation, "phase": tls.authority.phase}
-    if isinstance(settings.database, RdsDatabaseSettings):
+    step = authority_step(settings)
+    if step is not None:
+        made = {str(generation): algorithm for generation, algorithm in authority_algorithms(settings).items()}
+        record["authority"] = {"generation": step.generation, "phase": step.phase, "algorithms": made}
+    if isinstance(settings.database, RdsDatabaseSettings) and settings.database.authentication == "password":
         record["rotation"] = settings.database.rotation
-    return pulumi.Output.all(host_authorities, *after).apply(
-        lambda resolved: {**record, "hostAuthorities": {name: list(pems) for name, pems in resolved[0].items()}}
+    return pulumi.Output.all(host_authorities, trust, *after).apply(
+        lambda resolved: {
+            **record,
+            "hostAuthorities": {name: list(pems) for name, pems in resolved[0].items()},
+            "trust": resolved[1].stored(),
+        }
     )
 
 

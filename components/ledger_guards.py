@@ -10,9 +10,11 @@ from typing import NamedTuple, TypeVar
 
 import pulumi
 
+from components.authority_phases import algorithm_problem, step_problem
 from components.ledger import Ledger, LedgerError, database_record
 from components.settings import RdsDatabaseSettings, Settings
 from components.settings.errors import Problem, shown
+from components.tls_assembly import authority_algorithms, authority_step
 
 Value = TypeVar("Value")
 
@@ -58,7 +60,12 @@ def guarded(value: pulumi.Input[Value], ledger: pulumi.Output[Ledger]) -> pulumi
 
 def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
     """Everything in `settings` that may not follow upon `recorded`."""
-    return [*_rotation(recorded, settings), *_database(recorded, settings), *_audit_log(recorded, settings)]
+    return [
+        *_rotation(recorded, settings),
+        *_database(recorded, settings),
+        *_audit_log(recorded, settings),
+        *_authority(recorded, settings),
+    ]
 
 
 def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
@@ -101,6 +108,18 @@ def _database(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"set it back, {fixed.way_out}",
                 shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
             )
+
+
+def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    step = authority_step(settings)
+    if step is None:
+        return
+    for problem in (
+        step_problem(recorded.authority, step),
+        algorithm_problem(recorded.authority_algorithms, authority_algorithms(settings)),
+    ):
+        if problem is not None:
+            yield problem
 
 
 def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -13,15 +13,16 @@ import pulumi
 
 from components.ledger import ledger_record
 from components.settings.names import SERVICE_PORT
+from components.tls_assembly import trust_record
 
 if TYPE_CHECKING:
     from components.access_graph import AccessGraph
     from components.assembly import DatabaseConnection
-    from components.certificates import Certificates
     from components.credentials import AccessGraphNamespace, Credentials
     from components.database import Database
     from components.database_logins import LoginRetirement
     from components.intake import Intake
+    from components.server_certificate import ServerCertificate
     from components.settings import Settings
     from components.teleport import TeleportCluster
 
@@ -90,7 +91,7 @@ def stack_outputs(
     intake: Intake,
     *,
     namespace: AccessGraphNamespace,
-    certificates: Certificates,
+    certificate: ServerCertificate,
     database: Database | None,
     connection: DatabaseConnection,
     credentials: Credentials,
@@ -114,9 +115,9 @@ def stack_outputs(
         "namespace": namespace.namespace,
         "releaseName": None if access_graph is None else access_graph.release_name,
         "chartVersion": None if access_graph is None else access_graph.chart_version,
-        "caBundle": certificates.trust_bundle,
-        "caNotAfter": certificates.ca_not_after,
-        "certificateNotAfter": certificates.certificate_not_after,
+        "caBundle": certificate.trust_bundle,
+        "caNotAfter": certificate.ca_not_after,
+        "certificateNotAfter": certificate.certificate_not_after,
         "databaseEndpoint": None if database is None else database.endpoint,
         "databaseName": None if database is None else database.database_name,
         "databaseInstanceArn": None if database is None else database.instance_arn,
@@ -125,5 +126,5 @@ def stack_outputs(
         "hostAuthorityFingerprints": intake.fingerprints(),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
-        "ledger": ledger_record(settings, known, steps),
+        "ledger": ledger_record(settings, known, trust_record(settings, certificate.trust_bundle), steps),
     }

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.samples import TELEPORT_CLUSTER, minimal_configuration, release_entry
-from tests.unit.monitor import Recording, record
+from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,6 +51,11 @@ def host_authority(cluster: str = TELEPORT_CLUSTER) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
+# The program reads what it is to trust, so that one is real.
+COMPUTED = {**COMPUTED_OUTPUTS, SELF_SIGNED: {**COMPUTED_OUTPUTS[SELF_SIGNED], "certPem": host_authority()}}
+
+
 def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **overrides: Any) -> dict[str, Any]:
     """A configuration of mode rds whose Teleport entry has a real host CA and values of its own."""
     (directory / "values.yaml").write_text(yaml.safe_dump(OWN_VALUES))
@@ -67,6 +72,8 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
     before = Path.cwd()
     os.chdir(directory)
     try:
-        return record(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None, config=config, **options)
+        return record(
+            lambda: runpy.run_path(str(ROOT / "__main__.py")) and None, config=config, computed=COMPUTED, **options
+        )
     finally:
         os.chdir(before)
