@@ -289,7 +289,7 @@ def _of_bundle(authority: Authority) -> pulumi.Output[Expiring]:
 
 def _renewed_by_up(end: str, early_renewal_hours: int) -> str:
     due = read_time(end) - timedelta(hours=early_renewal_hours)
-    return f"`pulumi up` renews it, since {due:%Y-%m-%d %H:%M} UTC or from then on"
+    return f"an `up` from {due:%Y-%m-%d %H:%M} UTC on renews it"
 
 
 def _rfc3339(time: datetime) -> str:
