@@ -48,6 +48,7 @@ down: environment ## Destroy the stack, stop the sandbox, leave nothing behind
 
 test: environment ## Every test: unit, charts, engine
 	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest $(ARGS)
 
 unit: environment ## The tests that need no process, in seconds
@@ -59,6 +60,7 @@ charts: environment ## The tests that render charts with Helm
 
 engine: environment ## The tests that run the real engine on a sandbox of their own
 	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest tests/engine $(ARGS)
 
 check: environment ## Format, lint and types
