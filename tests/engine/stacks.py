@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +96,7 @@ class OwnStack(RunningSandbox):
         self.change(lambda settings: settings["database"].update(protect=False))
         self.pulumi("destroy")
         self.pulumi("stack", "rm", self._name, "--yes")
+        shutil.rmtree(self.configuration.parent)
 
 
 @contextmanager
