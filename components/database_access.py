@@ -5,7 +5,7 @@ Owns the passwords of the logins, the Job that makes the roles and what that Job
 `database.py` and the Secret with the URI to `credentials.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -241,7 +241,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         )
 
         self.ready = job.metadata["name"]
-        self.run = job.metadata["uid"]
+        self.run = pulumi.Output.all(job.id, job.metadata).apply(_uid_of)
         # With the Job in it: a pod that starts between the new Secret and the new login would fail.
         self.uri = self._uri(args, args.host, args.port, login, password)
         self.replica_uri = (
@@ -358,3 +358,9 @@ def _check(args: DatabaseAccessArgs) -> None:
         missing = [name for name in ("resource_ids", "client_service_account") if not getattr(args, name)]
         if missing:
             raise ValueError(f"DatabaseAccessArgs: authentication iam needs {' and '.join(missing)} as well")
+
+
+def _uid_of(made: Sequence[Any]) -> str:
+    """From (id, metadata) of an object. With the id in it, since that is unknown until the object is made, while its
+    metadata are known before, without the uid."""
+    return str(made[1].get("uid", ""))
