@@ -1,0 +1,159 @@
+"""Whether a certificate, its key and what Teleport trusts fit together, before anything is served or dialled.
+
+Pure: it is given what was read, and says nothing of the key but whether it is the certificate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from components.trust_bundles import is_authority
+from operations.findings import Finding, failed, not_proven, passed
+
+# Enough to bring a renewal that stands still to somebody's attention.
+SOON = timedelta(days=14)
+
+
+def check_pair(
+    certificate: bytes | None,
+    key: bytes | None,
+    *,
+    names: Sequence[str],
+    trust: str | None,
+    now: datetime,
+    where: str,
+) -> list[Finding]:
+    """Whether TAG can serve the pair and Teleport verify it.
+
+    `certificate` is a PEM chain, the server's own first; `names` are the hosts that Teleports dial; `trust` is the PEM
+    of the authorities that Teleport trusts, None where those are its system's; `where` says what was read.
+    """
+    statement = f"{where} has a certificate and its key"
+    try:
+        chain = x509.load_pem_x509_certificates(certificate or b"")
+    except ValueError:
+        return [failed("certificate.pair", statement, "tls.crt has no readable PEM certificate; write it again")]
+    server, *others = chain
+    return [
+        _pair(server, key, statement),
+        _names(server, names, where),
+        _uses(server, where),
+        _dates(server, now, where),
+        _chain(server, others, trust, now, where),
+    ]
+
+
+def _pair(server: x509.Certificate, key: bytes | None, statement: str) -> Finding:
+    check = "certificate.pair"
+    if not key:
+        return failed(check, statement, "it has no tls.key; write both")
+    try:
+        private = load_pem_private_key(key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return failed(check, statement, "tls.key is no readable PEM key without a password; write it again")
+    own, certified = (
+        one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        for one in (private.public_key(), server.public_key())
+    )
+    if own != certified:
+        return failed(check, statement, "tls.key is another certificate's; write both of one issue")
+    return passed(check, statement, f"serial number {server.serial_number:x}")
+
+
+def _names(server: x509.Certificate, names: Sequence[str], where: str) -> Finding:
+    check, statement = "certificate.names", f"the certificate in {where} is for every name that Teleport dials"
+    try:
+        extension = server.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        certified = extension.value.get_values_for_type(x509.DNSName)
+    except x509.ExtensionNotFound:
+        return failed(check, statement, "it has no subject alternative name, and the common name does not count")
+    missing = [name for name in names if not any(_matches(pattern, name) for pattern in certified)]
+    if missing:
+        has = ", ".join(certified) or "no DNS name"
+        return failed(check, statement, f"{', '.join(missing)} is not in it, it has {has}; issue one with that name")
+    return passed(check, statement, ", ".join(names))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """RFC 6125, section 6.4.3: a wildcard stands for one whole label, the first."""
+    if pattern.startswith("*."):
+        return name.partition(".")[2].lower() == pattern[2:].lower() and not name.startswith(".")
+    return pattern.lower() == name.lower()
+
+
+def _uses(server: x509.Certificate, where: str) -> Finding:
+    check, statement = "certificate.uses", f"the certificate in {where} may be a server's"
+    try:
+        uses = list(server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return passed(check, statement, "its uses are not limited")
+    if ExtendedKeyUsageOID.SERVER_AUTH in uses or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in uses:
+        return passed(check, statement, "serverAuth")
+    return failed(check, statement, "serverAuth is not among its extended key usages; issue one with it")
+
+
+def _dates(server: x509.Certificate, now: datetime, where: str) -> Finding:
+    check, statement = "certificate.dates", f"the certificate in {where} is valid now, and for a while"
+    begins, ends = server.not_valid_before_utc, server.not_valid_after_utc
+    if now < begins:
+        return failed(check, statement, f"it begins at {begins:%Y-%m-%d %H:%M} UTC; look at the issuer's clock")
+    if ends <= now:
+        return failed(check, statement, f"it ended at {ends:%Y-%m-%d %H:%M} UTC; issue another")
+    left = f"until {ends:%Y-%m-%d %H:%M} UTC"
+    # A short-lived certificate is renewed late in its life, but not in its last third.
+    if ends - now < min(SOON, (ends - begins) / 3):
+        return not_proven(check, statement, f"{left}: it should have been renewed by now; look at its issuer")
+    return passed(check, statement, left)
+
+
+def _chain(
+    server: x509.Certificate, others: Sequence[x509.Certificate], trust: str | None, now: datetime, where: str
+) -> Finding:
+    check, statement = "certificate.chain", f"what Teleport trusts signed the certificate in {where}"
+    if trust is None:
+        return not_proven(check, statement, "Teleport verifies with its own trust store, which is not to be seen here")
+    trusted = x509.load_pem_x509_certificates(trust.encode())
+    path = next(_paths(server, others, trusted, now), None)
+    if path is None:
+        issuer = server.issuer.rfc4514_string()
+        listed = ", ".join(one.subject.rfc4514_string() for one in trusted)
+        return failed(
+            check,
+            statement,
+            f"its issuer is {issuer}, and the bundle has {listed}; put the issuer's root into the bundle, and "
+            "intermediate certificates after the server's in tls.crt",
+        )
+    return passed(check, statement, " <- ".join(one.subject.rfc4514_string() for one in path))
+
+
+def _paths(
+    certificate: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    trusted: Sequence[x509.Certificate],
+    now: datetime,
+) -> Iterator[list[x509.Certificate]]:
+    """Ways from a certificate up to one that is trusted."""
+    for authority in trusted:
+        if _signed(certificate, authority, now):
+            yield [certificate, authority]
+    for position, authority in enumerate(others):
+        if _signed(certificate, authority, now):
+            remaining = [*others[:position], *others[position + 1 :]]
+            for rest in _paths(authority, remaining, trusted, now):
+                yield [certificate, *rest]
+
+
+def _signed(certificate: x509.Certificate, authority: x509.Certificate, now: datetime) -> bool:
+    if not is_authority(authority) or not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
+        return False
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
