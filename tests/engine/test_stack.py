@@ -109,7 +109,7 @@ def test_up_makes_everything_and_says_where_it_is(deployed: RunningSandbox) -> N
     assert outputs["chartVersion"] == "1.30.2"
     assert outputs["databaseName"] == "access_graph"
     assert len(outputs["hostAuthorityFingerprints"][CLUSTER]) == 1
-    assert outputs["ledger"]["authority"] == {"generation": 1, "phase": "stable"}
+    assert outputs["ledger"]["authority"] == {"generation": 1, "phase": "stable", "algorithms": {"1": "ECDSA"}}
     assert len(tag_pods(deployed)) == 2
 
 
