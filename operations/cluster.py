@@ -71,6 +71,30 @@ class Cluster:
         )
         return found
 
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether there are objects of that kind: a definition may not be installed."""
+        group, _, version = api_version.partition("/")
+        api = client.CustomObjectsApi(self._api)
+        answer = self._ask(
+            lambda: api.get_api_resources(group, version, _request_timeout=TIMEOUT), f"read {api_version}", missing={}
+        )
+        return any(one.get("kind") == kind for one in answer.get("resources") or [])
+
+    def get_custom(self, api_version: str, plural: str, name: str, namespace: str | None = None) -> Document | None:
+        """The object of a kind that a definition brought, or None; None too when there is no such kind."""
+        group, _, version = api_version.partition("/")
+        api = client.CustomObjectsApi(self._api)
+        found: Document | None = self._ask(
+            lambda: (
+                api.get_cluster_custom_object(group, version, plural, name, _request_timeout=TIMEOUT)
+                if namespace is None
+                else api.get_namespaced_custom_object(group, version, namespace, plural, name, _request_timeout=TIMEOUT)
+            ),
+            f"read {plural} {name}",
+            missing=None,
+        )
+        return found
+
     def list(self, kind: str, namespace: str, labels: str = "", fields: str = "") -> list[Document]:
         """The objects of a namespace that match the selectors, by name."""
         api, noun = _KINDS[kind]

@@ -21,6 +21,7 @@ from components.settings import (
 )
 from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
+from operations.checks.certificate_source import check_source
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, secret_data
 from operations.findings import Finding, failed, not_proven, passed
@@ -74,6 +75,7 @@ class Preflight:
         own = reached.get(self.settings.kubernetes.context)
         if own is not None:
             findings += self._guarded("access-graph", lambda: self._access_graph(own))
+            findings += self._guarded("certificate", lambda: self._certificate(own))
         for name, entry in self.settings.teleport.items():
             there = reached.get(self.settings.kubernetes_of(name).context)
             if there is not None and not isinstance(entry, ManualTeleportSettings):
@@ -125,6 +127,14 @@ class Preflight:
             check, statement = "access-graph.release", "the access graph's release can be upgraded"
             findings += self._no_pending(cluster, settings.namespace, settings.release, check, statement)
         return findings
+
+    def _certificate(self, cluster: Cluster) -> list[Finding]:
+        path = self.settings.tls.trust_bundle_file
+        try:
+            trust = None if path is None else (self.settings.root / path).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            trust = None  # told by the check of the files
+        return check_source(self.settings, cluster, trust=trust, now=self.now())
 
     def _no_pending(self, cluster: Cluster, namespace: str, release: str, check: str, statement: str) -> list[Finding]:
         revisions = list_revisions(cluster, namespace, release)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from components.teleport import CA_CONFIG_MAP_NAME, CA_KEY
 from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
 from components.values_files import ValuesFileError, parse_values
 from operations.address_book import AddressBook, AddressBookError
+from operations.checks.certificate import check_pair
+from operations.checks.certificate_source import dialled_names
 from operations.checks.database import check_database
 from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
@@ -90,16 +93,25 @@ class Verification:
             host, SERVICE_PORT, book=self.book, cluster=self._own, namespace=self._namespace, service=service
         )
         cluster = next(iter(self.settings.teleport), "teleport")
-        secret = self._own.get("Secret", str(self.outputs.get("tlsSecretName")), self._namespace)
+        name = str(self.outputs.get("tlsSecretName"))
+        secret = secret_data(self._own.get("Secret", name, self._namespace))
         return [
             self._same_outputs(host),
+            *check_pair(
+                secret.get("tls.crt"),
+                secret.get("tls.key"),
+                names=dialled_names(self.settings),
+                trust=self.outputs.get("caBundle") or system_trust(),
+                now=datetime.now(timezone.utc),
+                where=f"Secret {name}",
+            ),
             *check_endpoint(
                 ways,
                 host=host,
                 trust=self.outputs.get("caBundle"),
                 identity=self.host_identities.get(cluster),
                 cluster=cluster,
-                current_certificate=secret_data(secret).get("tls.crt", b"").decode("ascii", "replace"),
+                current_certificate=secret.get("tls.crt", b"").decode("ascii", "replace"),
             ),
         ]
 

@@ -58,9 +58,8 @@ def test_a_right_stack_passes_every_proof_but_the_database_that_is_not_there(
         plain = way.connect()
         address = plain.getpeername()
         plain.close()
-        api.put(
-            "Secret", "teleport-access-graph-tls", GRAPH, data={"tls.crt": base64.b64encode(current.encode()).decode()}
-        )
+        pair = base64.b64encode(current.encode()).decode()  # certificate and key in one PEM
+        api.put("Secret", "teleport-access-graph-tls", GRAPH, data={"tls.crt": pair, "tls.key": pair})
         findings = run(
             tmp_path,
             AddressBook(entries={HOST: {"443": [f"{address[0]}:{address[1]}"]}}),
@@ -82,6 +81,11 @@ def test_a_right_stack_passes_every_proof_but_the_database_that_is_not_there(
     ]
     assert [name for name in findings if not name.startswith(TELEPORT)] == [
         "outputs",
+        "certificate.pair",
+        "certificate.names",
+        "certificate.uses",
+        "certificate.dates",
+        "certificate.chain",
         "endpoint.name",
         "endpoint.wrong-name",
         "endpoint.host-certificate",
@@ -213,6 +217,7 @@ def test_what_cannot_be_reached_is_one_line_each(api: KubernetesApi, tmp_path: P
     findings = run(tmp_path)
     assert {name: one.outcome for name, one in findings.items()} == {
         "outputs": Outcome.PASS,
+        "certificate.pair": Outcome.FAIL,
         "endpoint.reached": Outcome.FAIL,
         "database.connects": Outcome.FAIL,
         f"teleport.{CLUSTER}": Outcome.FAIL,

@@ -62,7 +62,7 @@ def configuration(**changes: Any) -> dict[str, Any]:
         },
     }
     for key, value in changes.items():
-        plain[key] = {**plain[key], **value} if isinstance(value, dict) else value
+        plain[key] = {**plain.get(key, {}), **value} if isinstance(value, dict) else value
     return plain
 
 

@@ -1,0 +1,78 @@
+"""Whether TAG's certificate can come from where `tls.mode` says, asked of the cluster before an `up`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from components.issued_certificates import API_VERSION
+from components.settings import CertManagerTlsSettings, ExistingIssuerSettings, ExistingSecretTlsSettings, Settings
+from operations.checks.certificate import check_pair
+from operations.cluster import Cluster, condition, secret_data
+from operations.findings import Finding, failed, not_proven, passed
+
+_PLURALS = {"Issuer": "issuers", "ClusterIssuer": "clusterissuers"}
+# The controller's own namespace for the Secrets of a ClusterIssuer is its business; these kinds are all of its group.
+_GROUP = API_VERSION.partition("/")[0]
+
+
+def dialled_names(settings: Settings) -> list[str]:
+    """The hosts of the endpoints that Teleports dial, TAG's own name where there is no Teleport yet."""
+    hosts = [settings.endpoint_of(cluster).rpartition(":")[0] for cluster in settings.teleport]
+    return list(dict.fromkeys(hosts)) or [settings.service_host]
+
+
+def check_source(settings: Settings, cluster: Cluster, *, trust: str | None, now: datetime) -> list[Finding]:
+    """`trust` is the PEM of `tls.trustBundleFile`. Raises `ClusterError`."""
+    tls = settings.tls
+    if isinstance(tls, CertManagerTlsSettings):
+        return _cert_manager(tls, settings.access_graph.namespace, cluster)
+    if isinstance(tls, ExistingSecretTlsSettings):
+        return _secret(settings, tls.secret_name, cluster, trust, now)
+    return []
+
+
+def _cert_manager(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> list[Finding]:
+    check, statement = "certificate.definitions", "cert-manager is in the cluster"
+    if not cluster.serves(API_VERSION, "Certificate"):
+        return [failed(check, statement, f"there is no Certificate of {API_VERSION}; install cert-manager first")]
+    findings = [passed(check, statement, f"it serves {API_VERSION}")]
+    check = "certificate.issuer"
+    if not isinstance(tls.issuer, ExistingIssuerSettings):
+        name, statement = tls.issuer.secret_name, f"the issuer's Secret {tls.issuer.secret_name} is there"
+        if {"tls.crt", "tls.key"} <= secret_data(cluster.get("Secret", name, namespace)).keys():
+            return [*findings, passed(check, statement, "with tls.crt and tls.key")]
+        reason = f"not in {namespace} yet, or without tls.crt and tls.key; the `up` waits for it once it has made that"
+        return [*findings, not_proven(check, statement, reason)]
+    kind, name = tls.issuer.kind, tls.issuer.name
+    statement = f"the {kind} {name} is ready"
+    if tls.issuer.group != _GROUP or kind not in _PLURALS:
+        return [*findings, not_proven(check, statement, f"issuers of {tls.issuer.group} are not known here")]
+    scope = None if kind == "ClusterIssuer" else namespace
+    issuer = cluster.get_custom(API_VERSION, _PLURALS[kind], name, scope)
+    if issuer is None:
+        return [*findings, failed(check, statement, "it does not exist; correct tls.issuer, or make it")]
+    ready = condition(issuer, "Ready")
+    if ready.get("status") != "True":
+        return [*findings, failed(check, statement, f"it is not: {ready.get('message') or 'it says nothing'}")]
+    return [*findings, passed(check, statement, str(ready.get("message") or "it is"))]
+
+
+def _secret(settings: Settings, name: str, cluster: Cluster, trust: str | None, now: datetime) -> list[Finding]:
+    namespace = settings.access_graph.namespace
+    found = cluster.get("Secret", name, namespace)
+    if found is None:
+        reason = (
+            f"there is no Secret {name} in {namespace}, and TAG's pods wait for it; where the stack has still to make "
+            "the namespace, `up` with accessGraph.enabled false first"
+        )
+        return [failed("certificate.pair", f"Secret {name} has a certificate and its key", reason)]
+    data = secret_data(found)
+    bundle = trust if settings.tls.trust == "bundle" else None
+    return check_pair(
+        data.get("tls.crt"),
+        data.get("tls.key"),
+        names=dialled_names(settings),
+        trust=bundle,
+        now=now,
+        where=f"Secret {name}",
+    )

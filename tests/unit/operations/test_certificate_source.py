@@ -1,0 +1,136 @@
+"""Preflight of the certificate: cert-manager and its issuer, or the Secret, are there and right before an `up`."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.checks.certificate_source import check_source, dialled_names
+from operations.cluster import Cluster
+from operations.findings import Finding, Outcome
+from tests.unit.certificates.pki import HOST, NOW, authority, server
+from tests.unit.operations.kubernetes_api import KubernetesApi
+from tests.unit.operations.world import CLUSTER, GRAPH, configuration, settings
+from tests.unit.settings.cases_tls import EXISTING, ISSUED
+
+pytestmark = pytest.mark.unit
+
+ROOT = authority("Root")
+GROUP = "/apis/cert-manager.io/v1"
+
+
+def run(root: Path, tls: dict[str, Any], **changes: Any) -> dict[str, Finding]:
+    (root / "authorities.pem").write_text(ROOT.pem)
+    made = settings(root, tls=tls, **changes)
+    findings = check_source(made, Cluster.connect("test"), trust=ROOT.pem, now=NOW)
+    return {finding.check.removeprefix("certificate."): finding for finding in findings}
+
+
+def put_definitions(api: KubernetesApi) -> None:
+    kinds = [("certificates", "Certificate"), ("issuers", "Issuer"), ("clusterissuers", "ClusterIssuer")]
+    api.objects[GROUP] = {
+        "kind": "APIResourceList",
+        "groupVersion": "cert-manager.io/v1",
+        "resources": [
+            {"name": plural, "kind": kind, "namespaced": True, "singularName": "", "verbs": ["get"]}
+            for plural, kind in kinds
+        ],
+    }
+
+
+def put_issuer(api: KubernetesApi, status: str = "True", *, scope: str = "", plural: str = "clusterissuers") -> None:
+    api.objects[f"{GROUP}{scope}/{plural}/internal-ca"] = {
+        "metadata": {"name": "internal-ca"},
+        "status": {"conditions": [{"type": "Ready", "status": status, "message": "Signing CA verified"}]},
+    }
+
+
+def put_secret(api: KubernetesApi, name: str = "certificate", **data: str) -> None:
+    encoded = {key.replace("_", "."): base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    api.put("Secret", name, GRAPH, data=encoded)
+
+
+def test_a_certificate_of_the_stacks_own_asks_nothing(api: KubernetesApi, tmp_path: Path) -> None:
+    assert run(tmp_path, {"mode": "generated"}) == {}
+
+
+def test_cert_manager_and_a_ready_issuer_pass(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    put_issuer(api)
+    findings = run(tmp_path, ISSUED)
+    assert {name: finding.outcome for name, finding in findings.items()} == {
+        "definitions": Outcome.PASS,
+        "issuer": Outcome.PASS,
+    }
+    assert findings["issuer"].reason == "Signing CA verified"
+
+
+def test_an_issuer_in_the_namespace_is_looked_for_there(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    tls = {**ISSUED, "issuer": {"mode": "existing", "name": "internal-ca", "kind": "Issuer"}}
+    assert run(tmp_path, tls)["issuer"].outcome is Outcome.FAIL
+    put_issuer(api, scope=f"/namespaces/{GRAPH}", plural="issuers")
+    assert run(tmp_path, tls)["issuer"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(None, "it does not exist; correct tls.issuer"), ("False", "it is not: Signing CA verified")]
+)
+def test_an_issuer_that_cannot_sign_is_told(api: KubernetesApi, tmp_path: Path, status: str | None, words: str) -> None:
+    put_definitions(api)
+    if status is not None:
+        put_issuer(api, status)
+    finding = run(tmp_path, ISSUED)["issuer"]
+    assert finding.outcome is Outcome.FAIL
+    assert words in finding.reason
+
+
+def test_without_cert_manager_nothing_else_is_asked(api: KubernetesApi, tmp_path: Path) -> None:
+    findings = run(tmp_path, ISSUED)
+    assert {name: finding.outcome for name, finding in findings.items()} == {"definitions": Outcome.FAIL}
+    assert "install cert-manager first" in findings["definitions"].reason
+
+
+def test_issuers_of_others_are_theirs_to_judge(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    issuer = {"mode": "existing", "name": "a", "kind": "AWSPCAClusterIssuer", "group": "awspca.cert-manager.io"}
+    assert run(tmp_path, {**ISSUED, "issuer": issuer})["issuer"].outcome is Outcome.NOT_PROVEN
+
+
+def test_an_issuer_of_ones_own_needs_its_secret(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    tls = {**ISSUED, "issuer": {"mode": "ca", "secretName": "internal-ca"}}
+    assert run(tmp_path, tls)["issuer"].outcome is Outcome.NOT_PROVEN
+    put_secret(api, "internal-ca", tls_crt=ROOT.pem, tls_key=ROOT.key_pem)
+    assert run(tmp_path, tls)["issuer"].outcome is Outcome.PASS
+
+
+def test_a_secret_that_fits_passes(api: KubernetesApi, tmp_path: Path) -> None:
+    pair = server(ROOT)
+    put_secret(api, tls_crt=pair.pem, tls_key=pair.key_pem)
+    findings = run(tmp_path, EXISTING)
+    assert {finding.outcome for finding in findings.values()} == {Outcome.PASS}
+    assert len(findings) == 5
+
+
+def test_a_secret_that_is_not_there_is_told_with_the_way(api: KubernetesApi, tmp_path: Path) -> None:
+    finding = run(tmp_path, EXISTING)["pair"]
+    assert finding.outcome is Outcome.FAIL
+    assert "`up` with accessGraph.enabled false first" in finding.reason
+
+
+def test_a_secret_of_another_authority_is_told(api: KubernetesApi, tmp_path: Path) -> None:
+    pair = server(authority("Other"))
+    put_secret(api, tls_crt=pair.pem, tls_key=pair.key_pem)
+    assert run(tmp_path, EXISTING)["chain"].outcome is Outcome.FAIL
+
+
+def test_every_name_that_a_teleport_dials_must_be_in_it(tmp_path: Path) -> None:
+    entry = configuration()["teleport"][CLUSTER]
+    (tmp_path / "authorities.pem").write_text(ROOT.pem)
+    made = settings(tmp_path, tls=EXISTING, teleport={CLUSTER: {**entry, "endpoint": "graph.example.com:443"}})
+    assert dialled_names(made) == ["graph.example.com"]
+    assert dialled_names(settings(tmp_path)) == [HOST]
