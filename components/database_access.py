@@ -15,7 +15,7 @@ import pulumi_random as random
 
 from components.arguments import ComponentArgs
 from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
-from components.database_logins import IAM_ROLE, LOGIN_ROLES, active_slot, slot_generations
+from components.database_logins import IAM_ROLE, active_slot, login_of, slot_generations
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
@@ -148,7 +148,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         by_iam = args.authentication == "iam"
         rotation = int(args.rotation)
         slot = active_slot(rotation)
-        login = IAM_ROLE if by_iam else LOGIN_ROLES[slot]
+        login = login_of(authentication=args.authentication, rotation=rotation)
 
         secret_values: dict[str, pulumi.Input[str]] = {}
         password = None

@@ -106,7 +106,7 @@ class DatabaseArgs(ComponentArgs):
     """Identifier of the instance with whose data of `restore_time` this one begins."""
 
     restore_time: str | None = None
-    """RFC 3339; the latest restorable moment when not given."""
+    """`2026-01-31T00:00:00Z`, in UTC; the latest restorable moment when not given."""
 
     adopt: str | None = None
     """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own."""

@@ -15,6 +15,7 @@ from components.database_script import RETIRE_LOGINS
 
 LOGIN_ROLES = {"a": "access_graph_a", "b": "access_graph_b"}
 IAM_ROLE = "access_graph_iam"
+ALL_LOGINS = (*LOGIN_ROLES.values(), IAM_ROLE)
 
 OBJECT_NAME = "teleport-access-graph-database-logins"
 
@@ -25,6 +26,11 @@ GRACE_SECONDS = 40
 def active_slot(rotation: int) -> str:
     """The slot that a generation of the login uses."""
     return "b" if rotation % 2 else "a"
+
+
+def login_of(*, authentication: str, rotation: int) -> str:
+    """The login in use."""
+    return IAM_ROLE if authentication == "iam" else LOGIN_ROLES[active_slot(rotation)]
 
 
 def slot_generations(rotation: int) -> dict[str, int]:
@@ -78,7 +84,7 @@ class LoginRetirement(pulumi.ComponentResource):
                 script=RETIRE_LOGINS,
                 environment=[
                     {"name": "LOGIN_ROLE", "value": resolved["login"]},
-                    {"name": "LOGIN_ROLES", "value": " ".join([*LOGIN_ROLES.values(), IAM_ROLE])},
+                    {"name": "LOGIN_ROLES", "value": " ".join(ALL_LOGINS)},
                     {"name": "GRACE_SECONDS", "value": str(grace)},
                 ],
                 **{**resolved["job"], "timeout_seconds": resolved["job"]["timeout_seconds"] + grace},

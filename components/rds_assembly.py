@@ -27,6 +27,7 @@ from components.settings import (
     SnapshotRestoreSettings,
 )
 from components.settings.formats import EKS_CLUSTER_NAME, OIDC_PROVIDER_ARN, SECURITY_GROUP_ID, SUBNET_ID, VPC_ID
+from components.settings.moments import in_utc
 from components.settings.names import service_name
 from components.stack_references import StackReferences
 
@@ -169,7 +170,10 @@ def database_args(
         replica_multi_az=database.replica is not None and database.replica.multi_az,
         restore_snapshot=restore.snapshot_identifier if isinstance(restore, SnapshotRestoreSettings) else None,
         restore_source=restore.source_identifier if isinstance(restore, PointInTimeRestoreSettings) else None,
-        restore_time=restore.time if isinstance(restore, PointInTimeRestoreSettings) else None,
+        # The provider refuses an offset.
+        restore_time=in_utc(restore.time)
+        if isinstance(restore, PointInTimeRestoreSettings) and restore.time is not None
+        else None,
         apply_immediately=database.apply_immediately,
         on_destroy=database.on_destroy,
         protect=database.protect,

@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, DATABASE_CA_KEY, POSTGRES_SECRET_KEY
+from components.credentials import (
+    DATABASE_CA_CONFIG_MAP_NAME,
+    DATABASE_CA_KEY,
+    POSTGRES_REPLICA_KEY,
+    POSTGRES_SECRET_KEY,
+)
+from components.database_logins import ALL_LOGINS, login_of
 from components.database_uri import CA_BUNDLE_PATH
 from components.settings import (
     ExistingDatabaseSettings,
@@ -26,9 +33,10 @@ from components.teleport import CA_CONFIG_MAP_NAME, CA_KEY
 from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
 from components.values_files import ValuesFileError, parse_values
 from operations.address_book import AddressBook, AddressBookError
+from operations.aws_session import database_token
 from operations.checks.certificate import check_pair
 from operations.checks.certificate_source import dialled_names
-from operations.checks.database import check_database
+from operations.checks.database import OwnLogins, check_database
 from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
 from operations.checks.values import check_values, check_workload, differences
@@ -124,14 +132,18 @@ class Verification:
 
     def _database(self) -> list[Finding]:
         settings = self.settings.database
-        name, key = str(self.outputs.get("databaseSecretName")), POSTGRES_SECRET_KEY
-        if isinstance(settings, ExistingDatabaseSettings) and settings.secret is not None:
-            name, key = settings.secret.name, settings.secret.key
-        uri = secret_data(self._own.get("Secret", name, self._namespace)).get(key)
-        if uri is None:
-            reason = f"the Secret {name} in {self._namespace} has no key {key}; run `up`"
+        name, keys = str(self.outputs.get("databaseSecretName")), [POSTGRES_SECRET_KEY]
+        if isinstance(settings, ExistingDatabaseSettings):
+            if settings.secret is not None:
+                name, keys = settings.secret.name, [settings.secret.key]
+        elif settings.replica is not None:
+            keys.append(POSTGRES_REPLICA_KEY)
+        secret = secret_data(self._own.get("Secret", name, self._namespace))
+        missing = [key for key in keys if key not in secret]
+        if missing:
+            reason = f"the Secret {name} in {self._namespace} has no key {', '.join(missing)}; run `up`"
             return [failed("database.connects", "the URI is there", reason)]
-        text = uri.decode("utf-8", "replace")
+        text, *replicas = (secret[key].decode("utf-8", "replace") for key in keys)
         authorities = None
         if CA_BUNDLE_PATH in text or "sslrootcert" not in text:
             found = self._own.get("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME, self._namespace)
@@ -141,6 +153,19 @@ class Verification:
             authorities=authorities,
             book=self.book,
             allow_unverified=isinstance(settings, ExistingDatabaseSettings) and settings.allow_unverified,
+            own=self._own_logins(),
+            replica_uri=replicas[0] if replicas else None,
+        )
+
+    def _own_logins(self) -> OwnLogins | None:
+        settings, cloud = self.settings.database, self.settings.aws
+        if isinstance(settings, ExistingDatabaseSettings) or cloud is None:
+            return None
+        login = login_of(authentication=settings.authentication, rotation=settings.rotation)
+        return OwnLogins(
+            login=login,
+            others=[other for other in ALL_LOGINS if other != login],
+            token=partial(database_token, cloud) if settings.authentication == "iam" else None,
         )
 
     def _teleport(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated
 
+from components.settings.database_rules import SUBNET_GROUP
 from components.settings.formats import SECURITY_GROUP_ID, SUBNET_ID, VPC_ID, PrefixListId
-from components.settings.rules import DISTINCT, Rule, Section, Text, matching, setting
+from components.settings.rules import DISTINCT, Rule, Section, Text, setting
 from components.settings.stack_outputs import or_stack_output, stack_output
 
 # A VPC is no wider, so a wider block takes in other networks.
@@ -19,10 +20,12 @@ FEWEST_SUBNETS = 2
 
 
 def _network(value: str) -> ipaddress.IPv4Network | None:
+    """The block that `value` is, written as AWS writes it: no bits behind the prefix, no mask, no zeros ahead."""
     try:
-        return ipaddress.IPv4Network(value) if "/" in value else None
+        network = ipaddress.IPv4Network(value)
     except ValueError:
         return None
+    return network if str(network) == value else None
 
 
 def _is_client_network(value: str) -> bool:
@@ -43,7 +46,11 @@ def _why_no_client_network(value: str) -> str | None:
             return None
         if loose.version == 6:
             return "is of IPv6, which the instance does not have"
-        return f"has bits set behind its prefix; the block is {loose}" if "/" in value else "has no prefix length"
+        if "/" not in value:
+            return "has no prefix length"
+        if loose.network_address != ipaddress.ip_address(value.split("/")[0]):
+            return f"has bits set behind its prefix; the block is {loose}"
+        return f"is not written as AWS writes the block {loose}"
     if not any(network.subnet_of(private) or network.supernet_of(private) for private in _PRIVATE):
         return "is public, and the database is nobody's but the cluster's"
     if network.prefixlen < WIDEST_CLIENT_PREFIX:
@@ -85,8 +92,8 @@ class NetworkSettings(Section):
         default_text="exactly one of it and `subnetGroupName`",
         why="private subnets in two zones or more, of which the stack makes a group; a reference may be to a list",
     )
-    subnet_group_name: Annotated[Text, matching(r"[a-z][a-z0-9_.-]{0,254}", "the name of a DB subnet group")] | None = (
-        setting(None, why="subnet group that exists; an instance that is adopted stays in its own")
+    subnet_group_name: Annotated[Text, SUBNET_GROUP] | None = setting(
+        None, why="subnet group that exists; an instance that is adopted stays in its own"
     )
     client_security_group_ids: Annotated[tuple[Annotated[Text, or_stack_output(SECURITY_GROUP_ID)], ...], DISTINCT] = (
         setting((), why="security groups of the nodes or pods that TAG and the access Job run on")

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag
 
-from components.settings.database_rules import INSTANCE_CLASS, INSTANCE_IDENTIFIER
+from components.settings.database_rules import INSTANCE_CLASS, INSTANCE_IDENTIFIER, SNAPSHOT
 from components.settings.formats import EmailAddress, TopicArn
 from components.settings.moments import MOMENT
-from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, matching, setting
+from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, setting
 from components.settings.unions import by_mode, tag
 
 
@@ -72,14 +72,9 @@ class SnapshotRestoreSettings(Section):
     """Data of a snapshot. It matters when the instance is made, and never again."""
 
     mode: Literal["snapshot"] = setting(why="the instance begins with a snapshot's data", example="snapshot")
-    snapshot_identifier: Annotated[
-        Text,
-        matching(
-            r"[A-Za-z](-?[A-Za-z0-9])*|rds:[a-z](-?[a-z0-9])*|arn:aws[a-z-]*:rds:[a-z0-9-]+:[0-9]{12}:snapshot:\S{1,255}",
-            "the name or ARN of a DB snapshot",
-            "give what `aws rds describe-db-snapshots` prints",
-        ),
-    ] = setting(why="snapshot, of PostgreSQL and encrypted", example="teleport-access-graph-prod-final-0a1b2c3d")
+    snapshot_identifier: Annotated[Text, SNAPSHOT] = setting(
+        why="snapshot, of PostgreSQL and encrypted", example="teleport-access-graph-prod-final-0a1b2c3d"
+    )
 
 
 class PointInTimeRestoreSettings(Section):

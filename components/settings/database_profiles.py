@@ -1,6 +1,6 @@
 """The two profiles of an RDS instance: their defaults, and the controls that `development` does without.
 
-Controls are those of AWS's Foundational Security Best Practices standard:
+Controls are AWS Security Hub's: those of its Foundational Security Best Practices, and CloudWatch.16 of NIST SP 800-53.
 https://docs.aws.amazon.com/securityhub/latest/userguide/fsbp-standard.html
 """
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 PRODUCTION, DEVELOPMENT = "production", "development"
 
-# CloudWatch.16 asks for a year.
+# What the controls ask for unless an account sets their parameters: CloudWatch.16 a year, RDS.11 a week.
 LEAST_LOG_RETENTION_DAYS = 365
+LEAST_BACKUP_RETENTION_DAYS = 7
 DEFAULT_POSTGRES_PORT = 5432
 
 # Settings by key whose default depends on the profile.
@@ -36,7 +37,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         DEVELOPMENT: {
             "multiAz": False,
             "port": DEFAULT_POSTGRES_PORT,
-            "backupRetentionDays": 7,
+            "backupRetentionDays": LEAST_BACKUP_RETENTION_DAYS,
             "logRetentionDays": 30,
             "notifications": {"mode": "none"},
         },
@@ -69,6 +70,14 @@ WAIVERS = (
         "leaves the instance without a standby",
         "set true",
         "a standby doubles the price, and nobody is woken when a development database is away",
+    ),
+    Waiver(
+        ("RDS.11",),
+        "backup_retention_days",
+        lambda database: database.backup_retention_days < LEAST_BACKUP_RETENTION_DAYS,
+        f"is less than the {LEAST_BACKUP_RETENTION_DAYS} days in which a damage is noticed",
+        f"set {LEAST_BACKUP_RETENTION_DAYS} to 35",
+        "its data can be made again; there are backups of a day at least",
     ),
     Waiver(
         ("RDS.23",),

@@ -9,7 +9,7 @@ import re
 
 from pydantic import BeforeValidator
 
-from components.settings.rules import Rule, between, matching
+from components.settings.rules import Rule, between
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html; rds-ca-2019 ended in August 2024.
 CERTIFICATE_AUTHORITIES = ("rds-ca-rsa2048-g1", "rds-ca-rsa4096-g1", "rds-ca-ecc384-g1")
@@ -24,6 +24,10 @@ SHORTEST_WINDOW_MINUTES = 30
 MINUTES_A_DAY = 24 * 60
 MINUTES_A_WEEK = 7 * MINUTES_A_DAY
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+# Families that RDS has for other engines or for clusters alone, or no longer has for PostgreSQL 14 and later.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.DBInstanceClass.Support.html
+_OTHER_FAMILIES = frozenset({"m1", "m2", "m3", "m4", "r3", "r4", "t1", "t2", "x1", "x1e", "x2iezn", "z1d", "c6gd"})
 
 # Reserved key words of PostgreSQL (appendix C of its manual) that match the pattern of a name.
 _WORDS = """
@@ -46,6 +50,10 @@ _TAKEN_USERS = frozenset(
 # Tried first by whoever reaches the port: control RDS.25 of AWS's Foundational Security Best Practices.
 _GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master"})
 
+_CLASS = re.compile(r"db\.([a-z][a-z0-9]*)\.(micro|small|medium|large|[0-9]*xlarge)", re.ASCII)
+# Manual snapshots by name; RDS's own and AWS Backup's by their prefix; an ARN has any of them.
+_SNAPSHOT_NAME = r"(rds:|awsbackup:)?[A-Za-z](-?[A-Za-z0-9]){0,254}"
+_SNAPSHOT = re.compile(rf"(arn:aws(-cn|-us-gov)?:rds:[a-z0-9-]+:[0-9]{{12}}:snapshot:)?{_SNAPSHOT_NAME}", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _TIME = r"([01][0-9]|2[0-3]):([0-5][0-9])"
 _BACKUP = re.compile(rf"{_TIME}-{_TIME}", re.ASCII)
@@ -161,9 +169,37 @@ def _why_no_version(value: str) -> str | None:
 def _why_no_class(value: str) -> str | None:
     if value == "db.serverless":
         return "is a class of Aurora, not of RDS for PostgreSQL"
+    if re.fullmatch(r"db\.[a-z0-9]+\.metal(-[0-9a-z]+)?", value):
+        return "is a bare machine, which RDS has for Oracle alone"
+    match = _CLASS.fullmatch(value)
+    if match is not None and match[1] in _OTHER_FAMILIES:
+        return f"is of family {match[1]}, which RDS does not have for an instance of PostgreSQL 14 or later"
     if re.fullmatch(r"[a-z][a-z0-9]*\.[a-z0-9]+", value) and not value.startswith("db."):
         return "is a type of EC2 instances; the classes of databases begin with db."
     return None
+
+
+def _is_class(value: str) -> bool:
+    match = _CLASS.fullmatch(value)
+    return match is not None and match[1] not in _OTHER_FAMILIES
+
+
+def _is_snapshot(value: str) -> bool:
+    return bool(_SNAPSHOT.fullmatch(value))
+
+
+def _why_no_snapshot(value: str) -> str | None:
+    if re.search(r":rds:[a-z0-9-]*:[0-9]*:cluster-snapshot:", value):
+        return "is a snapshot of a cluster, from which RDS makes no instance"
+    return None
+
+
+def _is_subnet_group(value: str) -> bool:
+    return bool(re.fullmatch(r"[a-z][a-z0-9_. -]{0,254}", value))
+
+
+def _why_no_subnet_group(value: str) -> str | None:
+    return "has capital letters, and RDS keeps the names of groups in lower case" if value != value.lower() else None
 
 
 def _why_no_retention(value: int) -> str | None:
@@ -194,11 +230,20 @@ MASTER_USERNAME = Rule(
     "use at most 63 such characters, for example tag_admin",
     _why_no_master,
 )
-INSTANCE_CLASS = matching(
-    r"db\.[a-z][a-z0-9]*\.(micro|small|medium|large|[0-9]*xlarge|metal)",
-    "a class of RDS instances",
-    "give one such as db.t4g.medium or db.m7g.large",
-    _why_no_class,
+INSTANCE_CLASS = Rule(
+    "a class of RDS instances", _is_class, "give one such as db.t4g.medium or db.m7g.large", _why_no_class
+)
+SNAPSHOT = Rule(
+    "the name or ARN of a DB snapshot",
+    _is_snapshot,
+    "give what `aws rds describe-db-snapshots` prints",
+    _why_no_snapshot,
+)
+SUBNET_GROUP = Rule(
+    "the name of a DB subnet group",
+    _is_subnet_group,
+    "give what `aws rds describe-db-subnet-groups` prints",
+    _why_no_subnet_group,
 )
 BACKUP_RETENTION = between(1, 35, "days", _why_no_retention)
 BACKUP_WINDOW = Rule(

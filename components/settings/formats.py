@@ -171,8 +171,24 @@ AccountId = Annotated[
         r"[0-9]{12}", "an AWS account id of 12 digits", 'write its 12 digits in quotes: "012345678901"', _why_no_account
     ),
 ]
+
+
+def _why_no_region(value: str) -> str | None:
+    if value.startswith(_OTHER_PARTITIONS):
+        return "is in a partition that this stack does not know: it knows aws, aws-cn and aws-us-gov"
+    return None
+
+
+# Of the isolated partitions and of the European Sovereign Cloud: their ARNs and roots are others.
+_OTHER_PARTITIONS = ("us-iso", "eu-iso", "eusc-")
 Region = Annotated[
-    Text, matching(r"[a-z]{2}(-[a-z]+){1,2}-[1-9]", "an AWS region", "give its code, such as eu-central-1 (not a zone)")
+    Text,
+    matching(
+        r"(?!us-iso|eu-iso)[a-z]{2}(-[a-z]+){1,2}-[1-9]",
+        "an AWS region",
+        "give its code, such as eu-central-1 (not a zone)",
+        _why_no_region,
+    ),
 ]
 RoleArn = Annotated[
     Text,

@@ -1,4 +1,4 @@
-"""Moments as settings give them: RFC 3339, with date, time and offset."""
+"""Moments as settings give them: RFC 3339, with date, time and offset; and as AWS takes them, in UTC."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ _RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]
 
 
 def moment(value: str) -> datetime.datetime | None:
-    """The aware time that `value` is, to the second, or None."""
+    """The time that `value` is, in UTC and to the second, or None."""
     match = _RFC_3339.fullmatch(value)
     if match is None:
         return None
     day, time, _, offset = match.groups()
     try:
-        return datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}")
-    except ValueError:
+        found = datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}")
+        return found.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
         return None
+
+
+def in_utc(value: str) -> str:
+    """The moment `value` as AWS takes it: `2026-01-31T00:00:00Z`, without offset and fraction."""
+    found = moment(value)
+    assert found is not None  # MOMENT has accepted it
+    return found.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 MOMENT = Rule(

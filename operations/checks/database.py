@@ -1,4 +1,4 @@
-"""Proves with the live Secret's own URI what the access graph may do in its database."""
+"""Proves with the live Secret's own URI what the access graph may do in its database, and who else may come in."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import re
 import secrets
 import socket
 import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import conninfo, sql
 
+from components.database_uri import DatabaseUriError, check_database_uri
 from operations.address_book import AddressBook
+from operations.aws_session import NoSession
 from operations.findings import Finding, failed, not_proven, passed
 
 TIMEOUT = 10
@@ -21,48 +26,149 @@ _NO_WAY = re.compile(
     r"|connection refused",
     re.IGNORECASE,
 )
+# What a server says to whom it does not let in: PAM is how RDS asks IAM.
+_REFUSED = re.compile(r"authentication failed|not permitted to log in|no password supplied|no pg_hba.conf entry")
 _STATEMENTS = {
+    "database.uri": "the URI says no more than every version of the access graph's driver reads",
     "database.verify-full": "the URI authenticates the database server",
     "database.connects": "the URI connects with verify-full",
     "database.wrong-name": "a server of another name would be refused",
     "database.owner": "the URI's role owns its database",
     "database.create-schema": "the URI's role can create a schema",
     "database.create-table": "the URI's role can create a table in public",
+    "database.login": "the login is the one of this configuration and acts as the owner",
+    "database.retired": "no other login of the access graph is let in",
+    "database.iam": "the login comes in by IAM alone",
+    "database.replica": "the replica is let in to and only reads",
 }
+
+# (host, port, user) -> a token that stands for the password. Raises `NoSession`.
+Token = Callable[[str, int, str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnLogins:
+    """What the stack has made of the logins of its own instance."""
+
+    login: str
+    """The one in use."""
+    others: Sequence[str]
+    """Those that are retired, or were never made."""
+    token: Token | None = None
+    """Where it is IAM that lets it in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Client:
+    """Connects as the access graph does: by the URI, with verify-full whatever it says."""
+
+    parts: dict[str, Any] = field(repr=False)
+    book: AddressBook
+    bundle: Path | None
+    token: Token | None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return str(self.parts.get("host", "")), int(self.parts.get("port", 5432))
+
+    @property
+    def user(self) -> str:
+        return str(self.parts.get("user", ""))
+
+    def connect(self, **changes: str) -> psycopg.Connection[tuple[Any, ...]]:
+        """Raises `psycopg.OperationalError`, and `OSError` for a name that does not resolve."""
+        host, port = self.place
+        address, number = (self.book.find(host, port) or _addresses(host, port))[0]
+        password = (
+            {} if self.token is None or "password" in changes else {"password": self.token(host, port, self.user)}
+        )
+        return psycopg.connect(
+            **{
+                **self.parts,
+                "sslmode": "verify-full",
+                "sslrootcert": "system" if self.bundle is None else str(self.bundle),
+                "hostaddr": address,
+                "port": number,
+                "connect_timeout": TIMEOUT,
+                **password,
+                **changes,
+            }
+        )
+
+    def is_known(self) -> bool:
+        """Whether this machine has been told where the server is, so that it must answer."""
+        return self.book.find(*self.place) is not None
 
 
 def check_database(
-    uri: str, *, authorities: str | None, book: AddressBook, allow_unverified: bool = False
+    uri: str,
+    *,
+    authorities: str | None,
+    book: AddressBook,
+    allow_unverified: bool = False,
+    own: OwnLogins | None = None,
+    replica_uri: str | None = None,
 ) -> list[Finding]:
-    """`authorities` is the PEM of the database's CA bundle; None when the URI relies on the system's.
+    """`authorities` is the PEM of the database's CA bundle; None when the URI relies on the system's. `own` is given
+    for an instance of the stack's.
 
-    Nothing stays behind: what is created is rolled back. No finding has the URI's password.
+    Nothing stays behind: what is created is rolled back. No finding has a password.
     """
-    try:
-        parts = conninfo.conninfo_to_dict(uri)
-    except psycopg.ProgrammingError:
+    parts = _parts(uri)
+    if parts is None:
         return [failed("database.connects", _STATEMENTS["database.connects"], "the Secret holds no PostgreSQL URI")]
-    findings = [_verifies(parts.get("sslmode"), allow_unverified=allow_unverified)]
+    findings = [] if own else [_keeps_the_rules(uri, authorities is not None, allow_unverified)]
+    findings.append(_verifies(parts.get("sslmode"), allow_unverified=allow_unverified))
     with tempfile.TemporaryDirectory() as directory:
-        bundle = Path(directory) / "authorities.pem"
-        bundle.touch(mode=0o600)
-        bundle.write_text(authorities or "", encoding="ascii")
-        verified = {"sslmode": "verify-full", "sslrootcert": str(bundle) if authorities else "system"}
-        host, port = str(parts.get("host", "")), int(parts.get("port", 5432))
-        try:
-            addresses = book.find(host, port) or _addresses(host, port)
-        except OSError as error:
-            return [*findings, *_unreachable(f"{host} does not resolve here ({error.strerror})", known=False)]
-        address, number = addresses[0]
-        target = {**parts, **verified, "hostaddr": address, "port": number, "connect_timeout": TIMEOUT}
-        try:
-            with psycopg.connect(**target) as connection:  # type: ignore[arg-type]
-                findings.append(_said("database.connects", f"as {connection.info.user} to {host}:{port}"))
-                findings.append(_wrong_name({**target, "host": f"wrong.{host}"}))
-                findings += _rights(connection)
-        except psycopg.OperationalError as error:
-            return [*findings, *_unreachable(_one_line(error), known=book.find(host, port) is not None)]
+        bundle = None
+        if authorities:
+            bundle = Path(directory) / "authorities.pem"
+            bundle.touch(mode=0o600)
+            bundle.write_text(authorities, encoding="ascii")
+        client = _Client(parts=parts, book=book, bundle=bundle, token=own.token if own else None)
+        findings += _primary(client, own)
+        if replica_uri is not None:
+            findings.append(_replica(replica_uri, client))
     return findings
+
+
+def _primary(client: _Client, own: OwnLogins | None) -> list[Finding]:
+    host, port = client.place
+    checks = ["connects", "wrong-name", "owner", "create-schema", "create-table"]
+    if own is not None:
+        checks += ["login", "retired", *(["iam"] if own.token else [])]
+    names = [f"database.{check}" for check in checks]
+    try:
+        with client.connect() as connection:
+            findings = [_said("database.connects", f"as {connection.info.user} to {host}:{port}")]
+            findings.append(_wrong_name(client))
+            findings += _rights(connection)
+            if own is not None:
+                findings += [_login(connection, own), _retired(connection, client, own)]
+                findings += [_by_iam(connection, client)] if own.token else []
+            return findings
+    except NoSession as error:
+        return _not_looked_at(names, str(error))
+    except OSError as error:
+        return _not_looked_at(names, _elsewhere(f"{host} does not resolve here ({error.strerror})"))
+    except psycopg.OperationalError as error:
+        reason = _one_line(error)
+        if not client.is_known() and _NO_WAY.search(reason):
+            return _not_looked_at(names, _elsewhere(reason))
+        if client.token is not None and _REFUSED.search(reason):
+            return _not_looked_at(names, f"{reason}; take credentials that may rds-db:connect as {client.user}")
+        return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
+
+
+def _keeps_the_rules(uri: str, ca_bundle_given: bool, allow_unverified: bool) -> Finding:
+    """For a Secret that others made, which the program never saw."""
+    check = "database.uri"
+    try:
+        check_database_uri(uri, allow_unverified=allow_unverified, ca_bundle_given=ca_bundle_given)
+    except DatabaseUriError as error:
+        problems = [line.removeprefix("databaseUri: the URI ") for line in str(error).splitlines()]
+        return failed(check, _STATEMENTS[check], f"it {'; it '.join(problems)}")
+    return _said(check, "all of it is known")
 
 
 def _verifies(mode: str | int | None, *, allow_unverified: bool) -> Finding:
@@ -74,7 +180,7 @@ def _verifies(mode: str | int | None, *, allow_unverified: bool) -> Finding:
     return failed(check, _STATEMENTS[check], f"sslmode={mode}; only verify-full does, write it into the URI")
 
 
-def _rights(connection: psycopg.Connection[tuple[object, ...]]) -> list[Finding]:
+def _rights(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Finding]:
     findings = []
     row = connection.execute(
         "SELECT current_user, current_database(), pg_get_userbyid(datdba), pg_has_role(current_user, datdba, 'USAGE')"
@@ -103,25 +209,120 @@ def _rights(connection: psycopg.Connection[tuple[object, ...]]) -> list[Finding]
     return findings
 
 
-def _wrong_name(target: dict[str, object]) -> Finding:
-    check = "database.wrong-name"
+def _login(connection: psycopg.Connection[tuple[Any, ...]], own: OwnLogins) -> Finding:
+    check = "database.login"
+    row = connection.execute(
+        "SELECT session_user, current_user, pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    login, acts_as, owner = row
+    if login != own.login:
+        return failed(check, _STATEMENTS[check], f"it is {login}, the configuration makes it {own.login}; run `up`")
+    if acts_as != owner or login == owner:
+        reason = f"{login} acts as {acts_as}, not as {owner}: what it makes is lost to the next login; run `up`"
+        return failed(check, _STATEMENTS[check], reason)
+    return _said(check, f"{login} acts as {owner}")
+
+
+def _retired(connection: psycopg.Connection[tuple[Any, ...]], client: _Client, own: OwnLogins) -> Finding:
+    """The catalogue says so, and the server does: knocked at with the password of the login in use."""
+    check = "database.retired"
+    rows = connection.execute(
+        "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname = ANY (%s) ORDER BY 1", (list(own.others),)
+    ).fetchall()
+    live = [name for name, can_log_in in rows if can_log_in]
+    if live:
+        reason = f"{', '.join(live)} can log in; let the Job that retires logins run (`up`)"
+        return failed(check, _STATEMENTS[check], reason)
+    for name, _ in rows:
+        said = _knock(client, user=name, password=str(client.parts.get("password", "none")))
+        if said is None or not _REFUSED.search(said):
+            return failed(check, _STATEMENTS[check], f"{name}: {said or 'is let in'}")
+    names = ", ".join(name for name, _ in rows)
+    return _said(check, f"{names} is refused" if names else "there is none")
+
+
+def _by_iam(connection: psycopg.Connection[tuple[Any, ...]], client: _Client) -> Finding:
+    check = "database.iam"
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam' AND pg_has_role(session_user, oid, 'MEMBER'))"
+    ).fetchone()
+    if row is None or not row[0]:
+        reason = f"{client.user} is no member of rds_iam; let the access Job run (`up`)"
+        return failed(check, _STATEMENTS[check], reason)
+    if client.parts.get("password"):
+        return failed(check, _STATEMENTS[check], "the URI has a password; run `up`")
+    said = _knock(client, password=secrets.token_hex(16))
+    if said is None or not _REFUSED.search(said):
+        return failed(check, _STATEMENTS[check], f"with a made-up token: {said or 'it is let in'}")
+    return _said(check, "by a token, and refused with a made-up one")
+
+
+def _replica(uri: str, primary: _Client) -> Finding:
+    check = "database.replica"
+    parts = _parts(uri)
+    if parts is None or parts.get("sslmode") != "verify-full":
+        reason = "the Secret's URI of the replica is none that authenticates the server; run `up`"
+        return failed(check, _STATEMENTS[check], reason)
+    client = _Client(parts=parts, book=primary.book, bundle=primary.bundle, token=primary.token)
+    host, port = client.place
     try:
-        psycopg.connect(**target).close()  # type: ignore[arg-type]
-    except psycopg.OperationalError as error:
+        with client.connect() as connection:
+            row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+            try:
+                with connection.transaction(force_rollback=True):
+                    connection.execute(f"CREATE TABLE public.verify_{secrets.token_hex(8)} (id integer)")
+            except psycopg.errors.ReadOnlySqlTransaction:
+                follows = "follows its primary" if row and row[0] else "is no standby, yet"
+                return _said(check, f"{host}:{port} {follows} refuses to write")
+            return failed(
+                check, _STATEMENTS[check], f"{host}:{port} writes: it is no replica; correct database.replica"
+            )
+    except NoSession as error:
+        return not_proven(check, _STATEMENTS[check], str(error))
+    except OSError as error:
+        reason = _elsewhere(f"{host} does not resolve here ({error.strerror})")
+        return not_proven(check, _STATEMENTS[check], reason)
+    except psycopg.Error as error:
         reason = _one_line(error)
-        if "does not match host name" in reason or "certificate verify failed" in reason:
-            return _said(check, "refused, its certificate is for another")
-        return failed(check, _STATEMENTS[check], f"failed for another reason: {reason}")
-    return failed(check, _STATEMENTS[check], "it was let in; does the URI's sslrootcert take effect?")
+        if not client.is_known() and _NO_WAY.search(reason):
+            return not_proven(check, _STATEMENTS[check], _elsewhere(reason))
+        return failed(check, _STATEMENTS[check], reason)
 
 
-def _unreachable(reason: str, *, known: bool) -> list[Finding]:
+def _wrong_name(client: _Client) -> Finding:
+    check = "database.wrong-name"
+    said = _knock(client, host=f"wrong.{client.place[0]}")
+    if said is None:
+        return failed(check, _STATEMENTS[check], "it was let in; does the URI's sslrootcert take effect?")
+    if "does not match host name" in said or "certificate verify failed" in said:
+        return _said(check, "refused, its certificate is for another")
+    return failed(check, _STATEMENTS[check], f"failed for another reason: {said}")
+
+
+def _knock(client: _Client, **changes: str) -> str | None:
+    """What is said to who is not let in; None to who is."""
+    try:
+        client.connect(**changes).close()
+    except psycopg.OperationalError as error:
+        return _one_line(error)
+    return None
+
+
+def _not_looked_at(checks: Sequence[str], reason: str) -> list[Finding]:
     """What the server answers is a finding; that no way leads there from this machine is none."""
-    remedy = "run this where the access graph's network is, in a pod say"
-    rest = [check for check in _STATEMENTS if check != "database.verify-full"]
-    if "does not resolve" in reason or (not known and _NO_WAY.search(reason)):
-        return [not_proven(check, _STATEMENTS[check], f"{reason}; {remedy}") for check in rest]
-    return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
+    return [not_proven(check, _STATEMENTS[check], reason) for check in checks]
+
+
+def _elsewhere(reason: str) -> str:
+    return f"{reason}; run this where the access graph's network is, in a pod say"
+
+
+def _parts(uri: str) -> dict[str, Any] | None:
+    try:
+        return dict(conninfo.conninfo_to_dict(uri))
+    except psycopg.ProgrammingError:
+        return None
 
 
 def _addresses(host: str, port: int) -> list[tuple[str, int]]:

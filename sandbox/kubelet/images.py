@@ -73,6 +73,14 @@ IMAGES: tuple[Image, ...] = (
         shell=True,
         root_user=True,
     ),
+    Image(
+        repositories=("kubectl",),
+        entrypoint=("kubectl",),
+        arguments=(),
+        commands=(("kubectl", "sandbox.workloads.kubectl"),),
+        shell=True,
+        root_user=True,
+    ),
 )
 
 

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from psycopg import sql
 
 from components.database_access import OWNER_ROLE
-from components.database_logins import IAM_ROLE, LOGIN_ROLES
+from components.database_logins import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES
 from components.database_script import PREPARE_DATABASE, RETIRE_LOGINS, job_script, scram_verifier
 from components.database_uri import database_uri
 from sandbox.cloud import roles
@@ -38,7 +38,6 @@ MASTER = "tag_admin"
 MASTER_PASSWORD = r"quote\" and back\\slash & <angle> 'single' $(id) `id`"
 DATABASE = 'odd "name"'
 PASSWORDS = {"a": "a" * 40, "b": "b" * 40}
-ALL_LOGINS = [*LOGIN_ROLES.values(), IAM_ROLE]
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -137,7 +136,7 @@ class Server:
         """Our logins that exist, and whether they can log in."""
         with self.superuser() as connection:
             query = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname = ANY (%s)"
-            return {str(name): bool(can) for name, can in connection.execute(query, (ALL_LOGINS,)).fetchall()}
+            return {str(name): bool(can) for name, can in connection.execute(query, (list(ALL_LOGINS),)).fetchall()}
 
 
 def run_server(installation: Installation, directory: Path) -> Iterator[Server]:

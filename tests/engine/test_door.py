@@ -127,9 +127,14 @@ def test_an_engine_at_work_is_not_taken_for_a_dead_one(doomed: RunningSandbox, t
     stack = doomed.sandbox.stack
     lock = doomed.home.state / ".pulumi" / "locks" / "organization" / "project" / "sandbox" / "one.json"
     lock.parent.mkdir(parents=True)
-    engine = tmp_path / "pulumi"
-    engine.symlink_to(shutil.which("sleep") or "/bin/sleep")
-    working = subprocess.Popen([engine, "600"])
+    # A process whose first argument is the engine's, whatever the machine's own commands are made of: it says when it runs.
+    working = subprocess.Popen(
+        [tmp_path / "pulumi", "-c", "print(flush=True); import time; time.sleep(600)"],
+        executable=sys.executable,
+        stdout=subprocess.PIPE,
+    )
+    assert working.stdout
+    assert working.stdout.readline() == b"\n"
     try:
         lock.write_text(f'{{"pid": {working.pid}}}')
         with pytest.raises(Exception, match=f"process {working.pid} of the engine is at work on the stack"):

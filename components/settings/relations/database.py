@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from components.settings.clusters import AwsSettings, IrsaSettings
-from components.settings.database import ExistingDatabaseSettings, RdsDatabaseSettings
+from components.settings.clusters import AwsSettings, IrsaSettings, PodIdentitySettings
+from components.settings.database import LARGEST_STORAGE_GIB, ExistingDatabaseSettings, RdsDatabaseSettings
 from components.settings.database_operation import ExistingTopicSettings
 from components.settings.database_rules import windows_overlap
 from components.settings.relations import Draft, Findings, finding
 from components.settings.stack_outputs import stack_output
 
 # RDS refuses a limit that is less than a tenth above what is allocated: it could not grow by one step.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html
 LEAST_GROWTH_PERCENT = 10
 
 
@@ -21,11 +22,14 @@ def storage_can_grow(draft: Draft) -> Findings:
     allocated, limit = database.allocated_storage_gib, database.max_allocated_storage_gib
     least = allocated + -(-allocated * LEAST_GROWTH_PERCENT // 100)
     if limit < least:
+        most = LARGEST_STORAGE_GIB * 100 // (100 + LEAST_GROWTH_PERCENT)
         yield finding(
             "database.maxAllocatedStorageGib",
             limit,
             f"is less than {LEAST_GROWTH_PERCENT} % above the {allocated} GiB of database.allocatedStorageGib",
-            f"set {least} or more, so that the storage can grow",
+            f"set {least} or more, so that the storage can grow"
+            if least <= LARGEST_STORAGE_GIB
+            else f"lower database.allocatedStorageGib to {most} or less, so that the storage can grow",
             "database.allocatedStorageGib",
         )
 
@@ -82,6 +86,20 @@ def pods_can_take_roles(draft: Draft) -> Findings:
             "is missing, and with database.authentication iam TAG logs in by a role of its own",
             "set how pods take roles (mode irsa or podIdentity), or database.authentication to password",
             "database.authentication",
+        )
+
+
+def pod_identity_is_offered(draft: Draft) -> Findings:
+    """`aws.workloadIdentity.mode: podIdentity` is not for regions in China, where EKS does not have it."""
+    aws = draft.configuration.aws
+    # https://docs.amazonaws.cn/en_us/eks/latest/userguide/pod-identities.html
+    if aws is not None and isinstance(aws.workload_identity, PodIdentitySettings) and aws.region.startswith("cn-"):
+        yield finding(
+            "aws.workloadIdentity.mode",
+            aws.workload_identity.mode,
+            f"is what EKS does not have in region {aws.region}",
+            "set irsa, with oidcProviderArn",
+            "aws.region",
         )
 
 
@@ -182,6 +200,7 @@ RULES = (
     windows_are_apart,
     aws_is_there_for_rds,
     pods_can_take_roles,
+    pod_identity_is_offered,
     tokens_are_not_rotated,
     arns_are_of_the_account,
     uri_has_one_source,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from components.settings.database import RdsDatabaseSettings
-from components.settings.database_operation import PointInTimeRestoreSettings
+from components.settings.database_operation import PointInTimeRestoreSettings, SnapshotRestoreSettings
 from components.settings.database_rules import LONGEST_IDENTIFIER
 from components.settings.moments import moment
 from components.settings.relations import Draft, Findings, finding
@@ -68,6 +68,20 @@ def an_adopted_instance_stays_where_it_is(draft: Draft) -> Findings:
         )
 
 
+def an_adopted_instance_keeps_its_key(draft: Draft) -> Findings:
+    """`database.adopt` needs `kmsKeyArn`: RDS does not encrypt an instance anew."""
+    database = draft.configuration.database
+    if isinstance(database, RdsDatabaseSettings) and database.adopt and database.kms_key_arn is None:
+        yield finding(
+            "database.kmsKeyArn",
+            ...,
+            "is missing, and with database.adopt the instance keeps the key it has",
+            "set what `aws rds describe-db-instances` prints as KmsKeyId; if it prints none, copy a snapshot of the "
+            "instance with a key and set database.restore instead",
+            "database.adopt",
+        )
+
+
 def an_instance_has_one_origin(draft: Draft) -> Findings:
     """`database.adopt` and `database.restore` exclude each other."""
     database = draft.configuration.database
@@ -104,6 +118,35 @@ def a_restore_has_a_past(draft: Draft) -> Findings:
         )
 
 
+def a_snapshot_is_at_hand(draft: Draft) -> Findings:
+    """`database.restore.snapshotIdentifier`, if it is an ARN, is of `aws.region` and `aws.accountId`."""
+    database, aws = draft.configuration.database, draft.configuration.aws
+    if not isinstance(database, RdsDatabaseSettings) or aws is None:
+        return
+    restore = database.restore
+    if not isinstance(restore, SnapshotRestoreSettings) or not restore.snapshot_identifier.startswith("arn:"):
+        return
+    key, arn = "database.restore.snapshotIdentifier", restore.snapshot_identifier
+    region, account = arn.split(":")[3:5]
+    if region != aws.region:
+        yield finding(
+            key,
+            arn,
+            f"is of region {region}, and aws.region is {aws.region}",
+            "copy the snapshot into that region (`aws rds copy-db-snapshot`) and name the copy",
+            "aws.region",
+        )
+    if account != aws.account_id:
+        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ShareSnapshot.html
+        yield finding(
+            key,
+            arn,
+            f"is of account {account}, and RDS restores no encrypted snapshot that another account shares",
+            f"copy it into account {aws.account_id} (`aws rds copy-db-snapshot`) and name the copy",
+            "aws.accountId",
+        )
+
+
 def a_replicas_name_fits(draft: Draft) -> Findings:
     """`database.identifier` leaves room for a replica's `-replica` within RDS's 63 characters."""
     database = draft.configuration.database
@@ -124,7 +167,9 @@ RULES = (
     subnets_have_one_source,
     someone_may_connect,
     an_adopted_instance_stays_where_it_is,
+    an_adopted_instance_keeps_its_key,
     an_instance_has_one_origin,
     a_restore_has_a_past,
+    a_snapshot_is_at_hand,
     a_replicas_name_fits,
 )

@@ -26,6 +26,7 @@ K = "teleport.teleport.example.com"
 VALUES = {"mode": "values", "namespace": "second", "hostAuthorities": {"mode": "proxy", "address": "t.example.com:443"}}
 MANUAL = {"mode": "manual", "hostAuthorities": {"mode": "proxy", "address": "t.example.com:443"}}
 LABEL = "l" * 64
+INSTANCE_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{CLUSTER_IDENTIFIER}"
 # Assembled, so that no scanner takes it for one.
 PRIVATE_KEY_FORM = f"-----BEGIN {'PRIVATE'} KEY-----\nMIIB\n-----END {'PRIVATE'} KEY-----\n{CERTIFICATE_FORM}"
 
@@ -94,6 +95,8 @@ AWS = [
     R("aws/region", ..., "is missing (an AWS region)", "for example to eu-central-1"),
     R("aws/region", "Frankfurt", "is not an AWS region", "such as eu-central-1"),
     R("aws/region", f"{REGION}a", "is not an AWS region", "not a zone"),
+    R("aws/region", "us-iso-east-1", "is in a partition that this stack does not know", "such as eu-central-1"),
+    R("aws/region", "eusc-de-east-1", "is in a partition that this stack does not know", "such as eu-central-1"),
     R("aws/accountId", ..., "is missing", "for example to 123456789012"),
     R("aws/accountId", 123456789012, "is not text", "drops leading zeros"),
     R("aws/accountId", 1234567890, "is not text", "put it in quotes"),
@@ -138,6 +141,14 @@ AWS = [
         "is not the name of an EKS cluster",
         "aws eks list-clusters",
         key="aws.workloadIdentity.clusterName",
+    ),
+    R(
+        "aws/workloadIdentity",
+        {"mode": "podIdentity", "clusterName": "prod"},
+        "is what EKS does not have in region cn-north-1",
+        "set irsa, with oidcProviderArn",
+        key="aws.workloadIdentity.mode",
+        also={"aws/region": "cn-north-1"},
     ),
     R(
         "aws/workloadIdentity/oidcProviderArn",
@@ -293,6 +304,8 @@ DATABASE = [
     R("database/instanceClass", "t4g.medium", "is a type of EC2 instances", "such as db.t4g.medium"),
     R("database/instanceClass", "db.serverless", "is a class of Aurora", "such as db.t4g.medium"),
     R("database/instanceClass", "db.t4g.mediun", "is not a class of RDS instances", "such as db.t4g.medium"),
+    R("database/instanceClass", "db.t2.medium", "is of family t2, which RDS does not have", "such as db.t4g.medium"),
+    R("database/instanceClass", "db.m7i.metal-24xl", "is a bare machine", "such as db.t4g.medium"),
     R("database/port", 1149, "is below 1150, the first port RDS offers", "set 1150 to 65535"),
     R("database/port", 65536, "is not a whole number from 1150 to 65535", "set 1150 to 65535"),
     R("database/port", "5432/tcp", "is not a whole number", "without unit"),
@@ -300,6 +313,8 @@ DATABASE = [
     R("database/allocatedStorageGib", 19, "is not a whole number from 20 to 65536 (GiB)", "set 20 to 65536"),
     R("database/allocatedStorageGib", "20Gi", "is not a whole number", "without unit"),
     R("database/maxAllocatedStorageGib", 21, "is less than 10 % above the 20 GiB", "set 22 or more"),
+    R("database/maxAllocatedStorageGib", 65536, "is less than 10 % above the 65000 GiB",
+      "lower database.allocatedStorageGib to 59578 or less", also={"database/allocatedStorageGib": 65000}),
     R("database/maxAllocatedStorageGib", 65537, "is not a whole number from 20 to 65536", "set 20 to 65536"),
     R("database/multiAz", "yes", "is not true or false", "set true or false"),
     R("database/backupRetentionDays", 0, "turns point-in-time recovery off", "set 1 to 35"),
@@ -353,8 +368,10 @@ DATABASE = [
     R("database/network/subnetIds", ["stack:acme/network#subnets"], "begins with stack: and is not of the form",
       "such as subnet-", key="database.network.subnetIds[0]"),
     R("database/network/subnetGroupName", "main", "is set, and so is database.network.subnetIds", "keep one of them"),
-    R("database/network/subnetGroupName", "Main Group", "is not the name of a DB subnet group", "give the name",
-      also={"database/network/subnetIds": ...}),
+    R("database/network/subnetGroupName", "Main Group", "has capital letters, and RDS keeps the names of groups",
+      "describe-db-subnet-groups", also={"database/network/subnetIds": ...}),
+    R("database/network/subnetGroupName", "main/eu", "is not the name of a DB subnet group",
+      "describe-db-subnet-groups", also={"database/network/subnetIds": ...}),
     R("database/network/clientSecurityGroupIds", [], "is empty, and so are clientPrefixListIds and clientCidrs",
       "add the security group of the nodes"),
     R("database/network/clientPrefixListIds", ["com.amazonaws.s3"], "is not the id of a prefix list", "such as pl-",
@@ -366,6 +383,7 @@ DATABASE = [
             ("0.0.0.0/0", "is wider than /16"),
             ("10.0.0.0/8", "is wider than /16"),
             ("10.0.0.0/15", "is wider than /16"),
+            ("10.0.0.0/255.255.0.0", "is not written as AWS writes the block 10.0.0.0/16"),
             ("8.8.8.0/24", "is public, and the database is nobody's but the cluster's"),
             ("172.32.0.0/16", "is public"),
             ("10.0.1.7/16", "has bits set behind its prefix; the block is 10.0.0.0/16"),
@@ -375,12 +393,27 @@ DATABASE = [
         ]
     ),
     R("database/adopt", True, "is missing, and with database.adopt the instance stays in the subnet group",
-      "instead of subnetIds", key="database.network.subnetGroupName"),
+      "instead of subnetIds", key="database.network.subnetGroupName", also={"database/kmsKeyArn": INSTANCE_KEY}),
+    R("database/adopt", True, "is missing, and with database.adopt the instance keeps the key it has", "as KmsKeyId",
+      key="database.kmsKeyArn",
+      also={"database/network/subnetIds": ..., "database/network/subnetGroupName": "main"}),
     R("database/restore", {"mode": "snapshot", "snapshotIdentifier": "last"},
       "is set, and with database.adopt the instance exists", "remove one of them",
-      also={"database/adopt": True, "database/network/subnetIds": ..., "database/network/subnetGroupName": "main"}),
-    R("database/restore", {"mode": "snapshot", "snapshotIdentifier": "a b"}, "is not the name or ARN of a DB snapshot",
-      "describe-db-snapshots", key="database.restore.snapshotIdentifier"),
+      also={"database/adopt": True, "database/network/subnetIds": ..., "database/network/subnetGroupName": "main",
+            "database/kmsKeyArn": INSTANCE_KEY}),
+    *(
+        R("database/restore", {"mode": "snapshot", "snapshotIdentifier": snapshot}, rule, remedy,
+          key="database.restore.snapshotIdentifier")
+        for snapshot, rule, remedy in [
+            ("a b", "is not the name or ARN of a DB snapshot", "describe-db-snapshots"),
+            (f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster-snapshot:last", "is a snapshot of a cluster",
+             "describe-db-snapshots"),
+            (f"arn:aws:rds:eu-west-1:{ACCOUNT}:snapshot:last", f"is of region eu-west-1, and aws.region is {REGION}",
+             "copy the snapshot into that region"),
+            (f"arn:aws:rds:{REGION}:999999999999:snapshot:last", "is of account 999999999999, and RDS restores no",
+             f"copy it into account {ACCOUNT}"),
+        ]
+    ),
     R("database/restore", {"mode": "latest"}, "is not one of snapshot, pointInTime", "set snapshot or pointInTime",
       key="database.restore.mode"),
     R("database/restore", {"mode": "pointInTime", "sourceIdentifier": "teleport-access-graph-test"},

@@ -104,7 +104,7 @@ def test_a_database_is_one_of_production_unless_it_says_otherwise() -> None:
 def test_development_may_do_without_what_production_refuses() -> None:
     """Every waiver, at once."""
     configuration = minimal_configuration()
-    configuration["database"] |= {"monitoringIntervalSeconds": 0, "onDestroy": "delete"}
+    configuration["database"] |= {"monitoringIntervalSeconds": 0, "backupRetentionDays": 1, "onDestroy": "delete"}
     database = load(configuration).database
     assert isinstance(database, RdsDatabaseSettings)
     assert all(waiver.breaks(database) for waiver in WAIVERS)

@@ -1,0 +1,62 @@
+"""AWS with the caller's own credentials, in the account and role that the program's provider acts in.
+
+boto3 is imported late: whoever has no database in AWS does without it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.settings import AwsSettings
+
+
+class NoSession(Exception):
+    """AWS cannot be asked, or a token cannot be signed, from here; the text says why."""
+
+
+def aws_client(settings: AwsSettings, service: str) -> Any:
+    """boto3's client of `service`. Raises `NoSession` without boto3, or where the role cannot be assumed."""
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise NoSession("boto3 is not installed here") from None
+    # Two tries of five seconds: whoever waits sits before a terminal.
+    config = Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 2})
+
+    def arguments(name: str) -> dict[str, Any]:
+        endpoint = dict(settings.endpoints).get(name)
+        return {"region_name": settings.region, "config": config, **({"endpoint_url": endpoint} if endpoint else {})}
+
+    if settings.assume_role is None:
+        return boto3.client(service, **arguments(service))
+    role = settings.assume_role
+    optional = {"ExternalId": role.external_id} if role.external_id else {}
+    try:
+        credentials = boto3.client("sts", **arguments("sts")).assume_role(
+            RoleArn=role.role_arn, RoleSessionName=role.session_name or "operations", **optional
+        )["Credentials"]
+    except (BotoCoreError, ClientError) as error:
+        raise NoSession(str(error)) from None
+    return boto3.client(
+        service,
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        **arguments(service),
+    )
+
+
+def database_token(settings: AwsSettings, host: str, port: int, user: str) -> str:
+    """A token by which `user` logs in to the instance within 15 minutes, if these credentials may rds-db:connect.
+
+    Signed here, without asking AWS. Raises `NoSession`.
+    """
+    client = aws_client(settings, "rds")
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
+    except BotoCoreError as error:
+        raise NoSession(f"no token can be signed: {error}") from None
