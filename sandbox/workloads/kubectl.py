@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from sandbox.workloads.surroundings import inside
@@ -46,9 +45,8 @@ def main(arguments: list[str]) -> int:
     configuration = in_cluster(environment)
     if configuration is not None and "KUBECONFIG" not in environment:
         # In memory: a container with a read-only root file system may have nowhere to write, and kubectl reads it once.
-        file = os.memfd_create("kubeconfig", 0) if hasattr(os, "memfd_create") else tempfile.TemporaryFile().fileno()
+        file = os.memfd_create("kubeconfig", 0)  # no flag: kubectl inherits it
         os.write(file, configuration.encode())
-        os.set_inheritable(file, True)
         environment["KUBECONFIG"] = f"/proc/self/fd/{file}"
     os.execve(program, [program, *arguments], environment)
 

@@ -127,7 +127,8 @@ def test_an_engine_at_work_is_not_taken_for_a_dead_one(doomed: RunningSandbox, t
     stack = doomed.sandbox.stack
     lock = doomed.home.state / ".pulumi" / "locks" / "organization" / "project" / "sandbox" / "one.json"
     lock.parent.mkdir(parents=True)
-    # A process whose first argument is the engine's, whatever the machine's own commands are made of: it says when it runs.
+    # A process whose first argument is the engine's, whatever the machine's own commands are made of. It says when it
+    # runs.
     working = subprocess.Popen(
         [tmp_path / "pulumi", "-c", "print(flush=True); import time; time.sleep(600)"],
         executable=sys.executable,

@@ -452,7 +452,9 @@ DATABASE = [
             ("port", 5432, "", "is the port that scanners try first", "RDS.23"),
             ("monitoringIntervalSeconds", 0, "", "turns enhanced monitoring off", "RDS.6"),
             ("notifications", {"mode": "none"}, "database.notifications.mode", "go unheard", "RDS.20, RDS.21, RDS.22"),
-            ("logRetentionDays", 180, "", "is less than the 365 days that an investigation may have to look back", "CloudWatch.16"),
+            ("logRetentionDays", 180, "", "is less than the 365 days that an investigation may have to look back",
+             "CloudWatch.16"),
+            ("backupRetentionDays", 6, "", "is less than the 7 days in which a damage is noticed", "RDS.11"),
             ("onDestroy", "delete", "", "would let a destroy take the data without a trace", "RDS.8"),
         ]
     ),
