@@ -73,9 +73,13 @@ def install(home: Home, chart: Path, environment: Mapping[str, str]) -> bool:
     return True
 
 
-def export_host_authorities(home: Home, target: Path, seconds: float = 30) -> None:
-    """Write the host CAs that the running proxy exports, as an operator would by `tctl auth export --type=tls-host`."""
-    host = f"{RELEASE}.{NAMESPACE}.svc.cluster.local"
+def export_host_authorities(
+    home: Home, target: Path, seconds: float = 30, host: str = f"{RELEASE}.{NAMESPACE}.svc.cluster.local"
+) -> None:
+    """Write the host CAs that the running proxy exports, as an operator would by `tctl auth export --type=tls-host`.
+
+    `host` is the proxy's Service.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -125,12 +129,7 @@ def _surroundings() -> list[dict[str, object]]:
     metadata = {"namespace": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "identity-team"}}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "license", **metadata},
-            "stringData": {"license.pem": _license()},
-        },
+        license_secret(metadata),
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -138,6 +137,16 @@ def _surroundings() -> list[dict[str, object]]:
             "data": {"banner.txt": "Sessions are recorded.\n"},
         },
     ]
+
+
+def license_secret(metadata: Mapping[str, object]) -> dict[str, object]:
+    """The Secret that the chart mounts; `metadata` has its namespace."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "license", **metadata},
+        "stringData": {"license.pem": _license()},
+    }
 
 
 def _license() -> str:

@@ -62,6 +62,11 @@ class RunningSandbox:
             arguments = (*arguments, "--yes", "--skip-preview")
         return _run(self.sandbox.stack.command(*arguments, "--non-interactive"), self.environment(), check=check)
 
+    def operations(self, command: str, *arguments: str, check: bool = True) -> Finished:
+        """`python -m operations ...` on this stack, as on a real one."""
+        options = ["--stack", self.stack_name, "--config-file", str(self.configuration), *arguments]
+        return _run([sys.executable, "-m", "operations", command, *options], self.environment(), check=check)
+
     def preview(self, *arguments: str) -> dict[str, Any]:
         """`pulumi preview --json`, parsed."""
         parsed: dict[str, Any] = json.loads(self.pulumi("preview", "--json", *arguments).stdout)

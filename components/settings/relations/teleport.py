@@ -150,6 +150,27 @@ def releases_are_apart(draft: Draft) -> Findings:
             )
 
 
+def new_releases_have_names_of_their_own(draft: Draft) -> Findings:
+    """A Teleport that the stack installs has another `release` than any other in its Kubernetes cluster."""
+    # The chart's ClusterRole is called as its release: Helm refuses the second (teleport-cluster 18.10.3).
+    taken: dict[tuple[str, str], tuple[str, ReleaseTeleportSettings]] = {}
+    for key, entry, kubernetes in _entries(draft):
+        if not isinstance(entry, ReleaseTeleportSettings):
+            continue
+        place = (kubernetes.cluster_identifier, entry.release)
+        other_key, other = taken.setdefault(place, (key, entry))
+        if other is entry or entry.namespace == other.namespace or (entry.adopt and other.adopt):
+            continue
+        yield finding(
+            f"{key}.release",
+            entry.release,
+            f"is the release of {other_key} too, and the chart's ClusterRole is one for the whole Kubernetes cluster",
+            "give each release a name of its own",
+            other_key,
+            f"{key}.kubernetes",
+        )
+
+
 def teleport_chart_is_teleports(draft: Draft) -> Findings:
     """A `teleport-cluster` chart is 14.3.4 or later, and not of the access graph's series."""
     for key, entry, _ in _entries(draft):
@@ -216,6 +237,7 @@ RULES = (
     endpoint_is_reachable,
     contexts_and_identifiers_agree,
     releases_are_apart,
+    new_releases_have_names_of_their_own,
     teleport_chart_is_teleports,
     adoption_keeps_values,
     audit_log_is_consistent,

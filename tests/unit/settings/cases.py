@@ -557,6 +557,8 @@ TELEPORT = [
     R("teleport/second", release_entry(), "is the release of teleport.teleport.example.com too", "keep one of them"),
     R("teleport/second", release_entry(release="second"), "is also the namespace of teleport.teleport.example.com",
       "give each Teleport a namespace", key="teleport.second.namespace"),
+    R("teleport/second", release_entry(namespace="second"), "is the release of teleport.teleport.example.com too",
+      "give each release a name of its own", key="teleport.second.release"),
     R("teleport/second", {**VALUES, "namespace": "teleport"}, "is the release of teleport.teleport.example.com too",
       "keep one of them"),
 ]  # fmt: skip

@@ -294,7 +294,7 @@ def test_windows_that_only_touch_are_accepted(backup: str, maintenance: str) -> 
 
 def test_clusters_keep_their_order() -> None:
     names = ["b.example.com", "a.example.com", "C"]
-    entries = {name: release_entry(namespace=f"n{index}") for index, name in enumerate(names)}
+    entries = {name: release_entry(namespace=f"n{index}", release=f"r{index}") for index, name in enumerate(names)}
     assert list(load(minimal_configuration(teleport=entries)).teleport) == names
 
 
