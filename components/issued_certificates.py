@@ -59,10 +59,8 @@ class IssuedCertificateArgs(ComponentArgs):
 class IssuedCertificate(pulumi.ComponentResource):
     """A certificate of cert-manager's in TAG's namespace. Its definitions need not be there while previewing."""
 
-    certificate: pulumi.CustomResource
-    """Ready once the certificate has been issued."""
     secret_name: pulumi.Output[str]
-    """The Secret of type kubernetes.io/tls that cert-manager fills."""
+    """The Secret of type kubernetes.io/tls that cert-manager fills; known once it has."""
     not_after: pulumi.Output[str | None]
     """RFC 3339: the end of the certificate that the engine saw last. cert-manager renews it without the engine."""
 
@@ -105,7 +103,6 @@ class IssuedCertificate(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[] if issuer is None else [issuer]),
         )
-        self.certificate = certificate
         self.secret_name = certificate.spec.apply(lambda spec: str(spec["secretName"]))
         self.not_after = certificate.status.apply(lambda status: (status or {}).get("notAfter"))
         self.register_outputs({"secret_name": self.secret_name, "not_after": self.not_after})

@@ -5,21 +5,25 @@ from __future__ import annotations
 import pulumi
 
 from components.access_graph import AccessGraph
+from components.certificate_restarter import CertificateRestarter
 from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace, Credentials
 from components.database import Database
 from components.database_access import DatabaseAccess
 from components.database_logins import LoginRetirement
+from components.issued_certificates import IssuedCertificate
 from components.teleport import TeleportCluster
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
 COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     AccessGraph,
     AccessGraphNamespace,
+    CertificateRestarter,
     Certificates,
     Credentials,
     Database,
     DatabaseAccess,
+    IssuedCertificate,
     LoginRetirement,
     TeleportCluster,
 )

@@ -76,6 +76,7 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
         "readyForRenewal": False,
     },
     "kubernetes:batch/v1:Job": {"metadata": {"uid": "{name}-uid"}},
+    "kubernetes:cert-manager.io/v1:Certificate": {"status": {"notAfter": "2027-02-22T00:00:00Z", "revision": 1}},
     "kubernetes:helm.sh/v3:Release": {"status": {"status": "deployed", "revision": 1}, "version": "1.30.2"},
     "aws:kms/key:Key": {"arn": "arn:aws:kms:us-east-1:123456789012:key/{name}", "keyId": "{name}"},
     "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/{name}", "name": "{name}-0123456789"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import pkgutil
 from typing import Any
 
 import pulumi
@@ -14,7 +15,10 @@ import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 from pulumi.provider.experimental.component import ComponentProvider
 
+import components
 from components.arguments import ComponentArgs, camel_case
+from components.certificates import Certificates
+from components.credentials import AccessGraphNamespace
 from components.package import COMPONENTS
 from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, Registration, record
@@ -28,6 +32,23 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "private_key_pem": "key",
         "digest_key": "k" * 32,
         "database_uri": "postgres://graph",
+    },
+    "CertificateRestarter": {
+        "namespace": "graph",
+        "secret_name": "pair",
+        "deployment_name": "graph",
+        "image": "kubectl:1.34.2",
+        "every_minutes": 7,
+        "image_pull_secrets": ["registry"],
+        "node_selector": {"disk": "ssd"},
+        "tolerations": [{"key": "graph", "operator": "Exists"}],
+    },
+    "IssuedCertificate": {
+        "namespace": "graph",
+        "dns_names": ["graph.example.com"],
+        "ca_secret": "authority",
+        "algorithm": "RSA",
+        "validity_hours": 1000,
     },
     "AccessGraph": {
         "namespace": "graph",
@@ -117,6 +138,13 @@ def in_order(recording: Recording) -> list[Registration]:
     return sorted(recording.registrations, key=lambda item: item.urn)
 
 
+def test_the_package_has_every_component() -> None:
+    for module in pkgutil.iter_modules(components.__path__, "components."):
+        importlib.import_module(module.name)
+    ours = [one for one in pulumi.ComponentResource.__subclasses__() if one.__module__.startswith("components.")]
+    assert {one.__name__ for one in ours} == {one.__name__ for one in COMPONENTS} == set(ARGUMENTS)
+
+
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi.ComponentResource]) -> None:
     arguments = ARGUMENTS[component.__name__]
@@ -182,14 +210,14 @@ def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type
 
 def test_a_missing_argument_is_named() -> None:
     with pytest.raises(TypeError, match="missing 'namespace'"):
-        args_class(COMPONENTS[1]).from_input({})
+        args_class(AccessGraphNamespace).from_input({})
 
 
 def test_an_argument_in_both_spellings_is_refused() -> None:
     with pytest.raises(TypeError, match="'dns_names' is given twice"):
-        args_class(COMPONENTS[2]).from_input({"dns_names": [], "dnsNames": []})
+        args_class(Certificates).from_input({"dns_names": [], "dnsNames": []})
 
 
 def test_something_else_than_arguments_is_refused() -> None:
     with pytest.raises(TypeError, match="CertificatesArgs: got list"):
-        args_class(COMPONENTS[2]).from_input([])  # type: ignore[arg-type]
+        args_class(Certificates).from_input([])  # type: ignore[arg-type]
