@@ -99,7 +99,7 @@ def test_an_issued_certificate_is_a_secret_and_the_given_bundle(tmp_path: Path) 
     assert found["trust_bundle"] == GIVEN.pem
     assert found["ca_not_after"] == "2036-11-21T12:00:00Z"
     assert "certificate_pem" not in found
-    assert "certificate_not_after" not in found
+    assert found["certificate_not_after"] == "2027-02-22T00:00:00Z"
     assert {item.name for item in recording.custom()} == {"issued-certificate-certificate"}
     assert recording["issued-certificate-certificate"].plain("spec.dnsNames") == [HOST]
 
