@@ -1,0 +1,1 @@
+"""The policy pack: what no environment may deploy, whatever its settings and the program say."""

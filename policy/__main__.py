@@ -1,0 +1,13 @@
+"""Started by the engine: `pulumi preview --policy-pack policy --policy-pack-config policy/levels/prod.json`."""
+
+import sys
+from pathlib import Path
+
+# The engine starts this file by its path, so that the package around it is not found.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pulumi_policy import PolicyPack
+
+from policy.pack import policies
+
+PolicyPack("teleport-access-graph", policies())

@@ -1,0 +1,63 @@
+"""The rules as policies of Pulumi's SDK.
+
+Owns the translation; a rule itself knows nothing of the SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pulumi_policy import (
+    EnforcementLevel,
+    Policy,
+    PolicyResource,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    StackValidationArgs,
+    StackValidationPolicy,
+)
+
+from policy.rules import Resource, ResourceRule, Rule, StackRule, certificates, database, releases, stack
+
+RULES: tuple[Rule, ...] = (*database.RULES, *releases.RULES, *certificates.RULES, *stack.RULES)
+
+
+def policies() -> list[Policy]:
+    """One for each rule, mandatory or advisory as the rule says; `--policy-pack-config` has the last word."""
+    return [_resource_policy(rule) if isinstance(rule, ResourceRule) else _stack_policy(rule) for rule in RULES]
+
+
+def _resource_policy(rule: ResourceRule) -> ResourceValidationPolicy:
+    def validate(args: ResourceValidationArgs, report: Callable[[str], None]) -> None:
+        if args.resource_type in rule.types:
+            for violation in rule.violations(args.props):
+                report(violation)
+
+    return ResourceValidationPolicy(
+        name=rule.name, description=rule.statement, validate=validate, enforcement_level=_level(rule)
+    )
+
+
+def _stack_policy(rule: StackRule) -> StackValidationPolicy:
+    def validate(args: StackValidationArgs, report: Callable[[str, str | None], None]) -> None:
+        for resource, violation in rule.violations([_resource(one) for one in args.resources]):
+            report(f"{resource.name} {violation}", resource.urn)
+
+    return StackValidationPolicy(
+        name=rule.name, description=rule.statement, validate=validate, enforcement_level=_level(rule)
+    )
+
+
+def _resource(found: PolicyResource) -> Resource:
+    return Resource(
+        urn=found.urn,
+        type=found.resource_type,
+        name=found.name,
+        properties=found.props,
+        protect=found.opts.protect,
+        provider=None if found.provider is None else found.provider.name,
+    )
+
+
+def _level(rule: Rule) -> EnforcementLevel:
+    return EnforcementLevel.MANDATORY if rule.mandatory else EnforcementLevel.ADVISORY

@@ -1,0 +1,82 @@
+"""Rules of the whole stack: protection, tags, providers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from policy.rules import Resource, StackRule
+
+STACK_TAG = "teleport-access-graph:stack"
+
+# What cannot be made again: data, the key that reads them, and the key that everybody trusts.
+_STATEFUL = frozenset({"aws:rds/instance:Instance", "aws:kms/key:Key"})
+_AUTHORITY_KEY = "tls:index/privateKey:PrivateKey"
+_SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
+
+# Taggable types of this stack.
+_TAGGED = frozenset(
+    {
+        "aws:cloudwatch/logGroup:LogGroup",
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        "aws:ec2/securityGroup:SecurityGroup",
+        "aws:iam/role:Role",
+        "aws:kms/key:Key",
+        "aws:rds/eventSubscription:EventSubscription",
+        "aws:rds/instance:Instance",
+        "aws:rds/parameterGroup:ParameterGroup",
+        "aws:rds/subnetGroup:SubnetGroup",
+        "aws:sns/topic:Topic",
+    }
+)
+
+
+def stateful_is_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
+    for resource in resources:
+        if resource.type in _STATEFUL and "replicateSourceDb" not in resource.properties and not resource.protect:
+            yield resource, "is not protected: a wrong setting could replace it, and its data with it"
+
+
+def authorities_are_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
+    """At least the key of one authority: one that retires is let go on purpose."""
+    known = list(resources)
+    names = {resource.name for resource in known if resource.type == _SELF_SIGNED}
+    keys = [one for one in known if one.type == _AUTHORITY_KEY and one.name.removesuffix("-key") in names]
+    if keys and not any(key.protect for key in keys):
+        yield keys[0], "is not protected: without it every Teleport would have to be told of another authority"
+
+
+def everything_is_tagged(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
+    for resource in resources:
+        if resource.type in _TAGGED and STACK_TAG not in (resource.properties.get("tags") or {}):
+            yield resource, f"has no tag {STACK_TAG}: nobody would find it when the state is lost"
+
+
+def providers_are_explicit(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
+    for resource in resources:
+        package = resource.type.partition(":")[0]
+        if package in ("aws", "kubernetes") and (resource.provider or "").startswith("default"):
+            yield resource, "uses a default provider: whatever is configured on the machine would decide where it lands"
+
+
+RULES = (
+    StackRule(
+        name="stateful-resources-are-protected",
+        statement="The engine refuses to delete the database and its key.",
+        violations=stateful_is_protected,
+    ),
+    StackRule(
+        name="authority-keys-are-protected",
+        statement="The engine refuses to delete the key of the authority in use.",
+        violations=authorities_are_protected,
+    ),
+    StackRule(
+        name="aws-objects-are-tagged",
+        statement="Every AWS object says which stack it belongs to.",
+        violations=everything_is_tagged,
+    ),
+    StackRule(
+        name="providers-are-explicit",
+        statement="Resources reach AWS and Kubernetes by providers that name account and cluster.",
+        violations=providers_are_explicit,
+    ),
+)

@@ -1,0 +1,81 @@
+"""What the program asks for in production keeps every rule of the policy pack, and each setting that lets go of one is
+seen by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policy.rules import Resource, ResourceRule, certificates, database, releases, stack
+from tests.samples import minimal_configuration
+from tests.unit.monitor import Recording, unsealed
+from tests.unit.program.stack import configuration, run_program
+
+pytestmark = pytest.mark.unit
+
+RULES = (*database.RULES, *releases.RULES, *certificates.RULES, *stack.RULES)
+PRODUCTION = {"profile": "production", "port": 6432, "replica": {}}
+
+
+def broken(recording: Recording) -> set[str]:
+    """Names of the rules that something of the program breaks."""
+    names = {item.urn: item.name for item in recording.registrations}
+    resources = [
+        Resource(
+            urn=item.urn,
+            type=item.type,
+            name=item.name,
+            properties=unsealed(item.inputs),
+            protect=item.protect,
+            # A reference to a provider is its URN and its id; without one the engine takes a default.
+            provider=names.get(item.provider.rpartition("::")[0], "default"),
+        )
+        for item in recording.custom()
+    ]
+    found = set()
+    for rule in RULES:
+        if isinstance(rule, ResourceRule):
+            violations = [
+                one for item in resources if item.type in rule.types for one in rule.violations(item.properties)
+            ]
+        else:
+            violations = [violation for _, violation in rule.violations(resources)]
+        found.update({rule.name} if violations else ())
+    return found
+
+
+def run(directory: Path, **changes: Any) -> Recording:
+    settings = {**minimal_configuration()["database"], **PRODUCTION, **changes}
+    # The minimal sample is of a development environment: what it makes smaller is production's again.
+    for key in ("multiAz", "backupRetentionDays", "logRetentionDays", "notifications"):
+        if key not in changes:
+            settings.pop(key, None)
+    return run_program(configuration(directory, database=settings), directory)
+
+
+def test_production_keeps_every_rule_and_gives_each_something_to_look_at(tmp_path: Path) -> None:
+    recording = run(tmp_path)
+    assert broken(recording) == set()
+    types = {item.type for item in recording.custom()}
+    unseen = {rule.name for rule in RULES if isinstance(rule, ResourceRule) and not rule.types & types}
+    assert unseen == {"database-begins-no-connection"}, "a rule whose types the program does not have checks nothing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({"profile": "development", "multiAz": False}, {"database-has-a-standby"}),
+        ({"profile": "development", "multiAz": True, "backupRetentionDays": 6}, {"database-has-backups"}),
+        ({"masterPassword": "generated"}, {"database-master-password-is-no-state"}),
+        (
+            {"profile": "development", "multiAz": True, "protect": False, "onDestroy": "delete"},
+            {"database-is-hard-to-delete", "stateful-resources-are-protected"},
+        ),
+    ],
+)
+def test_a_setting_that_lets_go_of_something_breaks_the_rule_of_it(
+    changes: dict[str, Any], rules: set[str], tmp_path: Path
+) -> None:
+    assert broken(run(tmp_path, **changes)) == rules

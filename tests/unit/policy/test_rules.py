@@ -1,0 +1,184 @@
+"""Every rule of the policy pack keeps quiet of what is right and speaks of each thing that is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policy.rules import Resource, ResourceRule, StackRule, certificates, database, releases, stack
+
+pytestmark = pytest.mark.unit
+
+REPOSITORY = Path(__file__).parents[3]
+RULES = (*database.RULES, *releases.RULES, *certificates.RULES, *stack.RULES)
+RESOURCE_RULES = {rule.name: rule for rule in RULES if isinstance(rule, ResourceRule)}
+STACK_RULES = {rule.name: rule for rule in RULES if isinstance(rule, StackRule)}
+
+INSTANCE: dict[str, Any] = {
+    "publiclyAccessible": False,
+    "storageEncrypted": True,
+    "kmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/0",
+    "deletionProtection": True,
+    "skipFinalSnapshot": False,
+    "backupRetentionPeriod": 7.0,
+    "multiAz": True,
+    "enabledCloudwatchLogsExports": ["postgresql", "upgrade"],
+    "autoMinorVersionUpgrade": True,
+    "username": "tag_admin",
+    "manageMasterUserPassword": True,
+}
+REPLICA: dict[str, Any] = {
+    "replicateSourceDb": "arn:aws:rds:us-east-1:123456789012:db:graph",
+    "publiclyAccessible": False,
+    "enabledCloudwatchLogsExports": ["postgresql", "upgrade"],
+}
+FORCED = {"parameters": [{"name": "rds.force_ssl", "value": "1"}, {"name": "work_mem", "value": "8MB"}]}
+RELEASE: dict[str, Any] = {
+    "chart": "teleport-access-graph",
+    "version": "1.30.2",
+    "atomic": True,
+    "values": {"postgres": {"secretName": "database"}, "clusterHostCAs": ["-----BEGIN CERTIFICATE-----\nMIIB"]},
+}
+LEAF: dict[str, Any] = {"validityPeriodHours": 9528.0, "earlyRenewalHours": 720.0}
+PRIVATE = f"-----BEGIN EC {'PRIVATE'} KEY-----"
+
+GOOD: list[tuple[str, dict[str, Any]]] = [
+    *((rule.name, INSTANCE) for rule in database.RULES if rule.types == database.INSTANCE),
+    *((rule.name, REPLICA) for rule in database.RULES if rule.types == database.INSTANCE),
+    ("database-transport-is-encrypted", FORCED),
+    ("network-is-closed-to-the-world", {"referencedSecurityGroupId": "sg-0"}),
+    ("network-is-closed-to-the-world", {"cidrIpv4": "10.0.0.0/16"}),
+    ("network-rules-stand-alone", {"vpcId": "vpc-0", "ingress": [], "egress": []}),
+    ("release-is-pinned", RELEASE),
+    ("release-is-pinned", {"chart": "charts/teleport-access-graph-1.30.2.tgz"}),
+    ("release-is-rolled-back", RELEASE),
+    ("release-values-hold-no-secrets", RELEASE),
+    ("release-values-hold-no-secrets", {"chart": "teleport-cluster", "values": {"key": PRIVATE}}),
+    ("certificate-is-short-lived", LEAF),
+    ("certificate-is-renewed-in-time", LEAF),
+    ("key-is-strong", {"algorithm": "ECDSA", "ecdsaCurve": "P256"}),
+    ("key-is-strong", {"algorithm": "RSA", "rsaBits": 4096.0}),
+]
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("database-is-private", {**INSTANCE, "publiclyAccessible": True}, "publiclyAccessible is not false"),
+    ("database-is-private", {}, "publiclyAccessible is not false"),
+    ("database-is-encrypted", {**INSTANCE, "storageEncrypted": False}, "storageEncrypted is not true"),
+    ("database-is-encrypted", {"storageEncrypted": True}, "kmsKeyId is missing"),
+    ("database-is-hard-to-delete", {**INSTANCE, "deletionProtection": False}, "deletionProtection is not true"),
+    ("database-is-hard-to-delete", {**INSTANCE, "skipFinalSnapshot": True}, "skipFinalSnapshot is true"),
+    ("database-has-backups", {**INSTANCE, "backupRetentionPeriod": 6.0}, "backupRetentionPeriod is 6 days"),
+    ("database-has-backups", {}, "backupRetentionPeriod is 1 days"),
+    ("database-has-a-standby", {**INSTANCE, "multiAz": False}, "multiAz is not true"),
+    ("database-logs-are-kept", {**INSTANCE, "enabledCloudwatchLogsExports": ["postgresql"]}, "lacks upgrade"),
+    ("database-logs-are-kept", {}, "lacks postgresql, upgrade"),
+    ("database-is-patched", {**INSTANCE, "autoMinorVersionUpgrade": False}, "autoMinorVersionUpgrade is false"),
+    ("database-master-is-no-usual-name", {**INSTANCE, "username": "postgres"}, "username is postgres"),
+    ("database-master-password-is-no-state", {**INSTANCE, "password": "x"}, "the master password is in the state"),
+    ("database-transport-is-encrypted", {"parameters": [{"name": "rds.force_ssl", "value": "0"}]}, "is not 1"),
+    ("database-transport-is-encrypted", {}, "rds.force_ssl is not 1"),
+    ("network-is-closed-to-the-world", {"cidrIpv4": "0.0.0.0/0"}, "cidrIpv4 is 0.0.0.0/0"),
+    ("network-is-closed-to-the-world", {"cidrIpv6": "::/0"}, "cidrIpv6 is ::/0"),
+    ("database-begins-no-connection", {"cidrIpv4": "10.0.0.0/16"}, "begins no connection"),
+    ("network-rules-stand-alone", {"egress": [{"fromPort": 0}]}, "egress is given inline"),
+    ("release-is-pinned", {**RELEASE, "version": "1.x"}, "version is 1.x"),
+    ("release-is-pinned", {**RELEASE, "version": "^1.30.2"}, "version is ^1.30.2"),
+    ("release-is-pinned", {"chart": "charts/teleport-access-graph"}, "version is missing"),
+    ("release-is-rolled-back", {**RELEASE, "atomic": False}, "atomic is not true"),
+    ("release-is-rolled-back", {**RELEASE, "skipAwait": True}, "skipAwait is true"),
+    (
+        "release-values-hold-no-secrets",
+        {**RELEASE, "values": {"postgres": {"connectionString": "postgres://graph:secret@db.example.com/graph"}}},
+        "values.postgres.connectionString holds a database URI with a password",
+    ),
+    (
+        "release-values-hold-no-secrets",
+        {**RELEASE, "values": {"extraEnv": [{"name": "KEY", "value": f"\n{PRIVATE}\n"}]}},
+        "values.extraEnv[0].value holds a private key",
+    ),
+    ("certificate-is-short-lived", {**LEAF, "validityPeriodHours": 9529.0}, "validityPeriodHours is 9529"),
+    ("certificate-is-renewed-in-time", {"validityPeriodHours": 9528.0}, "earlyRenewalHours is not set"),
+    ("certificate-is-renewed-in-time", {**LEAF, "earlyRenewalHours": 9528.0}, "its whole life"),
+    ("key-is-strong", {"algorithm": "RSA", "rsaBits": 1024.0}, "rsaBits is 1024"),
+    ("key-is-strong", {"algorithm": "ECDSA", "ecdsaCurve": "P224"}, "ecdsaCurve is P224"),
+]
+
+
+def resource(type_: str, name: str = "it", **changes: Any) -> Resource:
+    values: dict[str, Any] = {"properties": {}, **changes}
+    return Resource(urn=f"urn:pulumi:prod::graph::{type_}::{name}", type=type_, name=name, **values)
+
+
+INSTANCE_TYPE, KEY_TYPE = "aws:rds/instance:Instance", "tls:index/privateKey:PrivateKey"
+AUTHORITY = resource("tls:index/selfSignedCert:SelfSignedCert", "ca-1")
+TAGGED = {"tags": {stack.STACK_TAG: "organization/graph/prod"}}
+
+GOOD_STACKS: list[tuple[str, list[Resource]]] = [
+    ("stateful-resources-are-protected", [resource(INSTANCE_TYPE, protect=True), resource(KEY_TYPE)]),
+    ("stateful-resources-are-protected", [resource(INSTANCE_TYPE, properties=REPLICA)]),
+    ("authority-keys-are-protected", [AUTHORITY, resource(KEY_TYPE, "ca-1-key", protect=True), resource(KEY_TYPE)]),
+    ("authority-keys-are-protected", [resource(KEY_TYPE, "server-key")]),
+    ("aws-objects-are-tagged", [resource(INSTANCE_TYPE, properties=TAGGED), resource(KEY_TYPE)]),
+    ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="aws"), resource(KEY_TYPE, provider="default_5_6_2")]),
+]
+BAD_STACKS: list[tuple[str, list[Resource], str]] = [
+    ("stateful-resources-are-protected", [resource(INSTANCE_TYPE)], "is not protected"),
+    ("stateful-resources-are-protected", [resource("aws:kms/key:Key")], "is not protected"),
+    ("authority-keys-are-protected", [AUTHORITY, resource(KEY_TYPE, "ca-1-key")], "is not protected"),
+    ("aws-objects-are-tagged", [resource(INSTANCE_TYPE, properties={"tags": {"team": "x"}})], "has no tag"),
+    ("aws-objects-are-tagged", [resource("aws:sns/topic:Topic")], "has no tag"),
+    ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="default_7_51_1")], "uses a default provider"),
+]
+
+
+@pytest.mark.parametrize(("name", "properties"), GOOD)
+def test_what_is_right_is_let_through(name: str, properties: dict[str, Any]) -> None:
+    assert list(RESOURCE_RULES[name].violations(properties)) == []
+
+
+@pytest.mark.parametrize(("name", "properties", "said"), BAD)
+def test_what_is_wrong_is_named(name: str, properties: dict[str, Any], said: str) -> None:
+    (violation,) = RESOURCE_RULES[name].violations(properties)
+    assert said in violation
+
+
+@pytest.mark.parametrize(("name", "resources"), GOOD_STACKS)
+def test_a_stack_that_is_right_is_let_through(name: str, resources: list[Resource]) -> None:
+    assert list(STACK_RULES[name].violations(resources)) == []
+
+
+@pytest.mark.parametrize(("name", "resources", "said"), BAD_STACKS)
+def test_what_is_wrong_with_a_stack_is_named_with_the_resource(name: str, resources: list[Resource], said: str) -> None:
+    ((found, violation),) = STACK_RULES[name].violations(resources)
+    assert found in resources
+    assert said in violation
+
+
+def test_every_rule_has_a_case_that_keeps_it_and_one_that_breaks_it() -> None:
+    # There is no good egress rule of a database.
+    assert {name for name, _ in GOOD} | {"database-begins-no-connection"} == set(RESOURCE_RULES)
+    assert {name for name, _, _ in BAD} == set(RESOURCE_RULES)
+    assert {name for name, _ in GOOD_STACKS} == {name for name, _, _ in BAD_STACKS} == set(STACK_RULES)
+
+
+def test_names_are_unique_and_statements_are_sentences() -> None:
+    names = [rule.name for rule in RULES]
+    assert len(set(names)) == len(names)
+    for rule in RULES:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)+", rule.name)
+        assert re.fullmatch(r"[A-Z].*\.", rule.statement)
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "policy" / "levels").glob("*.json")), ids=lambda path: path.stem)
+def test_levels_name_rules_that_exist(path: Path) -> None:
+    levels = json.loads(path.read_text())
+    assert set(levels) - {rule.name for rule in RULES} <= {"all"}
+    assert set(levels.values()) <= {"mandatory", "advisory", "disabled"}
+
+
+def test_production_takes_every_rule_as_mandatory() -> None:
+    assert json.loads((REPOSITORY / "policy/levels/prod.json").read_text()) == {"all": "mandatory"}
