@@ -168,6 +168,65 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
     raise typer.Exit(1 if found else 0)
 
 
+@app.command()
+def environment(
+    name: Annotated[str, typer.Argument(help="Name of the environment, and of its stack.")],
+    like: Annotated[str, typer.Option(help="The sample to begin with: dev, or prod, the hardened one.")] = "dev",
+    context: Annotated[str | None, typer.Option(help="Kubeconfig context of TAG's cluster.")] = None,
+    cluster_identifier: Annotated[
+        str | None, typer.Option(help="UID of its namespace kube-system; asked of the cluster where it can be reached.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region of the database.")] = None,
+    account_id: Annotated[str | None, typer.Option(help="AWS account, 12 digits.")] = None,
+    oidc_provider_arn: Annotated[str | None, typer.Option(help="IAM OIDC provider of the cluster.")] = None,
+    vpc_id: Annotated[str | None, typer.Option(help="VPC of the database.")] = None,
+    subnet_ids: Annotated[str | None, typer.Option(help="Private subnets in two zones or more, with commas.")] = None,
+    client_security_group_ids: Annotated[
+        str | None, typer.Option(help="Security groups of the nodes or pods that connect, with commas.")
+    ] = None,
+    teleport: Annotated[str | None, typer.Option(help="Teleport's cluster name, as in `tctl status`.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who answers for it, as a tag.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write a configuration that exists anew.")] = False,
+) -> None:
+    """Make the configuration of another environment. Asks for what no flag says, on a terminal."""
+    from operations.environment import ask, missing_flags, questions_of, write_environment
+
+    if cluster_identifier is None and context is not None:
+        cluster_identifier = _identifier(context)
+    given = {
+        "context": context,
+        "cluster-identifier": cluster_identifier,
+        "region": region,
+        "account-id": account_id,
+        "oidc-provider-arn": oidc_provider_arn,
+        "vpc-id": vpc_id,
+        "subnet-ids": subnet_ids,
+        "client-security-group-ids": client_security_group_ids,
+        "teleport": teleport,
+        "owner": owner,
+    }
+    questions = questions_of(like, ROOT)
+    missing = missing_flags(given, questions)
+    if missing and not sys.stdin.isatty():
+        raise StackError(f"{', '.join(missing)}: missing, and there is no terminal to ask at; pass what they are")
+    answers = ask(given, questions, lambda text: str(typer.prompt(text)))
+    for path in write_environment(like, name, answers, ROOT, force=force):
+        print(f"wrote {path}")
+    print(
+        f"next: `pulumi stack init {name}` with your secrets provider, `python -m operations adopt` for the values of "
+        f"your Teleport,\nthen `python -m operations preflight --stack {name}` and `pulumi preview --stack {name}`"
+    )
+
+
+def _identifier(context: str) -> str | None:
+    """What the cluster says of itself, or None where it cannot be asked from here."""
+    try:
+        namespace = Cluster.connect(context).get("Namespace", "kube-system")
+    except ClusterError:
+        return None
+    return None if namespace is None else str(namespace["metadata"]["uid"])
+
+
 def _identities(given: list[str], first: str) -> dict[str, Path]:
     identities = {}
     for one in given:

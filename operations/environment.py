@@ -1,0 +1,177 @@
+"""Another environment of the stack: its configuration file and its Teleport values, made from one that exists.
+
+Owns the questions, and how answers take the place of the sample's ids. What settings mean and which are valid is
+`components.settings`': nothing is written that it would refuse.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.settings import load_settings
+from operations.stack import PROJECT, StackError
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+PREFIX = f"{PROJECT}:"
+_SAMPLES = ("dev", "prod")
+# What stands in YAML as it is, whatever is around it.
+_PLAIN = re.compile(r"[A-Za-z0-9](?!.*(: | #|:$))[A-Za-z0-9 ._/:=+@#-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One thing that no two environments share."""
+
+    flag: str
+    """Of the command line, without dashes."""
+    path: tuple[str, ...]
+    """Where the sample has it, from the section on."""
+    text: str
+    several: bool = False
+    """Whether the answer is a list, given with commas."""
+
+
+QUESTIONS = (
+    Question(flag="context", path=("kubernetes", "context"), text="kubeconfig context of TAG's cluster"),
+    Question(
+        flag="cluster-identifier",
+        path=("kubernetes", "clusterIdentifier"),
+        text="UID of its namespace kube-system",
+    ),
+    Question(flag="region", path=("aws", "region"), text="AWS region of the database"),
+    Question(flag="account-id", path=("aws", "accountId"), text="AWS account, 12 digits"),
+    Question(
+        flag="oidc-provider-arn",
+        path=("aws", "workloadIdentity", "oidcProviderArn"),
+        text="IAM OIDC provider of the cluster (ARN, or stack:<organization>/<project>/<stack>#<output>)",
+    ),
+    Question(flag="vpc-id", path=("database", "network", "vpcId"), text="VPC of the database (id, or stack:...)"),
+    Question(
+        flag="subnet-ids",
+        path=("database", "network", "subnetIds"),
+        text="private subnets in two zones or more, with commas (ids, or stack:...)",
+        several=True,
+    ),
+    Question(
+        flag="client-security-group-ids",
+        path=("database", "network", "clientSecurityGroupIds"),
+        text="security groups of the nodes or pods that connect, with commas (ids, or stack:...)",
+        several=True,
+    ),
+    Question(flag="teleport", path=("teleport",), text="Teleport's cluster name, as in `tctl status`"),
+    Question(flag="owner", path=("tags", "Owner"), text="who answers for it, as a tag"),
+)
+
+
+def questions_of(sample: str, root: Path) -> tuple[Question, ...]:
+    """Those that the sample has something to replace for. Raises `StackError` for an unknown sample."""
+    config = _config(_sample_text(sample, root))
+    return tuple(question for question in QUESTIONS if _value(config, question) is not None)
+
+
+def missing_flags(answers: Mapping[str, str | None], questions: Sequence[Question]) -> list[str]:
+    return [f"--{question.flag}" for question in questions if not answers.get(question.flag)]
+
+
+def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> dict[Path, str]:
+    """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`."""
+    text = _sample_text(sample, root)
+    config = _config(text)
+    own: dict[str, str] = {f"environments/{sample}/": f"environments/{name}/"}
+    for question in questions_of(sample, root):
+        value, answer = _value(config, question), answers[question.flag]
+        if question.several:
+            text = _with_list(text, question.path, [item.strip() for item in answer.split(",") if item.strip()])
+        else:
+            own[str(value)] = answer
+    values = (root / f"environments/{sample}/teleport.yaml").read_text(encoding="utf-8")
+    values = values.replace(f"release of {sample}:", f"release of {name}:")
+    return {
+        Path(f"Pulumi.{name}.yaml"): re.sub(rf"(Environment: ){sample}\b", rf"\g<1>{name}", _replaced(text, own)),
+        Path(f"environments/{name}/teleport.yaml"): _replaced(values, own),
+    }
+
+
+def write_environment(
+    sample: str, name: str, answers: Mapping[str, str], root: Path, *, force: bool = False
+) -> list[Path]:
+    """Write the files; those written. Values of a Teleport that are there already are left as they are.
+
+    Raises `StackError` for a name that is taken or none, and `SettingsError` for answers that the program would refuse;
+    then nothing is written.
+    """
+    if not NAME.fullmatch(name):
+        raise StackError(f"{name}: is no name of an environment; take up to 32 lower-case letters, digits and hyphens")
+    for flag, answer in answers.items():
+        if not all(_PLAIN.fullmatch(item.strip()) for item in answer.split(",")):
+            raise StackError(
+                f"--{flag}: is empty, or has characters that no such value has; "
+                "letters, digits, spaces and ._/:=+@#- are taken"
+            )
+    files = rendered(sample, name, answers, root)
+    configuration, values = files
+    if (root / configuration).exists() and not force:
+        raise StackError(f"{configuration}: exists; edit it, or write it anew with --force")
+    with tempfile.TemporaryDirectory() as directory:
+        for path, text in files.items():
+            target = Path(directory) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        load_settings(_config(files[configuration]), frozenset(), root=Path(directory), stack=name)
+    written = [configuration] if (root / values).exists() else [values, configuration]
+    for path in written:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(files[path], encoding="utf-8")
+    return written
+
+
+def ask(given: Mapping[str, str | None], questions: Sequence[Question], prompt: Callable[[str], str]) -> dict[str, str]:
+    """`given` with an answer to everything, asked for in order where it is missing."""
+    answers: dict[str, str] = {}
+    for question in questions:
+        answers[question.flag] = given.get(question.flag) or prompt(question.text)
+    return answers
+
+
+def _sample_text(sample: str, root: Path) -> str:
+    if sample not in _SAMPLES:
+        raise StackError(f"{sample}: is no sample; take {' or '.join(_SAMPLES)}")
+    return (root / f"Pulumi.{sample}.yaml").read_text(encoding="utf-8")
+
+
+def _config(text: str) -> dict[str, Any]:
+    config = yaml.safe_load(text)["config"]
+    return {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
+
+
+def _value(config: Mapping[str, Any], question: Question) -> Any:
+    value: Any = config
+    for step in question.path:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    # A section by itself is a map by name: the name is asked for.
+    return next(iter(value)) if isinstance(value, Mapping) else value
+
+
+def _replaced(text: str, values: Mapping[str, str]) -> str:
+    """All at once, the longer first, so that no answer is taken for a sample's id."""
+    pattern = re.compile("|".join(re.escape(old) for old in sorted(values, key=len, reverse=True)))
+    return pattern.sub(lambda match: values[match[0]], text)
+
+
+def _with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
+    """`text` with other items in the block list at `path`; comments beside the old ones go with them."""
+    node = yaml.compose(text)
+    for step in ("config", f"{PREFIX}{path[0]}", *path[1:]):
+        node = next(value for key, value in node.value if key.value == step)
+    first, last = node.value[0], node.value[-1]
+    begin = text.rindex("\n", 0, first.start_mark.index) + 1
+    end = text.index("\n", last.end_mark.index)
+    indent = text[begin : first.start_mark.index]
+    return text[:begin] + "\n".join(f"{indent}{item}" for item in items) + text[end:]

@@ -1,0 +1,185 @@
+"""Another environment is made from a sample: every id is its own, everything else and every comment is the sample's."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from components.settings import SettingsError
+from operations import __main__ as command_line
+from operations.environment import QUESTIONS, questions_of, rendered, write_environment
+from operations.stack import StackError, read_stack_file
+
+pytestmark = pytest.mark.unit
+
+REPOSITORY = Path(__file__).parents[3]
+ANSWERS = {
+    # It has the sample's region in it: what was answered is not replaced again.
+    "context": "staging-eu-central-1-b",
+    "cluster-identifier": "0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f0",
+    "region": "ap-southeast-2",
+    "account-id": "000111222333",
+    "oidc-provider-arn": "stack:acme/cluster/staging#oidcProviderArn",
+    "vpc-id": "vpc-0011223344556677a",
+    "subnet-ids": "subnet-0011223344556677a, subnet-0011223344556677b,subnet-0011223344556677c",
+    "client-security-group-ids": "stack:acme/cluster/staging#nodeSecurityGroupId",
+    "teleport": "teleport.staging.example.com",
+    "owner": "identity",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The samples, in a directory to write to."""
+    for name in ("dev", "prod"):
+        shutil.copy(REPOSITORY / f"Pulumi.{name}.yaml", tmp_path)
+        shutil.copytree(REPOSITORY / "environments" / name, tmp_path / "environments" / name)
+    return tmp_path
+
+
+def config(text: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(text)["config"]
+    return loaded
+
+
+@pytest.mark.parametrize("sample", ["dev", "prod"])
+def test_the_program_takes_what_is_written(sample: str, root: Path) -> None:
+    written = write_environment(sample, "staging", ANSWERS, root)
+    assert written == [Path("environments/staging/teleport.yaml"), Path("Pulumi.staging.yaml")]
+    settings = read_stack_file("staging", root=root).settings(root)
+    assert settings.kubernetes.context == "staging-eu-central-1-b"
+    assert settings.kubernetes.cluster_identifier == ANSWERS["cluster-identifier"]
+    assert settings.aws is not None
+    assert (settings.aws.region, settings.aws.account_id) == ("ap-southeast-2", "000111222333")
+    network = settings.database.network  # type: ignore[union-attr]
+    assert network.subnet_ids == tuple(f"subnet-0011223344556677{last}" for last in "abc")
+    assert network.client_security_group_ids == ("stack:acme/cluster/staging#nodeSecurityGroupId",)
+    assert list(settings.teleport) == ["teleport.staging.example.com"]
+    assert settings.tags == {"Environment": "staging", "Owner": "identity"}
+
+
+@pytest.mark.parametrize("sample", ["dev", "prod"])
+def test_nothing_of_the_samples_ids_is_left_and_every_comment_of_a_line_is(sample: str, root: Path) -> None:
+    before = (root / f"Pulumi.{sample}.yaml").read_text()
+    after, values = rendered(sample, "staging", ANSWERS, root).values()
+    ids = r"(vpc|subnet|sg)-\w+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9]{12}\b|[A-Z0-9]{32}|teleport(\.dev)?\.example\.com"
+    for found in re.finditer(ids, before):
+        assert found[0] not in after + values
+    assert re.findall(r"(?m)^ *# .*$", after) == [
+        line.replace(f"{sample}-eu-central-1", ANSWERS["context"]) for line in re.findall(r"(?m)^ *# .*$", before)
+    ]
+    assert f"release of {sample}:" not in values
+    assert "clusterName: teleport.staging.example.com\n" in values
+
+
+@pytest.mark.parametrize("sample", ["dev", "prod"])
+def test_it_differs_from_the_sample_where_it_was_asked_and_nowhere_else(sample: str, root: Path) -> None:
+    before = config((root / f"Pulumi.{sample}.yaml").read_text())
+    after = config(rendered(sample, "staging", ANSWERS, root)[Path("Pulumi.staging.yaml")])
+    for section in ("accessGraph", "tls"):
+        assert after[f"teleport-access-graph:{section}"] == before[f"teleport-access-graph:{section}"]
+    databases = [dict(one["teleport-access-graph:database"]) for one in (before, after)]
+    for database in databases:
+        del database["network"]
+    assert databases[0] == databases[1]
+
+
+def test_the_sample_gives_itself_when_it_is_answered_with_its_own_ids(root: Path) -> None:
+    before = (root / "Pulumi.dev.yaml").read_text()
+    own = config(before)
+    network = own["teleport-access-graph:database"]["network"]
+    answers = {
+        **ANSWERS,
+        "context": "dev-eu-central-1",
+        "cluster-identifier": own["teleport-access-graph:kubernetes"]["clusterIdentifier"],
+        "region": "eu-central-1",
+        "account-id": "123456789012",
+        "oidc-provider-arn": own["teleport-access-graph:aws"]["workloadIdentity"]["oidcProviderArn"],
+        "vpc-id": network["vpcId"],
+        "subnet-ids": ",".join(network["subnetIds"]),
+        "client-security-group-ids": ",".join(network["clientSecurityGroupIds"]),
+        "teleport": "teleport.dev.example.com",
+        "owner": "platform",
+    }
+    assert config(rendered("dev", "dev", answers, root)[Path("Pulumi.dev.yaml")]) == own
+
+
+@pytest.mark.parametrize(
+    ("flag", "answer", "key"),
+    [
+        ("vpc-id", "vpc-1", "database.network.vpcId"),
+        ("account-id", "12", "aws.accountId"),
+        ("subnet-ids", "subnet-0011223344556677a", "database.network.subnetIds"),
+        ("owner", "no", "tags.Owner"),
+    ],
+)
+def test_an_answer_that_the_program_would_refuse_is_refused_and_nothing_is_written(
+    flag: str, answer: str, key: str, root: Path
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        write_environment("dev", "staging", {**ANSWERS, flag: answer}, root)
+    assert {problem.key for problem in refused.value.problems} == {key}
+    assert not list(root.glob("**/*staging*"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "answer"),
+    [
+        ("owner", "a: b"),
+        ("owner", "x # y"),
+        ("vpc-id", ""),
+        ("context", "a\nb"),
+        ("subnet-ids", "a,,b"),
+        ("owner", "{a}"),
+    ],
+)
+def test_an_answer_that_would_be_something_else_in_yaml_is_refused(flag: str, answer: str, root: Path) -> None:
+    with pytest.raises(StackError, match=f"^--{flag}: is empty, or has characters"):
+        write_environment("dev", "staging", {**ANSWERS, flag: answer}, root)
+    assert not list(root.glob("**/*staging*"))
+
+
+def test_what_is_there_is_kept(root: Path) -> None:
+    values = root / "environments/staging/teleport.yaml"
+    values.parent.mkdir()
+    values.write_text("clusterName: mine\n")
+    assert write_environment("dev", "staging", ANSWERS, root) == [Path("Pulumi.staging.yaml")]
+    assert values.read_text() == "clusterName: mine\n"
+    with pytest.raises(StackError, match=r"Pulumi\.staging\.yaml: exists; edit it, or write it anew with --force"):
+        write_environment("prod", "staging", ANSWERS, root)
+    write_environment("prod", "staging", ANSWERS, root, force=True)
+    assert "profile: production" in (root / "Pulumi.staging.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["", "Staging", "a/b", "../x", "1", "s" * 33])
+def test_a_name_that_would_be_no_stacks_is_refused(name: str, root: Path) -> None:
+    with pytest.raises(StackError, match="is no name of an environment"):
+        write_environment("dev", name, ANSWERS, root)
+
+
+def test_every_question_has_something_to_replace_in_both_samples() -> None:
+    assert questions_of("dev", REPOSITORY) == questions_of("prod", REPOSITORY) == QUESTIONS
+
+
+def test_without_a_terminal_all_that_is_missing_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "ROOT", root)
+    result = CliRunner().invoke(command_line.app, ["environment", "staging", "--region", "eu-west-1", "--owner", "x"])
+    assert isinstance(result.exception, StackError)
+    missing = [f"--{question.flag}" for question in QUESTIONS if question.flag not in ("region", "owner")]
+    assert str(result.exception).startswith(f"{', '.join(missing)}: missing")
+
+
+def test_the_command_writes_it_and_says_what_comes_next(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "ROOT", root)
+    flags = [part for flag, answer in ANSWERS.items() for part in (f"--{flag}", answer)]
+    result = CliRunner().invoke(command_line.app, ["environment", "staging", "--like", "prod", *flags])
+    assert result.exit_code == 0, result.output
+    assert "wrote Pulumi.staging.yaml" in result.output
+    assert "pulumi stack init staging" in result.output
+    assert read_stack_file("staging", root=root).settings(root).stack == "staging"
