@@ -1,7 +1,6 @@
 """What the stack exports (version 1): flat, plain where it can be, documented in docs/outputs.md.
 
-Adding an output is free; renaming or removing one raises `OUTPUTS_VERSION`. The ledger, the stack's own
-memory, is made in `ledger.py`.
+Names and types are `outputs_contract`'s. The ledger, the stack's own memory, is made in `ledger.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.ledger import ledger_record
+from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
 from components.settings.names import SERVICE_PORT
 from components.tls_assembly import trust_record
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from components.server_certificate import ServerCertificate
     from components.settings import Settings
     from components.teleport import TeleportCluster
-
-OUTPUTS_VERSION = 1
 
 # Role for people who look at the graph: `tctl create -f` takes it as it is. The preset `editor` role has the rule
 # already.
@@ -42,28 +40,6 @@ spec:
         verbs: [list, read]
 """
 
-OUTPUT_NAMES = (
-    "outputsVersion",
-    "endpoint",
-    "serviceHost",
-    "namespace",
-    "releaseName",
-    "chartVersion",
-    "caBundle",
-    "caNotAfter",
-    "certificateNotAfter",
-    "databaseEndpoint",
-    "databaseName",
-    "databaseInstanceArn",
-    "databaseSecretName",
-    "tlsSecretName",
-    "readerRole",
-    "hostAuthorityFingerprints",
-    "teleportValues",
-    "teleportConfig",
-    "ledger",
-)
-
 
 def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
     """Export `values`, which must have every name of the contract but the two that are constants.
@@ -77,12 +53,12 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
         "readerRole": READER_ROLE,
         **values,
     }
-    different = set(complete) ^ set(OUTPUT_NAMES)
+    different = set(complete) ^ set(OUTPUT_TYPES)
     if different:
         raise ValueError(
             f"outputs: {', '.join(sorted(different))} do not match the contract of version {OUTPUTS_VERSION}"
         )
-    for name in OUTPUT_NAMES:
+    for name in OUTPUT_TYPES:
         pulumi.export(name, complete[name])
 
 

@@ -302,6 +302,7 @@ def record(
     config: Mapping[str, Any] | None = None,
     secrets: Mapping[str, Any] | None = None,
     preview: bool = False,
+    project: str = PROJECT,
     stack: str = STACK,
     computed: Mapping[str, Mapping[str, Any]] = COMPUTED_OUTPUTS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
@@ -320,7 +321,7 @@ def record(
             monitor=monitor,
             monitor_features=set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures),
             engine=_RecordingEngine(recording),
-            project=PROJECT,
+            project=project,
             stack=stack,
             dry_run=preview,
             organization="organization",
@@ -334,10 +335,10 @@ def record(
     everything = {**(config or {}), **(secrets or {})}
     pulumi.runtime.set_all_config(
         {
-            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+            f"{project}:{key}": value if isinstance(value, str) else json.dumps(value)
             for key, value in everything.items()
         },
-        [f"{PROJECT}:{key}" for key in secrets or {}],
+        [f"{project}:{key}" for key in secrets or {}],
     )
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -1,0 +1,179 @@
+"""How another stack reads this one's outputs: typed, by name, with one clear error where they are not what it knows.
+
+Needs nothing of this program but this module and `outputs_contract`. What the outputs mean is docs/outputs.md's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import pulumi
+
+from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
+
+Value = TypeVar("Value")
+
+_PYTHON_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "number": (int, float),
+    "string": str,
+    "list": (list, tuple),
+    "map": Mapping,
+}
+
+
+class OutputsError(pulumi.RunError):
+    """The stack that was named cannot be read; the text says why and what to do."""
+
+
+class AccessGraphOutputs:
+    """The outputs of one stack of Teleport Access Graph, each read when it is asked for.
+
+    Each is an Output of its own, so that a secret one makes no other secret. Those that an environment may do without
+    are None there: the release's while its access graph is off, the instance's with a database that somebody else runs.
+    An Output fails with `OutputsError` when nothing of the version known here is deployed, or its value is no such
+    thing; nothing is then made from it.
+    """
+
+    def __init__(self, stack: str | pulumi.StackReference) -> None:
+        """`stack` is `<organization>/teleport-access-graph/<environment>`, or a reference to it."""
+        self._reference = stack if isinstance(stack, pulumi.StackReference) else pulumi.StackReference(stack)
+        version = self._reference.get_output("outputsVersion")
+        self._stack = pulumi.Output.all(self._reference.name, version).apply(lambda read: _known_version(*read))
+
+    @property
+    def endpoint(self) -> pulumi.Output[str]:
+        """`host:port` of the access graph within its cluster."""
+        return self._some("endpoint")
+
+    @property
+    def service_host(self) -> pulumi.Output[str]:
+        """The host of the endpoint."""
+        return self._some("serviceHost")
+
+    @property
+    def namespace(self) -> pulumi.Output[str]:
+        """The access graph's."""
+        return self._some("namespace")
+
+    @property
+    def release_name(self) -> pulumi.Output[str | None]:
+        """Its Helm release; None while the access graph is off."""
+        return self._read("releaseName")
+
+    @property
+    def chart_version(self) -> pulumi.Output[str | None]:
+        """The chart's, which is the service's; None while the access graph is off."""
+        return self._read("chartVersion")
+
+    @property
+    def ca_bundle(self) -> pulumi.Output[str | None]:
+        """PEM of the authorities that whoever dials the endpoint has to trust; None where the system's own serve."""
+        return self._read("caBundle")
+
+    @property
+    def ca_not_after(self) -> pulumi.Output[str | None]:
+        """RFC 3339."""
+        return self._read("caNotAfter")
+
+    @property
+    def certificate_not_after(self) -> pulumi.Output[str | None]:
+        """RFC 3339; None where it is not known to the stack."""
+        return self._read("certificateNotAfter")
+
+    @property
+    def database_endpoint(self) -> pulumi.Output[str | None]:
+        """`host:port` of the RDS instance; None for a database that exists."""
+        return self._read("databaseEndpoint")
+
+    @property
+    def database_name(self) -> pulumi.Output[str | None]:
+        """None for a database that exists."""
+        return self._read("databaseName")
+
+    @property
+    def database_instance_arn(self) -> pulumi.Output[str | None]:
+        """None for a database that exists."""
+        return self._read("databaseInstanceArn")
+
+    @property
+    def database_secret_name(self) -> pulumi.Output[str]:
+        """Secret, in `namespace`, with the connection URI."""
+        return self._some("databaseSecretName")
+
+    @property
+    def tls_secret_name(self) -> pulumi.Output[str]:
+        """Secret, in `namespace`, with the certificate and its key."""
+        return self._some("tlsSecretName")
+
+    @property
+    def reader_role(self) -> pulumi.Output[str]:
+        """A Teleport role that may look at the graph, for `tctl create -f`."""
+        return self._some("readerRole")
+
+    @property
+    def host_authority_fingerprints(self) -> pulumi.Output[Mapping[str, Sequence[str]]]:
+        """SHA-256 of each host CA in use, by Teleport cluster."""
+        return self._some("hostAuthorityFingerprints")
+
+    @property
+    def teleport_values(self) -> pulumi.Output[Mapping[str, Any]]:
+        """The user's plain Helm values with the patch, by Teleport cluster."""
+        return self._some("teleportValues")
+
+    @property
+    def teleport_config(self) -> pulumi.Output[Mapping[str, Any]]:
+        """The part of auth's `teleport.yaml`, by Teleport cluster."""
+        return self._some("teleportConfig")
+
+    def known(self, output: pulumi.Output[Value | None], what: str) -> pulumi.Output[Value]:
+        """`output`, failing with `OutputsError` where that environment does without. `what` names it in the error."""
+
+        def check(read: Sequence[Any]) -> Value:
+            stack, value = read
+            if value is None:
+                raise OutputsError(f"{stack}: has no output {what}; its environment does without, so do without it too")
+            found: Value = value
+            return found
+
+        return pulumi.Output.all(self._stack, output).apply(check)
+
+    def _read(self, name: str) -> pulumi.Output[Any]:
+        return pulumi.Output.all(self._stack, self._reference.get_output(name)).apply(
+            lambda read: _of_its_type(read[0], name, read[1])
+        )
+
+    def _some(self, name: str) -> pulumi.Output[Any]:
+        return pulumi.Output.all(self._stack, self._reference.get_output(name)).apply(
+            lambda read: _there(read[0], name, read[1])
+        )
+
+
+def _known_version(stack: str, version: Any) -> str:
+    """The stack's name, if its outputs are of the version known here."""
+    if version is None:
+        raise OutputsError(
+            f"{stack}: has no output outputsVersion; nothing is deployed there, or it is no stack of Teleport Access "
+            "Graph: correct the name, or run its `up` first"
+        )
+    # Numbers come back from the engine as floats.
+    if isinstance(version, bool) or not isinstance(version, (int, float)) or version != OUTPUTS_VERSION:
+        shown = f"{version:g}" if isinstance(version, (int, float)) else repr(version)
+        raise OutputsError(
+            f"{stack}: has outputs of version {shown}, and this reader knows {OUTPUTS_VERSION}; take the reader of the "
+            "program that deployed it"
+        )
+    return stack
+
+
+def _there(stack: str, name: str, value: Any) -> Any:
+    if value is None:
+        raise OutputsError(f"{stack}: has no output {name}, which version {OUTPUTS_VERSION} has; run its `up`")
+    return _of_its_type(stack, name, value)
+
+
+def _of_its_type(stack: str, name: str, value: Any) -> Any:
+    kind = OUTPUT_TYPES[name].kind
+    if value is not None and not isinstance(value, _PYTHON_TYPES[kind]):
+        raise OutputsError(f"{stack}: its output {name} is no {kind}; somebody else's program wrote it")
+    return value
