@@ -203,7 +203,8 @@ class Database(pulumi.ComponentResource):
             target_key_id=key.key_id,
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.on_destroy == "keep"),
         )
-        return key.arn
+        arn: pulumi.Output[str] = key.arn
+        return arn
 
     def _origin(self, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> dict[str, Any]:
         """What an instance is made with, for good. Restored, it has the name, the master user and the key of its data,

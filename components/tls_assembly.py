@@ -80,6 +80,9 @@ def make_server_certificate(
     allowed = _allowed(settings, given, bundle, recorded)
     expiring = [_of_bundle(authority) for authority in given]
     ends = [pulumi.Output.from_input(_rfc3339(authority.not_after)) for authority in given]
+    pair: tuple[pulumi.Output[str] | None, pulumi.Output[str] | None] = (None, None)
+    secret_name: pulumi.Output[str] | None = None
+    not_after: pulumi.Output[str] | pulumi.Output[str | None] | None
     if own is not None:
         expiring.append(_of_authority(settings, own))
         ends.append(own.ca_not_after)
@@ -90,11 +93,10 @@ def make_server_certificate(
         assert own.certificate_not_after is not None
         expiring.append(_of_certificate(tls, own.certificate_not_after))
         pair = (_guarded(own.certificate_pem, allowed), _guarded(own.private_key_pem, allowed))
-        secret_name, not_after = None, own.certificate_not_after
+        not_after = own.certificate_not_after
     else:
-        pair = (None, None)
-        secret_name, not_after = _foreign(settings, namespace, opts)
-        secret_name = _guarded(secret_name, allowed)
+        foreign, not_after = _foreign(settings, namespace, opts)
+        secret_name = _guarded(foreign, allowed)
     return ServerCertificate(
         certificate_pem=pair[0],
         private_key_pem=pair[1],

@@ -167,7 +167,7 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
 
 def _with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
     """`text` with other items in the block list at `path`; comments beside the old ones go with them."""
-    node = yaml.compose(text)
+    node: Any = yaml.compose(text)
     for step in ("config", f"{PREFIX}{path[0]}", *path[1:]):
         node = next(value for key, value in node.value if key.value == step)
     first, last = node.value[0], node.value[-1]
