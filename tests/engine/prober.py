@@ -74,6 +74,8 @@ class PhaseReport:
     seconds: float
     longest_gap: float
     """Seconds from one success to the next, or to an end of the phase: the longest time without an answer."""
+    answered_by: frozenset[str]
+    """Addresses of the replicas."""
     served: frozenset[str]
     """SHA-256 of the server certificates seen."""
     presented: frozenset[str]
@@ -119,8 +121,13 @@ class _Phase:
     redials: int = 0
     failures: list[Failure] = field(default_factory=list)
     successes: list[float] = field(default_factory=list)
+    answered_by: set[str] = field(default_factory=set)
     served: set[str] = field(default_factory=set)
     presented: set[str] = field(default_factory=set)
+
+    @property
+    def is_calling(self) -> bool:
+        return self.calls > len(self.successes) + len(self.failures)
 
     def report(self) -> PhaseReport:
         ended = time.monotonic() if self.ended is None else self.ended
@@ -131,6 +138,7 @@ class _Phase:
             redials=self.redials,
             seconds=ended - self.began,
             longest_gap=max(later - earlier for earlier, later in pairwise(moments)),
+            answered_by=frozenset(self.answered_by),
             served=frozenset(self.served),
             presented=frozenset(self.presented),
         )
@@ -200,14 +208,20 @@ class Prober:
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """What begins in the block is counted under `phase`, what follows as after it."""
+        """What begins in the block is counted under `phase`, and all of it has ended when the block is left."""
         self.enter(phase)
-        yield
-        self.enter(f"after {phase}")
+        try:
+            yield
+        finally:
+            self.enter(f"after {phase}")
+            deadline = time.monotonic() + 2 * CALL_SECONDS
+            while self._phases[phase].is_calling and time.monotonic() < deadline:
+                time.sleep(PERIOD_SECONDS)
 
     def report(self) -> Report:
+        """Of every phase in which a call began, in their order."""
         with self._lock:
-            return Report({name: phase.report() for name, phase in self._phases.items()})
+            return Report({name: phase.report() for name, phase in self._phases.items() if phase.calls})
 
     def bundles(self) -> set[str | None]:
         """What the auth processes that run have loaded."""
@@ -272,6 +286,7 @@ class Prober:
                     continue
                 with self._lock:
                     phase.successes.append(time.monotonic())
+                    phase.answered_by.add(tried)
                     phase.served.add(served)
                     phase.presented.add(presented)
                     phase.redials += position > 0
