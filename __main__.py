@@ -11,9 +11,9 @@ import pulumi_random as random
 from components import assembly
 from components.access_graph import AccessGraph
 from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials
+from components.host_authority_succession import accepted_host_authorities
 from components.intake import read_intake
-from components.ledger import read_ledger
-from components.ledger_guards import checked
+from components.ledger_guards import checked_ledger
 from components.outputs import export_outputs, stack_outputs
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
@@ -23,10 +23,10 @@ from components.tls_assembly import make_restarter
 
 settings = read_settings()
 intake = read_intake(settings, datetime.now(timezone.utc))
-intake.tell()
 providers = make_providers(settings)
 references = StackReferences()
-ledger = checked(read_ledger(), settings)
+ledger = checked_ledger(settings, intake)
+host_authorities = accepted_host_authorities(settings, intake, ledger)
 in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
 # Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its value.
@@ -60,7 +60,7 @@ access_graph = None
 if settings.access_graph.enabled:
     access_graph = AccessGraph(
         "access-graph",
-        assembly.access_graph_args(settings, intake, namespace, credentials, connection),
+        assembly.access_graph_args(settings, host_authorities, namespace, credentials, connection),
         opts=in_kubernetes,
     )
 
@@ -86,7 +86,7 @@ teleport = {
 export_outputs(
     stack_outputs(
         settings,
-        intake,
+        host_authorities,
         namespace=namespace,
         certificate=certificate,
         database=database,

@@ -31,7 +31,7 @@ class AccessGraphArgs(ComponentArgs):
     chart: str
     """A chart's name in `repository`, or the path of a packaged one relative to the program."""
 
-    host_authorities: Sequence[str]
+    host_authorities: pulumi.Input[Sequence[str]]
     """PEM of each host CA whose certificates TAG accepts: Teleport's auth and proxies present theirs."""
 
     database_secret_name: pulumi.Input[str]
@@ -86,7 +86,7 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
     """The release's values. No secret is among them: Secrets are named, never quoted."""
     values: dict[str, Any] = {
         "replicaCount": args.replicas,
-        "clusterHostCAs": list(args.host_authorities),
+        "clusterHostCAs": pulumi.Output.from_input(args.host_authorities).apply(_some_host_authorities),
         "postgres": {"secretName": args.database_secret_name, "secretKey": args.database_secret_key},
         "tls": {"existingSecretName": args.tls_secret_name},
         "service": {"type": args.service_type},
@@ -135,11 +135,8 @@ class AccessGraph(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AccessGraphArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = AccessGraphArgs.from_input(args)
-        if not args.host_authorities:
-            raise ValueError(
-                "host_authorities: is empty; TAG would accept nobody, and the chart does not refuse it: "
-                "pass the host CA of at least one Teleport cluster"
-            )
+        if not isinstance(args.host_authorities, pulumi.Output):
+            _some_host_authorities(args.host_authorities)
         super().__init__("teleport-access-graph:index:AccessGraph", name, {}, opts)
         release = atomic_release(
             f"{name}-release",
@@ -168,3 +165,12 @@ class AccessGraph(pulumi.ComponentResource):
                 "endpoint": self.endpoint,
             }
         )
+
+
+def _some_host_authorities(host_authorities: Any) -> list[str]:
+    if not host_authorities:
+        raise ValueError(
+            "host_authorities: is empty; TAG would accept nobody, and the chart does not refuse it: "
+            "pass the host CA of at least one Teleport cluster"
+        )
+    return list(host_authorities)

@@ -20,6 +20,7 @@ from components.credentials import (
     CredentialsArgs,
 )
 from components.database_uri import check_database_uri
+from components.host_authority_succession import pems
 from components.server_certificate import ServerCertificate
 from components.settings import (
     ChartSettings,
@@ -33,6 +34,7 @@ from components.teleport import TeleportClusterArgs
 from components.tls_assembly import make_server_certificate, warn_of_expiry
 
 if TYPE_CHECKING:
+    from components.host_authorities import HostAuthority
     from components.intake import Intake
     from components.ledger import Ledger
 
@@ -121,7 +123,7 @@ def credentials_args(
 
 def access_graph_args(
     settings: Settings,
-    intake: Intake,
+    host_authorities: pulumi.Output[Mapping[str, tuple[HostAuthority, ...]]],
     namespace: AccessGraphNamespace,
     credentials: Credentials,
     connection: DatabaseConnection,
@@ -133,9 +135,9 @@ def access_graph_args(
         namespace=namespace.namespace,
         release=graph.release,
         **chart_arguments(graph.chart),
-        host_authorities=[
-            authority.pem for authorities in intake.host_authorities.values() for authority in authorities
-        ],
+        host_authorities=host_authorities.apply(
+            lambda accepted: [pem for one in pems(accepted).values() for pem in one]
+        ),
         database_secret_name=database_secret,
         database_secret_key=connection.secret_key,
         database_ca_config_map=namespace.database_ca_config_map,

@@ -75,8 +75,7 @@ def load_host_authorities(
     if problems:
         raise HostAuthorityError(problems)
     authorities = _in_order(certificate for _, certificate in certificates)
-    if settings.mode == "proxy":
-        _check_pins(settings.fingerprints, authorities, key)
+    _check_pins(settings.fingerprints, authorities, key)
     return authorities
 
 
@@ -102,6 +101,16 @@ def pinning_advice(cluster: str, authorities: Sequence[HostAuthority]) -> str:
     return (
         f"teleport.{cluster}.hostAuthorities: fetched without a pin; compare these SHA-256 fingerprints with "
         f"`tctl get cert_authorities` and set them as `fingerprints`:\n{found}"
+    )
+
+
+def rotation_gap_warning(cluster: str) -> str:
+    """What to tell whoever fetches from a proxy: it gives active keys only, the next one not before it is in use."""
+    return (
+        f"teleport.{cluster}.hostAuthorities: a proxy gives active keys only, so when Teleport rotates its host CA, "
+        "TAG turns its calls away from phase update_clients until the next `up`; before a rotation go over to mode "
+        "file with `tctl get cert_authorities --format=json`, which has the next key in phase init "
+        "(docs/certificates.md)"
     )
 
 
@@ -316,7 +325,7 @@ def _in_order(certificates: Iterable[x509.Certificate]) -> tuple[HostAuthority, 
 
 
 def _check_pins(pins: Sequence[str], authorities: Sequence[HostAuthority], key: str) -> None:
-    """Every fetched CA must be pinned; a pin that is not served is the next or the former key of a rotation."""
+    """Every CA must be pinned, if any is; a pin without its CA is the next or the former key of a rotation."""
     pinned = {pin.lower().replace(":", "").removeprefix("sha256") for pin in pins}
     malformed = [pin for pin in sorted(pinned) if not _FINGERPRINT.match(pin)]
     if malformed:
@@ -324,7 +333,7 @@ def _check_pins(pins: Sequence[str], authorities: Sequence[HostAuthority], key: 
     strangers = [authority for authority in authorities if pinned and authority.fingerprint not in pinned]
     if strangers:
         raise HostAuthorityError(
-            f"{key}.fingerprints: the proxy serves {authority.fingerprint} ({authority.subject}), which is not pinned; "
-            "if `tctl get cert_authorities` on the cluster shows the same, add it, else something stands between"
+            f"{key}.fingerprints: {authority.fingerprint} ({authority.subject}) is given and not pinned; if "
+            "`tctl get cert_authorities` on the cluster shows the same, add it, else it came from somewhere else"
             for authority in strangers
         )

@@ -17,7 +17,13 @@ import pulumi
 from cryptography import x509
 
 from components.assembly import teleport_cluster_args
-from components.host_authorities import HostAuthority, HostAuthorityError, load_host_authorities, pinning_advice
+from components.host_authorities import (
+    HostAuthority,
+    HostAuthorityError,
+    load_host_authorities,
+    pinning_advice,
+    rotation_gap_warning,
+)
 from components.settings import ManualTeleportSettings, ProxyHostAuthorities, Settings
 from components.teleport import patched_values
 from components.teleport_values import ValuesConflict
@@ -52,18 +58,15 @@ class Intake:
     """When it was read."""
     advice: tuple[str, ...]
     """What the person who runs the program should know of what was read."""
+    warnings: tuple[str, ...]
+    """What may go wrong with what was read."""
 
     def tell(self) -> None:
-        """Show the advice, in previews too."""
+        """Show both, in previews too."""
         for text in self.advice:
             pulumi.log.info(text)
-
-    def fingerprints(self) -> dict[str, list[str]]:
-        """SHA-256 of each host CA by Teleport cluster name, as `hostAuthorities.fingerprints` takes them."""
-        return {
-            cluster: [authority.fingerprint for authority in authorities]
-            for cluster, authorities in self.host_authorities.items()
-        }
+        for text in self.warnings:
+            pulumi.log.warn(text)
 
 
 def read_intake(settings: Settings, now: datetime) -> Intake:
@@ -86,6 +89,11 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
     trusted = _trust_bundle(settings, now, problems)
     if problems:
         raise IntakeError(problems)
+    fetched = {
+        cluster: entry
+        for cluster in host_authorities
+        if isinstance(entry := settings.teleport[cluster].host_authorities, ProxyHostAuthorities)
+    }
     return Intake(
         host_authorities=MappingProxyType(host_authorities),
         values=MappingProxyType(values),
@@ -93,11 +101,11 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
         trust_bundle=trusted,
         now=now,
         advice=tuple(
-            pinning_advice(cluster, found)
-            for cluster, found in host_authorities.items()
-            if isinstance(entry := settings.teleport[cluster].host_authorities, ProxyHostAuthorities)
-            and not entry.fingerprints
+            pinning_advice(cluster, host_authorities[cluster])
+            for cluster, entry in fetched.items()
+            if not entry.fingerprints
         ),
+        warnings=tuple(map(rotation_gap_warning, fetched)),
     )
 
 

@@ -1,20 +1,24 @@
 """Which configurations may follow upon the one that the ledger recorded, and what is said of the others.
 
-Pure, apart from `checked`, which puts the rules into the graph. The steps of an authority are `authority_phases`'.
+Pure, apart from `checked_ledger`, which puts the rules into the graph. An authority's steps are `authority_phases`'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pulumi
 
 from components.authority_phases import algorithm_problem, step_problem
-from components.ledger import Ledger, LedgerError, database_record
+from components.host_authority_succession import stranger_problems
+from components.ledger import Ledger, LedgerError, database_record, read_ledger
 from components.settings import RdsDatabaseSettings, Settings
 from components.settings.errors import Problem, shown
 from components.tls_assembly import authority_algorithms, authority_step
+
+if TYPE_CHECKING:
+    from components.intake import Intake
 
 Value = TypeVar("Value")
 
@@ -41,16 +45,17 @@ FIXED = (
 )
 
 
-def checked(ledger: pulumi.Output[Ledger], settings: Settings) -> pulumi.Output[Ledger]:
-    """`ledger`, failing with `LedgerError` for settings that may not follow upon it."""
+def checked_ledger(settings: Settings, intake: Intake) -> pulumi.Output[Ledger]:
+    """The stack's ledger, failing with `LedgerError` for settings, or what they point to, that may not follow upon
+    it."""
 
     def check(recorded: Ledger) -> Ledger:
-        problems = refusals(recorded, settings)
+        problems = [*refusals(recorded, settings), *stranger_problems(recorded, settings, intake)]
         if problems:
             raise LedgerError([f"  {problem}" for problem in problems])
         return recorded
 
-    return ledger.apply(check)
+    return read_ledger().apply(check)
 
 
 def guarded(value: pulumi.Input[Value], ledger: pulumi.Output[Ledger]) -> pulumi.Output[Value]:

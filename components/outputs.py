@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.host_authority_succession import fingerprints, pems
 from components.ledger import ledger_record
 from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
 from components.settings.names import SERVICE_PORT
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from components.credentials import AccessGraphNamespace, Credentials
     from components.database import Database
     from components.database_logins import LoginRetirement
-    from components.intake import Intake
+    from components.host_authorities import HostAuthority
     from components.server_certificate import ServerCertificate
     from components.settings import Settings
     from components.teleport import TeleportCluster
@@ -64,7 +65,7 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
 
 def stack_outputs(
     settings: Settings,
-    intake: Intake,
+    host_authorities: pulumi.Output[Mapping[str, tuple[HostAuthority, ...]]],
     *,
     namespace: AccessGraphNamespace,
     certificate: ServerCertificate,
@@ -81,10 +82,6 @@ def stack_outputs(
         steps.append(access_graph.release_name)
     if logins is not None:
         steps.append(logins.ready)
-    known = {
-        cluster: [authority.pem for authority in authorities]
-        for cluster, authorities in intake.host_authorities.items()
-    }
     return {
         "endpoint": f"{settings.service_host}:{SERVICE_PORT}",
         "serviceHost": settings.service_host,
@@ -99,8 +96,10 @@ def stack_outputs(
         "databaseInstanceArn": None if database is None else database.instance_arn,
         "databaseSecretName": connection.secret_name or credentials.database_secret_name,
         "tlsSecretName": credentials.tls_secret_name,
-        "hostAuthorityFingerprints": intake.fingerprints(),
+        "hostAuthorityFingerprints": host_authorities.apply(fingerprints),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
-        "ledger": ledger_record(settings, known, trust_record(settings, certificate.trust_bundle), steps),
+        "ledger": ledger_record(
+            settings, host_authorities.apply(pems), trust_record(settings, certificate.trust_bundle), steps
+        ),
     }

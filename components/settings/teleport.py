@@ -62,7 +62,22 @@ ValuePath = Annotated[
 ]
 
 
-class InlineHostAuthorities(Section):
+class _HostAuthorities(Section):
+    """What the settings of host CAs have, wherever those come from."""
+
+    former: Literal["keep", "drop"] = setting(
+        "keep",
+        why="what becomes of host CAs that TAG accepted before and that are no longer given: kept, for a rotation may "
+        "be under way, or dropped once it is over",
+    )
+    fingerprints: Annotated[tuple[Fingerprint, ...], DISTINCT] = setting(
+        (),
+        why="SHA-256 of the host CAs that may be given, every one of them; it also confirms a set that has none of "
+        "those accepted before",
+    )
+
+
+class InlineHostAuthorities(_HostAuthorities):
     """Host CAs that stand in the configuration itself: they are public."""
 
     mode: Literal["inline"] = setting(why="the certificates stand here", example="inline")
@@ -74,7 +89,7 @@ class InlineHostAuthorities(Section):
     )
 
 
-class FileHostAuthorities(Section):
+class FileHostAuthorities(_HostAuthorities):
     """Host CAs in a file of the project: the safe way through a rotation."""
 
     mode: Literal["file"] = setting(why="the certificates stand in a file", example="file")
@@ -83,7 +98,7 @@ class FileHostAuthorities(Section):
     )
 
 
-class ProxyHostAuthorities(Section):
+class ProxyHostAuthorities(_HostAuthorities):
     """Host CAs fetched from Teleport's proxy by the program itself, at every preview."""
 
     mode: Literal["proxy"] = setting(
@@ -92,9 +107,6 @@ class ProxyHostAuthorities(Section):
     address: HostAndPort = setting(why="web address of the proxy", example="teleport.example.com:443")
     ca_file: ProjectPath | None = setting(
         None, why="PEM file with the authorities of the proxy's certificate; the system's otherwise"
-    )
-    fingerprints: Annotated[tuple[Fingerprint, ...], DISTINCT] = setting(
-        (), why="SHA-256 of the host CAs that are accepted; without it, whatever the verified proxy says"
     )
 
 

@@ -1,7 +1,8 @@
 """Stand-in for Teleport's auth service.
 
 Owns the host CA in its data directory, who may join, what proxies are told, and the connection to Access Graph. The
-access graph's CA file is read once, at the start; an access graph that cannot be reached never fails it.
+access graph's CA file is read once, at the start; an access graph that cannot be reached never fails it. A rotation of
+the host CA is followed without a restart of the process, as the real one reloads itself.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sandbox.workloads.surroundings import bind_address, image_repository, image
 _AUTH_PORT = 3025
 # Teleport's own pause between two attempts.
 _RETRY_SECONDS = 5.0
+_ROTATION_SECONDS = 0.5
 # A licence that holds this line comes without the entitlement.
 _NOT_ENTITLED = "access-graph: none"
 
@@ -58,7 +60,8 @@ class Auth:
         self._allowed = _allowed_service_accounts(startup_resources)
         self._data = inside(str(teleport.get("data_dir") or "/var/lib/teleport"))
         self._data.mkdir(parents=True, exist_ok=True)
-        run_host_authority("ensure", "--data", str(self._data), "--cluster", self._cluster, "--name", bind_address())
+        self._identity = self._data / "host-identity.pem"
+        self._ensure_identity()
         self._serving = False
 
     def missing(self) -> str:
@@ -66,9 +69,8 @@ class Auth:
         return "" if self._serving else "auth service is starting"
 
     def start(self, stop: threading.Event) -> None:
-        identity = self._data / "host-identity.pem"
-        context = server_context(identity, identity, "host identity")
-        trusting(context, [der for text in self._authorities("active") for der in certificates_in(text)], "host CA")
+        context = server_context(self._identity, self._identity, "host identity")
+        self._trust_hosts(context)
         context.verify_mode = ssl.CERT_OPTIONAL
         try:
             listener = Listener((bind_address(), _AUTH_PORT), context)
@@ -77,8 +79,37 @@ class Auth:
         listener.start(serve_http(http_handler(self._answer)))
         self._serving = True
         self.journal.info("Auth service is ready", cluster=self._cluster, version=image_version("0.0.0"))
+        threading.Thread(target=self._follow_rotations, args=(stop, context), daemon=True).start()
         if self._settings.enabled and self._entitled:
-            threading.Thread(target=self._stay_connected, args=(stop, identity), daemon=True).start()
+            threading.Thread(target=self._stay_connected, args=(stop,), daemon=True).start()
+
+    def _ensure_identity(self) -> None:
+        run_host_authority("ensure", "--data", str(self._data), "--cluster", self._cluster, "--name", bind_address())
+
+    def _trust_hosts(self, context: ssl.SSLContext) -> None:
+        """While the host CA is rotated, hosts of both sides call."""
+        texts = [*self._authorities("active"), *self._authorities("additional")]
+        trusting(context, [der for text in texts for der in certificates_in(text)], "host CA")
+
+    def _follow_rotations(self, stop: threading.Event, context: ssl.SSLContext) -> None:
+        """Take a certificate of the active CA, and trust the hosts of both sides, whenever the CAs have changed."""
+        known = self._authority_files()
+        while not stop.wait(_ROTATION_SECONDS):
+            try:
+                found = self._authority_files()
+                if found == known:
+                    continue
+                self._ensure_identity()
+                self._trust_hosts(context)
+                context.load_cert_chain(self._identity)
+            except (StartRefused, OSError) as error:
+                self.journal.warning("Failed to follow the rotation of the host CA, retrying", error=error)
+                continue
+            known = found
+            self.journal.info("The host CA has changed; using a certificate of the active one")
+
+    def _authority_files(self) -> list[tuple[str, int]]:
+        return [(str(path), path.stat().st_mtime_ns) for path in sorted((self._data / "authorities").glob("*/*.pem"))]
 
     def _read_licence(self, path: str | None) -> bool:
         """Whether the access graph may be used. An enterprise auth does not start without its licence."""
@@ -118,13 +149,19 @@ class Auth:
         files = sorted((self._data / "authorities" / kind).glob("*.pem"))
         return [_certificates_only(file) for file in files]
 
-    def _stay_connected(self, stop: threading.Event, identity: Path) -> None:
+    def _stay_connected(self, stop: threading.Event) -> None:
         """Connect, notice when the connection ends, and try again: for ever, every few seconds."""
         journal = Journal("ACCESSGRAPH")
         pause = seconds("SANDBOX_ACCESS_GRAPH_RETRY_SECONDS", _RETRY_SECONDS)
-        context = client_context(self._settings, self._authority, identity)
+        presented, context = b"", ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         connection: Connection | None = None
         while True:
+            current = self._identity.read_bytes()
+            if current != presented:
+                presented, context = current, client_context(self._settings, self._authority, self._identity)
+                if connection:
+                    connection.close()
+                    connection = None
             try:
                 if connection is None:
                     connection = dial(self._settings, context)
@@ -177,7 +214,8 @@ class Auth:
             "issue", "--data", str(self._data), "--cluster", self._cluster, "--role", "Proxy", *names
         )
         self.journal.info("Host joined the cluster", role="Proxy", service_account=account)
-        return Response.of({"identity": identity, "cluster": self._cluster, "authorities": self._authorities("active")})
+        authorities = {kind: self._authorities(kind) for kind in ("active", "additional")}
+        return Response.of({"identity": identity, "cluster": self._cluster, **authorities})
 
 
 def run_host_authority(*arguments: str) -> str:

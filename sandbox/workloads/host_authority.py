@@ -76,6 +76,8 @@ def issue(data: Path, cluster: str, role: str, names: list[str]) -> bytes:
         _builder(subject, issuer.subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usages, critical=False)
+        # As Go issues them: while two CAs of one name are trusted, this is what tells them apart.
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .add_extension(_alternative_names([*names, "teleport.cluster.local", "*.teleport.cluster.local"]), False)
         .sign(issuer_key, hashes.SHA256())
     )

@@ -30,6 +30,7 @@ from sandbox.workloads.surroundings import bind_address, image_version, inside, 
 _WEB_PORT = 3080
 _AUTH_PORT = 3025
 _JOIN_RETRY_SECONDS = 1.0
+_ROTATION_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 600.0
 # The name by which every Teleport host of a cluster knows auth.
@@ -78,6 +79,7 @@ class Proxy:
         try:
             if self._join(stop):
                 self._serve()
+                threading.Thread(target=self._follow_rotations, args=(stop,), daemon=True).start()
                 self._use_access_graph(stop)
         except StartRefused as refusal:
             self.journal.error("Proxy service cannot start", error=refusal)
@@ -92,8 +94,7 @@ class Proxy:
                 answer = self._ask_auth("POST", "/join", {"token": own_token(), "names": self._public_names()})
                 _write_private(self._identity, answer["identity"])
                 self._cluster = answer["cluster"]
-                self._exported = answer["authorities"]
-                self._trusted = [der for text in self._exported for der in certificates_in(text)]
+                self._learn(answer)
                 self.journal.info("Joined the cluster", cluster=self._cluster)
                 return True
             except (AuthUnreachable, TokenRefused) as error:
@@ -102,6 +103,23 @@ class Proxy:
                     self.journal.warning("Failed to join the cluster, retrying", error=error)
             stop.wait(_JOIN_RETRY_SECONDS)
         return False
+
+    def _learn(self, authorities: dict[str, Any]) -> None:
+        """Trust both sides of a rotation; export the active one."""
+        self._exported = authorities["active"]
+        texts = [*authorities["active"], *authorities["additional"]]
+        self._trusted = [der for text in texts for der in certificates_in(text)]
+
+    def _follow_rotations(self, stop: threading.Event) -> None:
+        """Learn of the next host CA before it is in use, and join again for a certificate of it once it is."""
+        while not stop.wait(_ROTATION_SECONDS):
+            exported = self._exported
+            try:
+                self._learn(self._ask_auth("GET", "/authorities"))
+            except AuthUnreachable:
+                continue  # auth restarts; what was learnt stays
+            if self._exported != exported:
+                self._join(stop)
 
     def _ask_auth(self, method: str, path: str, body: Any = None) -> Any:
         """Before it has joined, a host trusts whoever answers (there is no CA pin); afterwards only its cluster."""
@@ -206,7 +224,7 @@ class Proxy:
         if query.get("type") not in ("tls-host", "host"):
             return Response.of({"error": {"message": f"unknown authority type {query.get('type')!r}"}}, 400)
         try:
-            self._exported = self._ask_auth("GET", "/authorities")["active"]
+            self._learn(self._ask_auth("GET", "/authorities"))
         except AuthUnreachable as error:
             self.journal.warning("Auth does not answer; exporting what is cached", error=error)
         if query.get("format") == "json":

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,9 @@ def _run(command: list[str], environment: dict[str, str], *, check: bool) -> Fin
     return done
 
 
-@pytest.fixture(scope="session")
-def running_sandbox() -> Iterator[RunningSandbox]:
-    """A started sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
+@contextmanager
+def started_sandbox() -> Iterator[RunningSandbox]:
+    """A sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
     # Short: sockets of PostgreSQL have paths of at most 107 bytes.
     root = Path(tempfile.mkdtemp(prefix="tag-"))
     running = RunningSandbox(Home.at(root / "home"), root / "Pulumi.sandbox.yaml")
@@ -134,6 +135,13 @@ def running_sandbox() -> Iterator[RunningSandbox]:
     finally:
         running.door("down", "--no-destroy")
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[RunningSandbox]:
+    """The sandbox that most modules share."""
+    with started_sandbox() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

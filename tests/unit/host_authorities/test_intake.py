@@ -36,11 +36,11 @@ law = settings(max_examples=60, deadline=None)
 
 
 def inline(*certificates: str) -> Any:
-    return SimpleNamespace(mode="inline", certificates=list(certificates))
+    return SimpleNamespace(mode="inline", certificates=list(certificates), fingerprints=())
 
 
 def file(path: str) -> Any:
-    return SimpleNamespace(mode="file", path=path)
+    return SimpleNamespace(mode="file", path=path, fingerprints=())
 
 
 def proxy(*fingerprints: str) -> Any:

@@ -29,7 +29,7 @@ OWN_VALUES = {
 }
 
 
-def host_authority(cluster: str = TELEPORT_CLUSTER) -> str:
+def host_authority(cluster: str = TELEPORT_CLUSTER, lives: datetime.timedelta = datetime.timedelta(days=3650)) -> str:
     """PEM of a CA certificate as Teleport issues it to itself: the cluster's name in CN and O."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name(
@@ -43,7 +43,7 @@ def host_authority(cluster: str = TELEPORT_CLUSTER) -> str:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
+        .not_valid_after(now + lives)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(True, False, False, False, False, True, True, False, False), critical=True)
         .sign(key, hashes.SHA256())
