@@ -154,6 +154,7 @@ class Certificates(pulumi.ComponentResource):
             subject={"common_name": f"Teleport Access Graph CA {generation}"},
             is_ca_certificate=True,
             set_subject_key_id=True,
+            set_authority_key_id=True,
             allowed_uses=AUTHORITY_USES,
             validity_period_hours=args.ca_validity_hours,
             early_renewal_hours=args.ca_early_renewal_hours,
