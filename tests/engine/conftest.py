@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,8 @@ def _run(command: list[str], environment: dict[str, str], *, check: bool) -> Fin
     return done
 
 
-@pytest.fixture(scope="session")
-def running_sandbox() -> Iterator[RunningSandbox]:
+@contextmanager
+def started_sandbox() -> Iterator[RunningSandbox]:
     """A started sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
     # Short: sockets of PostgreSQL have paths of at most 107 bytes.
     root = Path(tempfile.mkdtemp(prefix="tag-"))
@@ -129,6 +130,13 @@ def running_sandbox() -> Iterator[RunningSandbox]:
     finally:
         running.door("down", "--no-destroy")
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[RunningSandbox]:
+    """The one that most modules share. Who deploys the stack that has the Teleport starts another."""
+    with started_sandbox() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
