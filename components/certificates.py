@@ -19,8 +19,7 @@ from components.trust_bundles import joined
 # RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
 SERVER_COMMON_NAME = "Teleport Access Graph"
 
-# CA/Browser Forum's limit for a server certificate, 397 days plus nothing: clients in the field start to refuse
-# longer ones.
+# The longest that every client takes of a server certificate, whoever signed it: Apple's limit is 398 days.
 MAXIMUM_SERVER_VALIDITY_HOURS = 397 * 24
 
 KEY_ALGORITHMS: dict[str, dict[str, Any]] = {
