@@ -19,8 +19,7 @@ from components.trust_bundles import joined
 # RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
 SERVER_COMMON_NAME = "Teleport Access Graph"
 
-# CA/Browser Forum's limit for a server certificate, 397 days plus nothing: clients in the field start to refuse
-# longer ones.
+# The longest that every client takes of a server certificate, whoever signed it: Apple's limit is 398 days.
 MAXIMUM_SERVER_VALIDITY_HOURS = 397 * 24
 
 KEY_ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -154,6 +153,7 @@ class Certificates(pulumi.ComponentResource):
             subject={"common_name": f"Teleport Access Graph CA {generation}"},
             is_ca_certificate=True,
             set_subject_key_id=True,
+            set_authority_key_id=True,
             allowed_uses=AUTHORITY_USES,
             validity_period_hours=args.ca_validity_hours,
             early_renewal_hours=args.ca_early_renewal_hours,

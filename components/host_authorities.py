@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
+from components.pem_certificates import UNREADABLE, certificates_in_pem, is_authority, is_whole
 from components.proxy_export import LARGEST_TEXT, ProxyFetchError, fetch_from_proxy
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     HostAuthoritySettings: TypeAlias = InlineHostAuthorities | FileHostAuthorities | ProxyHostAuthorities
 
-_BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
-_FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -155,7 +153,7 @@ def _certificates_in(text: str, cluster: str | None) -> tuple[list[tuple[str, x5
     """Each certificate with its position in words, and what is wrong with the text itself."""
     stripped = text.lstrip("\ufeff \t\r\n")
     if stripped[:1] not in ("[", "{"):
-        return _certificates_in_pem(text, "certificate")
+        return certificates_in_pem(text, "certificate")
     try:
         document = json.loads(stripped)
     except (ValueError, RecursionError):
@@ -209,45 +207,12 @@ def _certificates_in_base64(sources: Iterable[tuple[str, str]]) -> tuple[list[tu
         except (binascii.Error, ValueError):
             problems.append(f"{position} is not the base64 of a PEM certificate; write the file again")
             continue
-        found, wrong = _certificates_in_pem(text, f"{position} certificate")
+        found, wrong = certificates_in_pem(text, f"{position} certificate")
         if not found and not wrong:
             wrong = [f"{position} has no certificate; write the file again"]
         certificates += found
         problems += wrong
     return certificates, problems
-
-
-def _certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Certificate]], list[str]]:
-    """Every block of the bundle; what stands between blocks is comment, as openssl takes it."""
-    certificates: list[tuple[str, x509.Certificate]] = []
-    problems: list[str] = []
-    blocks = list(_BLOCK.finditer(_lines(text)))
-    if not blocks and text.strip("\ufeff \t\r\n"):
-        problems.append("has no PEM block; give the text from -----BEGIN CERTIFICATE----- on")
-    elif _FRAGMENT.search(_BLOCK.sub("\n", _lines(text))):
-        # Else a certificate with a mangled first line would be a comment, and silently missing.
-        problems.append("has part of a certificate outside of any whole block; copy the certificates again, unchanged")
-    for number, block in enumerate(blocks, 1):
-        label, body, end = block.groups()
-        if "PRIVATE KEY" in label:
-            problems.append(
-                f"block {number} is a private key; only certificates belong here: take it out, and renew it"
-            )
-        elif label != "CERTIFICATE":
-            problems.append(f"block {number} is {label!r}, not a CERTIFICATE; take it out")
-        elif end != "-----END CERTIFICATE-----":
-            problems.append(f"{noun} {number} is cut off: -----END CERTIFICATE----- is missing; copy it whole")
-        else:
-            try:
-                der = base64.b64decode("".join(body.split()), validate=True)
-                certificates.append((f"{noun} {number}", x509.load_der_x509_certificate(der)))
-            except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
-                problems.append(f"{noun} {number} is damaged; copy it again, unchanged")
-    return certificates, problems
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _holds_key(value: Any) -> bool:
@@ -266,14 +231,14 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
             for attribute in certificate.subject.get_attributes_for_oid(oid)
         }
         subject = certificate.subject.rfc4514_string()
-        is_whole, is_authority = _signature_holds(certificate), _is_authority(certificate)
+        whole, authority = is_whole(certificate), is_authority(certificate)
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         yield "has a subject, issuer, date or extension that cannot be read; copy it again, unchanged"
         return
-    if not is_whole:
+    if not whole:
         yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
-    if not is_authority:
+    if not authority:
         yield (
             f"({subject}) is no certificate authority (CA:TRUE, may sign certificates); "
             "give the host CA, not a certificate that it issued"
@@ -285,29 +250,6 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
         yield f"({subject}) has expired on {not_after.isoformat()}; export the current host CA"
     if now < not_before:
         yield f"({subject}) is not valid before {not_before.isoformat()}; check this machine's clock, or wait"
-
-
-def _signature_holds(certificate: x509.Certificate) -> bool:
-    """Whether a self-signed certificate (as Teleport's CAs are) still is what was signed; of others nothing is told."""
-    if certificate.issuer != certificate.subject:
-        return True
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            return False
-    except x509.ExtensionNotFound:
-        return False
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        return True
 
 
 def _in_order(certificates: Iterable[x509.Certificate]) -> tuple[HostAuthority, ...]:

@@ -6,15 +6,14 @@ Gathers every problem of every file into one error. What a single file may hold 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import pulumi
-from cryptography import x509
 
 from components.assembly import teleport_cluster_args
 from components.host_authorities import (
@@ -27,7 +26,13 @@ from components.host_authorities import (
 from components.settings import ManualTeleportSettings, ProxyHostAuthorities, Settings
 from components.teleport import patched_values
 from components.teleport_values import ValuesConflict
-from components.trust_bundles import Authority, TrustBundleError, parse_trust_bundle
+from components.trust_bundles import (
+    Authority,
+    TrustBundleError,
+    joined,
+    parse_database_bundle,
+    parse_trust_bundle,
+)
 from components.values_files import ValuesFileError, find_secret_values, load_values_files
 
 # Any text does: whether the patch fits the user's values does not depend on the certificate that does not exist yet.
@@ -51,7 +56,7 @@ class Intake:
     values: Mapping[str, Mapping[str, Any]]
     """The user's own Helm values by Teleport cluster name."""
     database_ca_bundle: str | None
-    """PEM of `database.caBundleFile`."""
+    """PEM of `database.caBundleFile`, each certificate once."""
     trust_bundle: tuple[Authority, ...]
     """The authorities of `tls.trustBundleFile`."""
     now: datetime
@@ -85,7 +90,7 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
         values[cluster] = {}
         if not isinstance(entry, ManualTeleportSettings):
             values[cluster] = _values(settings, cluster, problems)
-    bundle = _database_ca_bundle(settings, problems)
+    bundle = _database_ca_bundle(settings, now, problems)
     trusted = _trust_bundle(settings, now, problems)
     if problems:
         raise IntakeError(problems)
@@ -135,32 +140,34 @@ def _trust_bundle(settings: Settings, now: datetime, problems: list[str]) -> tup
     path = settings.tls.trust_bundle_file
     if path is None:
         return ()
-    key = f"tls.trustBundleFile: {str(path)!r}"
-    try:
-        return parse_trust_bundle((settings.root / Path(path)).read_text(encoding="utf-8"), now=now)
-    except TrustBundleError as error:
-        problems.extend(f"{key} {problem}" for problem in error.problems)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        problems.append(f"{key} {reason}; give a PEM file with the authorities that Teleport is to trust")
-    return ()
+    read = partial(parse_trust_bundle, now=now)
+    return _bundle(settings, "tls.trustBundleFile", path, read, "the authorities that Teleport is to trust", problems)
 
 
-def _database_ca_bundle(settings: Settings, problems: list[str]) -> str | None:
+def _database_ca_bundle(settings: Settings, now: datetime, problems: list[str]) -> str | None:
     path = settings.database.ca_bundle_file
     if path is None:
         return None
-    key = "database.caBundleFile"
+    read = partial(parse_database_bundle, now=now)
+    what = "the authorities of the database's certificate"
+    # Written anew: a byte order mark or a comment is somebody's, and not every client of a database reads on past it.
+    return joined(one.pem for one in _bundle(settings, "database.caBundleFile", path, read, what, problems)) or None
+
+
+def _bundle(
+    settings: Settings,
+    key: str,
+    path: str,
+    read: Callable[[str], tuple[Authority, ...]],
+    what: str,
+    problems: list[str],
+) -> tuple[Authority, ...]:
+    where = f"{key}: {str(path)!r}"
     try:
-        text = (settings.root / Path(path)).read_text(encoding="utf-8")
-        x509.load_pem_x509_certificates(text.encode())  # refuses a text without one
+        return read((settings.root / path).read_text(encoding="utf-8"))
+    except TrustBundleError as error:
+        problems.extend(f"{where}: {problem}" for problem in error.problems)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "holds no readable PEM certificate"
-        problems.append(
-            f"{key}: {str(path)!r} {reason}; give a PEM file with the authorities of the database's certificate"
-        )
-        return None
-    if "PRIVATE KEY" in text:
-        problems.append(f"{key}: {str(path)!r} holds a private key; give a file with certificates only")
-        return None
-    return text
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        problems.append(f"{where}: {reason}; give a PEM file with {what}")
+    return ()

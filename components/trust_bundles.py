@@ -1,22 +1,22 @@
 """PEM bundles of certificate authorities: read and checked, put together, and told apart by their keys.
 
-Pure. Whose bundle it is, and when it changes, is decided by others; host authorities have a reader of their own.
+Pure. When a bundle changes is decided by others; Teleport's host authorities have a module of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-# A block ends before the next begins: a text of nothing but beginnings takes no longer than any other of its length.
-_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----BEGIN ).)*?-----END \1-----", re.DOTALL)
-_CERTIFICATE = "CERTIFICATE"
+from components.pem_certificates import UNREADABLE, certificates_in_pem, is_authority, is_self_signed, is_whole
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 class TrustBundleError(ValueError):
@@ -44,25 +44,35 @@ def parse_trust_bundle(text: str, *, now: datetime) -> tuple[Authority, ...]:
     """The authorities in `text`, as a person's file has them: comments, CRLF and repetitions do not matter.
 
     Their order is kept, so that only a real change is one. `now` is an aware time. Raises `TrustBundleError` for a
-    bundle that is empty, has a private key, or has a certificate that is broken, expired or no authority's.
+    bundle that is empty, has anything but certificates, or has one that is broken, expired or no authority's.
     """
-    found: dict[str, Authority] = {}
-    problems: list[str] = []
-    blocks = list(_BLOCK.finditer(text))
-    if any("PRIVATE KEY" in block.group(1) for block in blocks):
-        raise TrustBundleError(["holds a private key; give a file with the authorities' certificates alone"])
-    certificates = [block.group(0) for block in blocks if block.group(1) == _CERTIFICATE]
-    if text.count(f"BEGIN {_CERTIFICATE}-----") != len(certificates):
-        problems.append("has a certificate without its end line; copy the file again as a whole")
+    return _authorities(text, lambda certificate: _refusals(certificate, now))
+
+
+def parse_database_bundle(text: str, *, now: datetime) -> tuple[Authority, ...]:
+    """What a database's clients are to trust, from a file such as AWS's own with the roots of every region.
+
+    As `parse_trust_bundle`, but that a server's self-signed certificate may vouch for itself, and that one may have
+    expired among others: such files come from elsewhere, and clients leave it out of account.
+    """
+    authorities = _authorities(text, _database_refusals)
+    if all(authority.not_after <= now for authority in authorities):
+        last = max(authority.not_after for authority in authorities)
+        raise TrustBundleError([f"has none that is still valid, the last ended at {_moment(last)}; get the file anew"])
+    return authorities
+
+
+def _authorities(text: str, refusals: Callable[[x509.Certificate], Iterator[str]]) -> tuple[Authority, ...]:
+    certificates, problems = certificates_in_pem(text, "certificate")
     if not certificates and not problems:
         problems.append("has no PEM certificate; give the authorities' certificates as PEM")
-    for number, pem in enumerate(certificates, start=1):
+    found: dict[bytes, Authority] = {}
+    for position, certificate in certificates:
         try:
-            certificate = x509.load_pem_x509_certificate(pem.encode())
-            problems.extend(f"certificate {number} {refusal}" for refusal in _refusals(certificate, now))
-            found.setdefault(hashlib.sha256(_der(certificate)).hexdigest(), _authority(certificate))
-        except ValueError:
-            problems.append(f"certificate {number} cannot be read; copy it again as a whole")
+            problems.extend(f"{position} {refusal}" for refusal in refusals(certificate))
+            found.setdefault(_der(certificate), _authority(certificate))
+        except UNREADABLE:
+            problems.append(f"{position} has a part that cannot be read; copy it again, unchanged")
     if problems:
         raise TrustBundleError(problems)
     return tuple(found.values())
@@ -72,7 +82,7 @@ def joined(pems: Iterable[str]) -> str:
     """One bundle of several, each certificate once, in their order. Text that is no certificate goes."""
     seen: dict[str, None] = {}
     for pem in pems:
-        for block in _BLOCK.finditer(pem):
+        for block in _CERTIFICATE.finditer(pem):
             seen.setdefault("\n".join(line.strip() for line in block.group(0).splitlines()) + "\n", None)
     return "".join(seen)
 
@@ -90,19 +100,30 @@ def authority_identity(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.subject.public_bytes() + key).hexdigest()
 
 
-def is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
 def _refusals(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
-    subject = certificate.subject.rfc4514_string() or "without a subject"
+    subject = _subject(certificate)
+    if not is_whole(certificate):
+        yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
     if not is_authority(certificate):
         yield f"({subject}) is no authority's; give that of the authority which signed it"
     if certificate.not_valid_after_utc <= now:
-        yield f"({subject}) expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; take it out"
+        yield f"({subject}) expired at {_moment(certificate.not_valid_after_utc)}; take it out"
+
+
+def _database_refusals(certificate: x509.Certificate) -> Iterator[str]:
+    subject = _subject(certificate)
+    if not is_whole(certificate):
+        yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
+    if not is_authority(certificate) and not is_self_signed(certificate):
+        yield f"({subject}) is no authority's; give that of the authority which signed it"
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string() or "without a subject"
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 def _authority(certificate: x509.Certificate) -> Authority:

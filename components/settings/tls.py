@@ -10,7 +10,8 @@ from components.settings.formats import DnsName, ObjectName, PinnedImage, Projec
 from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, matching, setting
 from components.settings.unions import by_mode, tag
 
-# 397 days: what browsers and linters accept of a server certificate, so that the private one needs no exemption.
+# 397 days: the longest that every client takes of a server certificate, whoever signed it (Apple's limit is 398). What
+# public authorities may give is less (200 days since March 2026, CA/Browser Forum ballot SC-081), and theirs alone.
 LONGEST_CERTIFICATE_HOURS = 397 * 24
 TEN_YEARS_HOURS = 10 * 365 * 24
 # Beyond 50 years ASN.1 changes its format of times, and no one remembers the key.

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from components.trust_bundles import is_authority
+from components.pem_certificates import is_authority
 from operations.findings import Finding, failed, not_proven, passed
 
 # Enough to bring a renewal that stands still to somebody's attention.

@@ -20,6 +20,7 @@ from sandbox.plugins.kubernetes.checkpoint import (
 )
 from sandbox.plugins.kubernetes.cluster import Connected
 from sandbox.plugins.kubernetes.connection import MERGE_PATCH, ApiError, ApiServer, Unreachable
+from sandbox.plugins.kubernetes.custom import defined
 from sandbox.plugins.kubernetes.force_new import force_new
 from sandbox.plugins.kubernetes.inputs import (
     annotations_of,
@@ -36,9 +37,9 @@ from sandbox.plugins.kubernetes.inputs import (
     with_default_namespace,
     with_metadata,
 )
-from sandbox.plugins.kubernetes.readiness import job
+from sandbox.plugins.kubernetes.readiness import job, readiness_of
 from sandbox.plugins.kubernetes.schema import Kind
-from sandbox.plugins.kubernetes.waiting import NotReady, Waiter
+from sandbox.plugins.kubernetes.waiting import WAIT_FOR, NotReady, Waiter
 from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, InitializationFailed, Log, ResourceError
 from sandbox.plugins.values import Properties, contains_unknown, unwrap
 
@@ -60,6 +61,12 @@ The resource already exists in the cluster. This can happen when:
   - Intentional upsert: set upsertExistingObjects on the provider to allow
     server-side apply to update existing objects on create."""
 
+NOT_DEFINED: Final = (
+    "creation of resource {id} failed because the Kubernetes API server reported that the apiVersion for this resource "
+    'does not exist. Verify that any required CRDs have been created: no matches for kind "{name}" in version '
+    '"{version}"'
+)
+
 
 class Objects:
     def __init__(self, connected: Connected, log: Log) -> None:
@@ -74,7 +81,7 @@ class Objects:
                 "`enableServerSideApply` Provider config"
             )
         given = unwrap(news)
-        failures = [*_identity_failures(kind, given), *schema.check(kind, given)]
+        failures = [*_identity_failures(kind, given), *schema.check(kind, given), *_wait_failures(kind, given)]
         if failures:
             return CheckResult(news, failures)
         inputs = normalise(kind, given)
@@ -122,9 +129,10 @@ class Objects:
 
     def create(self, urn: str, kind: Kind, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
         new = unwrap(inputs)
-        if preview and not self._can_preview(urn, new, creates_patch=kind.patch):
+        if preview and not (kind.is_defined and self._can_preview(urn, new, creates_patch=kind.patch)):
             return "", inputs
         server = self._connected.reachable()
+        kind = self._await_definition(server, kind, new)
         manager = field_managers.manager_name({}, new, self._options.server_side_apply)
         try:
             live = self._create(server, kind, new, manager, preview)
@@ -160,6 +168,8 @@ class Objects:
                 f"failed to read resource because of a failure to parse resource name from request ID: {id_}"
             )
         server = self._connected.reachable()
+        if not kind.is_defined:
+            return None  # whoever deletes a definition deletes all objects of its kind
         try:
             live = server.get(kind, namespace or self._connected.default_namespace if kind.namespaced else "", name)
         except ApiError as error:
@@ -192,9 +202,10 @@ class Objects:
         ignore: Sequence[str],
     ) -> Properties:
         new = normalise(kind, unwrap(news))
-        if preview and not self._can_preview(urn, new, creates_patch=False):
+        if preview and not (kind.is_defined and self._can_preview(urn, new, creates_patch=False)):
             return news
         server = self._connected.reachable()
+        kind = self._await_definition(server, kind, new)
         old_inputs, old_live = split(old_outputs)
         before = field_managers.manager_name(unwrap(old_outputs), old_inputs, self._options.server_side_apply)
         manager = field_managers.manager_name(unwrap(old_outputs), new, self._options.server_side_apply)
@@ -227,6 +238,8 @@ class Objects:
                 f'variable set to "true" ({self._connected.unreachable})'
             )
         server = self._connected.server
+        if not kind.is_defined:
+            return
         old_inputs, live = split(outputs)
         namespace, name = parse_id(id_)
         try:
@@ -264,6 +277,16 @@ class Objects:
             )
             return False
         return not contains_unknown(new) and not creates_patch and self._options.server_side_apply
+
+    def _await_definition(self, server: ApiServer, kind: Kind, new: Mapping[str, Any]) -> Kind:
+        """Of a custom kind: somebody may only just be defining it, perhaps this very run."""
+        for pause in (*CREATE_PAUSES_SECONDS, None):
+            if kind.is_defined:
+                return kind
+            if pause is None or self._connected.cancelled.wait(pause):
+                break
+            kind = defined(kind, server)
+        raise ResourceError(NOT_DEFINED.format(id=object_id(new), name=kind.name, version=kind.api_version))
 
     def _create(
         self, server: ApiServer, kind: Kind, new: dict[str, Any], manager: str, preview: bool
@@ -368,6 +391,15 @@ def _identity_failures(kind: Kind, given: Mapping[str, Any]) -> list[CheckFailur
     ]
 
 
+def _wait_failures(kind: Kind, given: Mapping[str, Any]) -> list[CheckFailure]:
+    wanted = annotations_of(given).get(WAIT_FOR)
+    try:
+        readiness_of(kind, wanted if isinstance(wanted, str) else None)
+    except ValueError as error:
+        return [CheckFailure(f'metadata.annotations["{WAIT_FOR}"]', str(error))]
+    return []
+
+
 def _create_failure(urn: str, error: ApiError, manager: str) -> str:
     text = field_managers.explain_conflict(error, manager) if error.conflict else str(error)
     hint = ALREADY_EXISTS if error.already_exists else ""
@@ -376,7 +408,7 @@ def _create_failure(urn: str, error: ApiError, manager: str) -> str:
 
 def _importable(kind: Kind, live: Mapping[str, Any]) -> dict[str, Any]:
     """What of a live object could have been given by a program."""
-    names = schema.input_names(kind)
+    names = schema.input_names(kind, live)
     inputs = without_server_metadata({key: value for key, value in live.items() if key in names})
     annotations = {
         key: value

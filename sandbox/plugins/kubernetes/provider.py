@@ -9,6 +9,7 @@ from typing import Final
 
 from sandbox.plugins.kubernetes import configuration
 from sandbox.plugins.kubernetes.cluster import Connected, connect
+from sandbox.plugins.kubernetes.custom import kind_of_custom
 from sandbox.plugins.kubernetes.objects import Objects
 from sandbox.plugins.kubernetes.release import RELEASE, Releases
 from sandbox.plugins.kubernetes.schema import Kind, kind_of_type
@@ -111,6 +112,8 @@ class KubernetesProvider(ResourceProvider):
 
     def _kind(self, type_: str) -> Kind:
         kind = kind_of_type(type_)
+        if kind is None:
+            kind = kind_of_custom(type_, self._cluster().server)
         if kind is None:
             raise self.unsupported(type_)
         return kind

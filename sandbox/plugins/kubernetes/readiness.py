@@ -5,13 +5,14 @@ Owns the rules (those of the official plugin); `waiting.py` asks them until time
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.plugins.kubernetes.connection import ApiError, ApiServer
 from sandbox.plugins.kubernetes.inputs import name_of, namespace_of
-from sandbox.plugins.kubernetes.schema import kind_of
+from sandbox.plugins.kubernetes.schema import Kind, kind_of
 
 REVISION: Final = "deployment.kubernetes.io/revision"
 EVENTS_SHOWN: Final = 3  # of each object: a crash loop repeats itself
@@ -41,6 +42,32 @@ def is_true(value: Mapping[str, Any], condition: str) -> bool:
 
 def _reason(condition: Mapping[str, Any]) -> str:
     return f"[{condition.get('reason', 'unknown')}] {condition.get('message', '')}".rstrip()
+
+
+def conditional(wanted: str) -> Rule:
+    """The rule of `condition=<type>`, status True, or `condition=<type>=<status>`: the annotation `waitFor`.
+
+    Raises `ValueError` for any other expression; this plugin knows no `jsonpath=`.
+    """
+    keyword, _, rest = wanted.partition("=")
+    type_, _, status = rest.partition("=")
+    if keyword != "condition" or not type_:
+        raise ValueError(f"{wanted!r} is no condition=<type> or condition=<type>=<status>")
+    expected = status or "True"
+
+    def rule(server: ApiServer, live: Mapping[str, Any]) -> Progress:
+        found = next((one for name, one in conditions(live).items() if name.lower() == type_.lower()), None)
+        note = f"Waiting for condition {type_}={expected}"
+        if found is None:
+            return Progress(False, note)
+        generation = (live.get("metadata") or {}).get("generation", 0)
+        seen = found.get("observedGeneration", (live.get("status") or {}).get("observedGeneration", generation))
+        # A condition of an older generation speaks of what was asked for before.
+        if seen >= generation and str(found.get("status")).lower() == expected.lower():
+            return READY
+        return Progress(False, note, problems=(_reason(found),))
+
+    return rule
 
 
 def job(server: ApiServer, live: Mapping[str, Any]) -> Progress:
@@ -219,6 +246,21 @@ BY_KIND: Final = {
     "v1/Secret": Readiness(service_account_token),
     "v1/Service": Readiness(service, service_problems),
 }
+
+
+def readiness_of(kind: Kind, wanted: str | None) -> Readiness | None:
+    """`wanted` is the annotation `waitFor`, one expression or a JSON list of them; it goes before the kind's own rule.
+
+    Raises `ValueError` for one that cannot be read.
+    """
+    if wanted is None:
+        return BY_KIND.get(kind.key)
+    rules = [conditional(one) for one in (json.loads(wanted) if wanted.startswith("[") else [wanted])]
+
+    def rule(server: ApiServer, live: Mapping[str, Any]) -> Progress:
+        return next((found for found in (one(server, live) for one in rules) if not found.ready), READY)
+
+    return Readiness(rule, lambda server, live: events(server, live, kind.name))
 
 
 def pod_problems(server: ApiServer, namespace: str, labels: Mapping[str, str]) -> list[str]:

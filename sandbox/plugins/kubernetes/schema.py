@@ -27,7 +27,10 @@ QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[num
 
 @dataclass(frozen=True)
 class Kind:
-    """A built-in kind; `patch` when the resource type is its `...Patch`, which owns some fields and not the object."""
+    """A built-in kind; `patch` when the resource type is its `...Patch`, which owns some fields and not the object.
+
+    Of a custom kind, `type` is empty, and so is `plural` while the cluster has no definition of it.
+    """
 
     api_version: str
     name: str
@@ -39,6 +42,16 @@ class Kind:
     @property
     def key(self) -> str:
         return f"{self.api_version}/{self.name}"
+
+    @property
+    def properties(self) -> str:
+        """What the table says of its objects' properties."""
+        return f"#{self.type}" if self.type else "any"
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether the cluster, as far as it was asked, can hold its objects."""
+        return bool(self.plural)
 
 
 @functools.cache
@@ -66,14 +79,14 @@ def kind_of_type(token: str) -> Kind | None:
     return None if target is None else Kind(**{**target.__dict__, "patch": True})
 
 
-def input_names(kind: Kind) -> set[str]:
-    """The top-level properties that a program may give."""
-    return set(_table()["types"][kind.type]) - {"status"}
+def input_names(kind: Kind, live: Mapping[str, Any]) -> set[str]:
+    """The top-level properties that a program may give; of a custom kind, those of them that `live` has."""
+    return set(_table()["types"][kind.type] if kind.type else live) - {"status"}
 
 
 def check(kind: Kind, inputs: Mapping[str, Any]) -> list[CheckFailure]:
     """A failure for each misspelt property and each value of the wrong type; unknown values pass."""
-    return list(_check_value("#" + kind.type, inputs, ""))
+    return list(_check_value(kind.properties, inputs, ""))
 
 
 def _check_value(expression: str, value: Any, path: str) -> Iterator[CheckFailure]:
@@ -137,7 +150,7 @@ def _wrong(path: str, wanted: str, value: Any) -> CheckFailure:
 
 def canonical(kind: Kind, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as the API server would write them: no nulls, quantities in their canonical form."""
-    value = _canonical_value("#" + kind.type, inputs)
+    value = _canonical_value(kind.properties, inputs)
     assert isinstance(value, dict)
     return value
 

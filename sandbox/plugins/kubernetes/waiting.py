@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from sandbox.plugins.kubernetes.connection import ApiError, ApiServer
 from sandbox.plugins.kubernetes.inputs import annotations_of, name_of, namespace_of
-from sandbox.plugins.kubernetes.readiness import BY_KIND, Progress, Readiness
+from sandbox.plugins.kubernetes.readiness import Progress, Readiness, readiness_of
 from sandbox.plugins.kubernetes.schema import Kind
 from sandbox.plugins.protocol import Log, ResourceError
 
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
+WAIT_FOR: Final = "pulumi.com/waitFor"
 TIMEOUT_ANNOTATION: Final = "pulumi.com/timeoutSeconds"
 # Kinds whose deletion skipAwait leaves to go on by itself; all others are waited for (the official plugin's list).
 LEFT_TO_GO: Final = frozenset(
@@ -59,8 +60,8 @@ class Waiter:
 
     def until_ready(self, inputs: Mapping[str, Any], live: dict[str, Any]) -> dict[str, Any]:
         """The ready object. Raises `NotReady`."""
-        readiness = BY_KIND.get(self.kind.key)
-        if readiness is None or annotations_of(inputs).get(SKIP_AWAIT) == "true":
+        readiness = self._readiness(inputs)
+        if readiness is None:
             return live
         ends, pause, said = time.monotonic() + self.seconds(inputs), FIRST_PAUSE_SECONDS, ""
         while True:
@@ -87,8 +88,8 @@ class Waiter:
 
     def check_once(self, inputs: Mapping[str, Any], live: dict[str, Any]) -> None:
         """Raises `NotReady` for a known object that is not ready now, without waiting: a refresh."""
-        readiness = BY_KIND.get(self.kind.key)
-        if readiness is None or annotations_of(inputs).get(SKIP_AWAIT) == "true":
+        readiness = self._readiness(inputs)
+        if readiness is None:
             return
         progress = readiness.rule(self.server, live)
         if not progress.ready:
@@ -121,6 +122,12 @@ class Waiter:
             return self.timeout
         given = str(annotations_of(inputs).get(TIMEOUT_ANNOTATION, ""))
         return float(given) if given.isdigit() else DEFAULT_SECONDS
+
+    def _readiness(self, inputs: Mapping[str, Any]) -> Readiness | None:
+        annotations = annotations_of(inputs)
+        if annotations.get(SKIP_AWAIT) == "true":
+            return None
+        return readiness_of(self.kind, annotations.get(WAIT_FOR))
 
     def _not_ready(self, message: str, readiness: Readiness, live: dict[str, Any], progress: Progress) -> NotReady:
         problems = list(progress.problems)

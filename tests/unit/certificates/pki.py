@@ -38,9 +38,11 @@ def authority(
     key: Key | None = None,
     ends: datetime = NOW + timedelta(days=3650),
     is_authority: bool = True,
+    signs: bool = True,
     signer: Pair | None = None,
 ) -> Pair:
-    """Self-signed, or an intermediate one signed by `signer`; with a `key` of another it is that one, renewed."""
+    """Self-signed, or an intermediate one signed by `signer`; `signs` is its key usage. With a `key` of another it is
+    that one, renewed."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -60,7 +62,7 @@ def authority(
                 key_encipherment=False,
                 data_encipherment=False,
                 key_agreement=False,
-                key_cert_sign=True,
+                key_cert_sign=signs,
                 crl_sign=True,
                 encipher_only=False,
                 decipher_only=False,

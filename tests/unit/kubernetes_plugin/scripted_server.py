@@ -22,6 +22,7 @@ class ScriptedServer:
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     refusals: dict[str, ApiError] = field(default_factory=dict)
+    definitions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     def add(self, live: Mapping[str, Any]) -> None:
@@ -34,6 +35,13 @@ class ScriptedServer:
             return dict(self.objects[kind.name, namespace, name])
         except KeyError:
             raise refusal(404, "NotFound", f'{kind.plural} "{name}" not found') from None
+
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        """Discovery: the kinds of a group version."""
+        self._note(method.lower(), path)
+        if path not in self.definitions:
+            raise refusal(404, "NotFound", "the server could not find the requested resource")
+        return {"resources": self.definitions[path]}
 
     def list_objects(self, kind: Kind, namespace: str, **selectors: str) -> list[dict[str, Any]]:
         self._note("list", kind.plural, **selectors)

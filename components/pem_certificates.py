@@ -1,0 +1,83 @@
+"""Certificates in PEM text, as people copy it and programs write it: all of them, or what is wrong with the text.
+
+Pure, and in one pass over the text however long it is. What a certificate may be used for is said by whoever reads it;
+here are only the two questions that all of them ask.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+# Up to the next line that begins a block, so that one without its end does not swallow the others.
+_BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
+_FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
+
+# What reading a part of a certificate may raise, which is parsed only when it is asked for.
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
+
+def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Certificate]], list[str]]:
+    """Each certificate with its position (`<noun> 1`), and the problems of the text, each with its remedy.
+
+    What stands between blocks is comment, as openssl takes it; line ends, and a byte order mark, do not matter.
+    """
+    certificates: list[tuple[str, x509.Certificate]] = []
+    problems: list[str] = []
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    blocks = list(_BLOCK.finditer(lines))
+    if not blocks and text.strip("\ufeff \t\r\n"):
+        problems.append("has no PEM block; give the text from -----BEGIN CERTIFICATE----- on")
+    elif _FRAGMENT.search(_BLOCK.sub("\n", lines)):
+        # Else a certificate with a mangled first line would be a comment, and silently missing.
+        problems.append("has part of a certificate outside of any whole block; copy the certificates again, unchanged")
+    for number, block in enumerate(blocks, 1):
+        label, body, end = block.groups()
+        if "PRIVATE KEY" in label:
+            problems.append(
+                f"block {number} is a private key; only certificates belong here: take it out, and renew it"
+            )
+        elif label != "CERTIFICATE":
+            problems.append(f"block {number} is {label!r}, not a CERTIFICATE; take it out")
+        elif end != "-----END CERTIFICATE-----":
+            problems.append(f"{noun} {number} is cut off: -----END CERTIFICATE----- is missing; copy it whole")
+        else:
+            try:
+                der = base64.b64decode("".join(body.split()), validate=True)
+                certificates.append((f"{noun} {number}", x509.load_der_x509_certificate(der)))
+            except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+                problems.append(f"{noun} {number} is damaged; copy it again, unchanged")
+    return certificates, problems
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether what it signs may be believed: CA:TRUE, and a key usage, where it has one, with certificate signing."""
+    try:
+        if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+    except x509.ExtensionNotFound:
+        return False
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def is_self_signed(certificate: x509.Certificate) -> bool:
+    """By its names; whether the signature holds is asked of `is_whole`."""
+    return certificate.issuer == certificate.subject
+
+
+def is_whole(certificate: x509.Certificate) -> bool:
+    """Whether a self-signed certificate still is what was signed; of others nothing is told."""
+    if not is_self_signed(certificate):
+        return True
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True

@@ -1,0 +1,345 @@
+"""Certificates from elsewhere on the real engine: cert-manager's, renewed between two `up`s, and a Secret's.
+
+The tests of each stack are one story: each begins where the one before it ended. Going from one source to another while
+Teleport calls is `test_certificate_switch`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from components.certificate_restarter import ANNOTATION, OBJECT_NAME
+from components.issued_certificates import CERTIFICATE_NAME
+from components.settings.names import ISSUED_SECRET_NAME
+from tests.engine.cert_manager.controller import CertManager
+from tests.engine.cert_manager.installation import cert_manager, renew
+from tests.engine.certificates import (
+    apply,
+    look,
+    operate,
+    outcomes,
+    served,
+    tls_secret,
+    trust_file,
+    wait_for_a_look,
+)
+from tests.engine.conftest import RunningSandbox
+from tests.engine.stacks import OwnStack, Settings, graph_pods, own_stack, secret_values
+from tests.unit.certificates.pki import authority
+
+pytestmark = pytest.mark.engine
+
+QUIET = ("same", "read")
+# The shortest that the settings and cert-manager allow: a certificate that is due an hour after it was issued.
+HOURS = {"certificateValidityHours": 2, "certificateEarlyRenewalHours": 1}
+DEPLOYMENT = "teleport-access-graph"
+SECONDS = 150.0
+
+INTERNAL = authority("Internal CA")
+
+
+def operations(preview: dict[str, Any]) -> dict[str, str]:
+    return {step["urn"].rsplit("::", 1)[1]: step["op"] for step in preview["steps"] if step["op"] not in QUIET}
+
+
+def eventually(question: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not question():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
+    """Its certificate is an Issuer's, which the stack makes of a Secret that is not there yet."""
+
+    def change(settings: Settings) -> None:
+        settings["tls"] = {
+            "mode": "certManager",
+            "issuer": {"mode": "ca", "secretName": "internal-ca"},
+            "trustBundleFile": trust_file(running_sandbox, "internal.pem", INTERNAL),
+            "reloader": {"mode": "restarter", "everyMinutes": 1},
+            **HOURS,
+        }
+
+    with own_stack(running_sandbox, "issued", change) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def before(running_sandbox: RunningSandbox) -> set[str]:
+    """Everybody else's pods before this stack."""
+    return pods_of_others(running_sandbox)
+
+
+@pytest.fixture(scope="module")
+def manager(stack: OwnStack) -> Iterator[CertManager]:
+    with cert_manager(stack) as manager:
+        yield manager
+
+
+@pytest.fixture(scope="module")
+def issued(stack: OwnStack, manager: CertManager) -> OwnStack:
+    """The same stack, deployed."""
+    stack.pulumi("up")
+    return stack
+
+
+def pods_of_others(sandbox: RunningSandbox) -> set[str]:
+    """Every pod of the cluster but the access graph's and those of the restarter's own Jobs."""
+    pods = sandbox.get("pods", "--all-namespaces")["items"]
+    return {
+        pod["metadata"]["uid"]
+        for pod in pods
+        if pod["metadata"].get("labels", {}).get("app.kubernetes.io/name") != "teleport-access-graph"
+        and not any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
+    }
+
+
+def names(stack: OwnStack) -> set[str]:
+    return {pod["metadata"]["name"] for pod in graph_pods(stack, stack.namespace)}
+
+
+def certificate_of(stack: OwnStack) -> x509.Certificate:
+    text = secret_values(stack, stack.namespace, ISSUED_SECRET_NAME)["tls.crt"]
+    return x509.load_pem_x509_certificate(text.encode())
+
+
+def test_a_preview_works_without_cert_manager(before: set[str], stack: OwnStack) -> None:
+    assert before
+    assert "cert-manager.io" not in stack.kubectl("api-versions").stdout
+    steps = operations(stack.preview())
+    assert (steps["issued-certificate-issuer"], steps["issued-certificate-certificate"]) == ("create", "create")
+    assert (steps["certificate-restarter-cron-job"], steps["certificate-restarter-role"]) == ("create", "create")
+    assert "certificates-server" not in steps
+    assert set(steps.values()) == {"create"}
+
+
+def test_preflight_says_that_cert_manager_is_missing(stack: OwnStack) -> None:
+    findings = operate(stack, "preflight")
+    assert findings["certificate.definitions"]["outcome"] == "fail"
+    assert "install cert-manager first" in findings["certificate.definitions"]["reason"]
+
+
+def test_an_up_without_cert_manager_fails_with_the_reason_and_the_remedy(stack: OwnStack) -> None:
+    failed = stack.pulumi("up", check=False)
+    assert failed.returncode != 0
+    output = failed.stdout + failed.stderr
+    assert "Verify that any required CRDs have been created" in output
+    assert 'no matches for kind "Issuer" in version "cert-manager.io/v1"' in output
+    assert "ledger" not in stack.outputs()
+    assert graph_pods(stack, stack.namespace) == []
+
+
+def test_the_next_up_has_cert_manager_issue_what_is_served(stack: OwnStack, manager: CertManager) -> None:
+    apply(stack, tls_secret(stack.namespace, "internal-ca", INTERNAL))
+    stack.pulumi("up")
+    live = stack.get("certificate.cert-manager.io", CERTIFICATE_NAME, "--namespace", stack.namespace)
+    assert outcomes(live["status"]["conditions"]) == {"Ready": "True"}
+    issuer = stack.get("issuer.cert-manager.io", "--namespace", stack.namespace)["items"]
+    assert [outcomes(one["status"]["conditions"]) for one in issuer] == [{"Ready": "True"}]
+    certificate = certificate_of(stack)
+    certificate.verify_directly_issued_by(INTERNAL.certificate)
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(hours=2)
+    assert served(stack) == {certificate.serial_number}
+    outputs = stack.outputs()
+    assert outputs["tlsSecretName"] == ISSUED_SECRET_NAME
+    assert outputs["certificateNotAfter"] == f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    assert outputs["caBundle"] == INTERNAL.pem
+    assert outputs["ledger"]["trust"]["mode"] == "certManager"
+
+
+def test_the_cron_job_looks_by_itself(issued: OwnStack, before: set[str]) -> None:
+    """Its first look finds no annotation, and the pods may have started with another certificate: they roll once."""
+    wait_for_a_look(issued, SECONDS)
+    assert annotation(issued) == digest(issued)
+    settled(issued)
+    live = issued.get("deployment", DEPLOYMENT, "--namespace", issued.namespace)
+    assert live["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
+    assert pods_of_others(issued) == before
+    # From here on it looks when a test says so.
+    suspended = '{"spec":{"suspend":true}}'
+    issued.kubectl("patch", "cronjob", OBJECT_NAME, "--namespace", issued.namespace, "--patch", suspended)
+
+
+def test_the_checks_hold(issued: OwnStack) -> None:
+    findings = operate(issued, "preflight")
+    kept = {name: one["outcome"] for name, one in findings.items() if name.startswith("certificate.")}
+    assert kept == {"certificate.definitions": "pass", "certificate.issuer": "pass"}
+    findings = operate(issued, "verify")
+    kept = {name: one["outcome"] for name, one in findings.items() if name.startswith("certificate.")}
+    assert kept == dict.fromkeys(
+        ("certificate.pair", "certificate.names", "certificate.uses", "certificate.dates", "certificate.chain"), "pass"
+    )
+
+
+def test_a_second_up_changes_nothing_and_writes_nothing(issued: OwnStack) -> None:
+    position = issued.audit_position()
+    issued.pulumi("up", "--expect-no-changes")
+    assert issued.writes(since=position) == []
+
+
+ALLOWED = {
+    ("get", f"secret/{ISSUED_SECRET_NAME}"),
+    ("get", f"deployment.apps/{DEPLOYMENT}"),
+    ("patch", f"deployment.apps/{DEPLOYMENT}"),
+}
+ASKED = [
+    *ALLOWED,
+    ("get", "secret/internal-ca"),
+    ("get", "secret/teleport-access-graph-postgres"),
+    ("get", "secret"),
+    ("list", "secret"),
+    ("watch", "secret"),
+    ("list", f"secret/{ISSUED_SECRET_NAME}"),
+    ("patch", f"secret/{ISSUED_SECRET_NAME}"),
+    ("delete", f"secret/{ISSUED_SECRET_NAME}"),
+    ("update", f"deployment.apps/{DEPLOYMENT}"),
+    ("delete", f"deployment.apps/{DEPLOYMENT}"),
+    ("patch", "deployment.apps/another"),
+    ("list", "deployment.apps"),
+    ("create", "deployment.apps"),
+    ("get", "pod"),
+    ("delete", "pod"),
+    ("create", "pod/exec"),
+    ("create", "serviceaccount/token"),
+    ("get", "configmap"),
+    ("patch", "role.rbac.authorization.k8s.io"),
+    ("get", "certificate.cert-manager.io"),
+]
+
+
+@pytest.mark.parametrize(("verb", "what"), ASKED, ids=lambda part: part)
+def test_the_restarter_may_read_that_secret_and_patch_that_deployment_alone(
+    issued: OwnStack, verb: str, what: str
+) -> None:
+    account = f"system:serviceaccount:{issued.namespace}:{OBJECT_NAME}"
+    asked = ("auth", "can-i", verb, what, "--as", account)
+    answer = issued.kubectl(*asked, "--namespace", issued.namespace, check=False).stdout.strip()
+    assert answer == ("yes" if (verb, what) in ALLOWED else "no")
+
+
+@pytest.mark.parametrize(("verb", "what"), sorted(ALLOWED), ids=lambda part: part)
+def test_the_restarter_may_do_nothing_elsewhere(issued: OwnStack, verb: str, what: str) -> None:
+    account = f"system:serviceaccount:{issued.namespace}:{OBJECT_NAME}"
+    for where in (("--namespace", "teleport"), ("--all-namespaces",)):
+        assert issued.kubectl("auth", "can-i", verb, what, "--as", account, *where, check=False).stdout.strip() == "no"
+
+
+def settled(stack: OwnStack) -> None:
+    """Wait until the roll-out is over and both of its pods are all there are."""
+    stack.kubectl("rollout", "status", f"deployment/{DEPLOYMENT}", "--namespace", stack.namespace, "--timeout=120s")
+    selector = "app.kubernetes.io/name=teleport-access-graph"
+    listing = ("pods", "--namespace", stack.namespace, "--selector", selector)
+    eventually(lambda: len(stack.get(*listing)["items"]) == len(names(stack)) == 2, "two pods, and no old ones")
+
+
+def digest(stack: OwnStack) -> str:
+    text = secret_values(stack, stack.namespace, ISSUED_SECRET_NAME)["tls.crt"]
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def annotation(stack: OwnStack) -> str | None:
+    live = stack.get("deployment", DEPLOYMENT, "--namespace", stack.namespace)
+    value: str | None = live["spec"]["template"]["metadata"].get("annotations", {}).get(ANNOTATION)
+    return value
+
+
+def test_a_look_that_finds_the_same_certificate_restarts_nothing(issued: OwnStack) -> None:
+    pods = names(issued)
+    assert look(issued, "finds-the-same") == ""
+    assert names(issued) == pods
+
+
+def test_a_renewal_in_between_is_served_by_new_pods_and_touches_nothing_else(
+    issued: OwnStack, manager: CertManager
+) -> None:
+    """Issued as if it had been almost an hour ago, and so soon due."""
+    manager.set_back(timedelta(minutes=59, seconds=50))
+    renew(issued, issued.namespace, CERTIFICATE_NAME)
+    manager.set_back(timedelta())
+    assert look(issued, "finds-an-old-one").endswith(f"the certificate is another one: {digest(issued)}\n")
+    settled(issued)
+    before, pods, others = certificate_of(issued), names(issued), pods_of_others(issued)
+    due = before.not_valid_after_utc - timedelta(hours=1)
+    assert due - datetime.now(timezone.utc) < timedelta(seconds=15)
+    eventually(lambda: certificate_of(issued) != before, "renewed when due")
+    after = certificate_of(issued)
+    assert after.not_valid_before_utc >= due
+    assert after.public_key() != before.public_key()
+    assert served(issued) == {before.serial_number}
+    look(issued, "finds-the-renewed-one")
+    settled(issued)
+    assert served(issued) == {after.serial_number}
+    assert not pods & names(issued)
+    assert pods_of_others(issued) == others
+
+
+def test_an_up_after_it_changes_nothing(issued: OwnStack) -> None:
+    pods = names(issued)
+    issued.pulumi("up", "--expect-no-changes")
+    assert names(issued) == pods
+    # Of what is served now, the engine knows the end of the one before: no later than the real one.
+    assert issued.outputs()["certificateNotAfter"] < f"{certificate_of(issued).not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_an_up_that_rolls_the_pods_keeps_the_restarters_mark(issued: OwnStack) -> None:
+    mark = annotation(issued)
+    assert mark is not None
+    issued.change(lambda settings: settings["accessGraph"].update(logLevel="DEBUG"))
+    issued.pulumi("up")
+    assert annotation(issued) == mark
+
+
+def test_an_external_reloader_takes_the_restarter_away_and_nothing_else(issued: OwnStack) -> None:
+    issued.change(lambda settings: settings["tls"].update(reloader={"mode": "external"}))
+    pods = names(issued)
+    steps = operations(issued.preview())
+    assert set(steps.values()) == {"delete"}
+    assert {name.partition("restarter")[0] for name in steps} == {"certificate-"}
+    issued.pulumi("up")
+    for kind in ("cronjob", "role", "rolebinding"):
+        assert issued.get(kind, "--namespace", issued.namespace)["items"] == []
+    assert issued.kubectl("get", "serviceaccount", OBJECT_NAME, "--namespace", issued.namespace, check=False).returncode
+    assert names(issued) == pods
+
+
+def test_an_issuer_that_is_there_signs_as_well(issued: OwnStack, manager: CertManager) -> None:
+    """A ClusterIssuer of the same authority: nobody has to be told of another."""
+    apply(issued, tls_secret("cert-manager", "cluster-ca", INTERNAL))
+    apply(
+        issued,
+        {
+            "apiVersion": "cert-manager.io/v1",
+            "kind": "ClusterIssuer",
+            "metadata": {"name": "cluster-ca"},
+            "spec": {"ca": {"secretName": "cluster-ca"}},
+        },
+    )
+    issued.change(lambda settings: settings["tls"].update(issuer={"mode": "existing", "name": "cluster-ca"}))
+    steps = operations(issued.preview())
+    assert steps == {"issued-certificate-certificate": "update", "issued-certificate-issuer": "delete"}
+    before = certificate_of(issued)
+    issued.pulumi("up")
+    assert certificate_of(issued) != before
+    assert secret_annotation(issued, "cert-manager.io/issuer-name") == "cluster-ca"
+    findings = operate(issued, "preflight")
+    assert findings["certificate.issuer"]["outcome"] == "pass"
+    assert findings["certificate.issuer"]["reason"] == "Signing CA verified"
+
+
+def secret_annotation(stack: OwnStack, key: str) -> str:
+    value: str = stack.get("secret", ISSUED_SECRET_NAME, "--namespace", stack.namespace)["metadata"]["annotations"][key]
+    return value
+
+
+def test_destroying_it_leaves_nothing(issued: OwnStack) -> None:
+    issued.pulumi("destroy")
+    assert issued.kubectl("get", "namespace", issued.namespace, check=False).returncode != 0
