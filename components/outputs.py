@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from components.intake import Intake
     from components.server_certificate import ServerCertificate
     from components.settings import Settings
+    from components.surroundings import Surroundings
     from components.teleport import TeleportCluster
 
 OUTPUTS_VERSION = 1
@@ -57,6 +58,8 @@ OUTPUT_NAMES = (
     "databaseInstanceArn",
     "databaseSecretName",
     "tlsSecretName",
+    "externalEndpoint",
+    "externalAddress",
     "readerRole",
     "hostAuthorityFingerprints",
     "teleportValues",
@@ -96,6 +99,7 @@ def stack_outputs(
     connection: DatabaseConnection,
     credentials: Credentials,
     access_graph: AccessGraph | None,
+    surroundings: Surroundings,
     teleport: Mapping[str, TeleportCluster],
     logins: LoginRetirement | None,
 ) -> dict[str, pulumi.Input[Any]]:
@@ -105,6 +109,9 @@ def stack_outputs(
         steps.append(access_graph.release_name)
     if logins is not None:
         steps.append(logins.ready)
+    external = surroundings.external
+    if external is not None:
+        steps.append(external.address)
     known = {
         cluster: [authority.pem for authority in authorities]
         for cluster, authorities in intake.host_authorities.items()
@@ -123,6 +130,8 @@ def stack_outputs(
         "databaseInstanceArn": None if database is None else database.instance_arn,
         "databaseSecretName": connection.secret_name or credentials.database_secret_name,
         "tlsSecretName": credentials.tls_secret_name,
+        "externalEndpoint": None if external is None else external.endpoint,
+        "externalAddress": None if external is None else external.address,
         "hostAuthorityFingerprints": intake.fingerprints(),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},

@@ -6,6 +6,7 @@ world, are checked by those who use them.
 
 from components.settings.access_graph import (
     AccessGraphSettings,
+    ExternalServiceSettings,
     PodDisruptionBudgetSettings,
     ResourceSettings,
     TolerationSettings,
@@ -39,6 +40,7 @@ from components.settings.database_operation import (
 from components.settings.errors import Problem, SettingsError
 from components.settings.loader import SecretSettings, Settings, load_settings
 from components.settings.names import service_host, service_name
+from components.settings.network_policy import NetworkPolicySettings
 from components.settings.project import read_settings
 from components.settings.teleport import (
     AuditLogSettings,
@@ -80,6 +82,7 @@ __all__ = [
     "ExistingIssuerSettings",
     "ExistingSecretTlsSettings",
     "ExistingTopicSettings",
+    "ExternalServiceSettings",
     "FileHostAuthorities",
     "GeneratedTlsSettings",
     "HostAuthoritySettings",
@@ -88,6 +91,7 @@ __all__ = [
     "IrsaSettings",
     "KubernetesSettings",
     "ManualTeleportSettings",
+    "NetworkPolicySettings",
     "NetworkSettings",
     "NextAuthoritySettings",
     "NoNotificationSettings",

@@ -31,6 +31,7 @@ from components.settings.relations import (
     database_controls,
     database_origin,
     files,
+    platform,
     teleport,
     tls,
 )
@@ -48,6 +49,7 @@ RELATIONS = (
     *database_controls.RULES,
     *tls.RULES,
     *teleport.RULES,
+    *platform.RULES,
     *files.RULES,
 )
 
@@ -74,6 +76,9 @@ class Settings:
     """By cluster name, immutable, in the order of the configuration."""
 
     tags: Mapping[str, str]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    """Of Kubernetes objects, both."""
     stack: str
     root: Path
     """Directory of Pulumi.yaml, where the paths in settings start."""
@@ -129,6 +134,8 @@ def load_settings(config: Mapping[str, Any], secret_keys: Collection[str], *, ro
         tls=configuration.tls,
         teleport=configuration.teleport,
         tags=configuration.tags,
+        labels=configuration.labels,
+        annotations=configuration.annotations,
         stack=stack,
         root=root,
     )

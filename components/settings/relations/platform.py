@@ -1,0 +1,90 @@
+"""Rules between what a platform asks of objects and namespaces, the way in from outside, and the network policies."""
+
+from __future__ import annotations
+
+from components.settings.database import RdsDatabaseSettings
+from components.settings.relations import Draft, Findings, finding
+from components.settings.relations.tls import certificate_names
+
+
+def namespace_that_is_kept_is_made(draft: Draft) -> Findings:
+    """`accessGraph.keepNamespace` belongs to a namespace that the stack makes."""
+    graph = draft.configuration.access_graph
+    if graph.keep_namespace and not graph.create_namespace:
+        yield finding(
+            "accessGraph.keepNamespace",
+            True,
+            "is set, and with accessGraph.createNamespace false the stack has no namespace to keep",
+            "remove it: a namespace that the stack does not make, it does not delete",
+            "accessGraph.createNamespace",
+        )
+
+
+def outside_name_is_in_the_certificate(draft: Draft) -> Findings:
+    """`accessGraph.external.hostname` is a name of the certificate."""
+    configuration = draft.configuration
+    external, names = configuration.access_graph.external, certificate_names(configuration)
+    if external is not None and names is not None and external.hostname not in names:
+        yield finding(
+            "accessGraph.external.hostname",
+            external.hostname,
+            "is not a name of TAG's certificate, and callers verify it",
+            "add it to tls.extraDnsNames",
+            "tls.extraDnsNames",
+            "tls.mode",
+            "accessGraph.release",
+            "accessGraph.namespace",
+            "accessGraph.clusterDomain",
+        )
+
+
+def one_load_balancer(draft: Draft) -> Findings:
+    """`accessGraph.external` leaves the chart's own Service a `ClusterIP`."""
+    graph = draft.configuration.access_graph
+    if graph.external is not None and graph.service_type == "LoadBalancer":
+        yield finding(
+            "accessGraph.serviceType",
+            graph.service_type,
+            "makes a second load balancer beside the one of accessGraph.external",
+            "set it to ClusterIP, or remove accessGraph.external",
+            "accessGraph.external",
+        )
+
+
+def annotations_agree(draft: Draft) -> Findings:
+    """`accessGraph.external.annotations` do not say otherwise than `annotations`."""
+    external = draft.configuration.access_graph.external
+    everywhere = draft.configuration.annotations
+    for key, value in ({} if external is None else external.annotations).items():
+        if everywhere.get(key, value) != value:
+            yield finding(
+                f"accessGraph.external.annotations.{key}",
+                value,
+                f"is {everywhere[key]!r} in annotations, which every object gets",
+                "set it in one place",
+                f"annotations.{key}",
+            )
+
+
+def database_port_is_unknown(draft: Draft) -> Findings:
+    """`accessGraph.networkPolicy.databasePort` is of a database that exists, and comes with `databaseCidrs`."""
+    policy = draft.configuration.access_graph.network_policy
+    key = "accessGraph.networkPolicy.databasePort"
+    if policy.database_port is None:
+        return
+    if isinstance(draft.configuration.database, RdsDatabaseSettings):
+        rule = "is set, and with database.mode rds the port is database.port"
+        yield finding(key, policy.database_port, rule, "remove it", "database.mode")
+    elif not policy.database_cidrs:
+        rule = "is set, and without databaseCidrs calls to the database are not looked at"
+        about = "accessGraph.networkPolicy.databaseCidrs"
+        yield finding(key, policy.database_port, rule, "add the database's blocks, or remove it", about)
+
+
+RULES = (
+    namespace_that_is_kept_is_made,
+    outside_name_is_in_the_certificate,
+    one_load_balancer,
+    annotations_agree,
+    database_port_is_unknown,
+)

@@ -1,0 +1,74 @@
+"""Every refusal of what platforms ask: marks of objects, namespaces, digests, the way in, network policies; as in
+`cases`."""
+
+from __future__ import annotations
+
+from tests.samples import existing_configuration
+from tests.unit.settings.cases import R
+
+OUTSIDE = {"hostname": "graph.example.com"}
+NAMED = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
+POLICY = "accessGraph/networkPolicy"
+
+OBJECTS = [
+    R("labels", {"cost centre": "x"}, "is not the key of a label", "give the key", key="labels.cost centre"),
+    R("labels", {"team": "a b"}, "is not the value of a label", "shorten it", key="labels.team"),
+    R("labels", {"team": "x" * 64}, "is not the value of a label", "shorten it", key="labels.team"),
+    R("labels", {"team": True}, "is not text", "YAML reads unquoted", key="labels.team"),
+    R("labels", {"app.kubernetes.io/name": "graph"}, "is set by the stack, a chart or Kubernetes itself",
+      "such as example.com/team", key="labels.app.kubernetes.io/name"),
+    R("labels", {"pod-security.kubernetes.io/enforce": "privileged"}, "is set by the stack, a chart or Kubernetes",
+      "of your organisation's", key="labels.pod-security.kubernetes.io/enforce"),
+    R("annotations", {"team/": "x"}, "is not the key of an annotation", "give the key", key="annotations.team/"),
+    R("annotations", {"team": 1}, "is not text", "put it in quotes", key="annotations.team"),
+    R("annotations", {"checksum/credentials": "x"}, "is set by the stack, a chart or Kubernetes itself",
+      "such as example.com/team", key="annotations.checksum/credentials"),
+    R("annotations", {"team": "x" * 131072}, "is not a map of at most 131072 bytes", "Kubernetes allows 262144"),
+]  # fmt: skip
+
+NAMESPACE = [
+    R("accessGraph/createNamespace", "no", "is not true or false", "set true or false"),
+    R("accessGraph/namespace", "default", "is a namespace of Kubernetes' own", "give one for TAG",
+      also={"accessGraph/createNamespace": False}),
+    R("accessGraph/keepNamespace", True, "the stack has no namespace to keep", "it does not delete",
+      also={"accessGraph/createNamespace": False}),
+]  # fmt: skip
+
+IMAGES = [
+    R("accessGraph/imageDigest", "1.30.2", "is not the digest of an image", "crane digest"),
+    R("accessGraph/imageDigest", f"sha256:{'A' * 64}", "in lower case", "crane digest"),
+]
+
+EXTERNAL = [
+    R("accessGraph/external", {}, "is missing (a DNS name", "graph.example.com", key="accessGraph.external.hostname"),
+    R("accessGraph/external", OUTSIDE, "is not a name of TAG's certificate", "add it to tls.extraDnsNames",
+      key="accessGraph.external.hostname"),
+    R("accessGraph/external", {**OUTSIDE, "port": 0}, "is not a whole number from 1 to 65535", "set 1 to",
+      key="accessGraph.external.port", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "sourceRanges": ["10.0.0.1/8"]}, "is not written as the block 10.0.0.0/8",
+      "such as 10.20.0.0/16", key="accessGraph.external.sourceRanges[0]", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "sourceRanges": ["10.0.0.1"]}, "has no prefix length",
+      "such as 10.20.0.0/16", key="accessGraph.external.sourceRanges[0]", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "annotations": {"a b": "x"}}, "is not the key of an annotation", "give",
+      key="accessGraph.external.annotations.a b", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "annotations": {"team": "a"}}, "is 'b' in annotations", "in one place",
+      key="accessGraph.external.annotations.team", also={**NAMED, "annotations": {"team": "b"}}),
+    R("accessGraph/external", {**OUTSIDE, "loadBalancerClass": "a b"}, "is not the key of a label", "give",
+      key="accessGraph.external.loadBalancerClass", also=NAMED),
+    R("accessGraph/serviceType", "LoadBalancer", "makes a second load balancer", "set it to ClusterIP",
+      also={**NAMED, "accessGraph/external": OUTSIDE}),
+]  # fmt: skip
+
+POLICIES = [
+    R(f"{POLICY}/clientNamespaces", ["Agents"], "is not a Kubernetes name", "use at most 63",
+      key="accessGraph.networkPolicy.clientNamespaces[0]"),
+    R(f"{POLICY}/clientCidrs", ["everybody"], "is not a block of IP addresses", "10.20.0.0/16",
+      key="accessGraph.networkPolicy.clientCidrs[0]"),
+    R(f"{POLICY}/databaseCidrs", ["10.0.0.0/16", "10.0.0.0/16"], "is not a list without repetitions", "remove what"),
+    R(f"{POLICY}/databasePort", 5433, "with database.mode rds the port is database.port", "remove it"),
+    R(f"{POLICY}/databasePort", 5433, "without databaseCidrs calls to the database are not looked at",
+      "add the database's blocks", base=existing_configuration),
+    R(f"{POLICY}/enable", False, "is not a setting", "did you mean enabled?"),
+]  # fmt: skip
+
+PLATFORM = [*OBJECTS, *NAMESPACE, *IMAGES, *EXTERNAL, *POLICIES]
