@@ -13,7 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
-from components.settings.names import CHART_NAME, GRPC_PORT, METRICS_PORT
+from components.settings.names import CHART_NAME, GRPC_PORT, METRICS_PORT, POLICY_NAMES
 
 # DNS on TCP too, for answers that do not fit; OpenShift's DNS pods listen on 5353, and policies see that port.
 DNS_PORTS = (53, 5353)
@@ -85,15 +85,11 @@ class NetworkPolicies(pulumi.ComponentResource):
         for suffix, spec in specs.items():
             kubernetes.networking.v1.NetworkPolicy(
                 f"{name}-{suffix}",
-                metadata={"name": policy_name(suffix), "namespace": args.namespace},
+                metadata={"name": POLICY_NAMES[suffix], "namespace": args.namespace},
                 spec=spec,
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({})
-
-
-def policy_name(suffix: str) -> str:
-    return CHART_NAME if suffix == "access-graph" else f"{CHART_NAME}-{suffix}"
 
 
 def access_graph_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:

@@ -18,6 +18,13 @@ LONGEST_SERVICE_NAME = 63
 TLS_SECRET_NAME = "teleport-access-graph-tls"
 ISSUED_SECRET_NAME = "teleport-access-graph-issued-tls"
 
+# Of the NetworkPolicies, by whose pods they are about.
+POLICY_NAMES = {
+    "access-graph": CHART_NAME,
+    "database-jobs": f"{CHART_NAME}-database-jobs",
+    "certificate-restarter": f"{CHART_NAME}-certificate-restarter",
+}
+
 
 def service_name(release: str) -> str:
     """The chart's `fullname`, which names its Service, Deployment and ServiceAccount: cut at 63 characters."""
