@@ -62,7 +62,7 @@ if settings.access_graph.enabled:
         opts=in_kubernetes,
     )
 
-surroundings = make_surroundings(settings, namespace.namespace, certificate, access_graph, in_kubernetes)
+surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
 logins = None
 if rds_database is not None:
     rolled_out = credentials if access_graph is None else access_graph.release

@@ -1,5 +1,5 @@
-"""What stands around the access graph in its namespace, from settings: network policies, the way in from outside, the
-certificate's restarter.
+"""What stands around the access graph, from settings: network policies, the way in from outside, the certificate's
+restarter, what Prometheus is told, the readers' role.
 
 Owns the translation. Modules of what an environment does without are not loaded, for their SDKs take their time.
 """
@@ -12,20 +12,25 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.settings import (
+    CertManagerTlsSettings,
     ExistingDatabaseSettings,
     GeneratedTlsSettings,
     ManualTeleportSettings,
     PodIdentitySettings,
     RdsDatabaseSettings,
+    ReleaseTeleportSettings,
     RestarterSettings,
     Settings,
+    ValuesTeleportSettings,
 )
 from components.tls_assembly import make_restarter
 
 if TYPE_CHECKING:
     from components.access_graph import AccessGraph
     from components.external_service import ExternalService
+    from components.monitoring import MonitoringArgs
     from components.network_policies import NetworkPoliciesArgs
+    from components.providers import Providers
     from components.server_certificate import ServerCertificate
 
 DEFAULT_DATABASE_PORT = 5432
@@ -39,17 +44,28 @@ class Surroundings:
 
 def make_surroundings(
     settings: Settings,
+    providers: Providers,
     namespace: pulumi.Input[str],
     certificate: ServerCertificate,
     access_graph: AccessGraph | None,
-    opts: pulumi.ResourceOptions,
 ) -> Surroundings:
-    """`namespace` is TAG's, taken from its resource; `opts` have the Kubernetes provider."""
+    """`namespace` is TAG's, taken from its resource."""
+    opts = pulumi.ResourceOptions(providers=[providers.kubernetes])
     if settings.access_graph.network_policy.enabled:
         from components.network_policies import NetworkPolicies
 
         NetworkPolicies("network-policies", network_policies_args(settings, namespace), opts=opts)
     make_restarter(settings, namespace, certificate, access_graph, opts)
+    if access_graph is None:
+        return Surroundings(external=None)
+    monitoring = settings.monitoring
+    if monitoring.service_monitor or monitoring.rules:
+        from components.monitoring import Monitoring
+
+        Monitoring("monitoring", monitoring_args(settings, namespace, certificate), opts=opts)
+    for cluster, entry in settings.teleport.items():
+        if not isinstance(entry, ManualTeleportSettings):
+            _beside_teleport(settings, cluster, entry, pulumi.ResourceOptions(providers=[providers.teleport[cluster]]))
     return Surroundings(external=_external_service(settings, namespace, access_graph, opts))
 
 
@@ -112,11 +128,65 @@ def _database_port(settings: Settings) -> int | None:
     return database.port
 
 
+def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificate: ServerCertificate) -> MonitoringArgs:
+    """Ends that an `up` moves are told by the stack; those that others move, by whoever measures them."""
+    from components.issued_certificates import CERTIFICATE_NAME
+    from components.monitoring import MonitoringArgs
+
+    monitoring, tls = settings.monitoring, settings.tls
+    generated = isinstance(tls, GeneratedTlsSettings)
+    return MonitoringArgs(
+        namespace=namespace,
+        release=settings.access_graph.release,
+        service_monitor=monitoring.service_monitor,
+        rules=monitoring.rules,
+        labels=dict(monitoring.labels),
+        scrape_interval_seconds=monitoring.scrape_interval_seconds,
+        expiry_days=monitoring.expiry_days,
+        certificate_not_after=certificate.certificate_not_after if generated else None,  # type: ignore[arg-type]
+        authority_not_after=certificate.ca_not_after,
+        issued_certificate=CERTIFICATE_NAME if isinstance(tls, CertManagerTlsSettings) else None,
+        certificate_end=monitoring.certificate_end,
+    )
+
+
+def _beside_teleport(
+    settings: Settings,
+    cluster: str,
+    entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """What stands in a Teleport's own namespace; `opts` have the provider of its Kubernetes cluster."""
+    monitoring = settings.monitoring
+    watch = monitoring.lockout_watch
+    if watch is not None:
+        from components.lockout_watch import LockoutWatch, LockoutWatchArgs
+
+        LockoutWatch(
+            f"lockout-watch-{cluster}",
+            LockoutWatchArgs(
+                namespace=entry.namespace,
+                release=entry.release,
+                pattern=watch.pattern,
+                image=watch.image,
+                every_minutes=watch.every_minutes,
+                rule=monitoring.rules,
+                rule_labels=dict(monitoring.labels),
+                image_pull_secrets=list(watch.image_pull_secrets),
+            ),
+            opts=opts,
+        )
+    if entry.apply_reader_role:
+        from components.reader_role import ReaderRole, ReaderRoleArgs
+
+        ReaderRole(f"reader-role-{cluster}", ReaderRoleArgs(namespace=entry.namespace), opts=opts)
+
+
 def _external_service(
-    settings: Settings, namespace: pulumi.Input[str], access_graph: AccessGraph | None, opts: pulumi.ResourceOptions
+    settings: Settings, namespace: pulumi.Input[str], access_graph: AccessGraph, opts: pulumi.ResourceOptions
 ) -> ExternalService | None:
     external = settings.access_graph.external
-    if external is None or access_graph is None:
+    if external is None:
         return None
     from components.external_service import ExternalService, ExternalServiceArgs
 

@@ -39,6 +39,7 @@ from components.settings.database_operation import (
 )
 from components.settings.errors import Problem, SettingsError
 from components.settings.loader import SecretSettings, Settings, load_settings
+from components.settings.monitoring import LockoutWatchSettings, MonitoringSettings
 from components.settings.names import service_host, service_name
 from components.settings.network_policy import NetworkPolicySettings
 from components.settings.project import read_settings
@@ -90,7 +91,9 @@ __all__ = [
     "InlineHostAuthorities",
     "IrsaSettings",
     "KubernetesSettings",
+    "LockoutWatchSettings",
     "ManualTeleportSettings",
+    "MonitoringSettings",
     "NetworkPolicySettings",
     "NetworkSettings",
     "NextAuthoritySettings",

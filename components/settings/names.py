@@ -11,6 +11,8 @@ SERVICE_PORT = 443
 # Of the pods: where they answer Teleport, and where they tell Prometheus.
 GRPC_PORT = 9090
 METRICS_PORT = 3000
+# Of the chart's Service.
+METRICS_PORT_NAME = "metrics"
 LONGEST_SERVICE_NAME = 63
 
 # The TLS Secrets that the stack fills in TAG's namespace: with its own pair, and by cert-manager's hand. Two names, for

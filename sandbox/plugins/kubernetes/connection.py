@@ -6,6 +6,7 @@ of imports at every preview.
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import os
@@ -61,6 +62,13 @@ class ApiError(Exception):
         return self.not_found and self.details.get("kind") == "namespaces"
 
 
+class NoSuchKind(Exception):
+    """The API server has no such kind: its definition is not there, or not yet."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(f'no matches for kind "{kind.name}" in version "{kind.api_version}"')
+
+
 class ApiServer:
     """Requests to one cluster; safe to use from several threads."""
 
@@ -73,6 +81,20 @@ class ApiServer:
     def version(self) -> str:
         """Such as `v1.36.3`."""
         return str(self.request("GET", "/version")["gitVersion"])
+
+    def defined(self, kind: Kind) -> Kind:
+        """A custom kind with what its definition says. Raises `NoSuchKind` where there is none."""
+        try:
+            resources = self.request("GET", f"/apis/{kind.api_version}").get("resources") or []
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            resources = []
+        for one in resources:
+            # `.../status` and `.../scale` are parts of an object, not a collection of objects.
+            if one.get("kind") == kind.name and "/" not in str(one.get("name")):
+                return dataclasses.replace(kind, plural=str(one["name"]), namespaced=bool(one["namespaced"]))
+        raise NoSuchKind(kind)
 
     def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
         return self.request("GET", path(kind, namespace, name))

@@ -19,7 +19,7 @@ from sandbox.plugins.kubernetes.checkpoint import (
     without_server_metadata,
 )
 from sandbox.plugins.kubernetes.cluster import Connected
-from sandbox.plugins.kubernetes.connection import MERGE_PATCH, ApiError, ApiServer, Unreachable
+from sandbox.plugins.kubernetes.connection import MERGE_PATCH, ApiError, ApiServer, NoSuchKind, Unreachable
 from sandbox.plugins.kubernetes.force_new import force_new
 from sandbox.plugins.kubernetes.inputs import (
     annotations_of,
@@ -90,7 +90,7 @@ class Objects:
             return CheckResult(
                 news, [CheckFailure("metadata.generateName", "generateName is not supported in Server-Side Apply mode")]
             )
-        inputs = with_default_namespace(kind, inputs, self._connected.default_namespace)
+        inputs = with_default_namespace(self._known(kind), inputs, self._connected.default_namespace)
         return CheckResult(annotate(inputs, news))
 
     def diff(
@@ -127,7 +127,12 @@ class Objects:
         server = self._connected.reachable()
         manager = field_managers.manager_name({}, new, self._options.server_side_apply)
         try:
+            kind = self._defined(server, kind, wait=not preview)
             live = self._create(server, kind, new, manager, preview)
+        except NoSuchKind as error:
+            if preview:  # its definition may be made by the same `up`
+                return "", inputs
+            raise ResourceError(f'creation of resource "{urn}" failed: {error}') from None
         except ApiError as error:
             # A preview of a delete-before-replace meets its own predecessor; a forbidden dry run says nothing.
             if preview and (error.already_exists or error.forbidden or error.namespace_missing):
@@ -161,7 +166,10 @@ class Objects:
             )
         server = self._connected.reachable()
         try:
+            kind = self._defined(server, kind)
             live = server.get(kind, namespace or self._connected.default_namespace if kind.namespaced else "", name)
+        except NoSuchKind:
+            return None
         except ApiError as error:
             if error.not_found:
                 return None
@@ -200,6 +208,12 @@ class Objects:
         manager = field_managers.manager_name(unwrap(old_outputs), new, self._options.server_side_apply)
         version = str(unwrap(old_outputs).get(INITIAL_API_VERSION) or kind.api_version)
         try:
+            kind = self._defined(server, kind)
+        except NoSuchKind as error:
+            if preview:
+                return news
+            raise ResourceError(f'update of resource "{urn}" failed: {error}') from None
+        try:
             live = self._update(server, kind, prune(old_live, old_inputs), old_live, new, manager, preview, ignore)
             if not preview:
                 live = self._waiter(server, kind, urn, timeout).until_ready(new, live)
@@ -230,6 +244,7 @@ class Objects:
         old_inputs, live = split(outputs)
         namespace, name = parse_id(id_)
         try:
+            kind = self._defined(server, kind)
             if kind.patch:
                 manager = field_managers.manager_name(unwrap(outputs), old_inputs, True)
                 field_managers.relinquish(server, kind, live, manager)
@@ -237,6 +252,8 @@ class Objects:
             propagation = str(annotations_of(old_inputs).get(PROPAGATION, "foreground")).capitalize()
             server.delete(kind, namespace, name, propagation)
             self._waiter(server, kind, urn, timeout).until_gone(old_inputs, namespace, name)
+        except NoSuchKind:
+            return  # gone with its definition
         except ApiError as error:
             if error.not_found:
                 return
@@ -253,6 +270,25 @@ class Objects:
             raise ResourceError(str(error)) from None
         except Unreachable as error:
             raise ResourceError(f"configured Kubernetes cluster is unreachable: {error}") from None
+
+    def _known(self, kind: Kind) -> Kind:
+        """The kind as far as it can be known now."""
+        try:
+            return kind if self._connected.server is None else self._defined(self._connected.server, kind)
+        except NoSuchKind:
+            return kind
+
+    def _defined(self, server: ApiServer, kind: Kind, wait: bool = False) -> Kind:
+        """A custom kind with its definition, which may take a moment to be served. Raises `NoSuchKind`."""
+        if not kind.custom:
+            return kind
+        for pause in (*CREATE_PAUSES_SECONDS, None) if wait else (None,):
+            try:
+                return server.defined(kind)
+            except NoSuchKind:
+                if pause is None or self._connected.cancelled.wait(pause):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def _can_preview(self, urn: str, new: Mapping[str, Any], creates_patch: bool) -> bool:
         if self._connected.server is None:
@@ -376,7 +412,7 @@ def _create_failure(urn: str, error: ApiError, manager: str) -> str:
 
 def _importable(kind: Kind, live: Mapping[str, Any]) -> dict[str, Any]:
     """What of a live object could have been given by a program."""
-    names = schema.input_names(kind)
+    names = schema.input_names(kind, live)
     inputs = without_server_metadata({key: value for key, value in live.items() if key in names})
     annotations = {
         key: value

@@ -11,7 +11,7 @@ from sandbox.plugins.kubernetes import configuration
 from sandbox.plugins.kubernetes.cluster import Connected, connect
 from sandbox.plugins.kubernetes.objects import Objects
 from sandbox.plugins.kubernetes.release import RELEASE, Releases
-from sandbox.plugins.kubernetes.schema import Kind, kind_of_type
+from sandbox.plugins.kubernetes.schema import Kind, custom_kind_of_type, kind_of_type
 from sandbox.plugins.protocol import CheckResult, DiffResult, ResourceError, ResourceProvider
 from sandbox.plugins.values import Properties
 
@@ -110,7 +110,7 @@ class KubernetesProvider(ResourceProvider):
         return Releases(self._cluster(), self.log)
 
     def _kind(self, type_: str) -> Kind:
-        kind = kind_of_type(type_)
+        kind = kind_of_type(type_) or custom_kind_of_type(type_)
         if kind is None:
             raise self.unsupported(type_)
         return kind

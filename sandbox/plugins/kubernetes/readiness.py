@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.plugins.kubernetes.connection import ApiError, ApiServer
-from sandbox.plugins.kubernetes.inputs import name_of, namespace_of
-from sandbox.plugins.kubernetes.schema import kind_of
+from sandbox.plugins.kubernetes.inputs import annotations_of, name_of, namespace_of
+from sandbox.plugins.kubernetes.schema import Kind, kind_of
+from sandbox.plugins.protocol import ResourceError
 
 REVISION: Final = "deployment.kubernetes.io/revision"
 EVENTS_SHOWN: Final = 3  # of each object: a crash loop repeats itself
@@ -205,6 +206,28 @@ class Readiness:
 
     rule: Rule
     problems: Callable[[ApiServer, Mapping[str, Any]], list[str]] = lambda server, live: []
+
+
+WAIT_FOR: Final = "pulumi.com/waitFor"
+
+
+def readiness_of(kind: Kind, inputs: Mapping[str, Any]) -> Readiness | None:
+    """What is waited for; of a custom kind, what its annotation asks for, `condition=<type>` or `...=<status>`."""
+    asked = annotations_of(inputs).get(WAIT_FOR)
+    if not kind.custom or asked is None:
+        return BY_KIND.get(kind.key)
+    form, _, wanted = str(asked).partition("=")
+    condition, _, status = wanted.partition("=")
+    if form != "condition" or not condition:
+        raise ResourceError(f"{WAIT_FOR}: {asked} is not supported by this stand-in, which knows condition=<type>")
+
+    def reached(server: ApiServer, live: Mapping[str, Any]) -> Progress:
+        found = conditions(live).get(condition, {})
+        if str(found.get("status")) == (status or "True"):
+            return READY
+        return Progress(False, f"Waiting for condition {condition}", problems=(_reason(found),) if found else ())
+
+    return Readiness(reached)
 
 
 BY_KIND: Final = {

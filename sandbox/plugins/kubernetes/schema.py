@@ -1,6 +1,7 @@
-"""The built-in kinds and the properties of their inputs, from `kinds.json`.
+"""The built-in kinds and the properties of their inputs, from `kinds.json`; and kinds that a cluster's definitions add.
 
-Owns what a resource type is and which inputs it has; `schema_source.py` makes the table.
+Owns what a resource type is and which inputs it has; `schema_source.py` makes the table. Of custom kinds only the
+metadata are known here: the rest is between their definition and the API server.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -19,6 +20,9 @@ from sandbox.plugins.protocol import CheckFailure
 from sandbox.plugins.values import UNKNOWN
 
 PREFIX: Final = "kubernetes:"
+METADATA: Final = "#meta.v1.ObjectMeta"
+# Kubernetes' own groups: what of them is not in the table is not taken, and no definition can add to it.
+RESERVED_GROUPS: Final = (".k8s.io", "helm.sh", "kustomize")
 # Longest first: `Mi` before `M`; the scale of each suffix (k8s.io/apimachinery, pkg/api/resource/suffix.go).
 BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 DECIMAL: Final = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
@@ -27,7 +31,8 @@ QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[num
 
 @dataclass(frozen=True)
 class Kind:
-    """A built-in kind; `patch` when the resource type is its `...Patch`, which owns some fields and not the object."""
+    """A built-in kind, or one of a definition, which has no `type`. `patch` when the resource type is its `...Patch`,
+    which owns some fields and not the object."""
 
     api_version: str
     name: str
@@ -39,6 +44,10 @@ class Kind:
     @property
     def key(self) -> str:
         return f"{self.api_version}/{self.name}"
+
+    @property
+    def custom(self) -> bool:
+        return not self.type
 
 
 @functools.cache
@@ -66,13 +75,27 @@ def kind_of_type(token: str) -> Kind | None:
     return None if target is None else Kind(**{**target.__dict__, "patch": True})
 
 
-def input_names(kind: Kind) -> set[str]:
-    """The top-level properties that a program may give."""
+def custom_kind_of_type(token: str) -> Kind | None:
+    """The kind of a resource type such as `kubernetes:monitoring.coreos.com/v1:ServiceMonitor`. What only its
+    definition says is open: it counts as namespaced until the API server was asked, as in the official plugin."""
+    version, _, name = token.removeprefix(PREFIX).rpartition(":")
+    group, separator, _ = version.partition("/")
+    if not separator or "." not in group or group.endswith(RESERVED_GROUPS) or not name:
+        return None
+    return Kind(api_version=version, name=name, plural="", namespaced=True, type="")
+
+
+def input_names(kind: Kind, live: Iterable[str] = ()) -> set[str]:
+    """The top-level properties that a program may give; of a custom kind, those that `live` has."""
+    if kind.custom:
+        return set(live) - {"status"}
     return set(_table()["types"][kind.type]) - {"status"}
 
 
 def check(kind: Kind, inputs: Mapping[str, Any]) -> list[CheckFailure]:
     """A failure for each misspelt property and each value of the wrong type; unknown values pass."""
+    if kind.custom:
+        return list(_check_value(METADATA, inputs.get("metadata"), "metadata"))
     return list(_check_value("#" + kind.type, inputs, ""))
 
 
@@ -137,7 +160,7 @@ def _wrong(path: str, wanted: str, value: Any) -> CheckFailure:
 
 def canonical(kind: Kind, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as the API server would write them: no nulls, quantities in their canonical form."""
-    value = _canonical_value("#" + kind.type, inputs)
+    value = _canonical_value("any" if kind.custom else "#" + kind.type, inputs)
     assert isinstance(value, dict)
     return value
 

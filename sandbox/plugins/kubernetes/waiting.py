@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sandbox.plugins.kubernetes.connection import ApiError, ApiServer
 from sandbox.plugins.kubernetes.inputs import annotations_of, name_of, namespace_of
-from sandbox.plugins.kubernetes.readiness import BY_KIND, Progress, Readiness
+from sandbox.plugins.kubernetes.readiness import Progress, Readiness, readiness_of
 from sandbox.plugins.kubernetes.schema import Kind
 from sandbox.plugins.protocol import Log, ResourceError
 
@@ -59,7 +59,7 @@ class Waiter:
 
     def until_ready(self, inputs: Mapping[str, Any], live: dict[str, Any]) -> dict[str, Any]:
         """The ready object. Raises `NotReady`."""
-        readiness = BY_KIND.get(self.kind.key)
+        readiness = readiness_of(self.kind, inputs)
         if readiness is None or annotations_of(inputs).get(SKIP_AWAIT) == "true":
             return live
         ends, pause, said = time.monotonic() + self.seconds(inputs), FIRST_PAUSE_SECONDS, ""
@@ -87,7 +87,7 @@ class Waiter:
 
     def check_once(self, inputs: Mapping[str, Any], live: dict[str, Any]) -> None:
         """Raises `NotReady` for a known object that is not ready now, without waiting: a refresh."""
-        readiness = BY_KIND.get(self.kind.key)
+        readiness = readiness_of(self.kind, inputs)
         if readiness is None or annotations_of(inputs).get(SKIP_AWAIT) == "true":
             return
         progress = readiness.rule(self.server, live)

@@ -170,7 +170,11 @@ def test_a_cluster_that_does_not_answer_is_unreachable_and_says_why(tmp_path: Pa
 def test_an_unsupported_type_is_an_error() -> None:
     provider = KubernetesProvider()
     provider.configure({"kubeconfig": json.dumps(config("http://127.0.0.1:1"))})
-    for token in ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "kubernetes:a.b/v1:C"):
+    for token in (
+        "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition",
+        "kubernetes:metrics.k8s.io/v1:PodMetrics",
+        "kubernetes:v1:C",
+    ):
         with pytest.raises(ResourceError, match="has no resource type"):
             provider.check("urn", token, {}, {}, b"")
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from tests.samples import existing_configuration
-from tests.unit.settings.cases import R
+from tests.unit.settings.cases import MANUAL, K, R, T
+from tests.unit.settings.cases_tls import EXISTING
 
 OUTSIDE = {"hostname": "graph.example.com"}
 NAMED = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
@@ -71,4 +72,32 @@ POLICIES = [
     R(f"{POLICY}/enable", False, "is not a setting", "did you mean enabled?"),
 ]  # fmt: skip
 
-PLATFORM = [*OBJECTS, *NAMESPACE, *IMAGES, *EXTERNAL, *POLICIES]
+WATCH = "monitoring/lockoutWatch"
+RULES = {"monitoring/rules": True}
+
+MONITORING = [
+    R("monitoring/serviceMonitor", True, "is set, and TAG serves no metrics", "set accessGraph.metrics to true"),
+    R("monitoring/scrapeIntervalSeconds", 1, "is not a whole number from 5 to 3600 (seconds)", "set 5 to 3600"),
+    R("monitoring/expiryDays", 30, "is no less than the 720 hours of tls.certificateEarlyRenewalHours",
+      "set fewer days", also=RULES),
+    R("monitoring/expiryDays", 0, "is not a whole number from 1 to 365 (days)", "set 1 to 365"),
+    R("monitoring/labels", {"helm.sh/chart": "x"}, "is set by the stack, a chart or Kubernetes itself",
+      "of your organisation's", key="monitoring.labels.helm.sh/chart"),
+    R("monitoring/certificateEnd", "x509_cert_not_after", "in tls.mode generated the end is known without it", "remove",
+      also=RULES),
+    R("monitoring/certificateEnd", "x509_cert_not_after", "there are no alerts", "monitoring.rules to true",
+      also={"tls": EXISTING}),
+    R("monitoring/certificateEnd", "a\nb", "is not a PromQL expression of at most 512", "x509_cert_not_after",
+      also={"tls": EXISTING, **RULES}),
+    R(f"{WATCH}/pattern", "x" * 513, "is not an extended regular expression of at most 512", "grep -E"),
+    R(f"{WATCH}/everyMinutes", 60, "is not a whole number from 1 to 59 (minutes)", "set 1 to 59"),
+    R(f"{WATCH}/image", "kubectl", "names no version", "such as registry.example.com"),
+    R(f"{WATCH}/imagePullSecrets", ["a", "a"], "is not a list without repetitions", "remove what"),
+    R("monitoring/lockoutWatch", {}, "no Teleport is of mode release or values", "remove it",
+      also={"teleport": {"t": MANUAL}}),
+    R(f"{T}/applyReaderRole", "yes", "is not true or false", "set true or false", key=f"{K}.applyReaderRole"),
+    R("teleport/second", {**MANUAL, "applyReaderRole": True}, "belongs to mode release, and the mode is manual", "remove it",
+      key="teleport.second.applyReaderRole"),
+]  # fmt: skip
+
+PLATFORM = [*OBJECTS, *NAMESPACE, *IMAGES, *EXTERNAL, *POLICIES, *MONITORING]

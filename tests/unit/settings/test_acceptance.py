@@ -181,6 +181,15 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "protect": True,
     }
     assert (settings.tags, settings.labels, settings.annotations) == ({}, {}, {})
+    assert settings.monitoring.model_dump() == {
+        "service_monitor": False,
+        "rules": False,
+        "labels": {},
+        "scrape_interval_seconds": 30,
+        "expiry_days": 21,
+        "certificate_end": None,
+        "lockout_watch": None,
+    }
     assert settings.stack == STACK
     assert settings.secrets.database_uri is None
     assert settings.secrets.teleport_values is None
@@ -202,6 +211,7 @@ def test_the_defaults_of_a_teleport_release() -> None:
         "namespace": "teleport",
         "release": "teleport",
         "values_files": (),
+        "apply_reader_role": False,
         "allow_secret_paths": (),
         "adopt": False,
         "timeout_seconds": 600,
