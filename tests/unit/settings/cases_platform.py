@@ -96,7 +96,7 @@ MONITORING = [
     R("monitoring/lockoutWatch", {}, "no Teleport is of mode release or values", "remove it",
       also={"teleport": {"t": MANUAL}}),
     R(f"{T}/applyReaderRole", "yes", "is not true or false", "set true or false", key=f"{K}.applyReaderRole"),
-    R("teleport/second", {**MANUAL, "applyReaderRole": True}, "belongs to mode release, and the mode is manual", "remove it",
+    R("teleport/second", {**MANUAL, "applyReaderRole": True}, "belongs to mode release", "remove it",
       key="teleport.second.applyReaderRole"),
 ]  # fmt: skip
 
