@@ -10,6 +10,11 @@ from components.credentials import AccessGraphNamespace, Credentials
 from components.database import Database
 from components.database_access import DatabaseAccess
 from components.database_logins import LoginRetirement
+from components.external_service import ExternalService
+from components.lockout_watch import LockoutWatch
+from components.monitoring import Monitoring
+from components.network_policies import NetworkPolicies
+from components.reader_role import ReaderRole
 from components.teleport import TeleportCluster
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
@@ -20,6 +25,11 @@ COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     Credentials,
     Database,
     DatabaseAccess,
+    ExternalService,
+    LockoutWatch,
     LoginRetirement,
+    Monitoring,
+    NetworkPolicies,
+    ReaderRole,
     TeleportCluster,
 )
