@@ -5,6 +5,7 @@ What a real API server does is tested on one (`tests/engine/`); here the questio
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 from sandbox.plugins.kubernetes.cluster import Connected
 from sandbox.plugins.kubernetes.configuration import Options
-from sandbox.plugins.kubernetes.connection import ApiError, ApiServer
+from sandbox.plugins.kubernetes.connection import ApiError, ApiServer, NoSuchKind
 from sandbox.plugins.kubernetes.schema import Kind
 
 
@@ -23,10 +24,19 @@ class ScriptedServer:
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     refusals: dict[str, ApiError] = field(default_factory=dict)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    definitions: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Custom kinds by `apiVersion/kind`: their plural, and whether they are namespaced."""
 
     def add(self, live: Mapping[str, Any]) -> None:
         metadata = live["metadata"]
         self.objects[live["kind"], metadata.get("namespace", ""), metadata["name"]] = dict(live)
+
+    def defined(self, kind: Kind) -> Kind:
+        self._note("defined", kind.name)
+        if kind.key not in self.definitions:
+            raise NoSuchKind(kind)
+        plural, namespaced = self.definitions[kind.key]
+        return dataclasses.replace(kind, plural=plural, namespaced=namespaced)
 
     def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
         self._note("get", name)
