@@ -10,19 +10,21 @@ import pulumi_random as random
 
 from components import assembly
 from components.access_graph import AccessGraph
-from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials
+from components.credentials import Credentials
 from components.host_authority_succession import accepted_host_authorities
 from components.intake import read_intake
 from components.ledger_guards import checked_ledger
+from components.object_metadata import mark_objects
 from components.outputs import export_outputs, stack_outputs
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
+from components.surroundings import make_surroundings
 from components.teleport import TeleportCluster
-from components.tls_assembly import make_restarter
 
 settings = read_settings()
 intake = read_intake(settings, datetime.now(timezone.utc))
+mark_objects(settings.labels, settings.annotations)
 providers = make_providers(settings)
 references = StackReferences()
 ledger = checked_ledger(settings, intake)
@@ -40,11 +42,7 @@ if isinstance(settings.database, RdsDatabaseSettings):
     database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
     database_ca_bundle = database.ca_bundle
 
-namespace = AccessGraphNamespace(
-    "namespace",
-    AccessGraphNamespaceArgs(namespace=settings.access_graph.namespace, database_ca_bundle=database_ca_bundle),
-    opts=in_kubernetes,
-)
+namespace = assembly.access_graph_namespace(settings, database_ca_bundle, in_kubernetes)
 certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
 rds_database = None
 if database is not None:
@@ -64,7 +62,7 @@ if settings.access_graph.enabled:
         opts=in_kubernetes,
     )
 
-make_restarter(settings, namespace.namespace, certificate, access_graph, in_kubernetes)
+surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
 logins = None
 if rds_database is not None:
     rolled_out = credentials if access_graph is None else access_graph.release
@@ -93,6 +91,7 @@ export_outputs(
         connection=connection,
         credentials=credentials,
         access_graph=access_graph,
+        surroundings=surroundings,
         teleport=teleport,
         logins=logins,
     )

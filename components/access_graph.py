@@ -20,6 +20,8 @@ from components.settings.names import SERVICE_PORT, service_host
 DATABASE_CA_VOLUME = "database-ca"
 DATABASE_CA_MOUNT_PATH = CA_BUNDLE_PATH.removesuffix(f"/{DATABASE_CA_KEY}")
 CREDENTIALS_ANNOTATION = "checksum/credentials"
+# The chart's own.
+DEFAULT_IMAGE = "public.ecr.aws/gravitational/access-graph"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,9 @@ class AccessGraphArgs(ComponentArgs):
     image: str | None = None
     """Repository of the image, without a tag; the chart's own when none."""
 
+    image_digest: str | None = None
+    """`sha256:...`, which then names the image alone; its tag is the chart's version when none."""
+
     image_pull_secrets: Sequence[str] = ()
     resources: Mapping[str, Any] = field(
         # Sizes from the field: the first import of a cluster starves below 512Mi; a CPU limit only throttles it.
@@ -80,6 +85,11 @@ class AccessGraphArgs(ComponentArgs):
     pod_disruption_budget: Mapping[str, Any] = field(default_factory=lambda: {"enabled": True, "minAvailable": 1})
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Mapping[str, Any]] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of the pods: the chart has no value for those of its other objects."""
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Of the pods and their ServiceAccount, for the same reason."""
 
 
 def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
@@ -94,8 +104,10 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
         "metrics": {"enabled": args.metrics},
         "resources": dict(args.resources),
         "podDisruptionBudget": dict(args.pod_disruption_budget),
-        "podAnnotations": {CREDENTIALS_ANNOTATION: args.credentials_checksum},
+        "podAnnotations": {**args.annotations, CREDENTIALS_ANNOTATION: args.credentials_checksum},
     }
+    if args.labels:
+        values["podLabels"] = dict(args.labels)
     if args.database_ca_config_map is not None:
         values["volumes"] = [{"name": DATABASE_CA_VOLUME, "configMap": {"name": args.database_ca_config_map}}]
         values["volumeMounts"] = [
@@ -106,10 +118,12 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
         postgres["replica"] = {"secretName": args.database_secret_name, "secretKey": args.database_replica_key}
     if args.database_iam_region is not None:
         postgres["aws"] = {"enabled": True, "region": args.database_iam_region}
-    if args.service_account_annotations is not None:
-        values["serviceAccount"] = {"annotations": args.service_account_annotations}
-    if args.image is not None:
-        values["image"] = {"repository": args.image}
+    account = _account_annotations(args)
+    if account is not None:
+        values["serviceAccount"] = {"annotations": account}
+    image = _image(args)
+    if image:
+        values["image"] = image
     if args.image_pull_secrets:
         values["imagePullSecrets"] = [{"name": secret} for secret in args.image_pull_secrets]
     if args.node_selector:
@@ -117,6 +131,22 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
     if args.tolerations:
         values["tolerations"] = [dict(toleration) for toleration in args.tolerations]
     return values
+
+
+def _account_annotations(args: AccessGraphArgs) -> pulumi.Input[Mapping[str, str]] | None:
+    if args.service_account_annotations is None or not args.annotations:
+        return args.service_account_annotations or args.annotations or None
+    own = dict(args.annotations)
+    return pulumi.Output.from_input(args.service_account_annotations).apply(lambda role: {**own, **role})
+
+
+def _image(args: AccessGraphArgs) -> dict[str, str]:
+    """The chart writes `repository:tag`, and a reference by digest is `name@sha256:hex`: cut at its colon, it serves
+    for charts of every version, those in a file included."""
+    if args.image_digest is None:
+        return {} if args.image is None else {"repository": args.image}
+    algorithm, _, hexadecimal = args.image_digest.partition(":")
+    return {"repository": f"{args.image or DEFAULT_IMAGE}@{algorithm}", "tag": hexadecimal}
 
 
 class AccessGraph(pulumi.ComponentResource):

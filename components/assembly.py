@@ -16,6 +16,7 @@ from components.credentials import (
     POSTGRES_REPLICA_KEY,
     POSTGRES_SECRET_KEY,
     AccessGraphNamespace,
+    AccessGraphNamespaceArgs,
     Credentials,
     CredentialsArgs,
 )
@@ -62,6 +63,34 @@ def stack_tags(settings: Settings) -> dict[str, pulumi.Input[str]]:
     """The user's tags, and one by which everything of this stack is found, orphans included."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{settings.stack}"
     return {**settings.tags, STACK_TAG: stack}
+
+
+def pod_placement(settings: Settings) -> dict[str, Any]:
+    """Where pods beside TAG's run and how their images are pulled, wire form: as TAG's, and nothing where TAG has
+    nothing."""
+    graph = settings.access_graph
+    placement: dict[str, Any] = {
+        "imagePullSecrets": [{"name": name} for name in graph.image_pull_secrets],
+        "nodeSelector": dict(graph.node_selector),
+        "tolerations": [item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+    }
+    return {key: value for key, value in placement.items() if value}
+
+
+def access_graph_namespace(
+    settings: Settings, database_ca_bundle: pulumi.Input[str] | None, opts: pulumi.ResourceOptions
+) -> AccessGraphNamespace:
+    graph = settings.access_graph
+    return AccessGraphNamespace(
+        "namespace",
+        AccessGraphNamespaceArgs(
+            namespace=graph.namespace,
+            create=graph.create_namespace,
+            keep=graph.keep_namespace,
+            database_ca_bundle=database_ca_bundle,
+        ),
+        opts=opts,
+    )
 
 
 def existing_database_connection(settings: Settings) -> DatabaseConnection:
@@ -153,6 +182,7 @@ def access_graph_args(
         log_level=graph.log_level,
         metrics=graph.metrics,
         image=graph.image,
+        image_digest=graph.image_digest,
         image_pull_secrets=list(graph.image_pull_secrets),
         resources={
             "requests": {"cpu": graph.resources.cpu_request, "memory": graph.resources.memory_request},
@@ -164,6 +194,8 @@ def access_graph_args(
         },
         node_selector=dict(graph.node_selector),
         tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+        labels=dict(settings.labels),
+        annotations=dict(settings.annotations),
     )
 
 

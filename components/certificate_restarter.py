@@ -169,7 +169,7 @@ def cron_job_spec(
                 # The next look is the retry.
                 "backoffLimit": 0,
                 "activeDeadlineSeconds": 120,
-                "template": {"spec": pod},
+                "template": {"metadata": {"labels": {"app.kubernetes.io/name": OBJECT_NAME}}, "spec": pod},
             }
         },
     }

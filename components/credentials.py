@@ -28,12 +28,18 @@ class AccessGraphNamespaceArgs(ComponentArgs):
     namespace: pulumi.Input[str]
     """A DNS-1123 label of at most 63 characters."""
 
+    create: bool = True
+    """Whether the namespace is made; it exists already otherwise, and belongs to somebody else."""
+
+    keep: bool = False
+    """Whether it stays when the stack gives it up."""
+
     database_ca_bundle: pulumi.Input[str] | None = None
     """PEM of the authorities that may have signed the database's certificate; none when the system's are to be used."""
 
 
 class AccessGraphNamespace(pulumi.ComponentResource):
-    """The namespace, and the ConfigMap with the database's CA bundle in it."""
+    """The namespace, made or found, and the ConfigMap with the database's CA bundle in it."""
 
     namespace: pulumi.Output[str]
     database_ca_config_map: pulumi.Output[str] | None
@@ -44,10 +50,15 @@ class AccessGraphNamespace(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:AccessGraphNamespace", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        namespace = kubernetes.core.v1.Namespace(
-            f"{name}-namespace", metadata={"name": args.namespace, "labels": POD_SECURITY_LABELS}, opts=child
-        )
-        self.namespace = namespace.metadata["name"]
+        if args.create:
+            namespace = kubernetes.core.v1.Namespace(
+                f"{name}-namespace",
+                metadata={"name": args.namespace, "labels": POD_SECURITY_LABELS},
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep),
+            )
+            self.namespace = namespace.metadata["name"]
+        else:
+            self.namespace = pulumi.Output.from_input(args.namespace)
         self.database_ca_config_map = None
         if args.database_ca_bundle is not None:
             bundle = kubernetes.core.v1.ConfigMap(

@@ -97,6 +97,9 @@ class DatabaseAccessArgs(ComponentArgs):
     timeout_seconds: pulumi.Input[int] = 600
     """The Job fails after this long; images have to be pulled in it."""
 
+    placement: Mapping[str, Any] = field(default_factory=dict)
+    """Of the Job's pod, wire form: `imagePullSecrets`, `nodeSelector`, `tolerations`."""
+
     extensions: list[str] = field(default_factory=lambda: ["pg_trgm", "vector"])
     """Made where the server offers them."""
 
@@ -209,6 +212,7 @@ class DatabaseAccess(pulumi.ComponentResource):
             image=args.image,
             aws_cli_image=args.aws_cli_image,
             timeout_seconds=args.timeout_seconds,
+            placement=args.placement,
         )
         extensions = list(args.extensions)
         spec: pulumi.Output[Any] = self.job.apply(

@@ -16,6 +16,9 @@ from components.digests import public_digest
 
 MASTER_PASSWORD_KEY = "master-password"
 
+# Label of the pods, by which a NetworkPolicy finds them.
+POD_NAME = "teleport-access-graph-database-jobs"
+
 # Any user but root will do; this is Access Graph's own.
 JOB_USER = 65532
 
@@ -67,11 +70,13 @@ def job_spec(
     image: str,
     aws_cli_image: str,
     timeout_seconds: int,
+    placement: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Spec of a Job that runs the SQL of `script` as the master user; its pod fits the `restricted` pod security
     standard.
 
-    Holds no secret, only the names of where they are. `environment` is the script's own, beside libpq's.
+    Holds no secret, only the names of where they are. `environment` is the script's own, beside libpq's. `placement`
+    is added to the pod: its pull secrets, nodes and tolerations.
     """
     managed = master_secret_arn is not None
     hardened = {
@@ -155,7 +160,10 @@ def job_spec(
         # Three tries in all: enough for a slow name or image, few enough to hear of a real error soon.
         "backoffLimit": 2,
         "activeDeadlineSeconds": int(timeout_seconds),
-        "template": {"spec": pod},
+        "template": {
+            "metadata": {"labels": {"app.kubernetes.io/name": POD_NAME}},
+            "spec": {**pod, **(placement or {})},
+        },
     }
 
 

@@ -45,6 +45,8 @@ class Ledger:
     """`database_record` of the database settings."""
     authority_algorithms: Mapping[int, str] = field(default_factory=dict)
     """Algorithm of each generation of the authority that exists."""
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    """`namespace_record` of the access graph's settings."""
     trust: TrustRecord | None = None
     """Where the certificate comes from, and whom Teleport trusts."""
 
@@ -78,6 +80,7 @@ class Ledger:
                 int(generation): str(algorithm)
                 for generation, algorithm in ((authority or _NOTHING).get("algorithms") or _NOTHING).items()
             },
+            namespace=dict(record.get("namespace", _NOTHING)),
             trust=TrustRecord.parse(record.get("trust")),
         )
 
@@ -102,6 +105,7 @@ def ledger_record(
     record: dict[str, Any] = {
         "version": LEDGER_VERSION,
         "database": database_record(settings),
+        "namespace": namespace_record(settings),
         "auditLog": {
             cluster: entry.audit_log.start_date
             for cluster, entry in settings.teleport.items()
@@ -136,3 +140,9 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "kmsKeyArn": database.kms_key_arn,
         "protect": database.protect,
     }
+
+
+def namespace_record(settings: Settings) -> dict[str, Any]:
+    """Whose the access graph's namespace is, and whether the engine would delete it with all that is in it."""
+    graph = settings.access_graph
+    return {"name": graph.namespace, "made": graph.create_namespace, "kept": graph.keep_namespace}

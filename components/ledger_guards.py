@@ -70,6 +70,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_database(recorded, settings),
         *_audit_log(recorded, settings),
         *_authority(recorded, settings),
+        *_namespace(recorded, settings),
     ]
 
 
@@ -138,3 +139,18 @@ def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"set {before} again",
                 shown(after),
             )
+
+
+def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """A namespace that the stack gives up is deleted, and Kubernetes deletes all that is in it: the running graph."""
+    before, graph = recorded.namespace, settings.access_graph
+    if graph.create_namespace or before.get("name") != graph.namespace:
+        return
+    if before.get("made") and not before.get("kept"):
+        yield Problem(
+            "accessGraph.createNamespace",
+            f"would delete the namespace {graph.namespace}, which this stack made, with everything in it",
+            "set accessGraph.keepNamespace to true and createNamespace back, `up`, and then change it (and remove "
+            "keepNamespace)",
+            "false",
+        )

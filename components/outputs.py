@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from components.host_authorities import HostAuthority
     from components.server_certificate import ServerCertificate
     from components.settings import Settings
+    from components.surroundings import Surroundings
     from components.teleport import TeleportCluster
 
 # Role for people who look at the graph: `tctl create -f` takes it as it is. The preset `editor` role has the rule
@@ -73,6 +74,7 @@ def stack_outputs(
     connection: DatabaseConnection,
     credentials: Credentials,
     access_graph: AccessGraph | None,
+    surroundings: Surroundings,
     teleport: Mapping[str, TeleportCluster],
     logins: LoginRetirement | None,
 ) -> dict[str, pulumi.Input[Any]]:
@@ -82,6 +84,9 @@ def stack_outputs(
         steps.append(access_graph.release_name)
     if logins is not None:
         steps.append(logins.ready)
+    external = surroundings.external
+    if external is not None:
+        steps.append(external.address)
     return {
         "endpoint": f"{settings.service_host}:{SERVICE_PORT}",
         "serviceHost": settings.service_host,
@@ -96,6 +101,8 @@ def stack_outputs(
         "databaseInstanceArn": None if database is None else database.instance_arn,
         "databaseSecretName": connection.secret_name or credentials.database_secret_name,
         "tlsSecretName": credentials.tls_secret_name,
+        "externalEndpoint": None if external is None else external.endpoint,
+        "externalAddress": None if external is None else external.address,
         "hostAuthorityFingerprints": host_authorities.apply(fingerprints),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},

@@ -36,6 +36,8 @@ OUTPUT_TYPES: Mapping[str, OutputType] = MappingProxyType(
         "databaseInstanceArn": OutputType("string"),
         "databaseSecretName": OutputType("string"),
         "tlsSecretName": OutputType("string"),
+        "externalEndpoint": OutputType("string"),
+        "externalAddress": OutputType("string"),
         "readerRole": OutputType("string"),
         "hostAuthorityFingerprints": OutputType("map"),
         "teleportValues": OutputType("map"),

@@ -11,7 +11,12 @@ from components.credentials import AccessGraphNamespace, Credentials
 from components.database import Database
 from components.database_access import DatabaseAccess
 from components.database_logins import LoginRetirement
+from components.external_service import ExternalService
 from components.issued_certificates import IssuedCertificate
+from components.lockout_watch import LockoutWatch
+from components.monitoring import Monitoring
+from components.network_policies import NetworkPolicies
+from components.reader_role import ReaderRole
 from components.teleport import TeleportCluster
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
@@ -23,7 +28,12 @@ COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     Credentials,
     Database,
     DatabaseAccess,
+    ExternalService,
     IssuedCertificate,
+    LockoutWatch,
     LoginRetirement,
+    Monitoring,
+    NetworkPolicies,
+    ReaderRole,
     TeleportCluster,
 )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pulumi
 
-from components.assembly import DatabaseConnection, stack_tags
+from components.assembly import DatabaseConnection, pod_placement, stack_tags
 from components.credentials import POSTGRES_SECRET_KEY, AccessGraphNamespace
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
@@ -225,6 +225,7 @@ def database_access_args(
         image=entry.access_job.image,
         aws_cli_image=entry.access_job.aws_cli_image,
         timeout_seconds=entry.access_job.timeout_seconds,
+        placement=pod_placement(settings),
         tags=stack_tags(settings),
     )
 

@@ -31,6 +31,7 @@ _KINDS = {
     "Event": ("CoreV1Api", "event"),
     "Deployment": ("AppsV1Api", "deployment"),
     "Job": ("BatchV1Api", "job"),
+    "NetworkPolicy": ("NetworkingV1Api", "network_policy"),
 }
 
 

@@ -22,8 +22,9 @@ from components.settings import (
 from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
 from operations.checks.certificate_source import check_source
+from operations.checks.namespace import check_existing_namespace, check_foreign_secrets
 from operations.cloud_account import check_account
-from operations.cluster import Cluster, ClusterError, secret_data
+from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 from operations.helm_releases import PENDING, HelmRelease, deployed_release, list_revisions
 from operations.teleport_release import compare_values, teleport_version
@@ -119,14 +120,25 @@ class Preflight:
         settings = self.settings.access_graph
         check, statement = "access-graph.namespace", f"the namespace {settings.namespace} is this stack's to make"
         namespace = cluster.get("Namespace", settings.namespace)
+        if not settings.create_namespace:
+            findings = check_existing_namespace(self.settings, namespace)
+            return [*findings, *self._inside(cluster, namespace)]
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
             reason = "it exists, and no `up` of this stack recorded it; `make recover` after a crash, else another name"
             return [self._not_recorded(check, statement, reason)]
         findings = [passed(check, statement, "made by this stack" if namespace else "it does not exist yet")]
-        if namespace is not None:
-            check, statement = "access-graph.release", "the access graph's release can be upgraded"
-            findings += self._no_pending(cluster, settings.namespace, settings.release, check, statement)
-        return findings
+        return [*findings, *self._inside(cluster, namespace)]
+
+    def _inside(self, cluster: Cluster, namespace: Document | None) -> list[Finding]:
+        """What the access graph's namespace has in it; of one that is still to be made, nothing."""
+        settings = self.settings.access_graph
+        if namespace is None:
+            return []
+        check, statement = "access-graph.release", "the access graph's release can be upgraded"
+        return [
+            *check_foreign_secrets(self.settings, cluster),
+            *self._no_pending(cluster, settings.namespace, settings.release, check, statement),
+        ]
 
     def _certificate(self, cluster: Cluster) -> list[Finding]:
         path = self.settings.tls.trust_bundle_file

@@ -18,7 +18,7 @@ from typing import Any
 
 from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_NAME
 from components.settings import ManualTeleportSettings, Settings
-from components.settings.names import TLS_SECRET_NAME
+from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
 from components.teleport import CA_CONFIG_MAP_NAME
 from operations.cluster import Cluster, ClusterError, Document
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
@@ -125,7 +125,8 @@ class Recovery:
         """Objects with the stack's own fixed names that the state does not know."""
         recorded = {str(one.get("id")) for one in state.get("resources") or [] if one.get("id")}
         cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
-        if namespace not in recorded:
+        # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
+        if namespace not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
             if found is not None:
                 yield self._orphan(cluster, "Namespace", found, None, "and everything in it")
@@ -144,6 +145,8 @@ class Recovery:
             ("Secret", TLS_SECRET_NAME),
             ("Secret", _JOB_PREFIX),
             ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
+            ("Service", external_service_name(release)),
+            *(("NetworkPolicy", policy) for policy in POLICY_NAMES.values()),
         ):
             found = cluster.get(kind, name, namespace)
             if found is not None and f"{namespace}/{name}" not in recorded:

@@ -6,6 +6,7 @@ world, are checked by those who use them.
 
 from components.settings.access_graph import (
     AccessGraphSettings,
+    ExternalServiceSettings,
     PodDisruptionBudgetSettings,
     ResourceSettings,
     TolerationSettings,
@@ -38,7 +39,9 @@ from components.settings.database_operation import (
 )
 from components.settings.errors import Problem, SettingsError
 from components.settings.loader import SecretSettings, Settings, load_settings
+from components.settings.monitoring import LockoutWatchSettings, MonitoringSettings
 from components.settings.names import service_host, service_name
+from components.settings.network_policy import NetworkPolicySettings
 from components.settings.project import read_settings
 from components.settings.teleport import (
     AuditLogSettings,
@@ -80,6 +83,7 @@ __all__ = [
     "ExistingIssuerSettings",
     "ExistingSecretTlsSettings",
     "ExistingTopicSettings",
+    "ExternalServiceSettings",
     "FileHostAuthorities",
     "GeneratedTlsSettings",
     "HostAuthoritySettings",
@@ -87,7 +91,10 @@ __all__ = [
     "InlineHostAuthorities",
     "IrsaSettings",
     "KubernetesSettings",
+    "LockoutWatchSettings",
     "ManualTeleportSettings",
+    "MonitoringSettings",
+    "NetworkPolicySettings",
     "NetworkSettings",
     "NextAuthoritySettings",
     "NoNotificationSettings",

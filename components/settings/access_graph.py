@@ -7,27 +7,19 @@ from typing import Annotated, Literal
 
 from components.settings.charts import ChartSettings
 from components.settings.formats import (
+    Cidr,
     CpuQuantity,
     DnsName,
+    ImageDigest,
     ImageRepository,
     KubernetesName,
     MemoryQuantity,
     ObjectName,
     ReleaseName,
 )
-from components.settings.rules import DISTINCT, Frozen, Section, Switch, Text, WholeNumber, between, matching, setting
-
-_LABEL_VALUE = matching(
-    r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?",
-    "the value of a label: at most 63 letters, digits, '-', '_' and '.'",
-    "shorten it, and quote what YAML takes for a number or a boolean",
-)
-_LABEL_KEY = matching(
-    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?",
-    "the key of a label, such as kubernetes.io/arch",
-)
-LabelKey = Annotated[Text, _LABEL_KEY]
-LabelValue = Annotated[Text, _LABEL_VALUE]
+from components.settings.network_policy import NetworkPolicySettings
+from components.settings.object_metadata import LabelKey, LabelValue, ServiceAnnotations
+from components.settings.rules import DISTINCT, Frozen, Section, Switch, WholeNumber, between, setting
 
 
 class ResourceSettings(Section):
@@ -65,6 +57,28 @@ class TolerationSettings(Section):
     )
 
 
+class ExternalServiceSettings(Section):
+    """A second Service, of type LoadBalancer, for Teleports and agents outside the cluster."""
+
+    hostname: DnsName = setting(
+        why="name by which they dial TAG, a name of its certificate; pointing it at the load balancer is DNS's",
+        example="graph.example.com",
+    )
+    port: Annotated[WholeNumber, between(1, 65535)] = setting(443, why="port of the load balancer")
+    annotations: ServiceAnnotations = setting(
+        {}, why="annotations by which the cloud's controller knows what to make; TAG needs layer 4, TLS passed through"
+    )
+    source_ranges: Annotated[tuple[Cidr, ...], DISTINCT] = setting(
+        (), why="blocks that the load balancer lets in, where it can; left out, every address"
+    )
+    load_balancer_class: LabelKey | None = setting(
+        None, why="controller that makes the load balancer, where there are several; cannot be changed afterwards"
+    )
+    external_traffic_policy: Literal["Cluster", "Local"] = setting(
+        "Cluster", why="Local keeps the caller's address, and sends to nodes with a TAG pod only"
+    )
+
+
 class AccessGraphSettings(Section):
     """The Teleport Access Graph release."""
 
@@ -73,7 +87,14 @@ class AccessGraphSettings(Section):
         why="whether TAG runs and Teleport uses it; false for a first `up` beside a Teleport that does not exist yet, "
         "and as the ordered way back",
     )
-    namespace: KubernetesName = setting("teleport-access-graph", why="namespace that the stack makes for TAG, and owns")
+    namespace: KubernetesName = setting("teleport-access-graph", why="namespace that TAG runs in")
+    create_namespace: Switch = setting(
+        True, why="whether the stack makes the namespace, labels it as `restricted` and owns it; false: it exists"
+    )
+    keep_namespace: Switch = setting(
+        False,
+        why="whether a namespace that the stack made outlives it; comes an `up` before `createNamespace: false`",
+    )
     release: ReleaseName = setting(
         "teleport-access-graph", why="name of the Helm release, from which the chart derives the Service's"
     )
@@ -95,7 +116,7 @@ class AccessGraphSettings(Section):
         600, why="how long Helm waits for ready pods; 300 gave false failures in the field"
     )
     service_type: Literal["ClusterIP", "LoadBalancer"] = setting(
-        "ClusterIP", why="LoadBalancer only where agents outside the cluster dial TAG"
+        "ClusterIP", why="type of the chart's own Service, which takes no annotations; `external` is the better way out"
     )
     cluster_domain: DnsName = setting("cluster.local", why="DNS domain of the Kubernetes cluster, part of TAG's name")
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = setting("INFO", why="least level that TAG logs")
@@ -108,7 +129,17 @@ class AccessGraphSettings(Section):
         (), why="names of Secrets, in TAG's namespace, with credentials of a private registry"
     )
     image: ImageRepository | None = setting(
-        None, why="repository of TAG's image when it is mirrored; its tag is always the chart's version"
+        None,
+        why="repository of TAG's image when it is mirrored; its tag is the chart's version, unless imageDigest is set",
+    )
+    image_digest: ImageDigest | None = setting(
+        None, why="digest of TAG's image, which then names it alone; of the chart's version, for they must not differ"
+    )
+    external: ExternalServiceSettings | None = setting(
+        None, why="reach from outside the cluster by a load balancer of its own; left out, none"
+    )
+    network_policy: NetworkPolicySettings = setting(
+        {}, why="who may call TAG's pods, and whom the stack's pods may call"
     )
 
     @property

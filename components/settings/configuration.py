@@ -8,6 +8,8 @@ from typing import Annotated
 from components.settings.access_graph import AccessGraphSettings
 from components.settings.clusters import AwsSettings, KubernetesSettings
 from components.settings.database import DatabaseSettings
+from components.settings.monitoring import MonitoringSettings
+from components.settings.object_metadata import ObjectAnnotations, ObjectLabels
 from components.settings.rules import Frozen, Rule, Section, Text, matching, setting
 from components.settings.teleport import ClusterName, TeleportSettings
 from components.settings.tls import TlsSettings
@@ -60,4 +62,12 @@ class Configuration(Section):
     )
     tags: Annotated[Mapping[Annotated[Text, _TAG_KEY], Annotated[Text, _TAG_VALUE]], _FEW_TAGS, Frozen] = setting(
         {}, why="tags of every AWS object, beside those that mark the stack"
+    )
+    monitoring: MonitoringSettings = setting({}, why="what Prometheus is told, by choice")
+    labels: ObjectLabels = setting(
+        {},
+        why="labels of every Kubernetes object of the stack and of its pods, TAG's included; Teleport's are not ours",
+    )
+    annotations: ObjectAnnotations = setting(
+        {}, why="annotations of every Kubernetes object of the stack and of its pods, as with `labels`"
     )

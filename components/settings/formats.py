@@ -5,6 +5,7 @@ Owns what a single value must look like. What values mean together is `cross_fie
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -302,6 +303,36 @@ ImageRepository = Annotated[
         lambda value: bool(_IMAGE_NAME.fullmatch(value)) and ":" not in value.rsplit("/", 1)[-1] and "@" not in value,
         "give it such as registry.example.com/teleport-access-graph; the chart's version is the image's tag",
     ),
+]
+
+ImageDigest = Annotated[
+    Text,
+    matching(
+        r"sha256:[0-9a-f]{64}",
+        "the digest of an image: sha256: and 64 hexadecimal digits in lower case",
+        "give what `crane digest <repository>:<version>` prints",
+    ),
+]
+
+
+def _is_network(value: str) -> bool:
+    try:
+        return str(ipaddress.ip_network(value)) == value
+    except ValueError:
+        return False
+
+
+def _why_no_network(value: str) -> str | None:
+    try:
+        loose = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return None
+    return "has no prefix length" if "/" not in value else f"is not written as the block {loose}"
+
+
+Cidr = Annotated[
+    Text,
+    Rule("a block of IP addresses", _is_network, "give it such as 10.20.0.0/16 or 2001:db8::/32", _why_no_network),
 ]
 
 

@@ -22,6 +22,7 @@ from components.settings.configuration import SECRET_KEYS, Configuration
 from components.settings.database import DatabaseSettings
 from components.settings.database_profiles import with_profile_defaults
 from components.settings.errors import Problem, SettingsError, join, shown_key
+from components.settings.monitoring import MonitoringSettings
 from components.settings.names import SERVICE_PORT, service_host
 from components.settings.places import Place, fields_by_key
 from components.settings.relations import (
@@ -31,6 +32,7 @@ from components.settings.relations import (
     database_controls,
     database_origin,
     files,
+    platform,
     teleport,
     tls,
 )
@@ -48,6 +50,7 @@ RELATIONS = (
     *database_controls.RULES,
     *tls.RULES,
     *teleport.RULES,
+    *platform.RULES,
     *files.RULES,
 )
 
@@ -73,7 +76,11 @@ class Settings:
     teleport: Mapping[str, TeleportSettings]
     """By cluster name, immutable, in the order of the configuration."""
 
+    monitoring: MonitoringSettings
     tags: Mapping[str, str]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    """Of Kubernetes objects, both."""
     stack: str
     root: Path
     """Directory of Pulumi.yaml, where the paths in settings start."""
@@ -128,7 +135,10 @@ def load_settings(config: Mapping[str, Any], secret_keys: Collection[str], *, ro
         database=configuration.database,
         tls=configuration.tls,
         teleport=configuration.teleport,
+        monitoring=configuration.monitoring,
         tags=configuration.tags,
+        labels=configuration.labels,
+        annotations=configuration.annotations,
         stack=stack,
         root=root,
     )

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 CHART_NAME = "teleport-access-graph"
 SERVICE_PORT = 443
+# Of the pods: where they answer Teleport, and where they tell Prometheus.
+GRPC_PORT = 9090
+METRICS_PORT = 3000
+# Of the chart's Service.
+METRICS_PORT_NAME = "metrics"
 LONGEST_SERVICE_NAME = 63
 
 # The TLS Secrets that the stack fills in TAG's namespace: with its own pair, and by cert-manager's hand. Two names, for
 # on the way from one mode to the other both are there.
 TLS_SECRET_NAME = "teleport-access-graph-tls"
 ISSUED_SECRET_NAME = "teleport-access-graph-issued-tls"
+
+# Of the NetworkPolicies, by whose pods they are about.
+POLICY_NAMES = {
+    "access-graph": CHART_NAME,
+    "database-jobs": f"{CHART_NAME}-database-jobs",
+    "certificate-restarter": f"{CHART_NAME}-certificate-restarter",
+}
 
 
 def service_name(release: str) -> str:
@@ -25,3 +37,9 @@ def service_name(release: str) -> str:
 def service_host(release: str, namespace: str, cluster_domain: str = "cluster.local") -> str:
     """The Service's DNS name inside the cluster: the server certificate must carry it, for Teleport verifies it."""
     return f"{service_name(release)}.{namespace}.svc.{cluster_domain}"
+
+
+def external_service_name(release: str) -> str:
+    """The stack's own Service beside the chart's."""
+    suffix = "-external"
+    return service_name(release)[: LONGEST_SERVICE_NAME - len(suffix)].removesuffix("-") + suffix

@@ -150,6 +150,9 @@ class _ChartEntry(TeleportEntry):
     values_files: Annotated[tuple[ValuesFile, ...], DISTINCT] = setting(
         (), why="values of the release, the source of truth; later files win, as with `helm -f`"
     )
+    apply_reader_role: Switch = setting(
+        False, why="whether the role of the graph's readers is made through the Teleport operator in this namespace"
+    )
     allow_secret_paths: Annotated[tuple[ValuePath, ...], DISTINCT] = setting(
         (), why="values that look like secrets but are none, by dotted path; others are refused in plain files"
     )

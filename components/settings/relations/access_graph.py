@@ -59,14 +59,15 @@ def memory_request_fits_limit(draft: Draft) -> Findings:
 
 def namespace_is_its_own(draft: Draft) -> Findings:
     """`accessGraph.namespace` is none of Kubernetes' own."""
-    namespace = draft.configuration.access_graph.namespace
-    if namespace in _SHARED_NAMESPACES:
-        yield finding(
-            "accessGraph.namespace",
-            namespace,
-            "is a namespace of Kubernetes' own, and the stack makes, labels and deletes TAG's",
-            "give one that does not exist yet",
-        )
+    graph = draft.configuration.access_graph
+    if graph.namespace in _SHARED_NAMESPACES:
+        rule, remedy = "is a namespace of Kubernetes' own", "give one for TAG"
+        if graph.create_namespace:
+            rule, remedy = (
+                f"{rule}, and the stack makes, labels and deletes TAG's",
+                "give one that does not exist yet, or set accessGraph.createNamespace to false with one of yours",
+            )
+        yield finding("accessGraph.namespace", graph.namespace, rule, remedy, "accessGraph.createNamespace")
 
 
 def names_fit(draft: Draft) -> Findings:

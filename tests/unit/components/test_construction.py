@@ -97,6 +97,37 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/0",
         "oidc_provider_arn": OIDC_PROVIDER_ARN,
     },
+    "NetworkPolicies": {
+        "namespace": "graph",
+        "release": "graph",
+        "teleports": [{"namespace": "teleport", "release": "teleport"}],
+        "client_cidrs": ["10.0.0.0/8"],
+        "database_port": 5432,
+        "job_name": "jobs",
+    },
+    "ExternalService": {
+        "namespace": "graph",
+        "release": "graph",
+        "hostname": "graph.example.com",
+        "annotations": {"example.com/scheme": "internal"},
+        "source_ranges": ["10.0.0.0/8"],
+    },
+    "Monitoring": {
+        "namespace": "graph",
+        "release": "graph",
+        "service_monitor": True,
+        "rules": True,
+        "certificate_not_after": "2027-12-24T00:00:00Z",
+        "labels": {"release": "prometheus"},
+    },
+    "LockoutWatch": {
+        "namespace": "teleport",
+        "release": "teleport",
+        "pattern": "could not find host CA",
+        "image": "kubectl:1",
+        "rule": True,
+    },
+    "ReaderRole": {"namespace": "teleport"},
     "LoginRetirement": {
         "namespace": "graph",
         "job": {

@@ -26,6 +26,7 @@ PLURALS = {
     "Namespace": ("/api/v1", "namespaces"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Job": ("/apis/batch/v1", "jobs"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
 }
 IDENTIFIER = "00000000-0000-4000-8000-000000000001"
 
@@ -65,7 +66,9 @@ class KubernetesApi:
         if url.path in self.objects:
             if method == "DELETE":
                 self.deleted.append(url.path)
-                del self.objects[url.path]
+                deleted = self.objects.pop(url.path)
+                if deleted["kind"] == "Service":  # of which the API server answers with the object
+                    return 200, json.dumps(deleted)
                 return 200, json.dumps({"kind": "Status", "status": "Success"})
             return 200, json.dumps(self.objects[url.path])
         if url.path.split("/")[-1] in {plural for _, plural in PLURALS.values()}:

@@ -27,9 +27,15 @@ def not_passed(findings: dict[str, Finding]) -> dict[str, Outcome]:
     return {name: finding.outcome for name, finding in findings.items() if finding.outcome is not Outcome.PASS}
 
 
+def put_uri(api: KubernetesApi) -> None:
+    """The Secret that `database.secret` names."""
+    api.put("Secret", "database", GRAPH, data={"uri": "eA=="})
+
+
 def put_before(api: KubernetesApi) -> None:
     """A Teleport that runs, and no access graph yet."""
     put_world(api)
+    put_uri(api)
     del api.objects[f"/api/v1/namespaces/{GRAPH}"]
     put_release(api, 2, "superseded", {})
     put_release(api, 3, "deployed", USERS)
@@ -55,6 +61,7 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
 
 def test_after_an_up_the_stacks_own_patch_is_no_difference(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
+    put_uri(api)
     findings = run(tmp_path, outputs=OUTPUTS)
     assert not_passed(findings) == {}
     assert findings["access-graph.namespace"].reason == "made by this stack"
@@ -150,3 +157,67 @@ def test_a_cluster_that_does_not_answer_is_one_line(api: KubernetesApi, tmp_path
     findings = run(tmp_path)
     assert not_passed(findings) == {"kubernetes.test": Outcome.FAIL}
     assert "not allowed to read Namespace kube-system (403)" in findings["kubernetes.test"].reason
+
+
+def put_namespace(api: KubernetesApi, level: str | None = "restricted", **status: str) -> None:
+    labels = {} if level is None else {"pod-security.kubernetes.io/enforce": level}
+    api.put("Namespace", GRAPH, metadata={"labels": labels}, status=status)
+
+
+def in_existing_namespace(root: Path, **graph: Any) -> dict[str, Finding]:
+    found = run(root, settings=settings(root, accessGraph={"createNamespace": False, **graph}))
+    return {name: finding for name, finding in found.items() if name.startswith("access-graph.")}
+
+
+def test_a_namespace_that_exists_is_looked_at(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    put_namespace(api)
+    findings = in_existing_namespace(tmp_path)
+    assert not_passed(findings) == {}
+    assert list(findings) == [
+        "access-graph.namespace",
+        "access-graph.pod-security",
+        "access-graph.database-secret",
+        "access-graph.release",
+    ]
+
+
+@pytest.mark.parametrize("level", [None, "baseline", "privileged"])
+def test_a_namespace_that_lets_pods_do_more_is_not_proven(
+    api: KubernetesApi, tmp_path: Path, level: str | None
+) -> None:
+    """Ours run there as well, so it stops nobody; who is content with it says so by --skip."""
+    put_before(api)
+    put_namespace(api, level)
+    findings = in_existing_namespace(tmp_path)
+    assert not_passed(findings) == {"access-graph.pod-security": Outcome.NOT_PROVEN}
+    reason = findings["access-graph.pod-security"].reason
+    assert f"enforce is {level or 'missing'}" in reason
+    assert f"kubectl label namespace {GRAPH} --overwrite pod-security.kubernetes.io/enforce=restricted" in reason
+
+
+def test_a_namespace_that_is_missing_or_on_its_way_out_stops_an_up(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    missing = in_existing_namespace(tmp_path)["access-graph.namespace"]
+    assert missing.outcome is Outcome.FAIL
+    assert f"kubectl create namespace {GRAPH}" in missing.reason
+    put_namespace(api, phase="Terminating")
+    leaving = in_existing_namespace(tmp_path)["access-graph.namespace"]
+    assert leaving.outcome is Outcome.FAIL
+    assert "it is being deleted" in leaving.reason
+
+
+def test_secrets_that_others_bring_are_asked_for(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    put_namespace(api)
+    api.put("Secret", "database", GRAPH, data={"url": "eA=="})
+    findings = in_existing_namespace(tmp_path, imagePullSecrets=["registry"])
+    assert not_passed(findings) == {
+        "access-graph.pull-secret.registry": Outcome.FAIL,
+        "access-graph.database-secret": Outcome.FAIL,
+    }
+    assert "there is no Secret registry" in findings["access-graph.pull-secret.registry"].reason
+    assert "its keys are: url" in findings["access-graph.database-secret"].reason
+    api.put("Secret", "registry", GRAPH, data={".dockerconfigjson": "eA=="})
+    put_uri(api)
+    assert not_passed(in_existing_namespace(tmp_path, imagePullSecrets=["registry"])) == {}

@@ -72,9 +72,9 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     return programs
 
 
-def steps(root: Path) -> list[Step]:
+def steps(root: Path, **changes: Any) -> list[Step]:
     (root / "proc").mkdir(exist_ok=True)
-    found = Recovery(settings=settings(root), stack="test", processes=root / "proc", root=root).steps()
+    found = Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root).steps()
     return list(found)[1:]  # the first is the lock
 
 
@@ -127,11 +127,15 @@ def test_objects_that_the_state_does_not_know_are_deleted(
     programs.state(*ALL_RECORDED, f"{GRAPH}/teleport-access-graph-tls")
     api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
     api.put("Secret", "teleport-access-graph-postgres", GRAPH, metadata=OURS)
+    api.put("Service", "teleport-access-graph-external", GRAPH, metadata=OURS)
+    api.put("NetworkPolicy", "teleport-access-graph-database-jobs", GRAPH, metadata=OURS)
     api.put("Job", "teleport-access-graph-database-access-0a1b", GRAPH, metadata=OURS)
     put_release(api, 1, "deployed", {}, name="other", namespace=GRAPH)
     found = steps(tmp_path)
     assert [step.problem.partition(" exists")[0] for step in found] == [
         f"Secret teleport-access-graph-postgres in {GRAPH}",
+        f"Service teleport-access-graph-external in {GRAPH}",
+        f"NetworkPolicy teleport-access-graph-database-jobs in {GRAPH}",
         f"Job teleport-access-graph-database-access-0a1b in {GRAPH}",
     ]
     for step in found:
@@ -139,8 +143,22 @@ def test_objects_that_the_state_does_not_know_are_deleted(
         assert step.act() == "deleted"
     assert [path.rpartition("/")[2] for path in api.deleted] == [
         "teleport-access-graph-postgres",
+        "teleport-access-graph-external",
+        "teleport-access-graph-database-jobs",
         "teleport-access-graph-database-access-0a1b",
     ]
+
+
+def test_a_namespace_that_the_stack_does_not_make_is_nobodys_orphan(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """Not even one that the engine once made and the stack gave away; what the stack makes in it is looked at."""
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=OURS)
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
+    programs.state(*ALL_RECORDED[1:])
+    found = steps(tmp_path, accessGraph={"createNamespace": False})
+    assert [step.problem.partition(" exists")[0] for step in found] == [f"Secret teleport-access-graph-tls in {GRAPH}"]
 
 
 def test_a_release_that_the_state_does_not_know_is_uninstalled(

@@ -73,7 +73,9 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
     os.chdir(directory)
     try:
         return record(
-            lambda: runpy.run_path(str(ROOT / "__main__.py")) and None, config=config, computed=COMPUTED, **options
+            lambda: runpy.run_path(str(ROOT / "__main__.py")) and None,
+            config=config,
+            **{"computed": COMPUTED, **options},
         )
     finally:
         os.chdir(before)

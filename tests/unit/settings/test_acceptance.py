@@ -139,6 +139,8 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
     assert settings.access_graph.model_dump(exclude={"chart", "node_selector"}) == {
         "enabled": True,
         "namespace": "teleport-access-graph",
+        "create_namespace": True,
+        "keep_namespace": False,
         "release": "teleport-access-graph",
         "replicas": 2,
         "timeout_seconds": 600,
@@ -151,6 +153,18 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "tolerations": (),
         "image_pull_secrets": (),
         "image": None,
+        "image_digest": None,
+        "external": None,
+        "network_policy": {
+            "enabled": True,
+            "client_namespaces": (),
+            "client_cidrs": (),
+            "metrics_namespaces": (),
+            "database_cidrs": (),
+            "database_port": None,
+            "aws_cidrs": (),
+            "api_server_cidrs": (),
+        },
     }
     assert isinstance(settings.tls, GeneratedTlsSettings)
     assert settings.tls.model_dump() == {
@@ -166,7 +180,16 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "extra_dns_names": (),
         "protect": True,
     }
-    assert settings.tags == {}
+    assert (settings.tags, settings.labels, settings.annotations) == ({}, {}, {})
+    assert settings.monitoring.model_dump() == {
+        "service_monitor": False,
+        "rules": False,
+        "labels": {},
+        "scrape_interval_seconds": 30,
+        "expiry_days": 21,
+        "certificate_end": None,
+        "lockout_watch": None,
+    }
     assert settings.stack == STACK
     assert settings.secrets.database_uri is None
     assert settings.secrets.teleport_values is None
@@ -188,6 +211,7 @@ def test_the_defaults_of_a_teleport_release() -> None:
         "namespace": "teleport",
         "release": "teleport",
         "values_files": (),
+        "apply_reader_role": False,
         "allow_secret_paths": (),
         "adopt": False,
         "timeout_seconds": 600,

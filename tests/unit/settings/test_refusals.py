@@ -19,12 +19,12 @@ from components.settings.places import fields_by_key, is_section, plain_type, ru
 from components.settings.relations import Draft, Finding
 from components.settings.rules import Rule, Section
 from tests.samples import STACK, minimal_configuration
-from tests.unit.settings import cases, cases_tls
+from tests.unit.settings import cases, cases_platform, cases_tls
 from tests.unit.settings.cases import Refusal
 
 pytestmark = pytest.mark.unit
 
-REFUSALS = [*cases.REFUSALS, *cases_tls.TLS]
+REFUSALS = [*cases.REFUSALS, *cases_tls.TLS, *cases_platform.PLATFORM]
 
 # What a validator's own text would have in it.
 JARGON = re.compile(

@@ -1,0 +1,192 @@
+"""A watch for the outage that no metric tells: TAG's pods are healthy, and turn Teleport's auth away.
+
+Auth writes a line at each try, every few seconds. A CronJob in Teleport's namespace reads auth's log since its look
+before and fails while such lines come: kube-state-metrics makes a metric of when it succeeded last, and an alert of
+that. It can read the logs and names of that namespace's pods, and nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+from components.monitoring import UNKNOWN_FOR, alert, prometheus_rule
+
+OBJECT_NAME = "teleport-access-graph-lockout-watch"
+# Any user but root will do; this is Access Graph's own.
+WATCH_USER = 65532
+
+# POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
+# of its own; kubectl's failure ends the script before. The newest line becomes the container's message.
+SCRIPT = r"""
+log=$(kubectl logs --namespace "$NAMESPACE" --selector "$SELECTOR" --all-containers --since "${MINUTES}m" --tail -1 \
+  --max-log-requests 20)
+found=0
+lines=$(printf '%s\n' "$log" | grep -E -e "$PATTERN") || found=$?
+if [ "$found" -gt 1 ]; then
+  echo "the pattern cannot be used" >&2
+  exit 2
+fi
+if [ "$found" -eq 0 ]; then
+  printf '%s\n' "$lines" | tail -n 1 >&2
+  exit 1
+fi
+"""
+
+# Looks that have to fail before it is an outage: auth is turned away for a moment whenever TAG rolls.
+FAILED_LOOKS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockoutWatchArgs(ComponentArgs):
+    namespace: str
+    """Teleport's, where its pods are and the watch runs."""
+
+    release: str
+    """Name of the teleport-cluster release, part of its pods' labels."""
+
+    pattern: str
+    """Extended regular expression of the lines that mean it."""
+
+    image: pulumi.Input[str]
+    """Has kubectl, a shell and grep."""
+
+    every_minutes: int = 5
+    """1 to 59."""
+
+    rule: bool = False
+    """Whether there is an alert as well, a PrometheusRule in the same namespace."""
+
+    rule_labels: Mapping[str, str] = field(default_factory=dict)
+    image_pull_secrets: Sequence[str] = ()
+
+
+class LockoutWatch(pulumi.ComponentResource):
+    """The CronJob, the account with its role, and the alert."""
+
+    def __init__(self, name: str, args: LockoutWatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = LockoutWatchArgs.from_input(args)
+        if not 1 <= args.every_minutes <= 59:
+            raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
+        super().__init__("teleport-access-graph:index:LockoutWatch", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = {"name": OBJECT_NAME, "namespace": args.namespace}
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=child
+        )
+        role = kubernetes.rbac.v1.Role(
+            f"{name}-role",
+            metadata=metadata,
+            rules=[
+                {"api_groups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+                {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            ],
+            opts=child,
+        )
+        binding = kubernetes.rbac.v1.RoleBinding(
+            f"{name}-role-binding",
+            metadata=metadata,
+            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
+            subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": args.namespace}],
+            opts=child,
+        )
+        kubernetes.batch.v1.CronJob(
+            f"{name}-cron-job",
+            metadata=metadata,
+            spec=pulumi.Output.from_input(args.image).apply(lambda image: cron_job_spec(args, image)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[binding]),
+        )
+        if args.rule:
+            prometheus_rule(
+                f"{name}-rules", metadata={**metadata, "labels": dict(args.rule_labels)}, rules=rules(args), opts=child
+            )
+        self.register_outputs({})
+
+
+def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
+    """Both of kube-state-metrics' series are stamps; before a first success there is only the CronJob's own."""
+    selector = f'{{namespace="{args.namespace}",cronjob="{OBJECT_NAME}"}}'
+    created = f"kube_cronjob_created{selector}"
+    silence = FAILED_LOOKS * 60 * int(args.every_minutes)
+    return [
+        alert(
+            "AccessGraphLocksAuthOut",
+            f"time() - (kube_cronjob_status_last_successful_time{selector} or {created}) > {silence}",
+            "1m",
+            "critical",
+            "Teleport's auth is turned away by Teleport Access Graph",
+            f"or the watch for it fails: kubectl -n {args.namespace} describe pods -l job-name says which. The host CA "
+            "that TAG knows is another one than auth's: renew hostAuthorities, `up`; `make diagnose` tells",
+        ),
+        alert(
+            "AccessGraphLockoutUnknown",
+            f"absent({created})",
+            UNKNOWN_FOR,
+            "warning",
+            "Whether auth is turned away by Teleport Access Graph is not known",
+            f"Prometheus has no {created}: kube-state-metrics does not run, is not read, or does not see it",
+        ),
+    ]
+
+
+def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
+    """Wire form; its pod fits the `restricted` pod security standard."""
+    minutes = int(args.every_minutes)
+    environment = {
+        "NAMESPACE": args.namespace,
+        "SELECTOR": f"app.kubernetes.io/instance={args.release},app.kubernetes.io/component=auth",
+        "PATTERN": args.pattern,
+        "MINUTES": str(minutes),
+        # kubectl caches what it discovers below $HOME, and the root file system is read-only.
+        "HOME": "/tmp",
+    }
+    pod: dict[str, Any] = {
+        "serviceAccountName": OBJECT_NAME,
+        "automountServiceAccountToken": True,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": WATCH_USER,
+            "runAsGroup": WATCH_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "watch",
+                "image": image,
+                "command": ["/bin/sh", "-ec", SCRIPT],
+                "env": [{"name": key, "value": value} for key, value in environment.items()],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                # A kubectl uses some 50 MB, and the log of a few minutes is held in memory.
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+            }
+        ],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+    }
+    if args.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in args.image_pull_secrets]
+    return {
+        "schedule": f"*/{minutes} * * * *",
+        "concurrencyPolicy": "Forbid",
+        # A cluster that was down for a night makes up for one look, not for a hundred (which would stop the CronJob).
+        "startingDeadlineSeconds": 60 * minutes,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 1,
+        "jobTemplate": {
+            "spec": {
+                # The next look is the retry.
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": 120,
+                "template": {"metadata": {"labels": {"app.kubernetes.io/name": OBJECT_NAME}}, "spec": pod},
+            }
+        },
+    }

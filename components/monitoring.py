@@ -1,0 +1,189 @@
+"""What Prometheus is told of the access graph, as objects of the Prometheus Operator (monitoring.coreos.com/v1).
+
+Owns the alerts and what they rest on: metrics of kube-state-metrics and cert-manager, which their own documents list,
+and ends of certificates that the stack knows itself. None of TAG's or Teleport's own: neither has a
+documented one that tells a caller turned away. The definitions need not be there while previewing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+from components.expiry import read_time
+from components.settings.names import CHART_NAME, METRICS_PORT_NAME, service_name
+
+API_VERSION = "monitoring.coreos.com/v1"
+OBJECT_NAME = CHART_NAME
+
+# A roll-out with two replicas never comes down to none; one with a single replica takes less.
+AWAY_FOR = "5m"
+# An exporter that restarts is not away.
+UNKNOWN_FOR = "15m"
+SECONDS_A_DAY = 24 * 60 * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    """TAG's."""
+
+    release: str
+    """Name of TAG's Helm release."""
+
+    service_monitor: bool = False
+    rules: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """By which Prometheus selects what it is told."""
+
+    scrape_interval_seconds: int = 30
+    expiry_days: int = 21
+    certificate_not_after: pulumi.Input[str] | None = None
+    """RFC 3339: the end of a certificate that only an `up` renews."""
+
+    authority_not_after: pulumi.Input[str] | None = None
+    """RFC 3339: the first end of an authority that Teleport trusts."""
+
+    issued_certificate: str | None = None
+    """Name of cert-manager's Certificate, which is renewed between two `up`s."""
+
+    certificate_end: str | None = None
+    """PromQL of when a certificate ends that somebody else renews, in Unix seconds, by an exporter of theirs."""
+
+
+class Monitoring(pulumi.ComponentResource):
+    """A ServiceMonitor and a PrometheusRule, each by choice."""
+
+    def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = MonitoringArgs.from_input(args)
+        super().__init__("teleport-access-graph:index:Monitoring", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = {"name": OBJECT_NAME, "namespace": args.namespace, "labels": dict(args.labels)}
+        if args.service_monitor:
+            kubernetes.apiextensions.CustomResource(
+                f"{name}-service-monitor",
+                api_version=API_VERSION,
+                kind="ServiceMonitor",
+                metadata=metadata,
+                spec=service_monitor_spec(args),
+                opts=child,
+            )
+        if args.rules:
+            rules = pulumi.Output.all(args.namespace, args.certificate_not_after, args.authority_not_after).apply(
+                lambda known: alerts(args, *known)
+            )
+            prometheus_rule(f"{name}-rules", metadata=metadata, rules=rules, opts=child)
+        self.register_outputs({})
+
+
+def prometheus_rule(
+    name: str,
+    *,
+    metadata: Mapping[str, Any],
+    rules: pulumi.Input[Sequence[Mapping[str, Any]]],
+    opts: pulumi.ResourceOptions,
+) -> kubernetes.apiextensions.CustomResource:
+    """One group of rules; Prometheus evaluates it at its own interval."""
+    return kubernetes.apiextensions.CustomResource(
+        name,
+        api_version=API_VERSION,
+        kind="PrometheusRule",
+        metadata=metadata,
+        spec={"groups": [{"name": CHART_NAME, "rules": rules}]},
+        opts=opts,
+    )
+
+
+def service_monitor_spec(args: MonitoringArgs) -> dict[str, Any]:
+    """Of the chart's own Service: the one from outside has other labels, and no such port."""
+    return {
+        "selector": {"matchLabels": {"app.kubernetes.io/name": CHART_NAME, "app.kubernetes.io/instance": args.release}},
+        "endpoints": [{"port": METRICS_PORT_NAME, "interval": f"{int(args.scrape_interval_seconds)}s"}],
+    }
+
+
+def alert(name: str, expression: str, lasting: str, severity: str, summary: str, description: str) -> dict[str, Any]:
+    return {
+        "alert": name,
+        "expr": expression,
+        "for": lasting,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "description": description},
+    }
+
+
+def alerts(
+    args: MonitoringArgs,
+    namespace: str,
+    certificate_not_after: str | None,
+    authority_not_after: str | None,
+) -> list[dict[str, Any]]:
+    """The rules, in the order in which they matter."""
+    found = _availability(namespace, service_name(args.release))
+    ends = "it ends within {days} days; {remedy}"
+    if certificate_not_after:
+        remedy = "an `up` renews it, and none has since its renewal was due"
+        found.append(_end("AccessGraphCertificateEnds", _constant(certificate_not_after), args, ends, remedy))
+    if args.issued_certificate is not None:
+        series = "certmanager_certificate_expiration_timestamp_seconds"
+        selector = f'{{namespace="{namespace}",name="{args.issued_certificate}"}}'
+        remedy = "cert-manager has not renewed it: kubectl describe certificate"
+        found += _told_end(f"{series}{selector}", args, ends, remedy, "cert-manager")
+    if args.certificate_end is not None:
+        remedy = "whoever fills its Secret has not renewed it"
+        found += _told_end(f"({args.certificate_end})", args, ends, remedy, "the exporter")
+    if authority_not_after:
+        remedy = "an `up` renews the stack's own; of others, add the successor to tls.trustBundleFile"
+        found.append(_end("AccessGraphAuthorityEnds", _constant(authority_not_after), args, ends, remedy))
+    return found
+
+
+def _availability(namespace: str, deployment: str) -> list[dict[str, Any]]:
+    selector = f'{{namespace="{namespace}",deployment="{deployment}"}}'
+    series = f"kube_deployment_status_replicas_available{selector}"
+    return [
+        alert(
+            "AccessGraphUnavailable",
+            f"{series} < 1",
+            AWAY_FOR,
+            "critical",
+            "No pod of Teleport Access Graph is available",
+            f"kubectl -n {namespace} get pods; `make diagnose` reads what they and their events say",
+        ),
+        _absent("AccessGraphUnknown", series, "Whether Teleport Access Graph runs is not known", "kube-state-metrics"),
+    ]
+
+
+def _absent(name: str, series: str, summary: str, source: str) -> dict[str, Any]:
+    """Alerts that rest on a metric are silent without it: this one is not."""
+    description = f"Prometheus has no {series}: {source} does not run, is not read, or does not see it"
+    return alert(name, f"absent({series})", UNKNOWN_FOR, "warning", summary, description)
+
+
+def _end(name: str, value: str, args: MonitoringArgs, text: str, remedy: str) -> dict[str, Any]:
+    what = "authority" if "Authority" in name else "certificate"
+    days = int(args.expiry_days)
+    return alert(
+        name,
+        f"{value} - time() < {days * SECONDS_A_DAY}",
+        UNKNOWN_FOR,
+        "critical",
+        f"The {what} of Teleport Access Graph is about to end",
+        text.format(days=days, remedy=remedy),
+    )
+
+
+def _told_end(series: str, args: MonitoringArgs, text: str, remedy: str, source: str) -> list[dict[str, Any]]:
+    summary = "When the certificate of Teleport Access Graph ends is not known"
+    return [
+        _end("AccessGraphCertificateEnds", series, args, text, remedy),
+        _absent("AccessGraphCertificateUnknown", series, summary, source),
+    ]
+
+
+def _constant(moment: str) -> str:
+    """A moment that the stack knows, as a value of PromQL: nobody has to measure it."""
+    return f"vector({int(read_time(moment).timestamp())})"

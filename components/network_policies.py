@@ -1,0 +1,184 @@
+"""NetworkPolicies of Teleport Access Graph's pods and of the Jobs beside them: who may call, whom they may call.
+
+A policy names pods and narrows what it names, so each one says all that its pods need. What is not known is left open,
+never guessed: a policy that is too narrow stops a running installation, without an error anywhere. Enforcing is the
+cluster's network's; one without an implementation takes the objects and does nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.arguments import ComponentArgs
+from components.settings.names import CHART_NAME, GRPC_PORT, METRICS_PORT, POLICY_NAMES
+
+# DNS on TCP too, for answers that do not fit; OpenShift's DNS pods listen on 5353, and policies see that port.
+DNS_PORTS = (53, 5353)
+HTTPS_PORT = 443
+# The agent of EKS Pod Identity on each node:
+# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")
+POD_IDENTITY_PORT = 80
+
+# Set by Kubernetes itself, from 1.21 on.
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+# Of teleport-cluster 18.10.3. Without the chart's name label, which `nameOverride` changes: instance and component tell
+# the pods apart within their namespace.
+INSTANCE_LABEL, COMPONENT_LABEL = "app.kubernetes.io/instance", "app.kubernetes.io/component"
+TELEPORT_CALLERS = ("auth", "proxy")
+NAME_LABEL = "app.kubernetes.io/name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPoliciesArgs(ComponentArgs):
+    namespace: pulumi.Input[str]
+    """TAG's."""
+
+    release: str
+    """Name of TAG's Helm release, part of its pods' labels."""
+
+    teleports: Sequence[Mapping[str, str]] = ()
+    """`namespace` and `release` of each teleport-cluster release of the same Kubernetes cluster."""
+
+    further_callers: bool = False
+    """Whether somebody calls of whom nothing is known. With no namespace and no block given, everybody may."""
+
+    client_namespaces: Sequence[str] = ()
+    client_cidrs: Sequence[str] = ()
+    metrics: bool = False
+    metrics_namespaces: Sequence[str] = ()
+    """None: every namespace."""
+
+    database_port: int | None = None
+    """None: not known, and TAG's own calls are left open."""
+
+    database_cidrs: Sequence[str] = ()
+    access_graph_calls_aws: bool = False
+    jobs_call_aws: bool = False
+    pod_identity: bool = False
+    """Whether pods take their roles from the agent of EKS Pod Identity."""
+
+    aws_cidrs: Sequence[str] = ()
+    job_name: str | None = None
+    """`app.kubernetes.io/name` of the database Jobs' pods; none without such Jobs."""
+
+    restarter_name: str | None = None
+    """The same of the certificate's restarter."""
+
+    api_server_cidrs: Sequence[str] = ()
+
+
+class NetworkPolicies(pulumi.ComponentResource):
+    """A policy for each sort of pods in TAG's namespace. Pods of others there are not touched."""
+
+    def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = NetworkPoliciesArgs.from_input(args)
+        super().__init__("teleport-access-graph:index:NetworkPolicies", name, {}, opts)
+        specs = {"access-graph": access_graph_policy(args)}
+        if args.job_name is not None:
+            specs["database-jobs"] = database_jobs_policy(args)
+        if args.restarter_name is not None:
+            specs["certificate-restarter"] = restarter_policy(args)
+        for suffix, spec in specs.items():
+            kubernetes.networking.v1.NetworkPolicy(
+                f"{name}-{suffix}",
+                metadata={"name": POLICY_NAMES[suffix], "namespace": args.namespace},
+                spec=spec,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({})
+
+
+def access_graph_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
+    """TAG answers Teleport and those who are named; it calls the name service, its database and, by IAM, AWS."""
+    spec: dict[str, Any] = {
+        "podSelector": {"matchLabels": {NAME_LABEL: CHART_NAME, INSTANCE_LABEL: args.release}},
+        "policyTypes": ["Ingress"],
+    }
+    ingress = []
+    callers = _callers(args)
+    if callers is not None:
+        ingress.append(_rule("from", callers, [GRPC_PORT]))
+    if args.metrics:
+        ingress.append(_rule("from", [_namespace(one) for one in args.metrics_namespaces], [METRICS_PORT]))
+    if ingress:
+        spec["ingress"] = ingress
+    if args.database_port is not None:
+        spec["policyTypes"].append("Egress")
+        spec["egress"] = [_dns(), *_database(args), *(_aws(args) if args.access_graph_calls_aws else [])]
+    return spec
+
+
+def database_jobs_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
+    """Nobody calls a Job; it calls the name service, the database and, for a managed master password, AWS."""
+    return {
+        "podSelector": {"matchLabels": {NAME_LABEL: args.job_name}},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [_dns(), *_database(args), *(_aws(args) if args.jobs_call_aws else [])],
+    }
+
+
+def restarter_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
+    """Nobody calls the restarter. Its API server's address and port are each cluster's own, so its calls stay open
+    until they are said."""
+    spec: dict[str, Any] = {
+        "podSelector": {"matchLabels": {NAME_LABEL: args.restarter_name}},
+        "policyTypes": ["Ingress"],
+    }
+    if args.api_server_cidrs:
+        spec["policyTypes"].append("Egress")
+        # Every port: policies see the API server's own, not that of the Service `kubernetes`.
+        spec["egress"] = [_dns(), {"to": [_block(one) for one in args.api_server_cidrs]}]
+    return spec
+
+
+def _callers(args: NetworkPoliciesArgs) -> list[dict[str, Any]] | None:
+    """Peers of the gRPC port; empty for everybody, None for nobody."""
+    named = [_namespace(one) for one in args.client_namespaces] + [_block(one) for one in args.client_cidrs]
+    if args.further_callers and not named:
+        return []
+    teleports = [
+        {
+            **_namespace(one["namespace"]),
+            "podSelector": {
+                "matchLabels": {INSTANCE_LABEL: one["release"]},
+                "matchExpressions": [{"key": COMPONENT_LABEL, "operator": "In", "values": list(TELEPORT_CALLERS)}],
+            },
+        }
+        for one in args.teleports
+    ]
+    return teleports + named or None
+
+
+def _dns() -> dict[str, Any]:
+    return {"ports": [{"protocol": protocol, "port": port} for port in DNS_PORTS for protocol in ("UDP", "TCP")]}
+
+
+def _database(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:
+    if args.database_port is None:
+        return []
+    return [_rule("to", [_block(one) for one in args.database_cidrs], [int(args.database_port)])]
+
+
+def _aws(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:
+    calls = [_rule("to", [_block(one) for one in args.aws_cidrs], [HTTPS_PORT])]
+    if args.pod_identity:
+        calls.append(_rule("to", [_block(one) for one in POD_IDENTITY_AGENT], [POD_IDENTITY_PORT]))
+    return calls
+
+
+def _rule(direction: str, peers: list[dict[str, Any]], ports: list[int]) -> dict[str, Any]:
+    """Without peers, every address: the field is left out, for an empty list is dropped on the way."""
+    rule: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
+    return {direction: peers, **rule} if peers else rule
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}}
+
+
+def _block(cidr: str) -> dict[str, Any]:
+    return {"ipBlock": {"cidr": cidr}}

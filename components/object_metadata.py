@@ -1,0 +1,88 @@
+"""The labels and annotations that an organisation asks of every Kubernetes object, on everything the stack registers.
+
+Owns where in an object they belong: on itself, and on the pods that it makes. Which keys may be set is
+`settings.object_metadata`'s; the access graph's chart takes its share as values. Left alone: a release (its objects are
+the chart's) and patches (their objects are somebody else's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+# Where a kind has the template of its pods, and of what lies between, as paths in the object.
+_TEMPLATES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "Job": (("spec", "template"),),
+    "CronJob": (("spec", "jobTemplate"), ("spec", "jobTemplate", "spec", "template")),
+}
+_NOT_OURS = "kubernetes:helm.sh/"
+
+
+class ClashError(pulumi.RunError):
+    """A label or annotation that is asked of every object is one that this object needs with another value."""
+
+
+def mark_objects(labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+    """Every Kubernetes object registered from here on gets them."""
+    if not labels and not annotations:
+        return
+    wanted = {"labels": dict(labels), "annotations": dict(annotations)}
+
+    def mark(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        kind = args.type_.rpartition(":")[2]
+        if not args.type_.startswith("kubernetes:") or args.type_.startswith(_NOT_OURS) or kind.endswith("Patch"):
+            return None
+        return pulumi.ResourceTransformationResult(marked(kind, args.name, args.props, wanted), args.opts)
+
+    pulumi.runtime.register_stack_transformation(mark)
+
+
+def marked(kind: str, name: str, props: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """`props` of an object of `kind`, with what is `wanted` in its metadata and its pods'."""
+    changed = {**props, "metadata": _metadata(props.get("metadata"), wanted, name)}
+    templates = _TEMPLATES.get(kind)
+    if templates is not None:
+        changed["spec"] = pulumi.Output.from_input(props["spec"]).apply(
+            lambda spec: _with_templates(spec, templates, wanted, name)
+        )
+    return changed
+
+
+def merged(given: Mapping[str, Any], wanted: Mapping[str, str], where: str) -> dict[str, Any]:
+    """Raises `ClashError` for a key that both have with different values."""
+    for key, value in wanted.items():
+        if key in given and given[key] != value:
+            raise ClashError(
+                f"{where}: {key} is {value!r} by the stack's settings, and this object needs another value"
+            )
+    return {**given, **wanted}
+
+
+def _metadata(given: Any, wanted: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = dict(given or {})
+    for field, values in wanted.items():
+        if not values:
+            continue
+        before = metadata.get(field)
+        where = f"{name}.metadata.{field}"
+        if isinstance(before, pulumi.Output):
+            metadata[field] = before.apply(lambda known, values=values, where=where: merged(known or {}, values, where))
+        else:
+            metadata[field] = merged(before or {}, values, where)
+    return metadata
+
+
+def _with_templates(
+    spec: Mapping[str, Any], paths: tuple[tuple[str, ...], ...], wanted: Mapping[str, Mapping[str, str]], name: str
+) -> dict[str, Any]:
+    changed = dict(spec)
+    for _, *path in paths:
+        target = changed
+        for part in path:
+            # A copy at each level: the spec is its component's.
+            target[part] = dict(target[part])
+            target = target[part]
+        target["metadata"] = _metadata(target.get("metadata"), wanted, name)
+    return changed

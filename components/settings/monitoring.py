@@ -1,0 +1,71 @@
+"""Settings of what Prometheus is told: whom to ask, when to alert, and the watch that knows what no metric says."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from components.settings.formats import ObjectName, PinnedImage
+from components.settings.object_metadata import ObjectLabels
+from components.settings.rules import DISTINCT, Rule, Section, Switch, Text, WholeNumber, between, setting
+from components.settings.tls import DEFAULT_RESTARTER_IMAGE
+
+# What auth logs at every try, each five seconds, when TAG does not know the host CA of its certificate.
+LOCKED_OUT = "could not find host CA"
+# Longer ones belong into a pipeline for logs.
+LONGEST_PATTERN = 512
+
+_PATTERN = Rule(
+    f"an extended regular expression of at most {LONGEST_PATTERN} printable characters",
+    lambda value: 0 < len(value) <= LONGEST_PATTERN and value.isprintable(),
+    "give what `grep -E` takes, such as 'could not find host CA|access graph.*certificate'",
+)
+
+_EXPRESSION = Rule(
+    f"a PromQL expression of at most {LONGEST_PATTERN} printable characters",
+    lambda value: 0 < len(value) <= LONGEST_PATTERN and value.isprintable(),
+    'give one that yields a time in Unix seconds, such as min(x509_cert_not_after{secret_name="certificate"})',
+)
+
+
+class LockoutWatchSettings(Section):
+    """A CronJob in each Teleport's namespace that reads auth's log and fails while TAG turns auth away."""
+
+    pattern: Annotated[Text, _PATTERN] = setting(
+        LOCKED_OUT, why="lines of auth's log that mean it; what Teleport writes may change with its version"
+    )
+    every_minutes: Annotated[WholeNumber, between(1, 59, "minutes")] = setting(
+        5, why="how often it looks, at the log since the look before"
+    )
+    image: PinnedImage = setting(
+        DEFAULT_RESTARTER_IMAGE, why="has kubectl, sh and grep; a mirror of it where images are mirrored"
+    )
+    image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(
+        (), why="names of Secrets, in Teleport's namespace, with credentials of a private registry"
+    )
+
+
+class MonitoringSettings(Section):
+    """Objects of the Prometheus Operator, by choice: docs/monitoring.md says what each alert needs to be there."""
+
+    service_monitor: Switch = setting(
+        False, why="whether Prometheus is told of TAG's metrics; needs `accessGraph.metrics`"
+    )
+    rules: Switch = setting(
+        False, why="whether Prometheus is given alerts: TAG is away, auth is locked out, a certificate ends"
+    )
+    labels: ObjectLabels = setting(
+        {}, why="labels by which your Prometheus finds them, such as those of its ruleSelector"
+    )
+    scrape_interval_seconds: Annotated[WholeNumber, between(5, 3600, "seconds")] = setting(
+        30, why="how often TAG's metrics are read; the Prometheus Operator's usual"
+    )
+    expiry_days: Annotated[WholeNumber, between(1, 365, "days")] = setting(
+        21, why="days before an end at which there is an alert: within the window in which it should have been renewed"
+    )
+    certificate_end: Annotated[Text, _EXPRESSION] | None = setting(
+        None,
+        why="PromQL of when the certificate of `tls.mode: existingSecret` ends, in Unix seconds, by your exporter",
+    )
+    lockout_watch: LockoutWatchSettings | None = setting(
+        None, why="the watch for auth being locked out while TAG's pods look healthy; left out, none"
+    )

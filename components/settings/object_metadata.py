@@ -1,0 +1,70 @@
+"""Formats of labels and annotations, and which of them are not a user's to set: those that we, the charts or Kubernetes
+set ourselves.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ and its sibling on annotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from components.settings.rules import Frozen, Rule, Text, matching
+
+# Kubernetes allows 256 KiB an object, keys and values together; ours and the charts' stay far below the other half.
+MOST_ANNOTATION_BYTES = 128 * 1024
+
+# What the access graph's chart and our own objects carry, and selectors count on.
+RESERVED_LABELS = frozenset(
+    f"app.kubernetes.io/{name}" for name in ("component", "instance", "managed-by", "name", "version")
+)
+# Domains whose keys mean something to a controller or to this program: with them a label would do more than label.
+RESERVED_DOMAINS = (
+    "batch.kubernetes.io",
+    "checksum",
+    "deployment.kubernetes.io",
+    "eks.amazonaws.com",
+    "helm.sh",
+    "kubectl.kubernetes.io",
+    "meta.helm.sh",
+    "pod-security.kubernetes.io",
+    "pulumi.com",
+    "service.kubernetes.io",
+    "teleport-access-graph",
+)
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a label or annotation of that key is set by somebody whom it would contradict."""
+    domain, separator, _ = key.rpartition("/")
+    return key in RESERVED_LABELS or (bool(separator) and domain in RESERVED_DOMAINS)
+
+
+_KEY_PATTERN = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL_VALUE = matching(
+    r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?",
+    "the value of a label: at most 63 letters, digits, '-', '_' and '.'",
+    "shorten it, and quote what YAML takes for a number or a boolean",
+)
+_NOT_RESERVED = Rule(
+    "a key of your own",
+    lambda value: not is_reserved(value),
+    "use a key of your organisation's, such as example.com/team",
+    lambda value: "is set by the stack, a chart or Kubernetes itself on some of these objects",
+)
+_LITTLE_ENOUGH = Rule(
+    f"a map of at most {MOST_ANNOTATION_BYTES} bytes",
+    lambda values: (
+        sum(len(key.encode()) + len(value.encode()) for key, value in values.items()) <= MOST_ANNOTATION_BYTES
+    ),
+    "shorten it: Kubernetes allows 262144 bytes an object with everybody else's",
+)
+
+LabelKey = Annotated[Text, matching(_KEY_PATTERN, "the key of a label, such as kubernetes.io/arch")]
+LabelValue = Annotated[Text, _LABEL_VALUE]
+AnnotationKey = Annotated[Text, matching(_KEY_PATTERN, "the key of an annotation, such as example.com/team")]
+
+ObjectLabels = Annotated[Mapping[Annotated[LabelKey, _NOT_RESERVED], LabelValue], Frozen]
+ObjectAnnotations = Annotated[Mapping[Annotated[AnnotationKey, _NOT_RESERVED], Text], _LITTLE_ENOUGH, Frozen]
+# Of one object that is ours alone: a cloud's controller reads what its owner writes there.
+ServiceAnnotations = Annotated[Mapping[AnnotationKey, Text], _LITTLE_ENOUGH, Frozen]

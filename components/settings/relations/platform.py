@@ -1,0 +1,158 @@
+"""Rules between what a platform asks of objects and namespaces, the way in from outside, and the network policies."""
+
+from __future__ import annotations
+
+from components.settings.database import RdsDatabaseSettings
+from components.settings.relations import Draft, Findings, finding
+from components.settings.relations.tls import certificate_names
+from components.settings.teleport import ManualTeleportSettings
+from components.settings.tls import ExistingSecretTlsSettings
+
+
+def namespace_that_is_kept_is_made(draft: Draft) -> Findings:
+    """`accessGraph.keepNamespace` belongs to a namespace that the stack makes."""
+    graph = draft.configuration.access_graph
+    if graph.keep_namespace and not graph.create_namespace:
+        yield finding(
+            "accessGraph.keepNamespace",
+            True,
+            "is set, and with accessGraph.createNamespace false the stack has no namespace to keep",
+            "remove it: a namespace that the stack does not make, it does not delete",
+            "accessGraph.createNamespace",
+        )
+
+
+def outside_name_is_in_the_certificate(draft: Draft) -> Findings:
+    """`accessGraph.external.hostname` is a name of the certificate."""
+    configuration = draft.configuration
+    external, names = configuration.access_graph.external, certificate_names(configuration)
+    if external is not None and names is not None and external.hostname not in names:
+        yield finding(
+            "accessGraph.external.hostname",
+            external.hostname,
+            "is not a name of TAG's certificate, and callers verify it",
+            "add it to tls.extraDnsNames",
+            "tls.extraDnsNames",
+            "tls.mode",
+            "accessGraph.release",
+            "accessGraph.namespace",
+            "accessGraph.clusterDomain",
+        )
+
+
+def one_load_balancer(draft: Draft) -> Findings:
+    """`accessGraph.external` leaves the chart's own Service a `ClusterIP`."""
+    graph = draft.configuration.access_graph
+    if graph.external is not None and graph.service_type == "LoadBalancer":
+        yield finding(
+            "accessGraph.serviceType",
+            graph.service_type,
+            "makes a second load balancer beside the one of accessGraph.external",
+            "set it to ClusterIP, or remove accessGraph.external",
+            "accessGraph.external",
+        )
+
+
+def annotations_agree(draft: Draft) -> Findings:
+    """`accessGraph.external.annotations` do not say otherwise than `annotations`."""
+    external = draft.configuration.access_graph.external
+    everywhere = draft.configuration.annotations
+    for key, value in ({} if external is None else external.annotations).items():
+        if everywhere.get(key, value) != value:
+            yield finding(
+                f"accessGraph.external.annotations.{key}",
+                value,
+                f"is {everywhere[key]!r} in annotations, which every object gets",
+                "set it in one place",
+                f"annotations.{key}",
+            )
+
+
+def database_port_is_unknown(draft: Draft) -> Findings:
+    """`accessGraph.networkPolicy.databasePort` is of a database that exists, and comes with `databaseCidrs`."""
+    policy = draft.configuration.access_graph.network_policy
+    key = "accessGraph.networkPolicy.databasePort"
+    if policy.database_port is None:
+        return
+    if isinstance(draft.configuration.database, RdsDatabaseSettings):
+        rule = "is set, and with database.mode rds the port is database.port"
+        yield finding(key, policy.database_port, rule, "remove it", "database.mode")
+    elif not policy.database_cidrs:
+        rule = "is set, and without databaseCidrs calls to the database are not looked at"
+        about = "accessGraph.networkPolicy.databaseCidrs"
+        yield finding(key, policy.database_port, rule, "add the database's blocks, or remove it", about)
+
+
+def metrics_are_served_to_be_read(draft: Draft) -> Findings:
+    """`monitoring.serviceMonitor` comes with `accessGraph.metrics`."""
+    configuration = draft.configuration
+    if configuration.monitoring.service_monitor and not configuration.access_graph.metrics:
+        yield finding(
+            "monitoring.serviceMonitor",
+            True,
+            "is set, and TAG serves no metrics",
+            "set accessGraph.metrics to true",
+            "accessGraph.metrics",
+        )
+
+
+def alarm_follows_the_renewal(draft: Draft) -> Findings:
+    """`monitoring.expiryDays` lie within the time in which a certificate is renewed."""
+    days, tls = draft.configuration.monitoring.expiry_days, draft.configuration.tls
+    if isinstance(tls, ExistingSecretTlsSettings) or not draft.configuration.monitoring.rules:
+        return
+    if days * 24 >= tls.certificate_early_renewal_hours:
+        yield finding(
+            "monitoring.expiryDays",
+            days,
+            f"is no less than the {tls.certificate_early_renewal_hours} hours of tls.certificateEarlyRenewalHours, so "
+            "there would be an alert before anything could be late",
+            "set fewer days, or renew earlier",
+            "monitoring.rules",
+            "tls.mode",
+            "tls.certificateEarlyRenewalHours",
+        )
+
+
+def exporter_is_of_a_foreign_certificate(draft: Draft) -> Findings:
+    """`monitoring.certificateEnd` belongs to `tls.mode: existingSecret`, and to `monitoring.rules`."""
+    monitoring = draft.configuration.monitoring
+    key = "monitoring.certificateEnd"
+    if monitoring.certificate_end is None:
+        return
+    if not isinstance(draft.configuration.tls, ExistingSecretTlsSettings):
+        rule = f"is set, and in tls.mode {draft.configuration.tls.mode} the end is known without it"
+        yield finding(key, monitoring.certificate_end, rule, "remove it", "tls.mode")
+    elif not monitoring.rules:
+        rule = "is set, and there are no alerts"
+        yield finding(
+            key, monitoring.certificate_end, rule, "set monitoring.rules to true", "tls.mode", "monitoring.rules"
+        )
+
+
+def watch_has_a_log_to_read(draft: Draft) -> Findings:
+    """`monitoring.lockoutWatch` comes with a Teleport of the chart."""
+    configuration = draft.configuration
+    if configuration.monitoring.lockout_watch is not None and all(
+        isinstance(entry, ManualTeleportSettings) for entry in configuration.teleport.values()
+    ):
+        yield finding(
+            "monitoring.lockoutWatch",
+            ...,
+            "is set, and no Teleport is of mode release or values, whose auth's log it could read",
+            "remove it",
+            "teleport",
+        )
+
+
+RULES = (
+    namespace_that_is_kept_is_made,
+    outside_name_is_in_the_certificate,
+    one_load_balancer,
+    annotations_agree,
+    database_port_is_unknown,
+    metrics_are_served_to_be_read,
+    alarm_follows_the_renewal,
+    exporter_is_of_a_foreign_certificate,
+    watch_has_a_log_to_read,
+)

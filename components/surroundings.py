@@ -1,0 +1,207 @@
+"""What stands around the access graph, from settings: network policies, the way in from outside, the certificate's
+restarter, what Prometheus is told, the readers' role.
+
+Owns the translation. Modules of what an environment does without are not loaded, for their SDKs take their time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from components.settings import (
+    CertManagerTlsSettings,
+    ExistingDatabaseSettings,
+    GeneratedTlsSettings,
+    ManualTeleportSettings,
+    PodIdentitySettings,
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    RestarterSettings,
+    Settings,
+    ValuesTeleportSettings,
+)
+from components.tls_assembly import make_restarter
+
+if TYPE_CHECKING:
+    from components.access_graph import AccessGraph
+    from components.external_service import ExternalService
+    from components.monitoring import MonitoringArgs
+    from components.network_policies import NetworkPoliciesArgs
+    from components.providers import Providers
+    from components.server_certificate import ServerCertificate
+
+DEFAULT_DATABASE_PORT = 5432
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    external: ExternalService | None
+    """None without a way in of its own."""
+
+
+def make_surroundings(
+    settings: Settings,
+    providers: Providers,
+    namespace: pulumi.Input[str],
+    certificate: ServerCertificate,
+    access_graph: AccessGraph | None,
+) -> Surroundings:
+    """`namespace` is TAG's, taken from its resource."""
+    opts = pulumi.ResourceOptions(providers=[providers.kubernetes])
+    if settings.access_graph.network_policy.enabled:
+        from components.network_policies import NetworkPolicies
+
+        NetworkPolicies("network-policies", network_policies_args(settings, namespace), opts=opts)
+    make_restarter(settings, namespace, certificate, access_graph, opts)
+    if access_graph is None:
+        return Surroundings(external=None)
+    monitoring = settings.monitoring
+    if monitoring.service_monitor or monitoring.rules:
+        from components.monitoring import Monitoring
+
+        Monitoring("monitoring", monitoring_args(settings, namespace, certificate), opts=opts)
+    for cluster, entry in settings.teleport.items():
+        if not isinstance(entry, ManualTeleportSettings):
+            _beside_teleport(settings, cluster, entry, pulumi.ResourceOptions(providers=[providers.teleport[cluster]]))
+    return Surroundings(external=_external_service(settings, namespace, access_graph, opts))
+
+
+def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> NetworkPoliciesArgs:
+    """What is known of callers and called, and what is said of the rest."""
+    from components.certificate_restarter import OBJECT_NAME
+    from components.database_job import POD_NAME
+    from components.network_policies import NetworkPoliciesArgs
+
+    graph, database, tls = settings.access_graph, settings.database, settings.tls
+    policy = graph.network_policy
+    teleports = known_callers(settings)
+    by_rds = isinstance(database, RdsDatabaseSettings)
+    identity = None if settings.aws is None else settings.aws.workload_identity
+    return NetworkPoliciesArgs(
+        namespace=namespace,
+        release=graph.release,
+        teleports=list(teleports.values()),
+        # A load balancer may hide the callers' addresses, so that only who runs it knows from where calls seem to come.
+        further_callers=len(teleports) < len(settings.teleport)
+        or graph.external is not None
+        or graph.service_type == "LoadBalancer",
+        client_namespaces=list(policy.client_namespaces),
+        client_cidrs=list(policy.client_cidrs),
+        metrics=graph.metrics,
+        metrics_namespaces=list(policy.metrics_namespaces),
+        database_port=_database_port(settings),
+        database_cidrs=list(policy.database_cidrs),
+        access_graph_calls_aws=database.authentication == "iam"
+        if isinstance(database, RdsDatabaseSettings)
+        else bool(policy.aws_cidrs),
+        jobs_call_aws=isinstance(database, RdsDatabaseSettings) and database.master_password == "managed",
+        pod_identity=isinstance(identity, PodIdentitySettings),
+        aws_cidrs=list(policy.aws_cidrs),
+        job_name=POD_NAME if by_rds else None,
+        restarter_name=OBJECT_NAME
+        if not isinstance(tls, GeneratedTlsSettings) and isinstance(tls.reloader, RestarterSettings)
+        else None,
+        api_server_cidrs=list(policy.api_server_cidrs),
+    )
+
+
+def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
+    """Namespace and release of each Teleport whose pods call TAG's Service directly, by cluster name: those of the
+    chart, in the same Kubernetes cluster, that dial no other name."""
+    return {
+        cluster: {"namespace": entry.namespace, "release": entry.release}
+        for cluster, entry in settings.teleport.items()
+        if not isinstance(entry, ManualTeleportSettings)
+        and entry.endpoint is None
+        and settings.kubernetes_of(cluster).cluster_identifier == settings.kubernetes.cluster_identifier
+    }
+
+
+def _database_port(settings: Settings) -> int | None:
+    """None where it is not known: a URI is secret, and nobody looks into it for this."""
+    database, policy = settings.database, settings.access_graph.network_policy
+    if isinstance(database, ExistingDatabaseSettings):
+        return (policy.database_port or DEFAULT_DATABASE_PORT) if policy.database_cidrs else None
+    return database.port
+
+
+def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificate: ServerCertificate) -> MonitoringArgs:
+    """Ends that an `up` moves are told by the stack; those that others move, by whoever measures them."""
+    from components.issued_certificates import CERTIFICATE_NAME
+    from components.monitoring import MonitoringArgs
+
+    monitoring, tls = settings.monitoring, settings.tls
+    generated = isinstance(tls, GeneratedTlsSettings)
+    return MonitoringArgs(
+        namespace=namespace,
+        release=settings.access_graph.release,
+        service_monitor=monitoring.service_monitor,
+        rules=monitoring.rules,
+        labels=dict(monitoring.labels),
+        scrape_interval_seconds=monitoring.scrape_interval_seconds,
+        expiry_days=monitoring.expiry_days,
+        certificate_not_after=certificate.certificate_not_after if generated else None,  # type: ignore[arg-type]
+        authority_not_after=certificate.ca_not_after,
+        issued_certificate=CERTIFICATE_NAME if isinstance(tls, CertManagerTlsSettings) else None,
+        certificate_end=monitoring.certificate_end,
+    )
+
+
+def _beside_teleport(
+    settings: Settings,
+    cluster: str,
+    entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """What stands in a Teleport's own namespace; `opts` have the provider of its Kubernetes cluster."""
+    monitoring = settings.monitoring
+    watch = monitoring.lockout_watch
+    if watch is not None:
+        from components.lockout_watch import LockoutWatch, LockoutWatchArgs
+
+        LockoutWatch(
+            f"lockout-watch-{cluster}",
+            LockoutWatchArgs(
+                namespace=entry.namespace,
+                release=entry.release,
+                pattern=watch.pattern,
+                image=watch.image,
+                every_minutes=watch.every_minutes,
+                rule=monitoring.rules,
+                rule_labels=dict(monitoring.labels),
+                image_pull_secrets=list(watch.image_pull_secrets),
+            ),
+            opts=opts,
+        )
+    if entry.apply_reader_role:
+        from components.reader_role import ReaderRole, ReaderRoleArgs
+
+        ReaderRole(f"reader-role-{cluster}", ReaderRoleArgs(namespace=entry.namespace), opts=opts)
+
+
+def _external_service(
+    settings: Settings, namespace: pulumi.Input[str], access_graph: AccessGraph, opts: pulumi.ResourceOptions
+) -> ExternalService | None:
+    external = settings.access_graph.external
+    if external is None:
+        return None
+    from components.external_service import ExternalService, ExternalServiceArgs
+
+    return ExternalService(
+        "external-service",
+        ExternalServiceArgs(
+            namespace=namespace,
+            release=settings.access_graph.release,
+            hostname=external.hostname,
+            port=external.port,
+            annotations=dict(external.annotations),
+            source_ranges=list(external.source_ranges),
+            load_balancer_class=external.load_balancer_class,
+            external_traffic_policy=external.external_traffic_policy,
+        ),
+        # It waits for pods behind it.
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[access_graph.release])),
+    )

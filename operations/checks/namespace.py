@@ -1,0 +1,57 @@
+"""Whether TAG's namespace is as its pods need it, asked of the cluster before an `up`: a namespace that exists, and the
+Secrets in it that the stack does not make."""
+
+from __future__ import annotations
+
+from components.settings import ExistingDatabaseSettings, Settings
+from operations.cluster import Cluster, Document, secret_data
+from operations.findings import Finding, failed, not_proven, passed
+
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/; TAG's pods and ours fit the strictest.
+ENFORCE = "pod-security.kubernetes.io/enforce"
+STRICTEST = "restricted"
+
+
+def check_existing_namespace(settings: Settings, namespace: Document | None) -> list[Finding]:
+    """Of one that the stack does not make."""
+    name = settings.access_graph.namespace
+    check, statement = "access-graph.namespace", f"the namespace {name} exists"
+    if namespace is None:
+        reason = f"it does not, and accessGraph.createNamespace is false; kubectl create namespace {name}"
+        return [failed(check, statement, reason)]
+    if namespace.get("status", {}).get("phase") == "Terminating":
+        return [failed(check, statement, "it is being deleted, and takes nothing new; wait until it is gone, make it")]
+    findings = [passed(check, statement, "it does")]
+    level = (namespace.get("metadata", {}).get("labels") or {}).get(ENFORCE)
+    check, statement = "access-graph.pod-security", f"{name} holds its pods to the {STRICTEST} standard"
+    if level == STRICTEST:
+        return [*findings, passed(check, statement, f"{ENFORCE}={level}")]
+    reason = (
+        f"its label {ENFORCE} is {level or 'missing'}: the stack's pods run as well, and nothing keeps others from "
+        f"running with more; kubectl label namespace {name} --overwrite {ENFORCE}={STRICTEST}"
+    )
+    return [*findings, not_proven(check, statement, reason)]
+
+
+def check_foreign_secrets(settings: Settings, cluster: Cluster) -> list[Finding]:
+    """The Secrets in a namespace that somebody else has to bring, the certificate's apart. Raises `ClusterError`."""
+    graph, database = settings.access_graph, settings.database
+    findings = [
+        _secret(f"access-graph.pull-secret.{name}", name, ".dockerconfigjson", graph.namespace, cluster)
+        for name in graph.image_pull_secrets
+    ]
+    if isinstance(database, ExistingDatabaseSettings) and database.secret is not None:
+        name, key = database.secret.name, database.secret.key
+        findings.append(_secret("access-graph.database-secret", name, key, graph.namespace, cluster))
+    return findings
+
+
+def _secret(check: str, name: str, key: str, namespace: str, cluster: Cluster) -> Finding:
+    statement = f"Secret {name} has the key {key}"
+    found = cluster.get("Secret", name, namespace)
+    if found is None:
+        return failed(check, statement, f"there is no Secret {name} in {namespace}, and pods wait for it in vain")
+    if key not in secret_data(found):
+        keys = ", ".join(sorted(secret_data(found))) or "none"
+        return failed(check, statement, f"its keys are: {keys}; pods that ask for another one do not start")
+    return passed(check, statement, "it has")

@@ -1,0 +1,96 @@
+"""The way in from outside: a load balancer of the stack's own, told what the cloud has to make, and two outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.external_service import address_of
+from components.settings.names import external_service_name
+from tests.unit.monitor import Recording, unsealed
+from tests.unit.program.stack import COMPUTED, configuration, run_program
+
+pytestmark = pytest.mark.unit
+
+NAMED: dict[str, Any] = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
+BALANCED = {
+    **COMPUTED,
+    "kubernetes:core/v1:Service": {"status": {"loadBalancer": {"ingress": [{"hostname": "lb-1.elb.example.com"}]}}},
+}
+
+
+def run(directory: Path, enabled: bool = True, **external: Any) -> Recording:
+    config = configuration(directory, **NAMED)
+    config["accessGraph"] |= {"enabled": enabled, "external": {"hostname": "graph.example.com", **external}}
+    return run_program(config, directory, computed=BALANCED)
+
+
+def test_the_load_balancer_leads_to_the_releases_pods(tmp_path: Path) -> None:
+    annotations = {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"}
+    stack = run(
+        tmp_path,
+        port=8443,
+        annotations=annotations,
+        sourceRanges=["10.0.0.0/8"],
+        loadBalancerClass="service.k8s.aws/nlb",
+        externalTrafficPolicy="Local",
+    )
+    service = stack["external-service-service"]
+    assert service.plain("metadata") == {
+        "name": "teleport-access-graph-external",
+        "namespace": "teleport-access-graph",
+        "annotations": annotations,
+    }
+    assert service.plain("spec") == {
+        "type": "LoadBalancer",
+        "selector": {
+            "app.kubernetes.io/name": "teleport-access-graph",
+            "app.kubernetes.io/instance": "teleport-access-graph",
+        },
+        "ports": [{"name": "grpc", "protocol": "TCP", "port": 8443, "targetPort": 9090}],
+        "externalTrafficPolicy": "Local",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "loadBalancerClass": "service.k8s.aws/nlb",
+    }
+    assert stack.outputs["externalEndpoint"] == "graph.example.com:8443"
+    assert stack.outputs["externalAddress"] == "lb-1.elb.example.com"
+    # The first endpoint is what it was.
+    assert stack.outputs["endpoint"] == "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
+
+
+def test_it_waits_for_the_pods_behind_it_and_the_ledger_for_it(tmp_path: Path) -> None:
+    stack = run(tmp_path)
+    assert "access-graph-release" in stack.edges()["external-service-service"]
+    assert unsealed(stack.outputs["ledger"])["version"] == 1
+
+
+def test_without_an_access_graph_there_is_nothing_to_reach(tmp_path: Path) -> None:
+    stack = run(tmp_path, enabled=False)
+    assert stack.of_type("kubernetes:core/v1:Service") == []
+    assert not {"externalEndpoint", "externalAddress"} & set(stack.outputs)
+
+
+def test_the_charts_own_service_stays_inside(tmp_path: Path) -> None:
+    assert run(tmp_path)["access-graph-release"].plain("values.service") == {"type": "ClusterIP"}
+
+
+@pytest.mark.parametrize(
+    ("status", "address"),
+    [
+        (None, ""),
+        ({"load_balancer": {}}, ""),
+        ({"load_balancer": {"ingress": [{"ip": "203.0.113.7"}]}}, "203.0.113.7"),
+        ({"load_balancer": {"ingress": [{"hostname": "lb.example.com", "ip": None}]}}, "lb.example.com"),
+    ],
+)
+def test_clouds_give_a_name_or_an_ip(status: Any, address: str) -> None:
+    assert address_of(status) == address
+
+
+def test_its_name_fits_beside_the_charts() -> None:
+    assert external_service_name("graph") == "graph-teleport-access-graph-external"
+    # The chart's is cut at 63 characters; ours is cut further, and not behind a hyphen.
+    assert external_service_name("r" * 53) == f"{'r' * 53}-external"
+    assert external_service_name("r" * 40) == f"{'r' * 40}-teleport-acce-external"

@@ -1,0 +1,215 @@
+"""Who may call whom: each policy says all that its pods need, and leaves open what is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.network_policies import (
+    NetworkPoliciesArgs,
+    access_graph_policy,
+    database_jobs_policy,
+    restarter_policy,
+)
+from components.settings import load_settings
+from components.surroundings import network_policies_args
+from tests.samples import (
+    OTHER_CLUSTER_IDENTIFIER,
+    STACK,
+    TELEPORT_CLUSTER,
+    existing_configuration,
+    minimal_configuration,
+    release_entry,
+)
+from tests.unit.settings.cases_tls import EXISTING, FILES
+
+pytestmark = pytest.mark.unit
+
+CALLER = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "teleport"}},
+    "podSelector": {
+        "matchLabels": {"app.kubernetes.io/instance": "teleport"},
+        "matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "In", "values": ["auth", "proxy"]}],
+    },
+}
+GRPC = [{"protocol": "TCP", "port": 9090}]
+DNS = {
+    "ports": [
+        {"protocol": "UDP", "port": 53},
+        {"protocol": "TCP", "port": 53},
+        {"protocol": "UDP", "port": 5353},
+        {"protocol": "TCP", "port": 5353},
+    ]
+}
+POSTGRES = {"ports": [{"protocol": "TCP", "port": 5432}]}
+HTTPS = {"ports": [{"protocol": "TCP", "port": 443}]}
+MANUAL = {
+    "mode": "manual",
+    "hostAuthorities": {"mode": "proxy", "address": "t.example.com:443"},
+}
+
+
+def of(config: dict[str, Any], tmp_path: Path | None = None) -> NetworkPoliciesArgs:
+    """The arguments that a configuration makes."""
+    for name, text in FILES.items() if tmp_path else ():
+        (tmp_path / name).write_text(text)  # type: ignore[operator]
+    return network_policies_args(load_settings(config, (), root=tmp_path or Path(), stack=STACK), "graph")
+
+
+def with_policy(config: dict[str, Any], **policy: Any) -> dict[str, Any]:
+    config["accessGraph"]["networkPolicy"] = policy
+    return config
+
+
+def callers(config: dict[str, Any]) -> Any:
+    """The peers of port 9090; None where there is no rule for it, [] where it names none and so admits all."""
+    rules = access_graph_policy(of(config)).get("ingress", [])
+    found = [rule.get("from", []) for rule in rules if rule["ports"] == GRPC]
+    return found[0] if found else None
+
+
+def test_the_access_graphs_pods_answer_auth_and_proxy_and_call_their_database() -> None:
+    assert access_graph_policy(of(minimal_configuration())) == {
+        "podSelector": {
+            "matchLabels": {
+                "app.kubernetes.io/name": "teleport-access-graph",
+                "app.kubernetes.io/instance": "teleport-access-graph",
+            }
+        },
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [CALLER], "ports": GRPC}],
+        "egress": [DNS, POSTGRES],
+    }
+
+
+def test_callers_that_are_named_join_those_that_are_known() -> None:
+    config = with_policy(minimal_configuration(), clientNamespaces=["agents"], clientCidrs=["10.9.0.0/16"])
+    assert callers(config) == [
+        CALLER,
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "agents"}}},
+        {"ipBlock": {"cidr": "10.9.0.0/16"}},
+    ]
+
+
+def elsewhere() -> dict[str, Any]:
+    return release_entry(
+        kubernetes={"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}, endpoint="graph.example.com:443"
+    )
+
+
+NAMED: dict[str, Any] = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"teleport": {TELEPORT_CLUSTER: release_entry(), "other": MANUAL}},
+        {"teleport": {TELEPORT_CLUSTER: elsewhere()}, **NAMED},
+        {"teleport": {TELEPORT_CLUSTER: release_entry(endpoint="graph.example.com:443")}, **NAMED},
+    ],
+    ids=["without-a-chart", "in-another-cluster", "by-another-name"],
+)
+def test_a_teleport_of_which_nothing_is_known_is_not_locked_out(changes: dict[str, Any]) -> None:
+    """Its pods' addresses are nobody's guess: until they are said, everybody may call (and show a certificate)."""
+    config = minimal_configuration(**changes)
+    assert callers(config) == []
+    closed = callers(with_policy(config, clientCidrs=["10.9.0.0/16"]))
+    assert closed[-1] == {"ipBlock": {"cidr": "10.9.0.0/16"}}
+    assert len(closed) == len([entry for entry in changes["teleport"].values() if entry == release_entry()]) + 1
+
+
+@pytest.mark.parametrize("graph", [{"external": {"hostname": "graph.example.com"}}, {"serviceType": "LoadBalancer"}])
+def test_a_load_balancer_hides_who_calls(graph: dict[str, Any]) -> None:
+    config = minimal_configuration(**NAMED)
+    config["accessGraph"] |= graph
+    assert callers(config) == []
+    assert callers(with_policy(config, clientCidrs=["10.9.0.0/16"])) == [CALLER, {"ipBlock": {"cidr": "10.9.0.0/16"}}]
+
+
+def test_without_any_teleport_nobody_calls() -> None:
+    config = minimal_configuration(teleport={})
+    config["accessGraph"]["enabled"] = False
+    assert callers(config) is None
+    assert access_graph_policy(of(config))["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_metrics_are_read_from_named_namespaces_or_all() -> None:
+    config = minimal_configuration()
+    config["accessGraph"]["metrics"] = True
+    metrics = [{"protocol": "TCP", "port": 3000}]
+    assert access_graph_policy(of(config))["ingress"][1] == {"ports": metrics}
+    named = with_policy(config, metricsNamespaces=["monitoring"])
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert access_graph_policy(of(named))["ingress"][1] == {"from": [peer], "ports": metrics}
+
+
+def test_the_databases_subnets_narrow_its_port() -> None:
+    config = with_policy(minimal_configuration(), databaseCidrs=["10.20.0.0/24", "10.20.1.0/24"])
+    config["database"]["port"] = 5499
+    rule = {
+        "to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}, {"ipBlock": {"cidr": "10.20.1.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 5499}],
+    }
+    assert access_graph_policy(of(config))["egress"] == [DNS, rule]
+    assert database_jobs_policy(of(config))["egress"] == [DNS, rule, HTTPS]
+
+
+def test_a_database_that_exists_is_called_freely_until_its_subnets_are_said() -> None:
+    """Its URI is secret: nobody looks into it for a port."""
+    open_ = access_graph_policy(of(existing_configuration()))
+    assert (open_["policyTypes"], "egress" in open_) == (["Ingress"], False)
+    config = with_policy(existing_configuration(), databaseCidrs=["10.20.0.0/24"], databasePort=6432)
+    assert access_graph_policy(of(config))["egress"] == [
+        DNS,
+        {"to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 6432}]},
+    ]
+    assert of(existing_configuration()).job_name is None
+
+
+def test_a_login_by_iam_lets_the_pods_call_aws() -> None:
+    config = minimal_configuration()
+    config["database"]["authentication"] = "iam"
+    assert access_graph_policy(of(config))["egress"] == [DNS, POSTGRES, HTTPS]
+    narrowed = with_policy(config, awsCidrs=["10.30.0.0/24"])
+    assert access_graph_policy(of(narrowed))["egress"][2] == {"to": [{"ipBlock": {"cidr": "10.30.0.0/24"}}], **HTTPS}
+
+
+def test_pod_identity_is_an_agent_on_the_node() -> None:
+    config = minimal_configuration()
+    config["aws"]["workloadIdentity"] = {"mode": "podIdentity", "clusterName": "prod"}
+    assert database_jobs_policy(of(config))["egress"] == [
+        DNS,
+        POSTGRES,
+        HTTPS,
+        {
+            "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}, {"ipBlock": {"cidr": "fd00:ec2::23/128"}}],
+            "ports": [{"protocol": "TCP", "port": 80}],
+        },
+    ]
+
+
+def test_a_job_is_called_by_nobody_and_calls_aws_for_a_managed_password_alone() -> None:
+    config = minimal_configuration()
+    policy = database_jobs_policy(of(config))
+    assert policy["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "teleport-access-graph-database-jobs"}}
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy
+    config["database"]["masterPassword"] = "generated"
+    assert database_jobs_policy(of(config))["egress"] == [DNS, POSTGRES]
+
+
+def test_the_restarter_calls_freely_until_the_api_servers_address_is_said(tmp_path: Path) -> None:
+    config = minimal_configuration(tls=EXISTING)
+    selector = {"matchLabels": {"app.kubernetes.io/name": "teleport-access-graph-certificate-restarter"}}
+    assert restarter_policy(of(config, tmp_path)) == {"podSelector": selector, "policyTypes": ["Ingress"]}
+    said = with_policy(config, apiServerCidrs=["10.0.0.10/32"])
+    assert restarter_policy(of(said, tmp_path)) == {
+        "podSelector": selector,
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [DNS, {"to": [{"ipBlock": {"cidr": "10.0.0.10/32"}}]}],
+    }
+    assert of(minimal_configuration()).restarter_name is None
+    by_others = minimal_configuration(tls={**EXISTING, "reloader": {"mode": "external"}})
+    assert of(by_others, tmp_path).restarter_name is None

@@ -1,0 +1,103 @@
+"""Every refusal of what platforms ask: marks of objects, namespaces, digests, the way in, network policies; as in
+`cases`."""
+
+from __future__ import annotations
+
+from tests.samples import existing_configuration
+from tests.unit.settings.cases import MANUAL, K, R, T
+from tests.unit.settings.cases_tls import EXISTING
+
+OUTSIDE = {"hostname": "graph.example.com"}
+NAMED = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
+POLICY = "accessGraph/networkPolicy"
+
+OBJECTS = [
+    R("labels", {"cost centre": "x"}, "is not the key of a label", "give the key", key="labels.cost centre"),
+    R("labels", {"team": "a b"}, "is not the value of a label", "shorten it", key="labels.team"),
+    R("labels", {"team": "x" * 64}, "is not the value of a label", "shorten it", key="labels.team"),
+    R("labels", {"team": True}, "is not text", "YAML reads unquoted", key="labels.team"),
+    R("labels", {"app.kubernetes.io/name": "graph"}, "is set by the stack, a chart or Kubernetes itself",
+      "such as example.com/team", key="labels.app.kubernetes.io/name"),
+    R("labels", {"pod-security.kubernetes.io/enforce": "privileged"}, "is set by the stack, a chart or Kubernetes",
+      "of your organisation's", key="labels.pod-security.kubernetes.io/enforce"),
+    R("annotations", {"team/": "x"}, "is not the key of an annotation", "give the key", key="annotations.team/"),
+    R("annotations", {"team": 1}, "is not text", "put it in quotes", key="annotations.team"),
+    R("annotations", {"checksum/credentials": "x"}, "is set by the stack, a chart or Kubernetes itself",
+      "such as example.com/team", key="annotations.checksum/credentials"),
+    R("annotations", {"team": "x" * 131072}, "is not a map of at most 131072 bytes", "Kubernetes allows 262144"),
+]  # fmt: skip
+
+NAMESPACE = [
+    R("accessGraph/createNamespace", "no", "is not true or false", "set true or false"),
+    R("accessGraph/namespace", "default", "is a namespace of Kubernetes' own", "give one for TAG",
+      also={"accessGraph/createNamespace": False}),
+    R("accessGraph/keepNamespace", True, "the stack has no namespace to keep", "it does not delete",
+      also={"accessGraph/createNamespace": False}),
+]  # fmt: skip
+
+IMAGES = [
+    R("accessGraph/imageDigest", "1.30.2", "is not the digest of an image", "crane digest"),
+    R("accessGraph/imageDigest", f"sha256:{'A' * 64}", "in lower case", "crane digest"),
+]
+
+EXTERNAL = [
+    R("accessGraph/external", {}, "is missing (a DNS name", "graph.example.com", key="accessGraph.external.hostname"),
+    R("accessGraph/external", OUTSIDE, "is not a name of TAG's certificate", "add it to tls.extraDnsNames",
+      key="accessGraph.external.hostname"),
+    R("accessGraph/external", {**OUTSIDE, "port": 0}, "is not a whole number from 1 to 65535", "set 1 to",
+      key="accessGraph.external.port", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "sourceRanges": ["10.0.0.1/8"]}, "is not written as the block 10.0.0.0/8",
+      "such as 10.20.0.0/16", key="accessGraph.external.sourceRanges[0]", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "sourceRanges": ["10.0.0.1"]}, "has no prefix length",
+      "such as 10.20.0.0/16", key="accessGraph.external.sourceRanges[0]", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "annotations": {"a b": "x"}}, "is not the key of an annotation", "give",
+      key="accessGraph.external.annotations.a b", also=NAMED),
+    R("accessGraph/external", {**OUTSIDE, "annotations": {"team": "a"}}, "is 'b' in annotations", "in one place",
+      key="accessGraph.external.annotations.team", also={**NAMED, "annotations": {"team": "b"}}),
+    R("accessGraph/external", {**OUTSIDE, "loadBalancerClass": "a b"}, "is not the key of a label", "give",
+      key="accessGraph.external.loadBalancerClass", also=NAMED),
+    R("accessGraph/serviceType", "LoadBalancer", "makes a second load balancer", "set it to ClusterIP",
+      also={**NAMED, "accessGraph/external": OUTSIDE}),
+]  # fmt: skip
+
+POLICIES = [
+    R(f"{POLICY}/clientNamespaces", ["Agents"], "is not a Kubernetes name", "use at most 63",
+      key="accessGraph.networkPolicy.clientNamespaces[0]"),
+    R(f"{POLICY}/clientCidrs", ["everybody"], "is not a block of IP addresses", "10.20.0.0/16",
+      key="accessGraph.networkPolicy.clientCidrs[0]"),
+    R(f"{POLICY}/databaseCidrs", ["10.0.0.0/16", "10.0.0.0/16"], "is not a list without repetitions", "remove what"),
+    R(f"{POLICY}/databasePort", 5433, "with database.mode rds the port is database.port", "remove it"),
+    R(f"{POLICY}/databasePort", 5433, "without databaseCidrs calls to the database are not looked at",
+      "add the database's blocks", base=existing_configuration),
+    R(f"{POLICY}/enable", False, "is not a setting", "did you mean enabled?"),
+]  # fmt: skip
+
+WATCH = "monitoring/lockoutWatch"
+RULES = {"monitoring/rules": True}
+
+MONITORING = [
+    R("monitoring/serviceMonitor", True, "is set, and TAG serves no metrics", "set accessGraph.metrics to true"),
+    R("monitoring/scrapeIntervalSeconds", 1, "is not a whole number from 5 to 3600 (seconds)", "set 5 to 3600"),
+    R("monitoring/expiryDays", 30, "is no less than the 720 hours of tls.certificateEarlyRenewalHours",
+      "set fewer days", also=RULES),
+    R("monitoring/expiryDays", 0, "is not a whole number from 1 to 365 (days)", "set 1 to 365"),
+    R("monitoring/labels", {"helm.sh/chart": "x"}, "is set by the stack, a chart or Kubernetes itself",
+      "of your organisation's", key="monitoring.labels.helm.sh/chart"),
+    R("monitoring/certificateEnd", "x509_cert_not_after", "in tls.mode generated the end is known without it", "remove",
+      also=RULES),
+    R("monitoring/certificateEnd", "x509_cert_not_after", "there are no alerts", "monitoring.rules to true",
+      also={"tls": EXISTING}),
+    R("monitoring/certificateEnd", "a\nb", "is not a PromQL expression of at most 512", "x509_cert_not_after",
+      also={"tls": EXISTING, **RULES}),
+    R(f"{WATCH}/pattern", "x" * 513, "is not an extended regular expression of at most 512", "grep -E"),
+    R(f"{WATCH}/everyMinutes", 60, "is not a whole number from 1 to 59 (minutes)", "set 1 to 59"),
+    R(f"{WATCH}/image", "kubectl", "names no version", "such as registry.example.com"),
+    R(f"{WATCH}/imagePullSecrets", ["a", "a"], "is not a list without repetitions", "remove what"),
+    R("monitoring/lockoutWatch", {}, "no Teleport is of mode release or values", "remove it",
+      also={"teleport": {"t": MANUAL}}),
+    R(f"{T}/applyReaderRole", "yes", "is not true or false", "set true or false", key=f"{K}.applyReaderRole"),
+    R("teleport/second", {**MANUAL, "applyReaderRole": True}, "belongs to mode release", "remove it",
+      key="teleport.second.applyReaderRole"),
+]  # fmt: skip
+
+PLATFORM = [*OBJECTS, *NAMESPACE, *IMAGES, *EXTERNAL, *POLICIES, *MONITORING]
