@@ -18,7 +18,6 @@ from components.outputs import export_outputs, stack_outputs
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
-from components.teleport import TeleportCluster
 from components.tls_assembly import make_restarter
 
 settings = read_settings()
@@ -70,23 +69,14 @@ if rds_database is not None:
     rolled_out = credentials if access_graph is None else access_graph.release
     logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
 
-teleport = {
-    cluster: TeleportCluster(
-        f"teleport-{cluster}",
-        assembly.teleport_cluster_args(settings, cluster, values, certificate.trust_bundle),
-        opts=pulumi.ResourceOptions(
-            providers=[providers.teleport[cluster]],
-            # Nothing of Teleport's changes before the access graph is ready to be asked.
-            depends_on=[] if access_graph is None else [access_graph.release],
-        ),
-    )
-    for cluster, values in intake.values.items()
-}
+# Nothing of Teleport's changes before the access graph is ready to be asked.
+teleport = assembly.teleport_clusters(settings, intake, providers, certificate.trust_bundle, access_graph)
 
 export_outputs(
     stack_outputs(
         settings,
         intake,
+        ledger,
         namespace=namespace,
         certificate=certificate,
         database=database,

@@ -29,12 +29,14 @@ from components.settings import (
     ReleaseTeleportSettings,
     Settings,
 )
-from components.teleport import TeleportClusterArgs
+from components.teleport import TeleportCluster, TeleportClusterArgs
 from components.tls_assembly import make_server_certificate, warn_of_expiry
 
 if TYPE_CHECKING:
+    from components.access_graph import AccessGraph
     from components.intake import Intake
     from components.ledger import Ledger
+    from components.providers import Providers
 
 STACK_TAG = "teleport-access-graph:stack"
 
@@ -163,6 +165,27 @@ def access_graph_args(
         node_selector=dict(graph.node_selector),
         tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
     )
+
+
+def teleport_clusters(
+    settings: Settings,
+    intake: Intake,
+    providers: Providers,
+    trust_bundle: pulumi.Output[str] | None,
+    access_graph: AccessGraph | None,
+) -> dict[str, TeleportCluster]:
+    """Each Teleport cluster by its name, in the Kubernetes cluster that it runs in, after the access graph."""
+    return {
+        cluster: TeleportCluster(
+            f"teleport-{cluster}",
+            teleport_cluster_args(settings, cluster, values, trust_bundle),
+            opts=pulumi.ResourceOptions(
+                providers=[providers.teleport[cluster]],
+                depends_on=[] if access_graph is None else [access_graph.release],
+            ),
+        )
+        for cluster, values in intake.values.items()
+    }
 
 
 def teleport_cluster_args(

@@ -11,14 +11,15 @@ from typing import NamedTuple, TypeVar
 import pulumi
 
 from components.authority_phases import algorithm_problem, step_problem
-from components.ledger import Ledger, LedgerError, database_record
-from components.settings import RdsDatabaseSettings, Settings
+from components.ledger import Ledger, LedgerError, database_record, teleport_record
+from components.settings import RdsDatabaseSettings, ReleaseTeleportSettings, Settings
 from components.settings.errors import Problem, shown
 from components.tls_assembly import authority_algorithms, authority_step
 
 Value = TypeVar("Value")
 
 DOCS = "docs/database.md"
+TELEPORT_DOCS = "docs/teleport.md"
 
 
 class Fixed(NamedTuple):
@@ -64,6 +65,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_rotation(recorded, settings),
         *_database(recorded, settings),
         *_audit_log(recorded, settings),
+        *_teleport(recorded, settings),
         *_authority(recorded, settings),
     ]
 
@@ -132,4 +134,45 @@ def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"differs from {before}, which Teleport has taken and does not change",
                 f"set {before} again",
                 shown(after),
+            )
+
+
+def _teleport(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What would uninstall a Teleport. Of the engine's own doing a release goes as its entry does."""
+    for cluster, before in recorded.teleport.items():
+        if before.get("mode") != "release":
+            continue
+        release = f"the release {before.get('release')} in {before.get('namespace')}"
+        entry = settings.teleport.get(cluster)
+        key = f"teleport.{cluster}"
+        if not isinstance(entry, ReleaseTeleportSettings):
+            if not before.get("adopted"):
+                yield Problem(
+                    key if entry is None else f"{key}.mode",
+                    f"would uninstall {release}, which this stack owns",
+                    f"set teleport.{cluster}.adopt to true and `up` first: the release is kept then, whoever is to own "
+                    f"it ({TELEPORT_DOCS})",
+                    None if entry is None else shown(entry.mode),
+                )
+            continue
+        after = teleport_record(settings, cluster)
+        for field, setting in (
+            ("namespace", "namespace"),
+            ("release", "release"),
+            ("clusterIdentifier", "kubernetes.clusterIdentifier"),
+        ):
+            if before.get(field) != after[field]:
+                yield Problem(
+                    f"{key}.{setting}",
+                    f"differs from {before.get(field)}: another release, and {release} would go or be forgotten",
+                    f"give {release} away first, with mode values and an `up`, then take over the other one with adopt "
+                    f"({TELEPORT_DOCS})",
+                    shown(after[field]),
+                )
+        if before.get("adopted") and not entry.adopt:
+            yield Problem(
+                f"{key}.adopt",
+                f"would let a `destroy` uninstall {release}, which was there before this stack",
+                "set it to true again; it stays so for as long as the stack has the release",
+                shown(entry.adopt),
             )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from components.database import Database
     from components.database_logins import LoginRetirement
     from components.intake import Intake
+    from components.ledger import Ledger
     from components.server_certificate import ServerCertificate
     from components.settings import Settings
     from components.teleport import TeleportCluster
@@ -89,6 +90,7 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
 def stack_outputs(
     settings: Settings,
     intake: Intake,
+    ledger: pulumi.Output[Ledger],
     *,
     namespace: AccessGraphNamespace,
     certificate: ServerCertificate,
@@ -126,5 +128,5 @@ def stack_outputs(
         "hostAuthorityFingerprints": intake.fingerprints(),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
-        "ledger": ledger_record(settings, known, trust_record(settings, certificate.trust_bundle), steps),
+        "ledger": ledger_record(settings, known, trust_record(settings, certificate.trust_bundle), ledger, steps),
     }
