@@ -26,8 +26,8 @@ from components.settings import (
     ManualTeleportSettings,
     PathChart,
     RdsDatabaseSettings,
-    ReleaseTeleportSettings,
     Settings,
+    ValuesTeleportSettings,
 )
 from components.teleport import TeleportCluster, TeleportClusterArgs
 from components.tls_assembly import make_server_certificate, warn_of_expiry
@@ -206,15 +206,22 @@ def teleport_cluster_args(
         "audit_log_start_date": None if entry.audit_log is None else entry.audit_log.start_date,
     }
     if isinstance(entry, ManualTeleportSettings):
-        return TeleportClusterArgs(**common)
+        return TeleportClusterArgs(**common, host_ca_path=entry.ca_path)
     common |= {
         "namespace": entry.namespace,
         "release": entry.release,
         "values": values,
         "secret_values": secret_values_of(settings, cluster),
     }
-    if not isinstance(entry, ReleaseTeleportSettings):
-        return TeleportClusterArgs(**common)
+    if isinstance(entry, ValuesTeleportSettings):
+        rollout = entry.rollout
+        if rollout is not None:
+            common |= {
+                "rollout_image": rollout.image,
+                "rollout_timeout_seconds": rollout.timeout_seconds,
+                "rollout_image_pull_secrets": list(rollout.image_pull_secrets),
+            }
+        return TeleportClusterArgs(**common, emit_merged_values=entry.emit_secret_values)
     return TeleportClusterArgs(
         **common, **chart_arguments(entry.chart), adopt=entry.adopt, timeout_seconds=entry.timeout_seconds
     )

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.ledger import ledger_record
+from components.settings import ManualTeleportSettings
 from components.settings.names import SERVICE_PORT
+from components.teleport_clean_up import clean_up
 from components.tls_assembly import trust_record
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ OUTPUT_NAMES = (
     "hostAuthorityFingerprints",
     "teleportValues",
     "teleportConfig",
+    "teleportFiles",
+    "teleportMergedValues",
+    "teleportCleanUp",
     "ledger",
 )
 
@@ -128,5 +133,16 @@ def stack_outputs(
         "hostAuthorityFingerprints": intake.fingerprints(),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
+        "teleportFiles": {
+            name: teleport[name].files
+            for name, entry in settings.teleport.items()
+            if isinstance(entry, ManualTeleportSettings)
+        },
+        # None unless somebody asked for it: an output that is secret hides all that it has.
+        "teleportMergedValues": {
+            name: cluster.merged_values for name, cluster in teleport.items() if cluster.merged_values is not None
+        }
+        or None,
+        "teleportCleanUp": {name: clean_up(settings, name) for name in teleport},
         "ledger": ledger_record(settings, known, trust_record(settings, certificate.trust_bundle), ledger, steps),
     }

@@ -10,6 +10,7 @@ from components.credentials import AccessGraphNamespace, Credentials
 from components.database import Database
 from components.database_access import DatabaseAccess
 from components.database_logins import LoginRetirement
+from components.owners_rollout import OwnersRollout
 from components.teleport import TeleportCluster
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
@@ -21,5 +22,6 @@ COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     Database,
     DatabaseAccess,
     LoginRetirement,
+    OwnersRollout,
     TeleportCluster,
 )

@@ -48,6 +48,7 @@ from components.settings.teleport import (
     ManualTeleportSettings,
     ProxyHostAuthorities,
     ReleaseTeleportSettings,
+    RolloutSettings,
     TeleportSettings,
     ValuesTeleportSettings,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "RepositoryChart",
     "ResourceSettings",
     "RestarterSettings",
+    "RolloutSettings",
     "SecretReference",
     "SecretSettings",
     "Settings",
