@@ -174,12 +174,8 @@ class TeleportCluster(pulumi.ComponentResource):
             metadata={"name": VALUES_CONFIG_MAP_NAME, "namespace": args.namespace},
             # JSON is YAML, and no parser takes one of its words for another thing.
             data={VALUES_KEY: self.values.apply(lambda values: json.dumps(values, indent=2) + "\n")},
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=after,
-                # The owner's tool reads it by name as long as the patch is in use.
-                retain_on_delete=args.enabled,
-            ),
+            # It goes with the stack: an owner's tool that misses it says so, and leaves a Teleport that runs alone.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
     def _rolled_out(

@@ -13,7 +13,7 @@ from components.settings import (
     ReleaseTeleportSettings,
     Settings,
 )
-from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
+from components.teleport import CA_CONFIG_MAP_NAME
 
 
 def clean_up(settings: Settings, cluster: str) -> list[str]:
@@ -29,7 +29,6 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
     at = f"--namespace {entry.namespace}"
     context = settings.kubernetes_of(cluster).context
     kubectl = f"kubectl --context {shlex.quote(context)} {at}"
-    maps = [CA_CONFIG_MAP_NAME] if settings.tls.trust == "bundle" else []
     if isinstance(entry, ReleaseTeleportSettings):
         if not entry.adopt:
             return []
@@ -42,10 +41,9 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
             f"{files} --wait (and --values with what teleportSecretValues had, if it was set)"
         )
     else:
-        maps.append(VALUES_CONFIG_MAP_NAME)
         give_back = f"let the owner of the release {entry.release} roll it out without the patch"
     lines = [before, f"{after}: {give_back}"]
     lines.append(f"{kubectl} rollout restart deployment/{entry.release}-proxy")
-    if maps:
-        lines.append(f"{kubectl} delete configmap {' '.join(maps)}")
+    if settings.tls.trust == "bundle":
+        lines.append(f"{kubectl} delete configmap {CA_CONFIG_MAP_NAME}")
     return lines

@@ -167,15 +167,13 @@ def test_an_output_names_the_clean_up_after_a_plain_destroy(tmp_path: Path) -> N
         "kubectl --context test --namespace teleport delete configmap teleport-access-graph-ca",
     ]
     others = unsealed(run(tmp_path, VALUES).outputs)["teleportCleanUp"][TELEPORT_CLUSTER]
-    assert others[-1] == (
-        "kubectl --context test --namespace teleport delete configmap teleport-access-graph-ca "
-        "teleport-access-graph-values"
-    )
+    assert others[1].endswith("let the owner of the release teleport roll it out without the patch")
+    assert others[-1] == adopted[-1]
     assert unsealed(run(tmp_path, {}).outputs)["teleportCleanUp"] == {TELEPORT_CLUSTER: []}, "ours goes with the stack"
 
 
 @pytest.mark.parametrize("mode", ["release", "values", "manual"])
-def test_what_is_placed_and_what_is_destroyed_agree_for_every_mode(mode: str, tmp_path: Path) -> None:
+def test_what_is_kept_and_what_is_named_agree_for_every_mode(mode: str, tmp_path: Path) -> None:
     """Whatever outlives a plain destroy is named by the clean-up, and nothing else is."""
     entry: dict[str, Any] = {"release": {"adopt": True}, "values": VALUES, "manual": {}}[mode]
     config = configuration(tmp_path, entry=entry)

@@ -54,7 +54,7 @@ def test_a_kept_database_keeps_all_it_needs(stack: Recording) -> None:
         ({"adopt": True}, True, {f"{TELEPORT}-release", f"{TELEPORT}-ca"}),
         ({"adopt": True}, False, {f"{TELEPORT}-release"}),
         ({"adopt": False}, True, set()),
-        ({"mode": "values", "chart": ...}, True, {f"{TELEPORT}-ca", f"{TELEPORT}-values"}),
+        ({"mode": "values", "chart": ...}, True, {f"{TELEPORT}-ca"}),
         ({"mode": "values", "chart": ...}, False, set()),
     ],
     ids=["adopted", "adopted-and-off", "ours", "somebody-else's", "somebody-else's-and-off"],
