@@ -83,7 +83,8 @@ def diagnose_deployment(
         about = str((event.get("involvedObject") or {}).get("name", ""))
         if event.get("type") == "Normal" or not any(about == name or about.startswith(f"{name}-") for name in names):
             continue
-        at = moment(event.get("lastTimestamp") or event.get("eventTime"))
+        series = event.get("series") or {}
+        at = moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
         if since is not None and at is not None and at < since:
             continue
         line = f"{event.get('reason', '')}: {event.get('message', '')}"
