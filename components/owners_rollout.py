@@ -142,9 +142,8 @@ class OwnersRollout(pulumi.ComponentResource):
             subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": args.namespace}],
             opts=child,
         )
-        spec = pulumi.Output.all(args.values_config_map, args.checksum or "").apply(
-            lambda resolved: job_spec(args, *resolved)
-        )
+        checksum = "" if args.checksum is None else args.checksum
+        spec = pulumi.Output.all(args.values_config_map, checksum).apply(lambda resolved: job_spec(args, *resolved))
         job = kubernetes.batch.v1.Job(
             f"{name}-job",
             metadata={

@@ -160,7 +160,11 @@ class TeleportCluster(pulumi.ComponentResource):
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
             steps.append(self._restarted_proxies(name, args, steps[-1]))
         self.ready = pulumi.Output.all(*[step.urn for step in steps]).apply(lambda _: True)
-        outputs = {"values": self.values, "configuration": self.configuration, "files": self.files}
+        outputs: dict[str, pulumi.Input[Any]] = {
+            "values": self.values,
+            "configuration": self.configuration,
+            "files": self.files,
+        }
         if self.merged_values is not None:
             outputs["merged_values"] = self.merged_values
         self.register_outputs({**outputs, "ready": self.ready})
@@ -187,7 +191,7 @@ class TeleportCluster(pulumi.ComponentResource):
             OwnersRolloutArgs(
                 namespace=args.namespace,
                 deployment=auth_deployment_name(args.release, args.values),
-                values_config_map=handed_over.metadata.apply(lambda metadata: metadata.name or ""),
+                values_config_map=handed_over.metadata["name"],
                 endpoint=args.endpoint,
                 enabled=args.enabled,
                 checksum=access_graph_patch(args).ca_checksum,
@@ -201,7 +205,7 @@ class TeleportCluster(pulumi.ComponentResource):
     def _release(
         self, name: str, args: TeleportClusterArgs, patched: dict[str, Any], after: list[pulumi.Resource]
     ) -> kubernetes.helm.v3.Release:
-        values = patched if args.secret_values is None else merged_values(args)
+        values: pulumi.Input[Mapping[str, Any]] = patched if args.secret_values is None else merged_values(args)
         assert args.chart is not None  # checked above
         return atomic_release(
             f"{name}-release",
@@ -262,7 +266,7 @@ def patched_values(args: TeleportClusterArgs, values: Mapping[str, Any] | None =
 def merged_values(args: TeleportClusterArgs) -> pulumi.Output[Mapping[str, Any]]:
     """Secret: the user's plain and secret values with the patch."""
     # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
-    return pulumi.Output.secret(args.secret_values or {}).apply(
+    return pulumi.Output.secret({} if args.secret_values is None else args.secret_values).apply(
         lambda secret: patched_values(args, merge_values(args.values, secret))
     )
 

@@ -29,6 +29,9 @@ _KINDS = {
     "Service": ("CoreV1Api", "service"),
     "Pod": ("CoreV1Api", "pod"),
     "Event": ("CoreV1Api", "event"),
+    "ServiceAccount": ("CoreV1Api", "service_account"),
+    "Role": ("RbacAuthorizationV1Api", "role"),
+    "RoleBinding": ("RbacAuthorizationV1Api", "role_binding"),
     "Deployment": ("AppsV1Api", "deployment"),
     "Job": ("BatchV1Api", "job"),
 }

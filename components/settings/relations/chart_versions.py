@@ -22,10 +22,11 @@ def chart_version_is_known(draft: Draft) -> Findings:
         return
     if version.split(".")[0] != "1":
         return  # told by the rule of the series
-    known = " and ".join(dotted(chart.version) for chart in KNOWN_CHARTS)
+    chart = draft.configuration.access_graph.chart
+    known = " and ".join(dotted(row.version) for row in KNOWN_CHARTS)
     yield finding(
         key,
-        draft.configuration.access_graph.chart.path if key.endswith("path") else version,
+        chart.path if isinstance(chart, PathChart) else version,
         f"is version {version}, and {known} are those that this program is known to fit: a value that a chart does not "
         "know has no effect, and Helm does not say so",
         f"give one of them, or set {ALLOW} to true after comparing the chart's values with docs/teleport.md",
