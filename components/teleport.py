@@ -199,7 +199,7 @@ class TeleportCluster(pulumi.ComponentResource):
                 timeout_seconds=args.rollout_timeout_seconds,
                 image_pull_secrets=args.rollout_image_pull_secrets,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[handed_over]),
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _release(

@@ -5,6 +5,7 @@ Owns the looking; the table is `symptoms`. The proofs that something works are `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -117,9 +118,9 @@ def diagnose_release(namespace: str, release: str, revisions: Sequence[HelmRelea
 
 
 def _beginning(failed: HelmRelease) -> datetime | None:
-    """When its upgrade began. Events have whole seconds."""
+    """When its upgrade began. Events have whole seconds; Helm has a fraction of any length."""
     try:
-        began = moment(failed.updated)
+        began = moment(re.sub(r"\.\d+", "", failed.updated))
     except ValueError:
         return None
     return None if began is None else began - timedelta(seconds=1)
