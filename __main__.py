@@ -20,7 +20,6 @@ from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
 from components.surroundings import make_surroundings
-from components.teleport import TeleportCluster
 
 settings = read_settings()
 intake = read_intake(settings, datetime.now(timezone.utc))
@@ -68,23 +67,14 @@ if rds_database is not None:
     rolled_out = credentials if access_graph is None else access_graph.release
     logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
 
-teleport = {
-    cluster: TeleportCluster(
-        f"teleport-{cluster}",
-        assembly.teleport_cluster_args(settings, cluster, values, certificate.trust_bundle),
-        opts=pulumi.ResourceOptions(
-            providers=[providers.teleport[cluster]],
-            # Nothing of Teleport's changes before the access graph is ready to be asked.
-            depends_on=[] if access_graph is None else [access_graph.release],
-        ),
-    )
-    for cluster, values in intake.values.items()
-}
+# Nothing of Teleport's changes before the access graph is ready to be asked.
+teleport = assembly.teleport_clusters(settings, intake, providers, certificate.trust_bundle, access_graph)
 
 export_outputs(
     stack_outputs(
         settings,
         host_authorities,
+        ledger,
         namespace=namespace,
         certificate=certificate,
         database=database,

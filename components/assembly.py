@@ -28,16 +28,18 @@ from components.settings import (
     ManualTeleportSettings,
     PathChart,
     RdsDatabaseSettings,
-    ReleaseTeleportSettings,
     Settings,
+    ValuesTeleportSettings,
 )
-from components.teleport import TeleportClusterArgs
+from components.teleport import TeleportCluster, TeleportClusterArgs
 from components.tls_assembly import make_server_certificate, warn_of_expiry
 
 if TYPE_CHECKING:
+    from components.access_graph import AccessGraph
     from components.host_authorities import HostAuthority
     from components.intake import Intake
     from components.ledger import Ledger
+    from components.providers import Providers
 
 STACK_TAG = "teleport-access-graph:stack"
 
@@ -199,6 +201,27 @@ def access_graph_args(
     )
 
 
+def teleport_clusters(
+    settings: Settings,
+    intake: Intake,
+    providers: Providers,
+    trust_bundle: pulumi.Output[str] | None,
+    access_graph: AccessGraph | None,
+) -> dict[str, TeleportCluster]:
+    """Each Teleport cluster by its name, in the Kubernetes cluster that it runs in, after the access graph."""
+    return {
+        cluster: TeleportCluster(
+            f"teleport-{cluster}",
+            teleport_cluster_args(settings, cluster, values, trust_bundle),
+            opts=pulumi.ResourceOptions(
+                providers=[providers.teleport[cluster]],
+                depends_on=[] if access_graph is None else [access_graph.release],
+            ),
+        )
+        for cluster, values in intake.values.items()
+    }
+
+
 def teleport_cluster_args(
     settings: Settings,
     cluster: str,
@@ -217,15 +240,22 @@ def teleport_cluster_args(
         "audit_log_start_date": None if entry.audit_log is None else entry.audit_log.start_date,
     }
     if isinstance(entry, ManualTeleportSettings):
-        return TeleportClusterArgs(**common)
+        return TeleportClusterArgs(**common, host_ca_path=entry.ca_path)
     common |= {
         "namespace": entry.namespace,
         "release": entry.release,
         "values": values,
         "secret_values": secret_values_of(settings, cluster),
     }
-    if not isinstance(entry, ReleaseTeleportSettings):
-        return TeleportClusterArgs(**common)
+    if isinstance(entry, ValuesTeleportSettings):
+        rollout = entry.rollout
+        if rollout is not None:
+            common |= {
+                "rollout_image": rollout.image,
+                "rollout_timeout_seconds": rollout.timeout_seconds,
+                "rollout_image_pull_secrets": list(rollout.image_pull_secrets),
+            }
+        return TeleportClusterArgs(**common, emit_merged_values=entry.emit_secret_values)
     return TeleportClusterArgs(
         **common, **chart_arguments(entry.chart), adopt=entry.adopt, timeout_seconds=entry.timeout_seconds
     )

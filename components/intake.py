@@ -95,9 +95,9 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
     if problems:
         raise IntakeError(problems)
     fetched = {
-        cluster: entry
+        cluster: source
         for cluster in host_authorities
-        if isinstance(entry := settings.teleport[cluster].host_authorities, ProxyHostAuthorities)
+        if isinstance(source := settings.teleport[cluster].host_authorities, ProxyHostAuthorities)
     }
     return Intake(
         host_authorities=MappingProxyType(host_authorities),
@@ -107,8 +107,8 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
         now=now,
         advice=tuple(
             pinning_advice(cluster, host_authorities[cluster])
-            for cluster, entry in fetched.items()
-            if not entry.fingerprints
+            for cluster, source in fetched.items()
+            if not source.fingerprints
         ),
         warnings=tuple(map(rotation_gap_warning, fetched)),
     )

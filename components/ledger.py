@@ -14,7 +14,13 @@ from typing import Any
 import pulumi
 
 from components.authority_phases import AuthorityStep
-from components.settings import ExistingDatabaseSettings, RdsDatabaseSettings, Settings
+from components.settings import (
+    ExistingDatabaseSettings,
+    ManualTeleportSettings,
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    Settings,
+)
 from components.tls_assembly import authority_algorithms, authority_step
 from components.trust_steps import TrustRecord
 
@@ -40,7 +46,10 @@ class Ledger:
     rotation: int | None = None
     """Generation of the database login; None without a database of the stack's own."""
     audit_log: Mapping[str, str] = field(default_factory=dict)
-    """Start of the audit log's export by Teleport cluster, RFC 3339."""
+    """Start of the audit log's export by Teleport cluster, RFC 3339. Of a cluster that has one no more, too: Teleport
+    has not forgotten it."""
+    teleport: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """`teleport_record` of each Teleport cluster."""
     database: Mapping[str, Any] = field(default_factory=dict)
     """`database_record` of the database settings."""
     authority_algorithms: Mapping[int, str] = field(default_factory=dict)
@@ -74,6 +83,7 @@ class Ledger:
             else AuthorityStep(generation=int(authority["generation"]), phase=str(authority["phase"])),
             rotation=None if rotation is None else int(rotation),
             audit_log=dict(record.get("auditLog", _NOTHING)),
+            teleport=dict(record.get("teleport", _NOTHING)),
             database=dict(record.get("database", _NOTHING)),
             # JSON's keys are texts.
             authority_algorithms={
@@ -95,22 +105,24 @@ def ledger_record(
     settings: Settings,
     host_authorities: pulumi.Input[Mapping[str, Sequence[str]]],
     trust: pulumi.Output[TrustRecord],
+    before: pulumi.Output[Ledger],
     after: Sequence[pulumi.Input[Any]],
 ) -> pulumi.Output[dict[str, Any]]:
     """What the next `up` has to know of this one: the output `ledger`.
 
     Known only when everything in `after` is, so that a failed `up` keeps the old one. `host_authorities` are the PEMs
-    in use by Teleport cluster.
+    in use by Teleport cluster, `before` is what the last `up` left.
     """
     record: dict[str, Any] = {
         "version": LEDGER_VERSION,
         "database": database_record(settings),
         "namespace": namespace_record(settings),
-        "auditLog": {
-            cluster: entry.audit_log.start_date
-            for cluster, entry in settings.teleport.items()
-            if entry.audit_log is not None and entry.audit_log.start_date is not None
-        },
+        "teleport": {cluster: teleport_record(settings, cluster) for cluster in settings.teleport},
+    }
+    starts = {
+        cluster: entry.audit_log.start_date
+        for cluster, entry in settings.teleport.items()
+        if entry.audit_log is not None and entry.audit_log.start_date is not None
     }
     step = authority_step(settings)
     if step is not None:
@@ -118,9 +130,10 @@ def ledger_record(
         record["authority"] = {"generation": step.generation, "phase": step.phase, "algorithms": made}
     if isinstance(settings.database, RdsDatabaseSettings) and settings.database.authentication == "password":
         record["rotation"] = settings.database.rotation
-    return pulumi.Output.all(host_authorities, trust, *after).apply(
+    return pulumi.Output.all(host_authorities, trust, before, *after).apply(
         lambda resolved: {
             **record,
+            "auditLog": {**resolved[2].audit_log, **starts},
             "hostAuthorities": {name: list(pems) for name, pems in resolved[0].items()},
             "trust": resolved[1].stored(),
         }
@@ -146,3 +159,17 @@ def namespace_record(settings: Settings) -> dict[str, Any]:
     """Whose the access graph's namespace is, and whether the engine would delete it with all that is in it."""
     graph = settings.access_graph
     return {"name": graph.namespace, "made": graph.create_namespace, "kept": graph.keep_namespace}
+
+
+def teleport_record(settings: Settings, cluster: str) -> dict[str, Any]:
+    """Who owns the release, and which one it is; `ledger_guards` compares it."""
+    entry = settings.teleport[cluster]
+    if isinstance(entry, ManualTeleportSettings):
+        return {"mode": entry.mode}
+    return {
+        "mode": entry.mode,
+        "adopted": isinstance(entry, ReleaseTeleportSettings) and entry.adopt,
+        "clusterIdentifier": settings.kubernetes_of(cluster).cluster_identifier,
+        "namespace": entry.namespace,
+        "release": entry.release,
+    }

@@ -12,8 +12,8 @@ import pulumi
 
 from components.authority_phases import algorithm_problem, step_problem
 from components.host_authority_succession import stranger_problems
-from components.ledger import Ledger, LedgerError, database_record, read_ledger
-from components.settings import RdsDatabaseSettings, Settings
+from components.ledger import Ledger, LedgerError, database_record, read_ledger, teleport_record
+from components.settings import RdsDatabaseSettings, ReleaseTeleportSettings, Settings
 from components.settings.errors import Problem, shown
 from components.tls_assembly import authority_algorithms, authority_step
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 DOCS = "docs/database.md"
+TELEPORT_DOCS = "docs/teleport.md"
 
 
 class Fixed(NamedTuple):
@@ -69,6 +70,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_rotation(recorded, settings),
         *_database(recorded, settings),
         *_audit_log(recorded, settings),
+        *_teleport(recorded, settings),
         *_authority(recorded, settings),
         *_namespace(recorded, settings),
     ]
@@ -154,3 +156,44 @@ def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             "keepNamespace)",
             "false",
         )
+
+
+def _teleport(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What would uninstall a Teleport. Of the engine's own doing a release goes as its entry does."""
+    for cluster, before in recorded.teleport.items():
+        if before.get("mode") != "release":
+            continue
+        release = f"the release {before.get('release')} in {before.get('namespace')}"
+        entry = settings.teleport.get(cluster)
+        key = f"teleport.{cluster}"
+        if not isinstance(entry, ReleaseTeleportSettings):
+            if not before.get("adopted"):
+                yield Problem(
+                    key if entry is None else f"{key}.mode",
+                    f"would uninstall {release}, which this stack owns",
+                    f"set teleport.{cluster}.adopt to true and `up` first: the release is kept then, whoever is to own "
+                    f"it ({TELEPORT_DOCS})",
+                    None if entry is None else shown(entry.mode),
+                )
+            continue
+        after = teleport_record(settings, cluster)
+        for field, setting in (
+            ("namespace", "namespace"),
+            ("release", "release"),
+            ("clusterIdentifier", "kubernetes.clusterIdentifier"),
+        ):
+            if before.get(field) != after[field]:
+                yield Problem(
+                    f"{key}.{setting}",
+                    f"differs from {before.get(field)}: another release, and {release} would go or be forgotten",
+                    f"give {release} away first, with mode values and an `up`, then take over the other one with adopt "
+                    f"({TELEPORT_DOCS})",
+                    shown(after[field]),
+                )
+        if before.get("adopted") and not entry.adopt:
+            yield Problem(
+                f"{key}.adopt",
+                f"would let a `destroy` uninstall {release}, which was there before this stack",
+                "set it to true again; it stays so for as long as the stack has the release",
+                shown(entry.adopt),
+            )

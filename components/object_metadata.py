@@ -8,6 +8,7 @@ the chart's) and patches (their objects are somebody else's).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -60,6 +61,10 @@ def merged(given: Mapping[str, Any], wanted: Mapping[str, str], where: str) -> d
     return {**given, **wanted}
 
 
+def _merged_later(wanted: Mapping[str, str], where: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    return merged(given or {}, wanted, where)
+
+
 def _metadata(given: Any, wanted: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
     metadata: dict[str, Any] = dict(given or {})
     for field, values in wanted.items():
@@ -68,7 +73,7 @@ def _metadata(given: Any, wanted: Mapping[str, Mapping[str, str]], name: str) ->
         before = metadata.get(field)
         where = f"{name}.metadata.{field}"
         if isinstance(before, pulumi.Output):
-            metadata[field] = before.apply(lambda known, values=values, where=where: merged(known or {}, values, where))
+            metadata[field] = before.apply(partial(_merged_later, values, where))
         else:
             metadata[field] = merged(before or {}, values, where)
     return metadata

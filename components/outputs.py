@@ -13,7 +13,9 @@ import pulumi
 from components.host_authority_succession import fingerprints, pems
 from components.ledger import ledger_record
 from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
+from components.settings import ManualTeleportSettings
 from components.settings.names import SERVICE_PORT
+from components.teleport_clean_up import clean_up
 from components.tls_assembly import trust_record
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from components.database import Database
     from components.database_logins import LoginRetirement
     from components.host_authorities import HostAuthority
+    from components.ledger import Ledger
     from components.server_certificate import ServerCertificate
     from components.settings import Settings
     from components.surroundings import Surroundings
@@ -67,6 +70,7 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
 def stack_outputs(
     settings: Settings,
     host_authorities: pulumi.Output[Mapping[str, tuple[HostAuthority, ...]]],
+    ledger: pulumi.Output[Ledger],
     *,
     namespace: AccessGraphNamespace,
     certificate: ServerCertificate,
@@ -106,7 +110,18 @@ def stack_outputs(
         "hostAuthorityFingerprints": host_authorities.apply(fingerprints),
         "teleportValues": {name: cluster.values for name, cluster in teleport.items()},
         "teleportConfig": {name: cluster.configuration for name, cluster in teleport.items()},
+        "teleportFiles": {
+            name: teleport[name].files
+            for name, entry in settings.teleport.items()
+            if isinstance(entry, ManualTeleportSettings)
+        },
+        # None unless somebody asked for it: an output that is secret hides all that it has.
+        "teleportMergedValues": {
+            name: cluster.merged_values for name, cluster in teleport.items() if cluster.merged_values is not None
+        }
+        or None,
+        "teleportCleanUp": {name: clean_up(settings, name) for name in teleport},
         "ledger": ledger_record(
-            settings, host_authorities.apply(pems), trust_record(settings, certificate.trust_bundle), steps
+            settings, host_authorities.apply(pems), trust_record(settings, certificate.trust_bundle), ledger, steps
         ),
     }

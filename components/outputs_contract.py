@@ -42,6 +42,9 @@ OUTPUT_TYPES: Mapping[str, OutputType] = MappingProxyType(
         "hostAuthorityFingerprints": OutputType("map"),
         "teleportValues": OutputType("map"),
         "teleportConfig": OutputType("map"),
+        "teleportFiles": OutputType("map"),
+        "teleportMergedValues": OutputType("map", secret=True),
+        "teleportCleanUp": OutputType("map"),
         "ledger": OutputType("map"),
     }
 )

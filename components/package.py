@@ -16,6 +16,7 @@ from components.issued_certificates import IssuedCertificate
 from components.lockout_watch import LockoutWatch
 from components.monitoring import Monitoring
 from components.network_policies import NetworkPolicies
+from components.owners_rollout import OwnersRollout
 from components.reader_role import ReaderRole
 from components.teleport import TeleportCluster
 
@@ -34,6 +35,7 @@ COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     LoginRetirement,
     Monitoring,
     NetworkPolicies,
+    OwnersRollout,
     ReaderRole,
     TeleportCluster,
 )

@@ -6,7 +6,8 @@ Who owns the release decides the mode: this stack (`release`), somebody else's H
 (`manual`).
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,12 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.digests import content_checksum
+from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
 from components.releases import atomic_release
 from components.teleport_values import (
     AccessGraphPatch,
     AuditLog,
+    auth_deployment_name,
     merge_values,
     patch_values,
     proxy_deployment_name,
@@ -28,7 +31,12 @@ CA_CONFIG_MAP_NAME = "teleport-access-graph-ca"
 CA_KEY = "ca.pem"
 CA_MOUNT_PATH = "/var/run/access-graph"
 CA_PATH = f"{CA_MOUNT_PATH}/{CA_KEY}"
+# Where Teleport's hosts keep the file when there is no chart: /var/run is empty after a restart of the machine.
+HOST_CA_PATH = "/etc/teleport-access-graph/ca.pem"
 PROXY_ANNOTATION = "checksum/access-graph"
+# What the owner of a release takes over, as a file for `helm upgrade --values`.
+VALUES_CONFIG_MAP_NAME = "teleport-access-graph-values"
+VALUES_KEY = "values.yaml"
 
 MODES = ("release", "values", "manual")
 
@@ -64,6 +72,9 @@ class TeleportClusterArgs(ComponentArgs):
     secret_values: pulumi.Input[Mapping[str, Any]] | None = None
     """Values that are secret, merged over `values`; they make the release's whole values map secret."""
 
+    emit_merged_values: bool = False
+    """Mode `values`: give `merged_values` as well."""
+
     trust_bundle: pulumi.Input[str] | None = None
     """PEM of the authorities of TAG's certificate; none when Teleport's own trust store covers it."""
 
@@ -76,6 +87,17 @@ class TeleportClusterArgs(ComponentArgs):
 
     timeout_seconds: int = 600
 
+    rollout_image: str | None = None
+    """Mode `values`: image with kubectl and a shell, by which the owner's rollout is awaited; none, and nothing is."""
+
+    rollout_timeout_seconds: int = 900
+    """How long the owner may take."""
+
+    rollout_image_pull_secrets: Sequence[str] = ()
+
+    host_ca_path: str = HOST_CA_PATH
+    """Mode `manual`: where the file of the authorities is on auth's hosts, absolute."""
+
 
 class TeleportCluster(pulumi.ComponentResource):
     """One Teleport cluster that uses the access graph."""
@@ -84,6 +106,10 @@ class TeleportCluster(pulumi.ComponentResource):
     """The user's plain values with the patch."""
     configuration: pulumi.Output[Mapping[str, Any]]
     """The part of auth's `teleport.yaml` that the patch amounts to."""
+    files: pulumi.Output[Mapping[str, str]]
+    """Mode `manual`: what to place on auth's hosts, content by absolute path."""
+    merged_values: pulumi.Output[Mapping[str, Any]] | None
+    """Secret: `values` with the secret values merged in; None unless asked for."""
     ready: pulumi.Output[bool]
     """Resolves after the last step."""
 
@@ -93,6 +119,10 @@ class TeleportCluster(pulumi.ComponentResource):
             raise ValueError(f"mode: {args.mode!r} is not one of {', '.join(MODES)}")
         if args.mode == "release" and args.chart is None:
             raise ValueError("chart: is missing; mode 'release' installs it, so pass a chart's name or path")
+        if args.mode != "values" and (args.emit_merged_values or args.rollout_image is not None):
+            raise ValueError(
+                f"mode: {args.mode!r} hands nothing over; emit_merged_values and rollout_image are of 'values'"
+            )
         super().__init__("teleport-access-graph:index:TeleportCluster", name, {}, opts)
         # Pulumi does not hand a component's `depends_on` to its children.
         after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
@@ -116,24 +146,67 @@ class TeleportCluster(pulumi.ComponentResource):
         patched = patched_values(args)
         self.values = pulumi.Output.from_input(patched)
         self.configuration = pulumi.Output.from_input(
-            {"access_graph": access_graph_patch(args).configuration()} if args.enabled else {}
+            {"access_graph": access_graph_configuration(args)} if args.enabled else {}
         )
+        files: Any = host_files(args)
+        self.files = pulumi.Output.from_input(files)
+        self.merged_values = merged_values(args) if args.emit_merged_values else None
         if args.mode == "release":
             steps.append(self._release(name, args, patched, after + steps))
-            if args.enabled:
-                steps.append(self._restarted_proxies(name, args, steps[-1]))
+        elif args.mode == "values":
+            handed_over = self._handed_over(name, args, after + steps)
+            steps.append(handed_over)
+            if args.rollout_image is not None:
+                steps.append(self._rolled_out(name, args, handed_over))
+        if args.enabled and (args.mode == "release" or args.rollout_image is not None):
+            steps.append(self._restarted_proxies(name, args, steps[-1]))
         self.ready = pulumi.Output.all(*[step.urn for step in steps]).apply(lambda _: True)
-        self.register_outputs({"values": self.values, "configuration": self.configuration, "ready": self.ready})
+        outputs: dict[str, pulumi.Input[Any]] = {
+            "values": self.values,
+            "configuration": self.configuration,
+            "files": self.files,
+        }
+        if self.merged_values is not None:
+            outputs["merged_values"] = self.merged_values
+        self.register_outputs({**outputs, "ready": self.ready})
+
+    def _handed_over(
+        self, name: str, args: TeleportClusterArgs, after: list[pulumi.Resource]
+    ) -> kubernetes.core.v1.ConfigMap:
+        """The values, where the release's owner finds them while this `up` still waits for the rollout."""
+        return kubernetes.core.v1.ConfigMap(
+            f"{name}-values",
+            metadata={"name": VALUES_CONFIG_MAP_NAME, "namespace": args.namespace},
+            # JSON is YAML, and no parser takes one of its words for another thing.
+            data={VALUES_KEY: self.values.apply(lambda values: json.dumps(values, indent=2) + "\n")},
+            # It goes with the stack: an owner's tool that misses it says so, and leaves a Teleport that runs alone.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+        )
+
+    def _rolled_out(
+        self, name: str, args: TeleportClusterArgs, handed_over: kubernetes.core.v1.ConfigMap
+    ) -> OwnersRollout:
+        assert args.rollout_image is not None
+        return OwnersRollout(
+            f"{name}-rollout",
+            OwnersRolloutArgs(
+                namespace=args.namespace,
+                deployment=auth_deployment_name(args.release, args.values),
+                values_config_map=handed_over.metadata["name"],
+                endpoint=args.endpoint,
+                enabled=args.enabled,
+                checksum=access_graph_patch(args).ca_checksum,
+                image=args.rollout_image,
+                timeout_seconds=args.rollout_timeout_seconds,
+                image_pull_secrets=args.rollout_image_pull_secrets,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
     def _release(
         self, name: str, args: TeleportClusterArgs, patched: dict[str, Any], after: list[pulumi.Resource]
     ) -> kubernetes.helm.v3.Release:
-        values: pulumi.Input[Mapping[str, Any]] = patched
-        if args.secret_values is not None:
-            # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
-            values = pulumi.Output.secret(args.secret_values).apply(
-                lambda secret: patched_values(args, merge_values(args.values, secret))
-            )
+        values: pulumi.Input[Mapping[str, Any]] = patched if args.secret_values is None else merged_values(args)
         assert args.chart is not None  # checked above
         return atomic_release(
             f"{name}-release",
@@ -189,3 +262,24 @@ def patched_values(args: TeleportClusterArgs, values: Mapping[str, Any] | None =
     """`values` (default: the user's own) with the patch, or as they are when the access graph is off."""
     values = args.values if values is None else values
     return patch_values(values, access_graph_patch(args)) if args.enabled else dict(values)
+
+
+def merged_values(args: TeleportClusterArgs) -> pulumi.Output[Mapping[str, Any]]:
+    """Secret: the user's plain and secret values with the patch."""
+    # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
+    return pulumi.Output.secret({} if args.secret_values is None else args.secret_values).apply(
+        lambda secret: patched_values(args, merge_values(args.values, secret))
+    )
+
+
+def access_graph_configuration(args: TeleportClusterArgs) -> dict[str, Any]:
+    """The section `access_graph` of auth's `teleport.yaml`."""
+    section = access_graph_patch(args).configuration()
+    return {**section, "ca": args.host_ca_path} if args.mode == "manual" and "ca" in section else section
+
+
+def host_files(args: TeleportClusterArgs) -> dict[str, pulumi.Input[str]]:
+    """What auth's hosts need beside it: without a chart nothing mounts the authorities."""
+    if args.mode != "manual" or not args.enabled or args.trust_bundle is None:
+        return {}
+    return {args.host_ca_path: args.trust_bundle}

@@ -5,14 +5,16 @@ Owns the looking; the table is `symptoms`. The proofs that something works are `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from components.settings import ManualTeleportSettings, Settings, service_name
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
-from operations.checks.teleport import is_good_news, pods_of
+from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, name_of
-from operations.helm_releases import PENDING, list_revisions
+from operations.helm_releases import PENDING, HelmRelease, failed_upgrade, list_revisions
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
 
 
@@ -43,11 +45,13 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
     for context, namespace, release, deployments in places:
         try:
             cluster = connect(context)
-            found += diagnose_release(cluster, namespace, release)
+            revisions = list_revisions(cluster, namespace, release)
+            found += diagnose_release(namespace, release, revisions)
+            failed = failed_upgrade(revisions)
             for name, role in deployments:
                 deployment = cluster.get("Deployment", name, namespace)
                 if deployment is not None:
-                    found += diagnose_deployment(cluster, deployment, role)
+                    found += diagnose_deployment(cluster, deployment, role, failed)
                 elif role != "access-graph" or graph.enabled:
                     cause = "it was never made, or somebody deleted it"
                     found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, "`up`"))
@@ -57,8 +61,13 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
     return found
 
 
-def diagnose_deployment(cluster: Cluster, deployment: Document, role: str) -> list[Diagnosis]:
-    """Everything known about what its pods say and what is said of them; each cause once, with its latest line."""
+def diagnose_deployment(
+    cluster: Cluster, deployment: Document, role: str, failed: HelmRelease | None = None
+) -> list[Diagnosis]:
+    """Everything known about what its pods say and what is said of them; each cause once, with its latest line.
+
+    `failed` is an upgrade that Helm gave up: its pods are gone, and what was said of them is the reason.
+    """
     namespace = deployment["metadata"]["namespace"]
     found: dict[str, Diagnosis] = {}
     pods = pods_of(cluster, deployment)
@@ -67,36 +76,63 @@ def diagnose_deployment(cluster: Cluster, deployment: Document, role: str) -> li
             _match(SYMPTOMS, role, where, line, found)
         for where, line in _states(pod):
             _match(OBJECT_SYMPTOMS, role, where, line, found)
+    # What was said before all was well is over.
+    since = rolled_out(deployment) if failed is None else _beginning(failed)
     names = {name_of(deployment), *map(name_of, pods)}
+    unknown: Diagnosis | None = None
     for event in cluster.list("Event", namespace):
         about = str((event.get("involvedObject") or {}).get("name", ""))
-        if event.get("type") != "Normal" and any(about == name or about.startswith(f"{name}-") for name in names):
-            line = f"{event.get('reason', '')}: {event.get('message', '')}"
-            _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found)
-    return list(found.values())
+        if event.get("type") == "Normal" or not any(about == name or about.startswith(f"{name}-") for name in names):
+            continue
+        series = event.get("series") or {}
+        at = moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
+        if since is not None and at is not None and at < since:
+            continue
+        line = f"{event.get('reason', '')}: {event.get('message', '')}"
+        if not _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found) and failed is not None:
+            cause = f"it is what the cluster said of a pod while revision {failed.revision} was being rolled out"
+            unknown = Diagnosis(f"event of {about}", line.strip()[:300], cause, "correct what it names, then `up`")
+    return [*found.values(), *([unknown] if unknown is not None and not found else [])]
 
 
-def diagnose_release(cluster: Cluster, namespace: str, release: str) -> list[Diagnosis]:
+def diagnose_release(namespace: str, release: str, revisions: Sequence[HelmRelease]) -> list[Diagnosis]:
     """What Helm's revisions say."""
-    revisions = list_revisions(cluster, namespace, release)
     if not revisions:
         return []
-    last = revisions[-1]
-    where, evidence = f"release {release}", f"revision {last.revision} is {last.status}"
+    last, where = revisions[-1], f"release {release}"
+    evidence = f"revision {last.revision} is {last.status}"
     if last.status in PENDING:
         cause = "an upgrade was killed: Helm answers `another operation is in progress` to every other"
         return [Diagnosis(where, evidence, cause, "`make recover` rolls it back")]
-    if last.status == "failed":
+    failed = failed_upgrade(list(revisions))
+    if failed is None:
+        return []
+    said = f": {failed.description}" if failed.description else ""
+    history = f"`helm -n {namespace} history {release}` has all; correct what is below, then `up`"
+    if failed is last:
         cause = "the last upgrade failed; the revision before it is what Helm compares with"
-        return [Diagnosis(where, evidence, cause, f"`helm -n {namespace} history {release}` has the reason; then `up`")]
-    return []
+        return [Diagnosis(where, f"{evidence}{said}", cause, history)]
+    cause = "the last upgrade failed, and Helm went back: what ran before runs again"
+    evidence = f"revision {failed.revision} failed{said}; revision {last.revision}: {last.description}"
+    return [Diagnosis(where, evidence, cause, history)]
 
 
-def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found: dict[str, Diagnosis]) -> None:
+def _beginning(failed: HelmRelease) -> datetime | None:
+    """When its upgrade began. Events have whole seconds; Helm has a fraction of any length."""
+    try:
+        began = moment(re.sub(r"\.\d+", "", failed.updated))
+    except ValueError:
+        return None
+    return None if began is None else began - timedelta(seconds=1)
+
+
+def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found: dict[str, Diagnosis]) -> bool:
+    """Whether a symptom fits the line."""
     for symptom in symptoms:
         if role in symptom.roles and symptom.pattern.search(line):
             found[symptom.cause] = Diagnosis(where, line.strip()[:300], symptom.cause, symptom.remedy)
-            return
+            return True
+    return False
 
 
 def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,8 @@ class HelmRelease:
     chart: str
     chart_version: str
     app_version: str
+    description: str  # what Helm says of it: why it failed, or to which revision it went back
+    updated: str  # RFC 3339, when Helm began with it
     values: dict[str, Any] = field(repr=False)  # the user's, without the chart's defaults
     manifest: str = field(repr=False)
 
@@ -54,6 +56,18 @@ def list_releases(cluster: Cluster, namespace: str) -> dict[str, list[HelmReleas
     return {name: sorted(found, key=lambda revision: revision.revision) for name, found in sorted(releases.items())}
 
 
+def failed_upgrade(revisions: list[HelmRelease]) -> HelmRelease | None:
+    """The revision that failed last, when nothing was deployed since, or only what Helm went back to."""
+    if not revisions:
+        return None
+    last = revisions[-1]
+    if last.status == "failed":
+        return last
+    if last.description.startswith("Rollback") and len(revisions) > 1 and revisions[-2].status == "failed":
+        return revisions[-2]
+    return None
+
+
 def parse_release(secret: Document) -> HelmRelease:
     """Helm's record: JSON, gzip, base64, and base64 once more by Kubernetes. Raises `ClusterError` when it is not."""
     packed = secret_data(secret).get("release", b"")
@@ -71,6 +85,8 @@ def parse_release(secret: Document) -> HelmRelease:
             chart=chart["name"],
             chart_version=str(chart["version"]),
             app_version=str(chart.get("appVersion", "")),
+            description=str(record["info"].get("description", "")),
+            updated=str(record["info"].get("last_deployed", "")),
             values=record.get("config") or {},
             manifest=record.get("manifest", ""),
         )

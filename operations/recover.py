@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_NAME
-from components.settings import ManualTeleportSettings, Settings
+from components.owners_rollout import OBJECT_NAME as ROLLOUT_NAME
+from components.settings import ManualTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
-from components.teleport import CA_CONFIG_MAP_NAME
+from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.cluster import Cluster, ClusterError, Document
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
 from operations.stack import ROOT, StackError, run_engine
@@ -78,6 +79,7 @@ class Recovery:
             yield from self._pending_release(self._cluster(context), namespace, release, ours=ours)
         state = self._state()
         yield from self._not_recorded(state)
+        yield from self._handed_over(state)
         yield from self._pending_operations(state)
 
     def _cluster(self, context: str) -> Cluster:
@@ -175,6 +177,26 @@ class Recovery:
                 )
             else:
                 yield self._orphan(cluster, "ConfigMap", found, entry.namespace)
+
+    def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
+        # Several kinds have one name, so the state's types count as well.
+        recorded = {
+            (str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in state.get("resources") or []
+        }
+        names = dict.fromkeys(("ServiceAccount", "Role", "RoleBinding"), ROLLOUT_NAME)
+        for name, entry in self.settings.teleport.items():
+            if not isinstance(entry, ValuesTeleportSettings):
+                continue
+            cluster = self._cluster(self.settings.kubernetes_of(name).context)
+            for kind, wanted in {"ConfigMap": VALUES_CONFIG_MAP_NAME, **names}.items():
+                found = cluster.get(kind, wanted, entry.namespace)
+                if found is not None and (kind, f"{entry.namespace}/{wanted}") not in recorded:
+                    yield self._orphan(cluster, kind, found, entry.namespace)
+            for job in cluster.list("Job", entry.namespace):
+                job_name = str(job["metadata"]["name"])
+                if job_name.startswith(ROLLOUT_NAME) and ("Job", f"{entry.namespace}/{job_name}") not in recorded:
+                    yield self._orphan(cluster, "Job", job, entry.namespace)
 
     def _orphan(self, cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:
         name = str(found["metadata"]["name"])

@@ -45,7 +45,7 @@ SYMPTOMS = (
     ),
     _symptom(
         r"certificate is (not )?valid for|is not valid for any names|hostname mismatch|doesn't match"
-        r"|x509: cannot validate",
+        r"|x509: cannot validate|relies on legacy Common Name",
         _TELEPORT,
         "the access graph's certificate is not for the host in access_graph.endpoint",
         "make endpoint and certificate agree (accessGraph.release, namespace, clusterDomain, tls.extraDnsNames), "
@@ -63,6 +63,12 @@ SYMPTOMS = (
         "auth does not trust the CA of what the access graph serves: it read its CA file before the CA changed, or "
         "another CA is in the ConfigMap",
         "`up`; if the ConfigMap is right, restart auth, then the proxies",
+    ),
+    _symptom(
+        r"remote error: tls: (bad certificate|unknown certificate authority)",
+        ("access-graph",),
+        "a Teleport that dials does not trust what the access graph serves",
+        "auth's own log says why; `up`, then restart auth and the proxies if the ConfigMap is right",
     ),
     _symptom(
         r"access_graph\.ca|failed to read /var/run/access-graph|open /var/run/access-graph",

@@ -9,13 +9,15 @@ from typing import Any
 
 from components.proxy_export import ProxyFetchError, get_from_proxy
 from components.settings import ProxyHostAuthorities, Settings
+from components.settings.chart_versions import dotted, known_chart, nearest_chart, numbers
 from components.teleport import CA_CONFIG_MAP_NAME, CA_PATH
-from components.teleport_values import AccessGraphPatch, unpatch_values
+from components.teleport_values import AccessGraphPatch, effective_auth_values, unpatch_values
 from components.values_files import find_secret_values
 from operations.checks.values import differences
 from operations.cluster import Document
 from operations.findings import Finding, failed, not_proven, passed
 from operations.helm_releases import HelmRelease
+from operations.tested_versions import chart_version
 
 
 def teleport_version(
@@ -40,6 +42,58 @@ def teleport_version(
     return None
 
 
+def check_floor(check: str, statement: str, settings: Settings, found: tuple[str, str] | None) -> Finding:
+    """Teleport's version (`found`, with where it was read) against what the access graph's version needs."""
+    wanted = chart_version(settings)
+    row = nearest_chart(wanted)
+    if found is None:
+        reason = "neither a release, a Deployment nor a proxy tells its version"
+        return not_proven(check, statement, f"{reason}; a Teleport that is still to be made takes its chart's")
+    version, source = found
+    if numbers(version) < row.teleport:
+        reason = f"{version} ({source}) is older than {dotted(row.teleport)}, which the access graph "
+        reason += f"{dotted(row.version)} needs ({row.teleport_source}); upgrade Teleport first"
+        return failed(check, statement, reason)
+    if known_chart(wanted) is None:
+        reason = f"{version} ({source}), and what the access graph {wanted} needs is not known; {dotted(row.version)} "
+        return not_proven(check, statement, f"{reason}needs {dotted(row.teleport)}")
+    return passed(check, statement, f"{version} ({source}); the access graph {wanted} needs {dotted(row.teleport)}")
+
+
+def check_lists(settings: Settings, name: str, files: Mapping[str, Any], live: HelmRelease) -> Finding:
+    """Of a release that somebody else owns: lists replace each other when values are merged, so the handed-over ones
+    must have what runs."""
+    check = f"teleport.{name}.lists"
+    statement = f"the values handed over keep every volume of auth's in {live.name}"
+    patch = _patch(settings, name)
+    mine, theirs = (effective_auth_values(unpatch_values(values, patch)) for values in (files, live.values))
+    lost = [
+        f"{key} {entry.get('name') if isinstance(entry, Mapping) else entry}"
+        for key in ("extraVolumes", "extraVolumeMounts")
+        for entry in theirs.get(key) or []
+        if entry not in (mine.get(key) or [])
+    ]
+    if not lost:
+        return passed(check, statement, f"revision {live.revision}")
+    reason = (
+        f"revision {live.revision} has {', '.join(lost)}, and the valuesFiles of this entry do not: whoever merges the "
+    )
+    reason += (
+        "handed-over values over theirs would lose them; name the files that the owner installs with in valuesFiles"
+    )
+    return failed(check, statement, reason)
+
+
+def _patch(settings: Settings, name: str) -> AccessGraphPatch:
+    """The stack's own, so that it can be taken out."""
+    return AccessGraphPatch(
+        endpoint=settings.endpoint_of(name),
+        ca_path=CA_PATH,
+        config_map=CA_CONFIG_MAP_NAME,
+        ca_checksum="",
+    )
+
+
 def compare_values(
     settings: Settings, name: str, files: Mapping[str, Any], live: HelmRelease, *, secret_values: bool
 ) -> Finding:
@@ -47,12 +101,7 @@ def compare_values(
     release may have secrets among them."""
     check = f"teleport.{name}.values"
     statement = f"the live values of {live.name} are those of its files"
-    patch = AccessGraphPatch(
-        endpoint=settings.endpoint_of(name),
-        ca_path=CA_PATH,
-        config_map=CA_CONFIG_MAP_NAME,
-        ca_checksum="",
-    )
+    patch = _patch(settings, name)
     in_files, in_live = unpatch_values(files, patch), unpatch_values(live.values, patch)
     unlike = differences(in_files, in_live)
     if not unlike:

@@ -51,6 +51,7 @@ from components.settings.teleport import (
     ManualTeleportSettings,
     ProxyHostAuthorities,
     ReleaseTeleportSettings,
+    RolloutSettings,
     TeleportSettings,
     ValuesTeleportSettings,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "RepositoryChart",
     "ResourceSettings",
     "RestarterSettings",
+    "RolloutSettings",
     "SecretReference",
     "SecretSettings",
     "Settings",

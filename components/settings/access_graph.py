@@ -106,6 +106,10 @@ class AccessGraphSettings(Section):
             "version": "1.30.2",
         },
     )
+    allow_untested: Switch = setting(
+        False,
+        why="whether a chart version that this program is not known to fit is taken, without a check of its values",
+    )
     replicas: Annotated[
         WholeNumber,
         between(

@@ -28,6 +28,7 @@ from components.settings.places import Place, fields_by_key
 from components.settings.relations import (
     Draft,
     access_graph,
+    chart_versions,
     database,
     database_controls,
     database_origin,
@@ -45,6 +46,7 @@ DEEPEST = 16
 
 RELATIONS = (
     *access_graph.RULES,
+    *chart_versions.RULES,
     *database.RULES,
     *database_origin.RULES,
     *database_controls.RULES,

@@ -88,6 +88,11 @@ def rules_of(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[Rule]:
             yield from rules_of(argument)
 
 
+def _is_map(annotation: Any) -> bool:
+    origin = get_origin(plain_type(annotation))
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
 def is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
@@ -102,7 +107,8 @@ def place_of(location: Sequence[str | int]) -> Place:
     parts: tuple[str | int, ...] = ()
     mendable: tuple[tuple[str | int, ...], FieldInfo | None] = ((), None)
     for part in location:
-        if part == "[key]":  # pydantic's mark that it is the key itself that is wrong
+        # Pydantic's mark that it is the key itself that is wrong; right under a map it is a key of that very name.
+        if part == "[key]" and not _is_map(annotation):
             annotation = None
             continue
         mode = mode_of(part)
@@ -119,7 +125,7 @@ def place_of(location: Sequence[str | int]) -> Place:
             field = fields_by_key(current).get(str(part))
             annotation, metadata = (None, []) if field is None else (field.annotation, field.metadata)
             mendable = (parts, field)
-        elif get_origin(current) is not None and issubclass(get_origin(current), Mapping):
+        elif _is_map(current):
             annotation = get_args(current)[1]
             mendable = (parts, None)
         elif get_origin(current) is tuple:

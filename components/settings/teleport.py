@@ -8,7 +8,15 @@ from pydantic import Discriminator, Tag
 
 from components.settings.charts import ChartSettings
 from components.settings.clusters import KubernetesSettings
-from components.settings.formats import Fingerprint, HostAndPort, KubernetesName, ProjectPath, ReleaseName
+from components.settings.formats import (
+    Fingerprint,
+    HostAndPort,
+    KubernetesName,
+    ObjectName,
+    PinnedImage,
+    ProjectPath,
+    ReleaseName,
+)
 from components.settings.moments import MOMENT
 from components.settings.rules import (
     DISTINCT,
@@ -22,6 +30,7 @@ from components.settings.rules import (
     matching,
     setting,
 )
+from components.settings.tls import DEFAULT_RESTARTER_IMAGE
 from components.settings.unions import by_mode, tag
 
 # A host CA is about 1.3 kB; a set with room for rotations is far below.
@@ -56,6 +65,12 @@ ClusterName = Annotated[
     ),
 ]
 ValuesFile = Annotated[ProjectPath, matching(r".+\.ya?ml", "a YAML file", "give a path that ends in .yaml or .yml")]
+HostPath = Annotated[
+    Text,
+    matching(
+        r"(/[A-Za-z0-9_][A-Za-z0-9._-]*){2,}", "an absolute path", "give it such as /etc/teleport-access-graph/ca.pem"
+    ),
+]
 ValuePath = Annotated[
     Text,
     matching(r"[^\s.]+(\.[^\s.]+)*", "a dotted path of a Helm value", "give it such as auth.teleportConfig.some.key"),
@@ -176,16 +191,43 @@ class ReleaseTeleportSettings(_ChartEntry):
     )
 
 
+class RolloutSettings(Section):
+    """How the stack waits for somebody else's rollout: a Job in Teleport's namespace that may only look."""
+
+    image: PinnedImage = setting(
+        DEFAULT_RESTARTER_IMAGE,
+        why="has kubectl, sh, date, grep, sleep and tr; a mirror of it where images are mirrored",
+    )
+    timeout_seconds: Annotated[WholeNumber, between(60, 3600, "seconds")] = setting(
+        900, why="how long the owner may take; the `up` fails then, and the next one waits again"
+    )
+    image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(
+        (), why="names of Secrets, in Teleport's namespace, with credentials of a private registry"
+    )
+
+
 class ValuesTeleportSettings(_ChartEntry):
-    """A release that someone else owns: the stack makes the ConfigMap and emits the values."""
+    """A release that someone else owns: the stack makes the ConfigMap and hands over the values."""
 
     mode: Literal["values"] = setting(why="someone else owns the release", example="values")
+    rollout: RolloutSettings | None = setting(
+        None,
+        why="wait for the owner's rollout in each `up` that hands over something new, then restart the proxies; left "
+        "out, that is the owner's as well",
+    )
+    emit_secret_values: Switch = setting(
+        False, why="whether the values with the secret ones in them are an output, `teleportMergedValues`, secret"
+    )
 
 
 class ManualTeleportSettings(TeleportEntry):
     """A Teleport without the chart: the stack emits parts of `teleport.yaml`."""
 
     mode: Literal["manual"] = setting(why="there is no chart", example="manual")
+    ca_path: HostPath = setting(
+        "/etc/teleport-access-graph/ca.pem",
+        why="where auth's hosts keep the authorities of TAG's certificate; /var/run is empty after a restart",
+    )
 
 
 TeleportSettings = Annotated[

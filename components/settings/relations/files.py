@@ -123,6 +123,11 @@ def _packaged(root: Path, key: str, path: str, wanted: str) -> Findings:
     yield from (access_graph_version if wanted == CHART_NAME else teleport_version)(key, version)
 
 
+def packaged_chart(root: Path, path: str) -> tuple[str, str] | None:
+    """Name and version of a packaged chart, or None where there is none that can be read."""
+    return None if list(_file(root, "", path)) else _description(root / path)
+
+
 def _description(path: Path) -> tuple[str, str] | None:
     """Name and version in the Chart.yaml of a packaged chart, or None if it is none."""
     import yaml  # here, since a stack whose charts come from a repository does without

@@ -231,6 +231,20 @@ def secret_values_have_a_release(draft: Draft) -> Findings:
         )
 
 
+def emitted_secrets_exist(draft: Draft) -> Findings:
+    """`emitSecretValues: true` comes with `teleportSecretValues`."""
+    if "teleportSecretValues" in draft.secrets:
+        return
+    for key, entry, _ in _entries(draft):
+        if isinstance(entry, ValuesTeleportSettings) and entry.emit_secret_values:
+            yield finding(
+                f"{key}.emitSecretValues",
+                entry.emit_secret_values,
+                "is true, and teleportSecretValues has nothing to merge: teleportValues are the whole",
+                "set teleportSecretValues, or leave it out",
+            )
+
+
 RULES = (
     someone_uses_it,
     host_authorities_are_given,
@@ -242,4 +256,5 @@ RULES = (
     adoption_keeps_values,
     audit_log_is_consistent,
     secret_values_have_a_release,
+    emitted_secrets_exist,
 )

@@ -24,6 +24,9 @@ PLURALS = {
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
     "Namespace": ("/api/v1", "namespaces"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Job": ("/apis/batch/v1", "jobs"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
@@ -141,13 +144,15 @@ def put_release(
     values: dict[str, Any],
     name: str = "teleport",
     namespace: str = "teleport",
+    description: str = "",
+    updated: str = "2026-06-01T12:00:30.123456789Z",
 ) -> None:
     """A release's record as Helm 3 keeps it."""
     record = {
         "name": name,
         "namespace": namespace,
         "version": revision,
-        "info": {"status": status},
+        "info": {"status": status, "description": description, "last_deployed": updated},
         "chart": {"metadata": {"name": "teleport-cluster", "version": "18.10.3", "appVersion": "18.10.3"}},
         "config": values,
         "manifest": "---\n",

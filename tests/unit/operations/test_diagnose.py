@@ -22,6 +22,8 @@ SEEN = [
         "tls: failed to verify certificate: x509: certificate signed by unknown authority",
         "does not trust the CA",
     ),
+    ("auth", "x509: certificate relies on legacy Common Name field, use SANs instead", "not for the host"),
+    ("access-graph", "handshake failed: remote error: tls: bad certificate", "does not trust what the access graph"),
     ("auth", "ERROR: open /var/run/access-graph/ca.pem: no such file or directory", "cannot read its CA file"),
     ("auth", "INFO Access Graph is not started: the license does not include it", "licence does not cover"),
     ("auth", "ERROR license file not found: open /var/lib/license/license.pem", "has no licence file"),
@@ -106,3 +108,69 @@ def test_what_was_mended_is_no_symptom(api: KubernetesApi, tmp_path: Path) -> No
 def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
     found = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert [one.evidence for one in found] == ["does not exist"] * 3
+
+
+GAVE_UP = 'Upgrade "teleport" failed: context deadline exceeded'
+BEFORE, DURING = "2026-06-01T11:00:00Z", "2026-06-01T12:00:40Z"
+
+
+def put_event(api: KubernetesApi, about: str, at: str, text: str) -> None:
+    reason, _, message = text.partition(": ")
+    api.put(
+        "Event",
+        f"{about}.{len(api.objects)}",
+        "teleport",
+        involvedObject={"kind": "Pod", "name": about},
+        type="Warning",
+        reason=reason,
+        message=message,
+        lastTimestamp=at,
+    )
+
+
+def put_failed_upgrade(api: KubernetesApi) -> None:
+    """Revision 3 did not get ready, and Helm went back; the pods of 3 are gone."""
+    put_world(api)
+    put_release(api, 2, "superseded", {})
+    put_release(api, 3, "failed", {}, description=GAVE_UP)
+    put_release(api, 4, "deployed", {}, description="Rollback to 2")
+
+
+def test_a_failed_upgrade_is_told_with_helms_reason_and_the_pods_own(api: KubernetesApi, tmp_path: Path) -> None:
+    put_failed_upgrade(api)
+    put_event(api, "teleport-auth-7c9-x2", BEFORE, "FailedScheduling: 0/1 nodes are available")
+    put_event(
+        api, "teleport-auth-7d4-k8", DURING, 'FailedMount: MountVolume.SetUp failed: configmap "banner" not found'
+    )
+    put_event(api, "teleport-proxy-5f-aa", DURING, "Unhealthy: readiness probe failed")
+    release, mount, other = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert release.evidence == f"revision 3 failed: {GAVE_UP}; revision 4: Rollback to 2"
+    assert "what ran before runs again" in release.cause
+    assert (mount.where, mount.cause) == (
+        "event of teleport-auth-7d4-k8",
+        "something that the pod mounts does not exist",
+    )
+    # Nothing is known of that line, and it is all that there is of the proxies.
+    assert other.evidence == "Unhealthy: readiness probe failed"
+    assert "while revision 3 was being rolled out" in other.cause
+
+
+def test_an_upgrade_that_stays_failed_is_told_with_helms_reason(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_release(api, 3, "failed", {}, description=GAVE_UP)
+    (release,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert release.evidence == f"revision 3 is failed: {GAVE_UP}"
+
+
+def test_an_upgrade_that_worked_after_a_failed_one_ends_the_matter(api: KubernetesApi, tmp_path: Path) -> None:
+    put_failed_upgrade(api)
+    put_release(api, 5, "deployed", {}, description="Upgrade complete")
+    put_event(api, "teleport-auth-7d4-k8", DURING, 'FailedMount: configmap "banner" not found')
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
+def test_an_event_after_the_rollout_counts(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_event(api, "teleport-auth-0", "2026-06-01T13:00:00Z", "FailedScheduling: 0/1 nodes are available")
+    (event,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert event.cause == "no node takes the pod"

@@ -9,11 +9,24 @@ from typing import Any
 
 import pytest
 
+from components.settings import ProxyHostAuthorities
 from components.teleport_values import patch_values
+from operations import teleport_release
 from operations.findings import Finding, Outcome
 from operations.preflight import Preflight
+from operations.teleport_release import teleport_version
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
-from tests.unit.operations.world import CLUSTER, GRAPH, OUTPUTS, PATCH, USERS, put_deployment, put_world, settings
+from tests.unit.operations.world import (
+    CLUSTER,
+    GRAPH,
+    OUTPUTS,
+    PATCH,
+    USERS,
+    configuration,
+    put_deployment,
+    put_world,
+    settings,
+)
 
 TELEPORT = f"teleport.{CLUSTER}."
 
@@ -37,6 +50,7 @@ def put_before(api: KubernetesApi) -> None:
     put_world(api)
     put_uri(api)
     del api.objects[f"/api/v1/namespaces/{GRAPH}"]
+    del api.objects["/api/v1/namespaces/teleport/configmaps/teleport-access-graph-ca"]
     put_release(api, 2, "superseded", {})
     put_release(api, 3, "deployed", USERS)
 
@@ -47,6 +61,7 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
     assert not_passed(findings) == {}
     assert list(findings) == [
         "files",
+        "access-graph.chart",
         "kubernetes.test.identifier",
         "kubernetes.test.version",
         "access-graph.namespace",
@@ -90,10 +105,20 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
     ),
     "an old Teleport": (
         lambda api: put_deployment(api, "teleport-auth", "teleport")["spec"]["template"]["spec"].update(
-            containers=[{"name": "teleport", "image": "teleport-ent:14.3.3"}]
+            containers=[{"name": "teleport", "image": "teleport-ent:17.7.0"}]
         ),
         f"{TELEPORT}version",
-        "14.3.3 (image teleport-ent) is older",
+        "17.7.0 (image teleport-ent) is older than 18.0.0, which the access graph 1.30.2 needs (goteleport.com/",
+    ),
+    "what a plain destroy left": (
+        lambda api: api.put("ConfigMap", "teleport-access-graph-ca", "teleport", data={"ca.pem": "x"}),
+        f"{TELEPORT}config-map",
+        "after a plain `destroy` the clean-up comes first",
+    ),
+    "a community edition": (
+        lambda api: put_release(api, 4, "deployed", {**USERS, "enterprise": False}),
+        f"{TELEPORT}values",
+        "~ enterprise",
     ),
     "a pending release": (
         lambda api: put_release(api, 4, "pending-upgrade", {}),
@@ -118,6 +143,8 @@ def test_each_obstacle_is_told(api: KubernetesApi, tmp_path: Path, case: str) ->
     findings = run(tmp_path)
     assert not_passed(findings) == {check: Outcome.FAIL}
     assert reason in findings[check].reason
+    assert findings[check].reason.endswith(f" [--skip {check}]")
+    assert not_passed(run(tmp_path, skip=(check,))) == {}
 
 
 def test_secrets_in_the_live_values_are_named_by_path_alone(api: KubernetesApi, tmp_path: Path) -> None:
@@ -143,7 +170,10 @@ def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: Kubernet
 
 def test_unknown_outputs_make_no_accusation(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
-    assert not_passed(run(tmp_path, outputs=None)) == {"access-graph.namespace": Outcome.NOT_PROVEN}
+    assert not_passed(run(tmp_path, outputs=None)) == {
+        "access-graph.namespace": Outcome.NOT_PROVEN,
+        f"{TELEPORT}config-map": Outcome.NOT_PROVEN,
+    }
 
 
 def test_checks_can_be_left_out(api: KubernetesApi, tmp_path: Path) -> None:
@@ -221,3 +251,89 @@ def test_secrets_that_others_bring_are_asked_for(api: KubernetesApi, tmp_path: P
     api.put("Secret", "registry", GRAPH, data={".dockerconfigjson": "eA=="})
     put_uri(api)
     assert not_passed(in_existing_namespace(tmp_path, imagePullSecrets=["registry"])) == {}
+
+
+def entry_of(**changes: Any) -> dict[str, Any]:
+    """The world's entry as one of another mode."""
+    entry: dict[str, Any] = configuration()["teleport"][CLUSTER]
+    for key in ("adopt", "chart"):
+        del entry[key]
+    return {**entry, **changes}
+
+
+def test_values_that_say_community_are_refused_whoever_owns_the_release(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    put_release(api, 4, "deployed", {**USERS, "enterprise": False})
+    theirs = settings(tmp_path, teleport={CLUSTER: entry_of(mode="values")})
+    findings = run(tmp_path, settings=theirs)
+    assert not_passed(findings) == {f"{TELEPORT}enterprise": Outcome.FAIL}
+    assert "do not say `enterprise: true`" in findings[f"{TELEPORT}enterprise"].reason
+
+
+def test_a_volume_of_the_owners_that_the_handed_over_list_would_drop_is_told(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_before(api)
+    theirs = settings(tmp_path, teleport={CLUSTER: entry_of(mode="values")})
+    assert not_passed(run(tmp_path, settings=theirs)) == {}
+    more = [*USERS["extraVolumes"], {"name": "corp-ca", "configMap": {"name": "corp-ca"}}]
+    put_release(api, 4, "deployed", patch_values({**USERS, "extraVolumes": more}, PATCH))
+    findings = run(tmp_path, settings=theirs)
+    assert not_passed(findings) == {f"{TELEPORT}lists": Outcome.FAIL}
+    assert "revision 4 has extraVolumes corp-ca, and the valuesFiles of this entry do not" in (
+        findings[f"{TELEPORT}lists"].reason
+    )
+
+
+def test_a_version_that_nobody_has_looked_at_is_said_to_be_one(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    graph = configuration()["accessGraph"]
+    graph["chart"]["version"] = "1.29.7"
+    untested = settings(tmp_path, accessGraph={**graph, "allowUntested": True})
+    findings = run(tmp_path, settings=untested)
+    assert not_passed(findings) == {
+        "access-graph.chart": Outcome.NOT_PROVEN,
+        f"{TELEPORT}version": Outcome.NOT_PROVEN,
+    }
+    assert "the nearest that is known is 1.13.0" in findings["access-graph.chart"].reason
+    assert "what the access graph 1.29.7 needs is not known; 1.13.0 needs 14.3.4" in (
+        findings[f"{TELEPORT}version"].reason
+    )
+
+
+def test_of_a_teleport_without_a_chart_only_the_version_is_asked(api: KubernetesApi, tmp_path: Path) -> None:
+    """Here the configuration has no proxy to ask: its version is not proven, and nothing else is asked of it."""
+    put_before(api)
+    entry = configuration()["teleport"][CLUSTER]
+    manual = {"mode": "manual", "hostAuthorities": entry["hostAuthorities"]}
+    findings = run(tmp_path, settings=settings(tmp_path, teleport={CLUSTER: manual}))
+    assert not_passed(findings) == {f"{TELEPORT}version": Outcome.NOT_PROVEN}
+    assert [name for name in findings if name.startswith(TELEPORT)] == [f"{TELEPORT}version"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected"),
+    [
+        (
+            200,
+            '{"server_version": "18.10.3", "cluster_name": "x"}',
+            ("18.10.3", "https://t.example.com:443/webapi/ping"),
+        ),
+        (200, "{}", None),
+        (200, "no JSON", None),
+        (404, '{"server_version": "18.10.3"}', None),
+    ],
+)
+def test_the_proxy_tells_teleports_version(
+    status: int, text: str, expected: tuple[str, str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def get(address: str, path: str, ca_file: Path | None) -> tuple[int, str]:
+        asked.append((address, path, ca_file))
+        return status, text
+
+    monkeypatch.setattr(teleport_release, "get_from_proxy", get)
+    proxy = ProxyHostAuthorities.model_validate({"mode": "proxy", "address": "t.example.com:443", "caFile": "ca.pem"})
+    assert teleport_version(None, None, proxy, tmp_path) == expected
+    assert asked == [("t.example.com:443", "/webapi/ping", tmp_path / "ca.pem")]

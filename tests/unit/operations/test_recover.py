@@ -14,7 +14,7 @@ from operations.helm_releases import list_revisions
 from operations.recover import Recovery, Step, last_good, live_engines
 from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
-from tests.unit.operations.world import GRAPH, USERS, put_world, settings
+from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
 
 OURS = {"managedFields": [{"manager": "pulumi-kubernetes-0123", "operation": "Apply"}]}
 
@@ -45,7 +45,11 @@ class Programs:
         self.state()
 
     def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
-        resources = [{"urn": f"urn::{one}", "id": one} for one in ids]
+        """`ids` may be preceded by a kind: `Role:teleport/x`."""
+        resources = []
+        for one in ids:
+            kind, _, identity = one.rpartition(":")
+            resources.append({"urn": f"urn::{one}", "id": identity, "type": f"kubernetes:core/v1:{kind}"})
         document = {"deployment": {"resources": resources, "pending_operations": pending or []}}
         (self._directory / "state").write_text(json.dumps(document))
 
@@ -273,3 +277,36 @@ def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluste
     for revision, status in ((1, "superseded"), (2, "superseded"), (3, "failed"), (4, "pending-upgrade")):
         put_release(api, revision, status, {})
     assert last_good(list_revisions(cluster, "teleport", "teleport")) == 2
+
+
+def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    entry = configuration()["teleport"][CLUSTER]
+    theirs = settings(
+        tmp_path,
+        teleport={CLUSTER: {key: entry[key] for key in ("hostAuthorities", "valuesFiles")} | {"mode": "values"}},
+    )
+    rollout = "teleport-access-graph-rollout"
+    for kind, name in (
+        ("ConfigMap", "teleport-access-graph-values"),
+        ("ServiceAccount", rollout),
+        ("Role", rollout),
+        ("RoleBinding", rollout),
+        ("Job", f"{rollout}-0a1b2c3d4e"),
+    ):
+        role = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": rollout}}
+        api.put(kind, name, "teleport", metadata=OURS, **(role if kind == "RoleBinding" else {}))
+    (tmp_path / "proc").mkdir()
+
+    def found() -> list[str]:
+        recovery = Recovery(settings=theirs, stack="test", processes=tmp_path / "proc", root=tmp_path)
+        return [step.problem.partition(" exists")[0] for step in list(recovery.steps())[1:]]
+
+    programs.state(*ALL_RECORDED, f"ServiceAccount:teleport/{rollout}", f"Job:teleport/{rollout}-0a1b2c3d4e")
+    assert found() == [
+        "ConfigMap teleport-access-graph-values in teleport",
+        f"Role {rollout} in teleport",
+        f"RoleBinding {rollout} in teleport",
+    ]

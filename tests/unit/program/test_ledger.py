@@ -10,7 +10,7 @@ import pytest
 
 from components.ledger import Ledger, LedgerError
 from components.ledger_guards import FIXED
-from tests.samples import TELEPORT_CLUSTER
+from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
 from tests.unit.program.stack import configuration, run_program
 
@@ -127,3 +127,89 @@ def test_the_start_of_the_audit_log_is_taken_once(
     entry["auditLog"]["startDate"] = "2026-02-28T00:00:00Z"
     with pytest.raises(LedgerError, match="differs from 2026-01-31T00:00:00Z, which Teleport has taken"):
         again(tmp_path, config, before)
+
+
+def test_a_start_of_the_audit_log_is_remembered_while_its_export_is_off(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    before = recorded | {"auditLog": {TELEPORT_CLUSTER: "2026-01-31T00:00:00Z"}}
+    entry["auditLog"] = {"enabled": False}
+    off = again(tmp_path, config, before).outputs["ledger"]
+    assert off["auditLog"] == {TELEPORT_CLUSTER: "2026-01-31T00:00:00Z"}
+    entry["auditLog"] = {"startDate": "2026-02-28T00:00:00Z"}
+    with pytest.raises(LedgerError, match=r"auditLog\.startDate: \"2026-02-28T00:00:00Z\" differs from 2026-01-31"):
+        again(tmp_path, config, off)
+
+
+OWN = {"mode": "release", "adopted": False, "clusterIdentifier": CLUSTER_IDENTIFIER}
+OWN |= {"namespace": "teleport", "release": "teleport"}
+
+
+def as_values(config: dict[str, Any]) -> None:
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    entry["mode"] = "values"
+    del entry["chart"]
+    entry.pop("adopt", None)
+
+
+def as_manual(config: dict[str, Any]) -> None:
+    authorities = config["teleport"][TELEPORT_CLUSTER]["hostAuthorities"]
+    config["teleport"][TELEPORT_CLUSTER] = {"mode": "manual", "hostAuthorities": authorities}
+
+
+def removed(config: dict[str, Any]) -> None:
+    del config["teleport"][TELEPORT_CLUSTER]
+    config["accessGraph"]["enabled"] = False
+
+
+LEAVING = {"values": as_values, "manual": as_manual, "removed": removed}
+
+
+def test_the_ledger_says_who_owns_each_release(config: dict[str, Any], recorded: dict[str, Any]) -> None:
+    assert recorded["teleport"] == {TELEPORT_CLUSTER: OWN}
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_a_release_of_the_stacks_own_is_not_uninstalled_by_a_change_of_mode(
+    way: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    LEAVING[way](config)
+    with pytest.raises(LedgerError, match="would uninstall the release teleport in teleport") as no:
+        again(tmp_path, config, recorded, preview=True)
+    (problem,) = no.value.problems
+    assert f"set teleport.{TELEPORT_CLUSTER}.adopt to true and `up` first" in problem
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_an_adopted_release_may_be_left_in_every_way(
+    way: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    LEAVING[way](config)
+    left = again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: OWN | {"adopted": True}}})
+    assert not [item.name for item in left.custom() if item.name == f"teleport-{TELEPORT_CLUSTER}-release"]
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+@pytest.mark.parametrize(
+    ("field", "setting"),
+    [
+        ("namespace", "namespace"),
+        ("release", "release"),
+        ("clusterIdentifier", r"kubernetes\.clusterIdentifier"),
+    ],
+)
+def test_an_entry_does_not_move_to_another_release(
+    field: str, setting: str, adopted: bool, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["teleport"][TELEPORT_CLUSTER]["adopt"] = adopted
+    before = OWN | {"adopted": adopted, field: "another"}
+    with pytest.raises(LedgerError, match=rf"{setting}: \S+ differs from another: .* with mode values and an `up`"):
+        again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: before}})
+
+
+def test_an_adopted_release_stays_one_that_no_destroy_uninstalls(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(LedgerError, match=r"\.adopt: false would let a `destroy` uninstall the release teleport"):
+        again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: OWN | {"adopted": True}}})

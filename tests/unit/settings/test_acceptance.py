@@ -26,6 +26,7 @@ from components.settings import (
     ValuesTeleportSettings,
     load_settings,
 )
+from components.settings.chart_versions import known_chart, knows, nearest_chart
 from components.settings.database_profiles import WAIVERS
 from components.settings.stack_outputs import StackOutput, stack_output
 from tests.samples import (
@@ -138,6 +139,7 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
     assert settings.access_graph.node_selector == {}
     assert settings.access_graph.model_dump(exclude={"chart", "node_selector"}) == {
         "enabled": True,
+        "allow_untested": False,
         "namespace": "teleport-access-graph",
         "create_namespace": True,
         "keep_namespace": False,
@@ -374,3 +376,37 @@ def test_a_disruption_budget_comes_with_the_second_replica(tmp_path: Path) -> No
         config["accessGraph"]["replicas"] = replicas
         settings = load_settings(config, (), root=tmp_path, stack=STACK)
         assert settings.access_graph.has_disruption_budget is expected
+
+
+@pytest.mark.parametrize("version", ["1.29.7", "1.31.0"])
+def test_a_chart_version_that_nobody_has_looked_at_is_taken_by_choice(version: str) -> None:
+    configuration = existing_configuration()
+    configuration["accessGraph"]["chart"]["version"] = version
+    configuration["accessGraph"]["allowUntested"] = True
+    assert load(configuration).access_graph.allow_untested is True
+
+
+def test_the_first_chart_is_known_too_with_what_it_has() -> None:
+    configuration = existing_configuration()
+    configuration["accessGraph"]["chart"]["version"] = "1.13.0"
+    chart = load(configuration).access_graph.chart
+    assert isinstance(chart, RepositoryChart)
+    known = known_chart(chart.version)
+    assert known is not None
+    assert (known.teleport, knows(known, "clusterHostCAs"), knows(known, "metrics.enabled")) == (
+        (14, 3, 4),
+        True,
+        False,
+    )
+
+
+def test_what_a_version_needs_the_next_ones_need_too() -> None:
+    assert [nearest_chart(version).version for version in ("1.12.0", "1.13.0", "1.29.7", "1.30.2", "1.31.0")] == [
+        (1, 13, 0),
+        (1, 13, 0),
+        (1, 13, 0),
+        (1, 30, 2),
+        (1, 30, 2),
+    ]
+    assert known_chart("1.30.2") is not None
+    assert known_chart("1.30.2-beta.1") is None

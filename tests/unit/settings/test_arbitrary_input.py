@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from components.settings import Settings, SettingsError, load_settings
@@ -68,6 +68,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=12), JSON, max_size=6),
     st.frozensets(st.sampled_from(KEYS)),
 )
+@example({"teleport": {"[key]": None}}, frozenset())
 def test_any_json_is_accepted_or_refused_in_words(config: dict[str, Any], secret_keys: frozenset[str]) -> None:
     outcome(config, secret_keys)
 

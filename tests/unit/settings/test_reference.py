@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.settings.chart_versions import KNOWN_CHARTS, dotted
 from components.settings.loader import RELATIONS
 from components.settings.reference import DOCUMENT, reference
 
@@ -40,6 +41,12 @@ def test_every_rule_between_settings_is_told() -> None:
     for relation in RELATIONS:
         assert relation.__doc__, f"{relation.__name__} has no sentence"
         assert relation.__doc__.strip()[2:] in text
+
+
+def test_the_versions_are_documented_as_they_are_known() -> None:
+    document = (REPOSITORY / "docs" / "teleport.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([0-9.]+) \| ([0-9.]+) \|", document, re.MULTILINE)
+    assert rows == [(dotted(chart.version), dotted(chart.teleport)) for chart in KNOWN_CHARTS]
 
 
 def test_settings_load_without_a_cloud_sdk() -> None:

@@ -235,6 +235,29 @@ def test_a_contradiction_is_refused_and_both_sides_named(
 
 
 @law
+@given(users_values, st.sampled_from([("enabled", False), ("start_date", "2026-02-28T00:00:00Z")]), st.booleans())
+def test_another_export_of_the_audit_log_is_refused_and_both_sides_named(
+    values: Values, contradiction: tuple[str, Any], at_root: bool
+) -> None:
+    key, value = contradiction
+    ours = {"enabled": True, "start_date": "2026-01-31T00:00:00Z"}
+    patch = AccessGraphPatch(
+        endpoint="graph.example.svc:443", ca_path=None, config_map=None, ca_checksum=None, audit_log=AuditLog(**ours)
+    )
+    level = values if at_root else values.setdefault("auth", {})
+    section = level.setdefault("teleportConfig", {}).setdefault("access_graph", {})
+    section["audit_log"] = {**ours, key: value}
+    if at_root:  # `auth` wins over the root, so it must not say otherwise
+        values.get("auth", {}).pop("teleportConfig", None)
+    with pytest.raises(ValuesConflict) as caught:
+        patch_values(values, patch)
+    assert len(caught.value.conflicts) == 1
+    assert f"auth.teleportConfig.access_graph.audit_log.{key}" in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert repr(ours[key]) in str(caught.value)
+
+
+@law
 @given(users_values, st.booleans())
 def test_a_taken_volume_name_is_refused_and_both_sides_named(values: Values, at_root: bool) -> None:
     theirs = {"name": "tag-ca", "secret": {"secretName": "mine"}}

@@ -1,0 +1,49 @@
+"""What a plain `destroy` leaves of a Teleport's connection to the access graph, and how to be rid of it, in words.
+
+Owns the text of the output `teleportCleanUp`. That the things stay, and why, is `teleport`'s.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from components.settings import (
+    ManualTeleportSettings,
+    PathChart,
+    ReleaseTeleportSettings,
+    Settings,
+)
+from components.teleport import CA_CONFIG_MAP_NAME
+
+
+def clean_up(settings: Settings, cluster: str) -> list[str]:
+    """Lines for a person, commands among them; none when a destroy leaves nothing of this Teleport."""
+    entry = settings.teleport[cluster]
+    if not settings.access_graph.enabled:
+        return []
+    before = "to leave nothing: accessGraph.enabled: false and `up` come before `destroy`"
+    after = "after a plain `destroy`, in this order"
+    if isinstance(entry, ManualTeleportSettings):
+        lines = [f"{after}: take `access_graph` out of auth's teleport.yaml", "restart auth, then the proxies"]
+        return [before, *lines, *([f"delete {entry.ca_path}"] if settings.tls.trust == "bundle" else [])]
+    at = f"--namespace {entry.namespace}"
+    context = settings.kubernetes_of(cluster).context
+    kubectl = f"kubectl --context {shlex.quote(context)} {at}"
+    if isinstance(entry, ReleaseTeleportSettings):
+        if not entry.adopt:
+            return []
+        chart = entry.chart
+        source = chart.path if isinstance(chart, PathChart) else f"{chart.name} --repo {chart.repository}"
+        version = "" if isinstance(chart, PathChart) else f" --version {chart.version}"
+        files = "".join(f" --values {shlex.quote(path)}" for path in entry.values_files)
+        give_back = (
+            f"helm upgrade {entry.release} {source}{version} {at} --kube-context {shlex.quote(context)} --reset-values"
+            f"{files} --wait (and --values with what teleportSecretValues had, if it was set)"
+        )
+    else:
+        give_back = f"let the owner of the release {entry.release} roll it out without the patch"
+    lines = [before, f"{after}: {give_back}"]
+    lines.append(f"{kubectl} rollout restart deployment/{entry.release}-proxy")
+    if settings.tls.trust == "bundle":
+        lines.append(f"{kubectl} delete configmap {CA_CONFIG_MAP_NAME}")
+    return lines

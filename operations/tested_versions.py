@@ -1,0 +1,31 @@
+"""Which version of the access graph's chart a configuration installs, and whether this program is known to fit it."""
+
+from __future__ import annotations
+
+from components.settings import PathChart, Settings
+from components.settings.chart_versions import dotted, known_chart, nearest_chart
+from components.settings.relations.files import packaged_chart
+from operations.findings import Finding, not_proven, passed
+
+
+def chart_version(settings: Settings) -> str:
+    """The chart's version, which is the service's; a packaged chart has it in it."""
+    chart = settings.access_graph.chart
+    if not isinstance(chart, PathChart):
+        return chart.version
+    return (packaged_chart(settings.root, chart.path) or ("", "0.0.0"))[1]
+
+
+def check_chart(settings: Settings) -> Finding:
+    """`accessGraph.allowUntested` lets every version through; here it is said which one it is."""
+    version = chart_version(settings)
+    check, statement = "access-graph.chart", f"the access graph {version} is one that this program is known to fit"
+    known = known_chart(version)
+    if known is not None:
+        return passed(check, statement, f"values by {known.values_source}")
+    nearest = nearest_chart(version)
+    reason = (
+        f"accessGraph.allowUntested lets it through; the nearest that is known is {dotted(nearest.version)}: compare "
+        f"the values with `helm show values`"
+    )
+    return not_proven(check, statement, reason)

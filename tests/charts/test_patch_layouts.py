@@ -1,0 +1,87 @@
+"""The patch through Helm itself: both layouts of a user's values, every `chartMode`, one and several auth replicas."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from components.teleport_values import AccessGraphPatch, patch_values, unpatch_values
+from tests.charts.conftest import Objects, Render
+
+pytestmark = pytest.mark.charts
+
+PATCH = AccessGraphPatch(
+    endpoint="graph.example.svc:443",
+    ca_path="/var/run/access-graph/ca.pem",
+    config_map="teleport-access-graph-ca",
+    ca_checksum="0123",
+)
+MODES = ("standalone", "aws", "gcp", "azure", "scratch")
+OWN: dict[str, Any] = {
+    "extraVolumes": [{"name": "corp-ca", "configMap": {"name": "corp-ca"}}],
+    "extraVolumeMounts": [{"name": "corp-ca", "mountPath": "/etc/corp"}],
+    "annotations": {"pod": {"team": "infra"}},
+}
+# Where users write what auth is to have: at the root, where proxies get it too, or under `auth`.
+LAYOUTS = {"root": OWN, "auth": {"auth": OWN}}
+
+
+def values(layout: str, mode: str, replicas: int) -> dict[str, Any]:
+    return {
+        "clusterName": "teleport.example.com",
+        "chartMode": mode,
+        "enterprise": True,
+        "service": {"type": "ClusterIP"},
+        "highAvailability": {"replicaCount": replicas},
+        **copy.deepcopy(LAYOUTS[layout]),
+    }
+
+
+def rendered(render: Render, of: dict[str, Any]) -> Objects:
+    return render("teleport-cluster", of, release="teleport", namespace="teleport")
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_auth_gets_the_patch_beside_what_is_the_users_and_nobody_else_does(
+    render: Render, layout: str, mode: str, replicas: int
+) -> None:
+    own = values(layout, mode, replicas)
+    before, after = rendered(render, own), rendered(render, patch_values(own, PATCH))
+    assert {key for key in before | after if before.get(key) != after.get(key)} == {
+        ("ConfigMap", "teleport-auth"),
+        ("ConfigMap", "teleport-auth-test"),
+        ("Deployment", "teleport-auth"),
+        ("Job", "teleport-auth-test"),
+    }
+    deployment = after["Deployment", "teleport-auth"]
+    assert deployment["spec"]["replicas"] == replicas
+    template = deployment["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert (mounts["/etc/corp"], mounts["/var/run/access-graph"]) == ("corp-ca", "tag-ca")
+    assert len(mounts) == len(container["volumeMounts"]), "no path is mounted twice"
+    names = [volume["name"] for volume in template["spec"]["volumes"]]
+    assert names.count("tag-ca") == names.count("corp-ca") == 1
+    assert template["metadata"]["annotations"]["team"] == "infra"
+    assert template["metadata"]["annotations"]["checksum/access-graph-ca"] == "0123"
+    config = yaml.safe_load(after["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+    was = yaml.safe_load(before["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+    assert config.pop("access_graph") == PATCH.configuration()
+    assert config == was
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_taken_out_again_every_object_is_as_before(render: Render, layout: str) -> None:
+    own = values(layout, "aws", 2)
+    assert rendered(render, unpatch_values(patch_values(own, PATCH), PATCH)) == rendered(render, own)
+
+
+def test_both_layouts_give_auth_the_same(render: Render) -> None:
+    by_root, by_auth = (rendered(render, patch_values(values(layout, "aws", 2), PATCH)) for layout in LAYOUTS)
+    for key in (("Deployment", "teleport-auth"), ("ConfigMap", "teleport-auth"), ("Job", "teleport-auth-test")):
+        assert by_root[key] == by_auth[key]

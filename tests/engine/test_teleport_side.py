@@ -1,0 +1,498 @@
+"""The Teleport side on the real engine: one that runs and is adopted, one that the stack makes, and who owns them.
+
+The tests of this module are one story on a sandbox of its own: each begins where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from operations.address_book import AddressBook
+from sandbox.existing_teleport import CLUSTER, VALUES
+from sandbox.home import CHECKOUT, Home
+from tests.engine.conftest import RunningSandbox
+from tests.unit.program.stack import host_authority
+
+pytestmark = pytest.mark.engine
+
+SECOND = "second.example.com"
+GRAPH = "teleport-access-graph"
+SECOND_VALUES = {
+    "clusterName": SECOND,
+    "chartMode": "standalone",
+    "enterprise": True,
+    "service": {"type": "ClusterIP"},
+}
+# A pod that no node takes.
+NOWHERE = {"nodeSelector": {"nowhere": "there"}}
+
+Values = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def side() -> Iterator[RunningSandbox]:
+    """A started sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
+    # Short: sockets of PostgreSQL have paths of at most 107 bytes.
+    root = Path(tempfile.mkdtemp(prefix="tag-"))
+    running = RunningSandbox(Home.at(root / "home"), root / "Pulumi.sandbox.yaml")
+    try:
+        running.door("start")
+        yield running
+    finally:
+        running.door("down", "--no-destroy")
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -> None:
+    """Edit the stack's configuration file as a person would; `change` gets the settings without their namespace."""
+    document = yaml.safe_load(sandbox.configuration.read_text())
+    prefix = "teleport-access-graph:"
+    settings = {key.removeprefix(prefix): value for key, value in document["config"].items() if key.startswith(prefix)}
+    change(settings)
+    document["config"].update({prefix + key: value for key, value in settings.items()})
+    sandbox.configuration.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def entry(sandbox: RunningSandbox, cluster: str = CLUSTER, **changes: Any) -> None:
+    """Change the entry of a Teleport cluster; Ellipsis removes a key."""
+
+    def change(settings: dict[str, Any]) -> None:
+        merged = {**settings["teleport"].get(cluster, {}), **changes}
+        settings["teleport"][cluster] = {key: value for key, value in merged.items() if value is not ...}
+
+    changed(sandbox, change)
+
+
+def values_file(sandbox: RunningSandbox) -> Path:
+    """The values of the adopted release, the source of truth."""
+    return sandbox.home.stack / "values" / f"{CLUSTER}.yaml"
+
+
+def edit_values(sandbox: RunningSandbox, change: Callable[[Values], None]) -> None:
+    values = yaml.safe_load(values_file(sandbox).read_text())
+    change(values)
+    values_file(sandbox).write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def chart(sandbox: RunningSandbox) -> Path:
+    (found,) = sandbox.home.charts.glob("teleport-cluster-*.tgz")
+    return found
+
+
+def project_path(path: Path) -> str:
+    return os.path.relpath(path, CHECKOUT)
+
+
+def pods(sandbox: RunningSandbox, component: str, namespace: str = "teleport") -> dict[str, dict[str, Any]]:
+    """Pods that are not on their way out, by name: other names are other pods."""
+    label = "app.kubernetes.io/name" if component == GRAPH else "app.kubernetes.io/component"
+    items = sandbox.get("pods", "--namespace", namespace, "--selector", f"{label}={component}")["items"]
+    return {pod["metadata"]["name"]: pod for pod in items if "deletionTimestamp" not in pod["metadata"]}
+
+
+def serving(found: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Name of each ready pod -> how often its container was started again."""
+    return {
+        name: pod["status"]["containerStatuses"][0]["restartCount"]
+        for name, pod in found.items()
+        if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
+    }
+
+
+def live_values(sandbox: RunningSandbox, release: str = "teleport") -> Values:
+    done = sandbox.helm("get", "values", release, "--namespace", release, "--output", "json")
+    values: Values = json.loads(done.stdout)
+    return values
+
+
+def revisions(sandbox: RunningSandbox) -> list[dict[str, Any]]:
+    done = sandbox.helm("history", "teleport", "--namespace", "teleport", "--output", "json")
+    history: list[dict[str, Any]] = json.loads(done.stdout)
+    return history
+
+
+def diagnosed(sandbox: RunningSandbox) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(sandbox.door("diagnose", "--json", check=False).stdout)
+    return found
+
+
+def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := condition():
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.5)
+
+
+def restart_teleport(sandbox: RunningSandbox) -> None:
+    """Delete every pod of the adopted Teleport's and wait until others are ready: what a drained node does."""
+    for component in ("auth", "proxy"):
+        selector = f"app.kubernetes.io/component={component}"
+        sandbox.kubectl("delete", "pods", "--namespace", "teleport", "--selector", selector, "--wait=true")
+        rolled_out(sandbox, component)
+
+
+def rolled_out(sandbox: RunningSandbox, component: str) -> None:
+    name = f"deployment/teleport-{component}"
+    sandbox.kubectl("rollout", "status", name, "--namespace", "teleport", "--timeout=120s")
+
+
+def exported_authority(sandbox: RunningSandbox, release: str) -> str:
+    """The host CA, as an operator gets it from the proxy."""
+
+    def ask() -> str | None:
+        addresses = AddressBook(path=sandbox.home.names).resolve(f"{release}.{release}.svc.cluster.local", 443)
+        if not addresses:
+            return None
+        host, port = addresses[0]
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # self-signed until its owner gives it another; loopback
+        url = f"https://{host}:{port}/webapi/auth/export?type=tls-host"
+        try:
+            with urllib.request.urlopen(url, timeout=5, context=context) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return None
+
+    pem = eventually(ask, 60, "the proxy's answer")
+    assert "BEGIN CERTIFICATE" in pem
+    return str(pem)
+
+
+def order_of_writes(sandbox: RunningSandbox, since: int, namespace: str) -> list[str]:
+    """What was written of Teleport's, in order, each thing once."""
+    wanted = {
+        ("configmaps", "teleport-access-graph-ca"): "ConfigMap",
+        ("deployments", f"{namespace}-auth"): "auth",
+        ("deployments", f"{namespace}-proxy"): "proxies",
+    }
+    order = []
+    for event in sandbox.writes(since):
+        about = event.get("objectRef", {})
+        step = wanted.get((about.get("resource"), about.get("name")))
+        # Helm sends every object of a release; the proxies' turn is the patch of their annotation.
+        if step == "proxies" and "fieldManager=pulumi" not in event["requestURI"]:
+            continue
+        if about.get("namespace") == namespace and step is not None and step not in order:
+            order.append(step)
+    return order
+
+
+def started(pod: dict[str, Any]) -> datetime.datetime:
+    at: str = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+    return datetime.datetime.fromisoformat(at.replace("Z", "+00:00"))
+
+
+def ready_since(found: dict[str, dict[str, Any]]) -> datetime.datetime:
+    """When the last of them became ready."""
+    return max(
+        datetime.datetime.fromisoformat(one["lastTransitionTime"].replace("Z", "+00:00"))
+        for pod in found.values()
+        for one in pod["status"]["conditions"]
+        if one["type"] == "Ready"
+    )
+
+
+def test_a_teleport_that_does_not_exist_yet_has_no_host_authority_and_is_told_the_two_steps(
+    side: RunningSandbox,
+) -> None:
+    side.kubectl("create", "namespace", "second")
+    licence = side.get("secret", "license", "--namespace", "teleport")
+    (side.home.stack / "license.json").write_text(
+        json.dumps({**licence, "metadata": {"name": "license", "namespace": "second"}})
+    )
+    side.kubectl("create", "--filename", str(side.home.stack / "license.json"))
+    second = side.home.stack / "second.yaml"
+    second.write_text(yaml.safe_dump(SECOND_VALUES))
+    entry(
+        side,
+        SECOND,
+        mode="release",
+        namespace="second",
+        release="second",
+        chart={"path": project_path(chart(side))},
+        valuesFiles=[project_path(second)],
+        timeoutSeconds=300,
+    )
+    refused = side.pulumi("preview", check=False)
+    assert refused.returncode != 0
+    assert f"teleport.{SECOND}.hostAuthorities: is missing, and accessGraph.enabled is true" in refused.stdout
+    assert "takes two `up`s: the first with accessGraph.enabled false" in refused.stdout
+
+
+def test_the_first_up_makes_it_unpatched_and_leaves_the_other_as_it_is(side: RunningSandbox) -> None:
+    changed(side, lambda settings: settings["accessGraph"].update(enabled=False))
+    before = pods(side, "auth") | pods(side, "proxy")
+    side.pulumi("up")
+    assert live_values(side, "second") == SECOND_VALUES
+    assert live_values(side) == VALUES
+    assert set(pods(side, "auth") | pods(side, "proxy")) == set(before)
+    assert len(serving(pods(side, "auth", "second"))) == 1
+    assert pods(side, GRAPH, GRAPH) == {}
+
+
+def test_the_second_up_connects_both_in_order(side: RunningSandbox) -> None:
+    """The access graph answers, then ConfigMap, auth and proxies, of each Teleport."""
+    authority = side.home.stack / "second-authority.pem"
+    authority.write_text(exported_authority(side, "second"))
+    entry(side, SECOND, hostAuthorities={"mode": "file", "path": project_path(authority)})
+    changed(side, lambda settings: settings["accessGraph"].update(enabled=True))
+    ahead = side.door("preflight", "--json", check=False)
+    findings = json.loads(ahead.stdout)["findings"]
+    assert [one for one in findings if one["outcome"] == "fail"] == []
+    position = side.audit_position()
+    side.pulumi("up")
+    for namespace in ("teleport", "second"):
+        # The first `up` made the ConfigMap: it has no need of the access graph.
+        assert order_of_writes(side, position, namespace) == ["auth", "proxies"]
+        auth, proxies = pods(side, "auth", namespace), pods(side, "proxy", namespace)
+        graph_ready = ready_since(pods(side, GRAPH, GRAPH))
+        assert graph_ready <= min(map(started, auth.values()))
+        assert ready_since(auth) <= min(map(started, proxies.values()))
+    checks = json.loads(side.door("verify", "--json", check=False).stdout)["findings"]
+    of_teleport = {one["check"]: one["outcome"] for one in checks if one["check"].startswith("teleport.")}
+    for cluster in (CLUSTER, SECOND):
+        assert of_teleport[f"teleport.{cluster}.auth-connected"] == "pass"
+        assert of_teleport[f"teleport.{cluster}.proxies"] == "pass"
+
+
+def test_proxies_restart_only_when_what_they_read_changed(side: RunningSandbox) -> None:
+    auth, proxies = pods(side, "auth"), pods(side, "proxy")
+    second = pods(side, "auth", "second") | pods(side, "proxy", "second")
+    edit_values(
+        side,
+        lambda values: values["auth"]["teleportConfig"]["auth_service"].update(message_of_the_day="Be kind"),
+    )
+    side.pulumi("up")
+    assert not set(auth) & set(pods(side, "auth")), "auth reads its configuration at its start"
+    assert set(proxies) == set(pods(side, "proxy"))
+    assert set(second) == set(pods(side, "auth", "second") | pods(side, "proxy", "second"))
+
+
+def test_an_auth_that_gets_not_ready_leaves_proxies_and_access_graph_serving(side: RunningSandbox) -> None:
+    good = values_file(side).read_text()
+    proxies, graph = serving(pods(side, "proxy")), serving(pods(side, GRAPH, GRAPH))
+    before, ledger = live_values(side), side.outputs()["ledger"]
+    edit_values(side, lambda values: values["auth"].update(NOWHERE))
+    entry(side, timeoutSeconds=30)
+    failed = side.pulumi("up", check=False)
+    assert failed.returncode != 0
+    assert "has been rolled back due to atomic being set" in failed.stdout + failed.stderr
+    assert serving(pods(side, "proxy")) == proxies
+    assert serving(pods(side, GRAPH, GRAPH)) == graph
+    assert live_values(side) == before
+    assert side.outputs()["ledger"] == ledger
+    rolled_out(side, "auth")
+
+    found = diagnosed(side)
+    (release,) = [one for one in found if one["where"] == "release teleport"]
+    reason = revisions(side)[-2]["description"]
+    assert reason.startswith('Upgrade "teleport" failed')
+    assert reason in release["evidence"]
+    assert "what ran before runs again" in release["cause"]
+    (event,) = [one for one in found if one["where"].startswith("event of teleport-auth-")]
+    assert event["cause"] == "no node takes the pod"
+
+    values_file(side).write_text(good)
+    entry(side, timeoutSeconds=300)
+    edit_values(
+        side,
+        lambda values: values["auth"]["teleportConfig"]["auth_service"].update(message_of_the_day="Be careful"),
+    )
+    side.pulumi("up")
+    assert diagnosed(side) == []
+
+
+def test_recover_clears_another_operation_in_progress(side: RunningSandbox) -> None:
+    patch = side.home.stack / "nowhere.yaml"
+    patch.write_text(yaml.safe_dump({"auth": NOWHERE}))
+    command = [str(side.home.bin / "helm"), "upgrade", "teleport", str(chart(side)), "--namespace", "teleport"]
+    command += ["--reuse-values", "--values", str(patch), "--wait", "--timeout", "300s"]
+    upgrade = subprocess.Popen(
+        command,
+        env=side.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        eventually(lambda: revisions(side)[-1]["status"] == "pending-upgrade", 60, "the upgrade's beginning")
+        eventually(lambda: serving(pods(side, "auth")) == {}, 60, "the former auth's end")
+    finally:
+        os.killpg(upgrade.pid, signal.SIGKILL)
+        upgrade.wait()
+    good = values_file(side).read_text()
+    edit_values(
+        side,
+        lambda values: values["auth"]["teleportConfig"]["auth_service"].update(message_of_the_day="Be quick"),
+    )
+    refused = side.pulumi("up", check=False)
+    assert refused.returncode != 0
+    assert "another operation (install/upgrade/rollback) is in progress" in refused.stdout + refused.stderr
+    (release,) = [one for one in diagnosed(side) if one["where"] == "release teleport"]
+    assert release["remedy"] == "`make recover` rolls it back"
+
+    mended = side.door("recover", "--yes")
+    assert "of teleport in teleport is pending-upgrade" in mended.stdout
+    rolled_out(side, "auth")
+    side.pulumi("up")
+    assert revisions(side)[-1]["status"] == "deployed"
+    values_file(side).write_text(good)
+    side.pulumi("up")
+    assert diagnosed(side) == []
+
+
+def test_a_host_authority_that_is_not_teleports_own_locks_auth_out_and_is_diagnosed(side: RunningSandbox) -> None:
+    """As after a Teleport was rebuilt: every pod looks healthy meanwhile."""
+    path = side.home.stack / "host-authorities.pem"
+    good = path.read_text()
+    path.write_text(host_authority(CLUSTER))
+    side.pulumi("up")
+    found = eventually(
+        lambda: [one for one in diagnosed(side) if "does not know the host CA" in one["cause"]], 60, "the diagnosis"
+    )
+    assert "could not find host CA" in found[0]["evidence"]
+    assert len(serving(pods(side, GRAPH, GRAPH))) == 2
+    path.write_text(good)
+    side.pulumi("up")
+    eventually(lambda: diagnosed(side) == [], 60, "the connection")
+
+
+def test_a_config_map_that_is_gone_is_diagnosed_and_comes_back(side: RunningSandbox) -> None:
+    side.kubectl("delete", "configmap", "teleport-access-graph-ca", "--namespace", "teleport")
+    side.kubectl("delete", "pods", "--namespace", "teleport", "--selector", "app.kubernetes.io/component=auth")
+    found = eventually(
+        lambda: [one for one in diagnosed(side) if "the access graph's CA is gone" in one["cause"]], 90, "the event"
+    )
+    assert 'configmap "teleport-access-graph-ca" not found' in found[0]["evidence"]
+    side.pulumi("up", "--refresh")
+    rolled_out(side, "auth")
+
+
+def test_leaving_an_adopted_release_to_another_owner_leaves_it_as_it_runs(side: RunningSandbox) -> None:
+    before, history, auth = live_values(side), revisions(side), pods(side, "auth")
+    entry(side, mode="values", adopt=..., chart=..., timeoutSeconds=..., rollout={"timeoutSeconds": 60})
+    side.pulumi("up")
+    assert live_values(side) == before
+    assert revisions(side) == history
+    assert set(pods(side, "auth")) == set(auth)
+    state = json.loads(side.pulumi("stack", "export").stdout)["deployment"]["resources"]
+    assert not [item for item in state if item["urn"].endswith(f"::teleport-{CLUSTER}-release")]
+    restart_teleport(side)
+    assert side.outputs()["teleportValues"][CLUSTER] == before
+
+
+def test_an_up_waits_for_the_owners_rollout_and_then_restarts_the_proxies(side: RunningSandbox) -> None:
+    """Another validity renews the authority: what auth reads at its start, so the owner has to roll out."""
+    proxies, ledger = pods(side, "proxy"), side.outputs()["ledger"]
+    changed(side, lambda settings: settings["tls"].update(caValidityHours=80_000))
+    late = side.pulumi("up", check=False)
+    assert late.returncode != 0
+    assert "Let its owner roll out the values in ConfigMap teleport-access-graph-values" in late.stdout + late.stderr
+    assert set(pods(side, "proxy")) == set(proxies), "never before auth"
+    assert side.outputs()["ledger"] == ledger
+
+    config_map = side.get("configmap", "teleport-access-graph-values", "--namespace", "teleport")
+    handed_over = side.home.stack / "handed-over.yaml"
+    handed_over.write_text(config_map["data"]["values.yaml"])
+    owners = ["upgrade", "teleport", str(chart(side)), "--namespace", "teleport", "--values", str(handed_over)]
+    side.helm(*owners, "--wait", "--timeout", "180s")
+    side.pulumi("up")
+    now = pods(side, "proxy")
+    assert not set(proxies) & set(now)
+    assert ready_since(pods(side, "auth")) <= min(map(started, now.values()))
+    assert side.outputs()["teleportValues"][CLUSTER] == json.loads(handed_over.read_text()) == live_values(side)
+    eventually(lambda: diagnosed(side) == [], 60, "the connection")
+
+
+def test_a_release_of_the_stacks_own_is_not_uninstalled_by_a_change_of_mode(side: RunningSandbox) -> None:
+    good = side.configuration.read_text()
+    entry(side, SECOND, mode="values", chart=..., timeoutSeconds=...)
+    refused = side.pulumi("up", check=False)
+    assert refused.returncode != 0
+    assert "would uninstall the release second in second" in refused.stdout + refused.stderr
+    assert len(serving(pods(side, "auth", "second"))) == 1
+
+    # The way out that the refusal names.
+    side.configuration.write_text(good)
+    before = live_values(side, "second")
+    entry(side, SECOND, adopt=True)
+    side.pulumi("up")
+    entry(side, SECOND, mode="values", adopt=..., chart=..., timeoutSeconds=...)
+    side.pulumi("up")
+    assert live_values(side, "second") == before
+    assert len(serving(pods(side, "auth", "second"))) == 1
+
+
+def test_taken_over_again_and_switched_off_it_has_the_values_of_before_the_adoption(side: RunningSandbox) -> None:
+    values_file(side).write_text(yaml.safe_dump(copy.deepcopy(dict(VALUES)), sort_keys=False))
+    entry(side, mode="release", adopt=True, chart={"path": project_path(chart(side))}, rollout=...)
+    side.pulumi("up")
+    assert live_values(side)["auth"]["teleportConfig"]["access_graph"]["enabled"] is True
+    proxies = pods(side, "proxy")
+    changed(side, lambda settings: settings["accessGraph"].update(enabled=False))
+    side.pulumi("up")
+    assert live_values(side) == VALUES
+    rolled_out(side, "proxy")
+    assert not set(proxies) & set(pods(side, "proxy"))
+    assert side.outputs()["teleportCleanUp"] == {CLUSTER: [], SECOND: []}
+    restart_teleport(side)
+    side.pulumi("destroy")
+    found = side.kubectl("get", "configmaps", "--namespace", "teleport", "--output", "name").stdout
+    assert "access-graph" not in found
+    restart_teleport(side)
+
+
+def test_after_a_plain_destroy_the_named_clean_up_gives_teleport_back(side: RunningSandbox) -> None:
+    changed(side, lambda settings: settings["accessGraph"].update(enabled=True))
+    changed(side, lambda settings: settings["teleport"].pop(SECOND))
+    side.pulumi("up")
+    _, give_back, restart, remove = side.outputs()["teleportCleanUp"][CLUSTER]
+    side.pulumi("destroy")
+    assert live_values(side)["auth"]["teleportConfig"]["access_graph"]["enabled"] is True
+    restart_teleport(side)
+
+    again = json.loads(side.door("preflight", "--json", check=False).stdout)["findings"]
+    (left,) = [one for one in again if one["check"] == f"teleport.{CLUSTER}.config-map"]
+    assert left["outcome"] in ("fail", "not proven")
+    assert "after a plain `destroy` the clean-up comes first" in left["reason"]
+
+    helm = give_back.partition("in this order: ")[2].partition(" (and --values")[0]
+    for command in (helm, restart, remove):
+        program, _, arguments = command.partition(" ")
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{side.home.bin / program} {arguments}"],
+            cwd=CHECKOUT,
+            env=side.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert live_values(side) == VALUES
+    rolled_out(side, "proxy")
+    restart_teleport(side)
+    position = side.audit_position()
+    side.pulumi("up")
+    assert order_of_writes(side, position, "teleport") == ["ConfigMap", "auth", "proxies"]
+    assert side.door("verify").returncode == 0
