@@ -52,6 +52,10 @@ class IssuedCertificateArgs(ComponentArgs):
 
     validity_hours: int = 2160
     early_renewal_hours: int = 720
+    awaited: bool = True
+    """Whether an `up` waits until it has been issued: nobody needs it while the access graph is off, and the
+    authority's Secret can only be put into a namespace that is there."""
+
     timeout_seconds: int = 300
     """How long an `up` waits for the first certificate. An ACME challenge takes a minute or two."""
 
@@ -60,7 +64,7 @@ class IssuedCertificate(pulumi.ComponentResource):
     """A certificate of cert-manager's in TAG's namespace. Its definitions need not be there while previewing."""
 
     certificate: pulumi.CustomResource
-    """Ready once the certificate has been issued."""
+    """Ready once the certificate has been issued, where that is awaited."""
     secret_name: pulumi.Output[str]
     """The Secret of type kubernetes.io/tls that cert-manager fills."""
     not_after: pulumi.Output[str | None]
@@ -91,7 +95,9 @@ class IssuedCertificate(pulumi.ComponentResource):
                     # A release whose pods mount a Secret that is not there yet waits without saying why.
                     "pulumi.com/waitFor": "condition=Ready",
                     "pulumi.com/timeoutSeconds": str(args.timeout_seconds),
-                },
+                }
+                if args.awaited
+                else {},
             },
             spec={
                 "secretName": ISSUED_SECRET_NAME,
