@@ -52,6 +52,10 @@ class IssuedCertificateArgs(ComponentArgs):
 
     validity_hours: int = 2160
     early_renewal_hours: int = 720
+    awaited: bool = True
+    """Whether an `up` waits until it has been issued: nobody needs it while the access graph is off, and the
+    authority's Secret can only be put into a namespace that is there."""
+
     timeout_seconds: int = 300
     """How long an `up` waits for the first certificate. An ACME challenge takes a minute or two."""
 
@@ -60,7 +64,7 @@ class IssuedCertificate(pulumi.ComponentResource):
     """A certificate of cert-manager's in TAG's namespace. Its definitions need not be there while previewing."""
 
     secret_name: pulumi.Output[str]
-    """The Secret of type kubernetes.io/tls that cert-manager fills; known once it has."""
+    """The Secret of type kubernetes.io/tls that cert-manager fills; known once it has, where that is awaited."""
     not_after: pulumi.Output[str | None]
     """RFC 3339: the end of the certificate that the engine saw last. cert-manager renews it without the engine."""
 
@@ -89,7 +93,9 @@ class IssuedCertificate(pulumi.ComponentResource):
                     # A release whose pods mount a Secret that is not there yet waits without saying why.
                     "pulumi.com/waitFor": "condition=Ready",
                     "pulumi.com/timeoutSeconds": str(args.timeout_seconds),
-                },
+                }
+                if args.awaited
+                else {},
             },
             spec={
                 "secretName": ISSUED_SECRET_NAME,

@@ -218,6 +218,7 @@ def _foreign(
             algorithm=tls.algorithm,
             validity_hours=tls.certificate_validity_hours,
             early_renewal_hours=tls.certificate_early_renewal_hours,
+            awaited=settings.access_graph.enabled,
             **issuer,
         ),
         opts=opts,

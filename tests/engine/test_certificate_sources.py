@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from components.certificate_restarter import ANNOTATION, OBJECT_NAME
 from components.issued_certificates import CERTIFICATE_NAME
-from components.settings.names import ISSUED_SECRET_NAME
+from components.settings.names import ISSUED_SECRET_NAME, service_host
+from sandbox.existing_teleport import CLUSTER
 from tests.engine.cert_manager.controller import CertManager
 from tests.engine.cert_manager.installation import cert_manager, renew
 from tests.engine.certificates import (
@@ -32,7 +34,7 @@ from tests.engine.certificates import (
 )
 from tests.engine.conftest import RunningSandbox
 from tests.engine.stacks import OwnStack, Settings, graph_pods, own_stack, secret_values
-from tests.unit.certificates.pki import authority
+from tests.unit.certificates.pki import Pair, authority, server
 
 pytestmark = pytest.mark.engine
 
@@ -264,12 +266,12 @@ def test_a_renewal_in_between_is_served_by_new_pods_and_touches_nothing_else(
     """Issued as if it had been almost an hour ago, and so soon due."""
     manager.set_back(timedelta(minutes=59, seconds=50))
     renew(issued, issued.namespace, CERTIFICATE_NAME)
-    manager.set_back(timedelta())
     assert look(issued, "finds-an-old-one").endswith(f"the certificate is another one: {digest(issued)}\n")
     settled(issued)
     before, pods, others = certificate_of(issued), names(issued), pods_of_others(issued)
     due = before.not_valid_after_utc - timedelta(hours=1)
-    assert due - datetime.now(timezone.utc) < timedelta(seconds=15)
+    assert served(issued) == {before.serial_number}
+    manager.set_back(timedelta())
     eventually(lambda: certificate_of(issued) != before, "renewed when due")
     after = certificate_of(issued)
     assert after.not_valid_before_utc >= due
@@ -338,6 +340,78 @@ def test_an_issuer_that_is_there_signs_as_well(issued: OwnStack, manager: CertMa
 def secret_annotation(stack: OwnStack, key: str) -> str:
     value: str = stack.get("secret", ISSUED_SECRET_NAME, "--namespace", stack.namespace)["metadata"]["annotations"][key]
     return value
+
+
+PAIR_CHECKS = [f"certificate.{part}" for part in ("pair", "names", "uses", "dates", "chain")]
+
+
+def test_a_pair_of_somebody_elses_is_checked_before_an_up(issued: OwnStack) -> None:
+    """Everything is wrong with the first one, and all of it is said."""
+
+    def change(settings: Settings) -> None:
+        bundle = settings["tls"]["trustBundleFile"]
+        settings["tls"] = {
+            "mode": "existingSecret",
+            "secretName": "pair",
+            "trustBundleFile": bundle,
+            "reloader": {"mode": "external"},
+        }
+
+    issued.change(change)
+    missing = operate(issued, "preflight")["certificate.pair"]
+    assert missing["outcome"] == "fail"
+    assert f"there is no Secret pair in {issued.namespace}" in missing["reason"]
+    now = datetime.now(timezone.utc)
+    stranger = server(
+        authority("Stranger"),
+        names=["another.example"],
+        begins=now - timedelta(days=2),
+        ends=now - timedelta(days=1),
+        uses=[ExtendedKeyUsageOID.CLIENT_AUTH],
+    )
+    mixed = Pair(stranger.certificate, INTERNAL.key)
+    apply(issued, tls_secret(issued.namespace, "pair", mixed))
+    findings = operate(issued, "preflight")
+    assert {check: findings[check]["outcome"] for check in PAIR_CHECKS} == dict.fromkeys(PAIR_CHECKS, "fail")
+    assert "its issuer is CN=Stranger, and the bundle has CN=Internal CA" in findings["certificate.chain"]["reason"]
+    right = own_pair(issued)
+    apply(issued, tls_secret(issued.namespace, "pair", right))
+    findings = operate(issued, "preflight")
+    assert {check: findings[check]["outcome"] for check in PAIR_CHECKS} == dict.fromkeys(PAIR_CHECKS, "pass")
+
+
+def own_pair(stack: OwnStack) -> Pair:
+    now = datetime.now(timezone.utc)
+    host = service_host(DEPLOYMENT, stack.namespace)
+    return server(INTERNAL, names=[host], begins=now - timedelta(hours=1), ends=now + timedelta(days=30))
+
+
+def test_the_pair_is_served_and_the_certificate_of_before_is_gone(issued: OwnStack) -> None:
+    issued.pulumi("up")
+    text = secret_values(issued, issued.namespace, "pair")["tls.crt"]
+    assert served(issued) == {x509.load_pem_x509_certificate(text.encode()).serial_number}
+    assert issued.get("certificates.cert-manager.io", "--namespace", issued.namespace)["items"] == []
+    outputs = issued.outputs()
+    assert outputs["tlsSecretName"] == "pair"
+    assert outputs["teleportConfig"][CLUSTER]["access_graph"]["ca"]
+    issued.pulumi("up", "--expect-no-changes")
+
+
+def test_with_trust_system_nobody_is_told_of_an_authority(issued: OwnStack) -> None:
+    pods = names(issued)
+
+    def change(settings: Settings) -> None:
+        del settings["tls"]["trustBundleFile"]
+        settings["tls"]["trust"] = "system"
+
+    issued.change(change)
+    issued.pulumi("up")
+    outputs = issued.outputs()
+    host = service_host(DEPLOYMENT, issued.namespace)
+    assert outputs["teleportConfig"][CLUSTER] == {"access_graph": {"enabled": True, "endpoint": f"{host}:443"}}
+    assert outputs.get("caBundle") is None
+    assert outputs["ledger"]["trust"]["authorities"] is None
+    assert names(issued) == pods
 
 
 def test_destroying_it_leaves_nothing(issued: OwnStack) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sandbox.plugins.kubernetes.connection import MERGE_PATCH, ApiError, ApiServer, path
+from sandbox.plugins.kubernetes.connection import MERGE_PATCH, ApiError, ApiServer, Unreachable, path
 from sandbox.plugins.kubernetes.schema import Kind, kind_of
 from tests.engine.cert_manager.issuing import NotIssued, SigningPair, issue, new_key
 from tests.engine.cert_manager.policies import (
@@ -65,9 +65,13 @@ class CertManager:
         while not self._stop.wait(_PAUSE_SECONDS):
             try:
                 self.look()
+            except Unreachable:
+                continue  # an API server that restarts
             except ApiError as error:
                 if error.code not in TRANSIENT:
                     self.failures.append(str(error))
+            except Exception as error:  # a thread that ends without a word would be looked for in the wrong place
+                self.failures.append(repr(error))
 
     def look(self) -> None:
         """One round over everything."""

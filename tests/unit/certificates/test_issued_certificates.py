@@ -56,6 +56,11 @@ def test_the_certificate_is_asked_for_with_everything_stated() -> None:
     }
 
 
+def test_one_that_nobody_needs_yet_is_not_waited_for() -> None:
+    certificate = registered(awaited=False, status=None)["issued-certificate"]
+    assert certificate.plain("metadata") == {"name": "teleport-access-graph", "namespace": "graph", "annotations": {}}
+
+
 def test_an_rsa_key_is_used_for_what_rsa_needs() -> None:
     spec = registered(algorithm="RSA", validity_hours=24, early_renewal_hours=8)["issued-certificate"].plain("spec")
     assert spec["privateKey"] == {"algorithm": "RSA", "size": 4096, "encoding": "PKCS8", "rotationPolicy": "Always"}

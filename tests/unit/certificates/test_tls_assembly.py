@@ -104,6 +104,14 @@ def test_an_issued_certificate_is_a_secret_and_the_given_bundle(tmp_path: Path) 
     assert recording["issued-certificate-certificate"].plain("spec.dnsNames") == [HOST]
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_an_issued_certificate_is_waited_for_when_there_is_who_serves_it(tmp_path: Path, enabled: bool) -> None:
+    graph = {**existing_configuration()["accessGraph"], "enabled": enabled}
+    recording = run(settings_of(ISSUED, tmp_path, accessGraph=graph), bundle=given())
+    annotations = recording["issued-certificate-certificate"].plain("metadata.annotations")
+    assert ("pulumi.com/waitFor" in annotations) is enabled
+
+
 def test_a_certificate_for_public_names_alone_has_not_the_services(tmp_path: Path) -> None:
     tls = {**ISSUED, "extraDnsNames": ["graph.example.com"], "includeServiceName": False}
     settings = settings_of(
