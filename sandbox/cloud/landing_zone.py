@@ -10,6 +10,8 @@ from typing import Any
 
 import boto3
 
+from sandbox.cloud import administrator
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
@@ -41,8 +43,8 @@ def client(service: str, url: str) -> Any:
         endpoint_url=url,
         region_name=REGION,
         # moto routes by the signature's scope; it does not check who signs.
-        aws_access_key_id="administrator",
-        aws_secret_access_key="unchecked",
+        aws_access_key_id=administrator.ACCESS_KEY_ID,
+        aws_secret_access_key=administrator.SECRET_ACCESS_KEY,
     )
 
 

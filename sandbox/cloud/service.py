@@ -16,6 +16,7 @@ from sandbox.cloud import landing_zone, neighbours, rds, web_identity
 from sandbox.cloud.api import Application, RequestLog, listen
 from sandbox.cloud.api_state import ApiState, set_state
 from sandbox.cloud.authority import RdsAuthority
+from sandbox.cloud.database_login import IamLogins
 from sandbox.cloud.files import read_json, write_json
 from sandbox.cloud.fleet import Fleet, stop_leftovers
 from sandbox.cloud.programs import Place, remove_place
@@ -63,7 +64,8 @@ class CloudService:
         lock = threading.RLock()
         authority = RdsAuthority.at(home.cloud, landing_zone.REGION)
         place = Place.prepare(home.cloud)
-        fleet = Fleet(place, home.cloud, home.names, home.logs, authority, prefix, rds.report)
+        logins = IamLogins(landing_zone.ACCOUNT, landing_zone.REGION, lock)
+        fleet = Fleet(place, home.cloud, home.names, home.logs, authority, prefix, rds.report, logins.check)
         saver = Saver(home.cloud / STATE)
         set_state(ApiState(lock, fleet, saver))
         rds.install()
