@@ -42,11 +42,10 @@ class Packet:
 
     def parameters(self) -> Mapping[str, str]:
         """Of a start: `user`, `database` and what else the client sets. Raises `ProtocolViolation`."""
-        if not self.raw.endswith(b"\0"):
-            raise ProtocolViolation("invalid startup packet layout: expected terminator as last byte")
-        words = self.raw[8:-1].split(b"\0")
-        # Each word ends with a zero byte: after the last one there is nothing.
-        if len(words) % 2 != 1 or words[-1]:
+        content = self.raw[8:]
+        # Each word ends with a zero byte, and the names with an empty one.
+        words = content[:-1].split(b"\0")
+        if not content.endswith(b"\0") or len(words) % 2 != 1 or words[-1] or not all(words[:-1:2]):
             raise ProtocolViolation("invalid startup packet layout: expected terminator as last byte")
         try:
             pairs = [word.decode() for word in words[:-1]]
@@ -79,7 +78,7 @@ def password_length(head: bytes) -> int:
 
 def read_password(body: bytes) -> str:
     """Raises `ProtocolViolation`."""
-    if body.find(b"\0") != len(body) - 1:
+    if not body.endswith(b"\0") or body.count(b"\0") != 1:
         raise ProtocolViolation("invalid password packet size")
     return body[:-1].decode(errors="replace")
 
