@@ -358,6 +358,8 @@ class _Channel(asyncio.Protocol):
                 one._received.clear()
             if one._has_ended:
                 peer.transport.close()
+            else:
+                one.transport.resume_reading()
 
     async def _something(self) -> None:
         if self._has_ended:
@@ -381,7 +383,8 @@ class _Channel(asyncio.Protocol):
             return
         self._received += data
         if len(self._received) > LONGEST_RECEIVED:
-            self.transport.abort()
+            # Until the other end is there to take it.
+            self.transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> None:
