@@ -24,6 +24,9 @@ from sandbox.cloud.landing_zone import ACCOUNT, CLUSTER, OIDC_ISSUER, REGION
 from sandbox.cloud.pod_identity import AssociatingEKS, Publication, associations
 from sandbox.cloud.pod_identity_agent import AUDIENCE, AgentServer, PodIdentityAgent
 from sandbox.cloud.web_identity import ClusterTokens, Gate, Refusal
+from sandbox.plugins.aws.observing_tables import POD_IDENTITY
+from sandbox.plugins.aws.provider import AwsProvider
+from tests.unit.aws_plugin.conftest import CREDENTIALS, Engine
 from tests.unit.cloud.conftest import Cloud
 from tests.unit.cloud.test_web_identity import Cluster
 
@@ -223,6 +226,26 @@ def test_an_association_lives_in_the_api_as_in_eks(cloud: Cloud) -> None:
     with pytest.raises(ClientError) as caught:
         eks.describe_pod_identity_association(**found)
     assert code(caught) == "ResourceNotFoundException"
+
+
+@pytest.mark.engine
+def test_the_plugin_makes_changes_and_deletes_one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    iam = cloud.client("iam")
+    first, second = (
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust()))["Role"]["Arn"]
+        for name in ("by-plugin", "by-plugin-later")
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.facts["url"])
+    provider = AwsProvider()
+    provider.configure({"region": REGION, "allowedAccountIds": json.dumps([ACCOUNT]), **CREDENTIALS})
+    engine = Engine(provider)
+    where = {"clusterName": CLUSTER, "namespace": "graphs", "serviceAccount": "by-plugin"}
+    made = engine.create(POD_IDENTITY, **where, roleArn=first, tags={"stack": "test"})
+    assert made.id == made.outputs["associationId"]
+    assert engine.diff(made, **{**where, "namespace": "other"}, roleArn=first).replaces == ["namespace"]
+    made = engine.update(made, **where, roleArn=second, tags={"owner": "graphs"})
+    assert (made.outputs["roleArn"], made.outputs["tagsAll"]) == (second, {"owner": "graphs"})
+    engine.delete(made)
 
 
 @pytest.mark.engine
