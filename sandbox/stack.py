@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.cloud import administrator
 from sandbox.home import CHECKOUT, SECRET_FILE_MODE, Home
 from sandbox.parts import clean_environment, is_foreign
 from sandbox.processes import identify
@@ -103,8 +104,8 @@ class Stack:
             variables |= {
                 "AWS_ENDPOINT_URL": cloud.url,
                 "AWS_REGION": cloud.region,
-                "AWS_ACCESS_KEY_ID": "sandbox",
-                "AWS_SECRET_ACCESS_KEY": "sandbox",
+                "AWS_ACCESS_KEY_ID": administrator.ACCESS_KEY_ID,
+                "AWS_SECRET_ACCESS_KEY": administrator.SECRET_ACCESS_KEY,
                 # Neither a profile of the user's nor a machine's own role is to be found.
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -1,7 +1,7 @@
 """`aws` for pods: the one command of the AWS CLI that workloads of this project run, `secretsmanager get-secret-value`.
 
 Credentials are found as the real CLI finds them; with AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE it assumes the
-role first.
+role first, with AWS_CONTAINER_CREDENTIALS_FULL_URI it asks the agent of EKS Pod Identity.
 """
 
 from __future__ import annotations

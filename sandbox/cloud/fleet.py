@@ -22,8 +22,14 @@ from pathlib import Path
 from sandbox.cloud import parameters, roles
 from sandbox.cloud.authority import RdsAuthority, needs_renewal
 from sandbox.cloud.files import read_json, write_json
+from sandbox.cloud.front import AddressTaken, Backend, Front, FrontLoop
+from sandbox.cloud.iam_members import IamMembers
+from sandbox.cloud.login_tokens import TokenRefused
+from sandbox.cloud.passes import Passes
 from sandbox.cloud.programs import Place, find_installation
 from sandbox.cloud.server import (
+    CERTIFICATE,
+    KEY,
     Listening,
     PortBusy,
     PostgresServer,
@@ -36,6 +42,9 @@ log = logging.getLogger(__name__)
 
 Report = Callable[[str, str], None]
 """Called with a resource id and an instance status."""
+
+CheckToken = Callable[["DatabaseSpecification", str, str], str]
+"""(what the instance asks for, user, token) -> who logs in. Raises `TokenRefused`."""
 
 RECORDS = "fleet.json"
 HANDED_OVER = "handed-over"
@@ -64,6 +73,8 @@ class DatabaseSpecification:
     database: str | None
     parameter_group: Mapping[str, str]
     ca_identifier: str
+    iam_authentication: bool = False
+    """Whether tokens let anybody in. Who is a member of rds_iam has no other login either way."""
 
 
 class _Member:
@@ -79,6 +90,8 @@ class _Member:
         self.restart_at = 0.0
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=specification.identifier)
         self.pending = 0
+        self.iam_members = IamMembers(lambda: server.superuser(self.listening, roles.SUPERUSER))
+        self.front: Front | None = None
 
 
 class Fleet:
@@ -91,6 +104,7 @@ class Fleet:
         authority: RdsAuthority,
         prefix: str,
         report: Report,
+        check_token: CheckToken,
     ):
         """`prefix`: the first two numbers of this home's loopback network (`127.93`)."""
         self._place = place
@@ -100,6 +114,9 @@ class Fleet:
         self._authority = authority
         self._prefix = prefix
         self._report = report
+        self._check_token = check_token
+        self._passes = Passes()
+        self._front_loop = FrontLoop()
         self._lock = threading.RLock()
         self._members: dict[str, _Member] = {}
         self._stopping = threading.Event()
@@ -153,7 +170,7 @@ class Fleet:
                 member.listening = self._listening_for(Listening(member.listening.address, specification.port))
             self._configure(member, new_certificate=renamed)
             if restart or moved:
-                member.server.stop()
+                self._stop(member, keep_front=not moved)
                 self._start(member)
             else:
                 member.server.reload()
@@ -169,7 +186,7 @@ class Fleet:
         member.wanted = False
 
         def work() -> None:
-            member.server.stop()
+            self._stop(member)
             self._record()
 
         self._submit(member, work, done="stopped")
@@ -185,7 +202,7 @@ class Fleet:
         member.wanted = False
 
         def work() -> None:
-            member.server.stop()
+            self._stop(member)
             if final_snapshot:
                 member.server.copy_to(self._snapshot_path(final_snapshot), member.listening)
             shutil.rmtree(member.server.data, ignore_errors=True)
@@ -226,7 +243,7 @@ class Fleet:
         stops: list[Future[None]] = []
         for member in members:
             try:
-                stops.append(member.worker.submit(member.server.stop))
+                stops.append(member.worker.submit(self._stop, member))
             except RuntimeError:
                 # Its deletion is under way; the shutdown below waits for it.
                 pass
@@ -235,6 +252,7 @@ class Fleet:
         for stop in stops:
             stop.result()
         self._watcher.join(timeout=WATCH_SECONDS * 4)
+        self._front_loop.close()
         self._record()
 
     # Work
@@ -310,18 +328,53 @@ class Fleet:
         if new_certificate or current is None or needs_renewal(current, now):
             issued = self._authority.issue(specification.endpoint, specification.ca_identifier)
         wanted = parameters.for_server(specification.parameter_group, server.installation)
-        server.configure(member.listening, wanted.settings, wanted.force_ssl, issued)
+        server.configure(member.listening, wanted.settings, wanted.force_ssl, issued, self._passes.authority)
 
     def _start(self, member: _Member) -> None:
         try:
-            member.server.start(member.listening)
+            self._answer(member)
         except PortBusy:
             # Taken between the look and the start.
+            self._stop(member)
             member.listening = member.listening.with_free_port()
             self._configure(member, new_certificate=False)
-            member.server.start(member.listening)
+            self._answer(member)
         member.restart_delay = FIRST_RESTART_DELAY
         self._record()
+
+    def _answer(self, member: _Member) -> None:
+        member.server.start(member.listening)
+        if member.front is None:
+            member.front = self._front_of(member)
+        try:
+            member.front.open(member.listening.address, member.listening.port)
+        except AddressTaken as taken:
+            raise PortBusy(f"the port is taken by another program ({taken})") from None
+
+    def _stop(self, member: _Member, keep_front: bool = False) -> None:
+        if member.front is not None and not keep_front:
+            member.front.close()
+        member.iam_members.close()
+        member.server.stop()
+
+    def _front_of(self, member: _Member) -> Front:
+        server = member.server
+
+        def check_token(user: str, token: str) -> str:
+            if not member.specification.iam_authentication:
+                raise TokenRefused("IAM authentication of the instance is off")
+            return self._check_token(member.specification, user, token)
+
+        backend = Backend(
+            address=member.listening.behind,
+            certificate=server.data / CERTIFICATE,
+            key=server.data / KEY,
+            authorities=self._authority.bundle,
+            major=server.installation.major,
+            logs_in_by_iam=member.iam_members,
+            check_token=check_token,
+        )
+        return Front(self._front_loop, backend, self._passes)
 
     def _submit(self, member: _Member, work: Callable[[], object], done: str = "available") -> None:
         resource_id = member.specification.resource_id

@@ -128,6 +128,7 @@ def specification_of(database: DBInstance) -> DatabaseSpecification:
             if parameter.get("ParameterValue") is not None
         },
         ca_identifier=database.ca_certificate_identifier,
+        iam_authentication=bool(database.iam_database_authentication_enabled),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import boto3
 
+from sandbox.cloud import administrator
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
@@ -25,6 +27,9 @@ OIDC_AUDIENCE = "sts.amazonaws.com"
 # CA.
 UNUSED_THUMBPRINT = "0" * 40
 
+# The cluster as EKS knows it: what Pod Identity associations belong to.
+CLUSTER = "sandbox"
+
 
 @dataclass(frozen=True)
 class LandingZone:
@@ -32,6 +37,7 @@ class LandingZone:
     subnet_ids: list[str]
     client_security_group_id: str
     oidc_provider_arn: str
+    cluster_name: str
 
 
 def client(service: str, url: str) -> Any:
@@ -41,8 +47,8 @@ def client(service: str, url: str) -> Any:
         endpoint_url=url,
         region_name=REGION,
         # moto routes by the signature's scope; it does not check who signs.
-        aws_access_key_id="administrator",
-        aws_secret_access_key="unchecked",
+        aws_access_key_id=administrator.ACCESS_KEY_ID,
+        aws_secret_access_key=administrator.SECRET_ACCESS_KEY,
     )
 
 
@@ -74,7 +80,9 @@ def ensure(url: str) -> LandingZone:
             VpcId=vpc_id,
             TagSpecifications=_tags("security-group", name),
         )
-    return LandingZone(vpc_id, subnet_ids, group["GroupId"], _ensure_oidc_provider(url))
+    return LandingZone(
+        vpc_id, subnet_ids, group["GroupId"], _ensure_oidc_provider(url), _ensure_cluster(url, subnet_ids)
+    )
 
 
 def _ensure_oidc_provider(url: str) -> str:
@@ -85,6 +93,17 @@ def _ensure_oidc_provider(url: str) -> str:
             Url=OIDC_ISSUER, ClientIDList=[OIDC_AUDIENCE], ThumbprintList=[UNUSED_THUMBPRINT]
         )
     return arn
+
+
+def _ensure_cluster(url: str, subnet_ids: list[str]) -> str:
+    eks = client("eks", url)
+    if CLUSTER not in eks.list_clusters()["clusters"]:
+        eks.create_cluster(
+            name=CLUSTER,
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/{CLUSTER}-cluster",
+            resourcesVpcConfig={"subnetIds": subnet_ids},
+        )
+    return CLUSTER
 
 
 def _named(name: str) -> list[dict[str, Any]]:

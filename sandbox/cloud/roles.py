@@ -80,12 +80,12 @@ def set_password(connection: psycopg.Connection, role: str, password: str) -> No
     connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
 
 
-def client_authentication(force_ssl: bool) -> str:
+def client_authentication(force_ssl: bool, front: str) -> str:
     """pg_hba.conf: who may log in, and how; the first line that fits decides.
 
-    The superuser only over the unix socket, by being the operating-system user that runs the service. A member of
-    rds_iam has no password login. Whoever may grant rds_iam is a member of it in PostgreSQL's eyes, hence the lines for
-    rds_superuser before it: unlike in RDS, a master that is given rds_iam keeps its password login.
+    The superuser only over the unix socket, by being the operating-system user that runs the service. Whom IAM lets in,
+    the front brings from its address `front` with a certificate for the user; others it hands on as they came, and who
+    is a member of rds_iam never comes that far.
     """
     kinds = ["hostssl"] if force_ssl else ["hostssl", "hostnossl"]
     lines = [
@@ -94,8 +94,7 @@ def client_authentication(force_ssl: bool) -> str:
         "local all all reject",
         f"host all {SUPERUSER} all reject",
         f"host {SUPERUSER} all all reject",
-        *(f"{kind} all +{RDS_SUPERUSER} all scram-sha-256" for kind in kinds),
-        *(f"{kind} all +{RDS_IAM} all reject" for kind in kinds),
+        f"hostssl all all {front}/32 cert",
         *(f"{kind} all all all scram-sha-256" for kind in kinds),
     ]
     return "\n".join(lines) + "\n"

@@ -32,6 +32,11 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
 
+CERTIFICATE, KEY = "server.crt", "server.key"
+
+# The third number of the addresses where servers listen behind their fronts.
+_BEHIND = 202
+
 # Small, because several servers share one machine with a control plane. Durability against a power cut is not promised
 # here, against a killed
 # process it is: what is written is in the kernel's hands.
@@ -67,10 +72,16 @@ class PortBusy(ServerFailure):
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server is reached."""
+    """Where a server is reached, by way of its front."""
 
     address: str
     port: int
+
+    @property
+    def behind(self) -> str:
+        """Where the server itself listens, on the same port: `127.93.202.7` behind `127.93.200.7`."""
+        first, second, _, last = self.address.split(".")
+        return f"{first}.{second}.{_BEHIND}.{last}"
 
     @property
     def is_free(self) -> bool:
@@ -123,34 +134,45 @@ class PostgresServer:
         unfinished.rename(self.data)
 
     def configure(
-        self, listening: Listening, settings: Mapping[str, str], force_ssl: bool, certificate: ServerCertificate | None
+        self,
+        listening: Listening,
+        settings: Mapping[str, str],
+        force_ssl: bool,
+        certificate: ServerCertificate | None,
+        passes: bytes,
     ) -> None:
-        """Write the configuration. It takes effect at the next start or, what can, at `reload`."""
+        """Write the configuration. It takes effect at the next start or, what can, at `reload`.
+
+        `passes`: PEM of the authority of the front's certificates.
+        """
         if certificate is not None:
-            self._write("server.crt", certificate.certificate)
-            self._write("server.key", certificate.key)
+            # The key first: by the certificate's time the front sees that both are new.
+            self._write(KEY, certificate.key)
+            self._write(CERTIFICATE, certificate.certificate)
+        self._write("passes.crt", passes)
         own = {
             **OWN_SETTINGS,
             **settings,
-            "listen_addresses": listening.address,
+            "listen_addresses": listening.behind,
             "port": str(listening.port),
             "unix_socket_directories": self.socket_name,
             "ssl": "on",
-            "ssl_cert_file": "server.crt",
-            "ssl_key_file": "server.key",
+            "ssl_cert_file": CERTIFICATE,
+            "ssl_key_file": KEY,
+            "ssl_ca_file": "passes.crt",
             "ssl_min_protocol_version": "TLSv1.2",
             "password_encryption": "scram-sha-256",
             "logging_collector": "off",
         }
         lines = [f"{name} = '{_quoted(value)}'\n" for name, value in own.items()]
         self._write("postgresql.conf", "".join(lines).encode())
-        self._write("pg_hba.conf", roles.client_authentication(force_ssl).encode())
+        self._write("pg_hba.conf", roles.client_authentication(force_ssl, listening.behind).encode())
         self._write("pg_ident.conf", roles.user_map([self._user.name, _own_name()]).encode())
 
     @property
     def certificate(self) -> bytes | None:
         try:
-            return (self.data / "server.crt").read_bytes()
+            return (self.data / CERTIFICATE).read_bytes()
         except FileNotFoundError:
             return None
 

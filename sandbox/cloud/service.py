@@ -12,12 +12,14 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from sandbox.cloud import landing_zone, neighbours, rds, web_identity
+from sandbox.cloud import landing_zone, neighbours, pod_identity, rds, web_identity
 from sandbox.cloud.api import Application, RequestLog, listen
 from sandbox.cloud.api_state import ApiState, set_state
 from sandbox.cloud.authority import RdsAuthority
+from sandbox.cloud.database_login import IamLogins
 from sandbox.cloud.files import read_json, write_json
 from sandbox.cloud.fleet import Fleet, stop_leftovers
+from sandbox.cloud.pod_identity_agent import AgentServer, PodIdentityAgent
 from sandbox.cloud.programs import Place, remove_place
 from sandbox.cloud.saved_state import Saver, load
 from sandbox.home import Home
@@ -29,7 +31,11 @@ STATE = "api-state.pickle"
 ENDPOINT = "endpoint.json"
 LOCK = "lock"
 
+POD_IDENTITY = "pod-identity.json"
+"""In `<home>/run`: where pods get credentials by EKS Pod Identity, and which ServiceAccounts' pods do."""
+
 API_HOST_IN_NETWORK = "201.1"
+AGENT_HOST_IN_NETWORK = "201.2"
 # The port that local stand-ins of AWS usually have; any other serves as well.
 FIRST_PORT = 4566
 
@@ -63,12 +69,20 @@ class CloudService:
         lock = threading.RLock()
         authority = RdsAuthority.at(home.cloud, landing_zone.REGION)
         place = Place.prepare(home.cloud)
-        fleet = Fleet(place, home.cloud, home.names, home.logs, authority, prefix, rds.report)
+        logins = IamLogins(landing_zone.ACCOUNT, landing_zone.REGION, lock)
+        fleet = Fleet(place, home.cloud, home.names, home.logs, authority, prefix, rds.report, logins.check)
         saver = Saver(home.cloud / STATE)
         set_state(ApiState(lock, fleet, saver))
         rds.install()
         web_identity.install()
         neighbours.install()
+        ports = read_json(home.cloud / ENDPOINT, {})
+        agent = AgentServer(
+            f"{prefix}.{AGENT_HOST_IN_NETWORK}",
+            ports.get("agentPort", 0),
+            PodIdentityAgent(web_identity.ClusterTokens(self._signing_keys), lock),
+        )
+        pod_identity.install(pod_identity.Publication(home.run / POD_IDENTITY, agent.url))
         load(home.cloud / STATE)
         application = Application(
             web_identity.Gate(landing_zone.ACCOUNT, self._signing_keys),
@@ -77,14 +91,15 @@ class CloudService:
             RequestLog(home.logs / "aws-requests.jsonl"),
         )
         address = f"{prefix}.{API_HOST_IN_NETWORK}"
-        before = read_json(home.cloud / ENDPOINT, {}).get("port", FIRST_PORT)
-        server = listen(address, before, application)
+        server = listen(address, ports.get("port", FIRST_PORT), application)
         serving = threading.Thread(target=server.serve_forever, name="api", daemon=True)
+        agent.start()
         try:
             url = f"http://{address}:{server.server_port}"
-            write_json(home.cloud / ENDPOINT, {"port": server.server_port})
+            write_json(home.cloud / ENDPOINT, {"port": server.server_port, "agentPort": agent.server_port})
             serving.start()
             with lock:
+                pod_identity.associations().publish()
                 rds.resume()
             zone = landing_zone.ensure(url)
             write_json(
@@ -95,6 +110,7 @@ class CloudService:
                     "region": landing_zone.REGION,
                     "oidcProviderArn": zone.oidc_provider_arn,
                     "oidcIssuer": landing_zone.OIDC_ISSUER,
+                    "eksClusterName": zone.cluster_name,
                     "vpcId": zone.vpc_id,
                     "subnetIds": zone.subnet_ids,
                     "clientSecurityGroupIds": [zone.client_security_group_id],
@@ -108,6 +124,8 @@ class CloudService:
             log.info("stopping")
         finally:
             ready.unlink(missing_ok=True)
+            agent.shutdown()
+            agent.server_close()
             server.shutdown()
             serving.join(timeout=5)
             server.server_close()

@@ -1,9 +1,8 @@
 """Workload identities: what STS and IAM decide for a role that a pod assumes with its service account's token.
 
 moto grants every AssumeRoleWithWebIdentity and lets every credential do everything. Here the token is verified
-against the cluster's keys and the role's
-trust policy, and a session that began so may do what the role's policies say. Other credentials are the account's
-administrator, as before.
+against the cluster's keys and the role's trust policy, and a pod's session may do what the role's policies say. Other
+credentials are the account's administrator, as before.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from moto.core.utils import utcnow
-from moto.iam.models import Role, iam_backends
+from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from moto.utilities.utils import get_partition
 
 from sandbox.cloud.calls import Call
+from sandbox.cloud.identities import Holder, holder_of, role_of
 from sandbox.cloud.neighbours import StandInBackend
 from sandbox.cloud.policies import Question, is_allowed
 
@@ -72,67 +72,16 @@ class ClusterKeys:
             return dict(json.loads(found.data))
 
 
-class WebIdentitySTS(StandInBackend, STSBackend):
-    """STS that remembers which sessions began with a web identity."""
+class ClusterTokens:
+    """Service accounts' tokens, held against the cluster's keys."""
 
-    service_package = "moto.sts"
-
-    def assume_role_with_web_identity(self, **kwargs: Any) -> AssumedRole:
-        role = super().assume_role_with_web_identity(**kwargs)
-        role.began_with_web_identity = True
-        return role
-
-
-def install() -> None:
-    sts_backends.backend = WebIdentitySTS
-
-
-class Gate:
-    """Decides, before a call is served, whether it may be. Raises `Refusal`."""
-
-    def __init__(self, account: str, signing_keys: SigningKeys):
-        self._account = account
+    def __init__(self, signing_keys: SigningKeys):
         self._signing_keys = signing_keys
         self._keys: KeySet | None = None
         self._lock = threading.Lock()
 
-    def check(self, call: Call) -> None:
-        if call.service == "sts" and call.action == "AssumeRoleWithWebIdentity":
-            self._check_identity(call)
-            return
-        session = self._session(call)
-        if session is not None:
-            self._check_session(call, session)
-
-    # Beginning a session
-
-    def _check_identity(self, call: Call) -> None:
-        claims = self._verified(str(call.parameters.get("WebIdentityToken", "")))
-        issuer = str(claims.get("iss", "")).removeprefix("https://")
-        backend = iam_backends[self._account][get_partition(call.region)]
-        provider = next((one for one in backend.open_id_providers.values() if _bare(one.url) == issuer), None)
-        if provider is None:
-            raise Refusal(
-                400, "InvalidIdentityToken", f"No OpenIDConnect provider found in your account for https://{issuer}"
-            )
-        audiences = claims.get("aud", [])
-        audiences = [audiences] if isinstance(audiences, str) else list(audiences)
-        accepted = [audience for audience in audiences if audience in provider.client_id_list]
-        if not accepted:
-            raise Refusal(400, "InvalidIdentityToken", "Incorrect token audience")
-        if float(claims.get("exp", 0)) <= time.time():
-            raise Refusal(400, "ExpiredTokenException", "Token expired: the token's exp is in the past")
-        role = self._role(str(call.parameters.get("RoleArn", "")), call.region)
-        question = Question(
-            "sts:AssumeRoleWithWebIdentity",
-            principals={"Federated": provider.arn},
-            context={f"{issuer}:sub": str(claims.get("sub", "")), f"{issuer}:aud": accepted[0]},
-        )
-        if role is None or not is_allowed([role.assume_role_policy_document], question):
-            # AWS says the same of a role that does not exist.
-            raise Refusal(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
-
-    def _verified(self, token: str) -> Mapping[str, Any]:
+    def claims(self, token: str) -> Mapping[str, Any]:
+        """What a token says that the cluster has signed. Raises `Refusal`."""
         problem: Exception | None = None
         with self._lock:
             for fresh in (False, True):
@@ -150,9 +99,70 @@ class Gate:
                     ) from error
         raise Refusal(400, "InvalidIdentityToken", f"The web identity token could not be validated: {problem}")
 
-    def _role(self, arn: str, region: str) -> Role | None:
-        roles = iam_backends[self._account][get_partition(region)].roles.values()
-        return next((role for role in roles if role.arn == arn), None)
+
+def audiences_of(claims: Mapping[str, Any]) -> list[str]:
+    named = claims.get("aud", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+class WebIdentitySTS(StandInBackend, STSBackend):
+    """STS that remembers which sessions are pods'."""
+
+    service_package = "moto.sts"
+
+    def assume_role_with_web_identity(self, **kwargs: Any) -> AssumedRole:
+        return self.assume_role_for_pod(**kwargs)
+
+    def assume_role_for_pod(self, **kwargs: Any) -> AssumedRole:
+        role = self.assume_role(**kwargs)
+        role.is_of_a_pod = True
+        return role
+
+
+def install() -> None:
+    sts_backends.backend = WebIdentitySTS
+
+
+class Gate:
+    """Decides, before a call is served, whether it may be. Raises `Refusal`."""
+
+    def __init__(self, account: str, signing_keys: SigningKeys):
+        self._account = account
+        self._tokens = ClusterTokens(signing_keys)
+
+    def check(self, call: Call) -> None:
+        if call.service == "sts" and call.action == "AssumeRoleWithWebIdentity":
+            self._check_identity(call)
+            return
+        session = self._session(call)
+        if session is not None:
+            self._check_session(call, session)
+
+    # Beginning a session
+
+    def _check_identity(self, call: Call) -> None:
+        claims = self._tokens.claims(str(call.parameters.get("WebIdentityToken", "")))
+        issuer = str(claims.get("iss", "")).removeprefix("https://")
+        backend = iam_backends[self._account][get_partition(call.region)]
+        provider = next((one for one in backend.open_id_providers.values() if _bare(one.url) == issuer), None)
+        if provider is None:
+            raise Refusal(
+                400, "InvalidIdentityToken", f"No OpenIDConnect provider found in your account for https://{issuer}"
+            )
+        accepted = [audience for audience in audiences_of(claims) if audience in provider.client_id_list]
+        if not accepted:
+            raise Refusal(400, "InvalidIdentityToken", "Incorrect token audience")
+        if float(claims.get("exp", 0)) <= time.time():
+            raise Refusal(400, "ExpiredTokenException", "Token expired: the token's exp is in the past")
+        role = role_of(self._account, call.region, str(call.parameters.get("RoleArn", "")))
+        question = Question(
+            "sts:AssumeRoleWithWebIdentity",
+            principals={"Federated": provider.arn},
+            context={f"{issuer}:sub": str(claims.get("sub", "")), f"{issuer}:aud": accepted[0]},
+        )
+        if role is None or not is_allowed([role.assume_role_policy_document], question):
+            # AWS says the same of a role that does not exist.
+            raise Refusal(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
     # Acting in a session
 
@@ -162,7 +172,7 @@ class Gate:
         session = sts_backends[self._account][get_partition(call.region)].get_assumed_role_from_access_key(
             call.access_key_id
         )
-        return session if getattr(session, "began_with_web_identity", False) else None
+        return session if getattr(session, "is_of_a_pod", False) else None
 
     def _check_session(self, call: Call, session: AssumedRole) -> None:
         if call.session_token != session.session_token:
@@ -173,11 +183,12 @@ class Gate:
             return
         action = f"{call.service}:{call.action}"
         resource = self._resource(call)
-        documents = self._policies(session, call.region)
-        if not is_allowed(documents, Question(action, resource)):
+        holder = holder_of(self._account, call.region, session.access_key_id)
+        assert holder is not None  # the session's key is its own
+        if not holder.may(Question(action, resource)):
             raise self._denied(session, action, resource)
         if action == "secretsmanager:GetSecretValue":
-            self._check_decryption(call, session, resource, documents)
+            self._check_decryption(call, session, resource, holder)
 
     def _resource(self, call: Call) -> str:
         """The ARN a call is about, where workloads are given rights on single resources; else `*`, which only a
@@ -194,7 +205,7 @@ class Gate:
         secrets = secretsmanager_backends[self._account][call.region].secrets
         return next((secret for secret in secrets.values() if wanted in (secret.arn, secret.name)), None)
 
-    def _check_decryption(self, call: Call, session: AssumedRole, secret_arn: str, documents: list[str]) -> None:
+    def _check_decryption(self, call: Call, session: AssumedRole, secret_arn: str, holder: Holder) -> None:
         """A secret under a customer's key is given only to who may use that key, through Secrets Manager."""
         secret = self._secret(call)
         key_id = secret.kms_key_id if secret is not None else None
@@ -212,20 +223,8 @@ class Gate:
         )
         by_key = Question(question.action, key.arn, {"AWS": session.role_arn}, question.context)
         # The default key policy hands the decision to IAM; a key policy may also name the role itself.
-        if not is_allowed([key.policy], by_key) or not is_allowed(documents, question):
+        if not is_allowed([key.policy], by_key) or not holder.may(question):
             raise Refusal(400, "AccessDeniedException", "Access to KMS is not allowed")
-
-    def _policies(self, session: AssumedRole, region: str) -> list[str]:
-        role = self._role(session.role_arn, region)
-        if role is None:
-            return []
-        attached = [
-            version.document
-            for policy in role.managed_policies.values()
-            for version in policy.versions
-            if version.version_id == policy.default_version_id
-        ]
-        return [*role.policies.values(), *attached]
 
     def _denied(self, session: AssumedRole, action: str, resource: str) -> Refusal:
         return Refusal(

@@ -54,6 +54,14 @@ class NodeContext:
         except (FileNotFoundError, ValueError, KeyError):
             return {}
 
+    def pod_identity_endpoint(self, namespace: str, service_account: str) -> str | None:
+        """Where the account's pods get credentials by EKS Pod Identity; None where no association is for it."""
+        try:
+            facts = json.loads((self.home.run / "pod-identity.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return str(facts["credentials"]) if f"{namespace}/{service_account}" in facts["serviceAccounts"] else None
+
     def cloud_region(self) -> str:
         try:
             facts = json.loads((self.home.run / "cloud.ready.json").read_text())

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.kubelet import workload_identity
 from sandbox.kubelet.addresses import bind_address
 from sandbox.kubelet.api import ApiError, Object, is_missing
 from sandbox.kubelet.containers import Container, image_name
@@ -30,6 +29,7 @@ from sandbox.kubelet.volumes import (
     materialize,
     references,
 )
+from sandbox.kubelet.workload_identity import Identity, identities_of
 from sandbox.processes import MARKER
 
 _WRITE_RETRY_SECONDS = 1.0
@@ -54,7 +54,7 @@ class Pod:
         self._gone = asyncio.Event()
         self._dirty = asyncio.Event()
         self._sources_changed = asyncio.Event()
-        self._identity_role: str | None = None
+        self._identities: list[Identity] = []
         self._failure: tuple[str, str] | None = None
         status = pod.get("status") or {}
         self._conditions = [one for one in status.get("conditions") or [] if one["type"] in OWN_CONDITIONS]
@@ -138,7 +138,7 @@ class Pod:
 
     def mounts(self, container: Object) -> list[Object]:
         own = list(container.get("volumeMounts") or [])
-        return [*own, workload_identity.token_mount()] if self._identity_role else own
+        return [*own, *(identity.mount for identity in self._identities)]
 
     def variables(self, container: Object) -> dict[str, str]:
         """The environment as the image would see it, before paths are rewritten. Raises ConfigurationError."""
@@ -152,8 +152,8 @@ class Pod:
             "KUBERNETES_SERVICE_PORT": str(node.client.port),
             **node.cloud_environment(),
         }
-        if self._identity_role:
-            found |= workload_identity.variables(self._identity_role, node.cloud_region())
+        for identity in self._identities:
+            found |= identity.variables
         return found | given
 
     def machine_variables(self, container: Object, image: Image, root: Path) -> dict[str, str]:
@@ -222,10 +222,12 @@ class Pod:
     async def _prepare(self) -> None:
         """Volumes, then the address. Waits as long as something is missing."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        account = self.node.service_accounts.get(
-            self.namespace, self.pod["spec"].get("serviceAccountName") or "default"
+        account = self.pod["spec"].get("serviceAccountName") or "default"
+        self._identities = identities_of(
+            self.node.service_accounts.get(self.namespace, account),
+            self.node.cloud_region(),
+            self.node.pod_identity_endpoint(self.namespace, account),
         )
-        self._identity_role = workload_identity.role_of(account)
         while not self.stopping.is_set():
             self._sources_changed.clear()
             try:
@@ -258,12 +260,7 @@ class Pod:
         return ended and (policy == "Never" or (policy == "OnFailure" and record.succeeded))
 
     async def _materialize(self) -> None:
-        volumes = list(self.pod["spec"].get("volumes") or [])
-        account = self.node.service_accounts.get(
-            self.namespace, self.pod["spec"].get("serviceAccountName") or "default"
-        )
-        if self._identity_role and account:
-            volumes.append(workload_identity.token_volume(account))
+        volumes = [*(self.pod["spec"].get("volumes") or []), *(identity.volume for identity in self._identities)]
         self._sources = VolumeSources(
             lookup=self.node.lookup(self.namespace),
             fields=self._fields(),

@@ -1,42 +1,78 @@
-"""IAM roles for service accounts: what EKS's webhook adds to a pod whose service account names a role.
+"""How a pod is given its ServiceAccount's IAM role: by IAM roles for service accounts, or by EKS Pod Identity.
 
-On EKS it happens at admission and shows in the pod; here the node does it when it starts the containers.
+On EKS two webhooks add this at admission, and it shows in the pod; here the node does it when it starts the containers.
+A pod that was there before its account got a role stays without, as on EKS.
+https://docs.aws.amazon.com/eks/latest/userguide/service-accounts.html
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sandbox.kubelet.api import Object
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
-VOLUME_NAME = "aws-iam-token"
-_MOUNT_PATH = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 _TOKEN_SECONDS = 86400
 
 
-def role_of(service_account: Object | None) -> str | None:
+@dataclass(frozen=True)
+class Identity:
+    """What every container of the pod gets."""
+
+    volume: Object
+    mount: Object
+    variables: dict[str, str]
+
+
+def identities_of(service_account: Object | None, region: str, pod_identity_endpoint: str | None) -> list[Identity]:
+    """`pod_identity_endpoint`: where the agent gives credentials to this account's pods; None without association."""
+    common = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_STS_REGIONAL_ENDPOINTS": "regional"}
     annotations = (service_account or {}).get("metadata", {}).get("annotations") or {}
-    return annotations.get(ROLE_ANNOTATION)
+    found = []
+    if annotations.get(ROLE_ANNOTATION):
+        token = _Token(
+            volume="aws-iam-token",
+            directory="/var/run/secrets/eks.amazonaws.com/serviceaccount",
+            path="token",
+            audience=annotations.get("eks.amazonaws.com/audience", "sts.amazonaws.com"),
+            seconds=int(annotations.get("eks.amazonaws.com/token-expiration", _TOKEN_SECONDS)),
+        )
+        variables = {"AWS_ROLE_ARN": annotations[ROLE_ANNOTATION], "AWS_WEB_IDENTITY_TOKEN_FILE": token.file}
+        found.append(token.identity({**common, **variables}))
+    if pod_identity_endpoint is not None:
+        token = _Token(
+            volume="eks-pod-identity-token",
+            directory="/var/run/secrets/pods.eks.amazonaws.com/serviceaccount",
+            path="eks-pod-identity-token",
+            audience="pods.eks.amazonaws.com",
+            seconds=_TOKEN_SECONDS,
+        )
+        variables = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": pod_identity_endpoint,
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": token.file,
+        }
+        found.append(token.identity({**common, **variables}))
+    return found
 
 
-def token_volume(service_account: Object) -> Object:
-    annotations = service_account["metadata"].get("annotations") or {}
-    token = {
-        "audience": annotations.get("eks.amazonaws.com/audience", "sts.amazonaws.com"),
-        "expirationSeconds": int(annotations.get("eks.amazonaws.com/token-expiration", _TOKEN_SECONDS)),
-        "path": "token",
-    }
-    return {"name": VOLUME_NAME, "projected": {"sources": [{"serviceAccountToken": token}]}}
+@dataclass(frozen=True, kw_only=True)
+class _Token:
+    """The projected token by which a pod shows who it is."""
 
+    volume: str
+    directory: str
+    path: str
+    audience: str
+    seconds: int
 
-def token_mount() -> Object:
-    return {"name": VOLUME_NAME, "mountPath": _MOUNT_PATH, "readOnly": True}
+    @property
+    def file(self) -> str:
+        return f"{self.directory}/{self.path}"
 
-
-def variables(role: str, region: str) -> dict[str, str]:
-    return {
-        "AWS_ROLE_ARN": role,
-        "AWS_WEB_IDENTITY_TOKEN_FILE": f"{_MOUNT_PATH}/token",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_STS_REGIONAL_ENDPOINTS": "regional",
-    }
+    def identity(self, variables: dict[str, str]) -> Identity:
+        source = {"audience": self.audience, "expirationSeconds": self.seconds, "path": self.path}
+        return Identity(
+            {"name": self.volume, "projected": {"sources": [{"serviceAccountToken": source}]}},
+            {"name": self.volume, "mountPath": self.directory, "readOnly": True},
+            variables,
+        )

@@ -148,10 +148,14 @@ class Database:
             return self._target.password
         # Heavy, and only where the pods log in by IAM.
         import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
 
-        client = boto3.client("rds", **({"region_name": self._region} if self._region else {}))
         target = self._target
-        return str(client.generate_db_auth_token(DBHostname=target.host, Port=target.port, DBUsername=target.user))
+        try:
+            client = boto3.client("rds", **({"region_name": self._region} if self._region else {}))
+            return str(client.generate_db_auth_token(DBHostname=target.host, Port=target.port, DBUsername=target.user))
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(f"failed to build an authentication token: {error}") from None
 
     def create_objects(self, clusters: list[str]) -> None:
         """The service's own table, and one schema for each cluster that may register. Raises StartRefused."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox.workloads import access_graph, host_authority, psql, teleport
-from sandbox.workloads.access_graph_database import parse_connection_string, schema_name
+from sandbox.workloads.access_graph_database import Database, parse_connection_string, schema_name
 from sandbox.workloads.auth import Auth
 from sandbox.workloads.certificates import certificates_in, fingerprint
 from sandbox.workloads.endpoint import DialFailed, client_context, dial, parse_settings
@@ -208,6 +208,20 @@ def test_a_uri_that_cannot_be_used_is_refused_without_showing_it(uri, message):
     with pytest.raises(StartRefused, match=message) as refusal:
         parse_connection_string(uri)
     assert "geheim" not in str(refusal.value)
+
+
+def test_a_login_by_iam_without_a_role_is_said_and_never_tries_another_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    uri = "postgres://access_graph_iam:left-over@127.0.0.1:9/graph?sslmode=require"
+    database = Database(uri, {"aws": {"region": "eu-west-1"}}, Journal("access-graph", "INFO"))
+    with pytest.raises(StartRefused, match="failed to build an authentication token: Unable to locate credentials"):
+        database.open()
 
 
 def test_schema_names_fit_postgresql():
