@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from components.intake import IntakeError, read_intake
@@ -23,6 +24,7 @@ from components.teleport import CA_CONFIG_MAP_NAME
 from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
 from operations.checks.certificate_source import check_source
+from operations.checks.definitions import check_definitions
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, secret_data
@@ -72,6 +74,8 @@ class Preflight:
                 reached[one.context] = cluster
             except ClusterError as error:
                 findings.append(failed(f"kubernetes.{one.context}", f"{one.context} can be reached", str(error)))
+        for context, cluster in reached.items():
+            findings += self._guarded(f"definitions.{context}", partial(check_definitions, self.settings, cluster))
         own = reached.get(self.settings.kubernetes.context)
         if own is not None:
             findings += self._guarded("access-graph", lambda: self._access_graph(own))

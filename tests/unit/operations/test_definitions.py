@@ -1,0 +1,74 @@
+"""Custom kinds are asked for before an `up`, each in the cluster where the stack would make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from operations.checks.definitions import check_definitions, wanted_kinds
+from operations.cluster import Cluster
+from operations.findings import Outcome
+from tests.unit.operations.kubernetes_api import KubernetesApi
+from tests.unit.operations.world import CLUSTER, configuration, settings
+
+PROMETHEUS, OPERATOR = "monitoring.coreos.com/v1", "resources.teleport.dev/v1"
+EVERYTHING: dict[str, Any] = {
+    "accessGraph": {"metrics": True},
+    "monitoring": {"serviceMonitor": True, "rules": True, "lockoutWatch": {}},
+}
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {CLUSTER: {**configuration()["teleport"][CLUSTER], **changes}}
+
+
+def serve(api: KubernetesApi, api_version: str, *kinds: str) -> None:
+    common = {"namespaced": True, "verbs": ["get"], "singularName": ""}
+    resources = [{"kind": kind, "name": f"{kind.lower()}s", **common} for kind in kinds]
+    api.objects[f"/apis/{api_version}"] = {
+        "kind": "APIResourceList",
+        "groupVersion": api_version,
+        "resources": resources,
+    }
+
+
+def test_nothing_is_asked_for_that_is_not_made(tmp_path: Path) -> None:
+    assert wanted_kinds(settings(tmp_path), "test") == []
+    off = settings(tmp_path, **{**EVERYTHING, "accessGraph": {"metrics": True, "enabled": False}})
+    assert wanted_kinds(off, "test") == []
+
+
+def test_each_kind_is_asked_for_where_it_would_be_made(tmp_path: Path) -> None:
+    here = settings(tmp_path, **EVERYTHING, teleport=entry(applyReaderRole=True))
+    assert wanted_kinds(here, "test") == [
+        (PROMETHEUS, "ServiceMonitor"),
+        (PROMETHEUS, "PrometheusRule"),
+        (OPERATOR, "TeleportRoleV7"),
+    ]
+    elsewhere = {"context": "other", "clusterIdentifier": "00000000-0000-4000-8000-000000000002"}
+    there = settings(
+        tmp_path,
+        **EVERYTHING,
+        tls={"mode": "generated", "extraDnsNames": ["graph.example.com"]},
+        teleport=entry(applyReaderRole=True, kubernetes=elsewhere, endpoint="graph.example.com:443"),
+    )
+    assert wanted_kinds(there, "test") == [(PROMETHEUS, "ServiceMonitor"), (PROMETHEUS, "PrometheusRule")]
+    assert wanted_kinds(there, "other") == [(PROMETHEUS, "PrometheusRule"), (OPERATOR, "TeleportRoleV7")]
+
+
+def test_what_is_missing_is_told_with_what_brings_it(api: KubernetesApi, cluster: Cluster, tmp_path: Path) -> None:
+    serve(api, PROMETHEUS, "ServiceMonitor")
+    found = check_definitions(settings(tmp_path, **EVERYTHING, teleport=entry(applyReaderRole=True)), cluster)
+    assert {finding.check: finding.outcome for finding in found} == {
+        "definitions.test.ServiceMonitor": Outcome.PASS,
+        "definitions.test.PrometheusRule": Outcome.FAIL,
+        "definitions.test.TeleportRoleV7": Outcome.FAIL,
+    }
+    assert "install the Prometheus Operator" in found[1].reason
+    assert "operator.enabled" in found[2].reason
+
+
+def test_what_is_there_passes(api: KubernetesApi, cluster: Cluster, tmp_path: Path) -> None:
+    serve(api, PROMETHEUS, "ServiceMonitor", "PrometheusRule")
+    found = check_definitions(settings(tmp_path, **EVERYTHING), cluster)
+    assert [finding.outcome for finding in found] == [Outcome.PASS] * 2
