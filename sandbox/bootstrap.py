@@ -15,7 +15,7 @@ import time
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ENVIRONMENT = os.path.join(CHECKOUT, ".venv")
 PYTHON = os.path.join(ENVIRONMENT, "bin", "python")
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", os.path.join("policy", "requirements.txt"))
 STAMP = os.path.join(ENVIRONMENT, "installed")
 LOG = os.path.join(ENVIRONMENT, "install.log")
 MINIMUM = (3, 10)
