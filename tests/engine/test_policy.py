@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ UNPROTECTED = {"stateful-resources-are-protected", "authority-keys-are-protected
 
 
 @pytest.fixture(scope="module")
-def stack(running_sandbox: RunningSandbox):  # type: ignore[no-untyped-def]
+def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
     """A stack that nothing is deployed of."""
     with own_stack(running_sandbox, "policy") as configured:
         yield configured
@@ -48,12 +49,13 @@ def test_production_would_be_stopped_by_it_before_anything_is_made(stack: OwnSta
     assert "Traceback" not in said(done)
 
 
-def test_a_state_is_judged_without_the_program(deployed: RunningSandbox, tmp_path: Path) -> None:
+def test_a_state_is_judged_without_the_program(stack: OwnStack, tmp_path: Path) -> None:
     """As a security team does with an export: values that cannot be decrypted are not needed."""
     state = tmp_path / "state.json"
-    state.write_text(deployed.pulumi("stack", "export").stdout)
+    stack.pulumi("up")
+    state.write_text(stack.pulumi("stack", "export").stdout)
     arguments = ("policy", "analyze", "--file", str(state), "--policy-pack", PACK, "--policy-pack-config")
-    assert "[mandatory]" not in said(deployed.pulumi(*arguments, levels("dev")))
-    strict = deployed.pulumi(*arguments, levels("prod"), check=False)
+    assert "[mandatory]" not in said(stack.pulumi(*arguments, levels("dev")))
+    strict = stack.pulumi(*arguments, levels("prod"), check=False)
     assert strict.returncode != 0
     assert "[mandatory]  stateful-resources-are-protected" in said(strict)
