@@ -47,6 +47,7 @@ def test_each_phase_moves_the_keys_as_teleport_does(data: Path) -> None:
     ):
         rotate(data, CLUSTER, phase)
         assert (current_phase(data), keys(data)) == (phase, expected)
+        assert {path.stat().st_mode & 0o777 for path in data.glob("authorities/*/*.pem")} == {0o600}
 
 
 @pytest.mark.parametrize("last", ["init", "update_clients", "update_servers"])
