@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _swap(active: Path, additional: Path) -> None:
     """The other side becomes active. It is there before this one leaves: auth has a CA at every moment."""
     leaving, coming = list(active.glob("*.pem")), list(additional.glob("*.pem"))
     for path in leaving:
-        (additional / path.name).write_bytes(path.read_bytes())
+        shutil.copy2(path, additional / path.name)  # with its mode: there is a key in it
     for path in coming:
         path.replace(active / path.name)
     for path in leaving:

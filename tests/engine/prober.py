@@ -70,7 +70,8 @@ class PhaseReport:
     calls: int
     failures: tuple[Failure, ...]
     redials: int
-    """Calls that found a pod gone before it had said a byte, and were answered by another: a Service's own lag."""
+    """Calls that met a pod on its way out, before it had said a byte, and were answered by another: what a Service's
+    table lags behind, and what gRPC dials anew for."""
     seconds: float
     longest_gap: float
     """Seconds from one success to the next, or to an end of the phase: the longest time without an answer."""
@@ -145,7 +146,7 @@ class _Phase:
 
 
 class _Unanswered(Exception):
-    """Nobody was there: refused, or gone before the first byte of an answer. No verdict on any certificate."""
+    """Nobody was there: no connection, or it ended before the first byte of an answer and without a TLS alert."""
 
 
 class _Failed(Exception):
@@ -283,7 +284,9 @@ class Prober:
                     served = _call(address, host, context)
                 except _Unanswered as error:
                     reason = str(error)
-                    continue
+                    if self._leaves(host, port, address):
+                        continue
+                    break  # a pod that stays owes an answer
                 with self._lock:
                     phase.successes.append(time.monotonic())
                     phase.answered_by.add(tried)
@@ -299,6 +302,15 @@ class Prober:
             reason = f"{type(error).__name__}: {error}"
         with self._lock:
             phase.failures.append(Failure(at, name, tried, reason))
+
+    def _leaves(self, host: str, port: int, address: tuple[str, int]) -> bool:
+        """Whether the pod there is on its way out, as the Service's table says a little later."""
+        deadline = time.monotonic() + CALL_SECONDS
+        while address in (self._book.find(host, port) or []):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PERIOD_SECONDS)
+        return True
 
     def _context(self, process: AuthProcess) -> tuple[ssl.SSLContext, str]:
         identity = self._identity.read_bytes()
@@ -340,10 +352,12 @@ def _call(address: tuple[str, int], host: str, context: ssl.SSLContext) -> str:
             try:
                 # In TLS 1.3 the client is done before the server has looked at its certificate: only an answer counts.
                 answer = connection.recv(65536)
+            except ConnectionResetError as error:
+                raise _Unanswered(f"after the handshake: {error}") from None
             except OSError as error:
                 raise _Failed(f"the host certificate is refused: {getattr(error, 'reason', None) or error}") from None
             if not answer:
-                raise _Failed("closed without an answer")
+                raise _Unanswered("closed after the handshake")
             served = connection.getpeercert(binary_form=True)
             assert served is not None  # the server is verified
             return fingerprint(served)

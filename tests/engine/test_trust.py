@@ -202,7 +202,7 @@ def story(request: pytest.FixtureRequest) -> Iterator[Story]:
         with Prober(sandbox.home) as prober:
             yield Story(sandbox, prober, file)
             report = prober.report()
-        capture = request.config.pluginmanager.getplugin("capturemanager")
+        capture: Any = request.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled():
             print(f"\n{report}")
 

@@ -31,10 +31,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def keys(data: Path) -> tuple[list[str], list[str]]:
-    """Serials of the CAs by their file names: active, additional."""
-    return tuple(  # type: ignore[return-value]
+    """File names of the CAs: active, additional."""
+    active, additional = (
         [path.stem for path in sorted((data / "authorities" / kind).glob("*.pem"))] for kind in ("active", "additional")
     )
+    return active, additional
 
 
 def test_each_phase_moves_the_keys_as_teleport_does(data: Path) -> None:
@@ -46,6 +47,7 @@ def test_each_phase_moves_the_keys_as_teleport_does(data: Path) -> None:
     ):
         rotate(data, CLUSTER, phase)
         assert (current_phase(data), keys(data)) == (phase, expected)
+        assert {path.stat().st_mode & 0o777 for path in data.glob("authorities/*/*.pem")} == {0o600}
 
 
 @pytest.mark.parametrize("last", ["init", "update_clients", "update_servers"])

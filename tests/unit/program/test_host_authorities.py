@@ -159,14 +159,15 @@ def test_a_proxys_host_cas_come_with_a_warning_of_the_gap_and_what_to_pin(
 ) -> None:
     fetched = host_authority()
     # A default argument: the name in the module is bound already.
-    monkeypatch.setitem(load_host_authorities.__kwdefaults__, "fetch", lambda address, ca_file: fetched)
-    source = {"mode": "proxy", "address": "teleport.example.com:443"}
+    defaults: dict[str, Any] = load_host_authorities.__kwdefaults__
+    monkeypatch.setitem(defaults, "fetch", lambda address, ca_file: fetched)
+    source: dict[str, Any] = {"mode": "proxy", "address": "teleport.example.com:443"}
     config["teleport"][TELEPORT_CLUSTER]["hostAuthorities"] = source
     up(config, tmp_path, preview=True)
     (warning,) = told.warnings
     assert "turns its calls away from phase update_clients until the next `up`" in warning
     assert [text for text in told.infos if "fetched without a pin" in text and prints(fetched)[0] in text]
     told.infos.clear()
-    source["fingerprints"] = prints(fetched)  # type: ignore[assignment]
+    source["fingerprints"] = prints(fetched)
     up(config, tmp_path, preview=True)
     assert [text for text in told.infos if "fetched without a pin" in text] == []
