@@ -7,6 +7,7 @@ the chart's) and patches (their objects are somebody else's).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,8 +51,9 @@ def marked(kind: str, name: str, props: Mapping[str, Any], wanted: Mapping[str, 
     return changed
 
 
-def merged(given: Mapping[str, Any], wanted: Mapping[str, str], where: str) -> dict[str, Any]:
+def merged(given: Mapping[str, Any] | None, wanted: Mapping[str, str], where: str) -> dict[str, Any]:
     """Raises `ClashError` for a key that both have with different values."""
+    given = given or {}
     for key, value in wanted.items():
         if key in given and given[key] != value:
             raise ClashError(
@@ -63,14 +65,10 @@ def merged(given: Mapping[str, Any], wanted: Mapping[str, str], where: str) -> d
 def _metadata(given: Any, wanted: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
     metadata: dict[str, Any] = dict(given or {})
     for field, values in wanted.items():
-        if not values:
-            continue
-        before = metadata.get(field)
-        where = f"{name}.metadata.{field}"
-        if isinstance(before, pulumi.Output):
-            metadata[field] = before.apply(lambda known, values=values, where=where: merged(known or {}, values, where))
-        else:
-            metadata[field] = merged(before or {}, values, where)
+        if values:
+            merge = functools.partial(merged, wanted=values, where=f"{name}.metadata.{field}")
+            before = metadata.get(field)
+            metadata[field] = before.apply(merge) if isinstance(before, pulumi.Output) else merge(before)
     return metadata
 
 
