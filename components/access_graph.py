@@ -134,10 +134,10 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
 
 
 def _account_annotations(args: AccessGraphArgs) -> pulumi.Input[Mapping[str, str]] | None:
-    if args.service_account_annotations is None or not args.annotations:
-        return args.service_account_annotations or args.annotations or None
-    own = dict(args.annotations)
-    return pulumi.Output.from_input(args.service_account_annotations).apply(lambda role: {**own, **role})
+    own, role = dict(args.annotations), args.service_account_annotations
+    if role is None:
+        return own or None
+    return pulumi.Output.from_input(role).apply(lambda given: {**own, **given}) if own else role
 
 
 def _image(args: AccessGraphArgs) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """What Prometheus is told of the access graph, as objects of the Prometheus Operator (monitoring.coreos.com/v1).
 
 Owns the alerts and what they rest on: metrics of kube-state-metrics and cert-manager, which their own documents list,
-and ends of certificates that the stack knows itself. None of TAG's or Teleport's own: neither has a
-documented one that tells a caller turned away. The definitions need not be there while previewing.
+and ends of certificates that the stack knows itself. None of TAG's or Teleport's own: neither has a documented one that
+tells a caller turned away. The definitions need not be there while previewing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,29 +116,36 @@ def alert(name: str, expression: str, lasting: str, severity: str, summary: str,
 
 
 def alerts(
-    args: MonitoringArgs,
-    namespace: str,
-    certificate_not_after: str | None,
-    authority_not_after: str | None,
+    args: MonitoringArgs, namespace: str, certificate_not_after: str | None, authority_not_after: str | None
 ) -> list[dict[str, Any]]:
     """The rules, in the order in which they matter."""
+    certificate, authority = "AccessGraphCertificateEnds", "AccessGraphAuthorityEnds"
+    days = int(args.expiry_days)
     found = _availability(namespace, service_name(args.release))
-    ends = "it ends within {days} days; {remedy}"
     if certificate_not_after:
         remedy = "an `up` renews it, and none has since its renewal was due"
-        found.append(_end("AccessGraphCertificateEnds", _constant(certificate_not_after), args, ends, remedy))
+        found.append(_end(certificate, _constant(certificate_not_after), days, remedy))
     if args.issued_certificate is not None:
-        series = "certmanager_certificate_expiration_timestamp_seconds"
-        selector = f'{{namespace="{namespace}",name="{args.issued_certificate}"}}'
         remedy = "cert-manager has not renewed it: kubectl describe certificate"
-        found += _told_end(f"{series}{selector}", args, ends, remedy, "cert-manager")
+        series = _issued(namespace, args.issued_certificate)
+        found += [_end(certificate, series, days, remedy), _unknown_end(series, "cert-manager")]
     if args.certificate_end is not None:
         remedy = "whoever fills its Secret has not renewed it"
-        found += _told_end(f"({args.certificate_end})", args, ends, remedy, "the exporter")
+        series = f"({args.certificate_end})"
+        found += [_end(certificate, series, days, remedy), _unknown_end(series, "the exporter")]
     if authority_not_after:
         remedy = "an `up` renews the stack's own; of others, add the successor to tls.trustBundleFile"
-        found.append(_end("AccessGraphAuthorityEnds", _constant(authority_not_after), args, ends, remedy))
+        found.append(_end(authority, _constant(authority_not_after), days, remedy))
     return found
+
+
+def _issued(namespace: str, certificate: str) -> str:
+    """cert-manager's metric has a label that Prometheus sets too, and is told apart by its `honorLabels`."""
+    series = "certmanager_certificate_expiration_timestamp_seconds"
+    either = (
+        f'{series}{{{label}="{namespace}",name="{certificate}"}}' for label in ("namespace", "exported_namespace")
+    )
+    return f"({' or '.join(either)})"
 
 
 def _availability(namespace: str, deployment: str) -> list[dict[str, Any]]:
@@ -163,25 +170,21 @@ def _absent(name: str, series: str, summary: str, source: str) -> dict[str, Any]
     return alert(name, f"absent({series})", UNKNOWN_FOR, "warning", summary, description)
 
 
-def _end(name: str, value: str, args: MonitoringArgs, text: str, remedy: str) -> dict[str, Any]:
+def _end(name: str, value: str, days: int, remedy: str) -> dict[str, Any]:
     what = "authority" if "Authority" in name else "certificate"
-    days = int(args.expiry_days)
     return alert(
         name,
         f"{value} - time() < {days * SECONDS_A_DAY}",
         UNKNOWN_FOR,
         "critical",
         f"The {what} of Teleport Access Graph is about to end",
-        text.format(days=days, remedy=remedy),
+        f"it ends within {days} days; {remedy}",
     )
 
 
-def _told_end(series: str, args: MonitoringArgs, text: str, remedy: str, source: str) -> list[dict[str, Any]]:
+def _unknown_end(series: str, source: str) -> dict[str, Any]:
     summary = "When the certificate of Teleport Access Graph ends is not known"
-    return [
-        _end("AccessGraphCertificateEnds", series, args, text, remedy),
-        _absent("AccessGraphCertificateUnknown", series, summary, source),
-    ]
+    return _absent("AccessGraphCertificateUnknown", series, summary, source)
 
 
 def _constant(moment: str) -> str:

@@ -7,8 +7,8 @@ the chart's) and patches (their objects are somebody else's).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import pulumi
@@ -51,8 +51,9 @@ def marked(kind: str, name: str, props: Mapping[str, Any], wanted: Mapping[str, 
     return changed
 
 
-def merged(given: Mapping[str, Any], wanted: Mapping[str, str], where: str) -> dict[str, Any]:
+def merged(given: Mapping[str, Any] | None, wanted: Mapping[str, str], where: str) -> dict[str, Any]:
     """Raises `ClashError` for a key that both have with different values."""
+    given = given or {}
     for key, value in wanted.items():
         if key in given and given[key] != value:
             raise ClashError(
@@ -61,21 +62,13 @@ def merged(given: Mapping[str, Any], wanted: Mapping[str, str], where: str) -> d
     return {**given, **wanted}
 
 
-def _merged_later(wanted: Mapping[str, str], where: str, given: Mapping[str, str] | None) -> dict[str, str]:
-    return merged(given or {}, wanted, where)
-
-
 def _metadata(given: Any, wanted: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
     metadata: dict[str, Any] = dict(given or {})
     for field, values in wanted.items():
-        if not values:
-            continue
-        before = metadata.get(field)
-        where = f"{name}.metadata.{field}"
-        if isinstance(before, pulumi.Output):
-            metadata[field] = before.apply(partial(_merged_later, values, where))
-        else:
-            metadata[field] = merged(before or {}, values, where)
+        if values:
+            merge = functools.partial(merged, wanted=values, where=f"{name}.metadata.{field}")
+            before = metadata.get(field)
+            metadata[field] = before.apply(merge) if isinstance(before, pulumi.Output) else merge(before)
     return metadata
 
 

@@ -78,8 +78,9 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
     graph, database, tls = settings.access_graph, settings.database, settings.tls
     policy = graph.network_policy
     teleports = known_callers(settings)
-    by_rds = isinstance(database, RdsDatabaseSettings)
+    instance = database if isinstance(database, RdsDatabaseSettings) else None
     identity = None if settings.aws is None else settings.aws.workload_identity
+    restarts = not isinstance(tls, GeneratedTlsSettings) and isinstance(tls.reloader, RestarterSettings)
     return NetworkPoliciesArgs(
         namespace=namespace,
         release=graph.release,
@@ -94,16 +95,12 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
         metrics_namespaces=list(policy.metrics_namespaces),
         database_port=_database_port(settings),
         database_cidrs=list(policy.database_cidrs),
-        access_graph_calls_aws=database.authentication == "iam"
-        if isinstance(database, RdsDatabaseSettings)
-        else bool(policy.aws_cidrs),
-        jobs_call_aws=isinstance(database, RdsDatabaseSettings) and database.master_password == "managed",
+        access_graph_calls_aws=bool(policy.aws_cidrs) if instance is None else instance.authentication == "iam",
+        jobs_call_aws=instance is not None and instance.master_password == "managed",
         pod_identity=isinstance(identity, PodIdentitySettings),
         aws_cidrs=list(policy.aws_cidrs),
-        job_name=POD_NAME if by_rds else None,
-        restarter_name=OBJECT_NAME
-        if not isinstance(tls, GeneratedTlsSettings) and isinstance(tls.reloader, RestarterSettings)
-        else None,
+        job_name=None if instance is None else POD_NAME,
+        restarter_name=OBJECT_NAME if restarts else None,
         api_server_cidrs=list(policy.api_server_cidrs),
     )
 

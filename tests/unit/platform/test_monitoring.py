@@ -84,10 +84,10 @@ def test_the_ends_of_what_the_stack_makes_are_constants(tmp_path: Path) -> None:
 
 def test_cert_managers_own_metric_tells_the_end_of_its_certificate(tmp_path: Path) -> None:
     found = rules(run(tmp_path, {"rules": True}, tls=ISSUED))
-    series = (
-        'certmanager_certificate_expiration_timestamp_seconds{namespace="teleport-access-graph",'
-        'name="teleport-access-graph"}'
-    )
+    # With and without `honorLabels` of whoever reads cert-manager.
+    metric, name = "certmanager_certificate_expiration_timestamp_seconds", 'name="teleport-access-graph"'
+    namespace = '="teleport-access-graph"'
+    series = f"({metric}{{namespace{namespace},{name}}} or {metric}{{exported_namespace{namespace},{name}}})"
     assert found["AccessGraphCertificateEnds"]["expr"] == f"{series} - time() < {DAYS_21}"
     assert found["AccessGraphCertificateUnknown"]["expr"] == f"absent({series})"
 

@@ -104,6 +104,16 @@ def test_the_chart_gets_what_it_has_values_for(marked: Recording) -> None:
     assert values["serviceAccount"] == {"annotations": ANNOTATIONS}
 
 
+def test_the_role_of_a_login_by_iam_stays_beside_the_marks(tmp_path: Path) -> None:
+    config = configuration(tmp_path, annotations=ANNOTATIONS)
+    config["database"]["authentication"] = "iam"
+    account = run_program(config, tmp_path)["access-graph-release"].plain("values.serviceAccount.annotations")
+    assert account == {
+        "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/database-access-client-role",
+        **ANNOTATIONS,
+    }
+
+
 def test_teleport_is_not_ours_to_mark(marked: Recording) -> None:
     release, proxies = (marked[f"teleport-{TELEPORT_CLUSTER}-{one}"] for one in ("release", "proxies"))
     for key in (*LABELS, *ANNOTATIONS):
