@@ -19,6 +19,7 @@ import pytest
 from components.database_access import OWNER_ROLE
 from components.database_logins import IAM_ROLE, LOGIN_ROLES
 from sandbox.cloud.landing_zone import CLUSTER
+from sandbox.cloud.roles import RDS_IAM
 from sandbox.home import CHECKOUT, Cache
 from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
 from tests.engine.pgx_client import pgx_client, run_client
@@ -29,7 +30,6 @@ from tests.engine.stacks import (
     aws_position,
     aws_writes,
     graph_pods,
-    instance,
     own_stack,
     pod_environment,
     secret_values,
@@ -252,11 +252,12 @@ def test_verify_proves_that_iam_is_the_only_way_in(stack: OwnStack) -> None:
 
 
 def test_verify_proves_nothing_of_a_login_that_iam_no_longer_decides(stack: OwnStack) -> None:
-    found = instance(stack, stack.identifier)
-    assert found is not None
-    # A membership is its giver's to take back.
-    giver = f"GRANTED BY {found['MasterUsername']}"
     with superuser(stack, stack.identifier, "access_graph") as connection:
+        query = "SELECT grantor::regrole::text FROM pg_auth_members WHERE (roleid, member) = (%s::regrole, %s::regrole)"
+        row = connection.execute(query, [RDS_IAM, IAM_ROLE]).fetchone()
+        assert row is not None
+        # A membership is its giver's to take back.
+        giver = f"GRANTED BY {row[0]}"
         connection.execute(f"REVOKE rds_iam FROM {IAM_ROLE} {giver}")
     try:
         outcomes = verify(stack)
