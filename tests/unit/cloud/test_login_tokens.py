@@ -166,6 +166,11 @@ def test_nothing_can_be_left_out(position: int, length: int) -> None:
         refusal(TOKEN[:position] + TOKEN[position + length :])
 
 
+@pytest.mark.parametrize("part", TOKEN.partition("?")[2].split("&"))
+def test_no_parameter_can_come_twice(part: str) -> None:
+    assert refusal(f"{TOKEN}&{part}") == "its parameters are not each a name and a value, once"
+
+
 @given(st.permutations(TOKEN.partition("?")[2].split("&")))
 def test_the_order_of_its_parameters_is_free_as_it_is_signed_sorted(parts: list[str]) -> None:
     assert opens(f"{TOKEN.partition('?')[0]}?{'&'.join(parts)}") == "ASIATEMPORARY"
