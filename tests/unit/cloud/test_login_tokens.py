@@ -166,9 +166,9 @@ def test_nothing_can_be_left_out(position: int, length: int) -> None:
         refusal(TOKEN[:position] + TOKEN[position + length :])
 
 
-@pytest.mark.parametrize("part", TOKEN.partition("?")[2].split("&"))
-def test_no_parameter_can_come_twice(part: str) -> None:
-    assert refusal(f"{TOKEN}&{part}") == "its parameters are not each a name and a value, once"
+def test_no_parameter_can_come_twice() -> None:
+    for part in TOKEN.partition("?")[2].split("&"):
+        assert refusal(f"{TOKEN}&{part}") == "its parameters are not each a name and a value, once"
 
 
 @given(st.permutations(TOKEN.partition("?")[2].split("&")))
