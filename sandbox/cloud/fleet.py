@@ -1,10 +1,9 @@
 """The servers behind the RDS instances: which there are, where they listen, and that each is what its instance asks
 for.
 
-Owns the servers' processes, their addresses, the copies behind snapshots, and the address book's `databases.json`.
-Each server has a worker of its
-own, so that a slow one holds no other up; what a worker did is told to `report` in RDS's words. Knows nothing of
-AWS's API.
+Owns the servers' processes and fronts, their addresses, the copies behind snapshots, and the address book's
+`databases.json`. Each server has a worker of its own, so that a slow one holds no other up; what a worker did is told
+to `report` in RDS's words. Knows nothing of AWS's API.
 """
 
 from __future__ import annotations

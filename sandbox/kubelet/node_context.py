@@ -50,7 +50,9 @@ class NodeContext:
         """Where AWS's API is, as an endpoint of the network would be; credentials come from the pod's role alone."""
         try:
             facts = json.loads((self.home.run / "cloud.ready.json").read_text())
-            return {"AWS_ENDPOINT_URL": str(facts["url"])}
+            url = str(facts["url"])
+            # Go's SDK takes the common one too late for the role that it assumes by a web identity.
+            return {"AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL_STS": url}
         except (FileNotFoundError, ValueError, KeyError):
             return {}
 

@@ -19,6 +19,7 @@ import pytest
 from components.database_access import OWNER_ROLE
 from components.database_logins import IAM_ROLE, LOGIN_ROLES
 from sandbox.cloud.landing_zone import CLUSTER
+from sandbox.cloud.roles import RDS_IAM
 from sandbox.home import CHECKOUT, Cache
 from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
 from tests.engine.pgx_client import pgx_client, run_client
@@ -29,7 +30,6 @@ from tests.engine.stacks import (
     aws_position,
     aws_writes,
     graph_pods,
-    instance,
     own_stack,
     pod_environment,
     secret_values,
@@ -252,11 +252,12 @@ def test_verify_proves_that_iam_is_the_only_way_in(stack: OwnStack) -> None:
 
 
 def test_verify_proves_nothing_of_a_login_that_iam_no_longer_decides(stack: OwnStack) -> None:
-    found = instance(stack, stack.identifier)
-    assert found is not None
-    # A membership is its giver's to take back.
-    giver = f"GRANTED BY {found['MasterUsername']}"
     with superuser(stack, stack.identifier, "access_graph") as connection:
+        query = "SELECT grantor::regrole::text FROM pg_auth_members WHERE (roleid, member) = (%s::regrole, %s::regrole)"
+        row = connection.execute(query, [RDS_IAM, IAM_ROLE]).fetchone()
+        assert row is not None
+        # A membership is its giver's to take back.
+        giver = f"GRANTED BY {row[0]}"
         connection.execute(f"REVOKE rds_iam FROM {IAM_ROLE} {giver}")
     try:
         outcomes = verify(stack)
@@ -266,27 +267,39 @@ def test_verify_proves_nothing_of_a_login_that_iam_no_longer_decides(stack: OwnS
     assert (outcomes["database.connects"], outcomes["database.iam"]) == ("not proven", "not proven")
 
 
-def test_it_goes_to_passwords_and_back(stack: OwnStack, way: str) -> None:
-    def roles() -> list[str]:
-        found = aws(stack, "iam").list_roles()["Roles"]
-        return [role["RoleName"] for role in found if role["RoleName"].startswith(stack.identifier)]
+def roles(stack: OwnStack) -> list[str]:
+    found = aws(stack, "iam").list_roles()["Roles"]
+    return [role["RoleName"] for role in found if role["RoleName"].startswith(stack.identifier)]
 
+
+def associated(stack: OwnStack) -> list[str]:
+    """ServiceAccounts that get a role by EKS Pod Identity."""
+    found = aws(stack, "eks").list_pod_identity_associations(clusterName=CLUSTER, namespace=stack.namespace)
+    return sorted(one["serviceAccount"] for one in found["associations"])
+
+
+def test_it_goes_to_passwords_and_back(stack: OwnStack, way: str) -> None:
     by_iam = environment_of_a_pod(stack)[URI]
-    before = len(roles())
+    before = len(roles(stack))
+    jobs, graph = "teleport-access-graph-database-access", "teleport-access-graph"
+    assert associated(stack) == ([graph, jobs] if way == "pod-identity" else [])
 
     stack.database(authentication="password")
     stack.pulumi("up")
     environment = environment_of_a_pod(stack)
     assert (urlsplit(environment[URI]).username, sessions(stack)) == (LOGIN_ROLES["a"], {LOGIN_ROLES["a"]: 2})
-    assert VARIABLES[way] & environment.keys() == set(), "its pods take no role any more"
-    assert len(roles()) == before - 1
+    assert len(roles(stack)) == before - 1, "its pods have no role any more"
+    assert associated(stack) == ([jobs] if way == "pod-identity" else [])
     assert f'password authentication failed for user "{IAM_ROLE}"' in refusal(stack, by_iam, "any")
     assert verify(stack).get("database.iam") is None
     assert set(verify(stack).values()) == {"pass"}
 
     stack.database(authentication="iam")
     stack.pulumi("up")
-    assert (environment_of_a_pod(stack)[URI], sessions(stack)) == (by_iam, {IAM_ROLE: 2})
+    environment_by_iam = environment_of_a_pod(stack)
+    assert environment_by_iam[URI].partition("?")[0] == by_iam.partition("?")[0]
+    assert sessions(stack) == {IAM_ROLE: 2}
+    assert VARIABLES[way] <= environment_by_iam.keys()
     password = urlsplit(environment[URI]).password
     assert password is not None
     assert f'password authentication failed for user "{LOGIN_ROLES["a"]}"' in (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import string
 from dataclasses import replace
+from urllib.parse import quote, unquote
 
 import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.cloud import login_tokens
 from sandbox.cloud.login_tokens import LONGEST_SECONDS, Login, SigningKey, TokenRefused, verify
 
 pytestmark = pytest.mark.unit
@@ -108,6 +110,37 @@ def test_a_request_to_another_service_is_none() -> None:
     assert refusal(TOKEN.replace("Action=connect", "Action=describe")) == "Action is another than it has to be"
 
 
+def signed_anew(**changes: str) -> str:
+    """What the holder of the key itself can make of the token."""
+    place, _, query = TOKEN.partition("?")
+    fields = {name: unquote(value) for name, value in (part.split("=") for part in query.split("&"))}
+    fields |= changes
+    fields["X-Amz-Signature"] = login_tokens._signature(fields, LOGIN, TEMPORARY.secret)
+    return place + "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in fields.items())
+
+
+def test_the_signature_is_made_as_the_sdk_makes_it() -> None:
+    assert signed_anew() == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("Action", "disconnect", "Action is another than it has to be"),
+        ("DBUser", "rdsadmin", "DBUser is another than it has to be"),
+        ("X-Amz-Algorithm", "AWS4-ECDSA-P256-SHA256", "X-Amz-Algorithm is another than it has to be"),
+        ("X-Amz-SignedHeaders", "host;x-other", "X-Amz-SignedHeaders is another than it has to be"),
+        ("X-Amz-Expires", "604800", "X-Amz-Expires is not 1 to 900 seconds"),
+        ("X-Amz-Expires", "0", "X-Amz-Expires is not 1 to 900 seconds"),
+        ("X-Amz-Date", "20261301T000000Z", "X-Amz-Date is no time"),
+        ("X-Amz-Date", "now", "X-Amz-Date is no time"),
+        ("Another", "1", "it has other parameters than those of a token"),
+    ],
+)
+def test_what_its_holder_signs_is_not_good_for_that_alone(name: str, value: str, reason: str) -> None:
+    assert refusal(signed_anew(**{name: value})) == reason
+
+
 @pytest.mark.parametrize("text", ["", "secret", f"{LOGIN.host}:6432/?", f"{LOGIN.host}:6432/?Action=connect", "?&="])
 def test_what_is_no_token_is_refused_and_shown_to_nobody(text: str) -> None:
     reason = refusal(text)
@@ -131,6 +164,11 @@ def test_nothing_can_be_left_out(position: int, length: int) -> None:
     # The slash of the empty path says nothing.
     if TOKEN[position : position + length] != "/":
         refusal(TOKEN[:position] + TOKEN[position + length :])
+
+
+def test_no_parameter_can_come_twice() -> None:
+    for part in TOKEN.partition("?")[2].split("&"):
+        assert refusal(f"{TOKEN}&{part}") == "its parameters are not each a name and a value, once"
 
 
 @given(st.permutations(TOKEN.partition("?")[2].split("&")))
