@@ -218,7 +218,7 @@ class Front:
         loop = asyncio.get_running_loop()
         # Its first byte tells, and stays to be read.
         arrived = loop.create_future()
-        loop.add_reader(connection, lambda: arrived.done() or arrived.set_result(None))
+        loop.add_reader(connection, lambda: None if arrived.done() else arrived.set_result(None))
         try:
             await arrived
         finally:

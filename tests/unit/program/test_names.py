@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-from components.outputs import OUTPUT_NAMES
 from tests.samples import CLUSTER_IDENTIFIER, OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, unsealed
 from tests.unit.program.stack import ROOT, configuration, run_program
@@ -105,11 +103,6 @@ def test_outputs_are_the_contract_of_version_1(stack: Recording) -> None:
     }
     assert outputs["outputsVersion"] == 1
     assert outputs["endpoint"] == "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
-
-
-def test_every_output_is_documented_and_nothing_else_is() -> None:
-    document = (ROOT / "docs" / "outputs.md").read_text()
-    assert re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE) == list(OUTPUT_NAMES)
 
 
 def test_every_cloud_object_that_can_carries_the_stacks_own_tag(stack: Recording) -> None:
