@@ -205,6 +205,7 @@ def test_a_namespace_that_exists_is_looked_at(api: KubernetesApi, tmp_path: Path
     findings = in_existing_namespace(tmp_path)
     assert not_passed(findings) == {}
     assert list(findings) == [
+        "access-graph.chart",
         "access-graph.namespace",
         "access-graph.pod-security",
         "access-graph.database-secret",
