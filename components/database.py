@@ -5,10 +5,12 @@ Owns the instance, its replica and how they are protected. Leaves roles, grants 
 `database_access.py`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 import pulumi_random as random
+from pulumi.output import UNKNOWN
 from pulumi_aws import kms, rds
 
 from components.database_args import INSIGHTS_RETENTION_DAYS, DatabaseArgs, check_database_args
@@ -143,7 +145,7 @@ class Database(pulumi.ComponentResource):
         self.master_secret_arn = pulumi.Output.from_input(None)
         self.master_password = pulumi.Output.from_input(None)
         if password is None:
-            self.master_secret_arn = instance.master_user_secrets.apply(lambda secrets: secrets[0].secret_arn)
+            self.master_secret_arn = instance.master_user_secrets.apply(_managed_secret_arn)
         else:
             # From the instance, so that what uses it waits for the instance that has it.
             self.master_password = instance.password
@@ -298,6 +300,14 @@ class Database(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         return pulumi.Output.format("{0}-final-{1}", self.identifier, suffix.hex)
+
+
+def _managed_secret_arn(secrets: Sequence[Any]) -> Any:
+    """An instance that had another password before, an adopted one say, gets its secret in the `up`: a preview of that
+    has the instance as it is."""
+    if not secrets and pulumi.runtime.is_dry_run():
+        return UNKNOWN
+    return secrets[0].secret_arn
 
 
 def _is_restored(args: DatabaseArgs) -> bool:

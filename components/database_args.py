@@ -91,7 +91,7 @@ class DatabaseArgs(ComponentArgs):
     alarm_connections: int | None = None
 
     replica: bool = False
-    """Whether there is a read replica."""
+    """Whether there is a read replica. RDS makes none where `master_password` is `managed`."""
 
     replica_instance_class: pulumi.Input[str] | None = None
     """The instance's when not given."""
@@ -155,5 +155,7 @@ def check_database_args(args: DatabaseArgs) -> None:
     origins = [args.restore_snapshot, args.restore_source, args.adopt]
     if sum(origin is not None for origin in origins) > 1:
         raise ValueError("DatabaseArgs: give one of restore_snapshot, restore_source and adopt at most")
+    if args.replica and args.master_password == "managed":
+        raise ValueError("DatabaseArgs: replica: RDS makes none of an instance whose master password it manages")
     if args.adopt is not None and (args.subnet_group_name is None or args.kms_key_arn is None):
         raise ValueError("DatabaseArgs: adopt needs the instance's own subnet_group_name and kms_key_arn")

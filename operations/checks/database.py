@@ -273,7 +273,7 @@ def _replica(uri: str, primary: _Client) -> Finding:
                 with connection.transaction(force_rollback=True):
                     connection.execute(f"CREATE TABLE public.verify_{secrets.token_hex(8)} (id integer)")
             except psycopg.errors.ReadOnlySqlTransaction:
-                follows = "follows its primary" if row and row[0] else "is no standby, yet"
+                follows = "follows its primary and" if row and row[0] else "is no standby, yet"
                 return _said(check, f"{host}:{port} {follows} refuses to write")
             return failed(
                 check, _STATEMENTS[check], f"{host}:{port} writes: it is no replica; correct database.replica"

@@ -1,9 +1,10 @@
 """The servers behind the RDS instances: which there are, where they listen, and that each is what its instance asks
 for.
 
-Owns the servers' processes and fronts, their addresses, the copies behind snapshots, and the address book's
-`databases.json`. Each server has a worker of its own, so that a slow one holds no other up; what a worker did is told
-to `report` in RDS's words. Knows nothing of AWS's API.
+Owns the servers' processes and fronts, their addresses, who follows whom, the copies behind snapshots, and the address
+book's `databases.json`. Each server has a worker of its own, so that a slow one holds no other up; a worker waits for
+another one's only where it begins with the other's data. What a worker did is told to `report` in RDS's words. Knows
+nothing of AWS's API.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.cloud import parameters, roles
 from sandbox.cloud.authority import RdsAuthority, needs_renewal
+from sandbox.cloud.backups import NO_BACKUPS, Backups, MomentOrigin, Origin, SnapshotOrigin
 from sandbox.cloud.files import read_json, write_json
 from sandbox.cloud.front import AddressTaken, Backend, Front, FrontLoop
 from sandbox.cloud.iam_members import IamMembers
@@ -30,6 +32,7 @@ from sandbox.cloud.server import (
     CERTIFICATE,
     KEY,
     Listening,
+    NotRestored,
     PortBusy,
     PostgresServer,
     ServerFailure,
@@ -52,10 +55,6 @@ WATCH_SECONDS = 0.5
 FIRST_RESTART_DELAY = 0.5
 LONGEST_RESTART_DELAY = 30.0
 
-# How long an instance shows "backing-up" on its way from "creating" to "available". Minutes in AWS; here long enough to
-# be seen.
-FIRST_BACKUP_SECONDS = 0.3
-
 
 @dataclass(frozen=True)
 class DatabaseSpecification:
@@ -72,8 +71,14 @@ class DatabaseSpecification:
     database: str | None
     parameter_group: Mapping[str, str]
     ca_identifier: str
+    has_backups: bool
+    """Whether its data of earlier moments are kept."""
     iam_authentication: bool = False
     """Whether tokens let anybody in. Who is a member of rds_iam has no other login either way."""
+    origin: Origin | None = None
+    """What it began with."""
+    source: str | None = None
+    """Resource id of the instance that it follows."""
 
 
 class _Member:
@@ -124,15 +129,13 @@ class Fleet:
 
     # What the instances ask for. Each returns at once; the worker does it.
 
-    def create(self, specification: DatabaseSpecification, password: str, snapshot: str | None = None) -> None:
-        """Make the server of a new instance, empty or from the copy behind a snapshot."""
+    def create(self, specification: DatabaseSpecification, password: str | None) -> None:
+        """Make the server of a new instance. `password`: of the master, where the data have none yet."""
         member = self._enlist(specification)
 
         def work() -> None:
-            source = self._copy_of(snapshot) if snapshot else None
-            self._make(member, password, source)
-            self._report(specification.resource_id, "backing-up")
-            time.sleep(FIRST_BACKUP_SECONDS)
+            self._make(member, password)
+            self._back_up(member)
 
         self._submit(member, work)
 
@@ -149,7 +152,8 @@ class Fleet:
             return
 
         def work() -> None:
-            self._make(member, password or "", None)
+            self._make(member, password)
+            self._back_up(member)
             if unsettled and password is not None:
                 with member.server.superuser(member.listening) as connection:
                     roles.set_password(connection, specification.master, password)
@@ -177,6 +181,20 @@ class Fleet:
                 with member.server.superuser(member.listening) as connection:
                     roles.set_password(connection, specification.master, password)
             self._record()
+            self._back_up(member)
+
+        self._submit(member, work)
+
+    def promote(self, specification: DatabaseSpecification) -> None:
+        """End a replica's following: from now on it is an instance like others."""
+        member = self._members[specification.resource_id]
+
+        def work() -> None:
+            member.specification = specification
+            member.server.stand_alone(member.listening)
+            self._configure(member)
+            member.server.reload()
+            self._back_up(member)
 
         self._submit(member, work)
 
@@ -201,10 +219,14 @@ class Fleet:
         member.wanted = False
 
         def work() -> None:
+            # What follows it has received everything by then.
             self._stop(member)
+            for follower in self._followers(member):
+                self.promote(replace(follower.specification, source=None))
             if final_snapshot:
                 member.server.copy_to(self._snapshot_path(final_snapshot), member.listening)
             shutil.rmtree(member.server.data, ignore_errors=True)
+            self._backups(resource_id).remove()
             with self._lock:
                 del self._members[resource_id]
             self._record()
@@ -222,15 +244,18 @@ class Fleet:
         self._submit(member, work)
 
     def copy_snapshot(self, name: str, target: str) -> None:
-        source = self._copy_of(name)
-        if source is not None:
-            shutil.copytree(source, self._snapshot_path(target), symlinks=True)
+        if self.has_snapshot(name):
+            shutil.copytree(self._snapshot_path(name), self._snapshot_path(target), symlinks=True)
 
     def drop_snapshot(self, name: str) -> None:
         shutil.rmtree(self._snapshot_path(name), ignore_errors=True)
 
     def has_snapshot(self, name: str) -> bool:
         return self._snapshot_path(name).is_dir()
+
+    def earliest_moment(self, resource_id: str) -> datetime.datetime | None:
+        """From which on an instance's data can be had again; None before its first backup."""
+        return self._backups(resource_id).earliest
 
     def close(self) -> None:
         """Stop every server in order and wait for it. The data stay."""
@@ -297,29 +322,68 @@ class Fleet:
         )
         return other
 
-    def _make(self, member: _Member, password: str, source: Path | None) -> None:
+    def _make(self, member: _Member, password: str | None) -> None:
         """From whatever is there to a running server. Each step is repeatable, so an interrupted creation is taken
         up.
         """
         server, specification = member.server, member.specification
+        self._backups(specification.resource_id).prepare()
         if not server.exists:
-            if source is not None:
-                server.restore_from(source)
-            else:
-                server.initialise()
+            self._fill(member)
         if server.pid is None:
             member.listening = self._listening_for(Listening(member.listening.address, specification.port))
-        self._configure(member, new_certificate=source is not None)
+            # Before there is a server that outlives a kill of this service: it is looked for where it is.
+            self._record()
+        self._configure(member)
         self._start(member)
+        if specification.source is not None:
+            return
+        server.stand_alone(member.listening)
         # A database that was handed over belongs to its users: a later life of the service takes nothing of theirs
-        # back.
+        # back, and what was copied has been handed over before.
         handed_over = server.data / HANDED_OVER
-        if source is not None or not handed_over.exists():
+        if not handed_over.exists():
             with server.superuser(member.listening) as connection:
-                roles.set_up(connection, specification.master, password, None if source else specification.database)
+                roles.set_up(connection, specification.master, password or "", specification.database)
             handed_over.touch()
 
-    def _configure(self, member: _Member, new_certificate: bool) -> None:
+    def _fill(self, member: _Member) -> None:
+        """The data that an instance begins with."""
+        server, origin = member.server, member.specification.origin
+        if member.specification.source is not None:
+            source = self._members[member.specification.source]
+            self._meanwhile(source, lambda: server.copy_of(source.server, source.listening))
+        elif isinstance(origin, SnapshotOrigin):
+            server.restore_from(self._snapshot_path(origin.name))
+        elif isinstance(origin, MomentOrigin):
+            source = self._members[origin.resource_id]
+            self._meanwhile(source, lambda: source.server.close_log(source.listening))
+            server.restore_from(self._backups(origin.resource_id).base, recover=True)
+        else:
+            server.initialise()
+
+    def _meanwhile(self, source: _Member, work: Callable[[], None]) -> None:
+        """Do it while nothing else happens to `source`, and wait for it."""
+        try:
+            waiting = source.worker.submit(work)
+        except RuntimeError as error:
+            raise NotRestored(f"{source.specification.identifier} is being deleted") from error
+        waiting.result()
+
+    def _back_up(self, member: _Member) -> None:
+        """Begin the backups that the instance asks for, or end them."""
+        backups, specification = self._backups(member.specification.resource_id), member.specification
+        if not specification.has_backups:
+            if backups.earliest is not None:
+                backups.remove()
+                backups.prepare()
+        elif backups.earliest is None:
+            self._report(specification.resource_id, "backing-up")
+            shutil.rmtree(backups.base, ignore_errors=True)
+            member.server.copy_to(backups.base, member.listening)
+            backups.begun()
+
+    def _configure(self, member: _Member, new_certificate: bool = False) -> None:
         specification, server = member.specification, member.server
         current = server.certificate
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -327,22 +391,45 @@ class Fleet:
         if new_certificate or current is None or needs_renewal(current, now):
             issued = self._authority.issue(specification.endpoint, specification.ca_identifier)
         wanted = parameters.for_server(specification.parameter_group, server.installation)
-        server.configure(member.listening, wanted.settings, wanted.force_ssl, issued, self._passes.authority)
+        settings = {**wanted.settings, **self._log_settings(member)}
+        server.configure(member.listening, settings, wanted.force_ssl, issued, self._passes.authority)
+
+    def _log_settings(self, member: _Member) -> dict[str, str]:
+        """Where a server's changes go, and from where it takes others'."""
+        specification, server = member.specification, member.server
+        settings = {**NO_BACKUPS}
+        if specification.has_backups:
+            settings |= self._backups(specification.resource_id).writing()
+        if specification.source is not None:
+            source = self._members[specification.source]
+            settings |= self._backups(specification.source).reading()
+            settings |= server.follow(source.server, source.listening)
+        elif server.recovers and isinstance(specification.origin, MomentOrigin):
+            settings |= self._backups(specification.origin.resource_id).recovery(specification.origin.time)
+        return settings
 
     def _start(self, member: _Member) -> None:
+        recovers = member.server.recovers
         try:
-            self._answer(member)
+            self._answer(member, recovers)
         except PortBusy:
             # Taken between the look and the start.
             self._stop(member)
             member.listening = member.listening.with_free_port()
-            self._configure(member, new_certificate=False)
-            self._answer(member)
+            self._configure(member)
+            self._answer(member, recovers)
         member.restart_delay = FIRST_RESTART_DELAY
         self._record()
+        for follower in self._followers(member):
+            self._submit(follower, lambda follower=follower: self._follow_again(follower), done=None)  # type: ignore[misc]
 
-    def _answer(self, member: _Member) -> None:
+    def _answer(self, member: _Member, recovers: bool) -> None:
         member.server.start(member.listening)
+        if recovers:
+            # It is what it was to become; the settings that led there are of no more use.
+            self._configure(member)
+            member.server.stop()
+            member.server.start(member.listening)
         if member.front is None:
             member.front = self._front_of(member)
         try:
@@ -375,7 +462,22 @@ class Fleet:
         )
         return Front(self._front_loop, backend, self._passes)
 
-    def _submit(self, member: _Member, work: Callable[[], object], done: str = "available") -> None:
+    def _follow_again(self, member: _Member) -> None:
+        """Its source may be elsewhere than before."""
+        if member.specification.source is not None and member.server.pid is not None:
+            self._configure(member)
+            member.server.reload()
+
+    def _followers(self, member: _Member) -> list[_Member]:
+        with self._lock:
+            everyone = list(self._members.values())
+        return [one for one in everyone if one.wanted and one.specification.source == member.specification.resource_id]
+
+    def _backups(self, resource_id: str) -> Backups:
+        return Backups(self._place.directory("backups") / resource_id, self._place.user)
+
+    def _submit(self, member: _Member, work: Callable[[], object], done: str | None = "available") -> None:
+        """`done`: what is reported then; None for work that the instance's users do not see."""
         resource_id = member.specification.resource_id
         with self._lock:
             member.pending += 1
@@ -393,7 +495,8 @@ class Fleet:
                 log.exception("database %s", member.specification.identifier)
                 self._report(resource_id, "failed")
             else:
-                self._report(resource_id, done)
+                if done is not None:
+                    self._report(resource_id, done)
             finally:
                 with self._lock:
                     member.pending -= 1
@@ -441,10 +544,6 @@ class Fleet:
     def _snapshot_path(self, name: str) -> Path:
         # Automated snapshots are called `rds:...`.
         return self._place.directory("snapshots") / name.lower().replace(":", "_")
-
-    def _copy_of(self, snapshot: str) -> Path | None:
-        path = self._snapshot_path(snapshot)
-        return path if path.is_dir() else None
 
 
 def stop_leftovers(directory: Path) -> None:

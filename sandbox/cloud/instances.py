@@ -5,6 +5,7 @@ Fills in what moto makes up or drops. Owns no instance and changes no server.
 
 from __future__ import annotations
 
+import datetime
 import json
 import secrets
 import string
@@ -15,6 +16,7 @@ import moto.rds.models
 from moto.rds.exceptions import InvalidParameterCombination
 from moto.rds.models import DBInstance, MasterUserSecret
 
+from sandbox.cloud.api_state import state
 from sandbox.cloud.authority import SERVER_VALIDITY
 from sandbox.cloud.fleet import DatabaseSpecification
 
@@ -44,6 +46,9 @@ OTHER_FIELDS = {
 DEFAULT_RETENTION_DAYS = 7
 ADVANCED_RETENTION_DAYS = 465
 
+# What moto has no field for: the data that an instance began with.
+ORIGIN = "origin"
+
 # An instance that is being made has no endpoint yet.
 WITHOUT_ENDPOINT = ("creating",)
 
@@ -62,7 +67,11 @@ def is_ours(fields: Mapping[str, Any]) -> bool:
 
 
 def has_server(database: DBInstance) -> bool:
-    return is_ours(vars(database)) and not database.is_replica
+    return is_ours(vars(database))
+
+
+def has_backups(database: DBInstance) -> bool:
+    return int(database.backup_retention_period or 0) > 0
 
 
 def insights_after(given: Mapping[str, Any], before: DBInstance | None = None) -> dict[str, Any]:
@@ -101,14 +110,17 @@ def keep_fields(database: DBInstance, insights: Mapping[str, Any], given: Mappin
     }
 
 
-def master_password(database: DBInstance) -> str:
-    """The password that the API promises: the managed secret's current one, or the one that was given."""
+def master_password(database: DBInstance) -> str | None:
+    """The password that the API promises: the managed secret's current one, or the one that was given. None where
+    it has never been told, as after the restore of an instance whose secret was managed.
+    """
     if database.manage_master_user_password:
         arn = database.master_user_secret.secret_arn
         held = database.backend.secretsmanager.get_secret_value(arn, "", "")["SecretString"]
         return str(json.loads(held)["password"])
     # moto keeps it and refuses to show it.
-    return str(database._master_user_password)
+    given = getattr(database, "_master_user_password", None)
+    return None if given is None else str(given)
 
 
 def specification_of(database: DBInstance) -> DatabaseSpecification:
@@ -129,12 +141,18 @@ def specification_of(database: DBInstance) -> DatabaseSpecification:
         },
         ca_identifier=database.ca_certificate_identifier,
         iam_authentication=bool(database.iam_database_authentication_enabled),
+        has_backups=has_backups(database),
+        origin=getattr(database, ORIGIN, None),
+        source=database.backend.databases[database.source_db_instance_identifier].dbi_resource_id
+        if database.is_replica
+        else None,
     )
 
 
 def install() -> None:
     """Make moto's instances answer with what is here instead of with constants."""
     moto.rds.models.DBInstance.endpoint = property(_endpoint)
+    moto.rds.models.DBInstance.latest_restorable_time = property(_latest_restorable_time)
     MasterUserSecret._generate_secret_string = _managed_secret
     MasterUserSecret.rotate_secret = _rotate_managed_secret
 
@@ -143,6 +161,12 @@ def _endpoint(database: DBInstance) -> dict[str, Any] | None:
     if database.status in WITHOUT_ENDPOINT:
         return None
     return {"Address": database.address, "Port": database.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
+
+
+def _latest_restorable_time(database: DBInstance) -> datetime.datetime | None:
+    if not has_server(database) or state().fleet.earliest_moment(database.dbi_resource_id) is None:
+        return None
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def _managed_secret(secret: MasterUserSecret) -> str:

@@ -1,8 +1,8 @@
 """moto's RDS, with a server behind each PostgreSQL instance and with what moto leaves out or makes up.
 
 Owns how an API call becomes a change of the fleet, and that what the API reads back is what was asked and what is
-there. Everything else of the API
-(names, groups, tags, deletion protection, snapshots' records) is moto's.
+there. Leaves restores and replicas to `origins.py`. Everything else of the API (names, groups, tags, deletion
+protection, snapshots' records) is moto's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from moto.rds.models import DBInstance, DBSnapshot, rds_backends
 from sandbox.cloud import groups, instances, roles
 from sandbox.cloud.api_state import state
 from sandbox.cloud.authority import CA_IDENTIFIERS, DEFAULT_CA_IDENTIFIER
-from sandbox.cloud.groups import GroupRules, InvalidState
+from sandbox.cloud.backups import Origin
+from sandbox.cloud.groups import InvalidState
 from sandbox.cloud.instances import (
+    ORIGIN,
     generate_resource_id,
+    has_backups,
     has_server,
     insights_after,
     is_ours,
@@ -26,12 +29,13 @@ from sandbox.cloud.instances import (
     master_password,
     specification_of,
 )
+from sandbox.cloud.origins import Origins, refuse_of_replicas, snapshot_name
 from sandbox.cloud.programs import Installation, find_installation, installations
 
 UNSETTLED = ("creating", "deleting")
 
 
-class PostgresBackedRDS(GroupRules):
+class PostgresBackedRDS(Origins):
     """One region's RDS. Instances of other engines are moto's alone."""
 
     # Instances
@@ -39,23 +43,35 @@ class PostgresBackedRDS(GroupRules):
     def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
         if not is_ours(db_kwargs):
             return super().create_db_instance(db_kwargs)
-        snapshot = db_kwargs.pop(_RESTORED_FROM, None)
-        if snapshot:
-            for field in _NOT_RESTORED:
-                db_kwargs.pop(field, None)
-        installation = self._installation_for(str(db_kwargs.get("engine_version") or max(installations())))
         self._check_new_instance(db_kwargs)
-        insights = insights_after(db_kwargs)
+        return self.make_instance(db_kwargs, db_kwargs)
+
+    def make_instance(
+        self,
+        fields: Mapping[str, Any],
+        given: Mapping[str, Any],
+        origin: Origin | None = None,
+        source: DBInstance | None = None,
+    ) -> DBInstance:
+        installation = self._installation_for(str(fields.get("engine_version") or max(installations())))
+        self._check_certificate_authority(fields)
+        insights = insights_after(given)
         # moto makes default names from the engine version, and RDS makes them from the major.
-        database = super().create_db_instance({**db_kwargs, "engine_version": str(installation.major)})
+        database = super().create_db_instance({**fields, "engine_version": str(installation.major)})
         try:
-            self._complete(database, installation, insights, db_kwargs)
-            state().fleet.create(specification_of(database), master_password(database), snapshot)
+            self._complete(database, installation, insights, fields)
+            setattr(database, ORIGIN, origin)
+            if source is not None:
+                database.set_as_replica()
+                source.add_replica(database)
+            state().fleet.create(specification_of(database), master_password(database))
         except Exception:
             # A call that failed has made nothing.
             del self.databases[database.db_instance_identifier]
             for automated in self._automated_snapshots(database):
                 del self.database_snapshots[automated.db_snapshot_identifier]
+            if source is not None and database.db_instance_identifier in source.replicas:
+                source.remove_replica(database)
             raise
         return database
 
@@ -72,8 +88,11 @@ class PostgresBackedRDS(GroupRules):
         keep_fields(database, insights, given)
         database.status = "creating"
         for automated in self._automated_snapshots(database):
-            automated.dbi_resource_id = database.dbi_resource_id
-            automated.engine_version = database.engine_version
+            if has_backups(database):
+                automated.dbi_resource_id = database.dbi_resource_id
+                automated.engine_version = database.engine_version
+            else:
+                del self.database_snapshots[automated.db_snapshot_identifier]
 
     def _automated_snapshots(self, database: DBInstance) -> list[DBSnapshot]:
         return list(self.describe_db_snapshots(database.db_instance_identifier, snapshot_type="automated"))
@@ -89,6 +108,7 @@ class PostgresBackedRDS(GroupRules):
                 f"Cannot upgrade postgres from {database.engine_version} to {wanted_version}"
             )
         self._check_certificate_authority(db_kwargs)
+        refuse_of_replicas(database, db_kwargs)
         if "master_user_password" in db_kwargs and database.manage_master_user_password:
             raise InvalidParameterCombination(
                 "You can't specify MasterUserPassword for an instance with ManageMasterUserPassword enabled."
@@ -104,6 +124,8 @@ class PostgresBackedRDS(GroupRules):
         regrouped = new_group is not None and new_group != database.db_parameter_group_name
         database = super().modify_db_instance(db_instance_identifier, db_kwargs)
         keep_fields(database, insights, db_kwargs)
+        if database.db_instance_identifier != db_instance_identifier:
+            self.follow_new_name(database, db_instance_identifier)
         database.status = "modifying"
         after = master_password(database)
         state().fleet.change(specification_of(database), after if after != before else None, restart=regrouped)
@@ -118,6 +140,11 @@ class PostgresBackedRDS(GroupRules):
         return database
 
     def stop_db_instance(self, db_instance_identifier: str, db_snapshot_identifier: str | None = None) -> DBInstance:
+        existing = self.databases.get(db_instance_identifier)
+        if existing is not None and has_server(existing) and (existing.is_replica or existing.replicas):
+            raise InvalidState(
+                "InvalidDBInstanceState", "An instance that is a read replica or has one can't be stopped."
+            )
         database = super().stop_db_instance(db_instance_identifier, db_snapshot_identifier)
         if has_server(database):
             database.status = "stopping"
@@ -144,6 +171,10 @@ class PostgresBackedRDS(GroupRules):
                 db_instance_identifier, final_db_snapshot_identifier, skip_final_snapshot, delete_automated_backups
             )
         self._refuse_unless_settled(existing, "delete")
+        if existing.is_replica and final_db_snapshot_identifier:
+            raise InvalidParameterCombination(
+                "FinalDBSnapshotIdentifier can not be specified when deleting a replica instance"
+            )
         if not skip_final_snapshot and not final_db_snapshot_identifier:
             raise InvalidParameterCombination(
                 "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
@@ -160,6 +191,7 @@ class PostgresBackedRDS(GroupRules):
             )
         finally:
             self._copies_itself = True
+        self.leave_replicas(database)
         # It is seen as "deleting" until its server is gone.
         self.databases[database.db_instance_identifier] = database
         if final_db_snapshot_identifier:
@@ -167,28 +199,15 @@ class PostgresBackedRDS(GroupRules):
         state().fleet.delete(database.dbi_resource_id, final_db_snapshot_identifier)
         return database
 
-    def restore_db_instance_to_point_in_time(
-        self, source_db_identifier: str, target_db_identifier: str, overrides: dict[str, Any]
-    ) -> DBInstance:
-        if has_server(self.find_db_from_id(source_db_identifier)):
-            raise InvalidParameterCombination(
-                "No log of changes is kept here to restore a point in time from; take a snapshot and restore that."
-            )
-        return super().restore_db_instance_to_point_in_time(source_db_identifier, target_db_identifier, overrides)
-
-    def create_db_instance_read_replica(self, db_kwargs: dict[str, Any]) -> DBInstance:
-        source = self.find_db_from_id(db_kwargs["source_db_instance_identifier"])
-        if has_server(source):
-            raise InvalidParameterCombination("Read replicas have no server here; leave the replica out.")
-        return super().create_db_instance_read_replica(db_kwargs)
-
     # Snapshots
 
     _copies_itself = True
 
     def create_db_snapshot(self, db_instance_identifier: str, *arguments: Any, **options: Any) -> DBSnapshot:
-        snapshot = super().create_db_snapshot(db_instance_identifier, *arguments, **options)
         database = self.databases.get(db_instance_identifier)
+        if database and has_server(database) and database.is_replica and database.status != "creating":
+            raise InvalidParameterCombination("Snapshots of read replicas are not kept here; take one of the source.")
+        snapshot = super().create_db_snapshot(db_instance_identifier, *arguments, **options)
         if snapshot.snapshot_type == "manual" and self._copies_itself and database and has_server(database):
             snapshot.status = "creating"
             self.copy_data(database, snapshot.db_snapshot_identifier)
@@ -201,24 +220,13 @@ class PostgresBackedRDS(GroupRules):
         self, source_db_snapshot_identifier: str, target_db_snapshot_identifier: str, **options: Any
     ) -> DBSnapshot:
         snapshot = super().copy_db_snapshot(source_db_snapshot_identifier, target_db_snapshot_identifier, **options)
-        state().fleet.copy_snapshot(_snapshot_name(source_db_snapshot_identifier), target_db_snapshot_identifier)
+        state().fleet.copy_snapshot(snapshot_name(source_db_snapshot_identifier), target_db_snapshot_identifier)
         return snapshot
 
     def delete_db_snapshot(self, db_snapshot_identifier: str) -> DBSnapshot:
         snapshot = super().delete_db_snapshot(db_snapshot_identifier)
         state().fleet.drop_snapshot(db_snapshot_identifier)
         return snapshot
-
-    def restore_db_instance_from_db_snapshot(self, from_snapshot_id: str, overrides: dict[str, Any]) -> DBInstance:
-        name = _snapshot_name(from_snapshot_id)
-        found = self.describe_db_snapshots(db_instance_identifier=None, db_snapshot_identifier=name)[0]
-        if is_ours(vars(found.database)):
-            if found.status != "available":
-                raise InvalidState("InvalidDBSnapshotState", f"The snapshot {name} is {found.status}.")
-            if not state().fleet.has_snapshot(name):
-                raise InvalidState("InvalidDBSnapshotState", f"No copy of the data is kept behind {name}.")
-            overrides = {**overrides, _RESTORED_FROM: name}
-        return super().restore_db_instance_from_db_snapshot(from_snapshot_id, overrides)
 
     # What the workers report
 
@@ -284,24 +292,6 @@ class PostgresBackedRDS(GroupRules):
             )
 
 
-_RESTORED_FROM = "restored_from_snapshot"
-
-# Fields of the snapshot's instance that are its own and no inputs of the new one's.
-_NOT_RESTORED = (
-    "dbi_resource_id",
-    "status",
-    "master_user_secret",
-    "replicas",
-    "is_replica",
-    "created",
-    "instance_create_time",
-)
-
-
-def _snapshot_name(name_or_arn: str) -> str:
-    return name_or_arn.rsplit(":snapshot:", 1)[-1]
-
-
 def instances_with_servers() -> list[DBInstance]:
     return [
         database
@@ -324,7 +314,8 @@ def report(resource_id: str, status: str) -> None:
 def resume() -> None:
     """Start the servers of the instances that the saved state holds, and finish what a killed service left undone."""
     fleet = state().fleet
-    for database in instances_with_servers():
+    # A replica looks for its source.
+    for database in sorted(instances_with_servers(), key=lambda one: one.is_replica):
         # Programs of a newer minor version than before are what an automatic minor upgrade is.
         present = find_installation(database.engine_version.split(".")[0])
         if present is not None:

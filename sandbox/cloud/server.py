@@ -28,6 +28,8 @@ from sandbox.processes import MARKER
 
 # A start takes well under a second; crash recovery after a kill may take longer.
 START_SECONDS = 60.0
+# What an instance wrote in its whole life is applied within it.
+RECOVERY_SECONDS = 300.0
 # PostgreSQL's fast shutdown ends every session; past this the immediate one is used, and the next start recovers.
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
@@ -36,6 +38,13 @@ CERTIFICATE, KEY = "server.crt", "server.key"
 
 # The third number of the addresses where servers listen behind their fronts.
 _BEHIND = 202
+
+# Of the log of changes, MB. Each piece is kept whole in the backups, and whatever ends one fills it up.
+LOG_PIECE = 1
+
+# Its presence is what PostgreSQL goes by.
+STANDBY = "standby.signal"
+RECOVERY = "recovery.signal"
 
 # Small, because several servers share one machine with a control plane. Durability against a power cut is not promised
 # here, against a killed
@@ -47,6 +56,7 @@ OWN_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "100",
+    "archive_mode": "on",
     "log_line_prefix": "%t:%r:%u@%d:[%p]:",
     "timezone": "UTC",
 }
@@ -68,6 +78,10 @@ class BadParameters(ServerFailure):
 
 class PortBusy(ServerFailure):
     status = "incompatible-network"
+
+
+class NotRestored(ServerFailure):
+    status = "incompatible-restore"
 
 
 @dataclass(frozen=True)
@@ -119,8 +133,7 @@ class PostgresServer:
 
     def initialise(self) -> None:
         """initdb. It is complete or absent: an interrupted one leaves nothing that is taken for a database."""
-        unfinished = self.data.with_name(self.data.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = _unfinished(self.data)
         self._run(
             "initdb",
             "--no-sync",
@@ -129,6 +142,7 @@ class PostgresServer:
             "--encoding=UTF8",
             "--locale=C.UTF-8",
             "--auth=reject",
+            f"--wal-segsize={LOG_PIECE}",
             f"--pgdata={unfinished}",
         )
         unfinished.rename(self.data)
@@ -197,7 +211,7 @@ class PostgresServer:
         """Start and wait until it answers. A server that still runs from an earlier life of the service is kept."""
         if self.pid is not None:
             self.reload()
-            self._wait_until_ready(listening, log_offset=None)
+            self._wait_until_ready(listening, START_SECONDS, log_offset=None)
             return
         offset = self._log_file.stat().st_size if self._log_file.exists() else 0
         with open(self._log_file, "ab") as stream:
@@ -213,7 +227,7 @@ class PostgresServer:
                 start_new_session=True,
                 **self._user.run_options(),  # type: ignore[call-overload]
             )
-        self._wait_until_ready(listening, offset)
+        self._wait_until_ready(listening, RECOVERY_SECONDS if self.recovers else START_SECONDS, offset)
 
     def reload(self) -> None:
         pid = self.pid
@@ -248,29 +262,77 @@ class PostgresServer:
 
     def copy_to(self, target: Path, listening: Listening) -> None:
         """A consistent copy of the data, taken from the running server, or of the files when it is stopped."""
-        unfinished = target.with_name(target.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = _unfinished(target)
         if self.pid is not None:
-            self._run(
-                "pg_basebackup",
-                f"--host={self.socket_name}",
-                f"--port={listening.port}",
-                f"--username={roles.SUPERUSER}",
-                "--checkpoint=fast",
-                "--no-sync",
-                f"--pgdata={unfinished}",
-            )
+            self._copy_from(self, listening, unfinished)
         else:
             self._copy_files(self.data, unfinished)
         unfinished.rename(target)
 
-    def restore_from(self, copy: Path) -> None:
-        unfinished = self.data.with_name(self.data.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        self._copy_files(copy, unfinished)
+    def copy_of(self, source: PostgresServer, listening: Listening) -> None:
+        """Begin with the data of a running server, which listens there."""
+        unfinished = _unfinished(self.data)
+        self._copy_from(source, listening, unfinished)
+        _without_identity(unfinished)
         unfinished.rename(self.data)
 
+    def restore_from(self, copy: Path, recover: bool = False) -> None:
+        """`recover`: its next start applies the changes that its settings point to."""
+        unfinished = _unfinished(self.data)
+        self._copy_files(copy, unfinished)
+        _without_identity(unfinished)
+        if recover:
+            self._touch(unfinished / RECOVERY)
+        unfinished.rename(self.data)
+
+    # Other servers' changes
+
+    @property
+    def recovers(self) -> bool:
+        """Whether it has still to become what it was at a moment."""
+        return (self.data / RECOVERY).exists()
+
+    def follow(self, source: PostgresServer, listening: Listening) -> dict[str, str]:
+        """The setting by which it follows `source`, which listens there. Takes effect at the next start or reload."""
+        self._touch(self.data / STANDBY)
+        target = make_conninfo(host=source.socket_name, port=listening.port, user=roles.SUPERUSER, sslmode="disable")
+        return {"primary_conninfo": target}
+
+    def stand_alone(self, listening: Listening) -> None:
+        """Follow nobody, and write from now on. Nothing happens to a server that does."""
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        with self.superuser(listening) as connection:
+            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                if time.monotonic() > deadline:
+                    raise NotRestored(f"the server was not promoted within {RECOVERY_SECONDS:.0f} s")
+                connection.execute("SELECT pg_promote(true, 10)")
+
+    def close_log(self, listening: Listening) -> None:
+        """Have everything that is committed by now in the backups."""
+        with self.superuser(listening) as connection:
+            # A moment is found by the first change that is younger.
+            connection.execute("SELECT pg_current_xact_id()")
+            row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+            assert row is not None
+            deadline = time.monotonic() + START_SECONDS
+            kept = "SELECT coalesce(last_archived_wal >= %s, false) FROM pg_stat_archiver"
+            while connection.execute(kept, row).fetchone() != (True,):
+                if time.monotonic() > deadline:
+                    raise NotRestored(f"the log of changes was not kept within {START_SECONDS:.0f} s")
+                time.sleep(POLL_SECONDS)
+
     # Details
+
+    def _copy_from(self, source: PostgresServer, listening: Listening, target: Path) -> None:
+        self._run(
+            "pg_basebackup",
+            f"--host={source.socket_name}",
+            f"--port={listening.port}",
+            f"--username={roles.SUPERUSER}",
+            "--checkpoint=fast",
+            "--no-sync",
+            f"--pgdata={target}",
+        )
 
     def _copy_files(self, source: Path, target: Path) -> None:
         # A directory that vanishes midway would be no snapshot: errors are not swallowed.
@@ -278,6 +340,10 @@ class PostgresServer:
         for path in [target, *target.rglob("*")]:
             self._user.own(path)
         target.chmod(0o700)
+
+    def _touch(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        self._user.own(path)
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.data / name
@@ -303,8 +369,8 @@ class PostgresServer:
         if done.returncode != 0:
             raise failure_from(done.stdout, f"{tool} failed with exit code {done.returncode}")
 
-    def _wait_until_ready(self, listening: Listening, log_offset: int | None) -> None:
-        deadline = time.monotonic() + START_SECONDS
+    def _wait_until_ready(self, listening: Listening, seconds: float, log_offset: int | None) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.pid is None:
                 raise failure_from(self._log_since(log_offset), "the server ended at its start")
@@ -313,12 +379,26 @@ class PostgresServer:
                     return
             except psycopg.OperationalError:
                 time.sleep(POLL_SECONDS)
-        raise failure_from(self._log_since(log_offset), f"the server did not answer within {START_SECONDS:.0f} s")
+        raise failure_from(self._log_since(log_offset), f"the server did not answer within {seconds:.0f} s")
 
     def _log_since(self, offset: int | None) -> str:
         with open(self._log_file, "rb") as stream:
             stream.seek(offset or 0)
             return stream.read().decode(errors="replace")
+
+
+def _unfinished(whole: Path) -> Path:
+    """Where something is made that is complete or absent. A tool that outlived a killed service writes elsewhere, and
+    finds its directory gone."""
+    for left in whole.parent.glob(f"{whole.name}.unfinished.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return whole.with_name(f"{whole.name}.unfinished.{os.getpid()}")
+
+
+def _without_identity(copy: Path) -> None:
+    """A copy of another server's files is not that server: its certificate names it."""
+    for name in (CERTIFICATE, KEY):
+        (copy / name).unlink(missing_ok=True)
 
 
 def running_server(data: Path) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.workloads.access_graph_database import Database
+from sandbox.workloads.access_graph_database import PRIMARY, REPLICA, Database
 from sandbox.workloads.certificates import fingerprint, read_authorities, server_context, trusting
 from sandbox.workloads.journal import Journal, StartRefused, run_program
 from sandbox.workloads.listener import Listener, serve_http
@@ -87,16 +87,21 @@ class Service:
         self._certificate = _first_certificate(inside(tls["cert"]).read_text())
         self._address = listening_address(str(config.get("address") or ""), _GRPC_PORT)
         self._metrics = bool((config.get("metrics") or {}).get("enabled"))
-        connection = os.environ.get("TAG_POSTGRES_CONNECTION", "")
+        connection, replica = os.environ.get(PRIMARY, ""), os.environ.get(REPLICA, "")
         if not connection:
-            raise StartRefused("TAG_POSTGRES_CONNECTION is not set")
-        self._database = Database(connection, (config.get("backend") or {}).get("postgres") or {}, journal)
+            raise StartRefused(f"{PRIMARY} is not set")
+        backend = (config.get("backend") or {}).get("postgres") or {}
+        self._database = Database(connection, backend, journal)
+        # Queries go there; without one they go where everything goes.
+        self._replica = Database(replica, backend, journal, REPLICA) if replica else None
         self._connected = 0
         self._refused = 0
 
     def start(self) -> None:
         self._database.open()
         self._database.create_objects(sorted(self._clusters()))
+        if self._replica is not None:
+            self._replica.open()
         try:
             listener = Listener(self._address, self._context)
             metrics = Listener((bind_address(), _METRICS_PORT)) if self._metrics else None
@@ -120,6 +125,8 @@ class Service:
 
     def check_database(self) -> None:
         self._database.check()
+        if self._replica is not None:
+            self._replica.check()
 
     def _serve(self, connection: socket.socket, peer: tuple[str, int]) -> None:
         assert isinstance(connection, ssl.SSLSocket)

@@ -52,18 +52,22 @@ class ConnectionString:
         return self.settings.get("sslmode", "prefer")
 
 
-def parse_connection_string(text: str) -> ConnectionString:
-    """Raises StartRefused; the text never shows the URI, which holds the password."""
+PRIMARY = "TAG_POSTGRES_CONNECTION"
+REPLICA = "TAG_POSTGRES_REPLICA_CONNECTION"
+
+
+def parse_connection_string(text: str, variable: str = PRIMARY) -> ConnectionString:
+    """Raises StartRefused; the text names the variable and never shows the URI, which holds the password."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port or 5432
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError as error:
-        raise StartRefused(f"TAG_POSTGRES_CONNECTION: cannot parse the URI: {type(error).__name__}") from None
+        raise StartRefused(f"{variable}: cannot parse the URI: {type(error).__name__}") from None
     if parts.scheme not in ("postgres", "postgresql"):
-        raise StartRefused("TAG_POSTGRES_CONNECTION: not a postgres:// URI")
+        raise StartRefused(f"{variable}: not a postgres:// URI")
     if not host:
-        raise StartRefused("TAG_POSTGRES_CONNECTION: the URI names no host")
+        raise StartRefused(f"{variable}: the URI names no host")
     settings: dict[str, str] = {}
     server: dict[str, str] = {}
     for key, value in query:
@@ -73,13 +77,13 @@ def parse_connection_string(text: str) -> ConnectionString:
             server[key] = value
     mode = settings.get("sslmode", "prefer")
     if mode not in _SSL_MODES:
-        raise StartRefused(f"TAG_POSTGRES_CONNECTION: sslmode is invalid: {mode}")
+        raise StartRefused(f"{variable}: sslmode is invalid: {mode}")
     if mode.startswith("verify-"):
         # Without a file pgx trusts the system's store; libpq has a word for that.
         settings.setdefault("sslrootcert", "system")
     root = settings.get("sslrootcert", "system")
     if root != "system" and not inside(root).is_file():
-        raise StartRefused(f"TAG_POSTGRES_CONNECTION: unable to read CA file: open {root}: no such file or directory")
+        raise StartRefused(f"{variable}: unable to read CA file: open {root}: no such file or directory")
     return ConnectionString(
         host,
         port,
@@ -94,8 +98,9 @@ def parse_connection_string(text: str) -> ConnectionString:
 class Database:
     """One connection, kept; made anew when it is lost."""
 
-    def __init__(self, uri: str, backend: dict[str, Any], journal: Journal) -> None:
-        self._target = parse_connection_string(uri)
+    def __init__(self, uri: str, backend: dict[str, Any], journal: Journal, variable: str = PRIMARY) -> None:
+        self._target = parse_connection_string(uri, variable)
+        self._variable = variable
         self._region = (backend.get("aws") or {}).get("region") if "aws" in backend else None
         self._by_iam = "aws" in backend
         self._journal = journal
@@ -110,7 +115,7 @@ class Database:
             self._connection = self._connect()
         except (psycopg.Error, OSError) as error:
             raise StartRefused(
-                f"failed to connect to `user={target.user} database={target.database}`: {error}"
+                f"{self._variable}: failed to connect to `user={target.user} database={target.database}`: {error}"
             ) from None
         version = self._connection.info.server_version
         if version < 140000:
@@ -193,7 +198,7 @@ class Database:
                 self._connection = self._connect()
             self._connection.execute("SELECT 1")
         except (psycopg.Error, OSError) as error:
-            self._journal.error("database is not reachable", error=str(error).strip())
+            self._journal.error("database is not reachable", host=self._target.host, error=str(error).strip())
             self._connection = None
 
 

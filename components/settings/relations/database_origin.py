@@ -163,6 +163,23 @@ def a_replicas_name_fits(draft: Draft) -> Findings:
         )
 
 
+def a_replicas_source_has_no_managed_secret(draft: Draft) -> Findings:
+    """`database.replica` needs `masterPassword: generated`: RDS replicates no instance whose password it manages."""
+    # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html (limitations)
+    database = draft.configuration.database
+    if not isinstance(database, RdsDatabaseSettings) or database.replica is None:
+        return
+    if database.master_password == "managed":
+        yield finding(
+            "database.masterPassword",
+            database.master_password,
+            "is not possible with database.replica: RDS makes no read replica of an instance whose master password it "
+            "manages in Secrets Manager",
+            "set generated, or remove database.replica",
+            "database.replica",
+        )
+
+
 RULES = (
     subnets_have_one_source,
     someone_may_connect,
@@ -172,4 +189,5 @@ RULES = (
     a_restore_has_a_past,
     a_snapshot_is_at_hand,
     a_replicas_name_fits,
+    a_replicas_source_has_no_managed_secret,
 )

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from sandbox.plugins.aws.connection import Connection, missing
+from sandbox.plugins.aws.database_origins import CREATE_PARAMETERS, create_instance, modified_after
 from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_list, tag_map
 from sandbox.plugins.protocol import ResourceError
 from sandbox.plugins.values import Properties
@@ -153,43 +154,7 @@ class ParameterGroup(Kind):
             )
 
 
-# Inputs that CreateDBInstance takes; those that ModifyDBInstance takes too, and under which name.
-CREATE_PARAMETERS: Final = {
-    "allocatedStorage": "AllocatedStorage",
-    "autoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
-    "backupRetentionPeriod": "BackupRetentionPeriod",
-    "backupWindow": "PreferredBackupWindow",
-    "caCertIdentifier": "CACertificateIdentifier",
-    "copyTagsToSnapshot": "CopyTagsToSnapshot",
-    "databaseInsightsMode": "DatabaseInsightsMode",
-    "dbName": "DBName",
-    "dbSubnetGroupName": "DBSubnetGroupName",
-    "deletionProtection": "DeletionProtection",
-    "enabledCloudwatchLogsExports": "EnableCloudwatchLogsExports",
-    "engine": "Engine",
-    "engineVersion": "EngineVersion",
-    "iamDatabaseAuthenticationEnabled": "EnableIAMDatabaseAuthentication",
-    "instanceClass": "DBInstanceClass",
-    "kmsKeyId": "KmsKeyId",
-    "maintenanceWindow": "PreferredMaintenanceWindow",
-    "manageMasterUserPassword": "ManageMasterUserPassword",
-    "masterUserSecretKmsKeyId": "MasterUserSecretKmsKeyId",
-    "maxAllocatedStorage": "MaxAllocatedStorage",
-    "monitoringInterval": "MonitoringInterval",
-    "monitoringRoleArn": "MonitoringRoleArn",
-    "multiAz": "MultiAZ",
-    "parameterGroupName": "DBParameterGroupName",
-    "password": "MasterUserPassword",
-    "performanceInsightsEnabled": "EnablePerformanceInsights",
-    "performanceInsightsKmsKeyId": "PerformanceInsightsKMSKeyId",
-    "performanceInsightsRetentionPeriod": "PerformanceInsightsRetentionPeriod",
-    "port": "Port",
-    "publiclyAccessible": "PubliclyAccessible",
-    "storageEncrypted": "StorageEncrypted",
-    "storageType": "StorageType",
-    "username": "MasterUsername",
-    "vpcSecurityGroupIds": "VpcSecurityGroupIds",
-}
+# Inputs that ModifyDBInstance takes, and under which name.
 MODIFY_PARAMETERS: Final = {
     **{
         name: parameter
@@ -208,6 +173,8 @@ KEPT: Final = (
     "finalSnapshotIdentifier",
     "identifierPrefix",
     "password",
+    "snapshotIdentifier",
+    "restoreToPointInTime",
 )
 
 
@@ -218,13 +185,25 @@ class Instance(Kind):
 
     def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
         identifier = inputs.get("identifier") or name_of({"namePrefix": inputs.get("identifierPrefix", "tf-")})
-        parameters = {CREATE_PARAMETERS[name]: value for name, value in inputs.items() if name in CREATE_PARAMETERS}
-        client = connection.client("rds")
-        answer = client.create_db_instance(DBInstanceIdentifier=identifier, Tags=tag_list(tags), **parameters)
-        return str(answer["DBInstance"]["DbiResourceId"])
+        return create_instance(connection.client("rds"), inputs, identifier, tag_list(tags))
 
     def settle(self, connection: Connection, id_: str, inputs: Properties, deadline: Deadline) -> None:
         self._await_available(connection, id_, deadline)
+        found = self.read(connection, id_, inputs)
+        if found is None:
+            raise ResourceError("waiting for RDS DB Instance: it is gone")
+        live = found[1]
+        later = modified_after(inputs, live)
+        if later:
+            client, identifier = connection.client("rds"), live["identifier"]
+            parameters = {MODIFY_PARAMETERS[name]: inputs[name] for name in later}
+            if inputs.get("allowMajorVersionUpgrade"):
+                parameters["AllowMajorVersionUpgrade"] = True
+            client.modify_db_instance(DBInstanceIdentifier=identifier, ApplyImmediately=True, **parameters)
+            self._await_available(connection, id_, deadline)
+            if inputs.get("replicateSourceDb") and "parameterGroupName" in later:
+                client.reboot_db_instance(DBInstanceIdentifier=identifier)
+                self._await_available(connection, id_, deadline)
 
     def read(self, connection: Connection, id_: str, inputs: Properties) -> tuple[str, Properties] | None:
         instance = self._find(connection, id_)
@@ -284,6 +263,8 @@ class Instance(Kind):
             "performanceInsightsRetentionPeriod": instance.get("PerformanceInsightsRetentionPeriod"),
             "port": port or instance.get("DbInstancePort"),
             "publiclyAccessible": instance["PubliclyAccessible"],
+            "replicas": instance.get("ReadReplicaDBInstanceIdentifiers", []),
+            "replicateSourceDb": instance.get("ReadReplicaSourceDBInstanceIdentifier"),
             "resourceId": instance["DbiResourceId"],
             "status": instance["DBInstanceStatus"],
             "storageEncrypted": instance["StorageEncrypted"],
@@ -295,6 +276,8 @@ class Instance(Kind):
 
     def update(self, connection: Connection, id_: str, change: Change, deadline: Deadline) -> None:
         client, new, old = connection.client("rds"), change.new, change.old
+        if "replicateSourceDb" in change.changed:
+            self._promote(connection, id_, change, deadline)
         parameters = {
             MODIFY_PARAMETERS[name]: new[name]
             for name in change.changed
@@ -328,6 +311,17 @@ class Instance(Kind):
             )
             self._await_available(connection, id_, deadline)
         change_tags(connection, old["arn"], change)
+
+    def _promote(self, connection: Connection, id_: str, change: Change, deadline: Deadline) -> None:
+        if change.new.get("replicateSourceDb"):
+            raise ResourceError("cannot elect new source database for replication")
+        window = change.new.get("backupWindow")
+        connection.client("rds").promote_read_replica(
+            DBInstanceIdentifier=change.old["identifier"],
+            BackupRetentionPeriod=change.new.get("backupRetentionPeriod") or 0,
+            **({"PreferredBackupWindow": window} if window else {}),
+        )
+        self._await_available(connection, id_, deadline)
 
     def delete(self, connection: Connection, id_: str, outputs: Properties, deadline: Deadline) -> None:
         identifier = outputs["identifier"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from sandbox.plugins.aws.database_origins import origin_rules
 from sandbox.plugins.aws.inputs import ARN, KMS_ARN, TAGS, TERRAFORM, named
 from sandbox.plugins.aws.observing_tables import TABLES as OBSERVING
 from sandbox.plugins.aws.tables import Autoname, Input, ResourceType
@@ -28,6 +29,7 @@ ROLE_POLICY_ATTACHMENT: Final = "aws:iam/rolePolicyAttachment:RolePolicyAttachme
 
 RDS_NAME: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 RDS_PREFIX: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*-?"
+UTC_MOMENT: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 MANAGED_BY: Final = "Managed by Pulumi"
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
@@ -71,10 +73,13 @@ def instance_rules(inputs: Properties) -> list[tuple[str, str]]:
     def is_set(name: str) -> bool:
         return inputs.get(name) not in (None, False, 0, "")
 
+    found += origin_rules(inputs)
+    # What begins with data has these of its own.
+    begins_empty = not any(map(is_set, ("replicateSourceDb", "snapshotIdentifier", "restoreToPointInTime")))
     for name in ("allocatedStorage", "engine", "username"):
-        if not is_set(name):
+        if begins_empty and not is_set(name):
             found.append((name, f'"{name}": required field is not set'))
-    if not is_set("password") and not is_set("manageMasterUserPassword"):
+    if begins_empty and not is_set("password") and not is_set("manageMasterUserPassword"):
         found.append(("password", "InvalidParameterValue: the parameter MasterUserPassword must be provided"))
     if is_set("masterUserSecretKmsKeyId") and not is_set("manageMasterUserPassword"):
         found.append(("masterUserSecretKmsKeyId", "needs manageMasterUserPassword"))
@@ -289,7 +294,9 @@ TYPES: Final = {
                 ),
                 "copyTagsToSnapshot": Input("boolean", default=False),
                 "databaseInsightsMode": Input(computed=True, choices=("standard", "advanced")),
-                "dbName": Input(computed=True, replaces=True, pattern=r"[A-Za-z]\w{0,62}"),
+                "dbName": Input(
+                    computed=True, replaces=True, pattern=r"[A-Za-z]\w{0,62}", conflicts=("replicateSourceDb",)
+                ),
                 "dbSubnetGroupName": Input(computed=True),
                 "deleteAutomatedBackups": Input("boolean", default=True),
                 "deletionProtection": Input("boolean"),
@@ -320,11 +327,29 @@ TYPES: Final = {
                 "performanceInsightsRetentionPeriod": Input("integer", computed=True, between=(7, 731)),
                 "port": Input("integer", computed=True, between=(1150, 65535)),
                 "publiclyAccessible": Input("boolean", default=False),
+                "replicateSourceDb": Input(),
+                "restoreToPointInTime": Input(
+                    "object",
+                    replaces=True,
+                    fields={
+                        "restoreTime": Input(pattern=UTC_MOMENT),
+                        "sourceDbInstanceAutomatedBackupsArn": Input(pattern=ARN),
+                        "sourceDbInstanceIdentifier": Input(),
+                        "sourceDbiResourceId": Input(),
+                        "useLatestRestorableTime": Input("boolean"),
+                    },
+                ),
                 "skipFinalSnapshot": Input("boolean", default=False),
+                "snapshotIdentifier": Input(computed=True, replaces=True),
                 "storageEncrypted": Input("boolean", replaces=True),
                 "storageType": Input(computed=True, choices=("standard", "gp2", "gp3", "io1", "io2")),
                 "tags": TAGS,
-                "username": Input(computed=True, replaces=True, pattern=r"(?!rds|pg_)[A-Za-z]\w{0,62}"),
+                "username": Input(
+                    computed=True,
+                    replaces=True,
+                    pattern=r"(?!rds|pg_)[A-Za-z]\w{0,62}",
+                    conflicts=("replicateSourceDb",),
+                ),
                 "vpcSecurityGroupIds": Input("set", computed=True),
             },
             (
@@ -336,6 +361,7 @@ TYPES: Final = {
                 "hostedZoneId",
                 "licenseModel",
                 "masterUserSecrets",
+                "replicas",
                 "resourceId",
                 "status",
                 "tagsAll",

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, PropertyDiff
 from sandbox.plugins.values import UNKNOWN, UNKNOWN_SENTINELS, Properties, Secret, contains_unknown, unwrap
 
-Kind = Literal["string", "integer", "number", "boolean", "set", "map", "objects"]
+Kind = Literal["string", "integer", "number", "boolean", "set", "map", "object", "objects"]
 
 # As the bridge: the names of inputs that the program did not give, so that a generated name is kept and not made anew.
 DEFAULTS: Final = "__defaults"
@@ -232,6 +232,7 @@ _PYTHON: Final[dict[Kind, Any]] = {
     "boolean": bool,
     "set": list,
     "map": Mapping,
+    "object": Mapping,
     "objects": list,
 }
 
@@ -248,6 +249,8 @@ def _failures(path: str, known: Input, value: Any) -> list[CheckFailure]:
             for index, item in enumerate(value)
             for failure in _object_failures(f"{path}[{index}]", known.fields, item)
         ]
+    if known.kind == "object":
+        return _object_failures(path, known.fields, value)
     members = value if known.kind == "set" else value.values() if known.kind == "map" else [value]
     found = []
     for member in members:

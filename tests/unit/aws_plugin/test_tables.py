@@ -45,6 +45,9 @@ GOOD_INSTANCE = {
     "manageMasterUserPassword": True,
     "performanceInsightsEnabled": True,
 }
+# What takes these of its source has none of its own.
+REPLICA = {"replicateSourceDb": "graph-1", "username": None, "manageMasterUserPassword": None}
+MOMENT = {"restoreToPointInTime": {"sourceDbInstanceIdentifier": "graph-1", "useLatestRestorableTime": True}}
 GOOD_RULE = {
     "securityGroupId": "sg-1",
     "referencedSecurityGroupId": "sg-2",
@@ -99,6 +102,11 @@ REGISTRATIONS = [
         monitoring_interval_seconds=0,
         kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/1",
     ),
+    record_database(replica=True, master_password="generated"),
+    record_database(replica=True, master_password="generated", preview=True),
+    record_database(restore_snapshot="graph-final-1"),
+    record_database(restore_source="graph"),
+    record_database(restore_source="graph", restore_time="2026-01-31T00:00:00Z", master_password="generated"),
     record_access(),
     record_access(preview=True),
 ]
@@ -146,6 +154,25 @@ def test_the_programs_registrations_keep_the_tables(recording: Recording) -> Non
         (INSTANCE, {"finalSnapshotIdentifier": "final--1"}, "finalSnapshotIdentifier: invalid value"),
         (INSTANCE, {"username": "rdsadmin"}, "username: invalid value"),
         (INSTANCE, {"tags": {"a": 1}}, "tags must hold strings"),
+        (INSTANCE, {"replicateSourceDb": "graph"}, "username conflicts with replicateSourceDb"),
+        (INSTANCE, {**REPLICA, "dbName": "graph"}, "dbName conflicts with replicateSourceDb"),
+        (INSTANCE, {**REPLICA, "manageMasterUserPassword": True}, "isn't supported for a read replica"),
+        (INSTANCE, {**REPLICA, "dbSubnetGroupName": "graph"}, "name the source by its ARN"),
+        (INSTANCE, {**MOMENT, "snapshotIdentifier": "graph-final-1"}, "conflicts with snapshotIdentifier"),
+        (INSTANCE, {"restoreToPointInTime": {"useLatestRestorableTime": True}}, "is required"),
+        (INSTANCE, {"restoreToPointInTime": {"sourceDbInstanceIdentifier": "graph"}}, "exactly one of restoreTime"),
+        (INSTANCE, {"restoreToPointInTime": {"sourceDbInstance": "graph"}}, "did you mean sourceDbInstanceIdentifier"),
+        (
+            INSTANCE,
+            {
+                "restoreToPointInTime": {
+                    "sourceDbInstanceIdentifier": "graph",
+                    "restoreTime": "2026-01-31T01:00:00+01:00",
+                }
+            },
+            "restoreToPointInTime.restoreTime: '2026-01-31T01:00:00+01:00' does not match",
+        ),
+        (INSTANCE, {"username": None}, '"username": required field is not set'),
         (INGRESS_RULE, {"cidrIpv4": "10.0.0.0/8"}, "exactly one of"),
         (INGRESS_RULE, {"referencedSecurityGroupId": None}, "exactly one of"),
         (INGRESS_RULE, {"fromPort": None}, "tcp and udp need fromPort and toPort"),
@@ -203,8 +230,9 @@ def test_unknown_values_are_taken_as_right(unknown: dict[str, Any]) -> None:
 
 
 def without_conflict(unknown: dict[str, Any]) -> dict[str, Any]:
-    """An unknown monitoring role goes with an unknown interval, and two names exclude each other."""
-    kept = {name: value for name, value in unknown.items() if name != "identifierPrefix"}
+    """An unknown monitoring role goes with an unknown interval; two names exclude each other, and so do a master user
+    and the source that has one."""
+    kept = {name: value for name, value in unknown.items() if name not in ("identifierPrefix", "replicateSourceDb")}
     if ("monitoringInterval" in kept) != ("monitoringRoleArn" in kept):
         kept |= {"monitoringInterval": UNKNOWN, "monitoringRoleArn": UNKNOWN}
     return kept

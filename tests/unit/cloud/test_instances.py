@@ -157,6 +157,9 @@ def test_a_manual_snapshot_is_of_the_moment_it_was_taken(cloud: Cloud) -> None:
         connection.execute("INSERT INTO events VALUES (2)")
     rds.restore_db_instance_from_db_snapshot(DBInstanceIdentifier="then", DBSnapshotIdentifier="moment")
     restored = cloud.settled("then")
+    assert "MasterUserSecret" not in restored, "of what was restored RDS manages no password until it is told to"
+    rds.modify_db_instance(DBInstanceIdentifier="then", ManageMasterUserPassword=True, ApplyImmediately=True)
+    restored = cloud.settled("then")
     with cloud.connect(restored) as connection:
         assert connection.execute("SELECT number FROM events").fetchall() == [(1,)]
 

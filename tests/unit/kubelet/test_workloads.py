@@ -12,7 +12,13 @@ import pytest
 import yaml
 
 from sandbox.workloads import access_graph, host_authority, psql, teleport
-from sandbox.workloads.access_graph_database import Database, parse_connection_string, schema_name
+from sandbox.workloads.access_graph_database import (
+    PRIMARY,
+    REPLICA,
+    Database,
+    parse_connection_string,
+    schema_name,
+)
 from sandbox.workloads.auth import Auth
 from sandbox.workloads.certificates import certificates_in, fingerprint
 from sandbox.workloads.endpoint import DialFailed, client_context, dial, parse_settings
@@ -204,9 +210,11 @@ def test_a_uri_is_read_as_pgx_reads_it(tmp_path, monkeypatch):
         ("postgres://u:geheim@h/y?sslmode=verify-full&sslrootcert=/no/such.pem", "unable to read CA file"),
     ],
 )
-def test_a_uri_that_cannot_be_used_is_refused_without_showing_it(uri, message):
+@pytest.mark.parametrize("variable", [PRIMARY, REPLICA])
+def test_a_uri_that_cannot_be_used_is_refused_without_showing_it(uri, message, variable):
     with pytest.raises(StartRefused, match=message) as refusal:
-        parse_connection_string(uri)
+        parse_connection_string(uri, variable)
+    assert str(refusal.value).startswith(f"{variable}: ")
     assert "geheim" not in str(refusal.value)
 
 

@@ -1,0 +1,114 @@
+"""Where an instance's data come from, and the replica: what AWS is asked for, and what it is never asked again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.database import Database, DatabaseArgs
+from tests.unit.database.graph import DATABASE, record_database
+from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
+
+pytestmark = pytest.mark.unit
+
+IDENTIFIER = "teleport-access-graph-dev"
+# An instance that is made empty is told these for good; one with data has them of its data.
+OF_THE_DATA = {"dbName", "username", "kmsKeyId"}
+ADOPTED = {"adopt": "graph", "subnet_ids": None, "subnet_group_name": "their-subnets", "kms_key_arn": "arn:aws:kms:x"}
+
+
+def instance(recording: Recording) -> dict[str, Any]:
+    inputs: dict[str, Any] = recording["database-instance"].inputs
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("changes", "origin"),
+    [
+        ({"restore_snapshot": "graph-final-1"}, {"snapshotIdentifier": "graph-final-1"}),
+        (
+            {"restore_source": "graph"},
+            {"restoreToPointInTime": {"sourceDbInstanceIdentifier": "graph", "useLatestRestorableTime": True}},
+        ),
+        (
+            {"restore_source": "graph", "restore_time": "2026-01-31T00:00:00Z"},
+            {"restoreToPointInTime": {"sourceDbInstanceIdentifier": "graph", "restoreTime": "2026-01-31T00:00:00Z"}},
+        ),
+    ],
+    ids=["snapshot", "latest", "moment"],
+)
+def test_a_restored_instance_differs_from_an_empty_one_in_this(changes: dict[str, Any], origin: dict[str, Any]) -> None:
+    empty, restored = instance(record_database()), instance(record_database(**changes))
+    assert {key: value for key, value in restored.items() if key not in empty} == origin
+    assert empty.keys() - restored.keys() == OF_THE_DATA
+    assert {key: value for key, value in empty.items() if key not in OF_THE_DATA} == {
+        key: value for key, value in restored.items() if key not in origin
+    }
+
+
+def test_where_the_data_came_from_is_no_change_later() -> None:
+    registration = record_database()["database-instance"]
+    assert registration.ignore_changes == ("snapshotIdentifier", "restoreToPointInTime")
+
+
+def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key() -> None:
+    recording = record_database(**ADOPTED)
+    registration = recording["database-instance"]
+    assert registration.import_id == "graph"
+    inputs = instance(recording)
+    assert (inputs["dbSubnetGroupName"], inputs["kmsKeyId"]) == ("their-subnets", "arn:aws:kms:x")
+    assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == recording.of_type("aws:kms/key:Key") == []
+
+
+def test_a_replica_is_its_source_without_what_it_has_of_it() -> None:
+    recording = record_database(replica=True, master_password="generated", tags={"a": "b"})
+    primary, replica = instance(recording), recording["database-replica"].inputs
+    assert replica["replicateSourceDb"] == IDENTIFIER
+    own = {"identifier", "replicateSourceDb", "deletionProtection", "skipFinalSnapshot", "multiAz"}
+    assert {key: value for key, value in replica.items() if key not in own} == {
+        key: primary[key] for key in replica.keys() - own
+    }
+    assert primary.keys() - replica.keys() == {
+        "allocatedStorage",
+        "backupRetentionPeriod",
+        "dbName",
+        "dbSubnetGroupName",
+        "engine",
+        "engineVersion",
+        "finalSnapshotIdentifier",
+        "kmsKeyId",
+        "password",
+        "username",
+    }
+    assert replica["identifier"] == f"{IDENTIFIER}-replica"
+    assert replica["skipFinalSnapshot"] is True
+    with pytest.raises(ValueError, match="RDS makes none of an instance whose master password it manages"):
+        record_database(replica=True)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_the_secret_of_an_instance_that_has_none_yet_is_not_known_before_the_up(
+    monkeypatch: pytest.MonkeyPatch, preview: bool
+) -> None:
+    """A preview that changes an instance shows it as it is, with no secret; an `up` that made none has failed."""
+    without = {"aws:rds/instance:Instance": {**COMPUTED_OUTPUTS["aws:rds/instance:Instance"], "masterUserSecrets": []}}
+    seen: list[bool] = []
+
+    async def look(output: pulumi.Output[Any]) -> None:
+        seen.append(await output.is_known())
+
+    def program() -> None:
+        # In the recording's previews everything computed is unknown; in this one the instance is there.
+        monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: preview)
+        arguments: dict[str, Any] = {**DATABASE, **ADOPTED}
+        database = Database("database", DatabaseArgs(**arguments))
+        pulumi.export("looked", pulumi.Output.from_input(look(database.master_secret_arn)))
+
+    if preview:
+        record(program, computed={**COMPUTED_OUTPUTS, **without})
+        assert seen == [False]
+    else:
+        with pytest.raises(IndexError):
+            record(program, computed={**COMPUTED_OUTPUTS, **without})
