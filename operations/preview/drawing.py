@@ -14,9 +14,10 @@ from operations.preview.layers import Layout, lay_out
 
 _BOX_WIDTH, _BOX_HEIGHT = 236, 40
 _COLUMN, _ROW = 300, 52
+_LANE = (_ROW - _BOX_HEIGHT) // 2
 _MARGIN = 16
 # What fits into a box at the sizes of the style sheet.
-_NAME_LETTERS, _KIND_LETTERS = 30, 36
+_NAME_LETTERS, _KIND_LETTERS = 27, 33
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,21 @@ def _box(node: Node, cell: tuple[int, int]) -> str:
 
 
 def _edge(layout: Layout, edge: tuple[str, str], nodes: Mapping[str, Node]) -> str:
+    (before_column, _), (after_column, _) = (layout.cells[key] for key in edge)
     (left, top), (right, bottom) = (_corner(layout.cells[key]) for key in edge)
     x1, y1, x2, y2 = left + _BOX_WIDTH, top + _BOX_HEIGHT // 2, right, bottom + _BOX_HEIGHT // 2
-    bend = max((x2 - x1) // 2, 24)
+    gap = _COLUMN - _BOX_WIDTH
+    if after_column - before_column == 1:
+        path = f"M{x1} {y1}C{x1 + gap // 2} {y1} {x2 - gap // 2} {y2} {x2} {y2}"
+    else:
+        # Between two rows, so that it passes behind no box that has nothing to do with it.
+        lane = top + _BOX_HEIGHT + _LANE if bottom > top else top - _LANE
+        path = (
+            f"M{x1} {y1}C{x1 + gap // 2} {y1} {x1 + gap // 2} {lane} {x1 + gap} {lane}H{x2 - gap}"
+            f"C{x2 - gap // 2} {lane} {x2 - gap // 2} {y2} {x2} {y2}"
+        )
     quiet = any(nodes[key].colour == "same" for key in edge)
-    return f'<path class="{"same" if quiet else "live"}" d="M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"/>'
+    return f'<path class="{"same" if quiet else "live"}" d="{path}"/>'
 
 
 def _corner(cell: tuple[int, int]) -> tuple[int, int]:

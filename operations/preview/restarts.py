@@ -22,14 +22,14 @@ _ACCESS_GRAPH_REPLICAS = 2
 # Values of Access Graph's chart that are outside of its pods' template. A changed count adds or removes pods only.
 _OUTSIDE_THE_PODS = ("values.replicaCount", "values.podDisruptionBudget", "values.service.type")
 
-_ROLES = ("access graph", "auth", "proxies")
+_ROLES = ("the access graph", "auth", "proxies")
 
 
 @dataclass(frozen=True)
 class Restart:
     """Pods of one Deployment that are replaced."""
 
-    role: str  # access graph, auth, proxies
+    role: str  # the access graph, auth, proxies
     cluster: str  # Teleport's name; empty for the access graph
     pods: int | None  # None where the values do not tell
     urn: str  # of the resource whose change does it
@@ -62,7 +62,7 @@ def _of_step(step: Step, preview: Preview) -> Iterable[Restart]:
         if step.parent_type == ACCESS_GRAPH:
             if any(_reaches_pods(path) and not path.startswith(_OUTSIDE_THE_PODS) for path in paths):
                 yield Restart(
-                    "access graph", "", _count(value_at(values, "replicaCount"), _ACCESS_GRAPH_REPLICAS), step.urn
+                    "the access graph", "", _count(value_at(values, "replicaCount"), _ACCESS_GRAPH_REPLICAS), step.urn
                 )
         elif step.parent_type == TELEPORT_CLUSTER:
             reaching = {path for path in paths if _reaches_pods(path)}

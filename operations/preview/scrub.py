@@ -38,10 +38,12 @@ _ASSIGNED = re.compile(
     r"(?i)((?<![a-z])(?<!\d{12}:)(?:[a-z0-9]+[_-])*"
     r"(?:password|passwd|pwd|passphrase|token|secret|secret[_-]?access[_-]?key|api[_-]?key|client[_-]?secret"
     r"|client-key-data|private[_-]?key)[\"']?\s*[:=]\s*)"
-    # Not what is masked already, nor the `secret:Secret::name` of a type or a URN; nor, above, an ARN's `:secret:`.
-    r"(?!\[s(?:ecret|crubbed)\]|:|Secret\b)"
+    # Not what is masked already, nor what follows the type in a URN; nor, above, an ARN's `:secret:`.
+    r"(?!\[s(?:ecret|crubbed)\]|:)"
     r"(\"[^\"\n]+\"|'[^'\n]+'|[^\s\"',;&]+)"
 )
+# A URN or a type token: `privateKey:PrivateKey::name` is no assignment there.
+_IDENTIFIER = re.compile(r"urn:pulumi:\S+|[a-z][a-z0-9-]*:[A-Za-z0-9./_-]+:[A-Z][A-Za-z0-9]*")
 _AUTHORIZATION = re.compile(r"(?i)\b((?:authorization\s*[:=]\s*)?(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
 _TOKENS = re.compile(
     r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"  # JSON Web Token; Kubernetes' are
@@ -72,9 +74,13 @@ def _scrub(text: str, *, decode: bool) -> str:
     text = _PRIVATE_KEY.sub(f"{SCRUBBED} (a private key)", text)
     text = _URI_PASSWORD.sub(rf"\1:{SCRUBBED}@", text)
     text = _AUTHORIZATION.sub(rf"\1{SCRUBBED}", text)
-    text = _ASSIGNED.sub(rf"\1{SCRUBBED}", text)
+    text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
     text = _TOKENS.sub(SCRUBBED, text)
     return _BASE64.sub(_scrub_base64, text) if decode else text
+
+
+def _scrub_identifier(match: re.Match[str]) -> str:
+    return match.group() if match.group(1).rstrip().endswith(":") else f"{match.group(1)}{SCRUBBED}"
 
 
 def _scrub_base64(match: re.Match[str]) -> str:

@@ -25,7 +25,8 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th { text-align: left; color: var(--quiet); font-weight: 600; }
 th, td { padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td:first-child { white-space: nowrap; } .change td:first-child { white-space: normal; width: 28%; }
+td:first-child { white-space: nowrap; } .change table { table-layout: fixed; }
+.change th:first-child { width: 28%; } .change td:first-child { white-space: normal; }
 table.red { border-left: 4px solid var(--red); } table.amber { border-left: 4px solid var(--amber); }
 table.green { border-left: 4px solid var(--green); }
 .warning { padding: .6rem .9rem; background: var(--amber-fill); border-left: 4px solid var(--amber); }

@@ -60,7 +60,7 @@ def headline(assessment: Assessment) -> str:
     if red:
         said.append(f"{len(red)} thing{'s' if len(red) > 1 else ''} that cannot be undone")
     if assessment.restarts:
-        said.append(f"restarts of {_joined(sorted({one.role for one in assessment.restarts}))}")
+        said.append(f"restarts of {_joined(list(dict.fromkeys(one.role for one in assessment.restarts)))}")
     if amber:
         said.append(f"{len(amber)} to look at")
     if green:
