@@ -129,7 +129,7 @@ def read_preview(text: str, *, exit_code: int | None = None, log: str = "") -> P
     return Preview(
         steps=steps,
         recorded=refreshed,
-        configuration=_configuration(document.get("config")),
+        configuration=_mapping(document.get("config")),
         diagnostics=diagnostics,
         counts={
             str(key): value
@@ -149,6 +149,8 @@ def _parse(text: str) -> tuple[Mapping[str, Any], str | None]:
         document, _ = json.JSONDecoder().raw_decode(text, begin)
     except (ValueError, RecursionError):
         return _NOTHING, "The preview's result is cut off: it was killed while it wrote, or the file is not its output."
+    document = dict(_mapping(document))
+    document["config"] = _configuration(document.get("config"))
     return _mapping(scrub_value(document)), None
 
 
@@ -209,7 +211,7 @@ def _configuration(given: Any) -> dict[str, Any]:
                 value = json.loads(value)
             except (ValueError, RecursionError):
                 pass
-        settings[str(key).rsplit(":", 1)[-1]] = scrub_value(value)
+        settings[str(key).rsplit(":", 1)[-1]] = value
     return settings
 
 

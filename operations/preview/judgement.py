@@ -155,4 +155,5 @@ def _felt(step: Step, paths: frozenset[str]) -> Iterator[str]:
 
 
 def _because(step: Step) -> str:
-    return f" (because of {', '.join(step.replace_reasons)})" if step.replace_reasons else ""
+    reasons = ", ".join(step.replace_reasons).replace("`", "'")
+    return f" (because of {reasons})" if reasons else ""

@@ -32,10 +32,10 @@ UNKNOWNS = frozenset(
 )
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL)
-# The password may itself have "@", ":" and "/": up to the last "@" of the word.
-_URI_PASSWORD = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@\"'<>]*):(?!\[)[^\s\"'<>]+@")
+_WORD = re.compile(r"[^\s\"'<>]+")
+_URI_USER = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/:@]*:")
 _ASSIGNED = re.compile(
-    r"(?i)((?<![a-z])(?<!\d{12}:)(?:[a-z0-9]+[_-])*"
+    r"(?i)((?<!\d{12}:)"
     r"(?:password|passwd|pwd|passphrase|token|secret|secret[_-]?access[_-]?key|api[_-]?key|client[_-]?secret"
     r"|client-key-data|private[_-]?key)[\"']?\s*[:=]\s*)"
     # Not what is masked already, nor what follows the type in a URN; nor, above, an ARN's `:secret:`.
@@ -52,7 +52,7 @@ _TOKENS = re.compile(
     r"|\bpul-[0-9a-f]{40}\b"
     r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}"
 )
-_KUBECONFIG = re.compile(r"kind[\"']?\s*:\s*[\"']?Config\b.*|clusters[\"']?\s*:.*\busers[\"']?\s*:", re.DOTALL)
+_KUBECONFIG = re.compile(r"kind[\"']?\s*:\s*[\"']?Config\b")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
 
 _SECRET_KEY = re.compile(
@@ -69,14 +69,24 @@ def scrub(text: str) -> str:
 
 
 def _scrub(text: str, *, decode: bool) -> str:
-    if "kind" in text and "Config" in text and "clusters" in text and _KUBECONFIG.search(text):
+    if "clusters" in text and "users" in text and _KUBECONFIG.search(text):
         return f"{SCRUBBED} (a kubeconfig)"
     text = _PRIVATE_KEY.sub(f"{SCRUBBED} (a private key)", text)
-    text = _URI_PASSWORD.sub(rf"\1:{SCRUBBED}@", text)
+    if "://" in text and "@" in text:
+        text = _WORD.sub(_scrub_uri, text)
     text = _AUTHORIZATION.sub(rf"\1{SCRUBBED}", text)
     text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
     text = _TOKENS.sub(SCRUBBED, text)
     return _BASE64.sub(_scrub_base64, text) if decode else text
+
+
+def _scrub_uri(match: re.Match[str]) -> str:
+    """A password may itself have `@`, `:` and `/`: up to the last `@` of the word."""
+    credentials, at, rest = match.group().rpartition("@")
+    user = _URI_USER.search(credentials)
+    if not at or user is None or credentials[user.end() :] in (MASKED, SCRUBBED):
+        return match.group()
+    return f"{credentials[: user.end()]}{SCRUBBED}@{rest}"
 
 
 def _scrub_identifier(match: re.Match[str]) -> str:
