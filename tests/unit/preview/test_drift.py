@@ -1,4 +1,4 @@
-"""A nightly preview that is not empty is drift, a due renewal, a stale host CA or a missed deployment: which, is said."""
+"""A nightly preview that is not empty is drift, a due renewal, a stale host CA or a missed deployment, and says so."""
 
 from __future__ import annotations
 
