@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -35,33 +36,36 @@ def script(workflow: str, job: str, name: str) -> str:
 
 
 class Runner:
-    """A machine of GitHub's, for one job: the checkout, its `.venv`, and files for outputs and the summary."""
+    """A machine of GitHub's, for one job: the checkout with its `.venv`, and files for outputs and the summary.
+
+    Scripts write beside the program, since a stack's paths are relative to it; `clean` takes that away.
+    """
 
     def __init__(self, stack: OwnStack, directory: Path) -> None:
         self._stack = stack
-        self.directory = directory
+        self.outputs = directory / "outputs"
         self.summary = directory / "summary.md"
-        for entry in CHECKOUT.iterdir():
-            # Scripts write beside the program; the checkout itself stays as it is.
-            if entry.name not in (".git", ".github", ".sandbox", "report"):
-                (directory / entry.name).symlink_to(entry)
+
+    def clean(self) -> None:
+        shutil.rmtree(CHECKOUT / "report", ignore_errors=True)
+        for name in ("preview.json", "preview.log"):
+            (CHECKOUT / name).unlink(missing_ok=True)
 
     def step(self, workflow: str, job: str, name: str, **variables: str) -> dict[str, str]:
         """Run one step's script with bash, as the runner does; its outputs."""
-        outputs = self.directory / "outputs"
-        outputs.write_text("")
+        self.outputs.write_text("")
         done = subprocess.run(
             ["bash", "-e", "-c", script(workflow, job, name)],
-            cwd=self.directory,
+            cwd=CHECKOUT,
             env=self.environment()
-            | {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(self.summary), **variables},
+            | {"GITHUB_OUTPUT": str(self.outputs), "GITHUB_STEP_SUMMARY": str(self.summary), **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+        return dict(line.split("=", 1) for line in self.outputs.read_text().splitlines())
 
     def environment(self) -> dict[str, str]:
         environment = self._stack.environment()
@@ -74,7 +78,7 @@ class Runner:
         }
 
     def read(self, name: str) -> str:
-        return (self.directory / "report" / name).read_text()
+        return (CHECKOUT / "report" / name).read_text()
 
     def preview(self, *labels: str) -> tuple[dict[str, str], str]:
         """The two steps of a pull request's job; the report's outputs and the comment."""
@@ -95,7 +99,7 @@ class Runner:
         """The two steps of the nightly job; the issue's text, if there is one."""
         code = self.step("drift", "drift", "Preview against the live world")["code"]
         self.step("drift", "drift", "Why it is not empty", CODE=code, REPORT="https://x/y")
-        return self.read("issue.md") if (self.directory / "report" / "issue.md").exists() else None
+        return self.read("issue.md") if (CHECKOUT / "report" / "issue.md").exists() else None
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +113,11 @@ def _cheap(settings: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def runner(stack: OwnStack, tmp_path: Path) -> Runner:
-    return Runner(stack, tmp_path)
+def runner(stack: OwnStack, tmp_path: Path) -> Iterator[Runner]:
+    runner = Runner(stack, tmp_path)
+    runner.clean()
+    yield runner
+    runner.clean()
 
 
 def test_the_first_preview_says_that_nothing_is_lost(runner: Runner) -> None:
@@ -180,8 +187,8 @@ def test_a_missing_object_is_drift(runner: Runner, stack: OwnStack) -> None:
 def test_a_killed_preview_has_a_comment_too(runner: Runner) -> None:
     process = subprocess.Popen(
         ["bash", "-e", "-c", script("preview", "preview", "Preview")],
-        cwd=runner.directory,
-        env=runner.environment() | {"GITHUB_OUTPUT": str(runner.directory / "outputs")},
+        cwd=CHECKOUT,
+        env=runner.environment() | {"GITHUB_OUTPUT": str(runner.outputs)},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )

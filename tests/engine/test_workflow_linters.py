@@ -50,7 +50,7 @@ def test_actionlint_would_tell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "audit"),
     [
-        ("persist-credentials: false", "persist-credentials: true", "artipacked"),
+        ("\n  pull_request:\n", "\n  pull_request_target:\n", "dangerous-triggers"),
         ('--number "$NUMBER"', '--number "${{ github.event.pull_request.title }}"', "template-injection"),
         ("@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "@v6", "unpinned-uses"),
     ],

@@ -197,7 +197,7 @@ def test_it_runs_with_python_alone(server: Server, tmp_path: Path) -> None:
         [
             sys.executable,
             "-S",
-            *"-m operations.preview.publish comment --number 7 --body".split(),
+            *["-m", "operations.preview.publish", "comment", "--number", "7", "--body"],
             tmp_path / "comment.md",
         ],
         cwd=ROOT,
