@@ -1,4 +1,4 @@
-"""What looks at the live world: preflight, adopt, recover, verify, diagnose. Works wherever a kubeconfig reaches.
+"""What looks at the live world: preflight, adopt, recover, verify, diagnose; what a preview says: comment, drift.
 
-The Pulumi program itself is `components`; nothing here changes what it declares.
+The former work wherever a kubeconfig reaches. The Pulumi program itself is `components`; nothing here changes what it declares.
 """

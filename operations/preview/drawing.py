@@ -17,7 +17,7 @@ _COLUMN, _ROW = 300, 52
 _LANE = (_ROW - _BOX_HEIGHT) // 2
 _MARGIN = 16
 # What fits into a box at the sizes of the style sheet.
-_NAME_LETTERS, _KIND_LETTERS = 27, 33
+_NAME_LETTERS, _KIND_LETTERS = 25, 33
 
 
 @dataclass(frozen=True)

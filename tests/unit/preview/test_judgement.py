@@ -59,6 +59,16 @@ def test_switching_off_uninstalls_a_release() -> None:
     )
 
 
+def test_the_worst_stands_first_whatever_the_engines_order() -> None:
+    steps = (
+        step("update", CONFIG_MAP, "plain", old={"a": "1"}, new={"a": "2"}),
+        step("replace", LEAF, "green", reasons=["readyForRenewal"]),
+        step("delete", CONFIG_MAP, "amber", retainOnDelete=True),
+        step("delete", INSTANCE, "red"),
+    )
+    assert [one.step.name for one in assess(preview_of(*steps)).judgements] == ["red", "amber", "green", "plain"]
+
+
 @pytest.mark.parametrize("name", ["quiet", "replicas", "refused"])
 def test_what_hurts_nobody_is_plain(name: str) -> None:
     assert judged(name) == {}
