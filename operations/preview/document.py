@@ -122,7 +122,8 @@ def read_preview(text: str, *, exit_code: int | None = None, log: str = "") -> P
     document, problem = _parse(text)
     diagnostics = tuple(_diagnostics(document.get("diagnostics")))
     failure = problem or _failure(document, exit_code, diagnostics, log)
-    killed = _KILLED.get(exit_code or 0) or (f"signal {-exit_code} ended it" if (exit_code or 0) < 0 else None)
+    code = exit_code or 0
+    killed = _KILLED.get(code) or (f"signal {-code} ended it" if code < 0 else None)
     if killed is not None:
         failure = f"The preview did not end by itself: {killed}." + (" It had said nothing yet." if problem else "")
     refreshed, steps = _phases(_steps(document.get("steps")))
