@@ -16,6 +16,7 @@ from operations.address_book import AddressBookError
 from operations.adopt import AdoptError
 from operations.cluster import Cluster, ClusterError
 from operations.findings import exit_code, print_findings
+from operations.preview import commands as preview_commands
 from operations.stack import ROOT, StackError, read_outputs, read_stack_file, selected_stack
 
 app = typer.Typer(
@@ -166,6 +167,10 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
             print(f"{one.where}: {one.evidence}\n  cause: {one.cause}\n  remedy: {one.remedy}")
         print(f"{len(found)} findings" if found else "nothing is known to be wrong; `make verify` proves what works")
     raise typer.Exit(1 if found else 0)
+
+
+app.command()(preview_commands.comment)
+app.command()(preview_commands.drift)
 
 
 @app.command()

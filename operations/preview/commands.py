@@ -1,0 +1,108 @@
+"""The commands `comment` and `drift` of `python -m operations`: files in, files out, an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from operations.preview.comment import comment as comment_text
+from operations.preview.document import Preview, read_preview
+from operations.preview.drift import causes, issue_body, issue_title, needs_issue
+from operations.preview.judgement import Severity, assess
+from operations.preview.page import page
+from operations.preview.words import headline
+
+# On a pull request, lets what is red pass; `<label>/<stack>` does so for one environment.
+ALLOWING_LABEL = "allow-red"
+
+PreviewFile = Annotated[Path, typer.Argument(help="What `pulumi preview --json --show-sames` printed.")]
+StackName = Annotated[str, typer.Option(help="The stack that it is of.")]
+ExitCode = Annotated[int | None, typer.Option(help="The engine's exit code, where it is known.")]
+Log = Annotated[Path | None, typer.Option(help="What the engine printed to standard error.")]
+Html = Annotated[Path | None, typer.Option(help="Where to write the page that stands alone.")]
+ReportUrl = Annotated[str | None, typer.Option(help="Where that page will be found.")]
+
+
+def comment(
+    preview_file: PreviewFile,
+    stack: StackName,
+    out: Annotated[Path, typer.Option(help="Where to write the Markdown.")],
+    html: Html = None,
+    exit_code: ExitCode = None,
+    log: Log = None,
+    commit: Annotated[str | None, typer.Option(help="What was previewed.")] = None,
+    report_url: ReportUrl = None,
+    labels: Annotated[str, typer.Option(help="The pull request's labels, as a JSON list.")] = "[]",
+    fail_on: Annotated[
+        str, typer.Option(help="red, amber or never: from which severity on the exit code is 1.")
+    ] = "never",
+) -> None:
+    """Say what a preview means, for reviewers. Exit code: 1 if it failed or is as bad as --fail-on, and not allowed."""
+    if fail_on not in ("red", "amber", "never"):
+        raise typer.BadParameter(f"{fail_on!r} is not red, amber or never", param_hint="--fail-on")
+    preview = _read(preview_file, exit_code, log)
+    allowed = _is_allowed(labels, stack)
+    _write(out, comment_text(preview, stack=stack, report=report_url, commit=commit, allowed=allowed))
+    if html is not None:
+        _write(html, page(preview, stack=stack, commit=commit))
+    assessment = assess(preview)
+    print(f"{stack}: {preview.failure if preview.failure is not None else headline(assessment)}")
+    if fail_on == "never":
+        return
+    bad = assessment.worst <= (Severity.RED if fail_on == "red" else Severity.AMBER)
+    if preview.failure is not None or (bad and not allowed):
+        raise typer.Exit(1)
+
+
+def drift(
+    preview_file: PreviewFile,
+    stack: StackName,
+    title: Annotated[Path, typer.Option(help="Where to write the issue's title.")],
+    body: Annotated[
+        Path, typer.Option(help="Where to write the issue's text; not written when nothing is to be said.")
+    ],
+    html: Html = None,
+    exit_code: ExitCode = None,
+    log: Log = None,
+    report_url: ReportUrl = None,
+) -> None:
+    """Say why a nightly preview is not empty. Exit code: 0 it is empty, 1 there is something to say."""
+    preview = _read(preview_file, exit_code, log)
+    _write(title, issue_title(stack) + "\n")
+    if html is not None:
+        _write(html, page(preview, stack=stack))
+    if not needs_issue(preview):
+        body.unlink(missing_ok=True)
+        print(f"{stack}: nothing differs")
+        return
+    _write(body, issue_body(preview, stack=stack, report=report_url))
+    print(f"{stack}: {preview.failure or ', '.join(cause.value for cause in causes(preview).found)}")
+    raise typer.Exit(1)
+
+
+def _read(file: Path, exit_code: int | None, log: Path | None) -> Preview:
+    # A preview that was killed may have left nothing at all: that too is worth a comment.
+    text = file.read_text(errors="replace") if file.exists() else ""
+    said = log.read_text(errors="replace") if log is not None and log.exists() else ""
+    return read_preview(text, exit_code=exit_code, log=said)
+
+
+def _is_allowed(labels: str, stack: str) -> bool:
+    try:
+        given = json.loads(labels)
+    except ValueError:
+        given = None
+    if not isinstance(given, list):
+        raise typer.BadParameter("is no JSON list", param_hint="--labels")
+    return ALLOWING_LABEL in given or f"{ALLOWING_LABEL}/{stack}" in given
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.writing")
+    temporary.write_text(text, encoding="utf-8", errors="replace")
+    os.replace(temporary, file)

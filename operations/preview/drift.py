@@ -1,0 +1,148 @@
+"""Why a nightly `preview --refresh --expect-no-changes` is not empty: drift, a due renewal, a stale host CA, or a merge
+that was never deployed.
+
+Pure: from a preview to causes, and from causes to one issue's text. `publish` files it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from operations.preview.comment import code, difference
+from operations.preview.document import Preview, Step
+from operations.preview.judgement import Judgement, Severity, is_renewal
+from operations.preview.property_paths import RELEASE, changed_paths
+from operations.preview.restarts import ACCESS_GRAPH
+from operations.preview.trusted_authorities import trust_change
+from operations.preview.words import verb
+
+_HOST_AUTHORITIES = "values.clusterHostCAs"
+# An issue is read by eye: the rest is in the page.
+_DIFF_LINES = 300
+
+
+class Cause(str, Enum):
+    """Most urgent first."""
+
+    STALE_HOST_AUTHORITY = "stale host CA"
+    DRIFT = "drift"
+    RENEWAL = "due renewal"
+    UNDEPLOYED = "not deployed"
+
+
+_MEANING: Mapping[Cause, tuple[str, str]] = {
+    Cause.STALE_HOST_AUTHORITY: (
+        "Teleport's host CA is another one than the access graph was told of. Teleport's auth may be refused right "
+        "now (`could not find host CA`), while every pod looks healthy.",
+        "Compare the fingerprints with `tctl get cert_authorities`, then deploy.",
+    ),
+    Cause.DRIFT: (
+        "Something changed these outside of the stack; the program still says what it said.",
+        "Find out who did it, and either deploy, which takes it back, or put it into the program.",
+    ),
+    Cause.RENEWAL: (
+        "A certificate is in the last part of its validity. Nobody changed anything.",
+        "Deploy within the window; what restarts is in the preview.",
+    ),
+    Cause.UNDEPLOYED: (
+        "The program or its configuration says something else than what was deployed last.",
+        "Deploy what was merged, or find out why its deployment failed.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Causes:
+    """Each change with the one cause that it has."""
+
+    by_urn: Mapping[str, Cause]
+    steps: tuple[Step, ...]
+
+    def of(self, cause: Cause) -> list[Step]:
+        return [step for step in self.steps if self.by_urn[step.urn] is cause]
+
+    @property
+    def found(self) -> list[Cause]:
+        return [cause for cause in Cause if self.of(cause)]
+
+
+def causes(preview: Preview) -> Causes:
+    """A step's own cause, or else that of what it depends on, most urgent first."""
+    steps = {step.urn: step for step in preview.changes}
+    known = {urn: own for urn, step in steps.items() if (own := _own_cause(step, preview)) is not None}
+    for urn in steps:
+        known.setdefault(urn, _inherited(urn, steps, dict(known)) or Cause.UNDEPLOYED)
+    return Causes({urn: known[urn] for urn in steps}, tuple(steps.values()))
+
+
+def _own_cause(step: Step, preview: Preview) -> Cause | None:
+    if is_renewal(step):
+        return Cause.RENEWAL
+    if step.type == RELEASE and step.parent_type == ACCESS_GRAPH and step.operation == "update":
+        paths = changed_paths(step)
+        if paths and all(path.startswith(_HOST_AUTHORITIES) for path in paths):
+            return Cause.STALE_HOST_AUTHORITY
+    recorded = preview.recorded.get(step.urn)
+    # The program asks for what the state had before the engine looked: so the world is what moved.
+    if recorded is not None and step.new and recorded == step.new_inputs:
+        return Cause.DRIFT
+    return None
+
+
+def _inherited(urn: str, steps: Mapping[str, Step], known: Mapping[str, Cause]) -> Cause | None:
+    """The cause of the nearest changed things below it that have one."""
+    seen, level = {urn}, [urn]
+    while level:
+        below = [one for at in level if at in steps for one in steps[at].dependencies if one not in seen]
+        seen.update(below)
+        found = [known[one] for one in below if one in known]
+        if found:
+            return min(found, key=list(Cause).index)
+        level = [one for one in below if one in steps]
+    return None
+
+
+def needs_issue(preview: Preview) -> bool:
+    return preview.failure is not None or bool(preview.changes)
+
+
+def issue_title(stack: str) -> str:
+    """By which the one open issue of a stack is found."""
+    return f"The stack {stack} is not what it should be"
+
+
+def issue_body(preview: Preview, *, stack: str, report: str | None = None) -> str:
+    """Markdown, far below GitHub's limit."""
+    lines = []
+    if preview.failure is not None:
+        lines += [f"⛔ {preview.failure} So it is not known whether {code(stack)} is what it should be.", ""]
+        messages = [line for one in preview.diagnostics if one.severity == "error" for line in one.message.splitlines()]
+        lines += _fenced([*messages, *preview.log.splitlines()][:_DIFF_LINES])
+    found = causes(preview)
+    if found.found:
+        lines += [f"The nightly preview of {code(stack)} found: **{', '.join(one.value for one in found.found)}**.", ""]
+    for cause in found.found:
+        meaning, remedy = _MEANING[cause]
+        lines += [f"### {cause.value[0].upper()}{cause.value[1:]}", "", meaning, "", f"*What to do:* {remedy}", ""]
+        lines += [f"- {verb(step.operation)} {code(step.name)}" for step in found.of(cause)[:50]] + [""]
+    trust = trust_change(preview)
+    for what, authorities in (("comes", trust.comes), ("goes", trust.goes)):
+        lines += [f"- host CA {what}: {code(one.subject)} {code(one.fingerprint)}" for one in authorities]
+    differences = [line for step in found.steps for line in difference(Judgement(step, Severity.PLAIN, ""))]
+    if differences:
+        lines += ["", "<details><summary>What differs</summary>", "", *_fenced(differences[:_DIFF_LINES], "diff")]
+        if len(differences) > _DIFF_LINES:
+            lines += [f"{len(differences) - _DIFF_LINES} more lines are in the report.", ""]
+        lines += ["</details>", ""]
+    if report:
+        lines += [f"[The graph and the whole diff]({report})", ""]
+    return "\n".join(
+        [*lines, "<sub>This issue is edited by every run, and closed by the first that finds nothing.</sub>", ""]
+    )
+
+
+def _fenced(lines: Sequence[str], language: str = "text") -> list[str]:
+    clean = [line.replace("```", "'''") for line in lines]
+    return [f"`````{language}", *clean, "`````", ""] if clean else []

@@ -1,0 +1,87 @@
+"""Which environments a change touches: those that a preview in a pull request, or a deployment after it, is for.
+
+An environment is a Pulumi.<name>.yaml beside the program. Runs with Python alone: `python3 -m
+operations.preview.environments < changed-paths`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Nothing in them reaches an environment. A path that nobody thought of does: rather a preview too many.
+_BESIDE_THE_PROGRAM = (
+    "docs/",
+    "tests/",
+    "bench/",
+    "examples/",
+    "sandbox/",
+    "operations/",
+    ".ci/",
+    ".github/",
+    "Makefile",
+    "pyproject.toml",
+    "requirements-dev.txt",
+    ".gitignore",
+)
+# But these decide how a preview or a deployment is made.
+_PART_OF_IT = (".github/workflows/preview.yaml", ".github/workflows/deploy.yaml")
+_DIRECTORY = "environments/"
+# Rendered for one machine, and never deployed.
+_LOCAL = "sandbox"
+
+
+def touched(paths: Iterable[str], configurations: Mapping[str, str]) -> list[str]:
+    """Names of the environments that a change of `paths` (relative to the program) touches, sorted.
+
+    `configurations` has the text of each environment's file: a path that it names is part of that environment.
+    """
+    found: set[str] = set()
+    for path in paths:
+        own = _environment_of(path)
+        naming = {name for name, text in configurations.items() if path in text}
+        if own is not None:
+            found |= {own, *naming}
+        elif naming:
+            found |= naming
+        elif path in _PART_OF_IT or not (path.startswith(_BESIDE_THE_PROGRAM) or path.endswith(".md")):
+            found |= {*configurations}
+    return sorted(found & {*configurations})
+
+
+def environments(root: Path = ROOT) -> dict[str, str]:
+    """Each environment's name with its configuration's text."""
+    found = {}
+    for file in sorted(root.glob("Pulumi.*.yaml")):
+        name = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        if name != _LOCAL:
+            found[name] = file.read_text()
+    return found
+
+
+def _environment_of(path: str) -> str | None:
+    if path.startswith("Pulumi.") and path.endswith(".yaml") and "/" not in path and path != "Pulumi.yaml":
+        return path.removeprefix("Pulumi.").removesuffix(".yaml")
+    if path.startswith(_DIRECTORY):
+        return path.removeprefix(_DIRECTORY).split("/", 1)[0]
+    return None
+
+
+def main() -> int:
+    """Changed paths on standard input, one a line; a JSON list on standard output."""
+    parser = argparse.ArgumentParser(prog="python3 -m operations.preview.environments", description=main.__doc__)
+    parser.add_argument("--all", action="store_true", help="every environment, whatever changed")
+    options = parser.parse_args()
+    known = environments()
+    names = sorted(known) if options.all else touched((line.strip() for line in sys.stdin if line.strip()), known)
+    print(json.dumps(names))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

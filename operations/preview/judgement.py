@@ -1,0 +1,159 @@
+"""How bad each step is: red for what cannot be undone, amber for what is felt, green for what is due, the rest plain.
+
+A table of what is stateful, and why; what restarts is `restarts`'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from operations.preview.document import QUIET, Preview, Step
+from operations.preview.property_paths import RELEASE, changed_paths, value_at
+from operations.preview.restarts import Restart, restarts
+
+
+class Severity(IntEnum):
+    """Worst first."""
+
+    RED = 0
+    AMBER = 1
+    GREEN = 2
+    PLAIN = 3
+
+
+@dataclass(frozen=True)
+class Judgement:
+    step: Step
+    severity: Severity
+    reason: str  # what it means; empty for a plain one
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The whole preview, judged."""
+
+    judgements: tuple[Judgement, ...]  # of each step that changes something, worst first
+    restarts: tuple[Restart, ...]
+
+    def of(self, severity: Severity) -> tuple[Judgement, ...]:
+        return tuple(one for one in self.judgements if one.severity is severity)
+
+    @property
+    def worst(self) -> Severity:
+        return min((one.severity for one in self.judgements), default=Severity.PLAIN)
+
+
+# What is lost with it. Keys are resource types.
+_STATEFUL = {
+    "aws:rds/instance:Instance": "the database with everything in it",
+    "aws:rds/cluster:Cluster": "the database with everything in it",
+    "aws:rds/snapshot:Snapshot": "a snapshot of the database",
+    "aws:kms/key:Key": "the key without which what it encrypted cannot be read again",
+    "aws:cloudwatch/logGroup:LogGroup": "the database's logs",
+    "aws:s3/bucket:Bucket": "a bucket with everything in it",
+    "kubernetes:core/v1:Namespace": "the namespace and every object in it, also those of others",
+    "kubernetes:core/v1:PersistentVolumeClaim": "a volume with everything on it",
+    "kubernetes:apps/v1:StatefulSet": "a StatefulSet's pods",
+    RELEASE: "a Helm release: every object of it is uninstalled",
+}
+_AUTHORITY = re.compile(r"-ca-(\d+)(-key)?$")
+_AUTHORITY_TYPES = ("tls:index/privateKey:PrivateKey", "tls:index/selfSignedCert:SelfSignedCert")
+_ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
+_INSTANCE = "aws:rds/instance:Instance"
+# Changes of an instance that break its connections (AWS, "Settings for DB instances").
+_BREAKS_CONNECTIONS = {
+    "engineVersion": "another version of PostgreSQL; a major one cannot be taken back",
+    "instanceClass": "another instance class",
+    "identifier": "another name, hence another endpoint",
+    "port": "another port",
+    "caCertIdentifier": "another certificate authority",
+    "parameterGroupName": "other parameters, some of which wait for a reboot",
+}
+_RENEWAL = "readyForRenewal"
+
+_GOES = frozenset({"delete", "delete-replaced", "discard", "discard-replaced"})
+_REPLACED = frozenset({"replace", "create-replacement", "import-replacement", "read-replacement"})
+
+
+def assess(preview: Preview) -> Assessment:
+    """Every step that changes something, judged; worst first, otherwise in the engine's order."""
+    renewed = frozenset(step.urn for step in preview.changes if is_renewal(step))
+    restarted = restarts(preview)
+    felt: dict[str, list[str]] = {}
+    for restart in restarted:
+        felt.setdefault(restart.urn, []).append(str(restart))
+    judged = []
+    for step in preview.steps:
+        severity, reason = _judge(step, preview, renewed)
+        if severity is Severity.PLAIN and step.urn in felt and step.operation not in QUIET | {"import"}:
+            severity, reason = Severity.AMBER, f"restarts {' and '.join(felt[step.urn])}"
+        if severity < Severity.PLAIN or step.operation not in QUIET:
+            judged.append(Judgement(step, severity, reason))
+    return Assessment(tuple(sorted(judged, key=lambda one: one.severity)), tuple(restarted))
+
+
+def is_renewal(step: Step) -> bool:
+    """A certificate whose time has come, which is no change of anybody's."""
+    return step.operation in _REPLACED and step.replace_reasons == (_RENEWAL,)
+
+
+def _judge(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[Severity, str]:
+    if step.operation in _GOES | _REPLACED:
+        return _judge_loss(step, preview, renewed)
+    if step.protected and step.new and step.new.get("protect") is not True:
+        return Severity.AMBER, "its protection is lifted: a later `destroy` can delete it"
+    if step.type == _INSTANCE and step.operation == "update":
+        return _judge_instance(step)
+    return Severity.PLAIN, ""
+
+
+def _judge_loss(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[Severity, str]:
+    replaced = step.operation in _REPLACED
+    if is_renewal(step):
+        return Severity.GREEN, "a certificate's renewal: it is in the last part of its validity"
+    if replaced and step.type == _ISSUED and renewed.intersection(step.dependencies):
+        return Severity.GREEN, "issued again, by the renewed authority"
+    if step.protected:
+        verb = "replaced" if replaced else "deleted"
+        return Severity.RED, f"it is protected: the engine refuses that it is {verb}"
+    if step.retained and not replaced:
+        return Severity.AMBER, "leaves the stack, and stays where it is: nobody looks after it from then on"
+    authority = _AUTHORITY.search(step.name) if step.type in _AUTHORITY_TYPES else None
+    if authority is not None:
+        newest = value_at(preview.configuration, "tls", "authority", "generation")
+        if not replaced and isinstance(newest, int) and int(authority.group(1)) < newest:
+            return Severity.AMBER, "a retired authority's: the last step of a rotation"
+        return Severity.RED, "lost: the authority that signs the access graph's certificate" + _because(step)
+    if step.type.startswith("pulumi:providers:"):
+        return Severity.RED, "the provider is replaced or gone, and with it all that was made through it" + _because(
+            step
+        )
+    if step.type in _STATEFUL:
+        return Severity.RED, f"lost: {_STATEFUL[step.type]}" + _because(step)
+    return Severity.PLAIN, ""
+
+
+def _judge_instance(step: Step) -> tuple[Severity, str]:
+    paths = changed_paths(step)
+    if "publiclyAccessible" in paths and step.new_inputs.get("publiclyAccessible") is True:
+        return Severity.RED, "the database gets an address on the internet"
+    felt = list(_felt(step, paths))
+    if not felt:
+        return Severity.PLAIN, ""
+    return Severity.AMBER, "; ".join(felt)
+
+
+def _felt(step: Step, paths: frozenset[str]) -> Iterator[str]:
+    if "deletionProtection" in paths and step.new_inputs.get("deletionProtection") is not True:
+        yield "its deletion protection is lifted"
+    broken = [text for path, text in _BREAKS_CONNECTIONS.items() if path in paths]
+    if broken:
+        yield "connections to the database break: " + ", ".join(broken)
+
+
+def _because(step: Step) -> str:
+    reasons = ", ".join(step.replace_reasons).replace("`", "'")
+    return f" (because of {reasons})" if reasons else ""

@@ -1,0 +1,148 @@
+"""Property paths of a step: which changed, and from what to what.
+
+The engine's `detailedDiff` names paths, but not values, and its names are coarse where a value is secret or unknown;
+both are used: inputs are compared leaf by leaf, and what only the engine saw is added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from operations.preview.document import Step
+from operations.preview.scrub import UNKNOWNS
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PLAIN_KEY = re.compile(r"[^.\[\]\"\s]+")
+_QUOTED_KEY = re.compile(r'\["?([^"\]]*)"?\]')
+RELEASE = "kubernetes:helm.sh/v3:Release"
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One property; `before` or `after` is None where it is absent. Both None: the engine masks what changes."""
+
+    path: str
+    before: str | None
+    after: str | None
+    replaces: bool = False  # the engine replaces the resource for it
+
+
+def changed_paths(step: Step) -> frozenset[str]:
+    """Paths that an update changes, in the engine's words; without them, those of the inputs that differ."""
+    paths = frozenset(step.differences) or frozenset(change.path for change in changes(step))
+    return frozenset(path for path in paths if not _is_open_version(step, path, paths))
+
+
+def changes(step: Step) -> list[Change]:
+    """What differs between the inputs of before and after, sorted by path."""
+    before, after = dict(_leaves(step.old_inputs)), dict(_leaves(step.new_inputs))
+    replaced = {path for path, kind in step.differences.items() if kind.endswith("replace")} | {*step.replace_reasons}
+    found = [
+        Change(path, _shown(before.get(path, _ABSENT)), _shown(after.get(path, _ABSENT)), _is_within(path, replaced))
+        for path in sorted({*before, *after})
+        if before.get(path, _ABSENT) != after.get(path, _ABSENT)
+        and not _is_open_version(step, path, frozenset(step.differences))
+    ]
+    if step.operation not in ("create", "delete", "import"):
+        covered = [change.path for change in found]
+        found += [
+            Change(path, None, None, path in replaced)
+            for path in sorted(step.differences)
+            if not any(_is_within(one, {path}) or _is_within(path, {one}) for one in covered)
+            and not _is_open_version(step, path, frozenset(step.differences))
+        ]
+    return found
+
+
+def value_at(values: Any, *keys: str) -> Any:
+    """The value under `keys`; None where there is none."""
+    for key in keys:
+        if not isinstance(values, Mapping):
+            return None
+        values = values.get(key)
+    return values
+
+
+def certificates_in(text: str) -> list[x509.Certificate]:
+    """Certificates of a text with PEM blocks; a block that is none is left out."""
+    found = []
+    for block in _CERTIFICATE.findall(text):
+        try:
+            found.append(x509.load_pem_x509_certificate(block.encode()))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the DER, 64 lower-case hexadecimal digits: as in the output `hostAuthorityFingerprints`."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def subject(certificate: x509.Certificate) -> str:
+    """RFC 4514; empty where it cannot be read."""
+    try:
+        return certificate.subject.rfc4514_string()
+    except ValueError:
+        return ""
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            step = str(key) if _PLAIN_KEY.fullmatch(str(key)) else f'["{key}"]'
+            yield from _leaves(entry, f"{path}.{step}" if path and not step.startswith("[") else f"{path}{step}")
+    elif isinstance(value, list) and value:
+        for position, entry in enumerate(value):
+            yield from _leaves(entry, f"{path}[{position}]")
+    elif path:
+        yield path, value
+
+
+def _is_within(path: str, others: set[str]) -> bool:
+    """Providers write a key with dots or slashes in it in more than one way: `a["b/c"]`, `a.b/c`."""
+    plain = _QUOTED_KEY.sub(r".\1", path)
+    return any(
+        plain == other or plain.startswith(f"{other}.") for other in (_QUOTED_KEY.sub(r".\1", one) for one in others)
+    )
+
+
+def _is_open_version(step: Step, path: str, paths: frozenset[str]) -> bool:
+    """A packaged chart's version is its own: the program leaves it open, and a diff then shows it as gone."""
+    if path != "version" or step.type != RELEASE or "chart" in paths:
+        return False
+    return step.new_inputs.get("version") in (None, "", *UNKNOWNS)
+
+
+def _shown(value: Any) -> str | None:
+    if value is _ABSENT:
+        return None
+    if isinstance(value, str):
+        if value in UNKNOWNS:
+            return "(known after the apply)"
+        for unknown in UNKNOWNS:
+            value = value.replace(unknown, "(known after the apply)")
+        return _CERTIFICATE.sub(_named_certificate, value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (Mapping, list)):
+        return "{}" if isinstance(value, Mapping) else "[]"
+    return str(value)
+
+
+def _named_certificate(match: re.Match[str]) -> str:
+    """A certificate in a diff is one line by which it is known, instead of twenty that say nothing."""
+    found = certificates_in(match.group())
+    if not found:
+        return f"(a certificate that cannot be read, {hashlib.sha256(match.group().encode()).hexdigest()[:16]})"
+    return f"(certificate {subject(found[0])}, SHA-256 {fingerprint(found[0])})"

@@ -1,0 +1,137 @@
+"""What restarts, how many pods of it, and in which order.
+
+Facts about the charts are of teleport-access-graph 1.30.2 and teleport-cluster 18: a change of values rolls the pods
+whose template it reaches. Where that cannot be told apart, a restart is announced rather than left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from operations.preview.document import Preview, Step
+from operations.preview.property_paths import RELEASE, changed_paths, value_at
+
+DEPLOYMENT_PATCH = "kubernetes:apps/v1:DeploymentPatch"
+ACCESS_GRAPH = "teleport-access-graph:index:AccessGraph"
+TELEPORT_CLUSTER = "teleport-access-graph:index:TeleportCluster"
+
+# The chart's own default, when the values say nothing.
+_ACCESS_GRAPH_REPLICAS = 2
+# Values of Access Graph's chart that are outside of its pods' template. A changed count adds or removes pods only.
+_OUTSIDE_THE_PODS = ("values.replicaCount", "values.podDisruptionBudget", "values.service.type")
+
+_ROLES = ("the access graph", "auth", "proxies")
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Pods of one Deployment that are replaced."""
+
+    role: str  # the access graph, auth, proxies
+    cluster: str  # Teleport's name; empty for the access graph
+    pods: int | None  # None where the values do not tell
+    urn: str  # of the resource whose change does it
+    note: str = ""
+
+    def __str__(self) -> str:
+        count = "" if self.pods is None else f", {self.pods} pod{'s' if self.pods != 1 else ''}"
+        whose = f" of {self.cluster}" if self.cluster else ""
+        return f"{self.role}{whose}{count}"
+
+
+def restarts(preview: Preview) -> list[Restart]:
+    """In the order of the flow: the access graph, then each auth, then each cluster's proxies."""
+    found: dict[tuple[str, str], Restart] = {}
+    for step in preview.changes:
+        for restart in _of_step(step, preview):
+            found.setdefault((restart.role, restart.cluster), restart)
+    return sorted(found.values(), key=lambda one: (_ROLES.index(one.role), one.cluster))
+
+
+def teleport_cluster(step: Step) -> str:
+    """Teleport's name of the cluster that a step is part of; its resources are `teleport-<cluster>-<part>`."""
+    return step.name.removeprefix("teleport-").rpartition("-")[0]
+
+
+def _of_step(step: Step, preview: Preview) -> Iterable[Restart]:
+    if step.type == RELEASE and step.operation == "update":
+        paths = changed_paths(step)
+        values = step.new_inputs.get("values")
+        if step.parent_type == ACCESS_GRAPH:
+            if any(_reaches_pods(path) and not path.startswith(_OUTSIDE_THE_PODS) for path in paths):
+                yield Restart(
+                    "the access graph", "", _count(value_at(values, "replicaCount"), _ACCESS_GRAPH_REPLICAS), step.urn
+                )
+        elif step.parent_type == TELEPORT_CLUSTER:
+            reaching = {path for path in paths if _reaches_pods(path)}
+            if any(not path.startswith("values.proxy") for path in reaching):
+                yield _auth(step, values)
+            if any(not path.startswith("values.auth") for path in reaching):
+                yield _proxies(step, values)
+    elif step.type == DEPLOYMENT_PATCH and step.parent_type == TELEPORT_CLUSTER and step.name.endswith("-proxies"):
+        yield _proxies(step, _release_values(preview, teleport_cluster(step)))
+
+
+def _reaches_pods(path: str) -> bool:
+    return path in ("values", "chart", "version") or path.startswith(("values.", "values["))
+
+
+def _auth(step: Step, values: Any) -> Restart:
+    pods = _teleport_replicas(values, "auth")
+    return Restart(
+        "auth",
+        teleport_cluster(step),
+        pods,
+        step.urn,
+        "its Deployment is recreated, not rolled: Teleport has no auth until the new pod is ready" if pods == 1 else "",
+    )
+
+
+def _proxies(step: Step, values: Any) -> Restart:
+    return Restart("proxies", teleport_cluster(step), _proxy_replicas(values), step.urn)
+
+
+def _proxy_replicas(values: Any) -> int | None:
+    if not isinstance(values, Mapping):
+        return None
+    # The chart runs several only where all of them serve the same certificate.
+    shared = any(
+        value_at(section, *keys)
+        for section in (values, value_at(values, "proxy"))
+        for keys in (
+            ("tls", "existingSecretName"),
+            ("ingress", "enabled"),
+            ("highAvailability", "certManager", "enabled"),
+        )
+    )
+    if not shared:
+        return 1
+    own = _count(value_at(values, "proxy", "highAvailability", "replicaCount"), 0)
+    if own:
+        return own
+    root = _count(value_at(values, "highAvailability", "replicaCount"), 1)
+    return None if root is None else max(2, root)
+
+
+def _teleport_replicas(values: Any, component: str) -> int | None:
+    if not isinstance(values, Mapping):
+        return None
+    own = value_at(values, component, "highAvailability", "replicaCount")
+    return _count(value_at(values, "highAvailability", "replicaCount") if own is None else own, 1)
+
+
+def _release_values(preview: Preview, cluster: str) -> Any:
+    for step in preview.of_type(RELEASE):
+        if step.parent_type == TELEPORT_CLUSTER and teleport_cluster(step) == cluster:
+            values = (step.new_inputs or step.old_inputs).get("values")
+            if values is not None:
+                return values
+    return None
+
+
+def _count(value: Any, default: int) -> int | None:
+    if value is None:
+        return default
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,54 @@
+"""The linters of the GitHub workflows: actionlint, compiled as the sandbox compiles its tools, and zizmor, a wheel.
+
+Owns their pins. Both are kept in the cache; the first run takes about a minute.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox.home import Cache
+from sandbox.toolchain.build import build, exclusive
+from sandbox.toolchain.go import find_go
+from sandbox.toolchain.tools import Tool
+
+ZIZMOR = "zizmor==1.32.0"
+ACTIONLINT = Tool(
+    name="actionlint",
+    title="actionlint",
+    version="1.7.12",
+    module="github.com/rhysd/actionlint",
+    package="github.com/rhysd/actionlint/cmd/actionlint",
+    expected_seconds=60,
+    workspace="actionlint",
+    version_arguments=("-version",),
+    serves=lambda version: version >= (1, 7, 12),
+    wanted="1.7.12 or newer",
+)
+FETCH_SECONDS = 300
+
+
+def actionlint() -> Path:
+    """Its program. Raises ToolchainError if it cannot be built."""
+    cache = Cache.from_environment()
+    program = cache.tools / ACTIONLINT.directory / ACTIONLINT.name
+    with exclusive(cache):
+        if not program.exists():
+            cache.logs.mkdir(parents=True, exist_ok=True)
+            go = find_go(cache, cache.logs / "go.log")
+            build(ACTIONLINT, cache, go, position=1, total=1)
+    return program
+
+
+def zizmor() -> Path:
+    """Its program."""
+    cache = Cache.from_environment()
+    home = cache.tools / ZIZMOR.replace("==", "-")
+    program = home / "bin" / "zizmor"
+    with exclusive(cache):
+        if not program.exists():
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            subprocess.run([*command, "--target", str(home), ZIZMOR], check=True, timeout=FETCH_SECONDS)
+    return program

@@ -1,0 +1,84 @@
+"""The commands: files in, files out, and exit codes that a workflow can act on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from operations.__main__ import app
+from tests.unit.preview.previews import RECORDINGS
+
+pytestmark = pytest.mark.unit
+
+
+def run(command: str, name: str, tmp_path: Path, *more: str) -> tuple[int, str]:
+    files = ["--out", "c.md"] if command == "comment" else ["--title", "t.txt", "--body", "b.md"]
+    files = [str(tmp_path / word) if "." in word else word for word in files]
+    done = CliRunner().invoke(
+        app,
+        [
+            command,
+            str(RECORDINGS / f"{name}.json"),
+            "--stack",
+            "prod",
+            "--html",
+            str(tmp_path / "r.html"),
+            *files,
+            *more,
+        ],
+    )
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "code"),
+    [
+        ("replaced-database", [], 0),
+        ("replaced-database", ["--fail-on", "red"], 1),
+        ("replaced-database", ["--fail-on", "red", "--labels", '["bug"]'], 1),
+        ("replaced-database", ["--fail-on", "red", "--labels", '["allow-red"]'], 0),
+        ("replaced-database", ["--fail-on", "red", "--labels", '["bug", "allow-red/prod"]'], 0),
+        ("replaced-database", ["--fail-on", "red", "--labels", '["allow-red/dev"]'], 1),
+        ("renewed-authority", ["--fail-on", "red"], 0),
+        ("renewed-authority", ["--fail-on", "amber"], 1),
+        ("quiet", ["--fail-on", "amber"], 0),
+        ("refused", [], 0),
+        ("refused", ["--fail-on", "red"], 1),
+        # A label allows what is red, never what is unknown.
+        ("refused", ["--fail-on", "red", "--labels", '["allow-red"]'], 1),
+        ("absent", ["--fail-on", "red", "--exit-code", "137"], 1),
+        ("quiet", ["--fail-on", "red", "--exit-code", "255"], 1),
+        ("quiet", ["--fail-on", "purple"], 2),
+        ("quiet", ["--labels", "allow-red"], 2),
+    ],
+)
+def test_the_exit_code_of_a_comment(name: str, more: list[str], code: int, tmp_path: Path) -> None:
+    assert run("comment", name, tmp_path, *more)[0] == code
+    # Whatever the code, reviewers have something to read.
+    assert (tmp_path / "c.md").exists() is (code != 2)
+    assert (tmp_path / "r.html").exists() is (code != 2)
+
+
+def test_one_line_says_what_it_is(tmp_path: Path) -> None:
+    assert run("comment", "replaced-database", tmp_path)[1] == (
+        "prod: 1 thing that cannot be undone, restarts of the access graph\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("quiet", 0, "prod: nothing differs\n"),
+        ("renewed-authority", 1, "prod: due renewal\n"),
+        ("drift", 1, "prod: stale host CA, drift\n"),
+        ("conflict", 1, "prod: The preview failed.\n"),
+        ("absent", 1, "prod: The preview ended without a result.\n"),
+    ],
+)
+def test_the_exit_code_of_a_drift(name: str, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "b.md").write_text("of yesterday")
+    assert run("drift", name, tmp_path) == (code, said)
+    assert (tmp_path / "b.md").exists() is (code == 1)
+    assert (tmp_path / "t.txt").read_text() == "The stack prod is not what it should be\n"

@@ -1,0 +1,88 @@
+"""A nightly preview that is not empty is drift, a due renewal, a stale host CA or a missed deployment, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from operations.preview.document import read_preview
+from operations.preview.drift import Cause, causes, issue_body, issue_title, needs_issue
+from tests.unit.preview.previews import GRAPH_RELEASE, LEAF, SECRET, document, preview_of, recorded, step, urn
+
+pytestmark = pytest.mark.unit
+
+ALL = {
+    "renewed-authority": {Cause.RENEWAL: 7},
+    "other-host-authority": {Cause.STALE_HOST_AUTHORITY: 1},
+    "replaced-database": {Cause.UNDEPLOYED: 6},
+    "replicas": {Cause.UNDEPLOYED: 1},
+    "drift": {Cause.STALE_HOST_AUTHORITY: 1, Cause.DRIFT: 2},
+    "conflict": {Cause.STALE_HOST_AUTHORITY: 1, Cause.DRIFT: 2},
+    "quiet": {},
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_change_has_its_cause(name: str) -> None:
+    found = causes(recorded(name))
+    assert {cause: len(found.of(cause)) for cause in found.found} == ALL[name]
+
+
+def test_what_somebody_deleted_by_hand_is_drift() -> None:
+    found = causes(recorded("drift"))
+    assert [step.name for step in found.of(Cause.DRIFT)] == ["credentials-tls", "teleport-teleport.example.com-ca"]
+    assert [step.name for step in found.of(Cause.STALE_HOST_AUTHORITY)] == ["access-graph-release"]
+
+
+def test_a_renewal_is_the_cause_of_what_follows_from_it_and_of_nothing_else() -> None:
+    renewed = step("replace", LEAF, "certificates-server", reasons=["readyForRenewal"])
+    follows = step("update", SECRET, "credentials-tls", old={"a": "1"}, new={"a": "2"}, dependencies=[renewed["urn"]])
+    further = step("update", GRAPH_RELEASE, "r", old={"x": "1"}, new={"x": "2"}, dependencies=[follows["urn"]])
+    beside = step("update", SECRET, "other", old={"a": "1"}, new={"a": "2"}, dependencies=[urn(SECRET, "gone")])
+    found = causes(preview_of(renewed, follows, further, beside))
+    assert [one.name for one in found.of(Cause.RENEWAL)] == ["certificates-server", "credentials-tls", "r"]
+    assert [one.name for one in found.of(Cause.UNDEPLOYED)] == ["other"]
+
+
+def test_the_world_moved_when_the_program_asks_for_what_the_state_had() -> None:
+    refreshed = step("refresh", SECRET, "x", old={"a": "1"}, new={"a": "1"})
+    taken_back = step("update", SECRET, "x", old={"a": "by hand"}, new={"a": "1"})
+    assert causes(preview_of(refreshed, taken_back)).found == [Cause.DRIFT]
+    asked_for = step("update", SECRET, "x", old={"a": "1"}, new={"a": "2"})
+    assert causes(preview_of(refreshed, asked_for)).found == [Cause.UNDEPLOYED]
+
+
+def test_a_host_authority_beside_another_change_is_no_stale_one() -> None:
+    both = step(
+        "update",
+        GRAPH_RELEASE,
+        "access-graph-release",
+        paths=["values.clusterHostCAs[0]", "values.log.level"],
+    )
+    assert causes(preview_of(both)).found == [Cause.UNDEPLOYED]
+
+
+def test_the_issue_says_what_it_is_and_what_to_do() -> None:
+    body = issue_body(recorded("drift"), stack="prod", report="https://example.com/report")
+    assert issue_title("prod") == "The stack prod is not what it should be"
+    assert "found: **stale host CA, drift**." in body
+    assert "`could not find host CA`" in body
+    assert "- create `credentials-tls`" in body.splitlines()
+    assert "451d4d56" in body
+    assert "[The graph and the whole diff](https://example.com/report)" in body
+
+
+def test_a_preview_that_failed_is_an_issue_that_claims_nothing() -> None:
+    preview = recorded("conflict")
+    assert needs_issue(preview)
+    body = issue_body(preview, stack="prod")
+    assert body.startswith("⛔ The preview failed. So it is not known whether `prod` is what it should be.")
+    assert 'conflict with "kubectl-patch"' in body
+
+
+def test_a_quiet_night_is_no_issue() -> None:
+    assert not needs_issue(recorded("quiet"))
+
+
+def test_an_issue_stays_below_githubs_limit() -> None:
+    steps = [step("update", SECRET, f"r{number}", old={"a": "é" * 900}, new={"a": "y"}) for number in range(3000)]
+    assert len(issue_body(read_preview(document(*steps)), stack="dev")) < 65_536

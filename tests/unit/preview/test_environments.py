@@ -1,0 +1,68 @@
+"""A change is previewed in the environments that it touches: rather in one too many than in one too few."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from operations.preview.environments import ROOT, environments, touched
+
+pytestmark = pytest.mark.unit
+
+CONFIGURATIONS = {
+    "dev": "valuesFiles: [environments/dev/teleport.yaml, shared/base.yaml]",
+    "prod": "valuesFiles:\n  - shared/base.yaml\n  - teleport/prod.pem",
+    "staging": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["Pulumi.dev.yaml"], ["dev"]),
+        (["environments/prod/teleport.yaml"], ["prod"]),
+        (["environments/dev/teleport.yaml", "Pulumi.prod.yaml"], ["dev", "prod"]),
+        (["components/database.py"], ["dev", "prod", "staging"]),
+        (["__main__.py"], ["dev", "prod", "staging"]),
+        (["Pulumi.yaml"], ["dev", "prod", "staging"]),
+        (["requirements.txt"], ["dev", "prod", "staging"]),
+        (["policy/rules.py"], ["dev", "prod", "staging"]),
+        ([".github/workflows/preview.yaml"], ["dev", "prod", "staging"]),
+        (["nobody/thought/of.this"], ["dev", "prod", "staging"]),
+        (["shared/base.yaml"], ["dev", "prod"]),
+        (["teleport/prod.pem"], ["prod"]),
+        (["docs/operations.md", "README.md", "tests/unit/x.py", "sandbox/cli.py", "operations/verify.py"], []),
+        ([".github/workflows/drift.yaml", "requirements-dev.txt", "Makefile"], []),
+        (["Pulumi.gone.yaml", "environments/gone/x.yaml"], []),
+        (["Pulumi.sandbox.yaml"], []),
+        ([], []),
+    ],
+)
+def test_a_change_touches(paths: list[str], names: list[str]) -> None:
+    assert touched(paths, CONFIGURATIONS) == names
+
+
+def test_the_environments_are_the_configurations_in_the_repository(tmp_path: Path) -> None:
+    assert {"dev", "prod"} <= set(environments(ROOT))
+    assert "sandbox" not in environments(ROOT)
+    (tmp_path / "Pulumi.yaml").write_text("name: x")
+    (tmp_path / "Pulumi.one.yaml").write_text("a: 1")
+    (tmp_path / "Pulumi.sandbox.yaml").write_text("")
+    assert environments(tmp_path) == {"one": "a: 1"}
+
+
+def test_it_runs_with_python_alone() -> None:
+    """As the workflow's first job does: nothing installed, no site-packages."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "operations.preview.environments"],
+        cwd=ROOT,
+        input="Pulumi.dev.yaml\nREADME.md\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr, json.loads(done.stdout)) == (0, "", ["dev"])

@@ -1,0 +1,165 @@
+"""Red is what cannot be undone, green what is due, and a label says which step is which and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from operations.preview.judgement import Severity, assess
+from tests.unit.preview.previews import (
+    AUTHORITY_KEY,
+    GRAPH_RELEASE,
+    INSTANCE,
+    KEY,
+    LEAF,
+    preview_of,
+    recorded,
+    step,
+    urn,
+)
+
+pytestmark = pytest.mark.unit
+
+AUTHORITY = "teleport-access-graph:index:Certificates$tls:index/selfSignedCert:SelfSignedCert"
+LOG = "teleport-access-graph:index:Database$aws:cloudwatch/logGroup:LogGroup"
+NAMESPACE = "teleport-access-graph:index:AccessGraphNamespace$kubernetes:core/v1:Namespace"
+PROVIDER = "pulumi:providers:kubernetes"
+CONFIG_MAP = "teleport-access-graph:index:TeleportCluster$kubernetes:core/v1:ConfigMap"
+
+
+def judged(name: str) -> dict[str, tuple[str, str]]:
+    return {
+        one.step.name: (one.severity.name, one.reason)
+        for one in assess(recorded(name)).judgements
+        if one.severity is not Severity.PLAIN
+    }
+
+
+def test_a_replaced_database_is_red_and_stands_first() -> None:
+    assert list(judged("replaced-database").items()) == [
+        ("database-instance", ("RED", "lost: the database with everything in it (because of dbName)")),
+        ("access-graph-release", ("AMBER", "restarts the access graph, 2 pods")),
+    ]
+
+
+def test_a_renewed_authority_is_green_with_the_certificate_it_issues_again() -> None:
+    found = judged("renewed-authority")
+    assert found["certificates-ca-1"] == ("GREEN", "a certificate's renewal: it is in the last part of its validity")
+    assert found["certificates-server"] == ("GREEN", "issued again, by the renewed authority")
+    assert {name for name, (severity, _) in found.items() if severity == "AMBER"} == {
+        "access-graph-release",
+        "teleport-teleport.example.com-release",
+        "teleport-teleport.example.com-proxies",
+    }
+
+
+def test_switching_off_uninstalls_a_release() -> None:
+    assert judged("switched-off")["access-graph-release"] == (
+        "RED",
+        "lost: a Helm release: every object of it is uninstalled",
+    )
+
+
+def test_the_worst_stands_first_whatever_the_engines_order() -> None:
+    steps = (
+        step("update", CONFIG_MAP, "plain", old={"a": "1"}, new={"a": "2"}),
+        step("replace", LEAF, "green", reasons=["readyForRenewal"]),
+        step("delete", CONFIG_MAP, "amber", retainOnDelete=True),
+        step("delete", INSTANCE, "red"),
+    )
+    assert [one.step.name for one in assess(preview_of(*steps)).judgements] == ["red", "amber", "green", "plain"]
+
+
+@pytest.mark.parametrize("name", ["quiet", "replicas", "refused"])
+def test_what_hurts_nobody_is_plain(name: str) -> None:
+    assert judged(name) == {}
+
+
+def test_the_first_preview_has_nothing_red() -> None:
+    assert assess(recorded("first")).worst is Severity.AMBER
+    assert assess(recorded("first")).of(Severity.RED) == ()
+
+
+@pytest.mark.parametrize("operation", ["delete", "replace", "delete-replaced", "create-replacement"])
+@pytest.mark.parametrize("type_", [INSTANCE, KEY, LOG, NAMESPACE, GRAPH_RELEASE, PROVIDER])
+def test_the_loss_of_anything_stateful_is_red(operation: str, type_: str) -> None:
+    (only,) = assess(preview_of(step(operation, type_, "x"))).judgements
+    assert only.severity is Severity.RED
+    assert only.reason
+
+
+@pytest.mark.parametrize("name", ["certificates-ca-1-key", "certificates-ca-12-key"])
+def test_the_key_of_an_authority_is_red(name: str) -> None:
+    (only,) = assess(preview_of(step("replace", AUTHORITY_KEY, name, reasons=["ecdsaCurve"]))).judgements
+    assert (only.severity, only.reason) == (
+        Severity.RED,
+        "lost: the authority that signs the access graph's certificate (because of ecdsaCurve)",
+    )
+
+
+def test_a_servers_key_is_no_authority() -> None:
+    (only,) = assess(preview_of(step("replace", AUTHORITY_KEY, "certificates-server-key"))).judgements
+    assert only.severity is Severity.PLAIN
+
+
+def test_a_retired_authority_may_go() -> None:
+    settings = {"teleport-access-graph:tls": '{"authority": {"generation": 2, "phase": "stable"}}'}
+    (only,) = assess(preview_of(step("delete", AUTHORITY_KEY, "certificates-ca-1-key"), config=settings)).judgements
+    assert (only.severity, only.reason) == (Severity.AMBER, "a retired authority's: the last step of a rotation")
+    (newest,) = assess(preview_of(step("delete", AUTHORITY_KEY, "certificates-ca-2-key"), config=settings)).judgements
+    assert newest.severity is Severity.RED
+
+
+def test_whatever_is_protected_is_red_whatever_it_is() -> None:
+    (only,) = assess(preview_of(step("delete", CONFIG_MAP, "x", protect=True))).judgements
+    assert (only.severity, only.reason) == (Severity.RED, "it is protected: the engine refuses that it is deleted")
+
+
+def test_what_is_only_forgotten_is_amber_but_its_replacement_is_red() -> None:
+    (forgotten,) = assess(preview_of(step("delete", INSTANCE, "x", retainOnDelete=True))).judgements
+    assert forgotten.severity is Severity.AMBER
+    (replaced,) = assess(preview_of(step("replace", INSTANCE, "x", retainOnDelete=True))).judgements
+    assert replaced.severity is Severity.RED
+
+
+@pytest.mark.parametrize("operation", ["same", "update"])
+def test_lifted_protection_is_told_even_where_nothing_else_changes(operation: str) -> None:
+    lifted = step(operation, INSTANCE, "database-instance", protect=True)
+    del lifted["newState"]["protect"]
+    (only,) = assess(preview_of(lifted)).judgements
+    assert (only.severity, only.reason) == (
+        Severity.AMBER,
+        "its protection is lifted: a later `destroy` can delete it",
+    )
+
+
+def test_a_replaced_certificate_is_no_renewal_when_anything_else_is_the_reason() -> None:
+    (only,) = assess(
+        preview_of(step("replace", AUTHORITY, "certificates-ca-1", reasons=["subject", "readyForRenewal"]))
+    ).judgements
+    assert only.severity is Severity.RED
+
+
+def test_a_leaf_is_green_only_with_its_own_authority() -> None:
+    leaf = step("replace", LEAF, "certificates-server", reasons=["caCertPem"], dependencies=[urn(AUTHORITY, "other")])
+    renewed = step("replace", AUTHORITY, "certificates-ca-1", reasons=["readyForRenewal"])
+    found = {one.step.name: one.severity for one in assess(preview_of(leaf, renewed)).judgements}
+    assert found == {"certificates-ca-1": Severity.GREEN, "certificates-server": Severity.PLAIN}
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "severity", "words"),
+    [
+        ("engineVersion", {"engineVersion": "18"}, Severity.AMBER, "another version of PostgreSQL"),
+        ("instanceClass", {"instanceClass": "db.m7g.large"}, Severity.AMBER, "connections to the database break"),
+        ("deletionProtection", {"deletionProtection": False}, Severity.AMBER, "its deletion protection is lifted"),
+        ("deletionProtection", {"deletionProtection": True}, Severity.PLAIN, ""),
+        ("publiclyAccessible", {"publiclyAccessible": True}, Severity.RED, "an address on the internet"),
+        ("backupRetentionPeriod", {"backupRetentionPeriod": 9}, Severity.PLAIN, ""),
+    ],
+)
+def test_an_instances_update_is_judged_by_what_it_does(
+    path: str, new: dict[str, object], severity: Severity, words: str
+) -> None:
+    (only,) = assess(preview_of(step("update", INSTANCE, "database-instance", new=new, paths=[path]))).judgements
+    assert only.severity is severity
+    assert words in only.reason

@@ -1,0 +1,171 @@
+"""Whatever is secret in a preview is gone before anything is made of it, and what is public stays."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operations.preview.comment import comment
+from operations.preview.document import read_preview
+from operations.preview.drift import issue_body
+from operations.preview.page import page
+from operations.preview.scrub import scrub, scrub_value
+from tests.unit.preview.previews import SECRET, TELEPORT_RELEASE, document, step, text
+
+pytestmark = pytest.mark.unit
+
+CANARY = "cAnArY0123456789xYz"
+
+# Every form in which a secret was ever seen in an engine's output, with the canary in it.
+PLANTED = {
+    "private key": f"-----BEGIN PRIVATE KEY-----\nMIG{CANARY}\n-----END PRIVATE KEY-----\n",
+    "EC private key": f"-----BEGIN EC PRIVATE KEY-----\nMIG{CANARY}\n-----END EC PRIVATE KEY-----",
+    "OpenSSH key": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n-----END OPENSSH PRIVATE KEY-----",
+    "private key that is cut off": f"before -----BEGIN RSA PRIVATE KEY-----\nMIG{CANARY}",
+    "private key on one line": f"-----BEGIN PRIVATE KEY-----\\nMIG{CANARY}\\n-----END PRIVATE KEY-----",
+    "URI": f"postgres://access_graph:{CANARY}@db.example.com:5432/access_graph?sslmode=verify-full",
+    "URI with a strange password": f"postgres://u:a@b/{CANARY}:c@db.example.com/x",
+    "URI in a sentence": f"cannot connect to 'postgresql://u:{CANARY}@h/d': timeout",
+    "libpq words": f"host=db user=x password={CANARY} sslmode=require",
+    "variable": f"PGPASSWORD={CANARY}",
+    "YAML": f"auth:\n  join_token: {CANARY}\n",
+    "JSON": json.dumps({"client_secret": CANARY}),
+    "quoted": f"password: '{CANARY} with a space'",
+    "bearer": f"Authorization: Bearer {CANARY}",
+    "basic": f"authorization: basic {CANARY}==",
+    "web token": f"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.{CANARY}",
+    "GitHub token": f"ghp_{CANARY}AAAAAAAAAA",
+    "AWS secret": f"aws_secret_access_key = {CANARY}/AAAAAAAAAAAAAAAA",
+    "kubeconfig": f"apiVersion: v1\nkind: Config\nclusters: []\nusers:\n- user: {{client-key-data: {CANARY}}}\n",
+    "kubeconfig as JSON": json.dumps({"kind": "Config", "clusters": [], "users": [{"user": {"exec": CANARY}}]}),
+    "base64 of a URI": base64.b64encode(f"postgres://u:{CANARY}@h/d".encode()).decode(),
+    "base64 of a key": base64.b64encode(f"-----BEGIN PRIVATE KEY-----\n{CANARY}".encode()).decode(),
+}
+ENCODED = base64.b64encode(CANARY.encode()).decode().rstrip("=")[:-2]
+
+
+def leaks(output: str) -> bool:
+    return CANARY in output or ENCODED in output or any(form in output for form in (PLANTED["base64 of a URI"],))
+
+
+@pytest.mark.parametrize("form", PLANTED)
+def test_a_planted_secret_is_gone(form: str) -> None:
+    assert not leaks(scrub(f"before {PLANTED[form]} after"))
+    assert not leaks(scrub(PLANTED[form]))
+
+
+@pytest.mark.parametrize("form", PLANTED)
+def test_nothing_that_is_made_of_a_preview_has_a_planted_secret(form: str) -> None:
+    """In a value, a value within, a key, a diagnostic, the configuration, and the log."""
+    planted = PLANTED[form]
+    printed = document(
+        step(
+            "update", TELEPORT_RELEASE, "teleport-x-release", old={"values": {"a": "1"}}, new={"values": {"a": planted}}
+        ),
+        step("create", SECRET, "credentials-tls", new={"spec": [{"deep": [planted]}], planted: "key"}),
+        step("same", SECRET, "credentials-postgres", new={"note": planted}),
+        diagnostics=[{"severity": "error", "message": planted}, {"severity": "warning", "message": planted}],
+        config={"teleport-access-graph:tags": json.dumps({"note": planted}), "x:plain": planted},
+    )
+    preview = read_preview(printed, exit_code=1, log=f"noise\n{planted}\n")
+    for made in (comment(preview, stack="dev"), page(preview, stack="dev"), issue_body(preview, stack="dev")):
+        assert not leaks(made)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"password": CANARY},
+        {"masterPassword": {"nested": [CANARY]}},
+        {"auth": {"joinToken": CANARY}},
+        {"privateKeyPem": CANARY},
+        {"kubeconfig": CANARY},
+        {"kind": "Secret", "stringData": {"anything": CANARY}},
+        {"kind": "Secret", "data": {"anything": base64.b64encode(CANARY.encode()).decode()}},
+        {"env": [{"name": "PGPASSWORD", "value": CANARY}]},
+        {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": CANARY},
+    ],
+)
+def test_a_secret_is_known_by_where_it_stands(value: dict[str, Any]) -> None:
+    assert not leaks(json.dumps(scrub_value(value)))
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        "[secret]",
+        "password: [secret]",
+        "urn:pulumi:dev::p::teleport-access-graph:index:Certificates$tls:index/privateKey:PrivateKey::certificates-ca-1-key",
+        "urn:pulumi:dev::p::teleport-access-graph:index:Credentials$kubernetes:core/v1:Secret::credentials-tls",
+        "kubernetes:core/v1:Secret",
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-5ad69199-ed52-RBbYpR",
+        "https://charts.releases.teleport.dev",
+        "teleport-access-graph.teleport-access-graph.svc.cluster.local:443",
+        "secretName: teleport-access-graph-postgres",
+        "d1fe0ca43967ba4f7ea2ec53a7cbdd35f5681d54702bf4921584f199e95fdb90",
+        "-----BEGIN CERTIFICATE-----\nMIIBwTCCAWagAwIBAgIUEnZHvmxPbetZmkFWznEX0Mrf3rUw\n-----END CERTIFICATE-----",
+    ],
+)
+def test_what_is_public_stays(public: str) -> None:
+    assert scrub(public) == public
+
+
+def test_plain_settings_that_sound_like_secrets_stay() -> None:
+    settings = {
+        "postgres": {"secretName": "teleport-access-graph-postgres", "secretKey": "uri"},
+        "manageMasterUserPassword": True,
+        "automountServiceAccountToken": False,
+        "password": "",
+        "stringData": "[secret]",
+    }
+    assert scrub_value(settings) == settings
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["first", "quiet", "renewed-authority", "replaced-database", "switched-off", "drift", "other-host-authority"],
+)
+def test_nothing_of_a_real_preview_is_taken_for_a_secret(name: str) -> None:
+    assert "[scrubbed]" not in json.dumps(scrub_value(json.loads(text(name))["steps"]))
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(sorted(PLANTED.values())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "password='",
+        "secret: ",
+        "x://a:",
+        "@x://a:",
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJaaaaaa.",
+        "clusters: Config ",
+    ],
+)
+def test_a_long_text_takes_no_longer_than_it_is_long(piece: str) -> None:
+    """A regular expression that looks back and forth would take hours for a megabyte."""
+    began = time.process_time()
+    scrub(piece * (400_000 // len(piece)))
+    assert time.process_time() - began < 5
+
+
+@settings(deadline=None, max_examples=50)
+@given(old=_JSON, new=_JSON, around=st.text(max_size=12), form=st.sampled_from(sorted(PLANTED)))
+def test_no_secret_survives_wherever_it_is_planted(old: Any, new: Any, around: str, form: str) -> None:
+    planted = f"{around} {PLANTED[form]} {around}"
+    printed = document(step("update", SECRET, "x", old={"a": old, "b": planted}, new={"a": new, "c": [planted]}))
+    preview = read_preview(printed)
+    assert not leaks(comment(preview, stack="dev") + page(preview, stack="dev"))

@@ -1,0 +1,163 @@
+"""The workflows: pinned, without a token that writes beside code that is not merged, and with commands that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from operations.__main__ import app
+from operations.preview.publish import _parser
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).resolve().parents[3]
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+NAMES = [file.stem for file in FILES]
+
+
+def workflow(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yaml").read_text())
+    return found
+
+
+def jobs(name: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = workflow(name)["jobs"]
+    return found
+
+
+def scripts(name: str) -> Iterator[str]:
+    for job in jobs(name).values():
+        for step in job["steps"]:
+            if "run" in step:
+                yield step["run"].replace("\\\n", " ")
+
+
+def test_there_are_three() -> None:
+    assert NAMES == ["deploy", "drift", "preview"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_action_is_pinned_by_its_commit_and_names_its_version(name: str) -> None:
+    lines = [line.strip() for line in (ROOT / ".github/workflows" / f"{name}.yaml").read_text().splitlines()]
+    used = [line for line in lines if re.match(r"(- )?uses:", line)]
+    assert used
+    assert [line for line in used if not re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+
+
+def test_one_action_has_one_version_everywhere() -> None:
+    text = "\n".join(file.read_text() for file in FILES)
+    pins = set(re.findall(r"uses: ([\w./-]+)@([0-9a-f]{40}) # (\S+)", text))
+    assert len(pins) == len({action for action, _, _ in pins})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_permitted_that_a_job_does_not_ask_for(name: str) -> None:
+    assert workflow(name)["permissions"] == {}
+    for job in jobs(name).values():
+        assert job["permissions"]["contents"] == "read"
+        assert job["timeout-minutes"] <= 90
+
+
+def test_code_of_a_pull_request_never_runs_beside_a_token_that_writes() -> None:
+    parsed = workflow("preview")
+    # YAML 1.1 reads the key `on` as true.
+    assert list(parsed[True]) == ["pull_request"]
+    writing = {name for name, job in parsed["jobs"].items() if "write" in job["permissions"].get("pull-requests", "")}
+    assert writing == {"comment"}
+    (checkout,) = [step for step in parsed["jobs"]["comment"]["steps"] if "checkout" in step.get("uses", "")]
+    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert "id-token" not in parsed["jobs"]["comment"]["permissions"]
+
+
+def test_forks_are_skipped_before_anything_else() -> None:
+    first = jobs("preview")["environments"]
+    assert first["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
+    assert "environments" in jobs("preview")["preview"]["needs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "cancelled"), [("preview", "preview", True), ("deploy", "deploy", False), ("drift", "drift", False)]
+)
+def test_one_stack_has_one_run_at_a_time_and_an_up_is_never_broken_off(name: str, job: str, cancelled: bool) -> None:
+    concurrency = jobs(name)[job]["concurrency"]
+    assert "${{ matrix.stack }}" in concurrency["group"]
+    assert concurrency["cancel-in-progress"] is cancelled
+
+
+def test_roles_are_three_and_only_one_deploys() -> None:
+    roles = {
+        name: step["with"]["role-to-assume"]
+        for name in NAMES
+        for job in jobs(name).values()
+        for step in job["steps"]
+        if "configure-aws-credentials" in step.get("uses", "")
+    }
+    assert roles == {
+        "preview": "${{ vars.AWS_PREVIEW_ROLE_ARN }}",
+        "deploy": "${{ vars.AWS_DEPLOY_ROLE_ARN }}",
+        "drift": "${{ vars.AWS_DRIFT_ROLE_ARN }}",
+    }
+    changing = {
+        name for name in NAMES for script in scripts(name) if re.search(r"pulumi (up|destroy|refresh)\b", script)
+    }
+    assert changing == {"deploy"}
+    assert jobs("deploy")["deploy"]["environment"] == {"name": "${{ matrix.stack }}"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_script_has_a_value_of_the_event_pasted_into_it(name: str) -> None:
+    assert [script for script in scripts(name) if "${{" in script] == []
+    for job in jobs(name).values():
+        for step in job["steps"]:
+            if "checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> None:
+    given = 0
+    for script in scripts(name):
+        for line in script.splitlines():
+            found = re.search(r"-m operations (\w+)(.*)", line)
+            if found is None:
+                continue
+            given += 1
+            command = get_command(app).commands[found.group(1)]  # type: ignore[attr-defined]
+            known = {option for parameter in command.params for option in parameter.opts}
+            words = [word for word in shlex.split(found.group(2).split("||")[0]) if word.startswith("--")]
+            assert set(words) <= known, (found.group(1), set(words) - known)
+    assert given == {"preview": 1, "deploy": 2, "drift": 1}[name]
+
+
+@pytest.mark.parametrize(("name", "what"), [("preview", "comment"), ("drift", "issue")])
+def test_what_is_published_is_called_as_it_wants_to_be(name: str, what: str) -> None:
+    (line,) = [line for script in scripts(name) for line in script.splitlines() if "operations.preview.publish" in line]
+    words = [word for word in shlex.split(line.split("publish", 1)[1]) if word != "$@"]
+    parsed = _parser().parse_args(["7" if word == "$NUMBER" else word for word in words])
+    assert parsed.what == what
+    assert parsed.label == "drift" if what == "issue" else parsed.number == 7
+
+
+def test_a_deployment_takes_nothing_from_a_cache_that_a_pull_request_could_fill() -> None:
+    used = [step.get("uses", "") for job in jobs("deploy").values() for step in job["steps"]]
+    assert not [action for action in used if action.startswith("actions/cache")]
+    assert not [step for job in jobs("deploy").values() for step in job["steps"] if "cache" in step.get("with", {})]
+
+
+def test_the_engine_is_the_one_that_the_program_asks_for() -> None:
+    wanted = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["requiredPulumiVersion"].removeprefix(">=")
+    versions = {
+        step["with"]["pulumi-version"]
+        for name in NAMES
+        for job in jobs(name).values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("pulumi/actions")
+    }
+    assert versions == {wanted}
