@@ -92,7 +92,9 @@ class Stack:
             "HELM_CONFIG_HOME": str(home.root / "helm" / "config"),
             "HELM_DATA_HOME": str(home.root / "helm" / "data"),
             "PULUMI_HOME": str(home.pulumi),
-            "PULUMI_BACKEND_URL": home.state.as_uri(),
+            # The program reads its checkpoint while the engine writes it. That is atomic but for the attributes that
+            # the file backend would put beside it: "failed to load checkpoint: EOF", when they are half written.
+            "PULUMI_BACKEND_URL": f"{home.state.as_uri()}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(home.passphrase),
             "PULUMI_STACK": STACK,
             "PULUMI_SKIP_UPDATE_CHECK": "true",

@@ -116,7 +116,8 @@ def check_database(
     """
     parts = _parts(uri)
     if parts is None:
-        return [failed("database.connects", _STATEMENTS["database.connects"], "the Secret holds no PostgreSQL URI")]
+        reason = "the Secret holds no PostgreSQL URI of one server"
+        return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
     findings = [] if own else [_keeps_the_rules(uri, authorities is not None, allow_unverified)]
     findings.append(_verifies(parts.get("sslmode"), allow_unverified=allow_unverified))
     with tempfile.TemporaryDirectory() as directory:
@@ -320,9 +321,11 @@ def _elsewhere(reason: str) -> str:
 
 def _parts(uri: str) -> dict[str, Any] | None:
     try:
-        return dict(conninfo.conninfo_to_dict(uri))
+        parts = dict(conninfo.conninfo_to_dict(uri))
     except psycopg.ProgrammingError:
         return None
+    # libpq takes lists of hosts and ports, of which one may be anybody's.
+    return None if "," in f"{parts.get('host')}{parts.get('port')}" else parts
 
 
 def _addresses(host: str, port: int) -> list[tuple[str, int]]:

@@ -58,8 +58,9 @@ class RunningSandbox:
         return _run(command, {**os.environ}, check=check)
 
     def pulumi(self, *arguments: str, check: bool = True) -> Finished:
-        """The engine on this sandbox's stack; `up`, `destroy` and `refresh` without a question."""
-        if arguments[0] in ("up", "destroy", "refresh") and not {"--preview-only", "--help"} & set(arguments):
+        """The engine on this sandbox's stack; `up`, `destroy` and `refresh` without a question, and without a preview
+        unless `--yes` is given."""
+        if arguments[0] in ("up", "destroy", "refresh") and not {"--preview-only", "--help", "--yes"} & set(arguments):
             arguments = (*arguments, "--yes", "--skip-preview")
         return _run(self.sandbox.stack.command(*arguments, "--non-interactive"), self.environment(), check=check)
 
@@ -82,8 +83,8 @@ class RunningSandbox:
         return _run([str(self.home.bin / "kubectl"), *arguments], self.environment(), check=check)
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """`kubectl get ... --output json`, parsed."""
-        parsed: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output", "json").stdout)
+        """`kubectl get ... --output json`, parsed; empty for what `--ignore-not-found` ignores."""
+        parsed: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output", "json").stdout or "{}")
         return parsed
 
     def helm(self, *arguments: str, check: bool = True) -> Finished:

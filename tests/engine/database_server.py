@@ -12,7 +12,9 @@ import pwd
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -48,6 +50,41 @@ class Server:
     port: int
     directory: Path
     ca: Path
+    pg_ctl: Path
+
+    def start(self, data: str = "data", *options: str) -> None:
+        log = self.directory / ("server.log" if data == "data" else f"{data}.log")
+        command = [self.pg_ctl, "start", "--wait", "--pgdata", self.directory / data, "--log", log, "--silent"]
+        _run(self.directory, *command, *(f"--options={option}" for option in options))
+
+    def stop(self, mode: str, data: str = "data") -> None:
+        _run(self.directory, self.pg_ctl, "stop", "--pgdata", self.directory / data, f"--mode={mode}", "--silent")
+
+    @contextmanager
+    def client_authentication(self, old: str, new: str) -> Iterator[None]:
+        """With `new` instead of `old` in pg_hba.conf."""
+        file = self.directory / "data" / "pg_hba.conf"
+        before = file.read_text()
+        assert old in before
+        file.write_text(before.replace(old, new))
+        self._reload()
+        try:
+            yield
+        finally:
+            file.write_text(before)
+            self._reload()
+
+    def _reload(self) -> None:
+        """The server reads its files some time after it is told to."""
+        with self.superuser() as connection:
+            before = connection.execute("SELECT pg_conf_load_time()").fetchone()
+            connection.execute("SELECT pg_reload_conf()")
+        for _ in range(100):
+            with self.superuser() as connection:
+                if connection.execute("SELECT pg_conf_load_time()").fetchone() != before:
+                    return
+            time.sleep(0.05)
+        raise AssertionError("the server does not read its files again")
 
     @property
     def major(self) -> int:
@@ -141,9 +178,7 @@ class Server:
 
 def run_server(installation: Installation, directory: Path) -> Iterator[Server]:
     """A server on `ADDRESS` with what RDS puts into one, in `directory`, which goes with it."""
-    # initdb refuses root, and what root owns may be closed to others.
-    root = os.geteuid() == 0
-    user = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.geteuid())
+    user = _service_user()
     shutil.rmtree(directory, ignore_errors=True)
     for path in (directory, directory / "socket"):
         path.mkdir()
@@ -156,20 +191,9 @@ def run_server(installation: Installation, directory: Path) -> Iterator[Server]:
             # RDS lets its master user make it; a server elsewhere lets a superuser alone.
             control.write_text(f"{control.read_text()}trusted = true\n")
         binaries = directory / "installation" / binaries.relative_to(installation.home)
-    owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if root else {}
-
-    def run(*command: str | Path) -> None:
-        subprocess.run(
-            command,
-            check=True,
-            capture_output=True,
-            cwd=directory,
-            env={"LC_ALL": "C", "HOME": str(directory)},
-            **owner,  # type: ignore[call-overload]
-        )
-
     data, port = directory / "data", 5400 + installation.major + (0 if installation.has_tls else 50)
-    run(binaries / "initdb", "--pgdata", data, f"--username={roles.SUPERUSER}", "--encoding=UTF8", "--auth=trust")
+    initdb = (binaries / "initdb", "--pgdata", data, f"--username={roles.SUPERUSER}", "--encoding=UTF8", "--auth=trust")
+    _run(directory, *initdb)
     ca = write_certificates(data, user.pw_uid, user.pw_gid, directory)
     kind = "hostssl" if installation.has_tls else "host"
     (data / "pg_hba.conf").write_text(
@@ -184,12 +208,47 @@ def run_server(installation: Installation, directory: Path) -> Iterator[Server]:
             f"unix_socket_directories = '{directory / 'socket'}'\n"
             f"log_statement = 'all'\nfsync = off\nshared_buffers = 16MB\n"
         )
-    run(binaries / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", directory / "server.log", "--silent")
+    server = Server(installation, port, directory, ca, binaries / "pg_ctl")
+    server.start()
     try:
-        yield Server(installation, port, directory, ca)
+        yield server
     finally:
-        run(binaries / "pg_ctl", "stop", "--pgdata", data, "--mode=immediate", "--silent")
+        server.stop("immediate")
         shutil.rmtree(directory)
+
+
+@contextmanager
+def standby(server: Server) -> Iterator[int]:
+    """A copy of `server` that follows nobody and only reads, with the same name and certificate. Yields its port."""
+    server.stop("fast")
+    copy, port = server.directory / "standby", server.port + 100
+    _run(server.directory, "cp", "--archive", server.directory / "data", copy)
+    _run(server.directory, "touch", copy / "standby.signal")
+    server.start()
+    server.start("standby", f"--port={port}")
+    try:
+        yield port
+    finally:
+        server.stop("immediate", "standby")
+        shutil.rmtree(copy)
+
+
+def _service_user() -> pwd.struct_passwd:
+    """initdb refuses root, and what root owns may be closed to others."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+
+
+def _run(directory: Path, *command: str | Path) -> None:
+    user = _service_user()
+    owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        cwd=directory,
+        env={"LC_ALL": "C", "HOME": str(directory)},
+        **owner,  # type: ignore[call-overload]
+    )
 
 
 def directory_of(installation: Installation) -> Path:

@@ -91,9 +91,17 @@ class OwnStack(RunningSandbox):
     def database(self, **changes: Any) -> None:
         self.change(lambda settings: settings["database"].update(changes))
 
+    def recorded(self) -> dict[str, dict[str, Any]]:
+        """The resources of its state by URN; their order is the engine's own."""
+        state = json.loads(self.pulumi("stack", "export", "--show-secrets").stdout)
+        return {resource["urn"]: resource for resource in state["deployment"].get("resources", [])}
+
     def remove(self) -> None:
         """Destroy what is left and forget the stack."""
-        self.change(lambda settings: settings["database"].update(protect=False))
+        if any(resource.get("protect") or resource.get("retainOnDelete") for resource in self.recorded().values()):
+            # It is protected, or kept, until an `up` says otherwise.
+            self.database(profile="development", protect=False, onDestroy="delete")
+            self.pulumi("up")
         self.pulumi("destroy")
         self.pulumi("stack", "rm", self._name, "--yes")
         shutil.rmtree(self.configuration.parent)
@@ -139,6 +147,14 @@ def aws_writes(sandbox: RunningSandbox, since: int) -> list[str]:
     return [request["action"] for request in map(json.loads, lines) if request["write"]]
 
 
+def up_without_a_change(sandbox: RunningSandbox) -> None:
+    """An `up` that finds nothing to do, and in which nobody writes to the account or the cluster."""
+    cluster, cloud = sandbox.audit_position(), aws_position(sandbox)
+    sandbox.pulumi("up", "--expect-no-changes")
+    assert sandbox.writes(since=cluster) == []
+    assert aws_writes(sandbox, since=cloud) == []
+
+
 def pod_environment(sandbox: RunningSandbox, pod_uid: str) -> dict[str, str] | None:
     """What the process in a pod has in its environment, without the marks by which the sandbox finds it."""
     for process in marked(f"{sandbox.home.root}/:{pod_uid}/", POD_MARKER):
@@ -149,6 +165,21 @@ def pod_environment(sandbox: RunningSandbox, pod_uid: str) -> dict[str, str] | N
         found = dict(os.fsdecode(entry).split("=", 1) for entry in entries if b"=" in entry)
         return {name: value for name, value in found.items() if not name.startswith("SANDBOX_")}
     return None
+
+
+def held_uris(sandbox: RunningSandbox, endpoint: str) -> set[str]:
+    """The URIs to that database in the environments of pods' processes: ready, starting or on their way out."""
+    found = set()
+    for process in marked(f"{sandbox.home.root}/:", POD_MARKER):
+        try:
+            entries = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        uris = [
+            os.fsdecode(entry).partition("=")[2] for entry in entries if entry.startswith(b"TAG_POSTGRES_CONNECTION=")
+        ]
+        found.update(uri for uri in uris if f"@{endpoint}/" in uri)
+    return found
 
 
 def graph_pods(sandbox: RunningSandbox, namespace: str) -> list[dict[str, Any]]:

@@ -83,6 +83,7 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "aws:rds/subnetGroup:SubnetGroup": {"name": "{name}-0123456789"},
     "aws:rds/parameterGroup:ParameterGroup": {"name": "{name}-0123456789"},
     "aws:cloudwatch/logGroup:LogGroup": {"arn": "arn:aws:logs:us-east-1:123456789012:log-group:{name}"},
+    "aws:sns/topic:Topic": {"arn": "arn:aws:sns:us-east-1:123456789012:{name}"},
     "aws:rds/instance:Instance": {
         "address": "db.abcdefghijkl.us-east-1.rds.amazonaws.com",
         "endpoint": "db.abcdefghijkl.us-east-1.rds.amazonaws.com:5432",

@@ -107,6 +107,13 @@ def test_a_file_that_no_sandbox_wrote_is_not_overwritten(home: Home, facts: Stac
     assert configuration.read_text() == "config: {}\n"
 
 
+def test_the_backend_writes_nothing_beside_a_checkpoint_that_the_program_reads_meanwhile(
+    home: Home, tmp_path: Path
+) -> None:
+    exports = Stack(home, tmp_path / "Pulumi.sandbox.yaml").exports(None)
+    assert exports["PULUMI_BACKEND_URL"] == f"file://{home.state}?metadata=skip"
+
+
 def test_nothing_of_the_callers_accounts_and_clusters_reaches_the_engine(
     home: Home, facts: StackFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -458,6 +458,7 @@ DATABASE = [
           key=at or f"database.{key}", also={"database/profile": "production"})
         for key, value, at, rule, controls in [
             ("multiAz", False, "", "leaves the instance without a standby", "RDS.5"),
+            ("backupRetentionDays", 6, "", "is less than the 7 days in which a damage is noticed", "RDS.11"),
             ("port", 5432, "", "is the port that scanners try first", "RDS.23"),
             ("monitoringIntervalSeconds", 0, "", "turns enhanced monitoring off", "RDS.6"),
             ("notifications", {"mode": "none"}, "database.notifications.mode", "go unheard", "RDS.20, RDS.21, RDS.22"),
