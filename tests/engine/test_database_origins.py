@@ -187,9 +187,9 @@ def test_the_access_graph_does_not_start_without_its_replica(origin: OwnStack) -
     nothing_changes(origin)
 
 
-def test_a_moment_of_a_living_database_comes_back_in_another_stack(
-    running_sandbox: RunningSandbox, origin: OwnStack
-) -> None:
+@pytest.fixture(scope="module")
+def moment(origin: OwnStack) -> str:
+    """Between two notes in the origin's database."""
     with as_owner(origin) as connection:
         connection.execute("CREATE TABLE public.notes (text text)")
         connection.execute("INSERT INTO public.notes VALUES ('before')")
@@ -197,10 +197,15 @@ def test_a_moment_of_a_living_database_comes_back_in_another_stack(
         time.sleep(1.1)
         row = connection.execute("SELECT date_trunc('second', now())").fetchone()
         assert row is not None
-        moment = row[0].astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        between: datetime.datetime = row[0]
         time.sleep(1.1)
         connection.execute("INSERT INTO public.notes VALUES ('after')")
+    return between.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+
+def test_a_moment_of_a_living_database_comes_back_in_another_stack(
+    running_sandbox: RunningSandbox, origin: OwnStack, moment: str
+) -> None:
     def restored(settings: Settings) -> None:
         restore = {"mode": "pointInTime", "sourceIdentifier": origin.identifier, "time": moment}
         settings["database"].update(restore=restore)
@@ -240,6 +245,7 @@ def test_a_moment_out_of_reach_is_refused_in_awss_words(running_sandbox: Running
         assert instance(stack, stack.identifier) is None
 
 
+@pytest.mark.usefixtures("moment")
 def test_the_snapshot_that_a_destroy_leaves_is_everything_in_another_stack(
     running_sandbox: RunningSandbox, origin: OwnStack
 ) -> None:
@@ -333,6 +339,9 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         state = json.loads(stack.pulumi("stack", "export").stdout)["deployment"]["resources"]
         (held,) = [one for one in state if one["urn"].endswith("::database-instance")]
         assert (held["protect"], held["retainOnDelete"]) == (True, True)
+        # `keep` lets a destroy through that the protection does not.
+        stack.database(protect=False)
+        stack.pulumi("up")
     left = instance(running_sandbox, name)
     assert left is not None, "`keep` leaves it"
     assert left["DbiResourceId"] == before["DbiResourceId"]

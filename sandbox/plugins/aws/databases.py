@@ -215,7 +215,8 @@ class Instance(Kind):
         secret = instance.get("MasterUserSecret")
         groups = instance.get("DBParameterGroups") or [{}]
         address, port = endpoint.get("Address"), endpoint.get("Port")
-        return instance["DbiResourceId"], {
+        # As the official plugin: what was imported by its name keeps that for an id.
+        return id_, {
             "address": address,
             "allocatedStorage": instance["AllocatedStorage"],
             "arn": instance["DBInstanceArn"],
