@@ -16,7 +16,7 @@ class NetworkPolicySettings(Section):
     docs/network.md has the tables."""
 
     enabled: Switch = setting(
-        True, why="whether the policies are there; they do something only where the cluster's network enforces them"
+        False, why="whether the policies are there; they do something only where the cluster's network enforces them"
     )
     client_namespaces: _Namespaces = setting(
         (), why="namespaces whose pods may call TAG, beside the auth and proxies of this cluster's Teleports"

@@ -32,7 +32,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         "imageDigest": DIGEST,
         "imagePullSecrets": ["registry"],
         "external": {"hostname": "graph.example.com"},
-        "networkPolicy": {"clientCidrs": ["10.9.0.0/16"]},
+        "networkPolicy": {"enabled": True, "clientCidrs": ["10.9.0.0/16"]},
     }
     return run_program(config, directory)
 

@@ -48,7 +48,11 @@ def platform(settings: Settings) -> None:
             "annotations": {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"},
             "sourceRanges": ["10.0.0.0/8"],
         },
-        "networkPolicy": {"clientCidrs": ["10.0.0.0/8"], "databaseCidrs": ["10.20.0.0/24", "10.20.1.0/24"]},
+        "networkPolicy": {
+            "enabled": True,
+            "clientCidrs": ["10.0.0.0/8"],
+            "databaseCidrs": ["10.20.0.0/24", "10.20.1.0/24"],
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.arguments import camel_case
 from components.settings.database import RdsDatabaseSettings
 from components.settings.relations import Draft, Findings, finding
 from components.settings.relations.tls import certificate_names
@@ -66,6 +67,20 @@ def annotations_agree(draft: Draft) -> Findings:
                 "set it in one place",
                 f"annotations.{key}",
             )
+
+
+def policies_that_are_described_are_there(draft: Draft) -> Findings:
+    """`accessGraph.networkPolicy` has `enabled: true` as soon as it says more."""
+    policy = draft.configuration.access_graph.network_policy
+    said = sorted(policy.model_fields_set - {"enabled"})
+    if said and not policy.enabled:
+        yield finding(
+            "accessGraph.networkPolicy.enabled",
+            policy.enabled,
+            f"is not true, so that {camel_case(said[0])} beside it does nothing",
+            "set it to true, or remove the rest",
+            *(f"accessGraph.networkPolicy.{camel_case(field)}" for field in said),
+        )
 
 
 def database_port_is_unknown(draft: Draft) -> Findings:
@@ -150,6 +165,7 @@ RULES = (
     outside_name_is_in_the_certificate,
     one_load_balancer,
     annotations_agree,
+    policies_that_are_described_are_there,
     database_port_is_unknown,
     metrics_are_served_to_be_read,
     alarm_follows_the_renewal,

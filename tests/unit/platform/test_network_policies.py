@@ -59,7 +59,7 @@ def of(config: dict[str, Any], tmp_path: Path | None = None) -> NetworkPoliciesA
 
 
 def with_policy(config: dict[str, Any], **policy: Any) -> dict[str, Any]:
-    config["accessGraph"]["networkPolicy"] = policy
+    config["accessGraph"]["networkPolicy"] = {"enabled": True, **policy}
     return config
 
 

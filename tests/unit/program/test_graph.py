@@ -21,8 +21,6 @@ EDGES: dict[str, set[str]] = {
     "certificates-server": {"certificates-ca-1", "certificates-ca-1-key", "certificates-server-request"},
     "namespace-namespace": set(),
     "namespace-database-ca": {"namespace-namespace"},
-    "network-policies-access-graph": {"namespace-namespace"},
-    "network-policies-database-jobs": {"namespace-namespace"},
     "database-key": set(),
     "database-key-alias": {"database-key"},
     "database-log-postgresql": {"database-key"},

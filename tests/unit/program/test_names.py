@@ -33,7 +33,6 @@ def test_component_types_are_the_published_ones(stack: Recording) -> None:
         "database-access": "DatabaseAccess",
         "database-logins": "LoginRetirement",
         "namespace": "AccessGraphNamespace",
-        "network-policies": "NetworkPolicies",
         "credentials": "Credentials",
         "access-graph": "AccessGraph",
         f"teleport-{TELEPORT_CLUSTER}": "TeleportCluster",

@@ -60,15 +60,20 @@ EXTERNAL = [
       also={**NAMED, "accessGraph/external": OUTSIDE}),
 ]  # fmt: skip
 
+ON = {f"{POLICY}/enabled": True}
+
 POLICIES = [
+    R(f"{POLICY}/databaseCidrs", ["10.0.0.0/16"], "is not true, so that databaseCidrs beside it does nothing",
+      "set it to true, or remove the rest", key="accessGraph.networkPolicy.enabled"),
     R(f"{POLICY}/clientNamespaces", ["Agents"], "is not a Kubernetes name", "use at most 63",
-      key="accessGraph.networkPolicy.clientNamespaces[0]"),
+      key="accessGraph.networkPolicy.clientNamespaces[0]", also=ON),
     R(f"{POLICY}/clientCidrs", ["everybody"], "is not a block of IP addresses", "10.20.0.0/16",
-      key="accessGraph.networkPolicy.clientCidrs[0]"),
-    R(f"{POLICY}/databaseCidrs", ["10.0.0.0/16", "10.0.0.0/16"], "is not a list without repetitions", "remove what"),
-    R(f"{POLICY}/databasePort", 5433, "with database.mode rds the port is database.port", "remove it"),
+      key="accessGraph.networkPolicy.clientCidrs[0]", also=ON),
+    R(f"{POLICY}/databaseCidrs", ["10.0.0.0/16", "10.0.0.0/16"], "is not a list without repetitions", "remove what",
+      also=ON),
+    R(f"{POLICY}/databasePort", 5433, "with database.mode rds the port is database.port", "remove it", also=ON),
     R(f"{POLICY}/databasePort", 5433, "without databaseCidrs calls to the database are not looked at",
-      "add the database's blocks", base=existing_configuration),
+      "add the database's blocks", base=existing_configuration, also=ON),
     R(f"{POLICY}/enable", False, "is not a setting", "did you mean enabled?"),
 ]  # fmt: skip
 

@@ -158,7 +158,7 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "image_digest": None,
         "external": None,
         "network_policy": {
-            "enabled": True,
+            "enabled": False,
             "client_namespaces": (),
             "client_cidrs": (),
             "metrics_namespaces": (),
