@@ -93,7 +93,7 @@ def test_an_allowed_loss_is_still_red() -> None:
     assert "This check fails" not in text
 
 
-@pytest.mark.parametrize("count", [10, 2000, 20_000])
+@pytest.mark.parametrize("count", [10, 1000, 4000])
 def test_it_is_never_longer_than_github_takes_and_says_what_is_missing(count: int) -> None:
     steps = [
         step("update", SECRET, f"resource-{number}", old={"a": "é" * 400}, new={"a": str(number)})
