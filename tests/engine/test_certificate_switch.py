@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components.settings.names import ISSUED_SECRET_NAME, TLS_SECRET_NAME
-from sandbox.existing_teleport import CLUSTER
+from sandbox.existing_teleport import CLUSTER, VALUES
 from sandbox.home import CHECKOUT
 from tests.engine.cert_manager.installation import cert_manager
 from tests.engine.certificates import apply, tls_secret, trust_file
@@ -234,8 +234,8 @@ def test_with_trust_system_teleport_gets_no_ca_and_no_volume(deployed: RunningSa
         deployed.helm("get", "values", "teleport", "--namespace", "teleport", "--output", "yaml").stdout
     )
     assert values["auth"]["teleportConfig"]["access_graph"] == {"enabled": True, "endpoint": f"{HOST}:443"}
-    assert values["auth"].get("extraVolumes", []) == []
-    assert values["auth"].get("extraVolumeMounts", []) == []
+    for volumes in ("extraVolumes", "extraVolumeMounts"):
+        assert values["auth"][volumes] == VALUES["auth"][volumes], "what its owner mounts, and nothing else"
     config_maps = deployed.get("configmaps", "--namespace", "teleport")["items"]
     assert "teleport-access-graph-ca" not in {one["metadata"]["name"] for one in config_maps}
     assert deployed.outputs()["ledger"]["trust"]["authorities"] is None
