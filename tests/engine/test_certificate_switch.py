@@ -222,7 +222,7 @@ def test_with_trust_system_teleport_gets_no_ca_and_no_volume(deployed: RunningSa
             "stringData": {"ca.pem": bundle},
         },
     )
-    own = deployed.home.stack / "tests" / "trust-store.yaml"
+    own = deployed.home.stack / "trust-store.yaml"
     own.write_text(yaml.safe_dump({"tls": {"existingCASecretName": "trusted"}}))
     document = yaml.safe_load(deployed.configuration.read_text())
     entry = document["config"][f"{PREFIX}teleport"][CLUSTER]
