@@ -273,10 +273,12 @@ def test_the_snapshot_that_a_destroy_leaves_is_everything_in_another_stack(
         assert made["KmsKeyId"] == before["KmsKeyId"]
         assert made["PerformanceInsightsEnabled"] is True
         nothing_changes(stack)
-        # Where the data came from is no matter any more.
+        # The snapshot is no matter any more, another one neither. That there was one is: the key is of the data.
         rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
-        stack.change(lambda settings: settings["database"].pop("restore"))
+        stack.change(lambda settings: settings["database"]["restore"].update(snapshotIdentifier="another"))
         nothing_changes(stack)
+        stack.change(lambda settings: settings["database"].pop("restore"))
+        assert operations(stack.preview())["database-instance"] == ["replace"]
 
 
 def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: RunningSandbox) -> None:
