@@ -9,23 +9,25 @@ import pytest
 
 from components.ledger import LedgerError
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
-from tests.unit.program.stack import configuration, run_program
+from tests.unit.program.stack import configuration, host_authority, run_program
 
 pytestmark = pytest.mark.unit
 
+# The same in every run: another one would be a stranger's.
+HOST_AUTHORITY = {"hostAuthorities": {"mode": "inline", "certificates": [host_authority()]}}
 ITSELF = f"organization/{PROJECT}/{STACK}"
 
 
 def run(directory: Path, graph: dict[str, Any], after: Recording | None = None) -> Recording:
     """A run with these settings of the access graph, upon what `after` left."""
-    config = configuration(directory)
+    config = configuration(directory, entry=HOST_AUTHORITY)
     config["accessGraph"] |= graph
     outputs = {} if after is None else {"ledger": unsealed(after.outputs["ledger"])}
     return run_program(config, directory, stacks={ITSELF: outputs})
 
 
 def test_a_namespace_that_exists_is_used_by_name_and_not_touched(tmp_path: Path) -> None:
-    stack = run(tmp_path, {"namespace": "identity", "createNamespace": False})
+    stack = run(tmp_path, {"namespace": "identity", "createNamespace": False, "networkPolicy": {"enabled": True}})
     assert stack.of_type("kubernetes:core/v1:Namespace") == []
     assert stack.outputs["namespace"] == "identity"
     ours = ("credentials-tls", "credentials-postgres", "namespace-database-ca", "network-policies-access-graph")
@@ -66,5 +68,5 @@ def test_a_ledger_from_before_forbids_nothing(tmp_path: Path) -> None:
     before = run(tmp_path, {})
     ledger = unsealed(before.outputs["ledger"])
     del ledger["namespace"]
-    config = configuration(tmp_path)
+    config = configuration(tmp_path, entry=HOST_AUTHORITY)
     assert run_program(config, tmp_path, stacks={ITSELF: {"ledger": ledger}})["namespace-namespace"]

@@ -31,6 +31,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         config["teleport"][TELEPORT_CLUSTER]["hostAuthorities"]["certificates"][0]
     )
     config["accessGraph"]["image"] = "registry.example.com/access-graph"
+    config["accessGraph"]["networkPolicy"] = {"enabled": True}
     return run_program(config, directory)
 
 

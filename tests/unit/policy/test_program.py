@@ -16,7 +16,7 @@ from tests.unit.program.stack import configuration, run_program
 pytestmark = pytest.mark.unit
 
 RULES = (*database.RULES, *releases.RULES, *certificates.RULES, *stack.RULES)
-PRODUCTION = {"profile": "production", "port": 6432, "replica": {}}
+PRODUCTION = {"profile": "production", "port": 6432}
 
 
 def broken(recording: Recording) -> set[str]:
