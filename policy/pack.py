@@ -28,10 +28,10 @@ def policies() -> list[Policy]:
 
 
 def _resource_policy(rule: ResourceRule) -> ResourceValidationPolicy:
-    def validate(args: ResourceValidationArgs, report: Callable[[str], None]) -> None:
+    def validate(args: ResourceValidationArgs, report: Callable[[str, str | None], None]) -> None:
         if args.resource_type in rule.types:
             for violation in rule.violations(args.props):
-                report(violation)
+                report(violation, None)
 
     return ResourceValidationPolicy(
         name=rule.name, description=rule.statement, validate=validate, enforcement_level=_level(rule)

@@ -69,7 +69,7 @@ class ReplicaSettings(Section):
 
 
 class SnapshotRestoreSettings(Section):
-    """Data of a snapshot. It matters when the instance is made, and never again."""
+    """Data of a snapshot. It stays in the configuration, for the key of the data comes with it."""
 
     mode: Literal["snapshot"] = setting(why="the instance begins with a snapshot's data", example="snapshot")
     snapshot_identifier: Annotated[Text, SNAPSHOT] = setting(
@@ -78,7 +78,7 @@ class SnapshotRestoreSettings(Section):
 
 
 class PointInTimeRestoreSettings(Section):
-    """Data of another instance as they were. It matters when the instance is made, and never again."""
+    """Data of another instance as they were. It stays in the configuration, for the key of the data comes with it."""
 
     mode: Literal["pointInTime"] = setting(
         why="the instance begins with another's data of a moment", example="pointInTime"
