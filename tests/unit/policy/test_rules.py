@@ -182,3 +182,9 @@ def test_levels_name_rules_that_exist(path: Path) -> None:
 
 def test_production_takes_every_rule_as_mandatory() -> None:
     assert json.loads((REPOSITORY / "policy/levels/prod.json").read_text()) == {"all": "mandatory"}
+
+
+def test_the_document_has_every_rule_in_its_words() -> None:
+    document = (REPOSITORY / "docs/policy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", document, re.MULTILINE)
+    assert rows == [(rule.name, rule.statement) for rule in RULES]
