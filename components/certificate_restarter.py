@@ -13,12 +13,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
 
 OBJECT_NAME = "teleport-access-graph-certificate-restarter"
 ANNOTATION = "teleport-access-graph/certificate-sha256"
-
-# Any user but root will do; this is Access Graph's own.
-RESTARTER_USER = 65532
 
 # POSIX sh with kubectl, base64, sha256sum and cut. The key never leaves the API server's answer: jsonpath picks the
 # certificate. A patch without a change of the hash would be none, so two that run at once do no harm.
@@ -72,15 +70,10 @@ class CertificateRestarter(pulumi.ComponentResource):
         if not 1 <= args.every_minutes <= 59:
             raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
         super().__init__("teleport-access-graph:index:CertificateRestarter", name, {}, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        metadata = {"name": OBJECT_NAME, "namespace": args.namespace}
-
-        account = kubernetes.core.v1.ServiceAccount(
-            f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=child
-        )
-        role = kubernetes.rbac.v1.Role(
-            f"{name}-role",
-            metadata=metadata,
+        binding = bound_account(
+            name,
+            object_name=OBJECT_NAME,
+            namespace=args.namespace,
             rules=[
                 # By name, so without list and watch, which know no names: a Secret cannot be found by looking around.
                 {"api_groups": [""], "resources": ["secrets"], "resource_names": [args.secret_name], "verbs": ["get"]},
@@ -91,18 +84,11 @@ class CertificateRestarter(pulumi.ComponentResource):
                     "verbs": ["get", "patch"],
                 },
             ],
-            opts=child,
-        )
-        binding = kubernetes.rbac.v1.RoleBinding(
-            f"{name}-role-binding",
-            metadata=metadata,
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
-            subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": args.namespace}],
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         cron_job = kubernetes.batch.v1.CronJob(
             f"{name}-cron-job",
-            metadata=metadata,
+            metadata={"name": OBJECT_NAME, "namespace": args.namespace},
             spec=pulumi.Output.all(args.namespace, args.secret_name, args.deployment_name, args.image).apply(
                 lambda resolved: cron_job_spec(args, *resolved)
             ),
@@ -115,61 +101,15 @@ class CertificateRestarter(pulumi.ComponentResource):
 def cron_job_spec(
     args: CertificateRestarterArgs, namespace: str, secret: str, deployment: str, image: str
 ) -> dict[str, Any]:
-    """Wire form; its pod fits the `restricted` pod security standard."""
-    pod: dict[str, Any] = {
-        "serviceAccountName": OBJECT_NAME,
-        "automountServiceAccountToken": True,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": RESTARTER_USER,
-            "runAsGroup": RESTARTER_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "restarter",
-                "image": image,
-                "command": ["/bin/sh", "-ec", SCRIPT],
-                "env": [
-                    {"name": "NAMESPACE", "value": namespace},
-                    {"name": "SECRET", "value": secret},
-                    {"name": "DEPLOYMENT", "value": deployment},
-                    # kubectl caches what it discovers below $HOME, and the root file system is read-only.
-                    {"name": "HOME", "value": "/tmp"},
-                ],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                # A kubectl uses some 50 MB; without a limit a full node evicts this pod first.
-                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
-                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-            }
-        ],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
-    }
-    if args.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in args.image_pull_secrets]
-    if args.node_selector:
-        pod["nodeSelector"] = dict(args.node_selector)
-    if args.tolerations:
-        pod["tolerations"] = [dict(toleration) for toleration in args.tolerations]
-    return {
-        "schedule": f"*/{args.every_minutes} * * * *",
-        # A look that takes longer than the next is due would only look at the same.
-        "concurrencyPolicy": "Forbid",
-        # A cluster that was down for a night makes up for one look, not for a hundred (which would stop the CronJob).
-        "startingDeadlineSeconds": 60 * args.every_minutes,
-        "successfulJobsHistoryLimit": 1,
-        "failedJobsHistoryLimit": 3,
-        "jobTemplate": {
-            "spec": {
-                # The next look is the retry.
-                "backoffLimit": 0,
-                "activeDeadlineSeconds": 120,
-                "template": {"metadata": {"labels": {"app.kubernetes.io/name": OBJECT_NAME}}, "spec": pod},
-            }
-        },
-    }
+    """Wire form."""
+    pod = kubectl_pod(
+        account=OBJECT_NAME,
+        container="restarter",
+        image=image,
+        script=SCRIPT,
+        environment={"NAMESPACE": namespace, "SECRET": secret, "DEPLOYMENT": deployment},
+        image_pull_secrets=args.image_pull_secrets,
+        node_selector=args.node_selector,
+        tolerations=args.tolerations,
+    )
+    return every_few_minutes(pod, minutes=int(args.every_minutes), name=OBJECT_NAME, failures_kept=3)

@@ -13,12 +13,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
 from components.monitoring import UNKNOWN_FOR, alert, prometheus_rule
 
 OBJECT_NAME = "teleport-access-graph-lockout-watch"
-# Any user but root will do; this is Access Graph's own.
-WATCH_USER = 65532
-
 # POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
 # of its own; kubectl's failure ends the script before. The newest line becomes the container's message.
 SCRIPT = r"""
@@ -74,23 +72,14 @@ class LockoutWatch(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:LockoutWatch", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         metadata = {"name": OBJECT_NAME, "namespace": args.namespace}
-        account = kubernetes.core.v1.ServiceAccount(
-            f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=child
-        )
-        role = kubernetes.rbac.v1.Role(
-            f"{name}-role",
-            metadata=metadata,
+        binding = bound_account(
+            name,
+            object_name=OBJECT_NAME,
+            namespace=args.namespace,
             rules=[
                 {"api_groups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
                 {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
             ],
-            opts=child,
-        )
-        binding = kubernetes.rbac.v1.RoleBinding(
-            f"{name}-role-binding",
-            metadata=metadata,
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
-            subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": args.namespace}],
             opts=child,
         )
         kubernetes.batch.v1.CronJob(
@@ -133,60 +122,21 @@ def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
 
 
 def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
-    """Wire form; its pod fits the `restricted` pod security standard."""
+    """Wire form."""
     minutes = int(args.every_minutes)
-    environment = {
-        "NAMESPACE": args.namespace,
-        "SELECTOR": f"app.kubernetes.io/instance={args.release},app.kubernetes.io/component=auth",
-        "PATTERN": args.pattern,
-        "MINUTES": str(minutes),
-        # kubectl caches what it discovers below $HOME, and the root file system is read-only.
-        "HOME": "/tmp",
-    }
-    pod: dict[str, Any] = {
-        "serviceAccountName": OBJECT_NAME,
-        "automountServiceAccountToken": True,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": WATCH_USER,
-            "runAsGroup": WATCH_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
+    pod = kubectl_pod(
+        account=OBJECT_NAME,
+        container="watch",
+        image=image,
+        script=SCRIPT,
+        environment={
+            "NAMESPACE": args.namespace,
+            "SELECTOR": f"app.kubernetes.io/instance={args.release},app.kubernetes.io/component=auth",
+            "PATTERN": args.pattern,
+            "MINUTES": str(minutes),
         },
-        "containers": [
-            {
-                "name": "watch",
-                "image": image,
-                "command": ["/bin/sh", "-ec", SCRIPT],
-                "env": [{"name": key, "value": value} for key, value in environment.items()],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                # A kubectl uses some 50 MB, and the log of a few minutes is held in memory.
-                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-            }
-        ],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
-    }
-    if args.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in args.image_pull_secrets]
-    return {
-        "schedule": f"*/{minutes} * * * *",
-        "concurrencyPolicy": "Forbid",
-        # A cluster that was down for a night makes up for one look, not for a hundred (which would stop the CronJob).
-        "startingDeadlineSeconds": 60 * minutes,
-        "successfulJobsHistoryLimit": 1,
-        "failedJobsHistoryLimit": 1,
-        "jobTemplate": {
-            "spec": {
-                # The next look is the retry.
-                "backoffLimit": 0,
-                "activeDeadlineSeconds": 120,
-                "template": {"metadata": {"labels": {"app.kubernetes.io/name": OBJECT_NAME}}, "spec": pod},
-            }
-        },
-    }
+        # The log of a few minutes is held in memory.
+        memory_limit="256Mi",
+        image_pull_secrets=args.image_pull_secrets,
+    )
+    return every_few_minutes(pod, minutes=minutes, name=OBJECT_NAME, failures_kept=1)

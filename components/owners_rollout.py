@@ -15,12 +15,10 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.digests import content_checksum
+from components.kubectl_pods import bound_account, kubectl_pod
 from components.teleport_values import CHECKSUM_ANNOTATION
 
 OBJECT_NAME = "teleport-access-graph-rollout"
-
-# Any user but root will do; this is Access Graph's own.
-WAITER_USER = 65532
 
 # POSIX sh with kubectl, date, grep, sleep and tr. WANTED_CHECKSUM and WANTED_ENDPOINT are empty where nothing is to be
 # there. The last reason is the Job's message when its time is over.
@@ -110,15 +108,10 @@ class OwnersRollout(pulumi.ComponentResource):
     def __init__(self, name: str, args: OwnersRolloutArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = OwnersRolloutArgs.from_input(args)
         super().__init__("teleport-access-graph:index:OwnersRollout", name, {}, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        metadata = {"name": OBJECT_NAME, "namespace": args.namespace}
-
-        account = kubernetes.core.v1.ServiceAccount(
-            f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=child
-        )
-        role = kubernetes.rbac.v1.Role(
-            f"{name}-role",
-            metadata=metadata,
+        binding = bound_account(
+            name,
+            object_name=OBJECT_NAME,
+            namespace=args.namespace,
             rules=[
                 {
                     "api_groups": ["apps"],
@@ -133,14 +126,7 @@ class OwnersRollout(pulumi.ComponentResource):
                     "verbs": ["get"],
                 },
             ],
-            opts=child,
-        )
-        binding = kubernetes.rbac.v1.RoleBinding(
-            f"{name}-role-binding",
-            metadata=metadata,
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
-            subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": args.namespace}],
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         checksum = "" if args.checksum is None else args.checksum
         spec = pulumi.Output.all(args.values_config_map, checksum).apply(lambda resolved: job_spec(args, *resolved))
@@ -165,7 +151,7 @@ class OwnersRollout(pulumi.ComponentResource):
 
 
 def job_spec(args: OwnersRolloutArgs, values_config_map: str, checksum: str) -> dict[str, Any]:
-    """Wire form; its pod fits the `restricted` pod security standard."""
+    """Wire form."""
     environment: Mapping[str, str] = {
         "NAMESPACE": args.namespace,
         "DEPLOYMENT": args.deployment,
@@ -176,41 +162,15 @@ def job_spec(args: OwnersRolloutArgs, values_config_map: str, checksum: str) -> 
         "FORMER_ENDPOINT": "" if args.enabled else args.endpoint,
         "SECONDS_TO_WAIT": str(args.timeout_seconds),
         "PAUSE": str(PAUSE_SECONDS),
-        # kubectl caches what it discovers below $HOME, and the root file system is read-only.
-        "HOME": "/tmp",
     }
-    pod: dict[str, Any] = {
-        "serviceAccountName": OBJECT_NAME,
-        "automountServiceAccountToken": True,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": WAITER_USER,
-            "runAsGroup": WAITER_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "wait",
-                "image": args.image,
-                "command": ["/bin/sh", "-ec", SCRIPT],
-                "env": [{"name": key, "value": value} for key, value in environment.items()],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                # The end of the log becomes the container's message, which the engine shows when the Job fails.
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                # A kubectl uses some 50 MB; without a limit a full node evicts this pod first.
-                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
-                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-            }
-        ],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
-    }
-    if args.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in args.image_pull_secrets]
+    pod = kubectl_pod(
+        account=OBJECT_NAME,
+        container="wait",
+        image=args.image,
+        script=SCRIPT,
+        environment=environment,
+        image_pull_secrets=args.image_pull_secrets,
+    )
     return {
         # The script itself tries again until its time is over.
         "backoffLimit": 0,

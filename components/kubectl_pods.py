@@ -1,0 +1,113 @@
+"""Pods of the stack's own that run a script with kubectl: what they may do in their namespace, and what they are.
+
+Owns the account with its role, and a pod that fits the `restricted` pod security standard. What a script does, and when
+it runs, is its component's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+# Any user but root will do; this is Access Graph's own.
+USER = 65532
+
+
+def bound_account(
+    name: str,
+    *,
+    object_name: str,
+    namespace: pulumi.Input[str],
+    rules: Sequence[Mapping[str, Any]],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Resource:
+    """A ServiceAccount, a Role with `rules` and their binding, all called `object_name`; returns the binding."""
+    metadata = {"name": object_name, "namespace": namespace}
+    account = kubernetes.core.v1.ServiceAccount(
+        f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=opts
+    )
+    role = kubernetes.rbac.v1.Role(f"{name}-role", metadata=metadata, rules=rules, opts=opts)
+    binding: pulumi.Resource = kubernetes.rbac.v1.RoleBinding(
+        f"{name}-role-binding",
+        metadata=metadata,
+        role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
+        subjects=[{"kind": "ServiceAccount", "name": account.metadata["name"], "namespace": namespace}],
+        opts=opts,
+    )
+    return binding
+
+
+def kubectl_pod(
+    *,
+    account: str,
+    container: str,
+    image: str,
+    script: str,
+    environment: Mapping[str, str],
+    memory_limit: str = "128Mi",
+    image_pull_secrets: Sequence[str] = (),
+    node_selector: Mapping[str, str] | None = None,
+    tolerations: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Wire form of a pod that runs `script` once, by `sh -e`, as `account`."""
+    # kubectl caches what it discovers below $HOME, and the root file system is read-only.
+    variables = {**environment, "HOME": "/tmp"}
+    pod: dict[str, Any] = {
+        "serviceAccountName": account,
+        "automountServiceAccountToken": True,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": container,
+                "image": image,
+                "command": ["/bin/sh", "-ec", script],
+                "env": [{"name": key, "value": value} for key, value in variables.items()],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                # The end of the log becomes the container's message, which the engine and `describe` show.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                # A kubectl uses some 50 MB; without a limit a full node evicts this pod first.
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": memory_limit}},
+                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+            }
+        ],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+    }
+    if image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in image_pull_secrets]
+    if node_selector:
+        pod["nodeSelector"] = dict(node_selector)
+    if tolerations:
+        pod["tolerations"] = [dict(toleration) for toleration in tolerations]
+    return pod
+
+
+def every_few_minutes(pod: Mapping[str, Any], *, minutes: int, name: str, failures_kept: int) -> dict[str, Any]:
+    """Wire form of a CronJob's spec; `minutes` are 1 to 59, `name` is the label by which its pods are found."""
+    return {
+        "schedule": f"*/{minutes} * * * *",
+        # A look that takes longer than the next is due would only look at the same.
+        "concurrencyPolicy": "Forbid",
+        # A cluster that was down for a night makes up for one look, not for a hundred (which would stop the CronJob).
+        "startingDeadlineSeconds": 60 * minutes,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": failures_kept,
+        "jobTemplate": {
+            "spec": {
+                # The next look is the retry.
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": 120,
+                "template": {"metadata": {"labels": {"app.kubernetes.io/name": name}}, "spec": pod},
+            }
+        },
+    }
