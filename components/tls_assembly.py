@@ -5,9 +5,10 @@ Owns the translation, and puts the rules of `trust_steps` and the warnings of `e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pulumi
 
@@ -95,7 +96,7 @@ def make_server_certificate(
         pair = (_guarded(own.certificate_pem, allowed), _guarded(own.private_key_pem, allowed))
         not_after = own.certificate_not_after
     else:
-        foreign, not_after = _foreign(settings, namespace, opts)
+        foreign, not_after = _foreign(settings, _unless_refused(namespace, allowed), opts)
         secret_name = _guarded(foreign, allowed)
     return ServerCertificate(
         certificate_pem=pair[0],
@@ -138,7 +139,8 @@ def make_restarter(
     return CertificateRestarter(
         "certificate-restarter",
         CertificateRestarterArgs(
-            namespace=namespace,
+            # A step that is refused leaves no account of a restarter behind.
+            namespace=_unless_refused(namespace, certificate.secret_name),
             secret_name=certificate.secret_name,
             # The chart names its Deployment like its Service.
             deployment_name=access_graph.release_name.apply(service_name),
@@ -257,6 +259,18 @@ def _refuse(problem: Problem | None) -> bool:
     if problem is not None:
         raise pulumi.RunError(f"The stack cannot go from where it stands to this configuration:\n  {problem}")
     return True
+
+
+def _unless_refused(value: pulumi.Input[Value], allowed: pulumi.Output[Any]) -> pulumi.Output[Value]:
+    """`value` once `allowed` is settled, failing as it does. Unlike `_guarded`, known in previews that do not know
+    `allowed` yet: a namespace that is not known would look like a replacement."""
+    found: pulumi.Output[Value] = pulumi.Output.from_input(value)
+
+    async def settled() -> Value:
+        await allowed.future()
+        return cast("Value", await found.future())
+
+    return pulumi.Output(found.resources(), asyncio.ensure_future(settled()), found.is_known(), found.is_secret())
 
 
 def _guarded(value: pulumi.Output[Value], allowed: pulumi.Output[bool]) -> pulumi.Output[Value]:
