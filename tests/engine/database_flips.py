@@ -89,14 +89,15 @@ def _unmonitored(client: Client, identifier: str) -> Iterator[None]:
 
 @contextmanager
 def _shared_snapshot(client: Client, identifier: str) -> Iterator[None]:
-    rds = client("rds")
-    name = rds.describe_db_snapshots(DBInstanceIdentifier=identifier)["DBSnapshots"][0]["DBSnapshotIdentifier"]
-    share = {"DBSnapshotIdentifier": name, "AttributeName": "restore"}
-    rds.modify_db_snapshot_attribute(**share, ValuesToAdd=["all"])
+    # One made by hand: RDS shares none of its own.
+    rds, name = client("rds"), f"{identifier}-shared"
+    rds.create_db_snapshot(DBInstanceIdentifier=identifier, DBSnapshotIdentifier=name)
     try:
+        _settle(client, identifier)
+        rds.modify_db_snapshot_attribute(DBSnapshotIdentifier=name, AttributeName="restore", ValuesToAdd=["all"])
         yield
     finally:
-        rds.modify_db_snapshot_attribute(**share, ValuesToRemove=["all"])
+        rds.delete_db_snapshot(DBSnapshotIdentifier=name)
 
 
 @contextmanager
