@@ -254,7 +254,8 @@ def test_a_release_that_gets_not_ready_is_rolled_back_and_the_next_up_passes(dep
     pods, ledger = tag_pods(deployed), deployed.outputs()["ledger"]
     changed(
         deployed,
-        lambda settings: settings["accessGraph"].update(nodeSelector={"nowhere": "there"}, timeoutSeconds=30),
+        # An image that nobody has.
+        lambda settings: settings["accessGraph"].update(image="registry.example.com/absent", timeoutSeconds=30),
     )
     failed = deployed.pulumi("up", check=False)
     assert failed.returncode != 0

@@ -279,7 +279,8 @@ def test_a_switch_that_fails_halfway_costs_no_call_and_may_be_taken_back_or_repe
     served = story.certificate()
     with story.without_a_failed_call("switch that fails"):
         story.authority(2, "switch")
-        story.settings(lambda plain: plain["accessGraph"].update(nodeSelector={"nowhere": "there"}, timeoutSeconds=30))
+        absent = {"image": "registry.example.com/absent", "timeoutSeconds": 30}
+        story.settings(lambda plain: plain["accessGraph"].update(absent))
         story.refused("up")
         assert story.certificate() != served
         recorded = story.sandbox.outputs()["ledger"]["authority"]
@@ -289,7 +290,8 @@ def test_a_switch_that_fails_halfway_costs_no_call_and_may_be_taken_back_or_repe
         name = sorted(story.pods()["tag"])[0]
         story.sandbox.kubectl("delete", "pod", name, "--namespace", NAMESPACE, "--wait=true")
         story.pods()
-    story.settings(lambda plain: plain["accessGraph"].update(nodeSelector={}, timeoutSeconds=300))
+    story.settings(lambda plain: plain["accessGraph"].update(timeoutSeconds=300))
+    story.settings(lambda plain: plain["accessGraph"].pop("image"))
     with story.without_a_failed_call("switch taken back"):
         story.authority(2, "introduce")
         with story.restarting("tag"):
