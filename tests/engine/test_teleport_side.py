@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.host_authorities import parse_authorities
 from operations.address_book import AddressBook
 from sandbox.existing_teleport import CLUSTER, VALUES
 from sandbox.home import CHECKOUT, Home
@@ -364,16 +365,24 @@ def test_a_host_authority_that_is_not_teleports_own_locks_auth_out_and_is_diagno
     """As after a Teleport was rebuilt: every pod looks healthy meanwhile."""
     path = side.home.stack / "host-authorities.pem"
     good = path.read_text()
-    path.write_text(host_authority(CLUSTER))
-    side.pulumi("up")
+
+    def take_over(pem: str) -> None:
+        """Another set is taken over by its fingerprint alone, and the one before is dropped by choice."""
+        path.write_text(pem)
+        confirmed = {"former": "drop", "fingerprints": [one.fingerprint for one in parse_authorities(pem)]}
+        changed(side, lambda settings: settings["teleport"][CLUSTER]["hostAuthorities"].update(confirmed))
+        side.pulumi("up")
+
+    take_over(host_authority(CLUSTER))
     found = eventually(
         lambda: [one for one in diagnosed(side) if "does not know the host CA" in one["cause"]], 60, "the diagnosis"
     )
     assert "could not find host CA" in found[0]["evidence"]
     assert len(serving(pods(side, GRAPH, GRAPH))) == 2
-    path.write_text(good)
-    side.pulumi("up")
+    take_over(good)
     eventually(lambda: diagnosed(side) == [], 60, "the connection")
+    for key in ("former", "fingerprints"):
+        changed(side, lambda settings, key=key: settings["teleport"][CLUSTER]["hostAuthorities"].pop(key))
 
 
 def test_a_config_map_that_is_gone_is_diagnosed_and_comes_back(side: RunningSandbox) -> None:
