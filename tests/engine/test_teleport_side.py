@@ -9,11 +9,9 @@ import copy
 import datetime
 import json
 import os
-import shutil
 import signal
 import ssl
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -26,8 +24,8 @@ import yaml
 from components.host_authorities import parse_authorities
 from operations.address_book import AddressBook
 from sandbox.existing_teleport import CLUSTER, VALUES
-from sandbox.home import CHECKOUT, Home
-from tests.engine.conftest import RunningSandbox
+from sandbox.home import CHECKOUT
+from tests.engine.conftest import RunningSandbox, started_sandbox
 from tests.unit.program.stack import host_authority
 
 pytestmark = pytest.mark.engine
@@ -49,15 +47,8 @@ Values = dict[str, Any]
 @pytest.fixture(scope="module")
 def side() -> Iterator[RunningSandbox]:
     """A started sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
-    # Short: sockets of PostgreSQL have paths of at most 107 bytes.
-    root = Path(tempfile.mkdtemp(prefix="tag-"))
-    running = RunningSandbox(Home.at(root / "home"), root / "Pulumi.sandbox.yaml")
-    try:
-        running.door("start")
+    with started_sandbox() as running:
         yield running
-    finally:
-        running.door("down", "--no-destroy")
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -> None:
