@@ -342,11 +342,18 @@ def record(
         [f"{project}:{key}" for key in secrets or {}],
     )
     loop = asyncio.new_event_loop()
+    # What the program fails with is raised below; what else it left waiting would be printed when it is collected, far
+    # from its test and after the runner's closing lines.
+    loop.set_exception_handler(lambda _loop, _context: None)
     asyncio.set_event_loop(loop)
     try:
         # A program that waits for what never comes is an error here, not a test run that never ends.
         loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=60))
     finally:
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=10))
         loop.close()
         # The SDK looks for a current loop when the next test starts.
         asyncio.set_event_loop(asyncio.new_event_loop())
