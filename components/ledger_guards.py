@@ -27,19 +27,27 @@ TELEPORT_DOCS = "docs/teleport.md"
 
 
 class Fixed(NamedTuple):
-    """A property with which AWS makes an instance, for good."""
+    """A property that an instance keeps for good: AWS cannot change it, or clients would not survive the change."""
 
     field: str
     key: str
     way_out: str
+    would: str = "replace the protected instance {identifier}, which was made with {was}"
 
 
 RESTORE = (
     "or make the new instance beside the old one: another database.identifier in another stack, with database.restore "
     f"to bring the data ({DOCS})"
 )
-# Sources: ForceNew in terraform-provider-aws' aws_db_instance (db_name, username, kms_key_id).
+# Sources: ForceNew in terraform-provider-aws' aws_db_instance (db_name, username, kms_key_id). It renames an instance
+# in place (identifier), and RDS gives a renamed instance another endpoint at once.
 FIXED = (
+    Fixed(
+        "identifier",
+        "database.identifier",
+        RESTORE,
+        "rename the protected instance {identifier}, and pods would lose the endpoint that they connect to",
+    ),
     Fixed("databaseName", "database.databaseName", RESTORE),
     Fixed("masterUsername", "database.masterUsername", RESTORE),
     Fixed("kmsKeyArn", "database.kmsKeyArn", RESTORE),
@@ -108,11 +116,10 @@ def _database(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         return
     for fixed in FIXED:
         if before.get(fixed.field) != after[fixed.field]:
-            was = before.get(fixed.field)
+            was = before.get(fixed.field) or "a key of the stack"
             yield Problem(
                 fixed.key,
-                f"would replace the protected instance {identifier}, which was made with "
-                f"{'a key of the stack' if was is None else was}",
+                f"would {fixed.would.format(identifier=identifier, was=was)}",
                 f"set it back, {fixed.way_out}",
                 shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
             )

@@ -75,7 +75,7 @@ class RdsDatabaseSettings(Section):
     identifier: Annotated[Text, INSTANCE_IDENTIFIER] = setting(
         "teleport-access-graph",
         default_text="`teleport-access-graph-<stack>`",
-        why="name of the instance and part of its DNS name; another one is another instance",
+        why="name of the instance and part of its DNS name, which it keeps for as long as it is protected",
     )
     database_name: Annotated[Text, DATABASE_NAME] = setting("access_graph", why="database that belongs to TAG alone")
     instance_class: Annotated[Text, INSTANCE_CLASS] = setting(

@@ -75,6 +75,7 @@ def test_a_login_that_skips_a_generation_is_refused_before_any_password_changes(
 
 
 OTHERS = {
+    "database.identifier": ("identifier", "other-instance"),
     "database.databaseName": ("databaseName", "other"),
     "database.masterUsername": ("masterUsername", "other_admin"),
     "database.kmsKeyArn": (
@@ -85,12 +86,14 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("fixed", FIXED, ids=lambda fixed: fixed.key)
-def test_what_would_replace_the_protected_instance_is_refused_with_its_name_and_the_way_out(
+def test_what_would_replace_or_rename_the_protected_instance_is_refused_with_its_name_and_the_way_out(
     fixed: Any, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     key, value = OTHERS[fixed.key]
     config["database"][key] = value
-    with pytest.raises(LedgerError, match="would replace the protected instance teleport-access-graph-dev") as no:
+    with pytest.raises(
+        LedgerError, match=r"would re(place|name) the protected instance teleport-access-graph-dev"
+    ) as no:
         again(tmp_path, config, recorded, preview=True)
     (problem,) = no.value.problems
     assert problem.strip().startswith(f"{fixed.key}: ")
