@@ -1,4 +1,4 @@
-"""EKS Pod Identity by the API of a running cloud part: associations as EKS keeps them, and the plugin that makes them."""
+"""EKS Pod Identity by a cloud part's API: associations as EKS keeps them, and the plugin that makes them."""
 
 from __future__ import annotations
 
