@@ -61,7 +61,7 @@ charts: setup ## The tests that render charts with Helm
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m pytest tests/charts -q $(ARGS)
 
-engine: setup ## The tests that run the real engine on a sandbox of their own
+engine: setup ## The tests that run the real engine on a sandbox of their own, or parts of one
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest tests/engine $(ARGS)

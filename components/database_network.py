@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import pulumi
-from pulumi_aws import ec2, rds, vpc
+from pulumi_aws import rds, vpc
 
 from components.database_args import DatabaseArgs
+from components.security_group import SecurityGroup
 
 
 class Network(NamedTuple):
@@ -30,7 +31,7 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             opts=opts,
         ).name
     # No egress rule: PostgreSQL opens no connection, and without one the provider removes AWS's allow-all.
-    group = ec2.SecurityGroup(
+    group = SecurityGroup(
         f"{name}-security-group",
         name_prefix=identifier.apply(lambda text: f"{text}-"),
         description="Clients of the Teleport Access Graph database",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,12 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays until the end: the collector need not walk the SDKs again for every few tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -154,6 +154,10 @@ class Recording:
             raise KeyError(f"{len(found)} resources are named {name!r}; there are {names}")
         return found[0]
 
+    def in_order(self) -> list[Registration]:
+        """By URN: independent resources register in any order."""
+        return sorted(self.registrations, key=lambda registration: registration.urn)
+
     def of_type(self, type_: str) -> list[Registration]:
         return [registration for registration in self.registrations if registration.type == type_]
 

@@ -27,12 +27,12 @@ from sandbox.plugins.aws.resources import (
 from sandbox.plugins.aws.tables import DEFAULTS
 from sandbox.plugins.protocol import ResourceError
 from sandbox.plugins.values import UNKNOWN, Secret
-from tests.unit.aws_plugin.conftest import SEED
 from tests.unit.database.graph import record_access, record_database
 from tests.unit.monitor import Recording, unsealed
 
 pytestmark = pytest.mark.unit
 
+SEED = bytes.fromhex("0123456789abcdef0123456789abcdef")
 GOOD_INSTANCE = {
     "identifier": "graph",
     "engine": "postgres",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from joserfc.jwk import RSAKey
 from moto.core.base_backend import BackendDict
 from moto.iam.models import iam_backends
@@ -24,11 +23,9 @@ from sandbox.cloud.landing_zone import ACCOUNT, CLUSTER, OIDC_ISSUER, REGION
 from sandbox.cloud.pod_identity import AssociatingEKS, Publication, associations
 from sandbox.cloud.pod_identity_agent import AUDIENCE, AgentServer, PodIdentityAgent
 from sandbox.cloud.web_identity import ClusterTokens, Gate, Refusal
-from sandbox.plugins.aws.observing_tables import POD_IDENTITY
-from sandbox.plugins.aws.provider import AwsProvider
-from tests.unit.aws_plugin.conftest import CREDENTIALS, Engine
-from tests.unit.cloud.conftest import Cloud
 from tests.unit.cloud.test_web_identity import Cluster
+
+pytestmark = pytest.mark.unit
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/graph"
 CLUSTER_ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
@@ -94,7 +91,6 @@ def refusal(agent: PodIdentityAgent, shown: str) -> tuple[int, str]:
     return caught.value.status, caught.value.code
 
 
-@pytest.mark.unit
 def test_a_pod_of_the_account_gets_a_session_of_the_role_that_ends(agent: PodIdentityAgent, cluster: Cluster) -> None:
     found = agent.credentials(token(cluster))
     assert sorted(found) == ["AccessKeyId", "AccountId", "Expiration", "SecretAccessKey", "Token"]
@@ -106,7 +102,6 @@ def test_a_pod_of_the_account_gets_a_session_of_the_role_that_ends(agent: PodIde
     assert 6 * 3600 - 60 < left <= 6 * 3600
 
 
-@pytest.mark.unit
 def test_the_session_may_do_what_the_role_may_and_no_more(agent: PodIdentityAgent, cluster: Cluster) -> None:
     found = agent.credentials(token(cluster))
     call = Call("rds", "DescribeDBInstances", {}, found["AccessKeyId"], found["Token"], REGION, speaks_json=False)
@@ -118,13 +113,11 @@ def test_the_session_may_do_what_the_role_may_and_no_more(agent: PodIdentityAgen
     gate.check(call)
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("account", ["graphs:other", "other:graph", "graphs:", ""])
 def test_another_accounts_pod_gets_nothing(agent: PodIdentityAgent, cluster: Cluster, account: str) -> None:
     assert refusal(agent, token(cluster, account)) == (404, "ResourceNotFoundException")
 
 
-@pytest.mark.unit
 def test_a_token_that_is_not_the_clusters_for_the_agent_is_refused(agent: PodIdentityAgent, cluster: Cluster) -> None:
     assert refusal(agent, token(cluster, aud=["sts.amazonaws.com"])) == (400, "InvalidTokenException")
     assert refusal(agent, token(cluster, iss=OIDC_ISSUER + ".example")) == (400, "InvalidTokenException")
@@ -134,7 +127,6 @@ def test_a_token_that_is_not_the_clusters_for_the_agent_is_refused(agent: PodIde
     assert refusal(agent, "") == (400, "InvalidIdentityToken")
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     "statement",
     [
@@ -153,7 +145,6 @@ def test_the_roles_trust_has_to_let_eks_take_it_for_this_account(
     assert refusal(agent, token(cluster)) == (403, "AccessDeniedException")
 
 
-@pytest.mark.unit
 def test_the_node_is_told_whose_pods_get_credentials(eks: AssociatingEKS, published: Path) -> None:
     eks.create_cluster("another", f"arn:aws:iam::{ACCOUNT}:role/cluster", {})
     mine = eks.associate(CLUSTER, "graphs", "graph", ROLE, {})
@@ -164,7 +155,6 @@ def test_the_node_is_told_whose_pods_get_credentials(eks: AssociatingEKS, publis
     assert json.loads(published.read_text()) == {**told, "serviceAccounts": []}
 
 
-@pytest.mark.unit
 def test_over_http_a_token_in_the_header_gives_credentials_as_json(agent: PodIdentityAgent, cluster: Cluster) -> None:
     server = AgentServer("127.0.0.1", 0, agent)
     server.start()
@@ -183,78 +173,3 @@ def test_over_http_a_token_in_the_header_gives_credentials_as_json(agent: PodIde
 
 
 # Through EKS's API
-
-
-def code(caught: pytest.ExceptionInfo[ClientError]) -> str:
-    return str(caught.value.response["Error"]["Code"])
-
-
-@pytest.mark.engine
-def test_an_association_lives_in_the_api_as_in_eks(cloud: Cloud) -> None:
-    iam, eks = cloud.client("iam"), cloud.client("eks")
-    roles = [
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust()))["Role"]["Arn"]
-        for name in ("associated", "associated-later")
-    ]
-    where = {"clusterName": CLUSTER, "namespace": "graphs", "serviceAccount": "associated"}
-    made = eks.create_pod_identity_association(**where, roleArn=roles[0], tags={"stack": "test"})["association"]
-    assert {key: made[key] for key in (*where, "roleArn", "tags")} == {
-        **where,
-        "roleArn": roles[0],
-        "tags": {"stack": "test"},
-    }
-    found = {"clusterName": CLUSTER, "associationId": made["associationId"]}
-    assert made["associationArn"] == (
-        f"arn:aws:eks:{REGION}:{ACCOUNT}:podidentityassociation/{CLUSTER}/{made['associationId']}"
-    )
-    with pytest.raises(ClientError) as caught:
-        eks.create_pod_identity_association(**where, roleArn=roles[1])
-    assert code(caught) == "ResourceInUseException"
-
-    eks.update_pod_identity_association(**found, roleArn=roles[1])
-    eks.untag_resource(resourceArn=made["associationArn"], tagKeys=["stack", "missing"])
-    eks.tag_resource(resourceArn=made["associationArn"], tags={"owner": "graphs"})
-    read = eks.describe_pod_identity_association(**found)["association"]
-    assert (read["roleArn"], read["tags"]) == (roles[1], {"owner": "graphs"})
-    listed = eks.list_pod_identity_associations(**where)["associations"]
-    assert [one["associationId"] for one in listed] == [made["associationId"]]
-    assert eks.list_pod_identity_associations(clusterName=CLUSTER, namespace="other")["associations"] == []
-    told = json.loads((cloud.home.run / "pod-identity.json").read_text())
-    assert "graphs/associated" in told["serviceAccounts"]
-
-    eks.delete_pod_identity_association(**found)
-    with pytest.raises(ClientError) as caught:
-        eks.describe_pod_identity_association(**found)
-    assert code(caught) == "ResourceNotFoundException"
-
-
-@pytest.mark.engine
-def test_the_plugin_makes_changes_and_deletes_one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    iam = cloud.client("iam")
-    first, second = (
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust()))["Role"]["Arn"]
-        for name in ("by-plugin", "by-plugin-later")
-    )
-    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.facts["url"])
-    provider = AwsProvider()
-    provider.configure({"region": REGION, "allowedAccountIds": json.dumps([ACCOUNT]), **CREDENTIALS})
-    engine = Engine(provider)
-    where = {"clusterName": CLUSTER, "namespace": "graphs", "serviceAccount": "by-plugin"}
-    made = engine.create(POD_IDENTITY, **where, roleArn=first, tags={"stack": "test"})
-    assert made.id == made.outputs["associationId"]
-    assert engine.diff(made, **{**where, "namespace": "other"}, roleArn=first).replaces == ["namespace"]
-    made = engine.update(made, **where, roleArn=second, tags={"owner": "graphs"})
-    assert (made.outputs["roleArn"], made.outputs["tagsAll"]) == (second, {"owner": "graphs"})
-    engine.delete(made)
-
-
-@pytest.mark.engine
-def test_an_association_needs_a_cluster_and_a_role_that_exist(cloud: Cloud) -> None:
-    eks = cloud.client("eks")
-    where = {"namespace": "graphs", "serviceAccount": "nobody"}
-    with pytest.raises(ClientError) as caught:
-        eks.create_pod_identity_association(clusterName=CLUSTER, roleArn=ROLE + "-missing", **where)
-    assert code(caught) == "InvalidParameterException"
-    with pytest.raises(ClientError) as caught:
-        eks.create_pod_identity_association(clusterName="elsewhere", roleArn=ROLE, **where)
-    assert code(caught) == "ResourceNotFoundException"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -29,11 +30,17 @@ SUBJECT = "system:serviceaccount:teleport-access-graph:database-access"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/database-access"
 
 
+@functools.cache
+def signing_key() -> RSAKey:
+    """One for all clusters of these tests: it takes a fifth of a second to find."""
+    return RSAKey.generate_key(2048, auto_kid=True)
+
+
 class Cluster:
     """Signs tokens as an API server does."""
 
     def __init__(self) -> None:
-        self.key = RSAKey.generate_key(2048, auto_kid=True)
+        self.key = signing_key()
         self.published = [self.key]
 
     def keys(self) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace
 from components.package import COMPONENTS
 from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
-from tests.unit.monitor import Recording, Registration, record
+from tests.unit.monitor import Recording, record
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Certificates": {"dns_names": ["graph.example.com"], "algorithm": "RSA", "generation": 3},
@@ -174,11 +174,6 @@ def constructed(component: type[pulumi.ComponentResource], args: Any) -> Recordi
     return record(program)
 
 
-def in_order(recording: Recording) -> list[Registration]:
-    """Independent resources register in any order."""
-    return sorted(recording.registrations, key=lambda item: item.urn)
-
-
 def test_the_package_has_every_component() -> None:
     for module in pkgutil.iter_modules(components.__path__, "components."):
         importlib.import_module(module.name)
@@ -193,7 +188,7 @@ def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi
     snake = constructed(component, arguments)
     camel = constructed(component, {camel_case(key): value for key, value in arguments.items()})
     assert len(by_class.custom()) >= 1
-    assert in_order(by_class) == in_order(snake) == in_order(camel)
+    assert by_class.in_order() == snake.in_order() == camel.in_order()
     assert by_class.component_outputs == snake.component_outputs == camel.component_outputs
 
 
@@ -240,7 +235,7 @@ def test_a_component_host_constructs_the_same(component: type[pulumi.ComponentRe
 
     hosted = record(program)
     direct = constructed(component, args_class(component)(**ARGUMENTS[component.__name__]))
-    assert in_order(hosted) == in_order(direct)
+    assert hosted.in_order() == direct.in_order()
 
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)

@@ -32,14 +32,14 @@ def rows() -> dict[str, list[str]]:
     return found
 
 
-def collected(file: str) -> set[str]:
-    """The tests that pytest finds in a file, as `<function>[<parameters>]`."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", file]
+def collected(*files: str) -> set[str]:
+    """The tests that pytest finds in files, as `<file>::<function>[<parameters>]`."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run(
         [*command, "-o", "addopts=--import-mode=importlib"], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
-    return {line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line}
+    return {line for line in done.stdout.splitlines() if "::" in line}
 
 
 def test_every_control_has_a_row_and_every_row_a_control() -> None:
@@ -49,11 +49,10 @@ def test_every_control_has_a_row_and_every_row_a_control() -> None:
 def test_the_tests_that_the_table_names_exist_for_each_control() -> None:
     (live,) = set(re.findall(r"`(tests/engine/\S+)::(\w+)\[<control>\]`", TEXT))
     (registration,) = set(re.findall(r"`(tests/unit/database/\S+\.py)`", TEXT))
-    found = collected(live[0])
-    assert [control for control in CONTROLS if f"{live[1]}[{control}]" not in found] == []
-    at_registration = collected(registration)
-    for control in CONTROLS:
-        assert f"test_production_asks_for_it[{control}]" in at_registration
+    found = collected(live[0], registration)
+    assert [control for control in CONTROLS if f"{live[0]}::{live[1]}[{control}]" not in found] == []
+    at_registration = f"{registration}::test_production_asks_for_it"
+    assert [control for control in CONTROLS if f"{at_registration}[{control}]" not in found] == []
 
 
 @pytest.mark.parametrize("control", CONTROLS)

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.database_script import FETCH_MASTER_SECRET, PREPARE_DATABASE, job_script, scram_verifier
@@ -38,6 +38,8 @@ def test_names_and_values_come_by_environment_alone(managed: bool) -> None:
     assert "<<'SQL'" in text, "a quoted here-document, in which the shell expands nothing"
 
 
+# Each takes three times 4096 rounds of hashing.
+@settings(max_examples=20)
 @given(password=PASSWORDS)
 def test_verifier_is_scram_of_the_password(password: str) -> None:
     mechanism, parameters, keys = scram_verifier(password).split("$")

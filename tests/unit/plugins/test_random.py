@@ -60,7 +60,7 @@ def test_two_passwords_differ_and_only_they_are_secret() -> None:
 
 def test_passwords_that_are_made_at_once_each_have_their_own_hash() -> None:
     """The C library answers in one buffer for the whole process."""
-    passwords = [f"password-{number}" for number in range(16)]
+    passwords = [f"password-{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         hashes = list(pool.map(bcrypt_hash, passwords))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import runpy
 from pathlib import Path
@@ -78,4 +79,6 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
             **{"computed": COMPUTED, **options},
         )
     finally:
+        # The program turns it off for its own short life.
+        gc.enable()
         os.chdir(before)

@@ -22,16 +22,24 @@ def again(directory: Path, config: dict[str, Any], ledger: dict[str, Any], **opt
     return run_program(config, directory, stacks={ITSELF: {"ledger": ledger, "outputsVersion": 1}}, **options)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    return configuration(tmp_path)
+@pytest.fixture(scope="session")
+def first_up(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A configuration, and the ledger of the first `up` with it."""
+    directory = tmp_path_factory.mktemp("first")
+    config = configuration(directory)
+    return config, unsealed(run_program(config, directory).outputs["ledger"])
 
 
 @pytest.fixture
-def recorded(config: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+def config(first_up: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path) -> dict[str, Any]:
+    configuration(tmp_path)  # for its files
+    return copy.deepcopy(first_up[0])
+
+
+@pytest.fixture
+def recorded(first_up: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
     """The ledger of a first `up`."""
-    ledger: dict[str, Any] = unsealed(run_program(config, tmp_path).outputs["ledger"])
-    return ledger
+    return copy.deepcopy(first_up[1])
 
 
 def test_the_stack_reads_its_own_outputs_and_nobody_elses(stack: Recording, first_preview: Recording) -> None:

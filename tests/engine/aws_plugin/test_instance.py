@@ -13,9 +13,9 @@ from sandbox.plugins.aws.objects import Deadline
 from sandbox.plugins.aws.resources import INSTANCE
 from sandbox.plugins.protocol import InitializationFailed, ResourceError
 from sandbox.plugins.values import UNKNOWN, Properties, Secret, contains_unknown, unwrap
-from tests.unit.aws_plugin.conftest import Engine, Made
+from tests.engine.aws_plugin.conftest import Engine, Made
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.engine
 
 
 def live(aws: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.unit.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
+from tests.engine.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.cloud import startup
 from sandbox.cloud.landing_zone import ACCOUNT
-from tests.unit.cloud.conftest import MASTER, Cloud
+from tests.engine.cloud.conftest import MASTER, Cloud
 
 pytestmark = pytest.mark.engine
 

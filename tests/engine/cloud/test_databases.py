@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.cloud.programs import installations
-from tests.unit.cloud.conftest import MASTER, Cloud
+from tests.engine.cloud.conftest import MASTER, Cloud
 
 pytestmark = pytest.mark.engine
 

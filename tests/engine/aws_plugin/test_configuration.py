@@ -11,9 +11,9 @@ from sandbox.plugins.aws.provider import AwsProvider
 from sandbox.plugins.aws.resources import LOG_GROUP
 from sandbox.plugins.protocol import ResourceError
 from sandbox.plugins.values import UNKNOWN
-from tests.unit.aws_plugin.conftest import ACCOUNT, CREDENTIALS, REGION, Engine
+from tests.engine.aws_plugin.conftest import ACCOUNT, CREDENTIALS, REGION, Engine
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.engine
 
 
 def configured(**properties: Any) -> AwsProvider:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from sandbox.cloud.service import remove
-from tests.unit.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
+from tests.engine.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -19,9 +19,9 @@ from sandbox.plugins.aws.resources import (
     SECURITY_GROUP,
     SUBNET_GROUP,
 )
-from tests.unit.aws_plugin.conftest import ACCOUNT, REGION, Engine, Made
+from tests.engine.aws_plugin.conftest import ACCOUNT, REGION, Engine, Made
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.engine
 
 TRUST = json.dumps(
     {
@@ -204,7 +204,7 @@ def test_delete_of_what_is_gone_already_is_no_error(engine: Engine, aws: Any) ->
 
 def test_default_tags_are_on_the_object_and_not_among_its_own(cloud: str, aws: Any) -> None:
     from sandbox.plugins.aws.provider import AwsProvider
-    from tests.unit.aws_plugin.conftest import CREDENTIALS
+    from tests.engine.aws_plugin.conftest import CREDENTIALS
 
     provider = AwsProvider()
     provider.configure(

@@ -16,9 +16,9 @@ from sandbox.plugins.aws.observing_tables import (
     TOPIC_SUBSCRIPTION,
 )
 from sandbox.plugins.aws.resources import violations
-from tests.unit.aws_plugin.conftest import ACCOUNT, REGION, Engine
+from tests.engine.aws_plugin.conftest import ACCOUNT, REGION, Engine
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.engine
 
 POLICY = {
     "Version": "2012-10-17",

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.home import CHECKOUT
-from tests.unit.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
+from tests.engine.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_until
 
 pytestmark = pytest.mark.engine
 
