@@ -107,6 +107,16 @@ class AccessGraphOutputs:
         return self._some("tlsSecretName")
 
     @property
+    def external_endpoint(self) -> pulumi.Output[str | None]:
+        """`host:port` for Teleports and agents outside the cluster; None without `accessGraph.external`."""
+        return self._read("externalEndpoint")
+
+    @property
+    def external_address(self) -> pulumi.Output[str | None]:
+        """Name or IP of its load balancer; None without `accessGraph.external`."""
+        return self._read("externalAddress")
+
+    @property
     def reader_role(self) -> pulumi.Output[str]:
         """A Teleport role that may look at the graph, for `tctl create -f`."""
         return self._some("readerRole")
@@ -125,6 +135,22 @@ class AccessGraphOutputs:
     def teleport_config(self) -> pulumi.Output[Mapping[str, Any]]:
         """The part of auth's `teleport.yaml`, by Teleport cluster."""
         return self._some("teleportConfig")
+
+    @property
+    def teleport_files(self) -> pulumi.Output[Mapping[str, Mapping[str, str]]]:
+        """By Teleport cluster of mode `manual`: what to place on auth's hosts, content by absolute path."""
+        return self._some("teleportFiles")
+
+    @property
+    def teleport_merged_values(self) -> pulumi.Output[Mapping[str, Any] | None]:
+        """Secret: `teleport_values` with the secret ones merged in, by Teleport cluster; None where no cluster has
+        `emitSecretValues`."""
+        return self._read("teleportMergedValues")
+
+    @property
+    def teleport_clean_up(self) -> pulumi.Output[Mapping[str, Sequence[str]]]:
+        """By Teleport cluster: what a plain `destroy` leaves, with the commands that remove it."""
+        return self._some("teleportCleanUp")
 
     def known(self, output: pulumi.Output[Value | None], what: str) -> pulumi.Output[Value]:
         """`output`, failing with `OutputsError` where that environment does without. `what` names it in the error."""

@@ -87,7 +87,7 @@ class OwnersRolloutArgs(ComponentArgs):
     enabled: bool
     """Whether the configuration is awaited, or its absence."""
 
-    checksum: pulumi.Input[str] | None
+    checksum: pulumi.Input[str] | None = None
     """The pods' annotation that says which CA they read at their start; none when Teleport needs no CA."""
 
     image: str

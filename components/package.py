@@ -1,4 +1,8 @@
-"""The components as a package: what a component host offers to programs in other languages."""
+"""The components as a package: what a component host offers to programs in other languages, and its version.
+
+How it is built and installed is pyproject.toml's and setup.py's, how it is hosted `provider/`'s; docs/package.md says
+how to use either.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,10 @@ from components.network_policies import NetworkPolicies
 from components.owners_rollout import OwnersRollout
 from components.reader_role import ReaderRole
 from components.teleport import TeleportCluster
+
+NAME = "teleport-access-graph"
+# Of the wheel and of the provider's schema alike: major.minor.patch. A minor may add arguments, a major may take away.
+VERSION = "1.0.0"
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
 COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (

@@ -16,6 +16,7 @@ from operations.address_book import AddressBookError
 from operations.adopt import AdoptError
 from operations.cluster import Cluster, ClusterError
 from operations.findings import exit_code, print_findings
+from operations.fleet import FleetOperation, closing_lines, run_fleet
 from operations.preview import commands as preview_commands
 from operations.stack import ROOT, StackError, read_outputs, read_stack_file, selected_stack
 
@@ -221,6 +222,68 @@ def environment(
         f"next: `pulumi stack init {name}` with your secrets provider, `python -m operations adopt` for the values of "
         f"your Teleport,\nthen `python -m operations preflight --stack {name}` and `pulumi preview --stack {name}`"
     )
+
+
+@app.command()
+def fleet(
+    operation: Annotated[FleetOperation, typer.Argument(help="What is done to each environment.")],
+    stacks: Annotated[str | None, typer.Option(help="The environments, with commas.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every environment that has a Pulumi.<name>.yaml.")] = False,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="How many at a time.")] = 4,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(min=1, help="Begin no other after so many failed; 1 for up, every one is begun for preview."),
+    ] = None,
+    logs: Annotated[Path, typer.Option(help="Directory of the engines' output, a file for each.")] = Path(
+        "report/fleet"
+    ),
+    config_directory: Annotated[
+        Path | None, typer.Option(help="Where Pulumi.<name>.yaml are, when not beside the program.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Deploy without asking.")] = False,
+) -> None:
+    """Preview or deploy many environments, a line of status each. Exit code: 0 all went well, 1 one failed."""
+    from pulumi import automation
+
+    from operations.fleet_engine import EngineRun
+
+    directory = config_directory or ROOT
+    names = _environments(stacks, every, directory)
+    if operation is FleetOperation.up:
+        max_failures = max_failures or 1
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"deploy to {', '.join(names)}?")):
+            raise StackError("fleet up: nothing was deployed; say --yes where there is no terminal to ask at")
+    run = EngineRun(
+        operation=operation,
+        root=ROOT,
+        configuration=None if config_directory is None else lambda name: directory / f"Pulumi.{name}.yaml",
+        command=automation.PulumiCommand(),
+    )
+    report = run_fleet(names, run, parallel=parallel, logs=logs.resolve(), say=_say, max_failures=max_failures)
+    for line in closing_lines(report):
+        _say(line)
+    raise typer.Exit(report.exit_code)
+
+
+def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]:
+    """All are known before the first begins."""
+    from operations.preview.environments import environments
+
+    if every == (stacks is not None):
+        raise StackError("fleet: say which environments by --stacks, or --all")
+    known = environments(directory)
+    names = list(known) if stacks is None else [name.strip() for name in stacks.split(",") if name.strip()]
+    unknown = [name for name in names if not (directory / f"Pulumi.{name}.yaml").is_file()]
+    if unknown or not names:
+        raise StackError(f"fleet: no Pulumi.<name>.yaml for {', '.join(unknown) or 'any environment'}")
+    if len(set(names)) < len(names):
+        raise StackError("fleet: an environment is named twice; two engines would wait for one lock")
+    return names
+
+
+def _say(line: str) -> None:
+    # At once, also into a pipe: a line for each as it ends is what the command is for.
+    print(line, flush=True)
 
 
 def _identifier(context: str) -> str | None:

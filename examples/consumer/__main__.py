@@ -8,7 +8,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-# Beside the program's own checkout; a repository of its own installs the program as a package.
+# Beside the program's own checkout; a repository of its own installs the package instead (docs/package.md).
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pulumi

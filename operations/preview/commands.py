@@ -13,6 +13,7 @@ from operations.preview.comment import comment as comment_text
 from operations.preview.document import Preview, read_preview
 from operations.preview.drift import causes, issue_body, issue_title, needs_issue
 from operations.preview.judgement import Severity, assess
+from operations.preview.objections import failed_checks, violations
 from operations.preview.page import page
 from operations.preview.words import headline
 
@@ -36,17 +37,26 @@ def comment(
     log: Log = None,
     commit: Annotated[str | None, typer.Option(help="What was previewed.")] = None,
     report_url: ReportUrl = None,
+    events: Annotated[
+        Path | None, typer.Option(help="The engine's own log of events, which has what policies say.")
+    ] = None,
+    preflight: Annotated[Path | None, typer.Option(help="What `preflight --json` printed.")] = None,
     labels: Annotated[str, typer.Option(help="The pull request's labels, as a JSON list.")] = "[]",
     fail_on: Annotated[
         str, typer.Option(help="red, amber or never: from which severity on the exit code is 1.")
     ] = "never",
 ) -> None:
-    """Say what a preview means, for reviewers. Exit code: 1 if it failed or is as bad as --fail-on, and not allowed."""
+    """Say what a preview means, for reviewers. Exit code: 1 if it failed, a policy or preflight stands against it, or
+    it is as bad as --fail-on and not allowed."""
     if fail_on not in ("red", "amber", "never"):
         raise typer.BadParameter(f"{fail_on!r} is not red, amber or never", param_hint="--fail-on")
     preview = _read(preview_file, exit_code, log)
     allowed = _is_allowed(labels, stack)
-    _write(out, comment_text(preview, stack=stack, report=report_url, commit=commit, allowed=allowed))
+    objections = (*violations(_text(events)), *(failed_checks(_text(preflight)) if preflight is not None else ()))
+    _write(
+        out,
+        comment_text(preview, stack=stack, report=report_url, commit=commit, allowed=allowed, objections=objections),
+    )
     if html is not None:
         _write(html, page(preview, stack=stack, commit=commit))
     assessment = assess(preview)
@@ -54,7 +64,7 @@ def comment(
     if fail_on == "never":
         return
     bad = assessment.worst <= (Severity.RED if fail_on == "red" else Severity.AMBER)
-    if preview.failure is not None or (bad and not allowed):
+    if preview.failure is not None or any(one.binding for one in objections) or (bad and not allowed):
         raise typer.Exit(1)
 
 
@@ -85,10 +95,12 @@ def drift(
 
 
 def _read(file: Path, exit_code: int | None, log: Path | None) -> Preview:
+    return read_preview(_text(file), exit_code=exit_code, log=_text(log))
+
+
+def _text(file: Path | None) -> str:
     # A preview that was killed may have left nothing at all: that too is worth a comment.
-    text = file.read_text(errors="replace") if file.exists() else ""
-    said = log.read_text(errors="replace") if log is not None and log.exists() else ""
-    return read_preview(text, exit_code=exit_code, log=said)
+    return file.read_text(errors="replace") if file is not None and file.exists() else ""
 
 
 def _is_allowed(labels: str, stack: str) -> bool:

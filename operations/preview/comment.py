@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from operations.preview.document import Preview
 from operations.preview.judgement import Assessment, Judgement, Severity, assess
+from operations.preview.objections import Objection
 from operations.preview.property_paths import changes
 from operations.preview.trusted_authorities import TrustChange, TrustedAuthority, trust_change
 from operations.preview.words import counted, headline, mark, sign, verb
@@ -39,7 +40,13 @@ def marker(stack: str) -> str:
 
 
 def comment(
-    preview: Preview, *, stack: str, report: str | None = None, commit: str | None = None, allowed: bool = False
+    preview: Preview,
+    *,
+    stack: str,
+    report: str | None = None,
+    commit: str | None = None,
+    allowed: bool = False,
+    objections: Sequence[Objection] = (),
 ) -> str:
     """The comment, at most `LIMIT` bytes.
 
@@ -47,17 +54,38 @@ def comment(
     """
     footer = _footer(report, commit)
     blocks = [Block([marker(stack)])]
-    blocks += _failed(preview, stack) if preview.failure is not None else _succeeded(preview, stack, allowed)
+    if preview.failure is not None:
+        blocks += _failed(preview, stack, objections)
+    else:
+        blocks += _succeeded(preview, stack, allowed, objections)
     return _fit(blocks, footer)
 
 
-def _succeeded(preview: Preview, stack: str, allowed: bool) -> Iterator[Block]:
+def _succeeded(preview: Preview, stack: str, allowed: bool, objections: Sequence[Objection]) -> Iterator[Block]:
     assessment = assess(preview)
     trust = trust_change(preview)
     yield Block([f"### {mark(assessment.worst)} {code(stack)}: {headline(assessment)}", "", counted(preview), ""])
+    yield from _objections(objections)
     yield from _judged(preview, assessment, trust)
     if assessment.of(Severity.RED):
         yield Block(["A label allows what is red." if allowed else "**This check fails until a label allows it.**", ""])
+
+
+def _objections(objections: Sequence[Objection]) -> Iterator[Block]:
+    binding = [one for one in objections if one.binding]
+    if binding:
+        yield Block(
+            [f"| {code(one.rule)} | {code(one.subject)} | {_cell(one.reason)} |" for one in binding],
+            opening=["#### ⛔ Stands against it, whatever the labels", "", "| rule | what | |", "| --- | --- | --- |"],
+            closing=[""],
+        )
+    hints = [one for one in objections if not one.binding]
+    if hints:
+        yield Block(
+            [_in_line(f"{one.rule}: {one.subject}: {one.reason}") for one in hints],
+            opening=_folded(f"{len(hints)} hint{'s' if len(hints) > 1 else ''} of policies", fence="text"),
+            closing=_END_FENCE,
+        )
 
 
 def _judged(preview: Preview, assessment: Assessment, trust: TrustChange) -> Iterator[Block]:
@@ -90,8 +118,9 @@ def _judged(preview: Preview, assessment: Assessment, trust: TrustChange) -> Ite
         yield Block(lines, opening=_folded("What changes, property by property", fence="diff"), closing=_END_FENCE)
 
 
-def _failed(preview: Preview, stack: str) -> Iterator[Block]:
+def _failed(preview: Preview, stack: str, objections: Sequence[Objection]) -> Iterator[Block]:
     yield Block([f"### ⛔ {code(stack)}: {preview.failure}", ""])
+    yield from _objections(objections)
     errors = [one for one in preview.diagnostics if one.severity == "error"]
     lines = [
         line

@@ -22,10 +22,12 @@ _BESIDE_THE_PROGRAM = (
     "examples/",
     "sandbox/",
     "operations/",
+    "provider/",
     ".ci/",
     ".github/",
     "Makefile",
     "pyproject.toml",
+    "setup.py",
     "requirements-dev.txt",
     ".gitignore",
 )

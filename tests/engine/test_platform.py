@@ -22,6 +22,7 @@ from components.surroundings import network_policies_args
 from operations.stack import read_stack_file
 from sandbox.existing_teleport import CLUSTER
 from tests.engine.conftest import RunningSandbox
+from tests.engine.definitions import definition
 from tests.engine.stacks import OwnStack, Settings, own_stack
 
 pytestmark = pytest.mark.engine
@@ -240,27 +241,6 @@ DEFINITIONS = {
 }
 WATCHED = "teleport-watched"
 WATCH = "teleport-access-graph-lockout-watch"
-
-
-def definition(group: str, kind: str, plural: str) -> dict[str, Any]:
-    """As much of the operators' own as the API server needs to take their objects."""
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
-            "versions": [version],
-        },
-    }
 
 
 def watched(settings: Settings) -> None:

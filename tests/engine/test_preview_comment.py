@@ -25,14 +25,15 @@ from tests.engine.stacks import OwnStack, own_stack, secret_values
 pytestmark = pytest.mark.engine
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+# The identity of a cluster that is not this one.
+STRANGER = "00000000-0000-4000-8000-000000000000"
 
 
-def script(workflow: str, job: str, name: str) -> str:
-    """The text of a step, as GitHub's runner is given it."""
+def step(workflow: str, job: str, name: str) -> tuple[str, dict[str, str]]:
+    """The text of a step, as GitHub's runner is given it, and the variables that are no expressions."""
     parsed = yaml.safe_load((CHECKOUT / ".github" / "workflows" / f"{workflow}.yaml").read_text())
-    (found,) = [step["run"] for step in parsed["jobs"][job]["steps"] if step.get("name") == name]
-    text: str = found
-    return text
+    (found,) = [one for one in parsed["jobs"][job]["steps"] if one.get("name") == name]
+    return found["run"], {key: value for key, value in found.get("env", {}).items() if "${{" not in value}
 
 
 class Runner:
@@ -43,22 +44,24 @@ class Runner:
 
     def __init__(self, stack: OwnStack, directory: Path) -> None:
         self._stack = stack
+        self.configuration = CHECKOUT / f"Pulumi.{stack.stack_name}.yaml"
         self.outputs = directory / "outputs"
         self.summary = directory / "summary.md"
 
     def clean(self) -> None:
         shutil.rmtree(CHECKOUT / "report", ignore_errors=True)
-        for name in ("preview.json", "preview.log"):
+        for name in ("events.jsonl", "preflight.json", "preview.json", "preview.log", self.configuration.name):
             (CHECKOUT / name).unlink(missing_ok=True)
 
     def step(self, workflow: str, job: str, name: str, **variables: str) -> dict[str, str]:
         """Run one step's script with bash, as the runner does; its outputs."""
         self.outputs.write_text("")
+        script, literals = step(workflow, job, name)
         done = subprocess.run(
-            ["bash", "-e", "-c", script(workflow, job, name)],
+            ["bash", "-e", "-c", script],
             cwd=CHECKOUT,
             env=self.environment()
-            | {"GITHUB_OUTPUT": str(self.outputs), "GITHUB_STEP_SUMMARY": str(self.summary), **variables},
+            | {"GITHUB_OUTPUT": str(self.outputs), "GITHUB_STEP_SUMMARY": str(self.summary), **literals, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -80,9 +83,12 @@ class Runner:
     def read(self, name: str) -> str:
         return (CHECKOUT / "report" / name).read_text()
 
-    def preview(self, *labels: str) -> tuple[dict[str, str], str]:
-        """The two steps of a pull request's job; the report's outputs and the comment."""
-        code = self.step("preview", "preview", "Preview")["code"]
+    def preview(self, *labels: str, levels: str = "dev") -> tuple[dict[str, str], str]:
+        """The three steps of a pull request's job; the report's outputs and the comment."""
+        # Where it is on a runner, for a command that is told of no other place.
+        shutil.copy(self._stack.configuration, self.configuration)
+        self.step("preview", "preview", "Whether the live world would let it work")
+        code = self.step("preview", "preview", "Preview", POLICY_LEVELS=levels)["code"]
         reported = self.step(
             "preview",
             "preview",
@@ -162,6 +168,29 @@ def test_a_change_that_costs_the_database_fails_until_a_label_allows_it(runner: 
     assert "A label allows what is red." in again
 
 
+def test_what_production_is_held_to_fails_it_and_says_which_rule(runner: Runner) -> None:
+    reported, comment = runner.preview("allow-red", levels="prod")
+    assert reported == {"code": "1"}
+    assert comment.splitlines()[1] == "### ⛔ `reviewed`: The preview failed."
+    assert "#### ⛔ Stands against it, whatever the labels" in comment
+    assert "| `database-is-hard-to-delete` | `database-instance` |" in comment
+    _, held_to_less = runner.preview(levels="dev")
+    assert "Stands against it" not in held_to_less
+    assert "database-is-hard-to-delete: database-instance:" in held_to_less
+
+
+def test_what_the_live_world_would_refuse_fails_it_too(runner: Runner, stack: OwnStack) -> None:
+    good = stack.configuration.read_text()
+    try:
+        stack.change(lambda settings: settings["kubernetes"].update(clusterIdentifier=STRANGER))
+        reported, comment = runner.preview()
+    finally:
+        stack.configuration.write_text(good)
+    assert reported == {"code": "1"}
+    assert "#### ⛔ Stands against it, whatever the labels" in comment
+    assert "| `kubernetes" in comment
+
+
 def test_a_refused_setting_is_the_comment(runner: Runner, stack: OwnStack) -> None:
     good = stack.configuration.read_text()
     try:
@@ -185,10 +214,11 @@ def test_a_missing_object_is_drift(runner: Runner, stack: OwnStack) -> None:
 
 
 def test_a_killed_preview_has_a_comment_too(runner: Runner) -> None:
+    script, literals = step("preview", "preview", "Preview")
     process = subprocess.Popen(
-        ["bash", "-e", "-c", script("preview", "preview", "Preview")],
+        ["bash", "-e", "-c", script],
         cwd=CHECKOUT,
-        env=runner.environment() | {"GITHUB_OUTPUT": str(runner.outputs)},
+        env=runner.environment() | {"GITHUB_OUTPUT": str(runner.outputs), **literals, "POLICY_LEVELS": "dev"},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -11,7 +11,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.outputs_contract import OUTPUTS_VERSION
+from components.arguments import camel_case
+from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
 from components.outputs_reader import AccessGraphOutputs, OutputsError
 from tests.unit.monitor import Recording, Secret, record
 
@@ -31,11 +32,17 @@ OUTPUTS: dict[str, Any] = {
     "certificateNotAfter": "2027-12-24T00:00:00.123456789Z",
     "databaseSecretName": "teleport-access-graph-postgres",
     "tlsSecretName": "teleport-access-graph-tls",
+    "externalEndpoint": "out.example.com:443",
+    "externalAddress": "lb.example.com",
     "readerRole": "kind: role\n",
     "hostAuthorityFingerprints": {"teleport.example.com": ["0" * 64]},
     "teleportValues": {"teleport.example.com": {}},
     "teleportConfig": {"teleport.example.com": {}},
+    "teleportFiles": {"teleport.example.com": {"/etc/ca.pem": "bundle"}},
+    "teleportCleanUp": {"teleport.example.com": []},
 }
+# The stack's own memory is no reader's; the version is read before everything else.
+NOT_FOR_READERS = {"ledger", "outputsVersion"}
 
 
 def without(*names: str, **changes: Any) -> dict[str, Any]:
@@ -124,3 +131,19 @@ def test_what_an_environment_does_not_have_is_none_unless_it_is_needed() -> None
         pulumi.export("present", graph.known(graph.release_name, "releaseName"))
 
     assert run(program).outputs == {"absent": True, "present": "graph"}
+
+
+def test_the_reader_has_every_output_that_is_for_readers() -> None:
+    read = {camel_case(name) for name, kind in vars(AccessGraphOutputs).items() if isinstance(kind, property)}
+    assert read == set(OUTPUT_TYPES) - NOT_FOR_READERS
+
+
+def test_each_property_reads_the_output_of_its_name() -> None:
+    def program() -> None:
+        graph = AccessGraphOutputs(GRAPH)
+        for name, kind in vars(AccessGraphOutputs).items():
+            if isinstance(kind, property):
+                pulumi.export(camel_case(name), getattr(graph, name))
+
+    # What is None is left out.
+    assert run(program).outputs == without("outputsVersion")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -133,7 +134,27 @@ def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> No
             known = {option for parameter in command.params for option in parameter.opts}
             words = [word for word in shlex.split(found.group(2).split("||")[0]) if word.startswith("--")]
             assert set(words) <= known, (found.group(1), set(words) - known)
-    assert given == {"preview": 1, "deploy": 2, "drift": 1}[name]
+    assert given == {"preview": 2, "deploy": 2, "drift": 1}[name]
+
+
+def test_a_preview_is_held_to_policies_that_no_pull_request_can_let_go_of() -> None:
+    (step,) = [step for step in jobs("preview")["preview"]["steps"] if step.get("name") == "Preview"]
+    assert "--policy-pack policy " in step["run"]
+    assert step["env"]["POLICY_LEVELS"] == "${{ vars.POLICY_LEVELS }}"
+    # Without the variable the strictest, and each that it may name is there.
+    (levels,) = re.findall(r'--policy-pack-config "([^"]+)"', step["run"])
+    assert levels == "policy/levels/${POLICY_LEVELS:-prod}.json"
+    assert json.loads((ROOT / "policy" / "levels" / "prod.json").read_text()) == {"all": "mandatory"}
+
+
+def test_what_the_live_world_says_is_for_the_comment_and_ends_no_job_by_itself() -> None:
+    steps = [step.get("name") for step in jobs("preview")["preview"]["steps"]]
+    assert steps.index("Whether the live world would let it work") < steps.index("Preview") < len(steps)
+    (script,) = [script for script in scripts("preview") if "operations preflight" in script]
+    assert re.search(r"--json > preflight\.json\s+\|\| echo", script)
+    (report,) = [script for script in scripts("preview") if "operations comment" in script]
+    assert "--preflight preflight.json" in report
+    assert "--events events.jsonl" in report
 
 
 @pytest.mark.parametrize(("name", "what"), [("preview", "comment"), ("drift", "issue")])

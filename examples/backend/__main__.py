@@ -1,0 +1,164 @@
+"""The bucket and the KMS key behind a state backend in S3: one of each for an AWS account.
+
+Owns what protects states: versions, encryption, no public access, TLS alone, and that neither bucket, key nor an old
+version can be deleted in passing. Who may use them is said by two IAM policies, which roles are given elsewhere.
+"""
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+# The longest that AWS waits: whoever deletes the key by mistake can take it back until then.
+KEY_DELETION_DAYS = 30
+# Overwritten states. A quarter is longer than anybody takes to find that a state was lost.
+OLD_VERSION_DAYS = 90
+
+config = pulumi.Config()
+region = config.require("region")
+account = config.require("accountId")
+# Whether bucket and key refuse to be deleted. To give them up: false, `up`, then destroy.
+protect = config.get_bool("protect", True)
+partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+provider = aws.Provider("aws", region=region, allowed_account_ids=[account])
+inside = pulumi.ResourceOptions(provider=provider)
+precious = pulumi.ResourceOptions(provider=provider, protect=protect)
+tags = {"teleport-access-graph:stack": "/".join([pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()])}
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def bucket_rules(bucket_arn: str, key_arn: str) -> str:
+    """What nobody may, whatever their role allows."""
+
+    def nobody(sid: str, actions: list[str], condition: dict[str, Any] | None) -> dict[str, Any]:
+        statement = {
+            "Sid": sid,
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": actions,
+            "Resource": [bucket_arn, f"{bucket_arn}/*"],
+        }
+        return statement if condition is None else {**statement, "Condition": condition}
+
+    encryption = "s3:x-amz-server-side-encryption"
+    key_id = f"{encryption}-aws-kms-key-id"
+    rules = [
+        nobody("InClear", ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}),
+        nobody("ByAnOldTls", ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+        # A request that names no encryption gets the bucket's.
+        nobody("WithAnotherEncryption", ["s3:PutObject"], {"StringEquals": {encryption: "AES256"}}),
+        nobody("WithAnotherKey", ["s3:PutObject"], {"Null": {key_id: "false"}, "StringNotEquals": {key_id: key_arn}}),
+    ]
+    if protect:
+        rules.append(nobody("Deletion", ["s3:DeleteBucket", "s3:DeleteObjectVersion"], None))
+    return document(*rules)
+
+
+def state_access(bucket_arn: str, key_arn: str, *, write: bool) -> str:
+    """A preview takes no lock and writes nothing. Whoever may decrypt can read the secrets of every stack in here."""
+    objects = ["s3:GetObject", *(["s3:PutObject", "s3:DeleteObject"] if write else [])]
+    # `stack init` and a change of the secrets provider encrypt the stack's own key; each write to the bucket asks for
+    # a new one.
+    keys = ["kms:Decrypt", *(["kms:Encrypt", "kms:GenerateDataKey"] if write else [])]
+    return document(
+        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
+        {"Effect": "Allow", "Action": objects, "Resource": f"{bucket_arn}/*"},
+        {"Effect": "Allow", "Action": keys, "Resource": key_arn},
+    )
+
+
+key = aws.kms.Key(
+    "key",
+    description="States of Pulumi stacks, and the secrets in them",
+    enable_key_rotation=True,
+    deletion_window_in_days=KEY_DELETION_DAYS,
+    # The account's IAM decides; without it a deleted role could leave the key to nobody.
+    policy=document(
+        {
+            "Sid": "AccountDecides",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:{partition}:iam::{account}:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+    ),
+    tags=tags,
+    opts=precious,
+)
+aws.kms.Alias("key-alias", name="alias/pulumi-state", target_key_id=key.key_id, opts=inside)
+
+bucket = aws.s3.Bucket("bucket", bucket=config.require("bucket"), force_destroy=False, tags=tags, opts=precious)
+private = aws.s3.BucketPublicAccessBlock(
+    "bucket-private",
+    bucket=bucket.bucket,
+    block_public_acls=True,
+    block_public_policy=True,
+    ignore_public_acls=True,
+    restrict_public_buckets=True,
+    opts=inside,
+)
+aws.s3.BucketOwnershipControls(
+    "bucket-ownership", bucket=bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=inside
+)
+versions = aws.s3.BucketVersioning(
+    "bucket-versions", bucket=bucket.bucket, versioning_configuration={"status": "Enabled"}, opts=inside
+)
+encryption = aws.s3.BucketServerSideEncryptionConfiguration(
+    "bucket-encryption",
+    bucket=bucket.bucket,
+    rules=[
+        {
+            "apply_server_side_encryption_by_default": {"sse_algorithm": "aws:kms", "kms_master_key_id": key.arn},
+            # One call to KMS for many objects.
+            "bucket_key_enabled": True,
+        }
+    ],
+    opts=inside,
+)
+aws.s3.BucketLifecycleConfiguration(
+    "bucket-lifecycle",
+    bucket=bucket.bucket,
+    rules=[
+        {
+            "id": "old-versions",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "noncurrent_version_expiration": {"noncurrent_days": OLD_VERSION_DAYS},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+        }
+    ],
+    # S3 refuses rules for versions that it does not keep.
+    opts=pulumi.ResourceOptions(provider=provider, depends_on=[versions]),
+)
+policy = aws.s3.BucketPolicy(
+    "bucket-policy",
+    bucket=bucket.bucket,
+    policy=pulumi.Output.all(bucket.arn, key.arn).apply(lambda arns: bucket_rules(*arns)),
+    # At once with the block of public access S3 refuses one of the two: "a conflicting operation is in progress".
+    opts=pulumi.ResourceOptions(provider=provider, depends_on=[private]),
+)
+access = {
+    name: aws.iam.Policy(
+        name,
+        description=description,
+        policy=pulumi.Output.all(bucket.arn, key.arn).apply(lambda arns, write=write: state_access(*arns, write=write)),
+        tags=tags,
+        opts=inside,
+    )
+    for name, description, write in (
+        ("state-reader", "Previews of Pulumi stacks: read states", False),
+        ("state-writer", "Deployments of Pulumi stacks: read and write states", True),
+    )
+}
+
+# Nobody is told of the bucket before it is what it should be.
+ready = pulumi.Output.all(bucket.bucket, versions.id, encryption.id, policy.id).apply(lambda made: made[0])
+pulumi.export("backendUrl", ready.apply(lambda name: f"s3://{name}?region={region}&awssdk=v2"))
+pulumi.export("secretsProvider", key.arn.apply(lambda arn: f"awskms:///{arn}?region={region}&awssdk=v2"))
+pulumi.export("stateReaderPolicyArn", access["state-reader"].arn)
+pulumi.export("stateWriterPolicyArn", access["state-writer"].arn)

@@ -1,0 +1,145 @@
+"""One command for many environments: a bounded number at a time, one line of status for each, failures last.
+
+Owns the order, the bound, and what is said. What is done to one environment is `fleet_engine`'s, behind `Run`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+# Does one thing to one environment, writes what the engine says to the file, and returns how many resources had which
+# operation. Raises FleetError when the engine refused or failed.
+Run = Callable[[str, Path], Mapping[str, int]]
+Say = Callable[[str], None]
+
+# In the order in which they matter to whoever reads the line; what stays the same is not said.
+_OPERATIONS = ("delete", "replace", "create", "update", "import", "read", "refresh")
+_SAID_AS: Mapping[str, str | None] = {
+    "create-replacement": "replace",
+    "delete-replaced": None,
+    "same": None,
+    "discard": None,
+}
+
+
+class FleetOperation(str, Enum):
+    preview = "preview"
+    up = "up"
+
+
+class FleetError(Exception):
+    """One environment's command failed; the text is the engine's own word for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    stack: str
+    seconds: float
+    log: Path
+    changes: Mapping[str, int]
+    error: str | None = None
+    """None when it went well."""
+
+    @property
+    def line(self) -> str:
+        said = self.error or changes_in_words(self.changes)
+        return f"{'FAILED' if self.error else 'ok':<6}  {self.seconds:6.1f} s  {said}"
+
+
+@dataclass(kw_only=True)
+class Report:
+    outcomes: list[Outcome] = field(default_factory=list)
+    """In the order in which they ended."""
+    not_begun: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.error]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failures or self.not_begun else 0
+
+
+def run_fleet(
+    stacks: Sequence[str],
+    run: Run,
+    *,
+    parallel: int,
+    logs: Path,
+    say: Say,
+    max_failures: int | None = None,
+) -> Report:
+    """Run all of `stacks`, `parallel` at a time; after `max_failures` of them no other is begun.
+
+    An interrupt (Ctrl-C, which the terminal sends to the engines too) begins no other either, and waits for those that
+    are under way: a killed engine leaves a lock and half-made things behind. A second one ends at once.
+    """
+    report = Report()
+    width = max(map(len, stacks), default=0)
+    waiting = deque(stacks)
+    running: dict[Future[Outcome], str] = {}
+    stopped = False
+    with ThreadPoolExecutor(max_workers=parallel) as pool:
+        while running or (waiting and not stopped):
+            while waiting and not stopped and len(running) < parallel:
+                stack = waiting.popleft()
+                running[pool.submit(_outcome, stack, run, logs / f"{stack}.log")] = stack
+            try:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt:
+                if stopped:
+                    raise
+                stopped = True
+                say(f"interrupted: waiting for {', '.join(sorted(running.values()))}")
+                continue
+            for future in [one for one in running if one in done]:
+                outcome = future.result()
+                report.outcomes.append(outcome)
+                say(f"{running.pop(future):<{width}}  {outcome.line}")
+            stopped = stopped or (max_failures is not None and len(report.failures) >= max_failures)
+    report.not_begun = list(waiting)
+    return report
+
+
+def closing_lines(report: Report) -> list[str]:
+    """The last thing said: how many, what was not begun, and each failure with its log."""
+    total = len(report.outcomes) + len(report.not_begun)
+    lines = [f"{len(report.outcomes) - len(report.failures)} of {total} went well"]
+    if report.not_begun:
+        lines.append(f"not begun: {', '.join(report.not_begun)}")
+    for outcome in sorted(report.failures, key=lambda failure: failure.stack):
+        lines += [f"{outcome.stack}: {outcome.error}", f"  log: {outcome.log}"]
+    return lines
+
+
+def changes_in_words(changes: Mapping[str, int]) -> str:
+    """`{"create": 2, "same": 40}` -> `2 create`; a replacement's two steps are one."""
+    counted: Counter[str] = Counter()
+    for operation, count in changes.items():
+        name = _SAID_AS.get(operation, operation)
+        if name == "replace":
+            # The engine's summary has both the replacement and the step that makes the new one.
+            counted[name] = max(counted[name], count)
+        elif name is not None:
+            counted[name] += count
+    known = [name for name in _OPERATIONS if counted[name]]
+    others = sorted(name for name in counted if name not in _OPERATIONS and counted[name])
+    return ", ".join(f"{counted[name]} {name}" for name in [*known, *others]) or "no change"
+
+
+def _outcome(stack: str, run: Run, log: Path) -> Outcome:
+    started = time.monotonic()
+    changes: Mapping[str, int] = {}
+    error = None
+    try:
+        changes = run(stack, log)
+    except FleetError as failure:
+        error = str(failure)
+    return Outcome(stack=stack, seconds=time.monotonic() - started, log=log, changes=changes, error=error)

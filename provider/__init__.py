@@ -1,0 +1,1 @@
+"""The components as a Pulumi component provider, for programs in any language."""

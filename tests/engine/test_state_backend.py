@@ -1,0 +1,124 @@
+"""docs/environments.md's own commands for an environment that exists: another secrets provider, another backend.
+
+S3 and KMS are the sandbox's cloud's. The program is a small one, since what moves is its state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.home import CHECKOUT
+from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
+from tests.engine.programs import write_program
+from tests.engine.stacks import aws
+
+pytestmark = pytest.mark.engine
+
+BUCKET = "tests-pulumi-state"
+CANARY = "canary-0123456789abcdef"
+PROGRAM = """
+import pulumi
+
+pulumi.export("token", pulumi.Config().require_secret("token"))
+"""
+
+
+def commands(first: str) -> str:
+    """The block of the page whose first line begins with `first`."""
+    page = (CHECKOUT / "docs" / "environments.md").read_text()
+    (block,) = [part for part in page.split("\n\n") if part.startswith(f"    {first}")]
+    return "\n".join(line.removeprefix("    ") for line in block.splitlines())
+
+
+@dataclass
+class Shell:
+    """A terminal in the program's directory, with what the bootstrap stack's outputs would have put into it."""
+
+    directory: Path
+    variables: dict[str, str]
+
+    def run(self, script: str, **variables: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.directory,
+            env={**self.variables, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+        )
+        assert done.returncode == 0, script + done.stdout + done.stderr
+        return done.stdout
+
+    def token(self) -> str:
+        outputs: dict[str, Any] = json.loads(self.run("pulumi stack output --stack staging --json --show-secrets"))
+        token: str = outputs["token"]
+        return token
+
+
+@pytest.fixture
+def shell(running_sandbox: RunningSandbox, tmp_path: Path) -> Iterator[Shell]:
+    """An environment `staging` that is deployed with a passphrase, on a backend of files."""
+    cloud = running_sandbox.cloud()
+    kms, s3 = aws(running_sandbox, "kms"), aws(running_sandbox, "s3")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    local = tmp_path / "states"
+    local.mkdir()
+    passphrase = "passphrase-of-before"
+    environment = running_sandbox.environment()
+    for name in ("PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK"):
+        del environment[name]
+    shell = Shell(
+        write_program(tmp_path / "program", "moving", PROGRAM),
+        {
+            **environment,
+            "PATH": os.pathsep.join([str(running_sandbox.home.bin), environment.get("PATH", os.defpath)]),
+            "PULUMI_BACKEND_URL": local.as_uri(),
+            # Without a question; a person answers it.
+            "PULUMI_SKIP_CONFIRMATIONS": "true",
+            "passphrase": passphrase,
+            # What is the sandbox's alone: where S3 and KMS answer.
+            "backend": f"s3://{BUCKET}?region={cloud.region}&awssdk=v2&endpoint={cloud.url}&use_path_style=true",
+            "key": f"awskms:///{key}?region={cloud.region}&awssdk=v2&endpoint={cloud.url}",
+        },
+    )
+    before = {"PULUMI_CONFIG_PASSPHRASE": passphrase}
+    shell.run("pulumi stack init staging --secrets-provider passphrase", **before)
+    shell.run(f"pulumi config set --secret token {CANARY} --stack staging", **before)
+    shell.run("pulumi up --stack staging --yes --skip-preview", **before)
+    yield shell
+    for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+
+
+def test_the_pages_commands_move_an_environment_and_its_secrets(running_sandbox: RunningSandbox, shell: Shell) -> None:
+    configuration = shell.directory / "Pulumi.staging.yaml"
+    shell.run(commands("export PULUMI_CONFIG_PASSPHRASE"))
+    told = yaml.safe_load(configuration.read_text())
+    assert told["secretsprovider"] == shell.variables["key"]
+    assert "encryptionsalt" not in told
+    # No passphrase any more: KMS has the key of its key.
+    assert shell.token() == CANARY
+
+    shell.run(commands("former="))
+    s3 = aws(running_sandbox, "s3")
+    stored = s3.get_object(Bucket=BUCKET, Key=".pulumi/stacks/moving/staging.json")["Body"].read().decode()
+    assert CANARY not in stored
+    assert list(Path(shell.variables["PULUMI_BACKEND_URL"].removeprefix("file://")).rglob("staging.json")) == []
+    assert configuration.exists()
+    assert not (shell.directory / "state.json").exists()
+    shell.variables["PULUMI_BACKEND_URL"] = shell.variables["backend"]
+    assert shell.token() == CANARY
+    shell.run("pulumi preview --stack staging --expect-no-changes")

@@ -1,0 +1,248 @@
+"""The component provider: its schema by the SDK's own analyzer, and `Construct` as the engine calls it, by gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.provider.experimental.component import ComponentProvider
+from pulumi.provider.server import ProviderServicer
+from pulumi.runtime.proto import (
+    engine_pb2,
+    engine_pb2_grpc,
+    provider_pb2,
+    provider_pb2_grpc,
+    resource_pb2_grpc,
+)
+
+from components.arguments import camel_case, is_required
+from components.package import COMPONENTS, NAME, VERSION
+from tests.unit.components.test_construction import ARGUMENTS, args_class
+from tests.unit.monitor import (
+    COMPUTED_OUTPUTS,
+    PROJECT,
+    SECRET_SIGNATURE,
+    SECRET_VALUE,
+    STACK,
+    Recording,
+    RecordingMonitor,
+    Secret,
+    decoded,
+)
+
+pytestmark = pytest.mark.unit
+
+BY_NAME = {component.__name__: component for component in COMPONENTS}
+# The provider that a program passes, as the engine refers to it: its URN, two colons, its id.
+KUBERNETES = f"urn:pulumi:{STACK}::{PROJECT}::pulumi:providers:kubernetes::cluster::0a1b2c3d"
+
+
+def provider() -> ComponentProvider:
+    return ComponentProvider(list(COMPONENTS), NAME, version=VERSION)
+
+
+def schema() -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(str(provider().schema))
+    return parsed
+
+
+def test_the_schema_has_every_component_by_its_published_token() -> None:
+    published = schema()
+    assert (published["name"], published["version"]) == ("teleport-access-graph", VERSION)
+    assert sorted(published["resources"]) == sorted(f"teleport-access-graph:index:{name}" for name in BY_NAME)
+    assert all(resource["isComponent"] for resource in published["resources"].values())
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_inputs_and_outputs_are_those_of_the_class(name: str) -> None:
+    published = schema()["resources"][f"teleport-access-graph:index:{name}"]
+    fields = dataclasses.fields(args_class(BY_NAME[name]))  # type: ignore[arg-type]
+    assert set(published["inputProperties"]) == {camel_case(field.name) for field in fields}
+    assert set(published["requiredInputs"]) == {camel_case(field.name) for field in fields if is_required(field)}
+    assert set(published["properties"]) == {camel_case(attribute) for attribute in BY_NAME[name].__annotations__}
+
+
+def test_types_are_what_another_language_is_told() -> None:
+    resources = schema()["resources"]
+    certificates = resources["teleport-access-graph:index:Certificates"]
+    kinds = {key: (value["type"], value.get("plain", False)) for key, value in certificates["inputProperties"].items()}
+    assert kinds == {
+        "dnsNames": ("array", False),
+        "algorithm": ("string", True),
+        "previousAlgorithm": ("string", True),
+        "caValidityHours": ("integer", False),
+        "caEarlyRenewalHours": ("integer", False),
+        "certificateValidityHours": ("integer", False),
+        "certificateEarlyRenewalHours": ("integer", False),
+        "generation": ("integer", True),
+        "phase": ("string", True),
+        "serves": ("boolean", True),
+        "furtherAuthorities": ("string", False),
+        "protect": ("boolean", True),
+        "permitted": ("boolean", False),
+    }
+    assert {key: value["type"] for key, value in certificates["properties"].items()} == dict.fromkeys(
+        ["trustBundle", "caPem", "certificatePem", "privateKeyPem", "caNotAfter", "certificateNotAfter"], "string"
+    )
+    assert certificates["required"] == ["caNotAfter", "caPem", "trustBundle"]
+    graph = resources["teleport-access-graph:index:AccessGraph"]
+    assert graph["inputProperties"]["nodeSelector"] == {
+        "type": "object",
+        "plain": True,
+        "additionalProperties": {"type": "string", "plain": True},
+    }
+    assert graph["inputProperties"]["hostAuthorities"]["items"]["type"] == "string"
+    assert "$ref" in graph["properties"]["release"]
+
+
+class _Monitor(resource_pb2_grpc.ResourceMonitorServicer):
+    """The recording monitor, by gRPC."""
+
+    def __init__(self, recorder: RecordingMonitor) -> None:
+        self._recorder = recorder
+
+    def GetDeploymentInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._recorder.GetDeploymentInfo(request)
+
+    def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
+        # The SDK asks for the provider that it was passed; anything else the recorder refuses.
+        return self._recorder.Invoke(request)
+
+    def RegisterResource(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._recorder.RegisterResource(request)
+
+    def RegisterResourceOutputs(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._recorder.RegisterResourceOutputs(request)
+
+
+class _Engine(engine_pb2_grpc.EngineServicer):
+    def GetRootResource(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return engine_pb2.GetRootResourceResponse()
+
+    def SetRootResource(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return engine_pb2.SetRootResourceResponse()
+
+    def Log(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return empty_pb2.Empty()
+
+
+class _NamedRecorder(RecordingMonitor):
+    """The server's threads know of no stack that runs."""
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        qualified = f"{parent.split('::')[2].split('$')[-1]}${type_}" if parent else type_
+        return f"urn:pulumi:{STACK}::{PROJECT}::{qualified}::{name}"
+
+
+@contextmanager
+def engine(recording: Recording) -> Iterator[str]:
+    """The engine's side of both services, on the loopback interface; its address."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=8))
+    recorder = _NamedRecorder(recording, False, COMPUTED_OUTPUTS, {})
+    urn, _, identifier = KUBERNETES.rpartition("::")
+    recorder.resources[urn] = RecordingMonitor.ResourceRegistration(urn, identifier, {})
+    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(_Monitor(recorder), server)
+    engine_pb2_grpc.add_EngineServicer_to_server(_Engine(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()
+
+
+def constructed(name: str, inputs: Mapping[str, Any]) -> tuple[Recording, dict[str, Any]]:
+    """What the engine is asked for, and the state that it gets back, when it constructs `name` with `inputs`."""
+    recording = Recording()
+
+    async def call(address: str) -> Any:
+        server = grpc.aio.server()
+        servicer = ProviderServicer(provider(), [], engine_address=address)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        properties = struct_pb2.Struct()
+        properties.update(inputs)
+        request = provider_pb2.ConstructRequest(
+            project=PROJECT,
+            stack=STACK,
+            organization="organization",
+            parallel=8,
+            monitorEndpoint=address,
+            type=f"{NAME}:index:{name}",
+            name="it",
+            inputs=properties,
+            providers={"kubernetes": KUBERNETES},
+        )
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                return await provider_pb2_grpc.ResourceProviderStub(channel).Construct(request, timeout=60)
+        finally:
+            await server.stop(grace=None)
+
+    with engine(recording) as address:
+        response = asyncio.run(call(address))
+    assert response.urn.endswith(f"::{NAME}:index:{name}::it")
+    return recording, decoded(json_format.MessageToDict(response.state))
+
+
+def hidden(value: Any) -> dict[str, Any]:
+    return {SECRET_SIGNATURE: SECRET_VALUE, "value": value}
+
+
+def test_a_plain_mapping_constructs_the_certificates_and_their_key_comes_back_secret() -> None:
+    recording, state = constructed("Certificates", {"dnsNames": ["graph.example.com"], "algorithm": "RSA"})
+    assert sorted(item.name for item in recording.custom()) == [
+        "it-ca-1",
+        "it-ca-1-key",
+        "it-server",
+        "it-server-key",
+        "it-server-request",
+    ]
+    assert recording["it-server-request"].plain("dnsNames") == ["graph.example.com"]
+    assert recording["it-ca-1-key"].plain("rsaBits") == 4096
+    assert isinstance(state["privateKeyPem"], Secret)
+    assert state["caNotAfter"] == "2036-11-19T00:00:00Z"
+
+
+def test_a_secret_input_is_secret_in_what_is_made_of_it() -> None:
+    given = {camel_case(key): value for key, value in ARGUMENTS["Credentials"].items()}
+    recording, _ = constructed("Credentials", {**given, "databaseUri": hidden("postgres://canary")})
+    (postgres,) = [item for item in recording.custom() if item.name == "it-postgres"]
+    assert "canary" in str(postgres.inputs)
+    assert "canary" not in str(without_secrets(postgres.inputs))
+    assert postgres.provider == KUBERNETES
+
+
+def without_secrets(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return None
+    if isinstance(value, dict):
+        return {key: without_secrets(item) for key, item in value.items()}
+    return value
+
+
+def test_maps_and_lists_arrive_as_they_were_sent() -> None:
+    given = {camel_case(key): value for key, value in ARGUMENTS["AccessGraph"].items()}
+    recording, state = constructed("AccessGraph", given)
+    values = recording["it-release"].plain("values")
+    assert values["nodeSelector"] == {"disk": "ssd"}
+    assert values["tolerations"] == [{"key": "graph", "operator": "Exists"}]
+    assert values["imagePullSecrets"] == [{"name": "registry"}]
+    assert state["endpoint"] == "graph-teleport-access-graph.graph.svc.cluster.local:443"
+
+
+def test_what_is_missing_is_named_to_the_engine() -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        constructed("Certificates", {"algorithm": "RSA"})
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    told = dict(refused.value.trailing_metadata() or ())["grpc-status-details-bin"]
+    assert b"Missing required input 'dnsNames' on 'Certificates'" in bytes(told)

@@ -1,0 +1,175 @@
+"""The stack that makes the state backend: encrypted, private, and nothing of it deleted in passing."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
+
+pytestmark = pytest.mark.unit
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "backend"
+BUCKET = "acme-dev-pulumi-state"
+BUCKET_ARN = f"arn:aws:s3:::{BUCKET}"
+KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/key"
+COMPUTED: dict[str, dict[str, Any]] = {
+    **COMPUTED_OUTPUTS,
+    "aws:s3/bucket:Bucket": {"arn": BUCKET_ARN},
+    "aws:iam/policy:Policy": {"arn": "arn:aws:iam::123456789012:policy/{name}"},
+}
+
+
+def example(**changes: Any) -> Recording:
+    project = yaml.safe_load((EXAMPLE / "Pulumi.yaml").read_text())["name"]
+    sample = yaml.safe_load((EXAMPLE / "Pulumi.dev.yaml").read_text())["config"]
+    config = {key.removeprefix(f"{project}:"): value for key, value in sample.items() if key.startswith(f"{project}:")}
+    return record(
+        lambda: runpy.run_path(str(EXAMPLE / "__main__.py")) and None,
+        project=project,
+        config={**config, **changes},
+        computed=COMPUTED,
+    )
+
+
+def statements(recording: Recording, name: str) -> dict[str, dict[str, Any]]:
+    """Of the policy of a resource, by their names."""
+    document = json.loads(recording[name].plain("policy"))
+    assert document["Version"] == "2012-10-17"
+    return {statement.get("Sid", str(index)): statement for index, statement in enumerate(document["Statement"])}
+
+
+def test_it_makes_a_bucket_a_key_and_what_protects_them_and_nothing_else() -> None:
+    assert sorted(item.type for item in example().custom()) == [
+        "aws:iam/policy:Policy",
+        "aws:iam/policy:Policy",
+        "aws:kms/alias:Alias",
+        "aws:kms/key:Key",
+        "aws:s3/bucket:Bucket",
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+        "aws:s3/bucketPolicy:BucketPolicy",
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        "aws:s3/bucketVersioning:BucketVersioning",
+    ]
+
+
+def test_everything_goes_through_the_provider_of_the_one_account() -> None:
+    recording = example()
+    (provider,) = recording.of_type("pulumi:providers:aws")
+    assert json.loads(provider.plain("allowedAccountIds")) == ["123456789012"]
+    assert {item.provider.rpartition("::")[0] for item in recording.custom()} == {provider.urn}
+
+
+def test_states_keep_their_versions_for_a_quarter() -> None:
+    recording = example()
+    assert recording["bucket-versions"].plain("versioningConfiguration.status") == "Enabled"
+    (rule,) = recording["bucket-lifecycle"].plain("rules")
+    assert rule["noncurrentVersionExpiration"] == {"noncurrentDays": 90}
+    assert "expiration" not in rule
+    assert "bucket-versions" in recording.edges()["bucket-lifecycle"]
+
+
+def test_states_are_encrypted_with_the_accounts_own_key_that_rotates() -> None:
+    recording = example()
+    (rule,) = recording["bucket-encryption"].plain("rules")
+    assert rule == {
+        "applyServerSideEncryptionByDefault": {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": KEY_ARN},
+        "bucketKeyEnabled": True,
+    }
+    assert recording["key"].plain("enableKeyRotation") is True
+
+
+def test_nobody_outside_can_look_in() -> None:
+    recording = example()
+    private = recording["bucket-private"].inputs
+    assert {key: value for key, value in private.items() if key != "bucket"} == dict.fromkeys(
+        ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"], True
+    )
+    assert recording["bucket-ownership"].plain("rule.objectOwnership") == "BucketOwnerEnforced"
+    assert "bucket-private" in recording.edges()["bucket-policy"]
+
+
+def test_the_buckets_policy_only_forbids() -> None:
+    rules = statements(example(), "bucket-policy")
+    assert {rule["Effect"] for rule in rules.values()} == {"Deny"}
+    assert all(rule["Resource"] == [BUCKET_ARN, f"{BUCKET_ARN}/*"] for rule in rules.values())
+    assert all(rule["Principal"] == "*" for rule in rules.values())
+    assert {name: (rule["Action"], rule.get("Condition")) for name, rule in rules.items()} == {
+        "InClear": (["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}),
+        "ByAnOldTls": (["s3:*"], {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+        "WithAnotherEncryption": (
+            ["s3:PutObject"],
+            {"StringEquals": {"s3:x-amz-server-side-encryption": "AES256"}},
+        ),
+        "WithAnotherKey": (
+            ["s3:PutObject"],
+            {
+                "Null": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "false"},
+                "StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": KEY_ARN},
+            },
+        ),
+        "Deletion": (["s3:DeleteBucket", "s3:DeleteObjectVersion"], None),
+    }
+
+
+def test_neither_bucket_nor_key_is_deleted_in_passing() -> None:
+    recording = example()
+    assert {item.name for item in recording.custom() if item.protect} == {"bucket", "key"}
+    assert recording["bucket"].plain("forceDestroy") is False
+    assert recording["key"].plain("deletionWindowInDays") == 30
+
+
+def test_who_gives_them_up_has_to_say_so_first() -> None:
+    recording = example(protect=False)
+    assert [item.name for item in recording.custom() if item.protect] == []
+    assert "Deletion" not in statements(recording, "bucket-policy")
+    assert recording["bucket"].plain("forceDestroy") is False
+
+
+@pytest.mark.parametrize(("region", "partition"), [("eu-central-1", "aws"), ("cn-north-1", "aws-cn")])
+def test_the_key_is_the_accounts_whatever_becomes_of_its_roles(region: str, partition: str) -> None:
+    (statement,) = statements(example(region=region), "key").values()
+    assert statement["Principal"] == {"AWS": f"arn:{partition}:iam::123456789012:root"}
+
+
+@pytest.mark.parametrize(
+    ("name", "objects", "keys"),
+    [
+        ("state-reader", ["s3:GetObject"], ["kms:Decrypt"]),
+        (
+            "state-writer",
+            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
+        ),
+    ],
+)
+def test_a_preview_may_read_and_a_deployment_write(name: str, objects: list[str], keys: list[str]) -> None:
+    allowed = {rule["Resource"]: (rule["Effect"], rule["Action"]) for rule in statements(example(), name).values()}
+    assert allowed == {
+        BUCKET_ARN: ("Allow", ["s3:ListBucket"]),
+        f"{BUCKET_ARN}/*": ("Allow", objects),
+        KEY_ARN: ("Allow", keys),
+    }
+
+
+def test_what_comes_out_is_what_the_next_commands_take() -> None:
+    assert example().outputs == {
+        "backendUrl": f"s3://{BUCKET}?region=eu-central-1&awssdk=v2",
+        "secretsProvider": f"awskms:///{KEY_ARN}?region=eu-central-1&awssdk=v2",
+        "stateReaderPolicyArn": "arn:aws:iam::123456789012:policy/state-reader",
+        "stateWriterPolicyArn": "arn:aws:iam::123456789012:policy/state-writer",
+    }
+
+
+def test_each_object_that_takes_tags_says_whose_it_is() -> None:
+    tagged = [item for item in example().custom() if "tags" in item.inputs]
+    assert {item.name for item in tagged} == {"bucket", "key", "state-reader", "state-writer"}
+    whose = {"teleport-access-graph:stack": "organization/teleport-access-graph-backend/dev"}
+    assert all(item.plain("tags") == whose for item in tagged)

@@ -1,0 +1,235 @@
+"""Many environments with one command: bounded, a line each, failures last; by a runner that runs no engine."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from pulumi import automation
+from typer.testing import CliRunner
+
+from operations import __main__ as command_line
+from operations import fleet_engine
+from operations.fleet import FleetError, FleetOperation, Outcome, changes_in_words, closing_lines, run_fleet
+from operations.fleet_engine import EngineRun, engine_error
+from operations.stack import StackError
+
+pytestmark = pytest.mark.unit
+
+LOGS = Path("/logs")
+STACKS = ["dev", "staging", "production"]
+
+
+class Recorder:
+    """Counts how many are under way at once; fails where it is told to."""
+
+    def __init__(self, failing: Mapping[str, str] | None = None, seconds: float = 0.0) -> None:
+        self.failing = failing or {}
+        self.seconds = seconds
+        self.began: list[str] = []
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, stack: str, log: Path) -> Mapping[str, int]:
+        with self._lock:
+            self.began.append(stack)
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(self.seconds)
+        with self._lock:
+            self._now -= 1
+        if stack in self.failing:
+            raise FleetError(self.failing[stack])
+        return {"create": 2, "same": 40}
+
+
+def without_seconds(line: str) -> str:
+    return re.sub(r"(ok|FAILED) +\d+\.\d s ", lambda found: f"{found[1]:<6}  N s ", line)
+
+
+def test_each_has_a_line_of_status_as_it_ends() -> None:
+    said: list[str] = []
+    report = run_fleet(STACKS, Recorder(), parallel=1, logs=LOGS, say=said.append)
+    assert [without_seconds(line) for line in said] == [
+        "dev         ok      N s  2 create",
+        "staging     ok      N s  2 create",
+        "production  ok      N s  2 create",
+    ]
+    assert report.exit_code == 0
+    assert closing_lines(report) == ["3 of 3 went well"]
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_no_more_are_under_way_than_allowed(parallel: int) -> None:
+    run = Recorder(seconds=0.02)
+    names = [f"environment-{number}" for number in range(12)]
+    report = run_fleet(names, run, parallel=parallel, logs=LOGS, say=lambda line: None)
+    assert run.most == parallel
+    assert sorted(outcome.stack for outcome in report.outcomes) == sorted(names)
+
+
+def test_one_that_fails_stops_no_other_and_is_said_last_with_its_log() -> None:
+    said: list[str] = []
+    report = run_fleet(STACKS, Recorder({"dev": "no valid credentials"}), parallel=1, logs=LOGS, say=said.append)
+    assert without_seconds(said[0]) == "dev         FAILED  N s  no valid credentials"
+    assert len(said) == 3
+    assert report.exit_code == 1
+    assert closing_lines(report) == ["2 of 3 went well", "dev: no valid credentials", "  log: /logs/dev.log"]
+
+
+def test_after_enough_failures_no_other_begins() -> None:
+    run = Recorder({"dev": "broken"})
+    report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=lambda line: None, max_failures=1)
+    assert run.began == ["dev"]
+    assert report.exit_code == 1
+    assert closing_lines(report) == [
+        "0 of 3 went well",
+        "not begun: staging, production",
+        "dev: broken",
+        "  log: /logs/dev.log",
+    ]
+
+
+def test_an_interrupt_waits_for_those_under_way_and_begins_no_other() -> None:
+    def run(stack: str, log: Path) -> Mapping[str, int]:
+        # As the terminal does.
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.2)
+        return {}
+
+    said: list[str] = []
+    report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append)
+    assert said[0] == "interrupted: waiting for dev"
+    assert [outcome.stack for outcome in report.outcomes] == ["dev"]
+    assert report.not_begun == ["staging", "production"]
+    assert report.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "no change"),
+        ({"same": 40}, "no change"),
+        ({"same": 1, "update": 2, "create": 1, "delete": 3}, "3 delete, 1 create, 2 update"),
+        ({"replace": 2, "create-replacement": 2, "delete-replaced": 2}, "2 replace"),
+        ({"import": 1, "unheard-of": 1}, "1 import, 1 unheard-of"),
+    ],
+)
+def test_changes_are_said_worst_first(changes: Mapping[str, int], words: str) -> None:
+    assert changes_in_words(changes) == words
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("\n code: 255\n stdout: \nstderr: error: no stack named 'x' found\n", "no stack named 'x' found"),
+        (
+            "Diagnostics:\n  pulumi:pulumi:Stack (x):\n    error: aws.region: is missing\n    more",
+            "aws.region: is missing",
+        ),
+        (" code: -9\nkilled", "killed"),
+        ("", "it failed without a word"),
+    ],
+)
+def test_the_engines_own_word_is_the_error(said: str, error: str) -> None:
+    assert engine_error(said) == error
+
+
+class Engine(automation.PulumiCommand):
+    """Answers as the CLI does, and keeps what it was asked."""
+
+    def __init__(self, code: int = 0) -> None:
+        self.asked: list[list[str]] = []
+        self.code = code
+        self.command = "pulumi"
+        self.version = None
+
+    def run(self, args, cwd, additional_env, on_output=None, on_error=None):  # type: ignore[no-untyped-def]
+        self.asked.append(args)
+        if on_output is not None:
+            on_output("previewing")
+        if self.code:
+            raise automation.CommandError(
+                automation.CommandResult(stdout="", stderr="error: the stack is locked", code=self.code)
+            )
+        return automation.CommandResult(stdout="", stderr="", code=0)
+
+
+def test_a_stack_is_looked_for_and_never_selected(tmp_path: Path) -> None:
+    engine = Engine()
+    workspace = fleet_engine._Workspace(work_dir=str(tmp_path), pulumi_command=engine)
+    automation.Stack.select("dev", workspace)
+    assert engine.asked == [["stack", "--stack", "dev"]]
+
+
+def test_an_engine_that_fails_leaves_its_log_to_its_owner_alone(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "dev.log"
+    run = EngineRun(operation=FleetOperation.preview, root=tmp_path, command=Engine(code=255))
+    with pytest.raises(FleetError, match=r"^the stack is locked$"):
+        run("dev", log)
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("dev", "prod", "sandbox"):
+        (tmp_path / f"Pulumi.{name}.yaml").write_text("config: {}\n")
+    monkeypatch.setattr(command_line, "ROOT", tmp_path)
+    return tmp_path
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, *arguments: str, failing: Mapping[str, str] | None = None) -> tuple[int, str]:
+    recorder = Recorder(failing)
+    monkeypatch.setattr(fleet_engine.EngineRun, "__call__", lambda self, stack, log: recorder(stack, log))
+    monkeypatch.setattr(automation, "PulumiCommand", Engine)
+    result = CliRunner().invoke(command_line.app, ["fleet", *arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_all_are_those_that_have_a_file_the_sandbox_aside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = ran(monkeypatch, "preview", "--all", "--parallel", "1")
+    assert code == 0
+    assert [line.split()[0] for line in said.splitlines()] == ["dev", "prod", "2"]
+
+
+def test_a_failure_is_the_commands_exit_code(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = ran(monkeypatch, "preview", "--stacks", "dev, prod", failing={"prod": "no credentials"})
+    assert code == 1
+    assert said.splitlines()[-2] == "prod: no credentials"
+    assert said.splitlines()[-1].endswith("report/fleet/prod.log")
+
+
+def test_a_deployment_begins_no_other_after_the_first_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = ran(monkeypatch, "up", "--all", "--yes", "--parallel", "1", failing={"dev": "broken"})
+    assert code == 1
+    assert "not begun: prod" in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["preview"], "say which environments by --stacks, or --all"),
+        (["preview", "--all", "--stacks", "dev"], "say which environments by --stacks, or --all"),
+        (["preview", "--stacks", "dev,staging"], "no Pulumi.<name>.yaml for staging"),
+        (["preview", "--stacks", ","], "no Pulumi.<name>.yaml for any environment"),
+        (["preview", "--stacks", "dev,dev"], "named twice"),
+        (["up", "--stacks", "dev"], "nothing was deployed; say --yes"),
+    ],
+)
+def test_what_is_unclear_is_refused_before_anything_begins(
+    root: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    with pytest.raises(StackError, match=said):
+        ran(monkeypatch, *arguments)
+
+
+def test_an_outcome_knows_whether_it_went_well() -> None:
+    assert Outcome(stack="dev", seconds=12.34, log=LOGS, changes={"update": 1}).line == "ok        12.3 s  1 update"
