@@ -26,6 +26,7 @@ _BESIDE_THE_PROGRAM = (
     ".github/",
     "Makefile",
     "pyproject.toml",
+    "requirements-dev.in",
     "requirements-dev.txt",
     ".gitignore",
 )
