@@ -17,6 +17,7 @@ from operations.adopt import AdoptError
 from operations.cluster import Cluster, ClusterError
 from operations.findings import exit_code, print_findings
 from operations.preview import commands as preview_commands
+from operations.privileges import commands as privileges_commands
 from operations.stack import ROOT, StackError, read_outputs, read_stack_file, selected_stack
 from operations.supply_chain import commands as supply_chain_commands
 
@@ -172,6 +173,7 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
 
 app.command()(preview_commands.comment)
 app.command()(preview_commands.drift)
+app.command()(privileges_commands.privileges)
 app.command("bill-of-materials")(supply_chain_commands.write_bill_of_materials)
 app.command()(supply_chain_commands.licences)
 
