@@ -37,6 +37,9 @@ def comment(
     commit: Annotated[str | None, typer.Option(help="What was previewed.")] = None,
     report_url: ReportUrl = None,
     labels: Annotated[str, typer.Option(help="The pull request's labels, as a JSON list.")] = "[]",
+    server_validation: Annotated[
+        str, typer.Option(help="done, skipped or unknown: what `privileges --for validated-preview --check` found.")
+    ] = "unknown",
     fail_on: Annotated[
         str, typer.Option(help="red, amber or never: from which severity on the exit code is 1.")
     ] = "never",
@@ -44,9 +47,22 @@ def comment(
     """Say what a preview means, for reviewers. Exit code: 1 if it failed or is as bad as --fail-on, and not allowed."""
     if fail_on not in ("red", "amber", "never"):
         raise typer.BadParameter(f"{fail_on!r} is not red, amber or never", param_hint="--fail-on")
+    validations = {"done": True, "skipped": False, "unknown": None}
+    if server_validation not in validations:
+        raise typer.BadParameter(
+            f"{server_validation!r} is not done, skipped or unknown", param_hint="--server-validation"
+        )
     preview = _read(preview_file, exit_code, log)
     allowed = _is_allowed(labels, stack)
-    _write(out, comment_text(preview, stack=stack, report=report_url, commit=commit, allowed=allowed))
+    text = comment_text(
+        preview,
+        stack=stack,
+        report=report_url,
+        commit=commit,
+        allowed=allowed,
+        validated=validations[server_validation],
+    )
+    _write(out, text)
     if html is not None:
         _write(html, page(preview, stack=stack, commit=commit))
     assessment = assess(preview)

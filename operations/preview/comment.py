@@ -21,6 +21,11 @@ LIMIT = 65_536
 # For the lines that say that something was cut, and what closes open blocks.
 _RESERVE = 600
 _VALUE_LIMIT = 300
+# The plugin compares on its own side then, and does not say so.
+NOT_VALIDATED = (
+    "Server validation was skipped: this preview's identity may not ask the API server for dry runs, so that what it "
+    "would refuse or fill in is not in here."
+)
 _LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
@@ -39,22 +44,31 @@ def marker(stack: str) -> str:
 
 
 def comment(
-    preview: Preview, *, stack: str, report: str | None = None, commit: str | None = None, allowed: bool = False
+    preview: Preview,
+    *,
+    stack: str,
+    report: str | None = None,
+    commit: str | None = None,
+    allowed: bool = False,
+    validated: bool | None = None,
 ) -> str:
     """The comment, at most `LIMIT` bytes.
 
-    `report` is where the page is (a URL); `allowed` whether somebody has allowed what is red.
+    `report` is where the page is (a URL); `allowed` whether somebody has allowed what is red; `validated` whether the
+    API server was asked what it would do, None where nobody looked.
     """
     footer = _footer(report, commit)
     blocks = [Block([marker(stack)])]
-    blocks += _failed(preview, stack) if preview.failure is not None else _succeeded(preview, stack, allowed)
+    blocks += _failed(preview, stack) if preview.failure is not None else _succeeded(preview, stack, allowed, validated)
     return _fit(blocks, footer)
 
 
-def _succeeded(preview: Preview, stack: str, allowed: bool) -> Iterator[Block]:
+def _succeeded(preview: Preview, stack: str, allowed: bool, validated: bool | None) -> Iterator[Block]:
     assessment = assess(preview)
     trust = trust_change(preview)
     yield Block([f"### {mark(assessment.worst)} {code(stack)}: {headline(assessment)}", "", counted(preview), ""])
+    if validated is False:
+        yield Block([NOT_VALIDATED, ""])
     yield from _judged(preview, assessment, trust)
     if assessment.of(Severity.RED):
         yield Block(["A label allows what is red." if allowed else "**This check fails until a label allows it.**", ""])

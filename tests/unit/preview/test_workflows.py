@@ -157,7 +157,7 @@ def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> No
             known = {option for parameter in command.params for option in parameter.opts}
             words = [word for word in shlex.split(found.group(2).split("||")[0]) if word.startswith("--")]
             assert set(words) <= known, (found.group(1), set(words) - known)
-    assert given == {"preview": 1, "deploy": 2, "drift": 1, "test": 2}[name]
+    assert given == {"preview": 2, "deploy": 2, "drift": 1, "test": 2}[name]
 
 
 @pytest.mark.parametrize(("name", "what"), [("preview", "comment"), ("drift", "issue")])
