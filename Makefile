@@ -6,7 +6,7 @@ VENV := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine check format
+.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine check lock format
 
 help: ## This list
 	@echo 'Teleport Access Graph beside a self-hosted Teleport. Begin with `make up`.'
@@ -70,6 +70,9 @@ check: setup ## Format, lint and types
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
+
+lock: ## Lock the requirements anew after a change of the *.in files (ARGS=--upgrade: also what they need)
+	@PYTHON=$(PYTHON) .ci/lock $(ARGS)
 
 format: setup ## Format the code
 	@$(VENV)/ruff format .

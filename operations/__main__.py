@@ -18,7 +18,9 @@ from operations.cluster import Cluster, ClusterError
 from operations.findings import exit_code, print_findings
 from operations.fleet import FleetOperation, closing_lines, run_fleet
 from operations.preview import commands as preview_commands
+from operations.privileges import commands as privileges_commands
 from operations.stack import ROOT, StackError, read_outputs, read_stack_file, selected_stack
+from operations.supply_chain import commands as supply_chain_commands
 
 app = typer.Typer(
     help="Looks at the live world of a stack, and mends it. Clusters are reached by kubeconfig contexts.",
@@ -172,6 +174,9 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
 
 app.command()(preview_commands.comment)
 app.command()(preview_commands.drift)
+app.command()(privileges_commands.privileges)
+app.command("bill-of-materials")(supply_chain_commands.write_bill_of_materials)
+app.command()(supply_chain_commands.licences)
 
 
 @app.command()

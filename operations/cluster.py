@@ -154,6 +154,19 @@ class Cluster:
         namespace = self.get("Namespace", "kube-system")
         return str((namespace or {}).get("metadata", {}).get("uid", ""))
 
+    def may(self, verb: str, *, group: str, resource: str, name: str = "", namespace: str | None = None) -> bool:
+        """Whether whom the context stands for may do `verb`; `resource` is a plural, with `/` before a part of it."""
+        plural, _, part = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": plural, "subresource": part, "name": name}
+        spec = {"resourceAttributes": {**attributes, "namespace": namespace or ""}}
+        answer = self._ask(
+            lambda: client.AuthorizationV1Api(self._api).create_self_subject_access_review(
+                {"spec": spec}, _request_timeout=TIMEOUT
+            ),
+            f"ask whether {verb} {resource} is allowed",
+        )
+        return bool(answer["status"]["allowed"])
+
     def open_port(self, pod: str, namespace: str, port: int) -> socket.socket:
         """A stream to a port of a pod, through the API server."""
         api = client.CoreV1Api(self._api)

@@ -15,13 +15,14 @@ import time
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ENVIRONMENT = os.path.join(CHECKOUT, ".venv")
 PYTHON = os.path.join(ENVIRONMENT, "bin", "python")
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", os.path.join("policy", "requirements.txt"))
+# Every package by version and hash, the program's own and the policy pack's among them.
+LOCK = os.path.join(CHECKOUT, "requirements-dev.txt")
 STAMP = os.path.join(ENVIRONMENT, "installed")
 LOG = os.path.join(ENVIRONMENT, "install.log")
 MINIMUM = (3, 10)
 # Newest first: what is compared is the program of that name on PATH, if there is one.
 OTHER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3.10")
-# About 90 packages on two cores with an empty pip cache.
+# About 130 packages on two cores with an empty pip cache.
 EXPECTED_SECONDS = 60
 HEARTBEAT_SECONDS = 15
 
@@ -29,7 +30,7 @@ HEARTBEAT_SECONDS = 15
 def main() -> int:
     if sys.version_info < MINIMUM:
         continue_with_newer()
-    with open(os.path.join(CHECKOUT, "requirements.txt")) as lock:
+    with open(LOCK) as lock:
         # Two doors opened at once: the second waits, then finds the stamp.
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = fingerprint()
@@ -58,11 +59,10 @@ def continue_with_newer() -> None:
 
 
 def fingerprint() -> str:
-    """Changes with the pins, and with an interpreter that could not use what the last one installed."""
+    """Changes with the lock, and with an interpreter that could not use what the last one installed."""
     digest = hashlib.sha256(("%d.%d " % sys.version_info[:2]).encode())
-    for name in REQUIREMENTS:
-        with open(os.path.join(CHECKOUT, name), "rb") as file:
-            digest.update(file.read())
+    with open(LOCK, "rb") as file:
+        digest.update(file.read())
     return digest.hexdigest()
 
 
@@ -105,8 +105,8 @@ def create() -> None:
 
 def install() -> None:
     say("installing Python packages into .venv (about %d s)" % EXPECTED_SECONDS)
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    command += ["-r", os.path.join(CHECKOUT, "requirements-dev.txt")]
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes"]
+    command += ["-r", LOCK]
     with open(LOG, "wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         started = said = time.time()
@@ -128,6 +128,8 @@ def remedy(text: str) -> str:
     text = text.lower()
     if "no space left" in text:
         return "the disk is full: free about 2 GB and run the same command again; log: " + LOG
+    if "do not match the hashes" in text:
+        return "the package index serves another file than the one that was locked: do not install it; log: " + LOG
     if "no matching distribution" in text and "connection" not in text:
         return "the package index does not serve that version for this Python; log: " + LOG
     if any(word in text for word in ("connection", "timed out", "temporary failure", "max retries", "resolve")):

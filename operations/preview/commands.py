@@ -42,6 +42,9 @@ def comment(
     ] = None,
     preflight: Annotated[Path | None, typer.Option(help="What `preflight --json` printed.")] = None,
     labels: Annotated[str, typer.Option(help="The pull request's labels, as a JSON list.")] = "[]",
+    server_validation: Annotated[
+        str, typer.Option(help="done, skipped or unknown: what `privileges --for validated-preview --check` found.")
+    ] = "unknown",
     fail_on: Annotated[
         str, typer.Option(help="red, amber or never: from which severity on the exit code is 1.")
     ] = "never",
@@ -50,13 +53,24 @@ def comment(
     it is as bad as --fail-on and not allowed."""
     if fail_on not in ("red", "amber", "never"):
         raise typer.BadParameter(f"{fail_on!r} is not red, amber or never", param_hint="--fail-on")
+    validations = {"done": True, "skipped": False, "unknown": None}
+    if server_validation not in validations:
+        raise typer.BadParameter(
+            f"{server_validation!r} is not done, skipped or unknown", param_hint="--server-validation"
+        )
     preview = _read(preview_file, exit_code, log)
     allowed = _is_allowed(labels, stack)
     objections = (*violations(_text(events)), *(failed_checks(_text(preflight)) if preflight is not None else ()))
-    _write(
-        out,
-        comment_text(preview, stack=stack, report=report_url, commit=commit, allowed=allowed, objections=objections),
+    text = comment_text(
+        preview,
+        stack=stack,
+        report=report_url,
+        commit=commit,
+        allowed=allowed,
+        validated=validations[server_validation],
+        objections=objections,
     )
+    _write(out, text)
     if html is not None:
         _write(html, page(preview, stack=stack, commit=commit))
     assessment = assess(preview)

@@ -22,6 +22,11 @@ LIMIT = 65_536
 # For the lines that say that something was cut, and what closes open blocks.
 _RESERVE = 600
 _VALUE_LIMIT = 300
+# The plugin compares on its own side then, and does not say so.
+NOT_VALIDATED = (
+    "Server validation was skipped: this preview's identity may not ask the API server for dry runs, so that what it "
+    "would refuse or fill in is not in here."
+)
 _LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
@@ -46,25 +51,31 @@ def comment(
     report: str | None = None,
     commit: str | None = None,
     allowed: bool = False,
+    validated: bool | None = None,
     objections: Sequence[Objection] = (),
 ) -> str:
     """The comment, at most `LIMIT` bytes.
 
-    `report` is where the page is (a URL); `allowed` whether somebody has allowed what is red.
+    `report` is where the page is (a URL); `allowed` whether somebody has allowed what is red; `validated` whether the
+    API server was asked what it would do, None where nobody looked.
     """
     footer = _footer(report, commit)
     blocks = [Block([marker(stack)])]
     if preview.failure is not None:
         blocks += _failed(preview, stack, objections)
     else:
-        blocks += _succeeded(preview, stack, allowed, objections)
+        blocks += _succeeded(preview, stack, allowed, validated, objections)
     return _fit(blocks, footer)
 
 
-def _succeeded(preview: Preview, stack: str, allowed: bool, objections: Sequence[Objection]) -> Iterator[Block]:
+def _succeeded(
+    preview: Preview, stack: str, allowed: bool, validated: bool | None, objections: Sequence[Objection]
+) -> Iterator[Block]:
     assessment = assess(preview)
     trust = trust_change(preview)
     yield Block([f"### {mark(assessment.worst)} {code(stack)}: {headline(assessment)}", "", counted(preview), ""])
+    if validated is False:
+        yield Block([NOT_VALIDATED, ""])
     yield from _objections(objections)
     yield from _judged(preview, assessment, trust)
     if assessment.of(Severity.RED):

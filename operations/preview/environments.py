@@ -28,6 +28,7 @@ _BESIDE_THE_PROGRAM = (
     "Makefile",
     "pyproject.toml",
     "setup.py",
+    "requirements-dev.in",
     "requirements-dev.txt",
     ".gitignore",
 )

@@ -42,6 +42,9 @@ class KubernetesApi:
         self.logs: dict[str, str] = {}
         self.refuse: dict[str, int] = {}
         self.deleted: list[str] = []
+        self.may_not: set[tuple[str, str]] = set()
+        """Verb and resource that a review of access refuses."""
+        self.reviews: list[Document] = []
         self.minor = "36"
         self.put("Namespace", "kube-system", uid=IDENTIFIER)
 
@@ -54,6 +57,14 @@ class KubernetesApi:
         document = {"kind": kind, "apiVersion": root.split("/", 2)[2], "metadata": metadata, **body}
         self.objects[f"{root}{scope}/{plural}/{name}"] = document
         return document
+
+    def review(self, body: bytes) -> tuple[int, str]:
+        """A SelfSubjectAccessReview, answered as the API server does: the question, with a status."""
+        asked = json.loads(body)
+        self.reviews.append(asked["spec"]["resourceAttributes"])
+        attributes = self.reviews[-1]
+        allowed = (attributes["verb"], attributes["resource"]) not in self.may_not
+        return 201, json.dumps({**asked, "status": {"allowed": allowed}})
 
     def answer(self, method: str, target: str) -> tuple[int, str]:
         url = urlsplit(target)
@@ -96,8 +107,9 @@ def serving(api: KubernetesApi, kubeconfig: Path, context: str = "test") -> Iter
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            self.rfile.read(length)
-            status, text = api.answer(self.command, self.path)
+            body = self.rfile.read(length)
+            reviewed = self.path.startswith("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+            status, text = api.review(body) if reviewed else api.answer(self.command, self.path)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text.encode())))
@@ -105,6 +117,7 @@ def serving(api: KubernetesApi, kubeconfig: Path, context: str = "test") -> Iter
             self.wfile.write(text.encode())
 
         do_DELETE = do_GET
+        do_POST = do_GET
 
         def log_message(self, *arguments: object) -> None:
             pass

@@ -51,6 +51,16 @@ def test_what_may_not_be_read_says_so(api: KubernetesApi, cluster: Cluster) -> N
         cluster.get("ConfigMap", "x", "ns")
 
 
+def test_the_api_server_is_asked_what_is_allowed(api: KubernetesApi, cluster: Cluster) -> None:
+    api.may_not = {("delete", "namespaces")}
+    assert cluster.may("get", group="", resource="pods/log", namespace="ns")
+    assert not cluster.may("delete", group="", resource="namespaces", name="ns")
+    assert api.reviews == [
+        {"verb": "get", "group": "", "resource": "pods", "subresource": "log", "name": "", "namespace": "ns"},
+        {"verb": "delete", "group": "", "resource": "namespaces", "subresource": "", "name": "ns", "namespace": ""},
+    ]
+
+
 def test_an_unreachable_cluster_and_an_unknown_context_are_told_at_once(
     api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

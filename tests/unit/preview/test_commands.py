@@ -52,6 +52,8 @@ def run(command: str, name: str, tmp_path: Path, *more: str) -> tuple[int, str]:
         ("quiet", ["--fail-on", "red", "--exit-code", "255"], 1),
         ("quiet", ["--fail-on", "purple"], 2),
         ("quiet", ["--labels", "allow-red"], 2),
+        ("quiet", ["--server-validation", "skipped"], 0),
+        ("quiet", ["--server-validation", "maybe"], 2),
     ],
 )
 def test_the_exit_code_of_a_comment(name: str, more: list[str], code: int, tmp_path: Path) -> None:
@@ -59,6 +61,12 @@ def test_the_exit_code_of_a_comment(name: str, more: list[str], code: int, tmp_p
     # Whatever the code, reviewers have something to read.
     assert (tmp_path / "c.md").exists() is (code != 2)
     assert (tmp_path / "r.html").exists() is (code != 2)
+
+
+@pytest.mark.parametrize(("answer", "said"), [("skipped", True), ("done", False), ("unknown", False)])
+def test_a_skipped_validation_stands_in_the_comment(answer: str, said: bool, tmp_path: Path) -> None:
+    assert run("comment", "quiet", tmp_path, "--server-validation", answer)[0] == 0
+    assert ("Server validation was skipped" in (tmp_path / "c.md").read_text()) is said
 
 
 def test_one_line_says_what_it_is(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from operations.preview.comment import LIMIT, comment, marker
+from operations.preview.comment import LIMIT, NOT_VALIDATED, comment, marker
 from operations.preview.document import read_preview
 from tests.unit.preview.previews import INSTANCE, SECRET, document, preview_of, recorded, step
 
@@ -33,6 +33,15 @@ def test_the_worst_stands_first() -> None:
     assert "1. `the access graph, 2 pods`" in text.splitlines()
     assert "**This check fails until a label allows it.**" in text
     assert "Of `0123456789ab`" in text
+
+
+def test_a_preview_that_the_api_server_was_not_asked_about_says_so() -> None:
+    text = comment(recorded("replaced-database"), stack="prod", validated=False)
+    lines = text.splitlines()
+    assert lines[3:6] == ["3 to replace, 3 to update, 37 unchanged", "", NOT_VALIDATED]
+    assert NOT_VALIDATED.startswith("Server validation was skipped")
+    for answer in (True, None):
+        assert NOT_VALIDATED not in comment(recorded("replaced-database"), stack="prod", validated=answer)
 
 
 def test_renewals_are_named_as_such() -> None:

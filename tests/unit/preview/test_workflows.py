@@ -40,8 +40,8 @@ def scripts(name: str) -> Iterator[str]:
                 yield step["run"].replace("\\\n", " ")
 
 
-def test_there_are_three() -> None:
-    assert NAMES == ["deploy", "drift", "preview"]
+def test_there_are_four() -> None:
+    assert NAMES == ["deploy", "drift", "preview", "test"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,6 +64,30 @@ def test_nothing_is_permitted_that_a_job_does_not_ask_for(name: str) -> None:
     for job in jobs(name).values():
         assert job["permissions"]["contents"] == "read"
         assert job["timeout-minutes"] <= 90
+
+
+def test_only_the_jobs_that_need_it_may_do_more_than_read() -> None:
+    more = {
+        (name, job): {what: level for what, level in given["permissions"].items() if what != "contents"}
+        for name in NAMES
+        for job, given in jobs(name).items()
+        if given["permissions"] != {"contents": "read"}
+    }
+    assert more == {
+        ("preview", "preview"): {"id-token": "write"},
+        ("preview", "comment"): {"pull-requests": "write"},
+        ("deploy", "deploy"): {"id-token": "write"},
+        ("drift", "drift"): {"id-token": "write", "issues": "write"},
+    }
+
+
+def test_what_a_fork_may_start_has_no_secret_and_no_environment() -> None:
+    """Every test runs on anybody's pull request, as `.ci/run` does on a fresh machine."""
+    assert set(workflow("test")[True]) == {"pull_request", "push"}
+    text = (ROOT / ".github" / "workflows" / "test.yaml").read_text()
+    assert re.findall(r"secrets\.|vars\.|github\.token", text) == []
+    assert [job for job in jobs("test").values() if "environment" in job] == []
+    assert ".ci/run" in {step.get("run") for step in jobs("test")["test"]["steps"]}
 
 
 def test_code_of_a_pull_request_never_runs_beside_a_token_that_writes() -> None:
@@ -126,7 +150,7 @@ def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> No
     given = 0
     for script in scripts(name):
         for line in script.splitlines():
-            found = re.search(r"-m operations (\w+)(.*)", line)
+            found = re.search(r"-m operations ([\w-]+)(.*)", line)
             if found is None:
                 continue
             given += 1
@@ -134,7 +158,7 @@ def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> No
             known = {option for parameter in command.params for option in parameter.opts}
             words = [word for word in shlex.split(found.group(2).split("||")[0]) if word.startswith("--")]
             assert set(words) <= known, (found.group(1), set(words) - known)
-    assert given == {"preview": 2, "deploy": 2, "drift": 1}[name]
+    assert given == {"preview": 3, "deploy": 2, "drift": 1, "test": 2}[name]
 
 
 def test_a_preview_is_held_to_policies_that_no_pull_request_can_let_go_of() -> None:

@@ -1,0 +1,425 @@
+"""The IAM actions that each AWS resource type of the program takes, and what they can be limited to.
+
+From the service authorization reference (https://docs.aws.amazon.com/service-authorization/latest/reference/), which
+says what an action can be limited to, and from what the provider calls to make, read, change and delete the type
+(https://github.com/hashicorp/terraform-provider-aws, internal/service/). Where AWS itself acts for the caller, the page
+that says so stands beside it. The sandbox proves that its own plugin needs no other; on AWS itself they have not been
+run by us.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from components.assembly import STACK_TAG
+
+Conditions: TypeAlias = dict[str, dict[str, str]]
+
+# Placeholders in ARNs and values, filled from the settings: see `iam.Account`.
+MADE_HERE: Conditions = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": "{stack_tag}"}}
+"""Of this stack, by the tag that all of its objects carry."""
+
+MARKED: Conditions = {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": "{stack_tag}"}}
+"""About to be made with that tag."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Actions on the same resources under the same conditions."""
+
+    actions: tuple[str, ...]
+    on: tuple[str, ...] = ()
+    """ARNs with placeholders; none where AWS knows no narrower resource than all."""
+    when: Conditions = field(default_factory=dict)
+    why_everywhere: str = ""
+    """Why neither a resource nor a condition of the stack's limits it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypeActions:
+    read: tuple[Grant, ...]
+    write: tuple[Grant, ...]
+
+
+LISTS = "AWS does not limit this action to resources: it lists, and tells names and settings of others' objects too"
+
+_SECURITY_GROUP = "arn:{partition}:ec2:{region}:{account}:security-group/*"
+_SECURITY_GROUP_RULE = "arn:{partition}:ec2:{region}:{account}:security-group-rule/*"
+_KEY = "arn:{partition}:kms:{region}:{account}:key/*"
+_LOG_GROUPS = tuple(
+    f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:/aws/rds/instance/{name}/*"
+    for name in ("{identifier}", "{identifier}-replica")
+)
+# Names that the provider ends with random digits: the prefix is `database_policies.role_name_prefix`.
+_ROLE = "arn:{partition}:iam::{account}:role{role_path}{role_prefix}*"
+_INSTANCES = tuple(
+    f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}" for name in ("{identifier}", "{identifier}-replica")
+)
+_SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
+_PARAMETER_GROUP = "arn:{partition}:rds:{region}:{account}:pg:{identifier}-*"
+_DEFAULT_OPTIONS = "arn:{partition}:rds:{region}:{account}:og:default:*"
+_SNAPSHOT = "arn:{partition}:rds:{region}:{account}:snapshot:{identifier}-final-*"
+_ANY_SNAPSHOT = "arn:{partition}:rds:{region}:{account}:snapshot:*"
+_EVENTS = "arn:{partition}:rds:{region}:{account}:es:{identifier}-*"
+_TOPIC = "arn:{partition}:sns:{region}:{account}:{identifier}-database"
+_ALARMS = "arn:{partition}:cloudwatch:{region}:{account}:alarm:{identifier}-*"
+_ASSOCIATIONS = "arn:{partition}:eks:{region}:{account}:podidentityassociation/{eks_cluster}/*"
+_EKS_CLUSTER = "arn:{partition}:eks:{region}:{account}:cluster/{eks_cluster}"
+# RDS makes the managed master password under this name: the page below.
+_MASTER_SECRET = "arn:{partition}:secretsmanager:{region}:{account}:secret:rds!*"
+
+ACTIONS: dict[str, TypeActions] = {
+    "aws:kms/key:Key": TypeActions(
+        read=(
+            Grant(
+                actions=("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags"),
+                on=(_KEY,),
+                when=MADE_HERE,
+            ),
+        ),
+        write=(
+            # A key has no name to limit its making to.
+            Grant(actions=("kms:CreateKey", "kms:TagResource"), when=MARKED),
+            Grant(
+                actions=(
+                    "kms:EnableKeyRotation",
+                    "kms:PutKeyPolicy",
+                    "kms:ScheduleKeyDeletion",
+                    "kms:TagResource",
+                    "kms:UntagResource",
+                    "kms:UpdateKeyDescription",
+                ),
+                on=(_KEY,),
+                when=MADE_HERE,
+            ),
+        ),
+    ),
+    "aws:kms/alias:Alias": TypeActions(
+        read=(Grant(actions=("kms:ListAliases",), why_everywhere=LISTS),),
+        write=(
+            Grant(
+                actions=("kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"),
+                on=("arn:{partition}:kms:{region}:{account}:alias/{identifier}",),
+            ),
+            # An alias is asked for on both sides.
+            Grant(actions=("kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"), on=(_KEY,), when=MADE_HERE),
+        ),
+    ),
+    "aws:cloudwatch/logGroup:LogGroup": TypeActions(
+        read=(
+            Grant(
+                actions=("logs:DescribeLogGroups",),
+                on=("arn:{partition}:logs:{region}:{account}:log-group:*",),
+                why_everywhere=LISTS,
+            ),
+            Grant(actions=("logs:ListTagsForResource",), on=_LOG_GROUPS),
+        ),
+        write=(
+            Grant(
+                actions=(
+                    "logs:AssociateKmsKey",
+                    "logs:CreateLogGroup",
+                    "logs:DeleteLogGroup",
+                    "logs:DeleteRetentionPolicy",
+                    "logs:DisassociateKmsKey",
+                    "logs:PutRetentionPolicy",
+                    "logs:TagResource",
+                    "logs:UntagResource",
+                ),
+                on=_LOG_GROUPS,
+            ),
+        ),
+    ),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": TypeActions(
+        read=(Grant(actions=("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"), on=(_ALARMS,)),),
+        write=(
+            Grant(
+                actions=(
+                    "cloudwatch:DeleteAlarms",
+                    "cloudwatch:PutMetricAlarm",
+                    "cloudwatch:TagResource",
+                    "cloudwatch:UntagResource",
+                ),
+                on=(_ALARMS,),
+            ),
+        ),
+    ),
+    "aws:ec2/securityGroup:SecurityGroup": TypeActions(
+        read=(Grant(actions=("ec2:DescribeSecurityGroups",), why_everywhere=LISTS),),
+        write=(
+            Grant(actions=("ec2:CreateSecurityGroup",), on=("arn:{partition}:ec2:{region}:{account}:vpc/{vpc}",)),
+            Grant(actions=("ec2:CreateSecurityGroup",), on=(_SECURITY_GROUP,), when=MARKED),
+            Grant(
+                actions=("ec2:CreateTags",),
+                on=(_SECURITY_GROUP,),
+                when={"StringEquals": {"ec2:CreateAction": "CreateSecurityGroup"}},
+            ),
+            Grant(
+                actions=(
+                    "ec2:CreateTags",
+                    "ec2:DeleteSecurityGroup",
+                    "ec2:DeleteTags",
+                    # AWS gives each new group a rule that lets everything out: the provider takes it away.
+                    "ec2:RevokeSecurityGroupEgress",
+                ),
+                on=(_SECURITY_GROUP,),
+                when=MADE_HERE,
+            ),
+            # Before it deletes a group the provider looks for interfaces that still use it.
+            Grant(actions=("ec2:DescribeNetworkInterfaces",), why_everywhere=LISTS),
+        ),
+    ),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": TypeActions(
+        read=(Grant(actions=("ec2:DescribeSecurityGroupRules",), why_everywhere=LISTS),),
+        write=(
+            Grant(
+                actions=(
+                    "ec2:AuthorizeSecurityGroupIngress",
+                    "ec2:ModifySecurityGroupRules",
+                    "ec2:RevokeSecurityGroupIngress",
+                ),
+                on=(_SECURITY_GROUP,),
+                when=MADE_HERE,
+            ),
+            Grant(actions=("ec2:AuthorizeSecurityGroupIngress",), on=(_SECURITY_GROUP_RULE,), when=MARKED),
+            Grant(
+                actions=("ec2:CreateTags",),
+                on=(_SECURITY_GROUP_RULE,),
+                when={"StringEquals": {"ec2:CreateAction": "AuthorizeSecurityGroupIngress"}},
+            ),
+            Grant(
+                actions=(
+                    "ec2:CreateTags",
+                    "ec2:DeleteTags",
+                    "ec2:ModifySecurityGroupRules",
+                    "ec2:RevokeSecurityGroupIngress",
+                ),
+                on=(_SECURITY_GROUP_RULE,),
+                when=MADE_HERE,
+            ),
+        ),
+    ),
+    "aws:iam/role:Role": TypeActions(
+        read=(Grant(actions=("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"), on=(_ROLE,)),),
+        write=(
+            Grant(
+                actions=("iam:CreateRole", "iam:PutRolePermissionsBoundary"),
+                on=(_ROLE,),
+                # Filled where the settings name a boundary; without one a new role may be given any rights: see `iam`.
+                when={"StringEquals": {"iam:PermissionsBoundary": "{permissions_boundary}"}},
+            ),
+            Grant(
+                actions=(
+                    "iam:DeleteRole",
+                    "iam:ListInstanceProfilesForRole",
+                    "iam:TagRole",
+                    "iam:UntagRole",
+                    "iam:UpdateAssumeRolePolicy",
+                    "iam:UpdateRole",
+                    "iam:UpdateRoleDescription",
+                ),
+                on=(_ROLE,),
+            ),
+            # To RDS for its metrics, and to EKS for pods.
+            Grant(
+                actions=("iam:PassRole",),
+                on=(_ROLE,),
+                when={"StringEquals": {"iam:PassedToService": "monitoring.rds.amazonaws.com"}},
+            ),
+        ),
+    ),
+    "aws:iam/rolePolicy:RolePolicy": TypeActions(
+        read=(Grant(actions=("iam:GetRolePolicy",), on=(_ROLE,)),),
+        write=(Grant(actions=("iam:DeleteRolePolicy", "iam:PutRolePolicy"), on=(_ROLE,)),),
+    ),
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": TypeActions(
+        read=(Grant(actions=("iam:ListAttachedRolePolicies",), on=(_ROLE,)),),
+        write=(
+            Grant(
+                actions=("iam:AttachRolePolicy", "iam:DetachRolePolicy"),
+                on=(_ROLE,),
+                when={
+                    "ArnEquals": {
+                        "iam:PolicyARN": "arn:{partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+                    }
+                },
+            ),
+        ),
+    ),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": TypeActions(
+        read=(Grant(actions=("eks:DescribePodIdentityAssociation",), on=(_ASSOCIATIONS,)),),
+        write=(
+            Grant(actions=("eks:CreatePodIdentityAssociation",), on=(_EKS_CLUSTER,)),
+            Grant(
+                actions=(
+                    "eks:DeletePodIdentityAssociation",
+                    "eks:TagResource",
+                    "eks:UntagResource",
+                    "eks:UpdatePodIdentityAssociation",
+                ),
+                on=(_ASSOCIATIONS,),
+            ),
+            # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-association.html
+            Grant(
+                actions=("iam:PassRole",),
+                on=(_ROLE,),
+                when={"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}},
+            ),
+        ),
+    ),
+    "aws:rds/instance:Instance": TypeActions(
+        read=(
+            # The provider asks by the instance's resource id, which no ARN has.
+            Grant(
+                actions=("rds:DescribeDBInstances",),
+                on=("arn:{partition}:rds:{region}:{account}:db:*",),
+                why_everywhere=LISTS,
+            ),
+            Grant(actions=("rds:ListTagsForResource",), on=_INSTANCES),
+        ),
+        write=(
+            Grant(
+                actions=(
+                    "rds:AddTagsToResource",
+                    "rds:CreateDBInstance",
+                    "rds:CreateDBInstanceReadReplica",
+                    "rds:CreateDBSnapshot",
+                    "rds:DeleteDBInstance",
+                    "rds:ModifyDBInstance",
+                    "rds:RebootDBInstance",
+                    "rds:RemoveTagsFromResource",
+                    "rds:RestoreDBInstanceFromDBSnapshot",
+                    "rds:RestoreDBInstanceToPointInTime",
+                ),
+                on=(*_INSTANCES, "{restored_instance}"),
+            ),
+            # What an instance is made with is asked for too.
+            Grant(
+                actions=(
+                    "rds:CreateDBInstance",
+                    "rds:CreateDBInstanceReadReplica",
+                    "rds:ModifyDBInstance",
+                    "rds:RestoreDBInstanceFromDBSnapshot",
+                    "rds:RestoreDBInstanceToPointInTime",
+                ),
+                on=(_SUBNET_GROUP, _PARAMETER_GROUP, _DEFAULT_OPTIONS),
+            ),
+            Grant(actions=("rds:AddTagsToResource", "rds:CreateDBSnapshot", "rds:DeleteDBInstance"), on=(_SNAPSHOT,)),
+            Grant(actions=("rds:RestoreDBInstanceFromDBSnapshot",), on=(_ANY_SNAPSHOT,)),
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions
+            Grant(
+                actions=("secretsmanager:CreateSecret", "secretsmanager:RotateSecret", "secretsmanager:TagResource"),
+                on=(_MASTER_SECRET,),
+            ),
+            Grant(
+                actions=("kms:Decrypt", "kms:GenerateDataKey"),
+                on=("{database_key}",),
+                when={"StringEquals": {"kms:ViaService": "secretsmanager.{region}.{dns_suffix}"}},
+            ),
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Overview.Encryption.Keys.html
+            Grant(
+                actions=("kms:CreateGrant", "kms:DescribeKey"),
+                on=("{database_key}",),
+                when={"StringEquals": {"kms:ViaService": "rds.{region}.{dns_suffix}"}},
+            ),
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html
+            Grant(
+                actions=("iam:CreateServiceLinkedRole",),
+                on=("arn:{partition}:iam::{account}:role/aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS",),
+                when={"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}},
+            ),
+        ),
+    ),
+    "aws:rds/subnetGroup:SubnetGroup": TypeActions(
+        read=(Grant(actions=("rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"), on=(_SUBNET_GROUP,)),),
+        write=(
+            Grant(
+                actions=(
+                    "rds:AddTagsToResource",
+                    "rds:CreateDBSubnetGroup",
+                    "rds:DeleteDBSubnetGroup",
+                    "rds:ModifyDBSubnetGroup",
+                    "rds:RemoveTagsFromResource",
+                ),
+                on=(_SUBNET_GROUP,),
+            ),
+            # RDS looks at the network with the rights of who asks: the policy AmazonRDSFullAccess has them for it.
+            Grant(
+                actions=("ec2:DescribeAvailabilityZones", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+                why_everywhere=LISTS,
+            ),
+        ),
+    ),
+    "aws:rds/parameterGroup:ParameterGroup": TypeActions(
+        read=(
+            Grant(
+                actions=("rds:DescribeDBParameterGroups", "rds:DescribeDBParameters", "rds:ListTagsForResource"),
+                on=(_PARAMETER_GROUP,),
+            ),
+        ),
+        write=(
+            Grant(
+                actions=(
+                    "rds:AddTagsToResource",
+                    "rds:CreateDBParameterGroup",
+                    "rds:DeleteDBParameterGroup",
+                    "rds:ModifyDBParameterGroup",
+                    "rds:RemoveTagsFromResource",
+                    "rds:ResetDBParameterGroup",
+                ),
+                on=(_PARAMETER_GROUP,),
+            ),
+        ),
+    ),
+    "aws:rds/eventSubscription:EventSubscription": TypeActions(
+        read=(Grant(actions=("rds:DescribeEventSubscriptions", "rds:ListTagsForResource"), on=(_EVENTS,)),),
+        write=(
+            Grant(
+                actions=(
+                    "rds:AddSourceIdentifierToSubscription",
+                    "rds:AddTagsToResource",
+                    "rds:CreateEventSubscription",
+                    "rds:DeleteEventSubscription",
+                    "rds:ModifyEventSubscription",
+                    "rds:RemoveSourceIdentifierFromSubscription",
+                    "rds:RemoveTagsFromResource",
+                ),
+                on=(_EVENTS,),
+            ),
+        ),
+    ),
+    "aws:sns/topic:Topic": TypeActions(
+        read=(Grant(actions=("sns:GetTopicAttributes", "sns:ListTagsForResource"), on=(_TOPIC,)),),
+        write=(
+            Grant(
+                actions=(
+                    "sns:CreateTopic",
+                    "sns:DeleteTopic",
+                    "sns:SetTopicAttributes",
+                    "sns:TagResource",
+                    "sns:UntagResource",
+                ),
+                on=(_TOPIC,),
+            ),
+        ),
+    ),
+    "aws:sns/topicPolicy:TopicPolicy": TypeActions(
+        read=(Grant(actions=("sns:GetTopicAttributes",), on=(_TOPIC,)),),
+        write=(Grant(actions=("sns:SetTopicAttributes",), on=(_TOPIC,)),),
+    ),
+    "aws:sns/topicSubscription:TopicSubscription": TypeActions(
+        read=(
+            Grant(
+                actions=("sns:GetSubscriptionAttributes",),
+                on=(_TOPIC, f"{_TOPIC}:*"),
+            ),
+        ),
+        write=(
+            Grant(
+                actions=("sns:SetSubscriptionAttributes", "sns:Subscribe", "sns:Unsubscribe"),
+                on=(_TOPIC, f"{_TOPIC}:*"),
+            ),
+        ),
+    ),
+}

@@ -1,0 +1,70 @@
+"""What the two charts render, and what Helm does with it.
+
+From the templates of teleport-access-graph 1.30.2 and teleport-cluster 18.10.3. Objects that a chart has only where its
+values ask for them stand with the value that asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from operations.privileges.kubernetes_objects import DEPLOYMENTS, ROLE_BINDINGS, ROLES, Resource
+
+# Helm keeps each revision of a release as a Secret `sh.helm.release.v1.<release>.v<revision>` in its namespace
+# (https://helm.sh/docs/topics/advanced/#storage-backends).
+ACCESS_GRAPH = (
+    DEPLOYMENTS,
+    Resource("", "configmaps"),
+    Resource("", "serviceaccounts"),
+    Resource("", "services"),
+    Resource("policy", "poddisruptionbudgets"),
+)
+
+TELEPORT_CLUSTER = (
+    DEPLOYMENTS,
+    Resource("", "configmaps"),
+    Resource("", "persistentvolumeclaims"),
+    Resource("", "serviceaccounts"),
+    Resource("", "services"),
+    Resource("batch", "jobs"),
+    Resource("policy", "poddisruptionbudgets"),
+)
+
+# Path in the values, true for the resources beside it.
+TELEPORT_BY_VALUE: dict[str, tuple[Resource, ...]] = {
+    "highAvailability.certManager.enabled": (
+        Resource("cert-manager.io", "certificates"),
+        Resource("cert-manager.io", "issuers"),
+    ),
+    "ingress.enabled": (Resource("networking.k8s.io", "ingresses"),),
+    "operator.enabled": (ROLE_BINDINGS, ROLES),
+    "podMonitor.enabled": (Resource("monitoring.coreos.com", "podmonitors"),),
+    "proxy.highAvailability.horizontalPodAutoscaler.enabled": (Resource("autoscaling", "horizontalpodautoscalers"),),
+}
+
+# Kinds of teleport-cluster that stand outside its namespace, by the names that the chart gives them.
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "clusterroles")
+CLUSTER_ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "clusterrolebindings")
+# Bound to auth's ServiceAccount beside the chart's own role.
+DELEGATOR = "system:auth-delegator"
+
+
+def cluster_role_names(namespace: str, release: str) -> list[str]:
+    """With the namespace in some versions of the chart, without it in others."""
+    return sorted({release, f"{namespace}-{release}"})
+
+
+def cluster_role_binding_names(namespace: str, release: str) -> list[str]:
+    names = {release, f"{release}-teleport", f"{release}-teleport-auth"}
+    return sorted(names | {f"{namespace}-{release}", f"{namespace}-{release}-auth"})
+
+
+def asked_for(values: Mapping[str, Any]) -> Iterator[Resource]:
+    """Resources of `TELEPORT_BY_VALUE` that a release with `values` has."""
+    for path, resources in TELEPORT_BY_VALUE.items():
+        found: Any = values
+        for part in path.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found is True:
+            yield from resources

@@ -1,0 +1,95 @@
+"""The command `privileges` of `python -m operations`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from components.settings import Settings
+from operations.cluster import Cluster
+from operations.privileges import held
+from operations.privileges.iam import State, Unscoped, policies
+from operations.privileges.purposes import Purpose
+from operations.privileges.rbac import documents, rights
+from operations.stack import read_stack_file
+
+
+def privileges(
+    purpose: Annotated[Purpose, typer.Option("--for", help="Why the world is reached.")],
+    stack: Annotated[str | None, typer.Option(help="The stack; by default the selected one.")] = None,
+    config_file: Annotated[
+        Path | None, typer.Option(help="Its configuration, when it is not Pulumi.<stack>.yaml.")
+    ] = None,
+    organization: Annotated[
+        str, typer.Option(help="Of the stack's full name; backends without any call it so.")
+    ] = "organization",
+    state_bucket: Annotated[str | None, typer.Option(help="S3 bucket of the state.")] = None,
+    secrets_key: Annotated[str | None, typer.Option(help="ARN of the KMS key of the secrets provider.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Kubernetes group that gets the rights; by default one is named after the stack.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the files: IAM policies as JSON, RBAC as YAML.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask the clusters instead which of the rights the present identity lacks.")
+    ] = False,
+) -> None:
+    """Print what an identity needs, as IAM policies and Kubernetes RBAC, and what of it reaches beyond the stack.
+
+    With --check the exit code is 1 where a right is missing; for a validated preview only dry runs are asked for.
+    """
+    settings = read_stack_file(stack, config_file).settings()
+    if check:
+        _check(settings, purpose)
+        return
+    found, unscoped = policies(
+        settings, purpose, organization=organization, state=State(bucket=state_bucket, key_arn=secrets_key)
+    )
+    files: dict[str, str] = {}
+    for number, policy in enumerate(found, 1):
+        files[f"{settings.stack}-{purpose.value}-iam-{number}.json"] = json.dumps(policy, indent=2) + "\n"
+    for one in rights(settings, purpose):
+        unscoped += one.unscoped
+        files[f"{settings.stack}-{purpose.value}-{_file_name(one.context)}.yaml"] = _yaml(
+            documents(one, stack=settings.stack, purpose=purpose, group=group)
+        )
+    for name, text in files.items():
+        if out is None:
+            print(f"# {name}\n{text}", end="")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(text, encoding="utf-8")
+            print(f"wrote {out / name}")
+    _tell(unscoped)
+
+
+def _check(settings: Settings, purpose: Purpose) -> None:
+    verbs = held.ASK if purpose is Purpose.VALIDATED_PREVIEW else None
+    lacking = held.missing(rights(settings, purpose), Cluster.connect, verbs=verbs)
+    for one in lacking:
+        print(one)
+    print(f"{len(lacking)} rights are missing" if lacking else "every right is there", file=sys.stderr)
+    raise typer.Exit(1 if lacking else 0)
+
+
+def _tell(unscoped: Sequence[Unscoped]) -> None:
+    if unscoped:
+        print("reaches beyond the stack:", file=sys.stderr)
+    for one in sorted(set(unscoped)):
+        print(f"  {one.right}: {one.why}", file=sys.stderr)
+
+
+def _yaml(found: list[dict[str, Any]]) -> str:
+    text: str = yaml.safe_dump_all(found, sort_keys=False)
+    return text
+
+
+def _file_name(context: str) -> str:
+    return "".join(character if character.isalnum() or character in "-._" else "-" for character in context)

@@ -1,0 +1,69 @@
+"""Whether whom a kubeconfig context stands for has the rights of a purpose, by asking the API server itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from operations.cluster import Cluster
+from operations.privileges.rbac import ASK, ClusterRights
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Missing:
+    """A right that is not held."""
+
+    context: str
+    verb: str
+    resource: str
+    namespace: str
+    """Empty for what is cluster-wide."""
+
+    def __str__(self) -> str:
+        return f"{self.context}: may not {self.verb} {self.resource}" + (
+            f" in namespace {self.namespace}" if self.namespace else ""
+        )
+
+
+def missing(
+    rights: Sequence[ClusterRights],
+    connect: Callable[[str], Cluster],
+    *,
+    verbs: frozenset[str] | None = None,
+) -> list[Missing]:
+    """What of `rights` is not held, of `verbs` alone where they are given. Raises `ClusterError`."""
+    found = []
+    for one in rights:
+        cluster = connect(one.context)
+        for namespace, group, resource, name, verb in _asked(one):
+            if verbs is not None and verb not in verbs:
+                continue
+            if not cluster.may(verb, group=group, resource=resource, name=name, namespace=namespace):
+                full = f"{resource}.{group}" if group else resource
+                found.append(
+                    Missing(
+                        context=one.context,
+                        verb=verb,
+                        resource=f"{full}/{name}" if name else full,
+                        namespace=namespace or "",
+                    )
+                )
+    return sorted(found)
+
+
+def server_validates(rights: Sequence[ClusterRights], connect: Callable[[str], Cluster]) -> bool:
+    """Whether a preview's dry runs are let through; the rest of its rights is not looked at."""
+    return not missing(rights, connect, verbs=ASK)
+
+
+def _asked(rights: ClusterRights) -> Iterator[tuple[str | None, str, str, str, str]]:
+    """Namespace, group, resource, name and verb."""
+    for namespace, allowed in sorted(rights.namespaces.items()):
+        for resource, verbs in sorted(allowed.items()):
+            yield from ((namespace, resource.group, resource.name, "", verb) for verb in sorted(verbs))
+    for resource, verbs in sorted(rights.everywhere.items()):
+        yield from ((None, resource.group, resource.name, "", verb) for verb in sorted(verbs))
+    for (resource, names), verbs in sorted(rights.named.items(), key=lambda one: one[0]):
+        for name in names:
+            # Of names there are several, for different versions of a chart; lists of one name ask for the name.
+            yield from ((None, resource.group, resource.name, name, verb) for verb in sorted(verbs))

@@ -1,0 +1,208 @@
+"""IAM policies from the table of actions, limited to one stack's account, region, names and tag."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from components.database_policies import partition_of, role_name_prefix
+from components.settings import PodIdentitySettings, PointInTimeRestoreSettings, RdsDatabaseSettings, Settings
+from components.settings.stack_outputs import stack_output
+from operations.privileges.aws_actions import ACTIONS, Conditions, Grant
+from operations.privileges.purposes import Purpose
+from operations.stack import PROJECT
+
+# Of a managed policy, white space apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+LARGEST_POLICY = 6144
+# A role takes 10 managed policies by the same page.
+MOST_POLICIES = 10
+
+_UNLIMITED_ROLES = (
+    "aws.iam.permissionsBoundaryArn is not set: who may make roles of these names may give them any rights, and so "
+    "have any; set a boundary, and the roles end at it"
+)
+_ANY_SNAPSHOT = "a restore begins with a snapshot of whatever name; what it makes is named and limited"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where the stack's state is, if it is in S3, and the KMS key of its secrets provider."""
+
+    bucket: str | None = None
+    key_arn: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What fills the placeholders of the table."""
+
+    partition: str
+    dns_suffix: str
+    region: str
+    account: str
+    identifier: str
+    role_path: str
+    role_prefix: str
+    vpc: str
+    subnet_group: str
+    eks_cluster: str
+    database_key: str
+    stack_tag: str
+    permissions_boundary: str | None
+    restored_instance: str | None
+
+    def filled(self, text: str) -> str | None:
+        """`text` with its placeholders filled; None where what it names does not exist for this stack."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if any(value is None and f"{{{name}}}" in text for name, value in values.items()):
+            return None
+        return text.format(**values)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Unscoped:
+    """A right that reaches beyond the stack, and why."""
+
+    right: str
+    why: str
+
+
+def account_of(settings: Settings, organization: str) -> Account | None:
+    """None where nothing of the stack is AWS's."""
+    cloud, database = settings.aws, settings.database
+    if cloud is None or not isinstance(database, RdsDatabaseSettings):
+        return None
+    partition = partition_of(cloud.region)
+    network, restore, identity = database.network, database.restore, cloud.workload_identity
+    stack_tag = f"{organization}/{PROJECT}/{settings.stack}"
+    key = f"arn:{partition}:kms:{cloud.region}:{cloud.account_id}:key/*"
+    return Account(
+        partition=partition,
+        dns_suffix="amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
+        region=cloud.region,
+        account=cloud.account_id,
+        identifier=database.identifier,
+        role_path=cloud.iam.path,
+        role_prefix=role_name_prefix(database.identifier),
+        # Another stack's output is not known here.
+        vpc="*" if stack_output(network.vpc_id) else network.vpc_id,
+        subnet_group=network.subnet_group_name or f"{database.identifier}-*",
+        eks_cluster=_eks_cluster(identity),
+        database_key=database.kms_key_arn or key,
+        stack_tag=stack_tag,
+        permissions_boundary=cloud.iam.permissions_boundary_arn,
+        restored_instance=f"arn:{partition}:rds:{cloud.region}:{cloud.account_id}:db:{restore.source_identifier}"
+        if isinstance(restore, PointInTimeRestoreSettings)
+        else None,
+    )
+
+
+def policies(
+    settings: Settings,
+    purpose: Purpose,
+    *,
+    organization: str = "organization",
+    state: State | None = None,
+    types: Iterable[str] = tuple(ACTIONS),
+) -> tuple[list[dict[str, Any]], list[Unscoped]]:
+    """Policy documents, as many as the size of one asks for, and what in them is not limited to the stack."""
+    account = account_of(settings, organization)
+    granted: list[tuple[Grant, Account]] = []
+    if account is not None and purpose.reads_world:
+        for type_ in types:
+            actions = ACTIONS[type_]
+            granted += [(grant, account) for grant in (*actions.read, *(actions.write if purpose.writes else ()))]
+    statements, unscoped = _statements(granted)
+    region = None if settings.aws is None else settings.aws.region
+    statements += list(_state_statements(settings, purpose, state or State(), partition_of(region or "")))
+    return _documents(statements), sorted(set(unscoped))
+
+
+def _statements(granted: Iterable[tuple[Grant, Account]]) -> tuple[list[dict[str, Any]], list[Unscoped]]:
+    """Grants on the same resources under the same conditions are one statement."""
+    merged: dict[str, tuple[list[str], Conditions, set[str]]] = {}
+    unscoped: list[Unscoped] = []
+    for grant, account in granted:
+        resources = [one for one in map(account.filled, grant.on) if one is not None] if grant.on else ["*"]
+        conditions = _conditions(grant.when, account)
+        for action in grant.actions:
+            if grant.why_everywhere:
+                unscoped.append(Unscoped(right=action, why=grant.why_everywhere))
+            elif action == "iam:CreateRole" and not conditions:
+                unscoped.append(Unscoped(right=action, why=_UNLIMITED_ROLES))
+            elif any(one.endswith(":snapshot:*") for one in resources):
+                unscoped.append(Unscoped(right=action, why=_ANY_SNAPSHOT))
+        key = json.dumps([resources, conditions], sort_keys=True)
+        merged.setdefault(key, (resources, conditions, set()))[2].update(grant.actions)
+    return [
+        {
+            "Effect": "Allow",
+            "Action": sorted(actions),
+            "Resource": resources if len(resources) > 1 else resources[0],
+            **({"Condition": conditions} if conditions else {}),
+        }
+        for resources, conditions, actions in merged.values()
+    ], unscoped
+
+
+def _conditions(conditions: Conditions, account: Account) -> Conditions:
+    found: Conditions = {}
+    for operator, keys in conditions.items():
+        filled = {key: account.filled(value) for key, value in keys.items()}
+        known = {key: value for key, value in filled.items() if value is not None}
+        if known:
+            found[operator] = known
+    return found
+
+
+def _state_statements(settings: Settings, purpose: Purpose, state: State, partition: str) -> Iterator[dict[str, Any]]:
+    """A preview takes no lock and writes nothing; a consumer reads one stack's file."""
+    if state.bucket is not None:
+        bucket = f"arn:{partition}:s3:::{state.bucket}"
+        # https://www.pulumi.com/docs/iac/concepts/state-and-backends/: all of a backend's objects are below .pulumi.
+        stack = f"{PROJECT}/{settings.stack}"
+        own = f"{bucket}/.pulumi/stacks/{stack}.json*"
+        readable = [f"{bucket}/.pulumi/meta.yaml", own]
+        yield {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": bucket,
+            "Condition": {"StringLike": {"s3:prefix": ".pulumi/*"}},
+        }
+        if purpose is Purpose.DEPLOY:
+            written = [own, *(f"{bucket}/.pulumi/{place}/{stack}/*" for place in ("backups", "history"))]
+            # The lock's path has the name that backends without organizations give theirs.
+            written.append(f"{bucket}/.pulumi/locks/organization/{stack}/*")
+            readable += written[1:]
+            yield {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:PutObject"], "Resource": written}
+        yield {"Effect": "Allow", "Action": "s3:GetObject", "Resource": readable}
+    if state.key_arn is not None:
+        # Encrypt is for the stack's data key alone, once, when the stack is made.
+        actions = ["kms:Decrypt", "kms:Encrypt"] if purpose is Purpose.DEPLOY else ["kms:Decrypt"]
+        yield {"Effect": "Allow", "Action": actions, "Resource": state.key_arn}
+
+
+def _documents(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Filled one after the other; a statement is never cut."""
+    documents: list[dict[str, Any]] = []
+    for statement in statements:
+        if documents:
+            longer = {**documents[-1], "Statement": [*documents[-1]["Statement"], statement]}
+            if size(longer) <= LARGEST_POLICY:
+                documents[-1] = longer
+                continue
+        documents.append({"Version": "2012-10-17", "Statement": [statement]})
+    return documents
+
+
+def size(document: dict[str, Any]) -> int:
+    """As IAM counts it."""
+    return len(json.dumps(document, separators=(",", ":")))
+
+
+def _eks_cluster(identity: object) -> str:
+    if isinstance(identity, PodIdentitySettings) and not stack_output(identity.cluster_name):
+        return identity.cluster_name
+    return "*"

@@ -1,0 +1,314 @@
+"""Kubernetes RBAC from the tables of objects, limited to one stack's namespaces: Roles there, and a ClusterRole for
+what is cluster-wide.
+
+The documents are for an administrator to apply. What RBAC cannot limit is told beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings
+from components.settings.clusters import KubernetesSettings
+from components.values_files import load_values_files
+from operations.privileges import chart_objects
+from operations.privileges.iam import Unscoped
+from operations.privileges.kubernetes_objects import (
+    AWAITED,
+    DEPLOYMENTS,
+    LOGS,
+    NAMESPACES,
+    OBJECTS,
+    PATCHES,
+    PORT_FORWARD,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    Place,
+    Resource,
+)
+from operations.privileges.purposes import Purpose
+
+Document: TypeAlias = dict[str, Any]
+Rights: TypeAlias = dict[Resource, set[str]]
+
+READ = frozenset({"get", "list", "watch"})
+# An object of the program's own.
+MANAGE = READ | {"create", "delete", "patch"}
+# Helm's records are changed by replacement: helm.sh/helm/v3/pkg/storage/driver/secrets.go.
+RECORD = MANAGE | {"update"}
+# What a dry run is asked as.
+ASK = frozenset({"create", "patch"})
+# A dry run answers with the whole object, which for a Secret would be reading it; and the API server lets nobody ask
+# for a role with rights of which they have none.
+_NEVER_ASKED = (SECRETS, ROLES, ROLE_BINDINGS)
+
+_RBAC = "rbac.authorization.k8s.io"
+_NAME = re.compile(r"[^a-z0-9.-]+")
+
+_SECRETS = (
+    "RBAC limits neither by a beginning of a name nor by a Secret's type: Helm's records of a release have a name for "
+    "each revision, so that whoever may read them may read every Secret of the namespace"
+)
+_CREATE = "RBAC cannot limit `create` to a name, for the object has none yet"
+_NAMESPACE = (
+    "accessGraph.createNamespace is true, and a Role cannot stand in a namespace that is still to be made: the rights "
+    "of TAG's namespace hold in all; make the namespace beforehand and set it to false"
+)
+_IMPERSONATION = (
+    "Teleport's auth may impersonate every user of the cluster, and who makes its role must be allowed to give that; "
+    "install the release as an administrator and set adopt to true"
+)
+
+
+@dataclass(kw_only=True)
+class ClusterRights:
+    """What is allowed in one Kubernetes cluster."""
+
+    context: str
+    namespaces: dict[str, Rights] = field(default_factory=dict)
+    everywhere: Rights = field(default_factory=dict)
+    """In all namespaces, and what is in none."""
+    named: dict[tuple[Resource, tuple[str, ...]], set[str]] = field(default_factory=dict)
+    """Cluster-wide objects by their names."""
+    unscoped: list[Unscoped] = field(default_factory=list)
+    only_dry_runs: bool = False
+
+
+def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
+    """By Kubernetes cluster, TAG's first; nothing for a consumer, who reads the stack's outputs alone."""
+    if not purpose.reads_world:
+        return []
+    clusters = {settings.kubernetes.cluster_identifier: _new(settings.kubernetes, purpose)}
+    graph = settings.access_graph
+    own = clusters[settings.kubernetes.cluster_identifier]
+    made_here = graph.create_namespace
+    _add(own.everywhere if made_here else own.namespaces.setdefault(graph.namespace, {}), _in_graph(purpose))
+    named = (NAMESPACES, (graph.namespace,))
+    _name(own, named, {"get"})
+    if made_here:
+        _name(own, named, _managed(purpose, Resource("", "namespaces")))
+        if purpose.writes:
+            own.everywhere.setdefault(NAMESPACES, set()).add("create")
+            own.unscoped.append(Unscoped(right="create namespaces", why=_CREATE))
+        own.unscoped.append(Unscoped(right=f"all of namespace {graph.namespace}, in every namespace", why=_NAMESPACE))
+    # Its UID is the cluster's identity: components/providers.py.
+    _name(own, (NAMESPACES, ("kube-system",)), {"get"})
+    if purpose.reads_secrets:
+        own.unscoped.append(Unscoped(right=f"read secrets of namespace {graph.namespace}", why=_SECRETS))
+    for cluster, entry in settings.teleport.items():
+        if isinstance(entry, ManualTeleportSettings):
+            continue
+        target = settings.kubernetes_of(cluster)
+        place = clusters.setdefault(target.cluster_identifier, _new(target, purpose))
+        _name(place, (NAMESPACES, ("kube-system",)), {"get"})
+        _name(place, (NAMESPACES, (entry.namespace,)), {"get"})
+        _add(place.namespaces.setdefault(entry.namespace, {}), _beside_teleport(purpose))
+        if isinstance(entry, ReleaseTeleportSettings):
+            _release(place, entry, load_values_files(entry.values_files, settings.root), purpose)
+    return list(clusters.values())
+
+
+def _new(kubernetes: KubernetesSettings, purpose: Purpose) -> ClusterRights:
+    return ClusterRights(context=kubernetes.context, only_dry_runs=purpose is Purpose.VALIDATED_PREVIEW)
+
+
+def _in_graph(purpose: Purpose) -> Iterator[tuple[Resource, frozenset[str]]]:
+    yield from _objects(Place.GRAPH, purpose)
+    for resource in chart_objects.ACCESS_GRAPH:
+        yield resource, MANAGE if purpose.writes else READ
+    yield from _watched(purpose)
+    if purpose.writes:
+        yield SECRETS, RECORD
+        yield PORT_FORWARD, frozenset({"create", "get"})
+
+
+def _beside_teleport(purpose: Purpose) -> Iterator[tuple[Resource, frozenset[str]]]:
+    yield from _objects(Place.TELEPORT, purpose)
+    yield DEPLOYMENTS, READ
+    yield Resource("", "services"), READ
+    for resource, places in PATCHES.values():
+        if Place.TELEPORT in places:
+            yield resource, READ | (ASK - {"create"} if _asks(purpose) else frozenset())
+    yield from _watched(purpose)
+
+
+def _watched(purpose: Purpose) -> Iterator[tuple[Resource, frozenset[str]]]:
+    if purpose.writes or purpose is Purpose.DRIFT:
+        for resource in AWAITED:
+            yield resource, READ
+    if purpose.writes:
+        yield LOGS, frozenset({"get"})
+
+
+def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mapping[str, Any], purpose: Purpose) -> None:
+    """Helm's rights for the teleport-cluster release."""
+    namespace = place.namespaces[entry.namespace]
+    verbs = MANAGE if purpose.writes else READ
+    resources = [*chart_objects.TELEPORT_CLUSTER, *chart_objects.asked_for(values)]
+    _add(namespace, ((resource, verbs) for resource in resources))
+    if purpose.reads_secrets:
+        _add(namespace, [(SECRETS, RECORD if purpose.writes else READ)])
+        place.unscoped.append(Unscoped(right=f"read secrets of namespace {entry.namespace}", why=_SECRETS))
+    roles = (chart_objects.CLUSTER_ROLES, tuple(chart_objects.cluster_role_names(entry.namespace, entry.release)))
+    bindings = (
+        chart_objects.CLUSTER_ROLE_BINDINGS,
+        tuple(chart_objects.cluster_role_binding_names(entry.namespace, entry.release)),
+    )
+    for one in (roles, bindings):
+        # A new version of the chart changes labels. A change of what the role allows is refused: it would be a
+        # grant of rights that the deployment has not.
+        _name(place, one, {"get", "patch"} if purpose.writes else {"get"})
+    if purpose.writes and not entry.adopt:
+        for one in (roles, bindings):
+            _name(place, one, {"delete"})
+            place.everywhere.setdefault(one[0], set()).add("create")
+        place.everywhere[chart_objects.CLUSTER_ROLES].add("escalate")
+        _name(place, (chart_objects.CLUSTER_ROLES, (chart_objects.DELEGATOR, *roles[1])), {"bind"})
+        place.unscoped.append(Unscoped(right="create and escalate clusterroles", why=_IMPERSONATION))
+        place.unscoped.append(Unscoped(right="create clusterrolebindings", why=_CREATE))
+
+
+def _objects(place: Place, purpose: Purpose) -> Iterator[tuple[Resource, frozenset[str]]]:
+    for resource, places in OBJECTS.values():
+        if place in places and (resource != SECRETS or purpose.reads_secrets):
+            yield resource, _managed(purpose, resource)
+
+
+def _managed(purpose: Purpose, resource: Resource) -> frozenset[str]:
+    if purpose.writes:
+        return MANAGE
+    return READ | ASK if _asks(purpose) and resource not in _NEVER_ASKED else READ
+
+
+def _asks(purpose: Purpose) -> bool:
+    return purpose.writes or purpose is Purpose.VALIDATED_PREVIEW
+
+
+def _add(to: Rights, more: Iterable[tuple[Resource, frozenset[str]]]) -> None:
+    for resource, verbs in more:
+        to.setdefault(resource, set()).update(verbs)
+
+
+def _name(to: ClusterRights, what: tuple[Resource, tuple[str, ...]], verbs: Iterable[str]) -> None:
+    # `create` knows no names.
+    to.named.setdefault(what, set()).update(set(verbs) - {"create"})
+
+
+def documents(found: ClusterRights, *, stack: str, purpose: Purpose, group: str | None = None) -> list[Document]:
+    """Roles, their bindings to `group` and, for dry runs alone, the policy that refuses everything else."""
+    name = object_name(stack, purpose)
+    subject = group or group_name(stack, purpose)
+    made: list[Document] = []
+    wide = [*_rules(found.everywhere), *_named_rules(found.named)]
+    if wide:
+        made += [_role("ClusterRole", name, None, wide), _binding("ClusterRole", name, None, subject)]
+    for namespace, allowed in sorted(found.namespaces.items()):
+        made += [_role("Role", name, namespace, _rules(allowed)), _binding("Role", name, namespace, subject)]
+    if found.only_dry_runs:
+        made += dry_run_policy(name, subject, made)
+    return made
+
+
+def object_name(stack: str, purpose: Purpose) -> str:
+    """Of everything that stands for a purpose of a stack."""
+    return f"teleport-access-graph-{_NAME.sub('-', stack.lower()).strip('-.')}-{purpose.value}"
+
+
+def group_name(stack: str, purpose: Purpose) -> str:
+    """Of the users, such as an EKS access entry gives them to a role."""
+    return f"teleport-access-graph:{stack}:{purpose.value}"
+
+
+def dry_run_policy(name: str, group: str, roles: Sequence[Document]) -> list[Document]:
+    """RBAC takes a dry run for the write that it only tries. Admission can tell them apart: what members of the group
+    write for real is refused.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ (Kubernetes 1.30)
+    """
+    written: dict[str, set[str]] = {}
+    for role in roles:
+        for rule in role.get("rules", ()):
+            if ASK & set(rule["verbs"]):
+                for api_group in rule["apiGroups"]:
+                    written.setdefault(api_group, set()).update(rule["resources"])
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "resourceRules": [
+                        {
+                            "apiGroups": [api_group],
+                            "apiVersions": ["*"],
+                            "operations": ["CREATE", "UPDATE", "DELETE", "CONNECT"],
+                            "resources": sorted(resources),
+                        }
+                        for api_group, resources in sorted(written.items())
+                    ]
+                },
+                "matchConditions": [
+                    {
+                        "name": "members",
+                        "expression": f"has(request.userInfo.groups) && '{group}' in request.userInfo.groups",
+                    }
+                ],
+                "validations": [
+                    {
+                        "expression": "has(request.dryRun) && request.dryRun",
+                        "message": "previews may ask what would happen, and write nothing",
+                    }
+                ],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        },
+    ]
+
+
+def _rules(allowed: Rights) -> list[Document]:
+    """Resources of one group with the same verbs are one rule."""
+    merged: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for resource, verbs in sorted(allowed.items()):
+        merged.setdefault((resource.group, tuple(sorted(verbs))), []).append(resource.name)
+    return [
+        {"apiGroups": [group], "resources": names, "verbs": list(verbs)} for (group, verbs), names in merged.items()
+    ]
+
+
+def _named_rules(named: Mapping[tuple[Resource, tuple[str, ...]], set[str]]) -> list[Document]:
+    return [
+        {
+            "apiGroups": [resource.group],
+            "resources": [resource.name],
+            "resourceNames": list(names),
+            "verbs": sorted(verbs),
+        }
+        for (resource, names), verbs in sorted(named.items(), key=lambda one: one[0])
+    ]
+
+
+def _role(kind: str, name: str, namespace: str | None, rules: list[Document]) -> Document:
+    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+    return {"apiVersion": f"{_RBAC}/v1", "kind": kind, "metadata": metadata, "rules": rules}
+
+
+def _binding(kind: str, name: str, namespace: str | None, group: str) -> Document:
+    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": f"{kind}Binding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": group}],
+    }

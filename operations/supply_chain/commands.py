@@ -1,0 +1,62 @@
+"""The commands `bill-of-materials` and `licences` of `python -m operations`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from operations.stack import ROOT, StackError
+from operations.supply_chain.bill_of_materials import bill_of_materials
+from operations.supply_chain.licences import ALLOWED, ALLOWED_IN_DEVELOPMENT, refused
+from operations.supply_chain.lock import LockError, read_lock
+
+# What `pulumi up` needs, and what tests and the sandbox need beside it.
+RUNTIME = ROOT / "requirements.txt"
+DEVELOPMENT = ROOT / "requirements-dev.txt"
+
+
+def write_bill_of_materials(
+    out: Annotated[Path | None, typer.Option(help="Where to write it; by default it is printed.")] = None,
+) -> None:
+    """Write what `pulumi up` runs as a bill of materials (CycloneDX JSON). SOURCE_DATE_EPOCH sets its moment."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(seconds), timezone.utc) if seconds else datetime.now(timezone.utc)
+    try:
+        document = bill_of_materials(read_lock(RUNTIME), version=project_version(), now=now)
+    except (LockError, PackageNotFoundError) as error:
+        raise StackError(f"{error}; install requirements.txt as it is") from None
+    text = json.dumps(document, indent=2) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def licences() -> None:
+    """Compare the licences of all installed packages with those that are allowed. Exit code: 1 if one is not."""
+    try:
+        found = refused(read_lock(RUNTIME), ALLOWED)
+        names = {one.package for one in found}
+        found += [one for one in refused(read_lock(DEVELOPMENT), ALLOWED_IN_DEVELOPMENT) if one.package not in names]
+    except (LockError, PackageNotFoundError) as error:
+        raise StackError(f"{error}; install requirements-dev.txt as it is") from None
+    for one in found:
+        print(one)
+    print("every licence is allowed" if not found else f"{len(found)} are not allowed", file=sys.stderr)
+    raise typer.Exit(1 if found else 0)
+
+
+def project_version(changelog: Path = ROOT / "CHANGELOG.md") -> str:
+    """The version that is worked on or was released last: the first that the changelog has a section for."""
+    found = re.search(r"^## \[([0-9]+\.[0-9]+\.[0-9]+)\]", changelog.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise StackError(f"{changelog.name}: has no section of a version, such as ## [1.0.0]")
+    return found[1]

@@ -1,0 +1,139 @@
+"""Under which licences the installed packages stand, and whether those are ones that this project takes.
+
+Reads the packages' own metadata: the SPDX expression where there is one, else what older fields say of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+from operations.supply_chain.lock import LockedPackage
+
+# They ask that their text goes along, and no more (MPL: for changes to its own files too, and there are none).
+ALLOWED = frozenset(
+    {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0", "Unlicense"}
+)
+# For what runs beside the program in tests and the sandbox and is part of no deployment: LGPL's linked library
+# (psycopg) and Python's own former terms among them.
+ALLOWED_IN_DEVELOPMENT = ALLOWED | {"CNRI-Python", "LGPL-3.0-only", "LicenseRef-Public-Domain"}
+
+# What the free text of the field License and the classifiers say, as SPDX identifiers: https://spdx.org/licenses/
+_WORDS = {
+    "3-clause bsd license": "BSD-3-Clause",
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0",
+    # The classifier tells no more; the stricter of the two in use.
+    "bsd": "BSD-3-Clause",
+    "bsd license": "BSD-3-Clause",
+    "isc license": "ISC",
+    "isc license (iscl)": "ISC",
+    "mit license": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+    "public domain": "LicenseRef-Public-Domain",
+    "python software foundation license": "PSF-2.0",
+}
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_UNKNOWN = ""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Refused:
+    """A package whose licence this project does not take; `licence` is empty where its metadata does not tell it."""
+
+    package: str
+    licence: str
+
+    def __str__(self) -> str:
+        return f"{self.package}: {self.licence or 'its metadata does not tell its licence'}"
+
+
+def licence_of(found: Distribution) -> str:
+    """An SPDX expression, or nothing where the metadata has none that is known."""
+    metadata = found.metadata
+    fields: dict[str, list[str]] = {}
+    for key, value in metadata.items():
+        fields.setdefault(key, []).append(value)
+    (expression, *_) = fields.get("License-Expression", [_UNKNOWN])
+    if expression:
+        return expression
+    (text, *_) = fields.get("License", [_UNKNOWN])
+    identified = _identified(text)
+    if identified:
+        return identified
+    classifiers = [one.rsplit(" :: ", 1)[-1] for one in fields.get("Classifier", []) if one.startswith("License :: ")]
+    # Several are several licences to choose from.
+    return " OR ".join(sorted({name for name in map(_identified, classifiers) if name}))
+
+
+def allowed(expression: str, licences: frozenset[str] = ALLOWED) -> bool:
+    """Whether `licences` satisfy an SPDX expression of identifiers, AND, OR and parentheses."""
+    tokens = re.findall(r"\(|\)|[^\s()]+", expression)
+    position = 0
+
+    def alternatives() -> bool:
+        nonlocal position
+        answer = conjunction()
+        while position < len(tokens) and tokens[position].upper() == "OR":
+            position += 1
+            # Both sides are read, whatever the first said.
+            answer |= conjunction()
+        return answer
+
+    def conjunction() -> bool:
+        nonlocal position
+        answer = operand()
+        while position < len(tokens) and tokens[position].upper() == "AND":
+            position += 1
+            answer &= operand()
+        return answer
+
+    def operand() -> bool:
+        nonlocal position
+        if position >= len(tokens):
+            return False
+        token = tokens[position]
+        position += 1
+        if token != "(":
+            return token in licences
+        answer = alternatives()
+        closed = position < len(tokens) and tokens[position] == ")"
+        position += 1
+        return answer and closed
+
+    # What is left over (an exception of WITH, a stray word) was understood by nobody.
+    return alternatives() and position == len(tokens)
+
+
+def refused(packages: Iterable[LockedPackage], licences: frozenset[str] = ALLOWED) -> list[Refused]:
+    """Packages of the lock that are for this machine and whose installed copy is under none of `licences`.
+
+    Raises `PackageNotFoundError` if one is not installed, or in another version than the locked one.
+    """
+    found = []
+    for package in packages:
+        if not package.applies():
+            continue
+        licence = licence_of(installed(package))
+        if not allowed(licence, licences):
+            found.append(Refused(package=package.name, licence=licence))
+    return sorted(found)
+
+
+def installed(package: LockedPackage) -> Distribution:
+    """Its installed copy. Raises `PackageNotFoundError` if there is none of that version."""
+    found = distribution(package.name)
+    if found.version != package.version:
+        raise PackageNotFoundError(f"{package.name}=={package.version} (installed is {found.version})")
+    return found
+
+
+def _identified(text: str) -> str:
+    line = text.strip().split("\n", 1)[0].strip()
+    known = _WORDS.get(line.lower())
+    if known:
+        return known
+    return line if line in ALLOWED_IN_DEVELOPMENT and _IDENTIFIER.fullmatch(line) else _UNKNOWN

@@ -1,0 +1,271 @@
+"""Roles stand in the stack's namespaces, cover what the program and the charts have there, and no more than a purpose
+needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from components.settings import ManualTeleportSettings, load_settings
+from operations.privileges import chart_objects
+from operations.privileges.kubernetes_objects import OBJECTS, PATCHES, SECRETS
+from operations.privileges.purposes import Purpose
+from operations.privileges.rbac import documents, group_name, object_name, rights
+from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
+from tests.unit.monitor import STACK
+from tests.unit.privileges.modes import MODES, configured, directory, recorded, settings_of
+
+pytestmark = pytest.mark.unit
+
+GRAPH, TELEPORT = "teleport-access-graph", "teleport"
+READS = [Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT]
+WRITING = {"create", "update", "patch", "delete", "deletecollection", "escalate", "bind", "impersonate"}
+
+
+def made(mode: str, purpose: Purpose) -> list[dict[str, Any]]:
+    return [
+        document
+        for one in rights(settings_of(mode), purpose)
+        for document in documents(one, stack=STACK, purpose=purpose)
+    ]
+
+
+def rules(found: list[dict[str, Any]], namespace: str | None = None) -> list[dict[str, Any]]:
+    """Of the Role in a namespace, or of the ClusterRole."""
+    return [
+        rule
+        for document in found
+        if document["kind"] in ("Role", "ClusterRole") and document["metadata"].get("namespace") == namespace
+        for rule in document["rules"]
+    ]
+
+
+def may(
+    found: list[dict[str, Any]], verb: str, group: str, resource: str, namespace: str | None, name: str = ""
+) -> bool:
+    """As the API server decides; `name` is empty for `create`."""
+    places = [None] if namespace is None else [namespace, None]
+    return any(
+        verb in rule["verbs"]
+        and group in rule["apiGroups"]
+        and resource in rule["resources"]
+        and ("resourceNames" not in rule or name in rule["resourceNames"])
+        for place in places
+        for rule in rules(found, place)
+    )
+
+
+def objects_of(mode: str) -> Iterator[tuple[str, str, str | None, str]]:
+    """Type, group, namespace and name of each object that the program registers itself."""
+    for item in recorded(mode).custom():
+        if item.type in OBJECTS or item.type in PATCHES:
+            metadata = item.plain("metadata")
+            yield item.type, item.name, metadata.get("namespace"), metadata["name"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deployment_may_make_change_and_delete_each_object_of_the_program(mode: str) -> None:
+    found = made(mode, Purpose.DEPLOY)
+    seen = 0
+    for type_, name, namespace, object_name_ in objects_of(mode):
+        resource = (OBJECTS.get(type_) or PATCHES[type_])[0]
+        verbs = ["get", "list", "watch", "patch", *(() if type_ in PATCHES else ("create", "delete"))]
+        for verb in verbs:
+            asked = "" if verb == "create" else object_name_
+            assert may(found, verb, resource.group, resource.name, namespace, asked), (verb, name)
+        seen += 1
+    assert seen >= 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deployment_may_do_what_helm_does_for_each_release(mode: str) -> None:
+    found = made(mode, Purpose.DEPLOY)
+    releases = recorded(mode).of_type("kubernetes:helm.sh/v3:Release")
+    assert len(releases) == {
+        "somebody's Teleport": 1,
+        "a Teleport without a chart": 1,
+        "switched off": 1,
+    }.get(mode, 2)
+    for release in releases:
+        namespace = release.plain("namespace")
+        chart = chart_objects.ACCESS_GRAPH if namespace == GRAPH else chart_objects.TELEPORT_CLUSTER
+        for resource in chart:
+            for verb in ("create", "delete", "get", "list", "patch", "watch"):
+                assert may(found, verb, resource.group, resource.name, namespace), (verb, resource)
+        for verb in ("create", "delete", "get", "list", "update"):
+            assert may(found, verb, "", "secrets", namespace), verb
+
+
+@pytest.mark.parametrize("purpose", READS)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_only_looks_cannot_delete_replace_or_give_rights(mode: str, purpose: Purpose) -> None:
+    for document in made(mode, purpose):
+        for rule in document.get("rules", ()):
+            writing = set(rule["verbs"]) & WRITING
+            assert writing <= ({"create", "patch"} if purpose is Purpose.VALIDATED_PREVIEW else set())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_a_refresh_and_a_deployment_read_secrets(mode: str) -> None:
+    for purpose in Purpose:
+        reads = {
+            verb
+            for document in made(mode, purpose)
+            for rule in document.get("rules", ())
+            if SECRETS.name in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        assert bool(reads) is (purpose in (Purpose.DRIFT, Purpose.DEPLOY)), purpose
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_rule_of_a_role_is_a_pattern(mode: str) -> None:
+    for purpose in Purpose:
+        for document in made(mode, purpose):
+            for rule in document.get("rules", ()):
+                assert "*" not in [*rule["verbs"], *rule["apiGroups"], *rule["resources"]]
+                assert rule["verbs"] == sorted(rule["verbs"])
+
+
+def test_in_a_namespace_that_exists_nothing_reaches_another() -> None:
+    """The cluster-wide part is names alone: of the namespaces, and of what the Teleport chart has outside its own."""
+    found = made("a namespace that exists", Purpose.PREVIEW)
+    assert {document["metadata"].get("namespace") for document in found if document["kind"] == "Role"} == {
+        GRAPH,
+        TELEPORT,
+    }
+    assert [rule for rule in rules(found) if "resourceNames" not in rule] == []
+
+
+def test_in_a_namespace_that_exists_a_deployment_reaches_others_only_to_install_teleport() -> None:
+    wide = [rule for rule in rules(made("a namespace that exists", Purpose.DEPLOY)) if "resourceNames" not in rule]
+    assert wide == [
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterrolebindings"], "verbs": ["create"]},
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create", "escalate"]},
+    ]
+
+
+def test_who_takes_a_teleport_over_cannot_make_roles_for_the_cluster() -> None:
+    found = made("an adopted Teleport", Purpose.DEPLOY)
+    for verb in ("create", "delete", "escalate", "bind"):
+        assert not may(found, verb, "rbac.authorization.k8s.io", "clusterroles", None, TELEPORT), verb
+    assert may(found, "patch", "rbac.authorization.k8s.io", "clusterroles", None, TELEPORT)
+    assert not may(found, "patch", "rbac.authorization.k8s.io", "clusterroles", None, "cluster-admin")
+
+
+def test_a_teleport_of_somebody_elses_keeps_its_secrets() -> None:
+    found = made("somebody's Teleport", Purpose.DEPLOY)
+    own = {**configured("somebody's Teleport")}
+    own["accessGraph"] = {**own["accessGraph"], "createNamespace": False}
+    settings = load_settings(own, (), root=directory(), stack=STACK)
+    (one,) = rights(settings, Purpose.DEPLOY)
+    assert SECRETS not in one.namespaces[TELEPORT]
+    assert may(found, "patch", "apps", "deployments", TELEPORT)
+    assert not any("delete" in rule["verbs"] for rule in rules(found, TELEPORT) if "deployments" in rule["resources"])
+
+
+def test_a_teleport_without_a_chart_gets_no_role() -> None:
+    settings = settings_of("a Teleport without a chart")
+    assert all(isinstance(entry, ManualTeleportSettings) for entry in settings.teleport.values())
+    (one,) = rights(settings, Purpose.DEPLOY)
+    assert TELEPORT not in one.namespaces
+
+
+def test_a_teleport_elsewhere_has_its_roles_there() -> None:
+    config = {**configured("policies and a way in")}
+    entry = {
+        **config["teleport"][TELEPORT_CLUSTER],
+        "kubernetes": {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
+        "endpoint": "graph.example.com:443",
+    }
+    config["teleport"] = {TELEPORT_CLUSTER: entry}
+    first, second = rights(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    assert (first.context, second.context) == ("test", "other")
+    assert TELEPORT not in first.namespaces
+    assert set(second.namespaces) == {TELEPORT}
+    assert not [key for key in second.named if GRAPH in key[1]]
+
+
+def test_values_decide_what_else_the_teleport_chart_has() -> None:
+    on = {"enabled": True}
+    values = {"ingress": on, "operator": {"enabled": False}, "highAvailability": {"certManager": on}}
+    assert sorted(resource.name for resource in chart_objects.asked_for(values)) == [
+        "certificates",
+        "ingresses",
+        "issuers",
+    ]
+
+
+def test_a_consumer_needs_no_cluster() -> None:
+    assert rights(settings_of("the least"), Purpose.CONSUMER) == []
+
+
+def test_what_reaches_beyond_the_stack_is_told() -> None:
+    def told(mode: str, purpose: Purpose) -> set[str]:
+        return {one.right for right in rights(settings_of(mode), purpose) for one in right.unscoped}
+
+    assert told("a namespace that exists", Purpose.PREVIEW) == set()
+    assert told("the least", Purpose.PREVIEW) == {f"all of namespace {GRAPH}, in every namespace"}
+    assert told("a namespace that exists", Purpose.DEPLOY) == {
+        f"read secrets of namespace {GRAPH}",
+        f"read secrets of namespace {TELEPORT}",
+        "create and escalate clusterroles",
+        "create clusterrolebindings",
+    }
+    assert told("the least", Purpose.DEPLOY) == told("a namespace that exists", Purpose.DEPLOY) | {
+        "create namespaces",
+        f"all of namespace {GRAPH}, in every namespace",
+    }
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_every_role_is_bound_to_the_group_once(purpose: Purpose) -> None:
+    found = made("a namespace that exists", purpose)
+    roles = [one for one in found if one["kind"] in ("Role", "ClusterRole")]
+    bindings = [one for one in found if one["kind"].endswith("RoleBinding")]
+    assert [(one["roleRef"]["kind"], one["metadata"]) for one in bindings] == [
+        (one["kind"], one["metadata"]) for one in roles
+    ]
+    for binding in bindings:
+        assert binding["subjects"] == [
+            {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group_name(STACK, purpose)}
+        ]
+        assert binding["roleRef"]["name"] == object_name(STACK, purpose)
+
+
+def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write() -> None:
+    found = made("the least", Purpose.VALIDATED_PREVIEW)
+    (policy,) = [one for one in found if one["kind"] == "ValidatingAdmissionPolicy"]
+    (binding,) = [one for one in found if one["kind"] == "ValidatingAdmissionPolicyBinding"]
+    covered = {
+        (group, resource)
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    written = {
+        (group, resource)
+        for one in found
+        for rule in one.get("rules", ())
+        if {"create", "patch"} & set(rule["verbs"])
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert written == covered
+    assert len(written) >= 10
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert [one["expression"] for one in policy["spec"]["validations"]] == ["has(request.dryRun) && request.dryRun"]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    (condition,) = policy["spec"]["matchConditions"]
+    assert f"'{group_name(STACK, Purpose.VALIDATED_PREVIEW)}' in request.userInfo.groups" in condition["expression"]
+
+
+def test_only_dry_runs_have_that_policy() -> None:
+    for purpose in (Purpose.PREVIEW, Purpose.DRIFT, Purpose.DEPLOY):
+        assert not [one for one in made("the least", purpose) if "Admission" in one["kind"]]
+
+
+def test_names_are_ones_that_kubernetes_takes() -> None:
+    assert object_name("Prod_EU.1", Purpose.DEPLOY) == "teleport-access-graph-prod-eu.1-deploy"
