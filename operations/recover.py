@@ -1,7 +1,8 @@
 """`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
 
 Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
-recorded. What would cost data (a database) is never deleted here: it is imported.
+recorded. What would cost data (a database, a Teleport) is never deleted here: it is imported. Where AWS has what the
+engine was making, `unrecorded` finds.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from components.owners_rollout import OBJECT_NAME as ROLLOUT_NAME
 from components.settings import ManualTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
 from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
+from operations.aws_session import NoSession
 from operations.cluster import Cluster, ClusterError, Document
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
 from operations.stack import ROOT, StackError, run_engine
+from operations.unrecorded import REPEATABLE, candidates
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
@@ -31,16 +34,10 @@ _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 # Seconds: Helm waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
 _IMPORT_TIMEOUT = 300
-_JOB_PREFIX = "teleport-access-graph-database-access"
-# Where a type's identity stands among its inputs, for resources that AWS names as we ask.
-_IDENTITY = {
-    "aws:rds/instance:Instance": "identifier",
-    "aws:rds/subnetGroup:SubnetGroup": "name",
-    "aws:rds/parameterGroup:ParameterGroup": "name",
-    "aws:cloudwatch/logGroup:LogGroup": "name",
-    "aws:iam/role:Role": "name",
-    "aws:kms/alias:Alias": "name",
-}
+_REFRESH_TIMEOUT = 300
+_ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
+_JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
+_RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,8 @@ class Recovery:
     processes: Path = Path("/proc")
     root: Path = ROOT
     _clusters: dict[str, Cluster] = field(default_factory=dict)
+    # Begun operations of which it is not known how they ended, by URN.
+    _open: set[str] = field(default_factory=set)
 
     def steps(self) -> Iterator[Step]:
         """In order; each is looked for when the one before is done."""
@@ -80,6 +79,7 @@ class Recovery:
         state = self._state()
         yield from self._not_recorded(state)
         yield from self._handed_over(state)
+        yield from self._uninstalled(state)
         yield from self._pending_operations(state)
 
     def _cluster(self, context: str) -> Cluster:
@@ -145,7 +145,7 @@ class Recovery:
         for kind, name in (
             ("Secret", POSTGRES_SECRET_NAME),
             ("Secret", TLS_SECRET_NAME),
-            ("Secret", _JOB_PREFIX),
+            ("Secret", _ACCESS_JOB_PREFIX),
             ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
             ("Service", external_service_name(release)),
             *(("NetworkPolicy", policy) for policy in POLICY_NAMES.values()),
@@ -155,7 +155,7 @@ class Recovery:
                 yield self._orphan(cluster, kind, found, namespace)
         for job in cluster.list("Job", namespace):
             name = str(job["metadata"]["name"])
-            if name.startswith(_JOB_PREFIX) and f"{namespace}/{name}" not in recorded:
+            if name.startswith(_JOB_PREFIXES) and f"{namespace}/{name}" not in recorded:
                 yield self._orphan(cluster, "Job", job, namespace)
         yield from self._authority_maps(recorded)
 
@@ -211,49 +211,136 @@ class Recovery:
 
         return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
 
+    def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice."""
+        for resource in state.get("resources") or []:
+            if resource.get("type") != _RELEASE:
+                continue
+            namespace, _, name = str(resource.get("id", "")).partition("/")
+            cluster = self._cluster(self._context_of(resource))
+            if not list_revisions(cluster, namespace, name):
+                command = ["refresh", "--target", str(resource["urn"]), "--yes", "--skip-preview"]
+                yield Step(
+                    f"the state has the release {name} in {namespace}, and Helm does not",
+                    "take it out of the state",
+                    functools.partial(self._forget, command),
+                )
+
+    def _forget(self, command: list[str]) -> str:
+        run_engine([*command, *self._of_stack()], self.root, _REFRESH_TIMEOUT)
+        return "taken out"
+
     def _pending_operations(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What the engine had begun to make when it was killed; of AWS's objects it alone knows."""
-        for operation in state.get("pending_operations") or []:
-            resource = operation.get("resource") or {}
-            kind, urn = str(resource.get("type", "")), str(resource.get("urn", ""))
-            if operation.get("type") != "creating" or not kind.startswith("aws:"):
-                continue
-            identity = (resource.get("inputs") or {}).get(_IDENTITY.get(kind, ""))
-            name = urn.rsplit("::", 1)[-1]
-            problem = f"the engine was making {kind} {name}, and does not know whether it did"
-            if not identity:
-                yield Step(problem, "look for it by the stack's tags, and delete it if it is there: nothing uses it")
-                continue
-            provider = str(resource.get("provider", "")).rpartition("::")[0]
-            # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
-            command = ["import", kind, name, str(identity), "--protect=false", "--generate-code=false"]
-            command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
-            command += ["--provider", f"provider={provider}"] if provider else []
-            yield Step(problem, "import it if it is there", functools.partial(self._import, command, urn))
+        """What the engine had begun to make when it was killed; of most of it, it alone knows."""
+        begun = [one["resource"] for one in state.get("pending_operations") or [] if one.get("type") == "creating"]
+        recorded = {
+            (str(one.get("type")), str(one.get("id"))) for one in state.get("resources") or [] if not one.get("delete")
+        }
+        self._open.update(str(resource.get("urn")) for resource in begun)
+        for resource in begun:
+            kind = str(resource.get("type", ""))
+            if kind.startswith("aws:") and kind not in REPEATABLE:
+                yield from self._in_aws(resource, recorded)
+            elif kind.startswith("kubernetes:"):
+                yield from self._in_kubernetes(resource, recorded)
+            else:
+                # Keys and passwords are nowhere but in the state; what it does not have, nobody has used.
+                self._open.discard(str(resource.get("urn")))
+        if begun and not self._open:
+            yield Step(
+                f"the engine would warn of {len(begun)} operations that it began and did not see end",
+                "take them out of the state: they are accounted for",
+                self._settle,
+            )
+
+    def _in_aws(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
+        kind, urn = str(resource["type"]), str(resource["urn"])
+        name = urn.rsplit("::", 1)[-1]
+        problem = f"the engine was making {kind} {name}, and does not know whether it did"
+        try:
+            found = candidates(self.settings.aws, kind, resource.get("inputs") or {})
+        except (NoSession, LookupError) as error:
+            why = f" ({error})" if isinstance(error, NoSession) else ""
+            yield Step(problem, f"look for it by the stack's tags, and delete it if it is there: nothing uses it{why}")
+            return
+        found = [identity for identity in found if (kind, identity) not in recorded]
+        if not found:
+            self._open.discard(urn)
+            return
+        command = self._import_command(resource, found[0])
+        yield Step(problem, f"import {found[0]} if it is there", functools.partial(self._import, command, urn))
+        for another in found[1:]:
+            yield Step(f"{kind} {another} is like it", "delete it: the state does not know it, and nothing uses it")
+
+    def _in_kubernetes(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
+        kind, urn = str(resource["type"]), str(resource["urn"])
+        inputs = resource.get("inputs") or {}
+        metadata = inputs.get("metadata") or {}
+        noun, name = kind.rpartition(":")[2], metadata.get("name") or inputs.get("name")
+        namespace = metadata.get("namespace") or inputs.get("namespace")
+        identity = f"{namespace}/{name}" if namespace else str(name)
+        # A patch of what others made is applied again; the authority's ConfigMap has been looked at.
+        if not name or noun.endswith("Patch") or (kind, identity) in recorded or name == CA_CONFIG_MAP_NAME:
+            self._open.discard(urn)
+            return
+        cluster = self._cluster(self._context_of(resource))
+        problem = f"the engine was making {noun} {identity}, and does not know whether it did"
+        if kind == _RELEASE:
+            if list_revisions(cluster, str(namespace), str(name)):
+                command = self._import_command(resource, identity)
+                yield Step(problem, f"import {identity}", functools.partial(self._import, command, urn))
+            else:
+                self._open.discard(urn)
+        elif not cluster.knows(noun):
+            yield Step(problem, "look for it, and delete it if it is there: the next `up` makes it again")
+        else:
+            found = cluster.get(noun, str(name), namespace)
+            if found is not None:
+                yield self._orphan(cluster, noun, found, namespace)
+            if found is None or not made_by_the_engine(found) or cluster.get(noun, str(name), namespace) is None:
+                self._open.discard(urn)
+
+    def _context_of(self, resource: Mapping[str, Any]) -> str:
+        """The context of the provider that the resource is made with; `providers.py` names them by their cluster."""
+        name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
+        for cluster in self.settings.teleport:
+            place = self.settings.kubernetes_of(cluster)
+            if name == f"kubernetes-{place.cluster_identifier}":
+                return place.context
+        return self.settings.kubernetes.context
+
+    def _import_command(self, resource: Mapping[str, Any], identity: str) -> list[str]:
+        provider = str(resource.get("provider", "")).rpartition("::")[0]
+        name = str(resource["urn"]).rsplit("::", 1)[-1]
+        # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
+        command = ["import", str(resource["type"]), name, identity, "--protect=false", "--generate-code=false"]
+        command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
+        return command + (["--provider", f"provider={provider}"] if provider else [])
 
     def _import(self, command: list[str], urn: str) -> str:
-        named = ["--config-file", str(self.config_file)] if self.config_file else []
         try:
-            run_engine([*command, "--stack", self.stack, *named, "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
+            run_engine([*command, *self._of_stack(), "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
             result = "imported"
         except StackError as error:
             if "does not exist" not in str(error):
                 raise
             result = "it was not made"
-        self._settle(urn)
+        self._open.discard(urn)
         return result
 
-    def _settle(self, urn: str) -> None:
-        """Take the operation out of the state: every later `up` would warn of it otherwise."""
+    def _of_stack(self) -> list[str]:
+        return ["--stack", self.stack, *(["--config-file", str(self.config_file)] if self.config_file else [])]
+
+    def _settle(self) -> str:
+        """The engine forgets what it had begun when a state is imported."""
         document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
-        deployment = document["deployment"]
-        operations = deployment.get("pending_operations") or []
-        deployment["pending_operations"] = [one for one in operations if one["resource"].get("urn") != urn]
+        document["deployment"]["pending_operations"] = []
         # Only this user can read it: mode 0600. Secrets in it are encrypted.
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(document, file)
             file.flush()
             run_engine(["stack", "import", "--stack", self.stack, "--file", file.name], self.root)
+        return "done"
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:
