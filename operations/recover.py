@@ -25,8 +25,8 @@ from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.cluster import Cluster, ClusterError, Document
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
-from operations.stack import ROOT, StackError, run_engine
-from operations.unrecorded import REPEATABLE, candidates
+from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
+from operations.unrecorded import REPEATABLE, candidates, carrying
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
@@ -37,6 +37,8 @@ _IMPORT_TIMEOUT = 300
 _REFRESH_TIMEOUT = 300
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 _JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
+# As `assembly.stack_tags` writes it.
+STACK_TAG = "teleport-access-graph:stack"
 _RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
@@ -81,6 +83,7 @@ class Recovery:
         yield from self._handed_over(state)
         yield from self._uninstalled(state)
         yield from self._pending_operations(state)
+        yield from self._tagged()
 
     def _cluster(self, context: str) -> Cluster:
         if context not in self._clusters:
@@ -233,9 +236,7 @@ class Recovery:
     def _pending_operations(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What the engine had begun to make when it was killed; of most of it, it alone knows."""
         begun = [one["resource"] for one in state.get("pending_operations") or [] if one.get("type") == "creating"]
-        recorded = {
-            (str(one.get("type")), str(one.get("id"))) for one in state.get("resources") or [] if not one.get("delete")
-        }
+        recorded = known(state)
         self._open.update(str(resource.get("urn")) for resource in begun)
         for resource in begun:
             kind = str(resource.get("type", ""))
@@ -300,6 +301,27 @@ class Recovery:
             if found is None or not made_by_the_engine(found) or cluster.get(noun, str(name), namespace) is None:
                 self._open.discard(urn)
 
+    def _tagged(self) -> Iterator[Step]:
+        """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""
+        if self.settings.aws is None:
+            return
+        state = self._state()
+        resources, recorded = state.get("resources") or [], known(state)
+        tags = {str(((one.get("inputs") or {}).get("tags") or {}).get(STACK_TAG, "")) for one in resources}
+        # The backends without organizations call theirs so.
+        whose = max(tags, default="") or f"organization/{PROJECT}/{short_name(self.stack)}"
+        try:
+            found = [one for one in carrying(self.settings.aws, {STACK_TAG: whose}) if one not in recorded]
+        except NoSession as error:
+            yield Step(f"AWS cannot be asked what carries the tag {STACK_TAG}={whose} ({error})", "look there yourself")
+            return
+        for kind, identity in found:
+            yield Step(
+                f"{kind} {identity} carries the stack's tag, and the state does not know it",
+                "delete it unless something uses it: `database.onDestroy: keep` leaves such, and so does a plugin that "
+                "died",
+            )
+
     def _context_of(self, resource: Mapping[str, Any]) -> str:
         """The context of the provider that the resource is made with; `providers.py` names them by their cluster."""
         name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
@@ -341,6 +363,16 @@ class Recovery:
             file.flush()
             run_engine(["stack", "import", "--stack", self.stack, "--file", file.name], self.root)
         return "done"
+
+
+def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Type and id of what the state has; of what AWS gives an id of its own beside its name, both."""
+    found = set()
+    for resource in state.get("resources") or []:
+        kind = str(resource.get("type"))
+        found.add((kind, str(resource.get("id"))))
+        found.add((kind, str((resource.get("outputs") or {}).get("identifier"))))
+    return found
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:

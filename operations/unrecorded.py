@@ -1,4 +1,5 @@
 """Finds in AWS what the engine was making when it was killed, by what it had asked for: name, prefix, tags, owner.
+And what carries the stack's tag without being in its state.
 
 Reads only. What becomes of a find is `recover`'s.
 """
@@ -15,6 +16,8 @@ from operations.aws_session import NoSession, aws_client
 Inputs = Mapping[str, Any]
 Client = Callable[[str], Any]
 
+_INSTANCE = "aws:rds/instance:Instance"
+_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 # Asking for it again finds it as it is: AWS's calls for these are idempotent.
 REPEATABLE = frozenset(
     {
@@ -27,7 +30,7 @@ REPEATABLE = frozenset(
 )
 # Where a type's identity stands among its inputs, for what AWS names as we ask.
 _IDENTITY = {
-    "aws:rds/instance:Instance": "{identifier}",
+    _INSTANCE: "{identifier}",
     "aws:rds/subnetGroup:SubnetGroup": "{name}",
     "aws:rds/parameterGroup:ParameterGroup": "{name}",
     "aws:rds/eventSubscription:EventSubscription": "{name}",
@@ -50,16 +53,35 @@ def candidates(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[
         return [identity.format_map(inputs)]
     if kind not in _SEARCHES:
         raise LookupError(kind)
+    return _ask(settings, kind, inputs)
+
+
+def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Type and id of every object that has these tags, whatever its name. Raises `NoSession`."""
+    for kind in (*_SEARCHES, _INSTANCE):
+        if kind != _RULE:  # a rule goes with its group
+            yield from ((kind, identity) for identity in _ask(settings, kind, {"tags": dict(tags)}))
+
+
+def _ask(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
     if settings is None:
         raise NoSession("this configuration has no AWS any more")
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise NoSession("boto3 is not installed here") from None
+    search = _instances if kind == _INSTANCE else _SEARCHES[kind]
     try:
-        return sorted(_SEARCHES[kind](lambda service: aws_client(settings, service), inputs))
+        return sorted(search(lambda service: aws_client(settings, service), inputs))
     except (BotoCoreError, ClientError) as error:
         raise NoSession(str(error)) from None
+
+
+def _instances(client: Client, inputs: Inputs) -> Iterator[str]:
+    for page in client("rds").get_paginator("describe_db_instances").paginate():
+        for instance in page["DBInstances"]:
+            if _has_tags(inputs, instance.get("TagList") or []):
+                yield str(instance["DBInstanceIdentifier"])
 
 
 def _keys(client: Client, inputs: Inputs) -> Iterator[str]:
@@ -68,7 +90,9 @@ def _keys(client: Client, inputs: Inputs) -> Iterator[str]:
         for key in page["Keys"]:
             try:
                 metadata = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
-                if metadata["KeyManager"] != "CUSTOMER" or metadata.get("Description") != inputs.get("description"):
+                if metadata["KeyManager"] != "CUSTOMER":
+                    continue
+                if "description" in inputs and metadata.get("Description") != inputs["description"]:
                     continue
                 tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
             except kms.exceptions.ClientError:
@@ -80,7 +104,7 @@ def _keys(client: Client, inputs: Inputs) -> Iterator[str]:
 def _security_groups(client: Client, inputs: Inputs) -> Iterator[str]:
     filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in _tags(inputs).items()]
     for group in client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]:
-        if group.get("VpcId") == inputs.get("vpcId") and _is_named(inputs, group["GroupName"]):
+        if inputs.get("vpcId") in (None, group.get("VpcId")) and _is_named(inputs, group["GroupName"]):
             yield str(group["GroupId"])
 
 
@@ -130,7 +154,7 @@ _SEARCHES: Mapping[str, Callable[[Client, Inputs], Iterator[str]]] = {
     "aws:kms/key:Key": _keys,
     "aws:rds/parameterGroup:ParameterGroup": _parameter_groups,
     "aws:rds/subnetGroup:SubnetGroup": _subnet_groups,
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _ingress_rules,
+    _RULE: _ingress_rules,
 }
 
 
@@ -152,4 +176,4 @@ def _is_tagged(rds: Any, arn: str, inputs: Inputs) -> bool:
 
 def _is_named(inputs: Inputs, name: str) -> bool:
     prefix = inputs.get("namePrefix")
-    return bool(prefix) and re.fullmatch(re.escape(str(prefix)) + _UNIQUE, name) is not None
+    return prefix is None or re.fullmatch(re.escape(str(prefix)) + _UNIQUE, name) is not None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.settings import AwsSettings
 from operations.cluster import Cluster
 from operations.helm_releases import list_revisions
+from operations.recover import STACK_TAG as TAG
 from operations.recover import Recovery, Step, last_good, live_engines
 from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
@@ -53,12 +57,10 @@ class Programs:
         document = {"deployment": {"resources": resources, "pending_operations": pending or []}}
         (self._directory / "state").write_text(json.dumps(document))
 
-    def release(self, name: str, identity: str) -> None:
-        """A state with everything, and with that release."""
-        self.state(*ALL_RECORDED)
+    def record(self, *resources: dict[str, Any]) -> None:
+        """Add to the state."""
         document = json.loads((self._directory / "state").read_text())
-        resource = {"urn": f"urn::release::{name}", "id": identity, "type": "kubernetes:helm.sh/v3:Release"}
-        document["deployment"]["resources"].append(resource)
+        document["deployment"]["resources"] += resources
         (self._directory / "state").write_text(json.dumps(document))
 
     def no_lock(self) -> None:
@@ -342,7 +344,10 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
 ) -> None:
     """Helm refuses to uninstall it again: `release: not found`."""
     put_world(api)
-    programs.release(GRAPH, f"{GRAPH}/{GRAPH}")
+    programs.state(*ALL_RECORDED)
+    programs.record(
+        {"urn": f"urn::release::{GRAPH}", "id": f"{GRAPH}/{GRAPH}", "type": "kubernetes:helm.sh/v3:Release"}
+    )
     assert run(tmp_path) == ["taken out"]
     refreshed = next(call for call in programs.calls if call.startswith("pulumi refresh"))
     assert refreshed == (
@@ -350,6 +355,40 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
     )
     put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
     assert run(tmp_path) == []
+
+
+def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that died told the engine nothing: there is no note of what it made."""
+    asked: list[Mapping[str, str]] = []
+    group, instance = "aws:ec2/securityGroup:SecurityGroup", "aws:rds/instance:Instance"
+
+    def carrying(_: AwsSettings, tags: Mapping[str, str]) -> list[tuple[str, str]]:
+        asked.append(tags)
+        return [(group, "sg-1"), (group, "sg-2"), (instance, "graph")]
+
+    monkeypatch.setattr("operations.recover.carrying", carrying)
+    put_world(api)
+    aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
+    ours = dataclasses.replace(settings(tmp_path), aws=aws)
+    (tmp_path / "proc").mkdir()
+
+    def named() -> list[str]:
+        recovery = Recovery(settings=ours, stack="acme/p/test", processes=tmp_path / "proc", root=tmp_path)
+        steps = list(recovery.steps())[1:]
+        assert [step.act for step in steps] == [None] * len(steps)
+        return [step.problem.partition(" carries")[0] for step in steps]
+
+    programs.state(*ALL_RECORDED)
+    assert named() == [f"{group} sg-1", f"{group} sg-2", f"{instance} graph"]
+    recorded = [
+        {"urn": "urn::group", "type": group, "id": "sg-1", "inputs": {"tags": {TAG: "acme/graph/test"}}},
+        {"urn": "urn::instance", "type": instance, "id": "db-ABC", "outputs": {"identifier": "graph"}},
+    ]
+    programs.record(*recorded)
+    assert named() == [f"{group} sg-2"]
+    assert asked == [{TAG: "organization/teleport-access-graph/test"}, {TAG: "acme/graph/test"}]
 
 
 def test_a_running_engine_is_never_disturbed(tmp_path: Path, api: KubernetesApi, programs: Programs) -> None:

@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from components.settings import AwsSettings
 from operations.aws_session import NoSession
-from operations.unrecorded import candidates
+from operations.unrecorded import candidates, carrying
 
 pytestmark = pytest.mark.unit
 
@@ -141,3 +141,35 @@ def test_what_cannot_be_asked_or_is_not_looked_for_is_said(settings: AwsSettings
         candidates(None, "aws:kms/key:Key", {"tags": OURS})
     with pytest.raises(LookupError):
         candidates(settings, "aws:eks/podIdentityAssociation:PodIdentityAssociation", {})
+
+
+def test_everything_that_carries_the_stacks_tag_is_found_whatever_its_name(settings: AwsSettings) -> None:
+    ec2, rds, iam, kms = client("ec2"), client("rds"), client("iam"), client("kms")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    group: dict[str, str] = {}
+    key: dict[str, str] = {}
+    for name, tags in (("ours", OURS), ("theirs", THEIRS)):
+        rds.create_db_subnet_group(
+            DBSubnetGroupName=name, DBSubnetGroupDescription="x", SubnetIds=[subnet], Tags=tag_list(tags)
+        )
+        rds.create_db_parameter_group(
+            DBParameterGroupName=name, DBParameterGroupFamily="postgres17", Description="x", Tags=tag_list(tags)
+        )
+        rds.create_db_instance(
+            DBInstanceIdentifier=name, DBInstanceClass="db.t4g.small", Engine="postgres", Tags=tag_list(tags)
+        )
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}", Tags=tag_list(tags))
+        tagging = [{"ResourceType": "security-group", "Tags": tag_list(tags)}]
+        made = ec2.create_security_group(GroupName=name, Description="x", VpcId=vpc, TagSpecifications=tagging)
+        group[name] = made["GroupId"]
+        key[name] = kms.create_key(Tags=tag_list(tags, "TagKey", "TagValue"))["KeyMetadata"]["KeyId"]
+    tag = {"teleport-access-graph:stack": OURS["teleport-access-graph:stack"]}
+    assert sorted(carrying(settings, tag)) == [
+        ("aws:ec2/securityGroup:SecurityGroup", group["ours"]),
+        ("aws:iam/role:Role", "ours"),
+        ("aws:kms/key:Key", key["ours"]),
+        ("aws:rds/instance:Instance", "ours"),
+        ("aws:rds/parameterGroup:ParameterGroup", "ours"),
+        ("aws:rds/subnetGroup:SubnetGroup", "ours"),
+    ]
