@@ -25,7 +25,7 @@ from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
 from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions
-from operations.checks.namespace import check_existing_namespace, check_foreign_secrets
+from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
@@ -129,6 +129,9 @@ class Preflight:
         if not settings.create_namespace:
             findings = check_existing_namespace(self.settings, namespace)
             return [*findings, *self._inside(cluster, namespace)]
+        held = held_by(namespace) if namespace is not None else None
+        if held is not None:
+            return [failed(check, statement, f"it is being deleted, and takes nothing new until it is gone: {held}")]
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
             reason = "it exists, and no `up` of this stack recorded it; `make recover` after a crash, else another name"
             return [self._not_recorded(check, statement, reason)]

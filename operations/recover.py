@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,9 @@ _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 _HELM_TIMEOUT = 600
 _IMPORT_TIMEOUT = 300
 _REFRESH_TIMEOUT = 300
+# Pods have thirty seconds to end, and a namespace goes after them.
+_GONE_TIMEOUT = 120.0
+_POLL = 0.3
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 _JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
 # As `assembly.stack_tags` writes it.
@@ -210,6 +214,15 @@ class Recovery:
 
         def delete() -> str:
             cluster.delete(kind, name, namespace)
+            deadline = time.monotonic() + _GONE_TIMEOUT
+            while cluster.get(kind, name, namespace) is not None:
+                # The next `up` could not make it again: its name is taken until it is gone.
+                if time.monotonic() > deadline:
+                    raise ClusterError(
+                        f"{kind} {name}{where} is still being deleted after {_GONE_TIMEOUT:g} s: a finalizer holds it, "
+                        "or something in it; `diagnose` says what a namespace waits for"
+                    )
+                time.sleep(_POLL)
             return "deleted"
 
         return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)

@@ -98,6 +98,11 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         "access-graph.namespace",
         "no `up` of this stack recorded it",
     ),
+    "a namespace that is on its way out": (
+        lambda api: api.put("Namespace", GRAPH, status={"phase": "Terminating"}),
+        "access-graph.namespace",
+        "it is being deleted, and takes nothing new until it is gone: it does not say what for",
+    ),
     "no licence": (
         lambda api: api.put("Secret", "license", "teleport", data={}),
         f"{TELEPORT}licence",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.settings import AwsSettings
-from operations.cluster import Cluster
+from operations.cluster import Cluster, ClusterError
 from operations.helm_releases import list_revisions
 from operations.recover import STACK_TAG as TAG
 from operations.recover import Recovery, Step, last_good, live_engines
@@ -391,6 +391,21 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     assert asked == [{TAG: "organization/teleport-access-graph/test"}, {TAG: "acme/graph/test"}]
 
 
+def test_what_does_not_go_is_an_error_that_says_so(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next `up` could not make it again."""
+    monkeypatch.setattr("operations.recover._GONE_TIMEOUT", 0.5)
+    put_world(api)
+    programs.state()
+    api.put("Namespace", GRAPH, metadata=OURS)
+    api.held.add(f"/api/v1/namespaces/{GRAPH}")
+    with pytest.raises(ClusterError, match=rf"Namespace {GRAPH} is still being deleted after 0.5 s: a finalizer"):
+        run(tmp_path)
+    api.held.clear()
+    assert run(tmp_path) == ["deleted"]
+
+
 def test_a_running_engine_is_never_disturbed(tmp_path: Path, api: KubernetesApi, programs: Programs) -> None:
     project = tmp_path / "project"
     project.mkdir()
@@ -448,3 +463,9 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
         f"Role {rollout} in teleport",
         f"RoleBinding {rollout} in teleport",
     ]
+
+
+def test_the_tag_is_the_one_that_the_program_sets() -> None:
+    from components.assembly import STACK_TAG
+
+    assert STACK_TAG == TAG
