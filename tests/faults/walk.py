@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import signal
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sandbox.plugins.faults import VARIABLE, Point
-from tests.engine.conftest import Finished
-from tests.engine.stacks import OwnStack
+from tests.engine.conftest import Finished, RunningSandbox
+from tests.engine.stacks import Change, OwnStack
 from tests.faults.world import differences
 
 # What cannot be had again, with the output that is the thing itself (none: the id is).
@@ -56,6 +57,18 @@ class FaultyStack(OwnStack):
         return [Point.parse(line) for line in lines], done
 
 
+@contextmanager
+def faulty_stack(beside: RunningSandbox, name: str, change: Change = lambda settings: None) -> Iterator[FaultyStack]:
+    """A configured stack, and at the end nothing of it, whatever state it was left in."""
+    stack = FaultyStack(beside, name)
+    stack.configure(beside, change)
+    try:
+        yield stack
+    finally:
+        stack.operations("recover", "--yes", check=False)
+        stack.remove()
+
+
 def said(done: Finished) -> str:
     return done.stdout + done.stderr
 
@@ -64,10 +77,11 @@ def said(done: Finished) -> str:
 class Kept:
     """What has been recorded once and must stay what it is."""
 
+    may_go: bool = False  # a run that deletes
     values: dict[str, str] = field(default_factory=dict)
 
     def check(self, recorded: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raises `NotConverged` when another thing has a name that was taken; what is deleted is forgotten."""
+        """Raises `NotConverged` when something is gone, or another thing has its name."""
         now = {}
         for urn, resource in recorded.items():
             if resource["type"] in IRREPLACEABLE and not resource.get("delete"):
@@ -78,6 +92,9 @@ class Kept:
         lost = [urn for urn, value in self.values.items() if urn in now and now[urn] != value]
         if lost:
             raise NotConverged(f"another thing has taken the place of {', '.join(lost)}")
+        gone = [] if self.may_go else [urn for urn in self.values if urn not in now]
+        if gone:
+            raise NotConverged(f"{', '.join(gone)} has gone from the state")
         self.values = now
 
 
@@ -90,11 +107,17 @@ class Walk:
     kept: Kept = field(default_factory=Kept)
     done: list[Point] = field(default_factory=list)
 
-    def through(self, points: Iterable[Point], *, look_at_each: bool = True) -> list[Point]:
+    def through(
+        self,
+        points: Iterable[Point],
+        *,
+        look: bool = True,
+        each: Callable[[list[Point]], None] = lambda struck: None,
+    ) -> list[Point]:
         """Kill at each, recover each time, then let it come through; the points that it never came to.
 
-        `look_at_each`: also show at each point that a plain run is refused and that nothing is lost. Raises
-        `NotConverged`.
+        `look`: also show at each point that a plain run is refused and that nothing is lost. `each` is told of it.
+        Raises `NotConverged`.
         """
         left = dict.fromkeys(points)
         self.kept.check(self.stack.recorded())
@@ -107,7 +130,8 @@ class Walk:
             self.done += struck
             for point in struck:
                 left.pop(point, None)
-            self.recover(struck, look=look_at_each)
+            each(struck)
+            self.recover(struck, look=look)
         if ended.returncode != 0:
             raise NotConverged(f"after {self.done}: the run does not come through:\n{said(ended)}")
         return list(left)
