@@ -1,4 +1,4 @@
-"""The runs that are killed, in the order in which a stack lives through them: up, a rotation, another authority, destroy."""
+"""The runs that are killed, in the order in which a stack lives through them: from the first `up` to `destroy`."""
 
 from __future__ import annotations
 

@@ -36,12 +36,15 @@ class NotConverged(AssertionError):
 
 
 class FaultyStack(OwnStack):
-    """A stack whose engine can be killed at a point."""
+    """A stack whose engine can be killed at a point, or led to the cluster by another way."""
 
     faults: Path | None = None
+    kubeconfig: Path | None = None
+    """Another way to the cluster."""
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), **({VARIABLE: str(self.faults)} if self.faults else {})}
+        own = {VARIABLE: self.faults, "KUBECONFIG": self.kubeconfig}
+        return {**super().environment(), **{name: str(path) for name, path in own.items() if path is not None}}
 
     def struck(self, points: Iterable[Point], *arguments: str) -> tuple[list[Point], Finished]:
         """Run the engine with these points; where it was struck (nowhere: it came through), and how it ended."""
