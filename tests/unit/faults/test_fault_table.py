@@ -1,4 +1,4 @@
-"""docs/recover.md: each fault says what one sees, what to do and which test shows it; every test of a fault has a row."""
+"""docs/recover.md: a fault says what one sees, what to do and which test shows it; every test of a fault has a row."""
 
 from __future__ import annotations
 
