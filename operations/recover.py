@@ -1,8 +1,8 @@
 """`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
 
 Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
-recorded. What would cost data (a database, a Teleport) is never deleted here: it is imported. Where AWS has what the
-engine was making, `unrecorded` finds.
+recorded. What would cost data (a database, a Teleport) is never deleted here: it is imported. `begun` accounts for
+what the engine was making.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import functools
 import json
 import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,35 +22,23 @@ from components.settings import ManualTeleportSettings, Settings, ValuesTeleport
 from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
 from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
-from operations.cluster import Cluster, ClusterError, Document
+from operations.begun import RELEASE, BegunOperations, context_of, known
+from operations.cluster import Cluster, ClusterError
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
+from operations.mending import Step, orphan
 from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
-from operations.unrecorded import REPEATABLE, candidates, carrying
+from operations.unrecorded import carrying
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
 _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 # Seconds: Helm waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
-_IMPORT_TIMEOUT = 300
 _REFRESH_TIMEOUT = 300
-# Pods have thirty seconds to end, and a namespace goes after them.
-_GONE_TIMEOUT = 120.0
-_POLL = 0.3
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 _JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
 # As `assembly.stack_tags` writes it.
 STACK_TAG = "teleport-access-graph:stack"
-_RELEASE = "kubernetes:helm.sh/v3:Release"
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something to mend: what is wrong, what would be done, and how. Without `act` it is advice."""
-
-    problem: str
-    remedy: str
-    act: Callable[[], str] | None = None  # says what it did
 
 
 @dataclass
@@ -66,8 +52,6 @@ class Recovery:
     processes: Path = Path("/proc")
     root: Path = ROOT
     _clusters: dict[str, Cluster] = field(default_factory=dict)
-    # Begun operations of which it is not known how they ended, by URN.
-    _open: set[str] = field(default_factory=set)
 
     def steps(self) -> Iterator[Step]:
         """In order; each is looked for when the one before is done."""
@@ -86,7 +70,8 @@ class Recovery:
         yield from self._not_recorded(state)
         yield from self._handed_over(state)
         yield from self._uninstalled(state)
-        yield from self._pending_operations(state)
+        begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root)
+        yield from begun.steps(state)
         yield from self._tagged()
 
     def _cluster(self, context: str) -> Cluster:
@@ -138,7 +123,7 @@ class Recovery:
         if namespace not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
             if found is not None:
-                yield self._orphan(cluster, "Namespace", found, None, "and everything in it")
+                yield orphan(cluster, "Namespace", found, None, "and everything in it")
             return  # whatever the stack makes in there is made after it
         release = self.settings.access_graph.release
         revisions = list_revisions(cluster, namespace, release)
@@ -159,11 +144,11 @@ class Recovery:
         ):
             found = cluster.get(kind, name, namespace)
             if found is not None and f"{namespace}/{name}" not in recorded:
-                yield self._orphan(cluster, kind, found, namespace)
+                yield orphan(cluster, kind, found, namespace)
         for job in cluster.list("Job", namespace):
             name = str(job["metadata"]["name"])
             if name.startswith(_JOB_PREFIXES) and f"{namespace}/{name}" not in recorded:
-                yield self._orphan(cluster, "Job", job, namespace)
+                yield orphan(cluster, "Job", job, namespace)
         yield from self._authority_maps(recorded)
 
     def _authority_maps(self, recorded: set[str]) -> Iterator[Step]:
@@ -183,7 +168,7 @@ class Recovery:
                     f"teleport-{name}-ca {entry.namespace}/{CA_CONFIG_MAP_NAME} --parent cluster=<its component's URN>",
                 )
             else:
-                yield self._orphan(cluster, "ConfigMap", found, entry.namespace)
+                yield orphan(cluster, "ConfigMap", found, entry.namespace)
 
     def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
@@ -199,41 +184,19 @@ class Recovery:
             for kind, wanted in {"ConfigMap": VALUES_CONFIG_MAP_NAME, **names}.items():
                 found = cluster.get(kind, wanted, entry.namespace)
                 if found is not None and (kind, f"{entry.namespace}/{wanted}") not in recorded:
-                    yield self._orphan(cluster, kind, found, entry.namespace)
+                    yield orphan(cluster, kind, found, entry.namespace)
             for job in cluster.list("Job", entry.namespace):
                 job_name = str(job["metadata"]["name"])
                 if job_name.startswith(ROLLOUT_NAME) and ("Job", f"{entry.namespace}/{job_name}") not in recorded:
-                    yield self._orphan(cluster, "Job", job, entry.namespace)
-
-    def _orphan(self, cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:
-        name = str(found["metadata"]["name"])
-        where = f" in {namespace}" if namespace else ""
-        problem = f"{kind} {name}{where} exists, and the state does not know it"
-        if not made_by_the_engine(found):
-            return Step(problem, "somebody else made it: rename or remove it yourself, or give the stack another name")
-
-        def delete() -> str:
-            cluster.delete(kind, name, namespace)
-            deadline = time.monotonic() + _GONE_TIMEOUT
-            while cluster.get(kind, name, namespace) is not None:
-                # The next `up` could not make it again: its name is taken until it is gone.
-                if time.monotonic() > deadline:
-                    raise ClusterError(
-                        f"{kind} {name}{where} is still being deleted after {_GONE_TIMEOUT:g} s: a finalizer holds it, "
-                        "or something in it; `diagnose` says what a namespace waits for"
-                    )
-                time.sleep(_POLL)
-            return "deleted"
-
-        return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
+                    yield orphan(cluster, "Job", job, entry.namespace)
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice."""
         for resource in state.get("resources") or []:
-            if resource.get("type") != _RELEASE:
+            if resource.get("type") != RELEASE:
                 continue
             namespace, _, name = str(resource.get("id", "")).partition("/")
-            cluster = self._cluster(self._context_of(resource))
+            cluster = self._cluster(context_of(self.settings, resource))
             if not list_revisions(cluster, namespace, name):
                 command = ["refresh", "--target", str(resource["urn"]), "--yes", "--skip-preview"]
                 yield Step(
@@ -246,73 +209,8 @@ class Recovery:
         run_engine([*command, *self._of_stack()], self.root, _REFRESH_TIMEOUT)
         return "taken out"
 
-    def _pending_operations(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What the engine had begun to make when it was killed; of most of it, it alone knows."""
-        begun = [one["resource"] for one in state.get("pending_operations") or [] if one.get("type") == "creating"]
-        recorded = known(state)
-        self._open.update(str(resource.get("urn")) for resource in begun)
-        for resource in begun:
-            kind = str(resource.get("type", ""))
-            if kind.startswith("aws:") and kind not in REPEATABLE:
-                yield from self._in_aws(resource, recorded)
-            elif kind.startswith("kubernetes:"):
-                yield from self._in_kubernetes(resource, recorded)
-            else:
-                # Keys and passwords are nowhere but in the state; what it does not have, nobody has used.
-                self._open.discard(str(resource.get("urn")))
-        if begun and not self._open:
-            yield Step(
-                f"the engine would warn of {len(begun)} operations that it began and did not see end",
-                "take them out of the state: they are accounted for",
-                self._settle,
-            )
-
-    def _in_aws(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
-        kind, urn = str(resource["type"]), str(resource["urn"])
-        name = urn.rsplit("::", 1)[-1]
-        problem = f"the engine was making {kind} {name}, and does not know whether it did"
-        try:
-            found = candidates(self.settings.aws, kind, resource.get("inputs") or {})
-        except (NoSession, LookupError) as error:
-            why = f" ({error})" if isinstance(error, NoSession) else ""
-            yield Step(problem, f"look for it by the stack's tags, and delete it if it is there: nothing uses it{why}")
-            return
-        found = [identity for identity in found if (kind, identity) not in recorded]
-        if not found:
-            self._open.discard(urn)
-            return
-        command = self._import_command(resource, found[0])
-        yield Step(problem, f"import {found[0]} if it is there", functools.partial(self._import, command, urn))
-        for another in found[1:]:
-            yield Step(f"{kind} {another} is like it", "delete it: the state does not know it, and nothing uses it")
-
-    def _in_kubernetes(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
-        kind, urn = str(resource["type"]), str(resource["urn"])
-        inputs = resource.get("inputs") or {}
-        metadata = inputs.get("metadata") or {}
-        noun, name = kind.rpartition(":")[2], metadata.get("name") or inputs.get("name")
-        namespace = metadata.get("namespace") or inputs.get("namespace")
-        identity = f"{namespace}/{name}" if namespace else str(name)
-        # A patch of what others made is applied again; the authority's ConfigMap has been looked at.
-        if not name or noun.endswith("Patch") or (kind, identity) in recorded or name == CA_CONFIG_MAP_NAME:
-            self._open.discard(urn)
-            return
-        cluster = self._cluster(self._context_of(resource))
-        problem = f"the engine was making {noun} {identity}, and does not know whether it did"
-        if kind == _RELEASE:
-            if list_revisions(cluster, str(namespace), str(name)):
-                command = self._import_command(resource, identity)
-                yield Step(problem, f"import {identity}", functools.partial(self._import, command, urn))
-            else:
-                self._open.discard(urn)
-        elif not cluster.knows(noun):
-            yield Step(problem, "look for it, and delete it if it is there: the next `up` makes it again")
-        else:
-            found = cluster.get(noun, str(name), namespace)
-            if found is not None:
-                yield self._orphan(cluster, noun, found, namespace)
-            if found is None or not made_by_the_engine(found) or cluster.get(noun, str(name), namespace) is None:
-                self._open.discard(urn)
+    def _of_stack(self) -> list[str]:
+        return ["--stack", self.stack, *(["--config-file", str(self.config_file)] if self.config_file else [])]
 
     def _tagged(self) -> Iterator[Step]:
         """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""
@@ -335,72 +233,11 @@ class Recovery:
                 "died",
             )
 
-    def _context_of(self, resource: Mapping[str, Any]) -> str:
-        """The context of the provider that the resource is made with; `providers.py` names them by their cluster."""
-        name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
-        for cluster in self.settings.teleport:
-            place = self.settings.kubernetes_of(cluster)
-            if name == f"kubernetes-{place.cluster_identifier}":
-                return place.context
-        return self.settings.kubernetes.context
-
-    def _import_command(self, resource: Mapping[str, Any], identity: str) -> list[str]:
-        provider = str(resource.get("provider", "")).rpartition("::")[0]
-        name = str(resource["urn"]).rsplit("::", 1)[-1]
-        # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
-        command = ["import", str(resource["type"]), name, identity, "--protect=false", "--generate-code=false"]
-        command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
-        return command + (["--provider", f"provider={provider}"] if provider else [])
-
-    def _import(self, command: list[str], urn: str) -> str:
-        try:
-            run_engine([*command, *self._of_stack(), "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
-            result = "imported"
-        except StackError as error:
-            if "does not exist" not in str(error):
-                raise
-            result = "it was not made"
-        self._open.discard(urn)
-        return result
-
-    def _of_stack(self) -> list[str]:
-        return ["--stack", self.stack, *(["--config-file", str(self.config_file)] if self.config_file else [])]
-
-    def _settle(self) -> str:
-        """The engine forgets what it had begun when a state is imported."""
-        document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
-        document["deployment"]["pending_operations"] = []
-        # Only this user can read it: mode 0600. Secrets in it are encrypted.
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(document, file)
-            file.flush()
-            run_engine(["stack", "import", "--stack", self.stack, "--file", file.name], self.root)
-        return "done"
-
-
-def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Type and id of what the state has; of what AWS gives an id of its own beside its name, both."""
-    found = set()
-    for resource in state.get("resources") or []:
-        kind = str(resource.get("type"))
-        found.add((kind, str(resource.get("id"))))
-        found.add((kind, str((resource.get("outputs") or {}).get("identifier"))))
-    return found
-
 
 def last_good(revisions: list[HelmRelease]) -> int | None:
     """The newest revision that ran."""
     good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
     return good[-1] if good else None
-
-
-def made_by_the_engine(document: Document) -> bool:
-    """Whether the Kubernetes plugin of the engine made the object: the API server records who wrote which fields."""
-    fields = document["metadata"].get("managedFields") or []
-    labels = document["metadata"].get("labels") or {}
-    return labels.get("app.kubernetes.io/managed-by") == "pulumi" or any(
-        str(one.get("manager", "")).startswith("pulumi") for one in fields
-    )
 
 
 def live_engines(processes: Path, root: Path) -> list[tuple[int, str]]:

@@ -14,8 +14,9 @@ import pytest
 from components.settings import AwsSettings
 from operations.cluster import Cluster, ClusterError
 from operations.helm_releases import list_revisions
+from operations.mending import Step
 from operations.recover import STACK_TAG as TAG
-from operations.recover import Recovery, Step, last_good, live_engines
+from operations.recover import Recovery, last_good, live_engines
 from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
@@ -395,7 +396,7 @@ def test_what_does_not_go_is_an_error_that_says_so(
     api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next `up` could not make it again."""
-    monkeypatch.setattr("operations.recover._GONE_TIMEOUT", 0.5)
+    monkeypatch.setattr("operations.mending._GONE_TIMEOUT", 0.5)
     put_world(api)
     programs.state()
     api.put("Namespace", GRAPH, metadata=OURS)
