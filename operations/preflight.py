@@ -44,15 +44,27 @@ class Preflight:
     settings: Settings
     secret_values: bool = False  # whether the secret key with Helm values is set
     outputs: Mapping[str, Any] | None = field(default_factory=dict)  # None: they could not be read
+    begun: Sequence[str] | None = None  # what the engine began to make and has no end of; None: it was not asked
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def run(self, skip: Sequence[str] = ()) -> list[Finding]:
         """Every finding whose check does not begin with a name in `skip`."""
-        findings = [*self._files(), check_chart(self.settings), *self._kubernetes()]
+        findings = [*self._interrupted(), *self._files(), check_chart(self.settings), *self._kubernetes()]
         if self.settings.aws is not None:
             findings.append(check_account(self.settings.aws))
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
+
+    def _interrupted(self) -> list[Finding]:
+        """Whether the engine has notes of what it began to make; nothing where its state could not be read."""
+        if self.begun is None:
+            return []
+        check, statement = "stack.interrupted", "the engine has seen the end of all that it began to make"
+        if not self.begun:
+            return [passed(check, statement, "nothing is left open")]
+        shown = ", ".join(self.begun[:3]) + (f" and {len(self.begun) - 3} more" if len(self.begun) > 3 else "")
+        reason = f"it was killed while it made {shown}; `python -m operations recover`, then `up`"
+        return [failed(check, statement, reason)]
 
     def _files(self) -> list[Finding]:
         statement = "values files and host CAs can be used"
