@@ -6,7 +6,7 @@ VENV := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine check lock format
+.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine soak check lock format
 
 help: ## This list
 	@echo 'Teleport Access Graph beside a self-hosted Teleport. Begin with `make up`.'
@@ -65,6 +65,11 @@ engine: setup ## The tests that run the real engine on a sandbox of their own, o
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest tests/engine $(ARGS)
+
+soak: setup ## The long tests: every run killed at each of its points, random sequences; resumable (ARGS="--sequences 9")
+	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m tests.engine.postgresql_servers
+	@$(VENV)/python -m tests.faults.soak $(ARGS)
 
 check: setup ## Format, lint and types
 	@$(VENV)/ruff format --check .

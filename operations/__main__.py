@@ -19,7 +19,7 @@ from operations.findings import exit_code, print_findings
 from operations.fleet import FleetOperation, closing_lines, run_fleet
 from operations.preview import commands as preview_commands
 from operations.privileges import commands as privileges_commands
-from operations.stack import ROOT, StackError, read_outputs, read_stack_file, selected_stack
+from operations.stack import ROOT, StackError, read_begun, read_outputs, read_stack_file, selected_stack
 from operations.supply_chain import commands as supply_chain_commands
 
 app = typer.Typer(
@@ -93,14 +93,20 @@ def preflight(
     from operations.preflight import Preflight
 
     file = read_stack_file(stack, config_file)
+    begun = None
     try:
         outputs = read_outputs(stack, stack_outputs)
+        # With the outputs in a file there may be no engine here.
+        begun = read_begun(stack) if stack_outputs is None else None
     except StackError as error:
         # Before the first `up` there may be no stack yet.
         print(f"note: without the stack's outputs: {error}", file=sys.stderr)
         outputs = None
     findings = Preflight(
-        settings=file.settings(), secret_values="teleportSecretValues" in file.secret_keys, outputs=outputs
+        settings=file.settings(),
+        secret_values="teleportSecretValues" in file.secret_keys,
+        outputs=outputs,
+        begun=begun,
     ).run(skip or ())
     print_findings(findings, as_json=as_json)
     raise typer.Exit(exit_code(findings, allow_unproven=allow_unproven))

@@ -34,6 +34,7 @@ _KINDS = {
     "RoleBinding": ("RbacAuthorizationV1Api", "role_binding"),
     "Deployment": ("AppsV1Api", "deployment"),
     "Job": ("BatchV1Api", "job"),
+    "CronJob": ("BatchV1Api", "cron_job"),
     "NetworkPolicy": ("NetworkingV1Api", "network_policy"),
 }
 
@@ -64,6 +65,11 @@ class Cluster:
                 f"kubeconfig: {what} cannot be used ({error}); look at `kubectl config get-contexts`"
             ) from None
         return cls(client.ApiClient(settings), name)
+
+    @staticmethod
+    def knows(kind: str) -> bool:
+        """Whether `get`, `list` and `delete` can be asked for objects of that kind."""
+        return kind in _KINDS
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Document | None:
         """The object, or None when there is none of that name."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from components.settings import ManualTeleportSettings, Settings, service_name
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
+from operations.checks.namespace import held_by
 from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, name_of
 from operations.helm_releases import PENDING, HelmRelease, failed_upgrade, list_revisions
@@ -45,6 +46,7 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
     for context, namespace, release, deployments in places:
         try:
             cluster = connect(context)
+            found += diagnose_namespace(cluster.get("Namespace", namespace))
             revisions = list_revisions(cluster, namespace, release)
             found += diagnose_release(namespace, release, revisions)
             failed = failed_upgrade(revisions)
@@ -59,6 +61,19 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             cause = "the cluster does not answer, or refuses"
             found.append(Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights"))
     return found
+
+
+def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:
+    """One that is being deleted, by somebody or by a `destroy` that did not see its end."""
+    held = held_by(namespace) if namespace is not None else None
+    if namespace is None or held is None:
+        return []
+    cause = "the namespace is being deleted: it takes nothing new, and waits until what is in it is gone"
+    remedy = (
+        "let the controller whose finalizer is named finish; if there is none any more, take it out of the object: "
+        """kubectl patch <object> --type merge --patch '{"metadata": {"finalizers": null}}'; then `up --refresh`"""
+    )
+    return [Diagnosis(f"namespace {name_of(namespace)}", held, cause, remedy)]
 
 
 def diagnose_deployment(

@@ -25,7 +25,7 @@ from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
 from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions
-from operations.checks.namespace import check_existing_namespace, check_foreign_secrets
+from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
@@ -44,15 +44,27 @@ class Preflight:
     settings: Settings
     secret_values: bool = False  # whether the secret key with Helm values is set
     outputs: Mapping[str, Any] | None = field(default_factory=dict)  # None: they could not be read
+    begun: Sequence[str] | None = None  # what the engine began to make and has no end of; None: it was not asked
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def run(self, skip: Sequence[str] = ()) -> list[Finding]:
         """Every finding whose check does not begin with a name in `skip`."""
-        findings = [*self._files(), check_chart(self.settings), *self._kubernetes()]
+        findings = [*self._interrupted(), *self._files(), check_chart(self.settings), *self._kubernetes()]
         if self.settings.aws is not None:
             findings.append(check_account(self.settings.aws))
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
+
+    def _interrupted(self) -> list[Finding]:
+        """Whether the engine has notes of what it began to make; nothing where its state could not be read."""
+        if self.begun is None:
+            return []
+        check, statement = "stack.interrupted", "the engine has seen the end of all that it began to make"
+        if not self.begun:
+            return [passed(check, statement, "nothing is left open")]
+        shown = ", ".join(self.begun[:3]) + (f" and {len(self.begun) - 3} more" if len(self.begun) > 3 else "")
+        reason = f"it was killed while it made {shown}; `python -m operations recover`, then `up`"
+        return [failed(check, statement, reason)]
 
     def _files(self) -> list[Finding]:
         statement = "values files and host CAs can be used"
@@ -129,6 +141,9 @@ class Preflight:
         if not settings.create_namespace:
             findings = check_existing_namespace(self.settings, namespace)
             return [*findings, *self._inside(cluster, namespace)]
+        held = held_by(namespace) if namespace is not None else None
+        if held is not None:
+            return [failed(check, statement, f"it is being deleted, and takes nothing new until it is gone: {held}")]
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
             reason = "it exists, and no `up` of this stack recorded it; `make recover` after a crash, else another name"
             return [self._not_recorded(check, statement, reason)]

@@ -1,7 +1,8 @@
 """`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
 
 Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
-recorded. What would cost data (a database) is never deleted here: it is imported.
+recorded. What would cost data (a database, a Teleport) is never deleted here: it is imported. `begun` accounts for
+what the engine was making.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import functools
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,35 +21,24 @@ from components.owners_rollout import OBJECT_NAME as ROLLOUT_NAME
 from components.settings import ManualTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
 from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
-from operations.cluster import Cluster, ClusterError, Document
+from operations.aws_session import NoSession
+from operations.begun import RELEASE, BegunOperations, context_of, known
+from operations.cluster import Cluster, ClusterError
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
-from operations.stack import ROOT, StackError, run_engine
+from operations.mending import Step, orphan
+from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
+from operations.unrecorded import carrying
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
 _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 # Seconds: Helm waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
-_IMPORT_TIMEOUT = 300
-_JOB_PREFIX = "teleport-access-graph-database-access"
-# Where a type's identity stands among its inputs, for resources that AWS names as we ask.
-_IDENTITY = {
-    "aws:rds/instance:Instance": "identifier",
-    "aws:rds/subnetGroup:SubnetGroup": "name",
-    "aws:rds/parameterGroup:ParameterGroup": "name",
-    "aws:cloudwatch/logGroup:LogGroup": "name",
-    "aws:iam/role:Role": "name",
-    "aws:kms/alias:Alias": "name",
-}
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something to mend: what is wrong, what would be done, and how. Without `act` it is advice."""
-
-    problem: str
-    remedy: str
-    act: Callable[[], str] | None = None  # says what it did
+_REFRESH_TIMEOUT = 300
+_ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
+_JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
+# As `assembly.stack_tags` writes it.
+STACK_TAG = "teleport-access-graph:stack"
 
 
 @dataclass
@@ -80,7 +69,10 @@ class Recovery:
         state = self._state()
         yield from self._not_recorded(state)
         yield from self._handed_over(state)
-        yield from self._pending_operations(state)
+        yield from self._uninstalled(state)
+        begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root)
+        yield from begun.steps(state)
+        yield from self._tagged()
 
     def _cluster(self, context: str) -> Cluster:
         if context not in self._clusters:
@@ -131,7 +123,7 @@ class Recovery:
         if namespace not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
             if found is not None:
-                yield self._orphan(cluster, "Namespace", found, None, "and everything in it")
+                yield orphan(cluster, "Namespace", found, None, "and everything in it")
             return  # whatever the stack makes in there is made after it
         release = self.settings.access_graph.release
         revisions = list_revisions(cluster, namespace, release)
@@ -145,18 +137,18 @@ class Recovery:
         for kind, name in (
             ("Secret", POSTGRES_SECRET_NAME),
             ("Secret", TLS_SECRET_NAME),
-            ("Secret", _JOB_PREFIX),
+            ("Secret", _ACCESS_JOB_PREFIX),
             ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
             ("Service", external_service_name(release)),
             *(("NetworkPolicy", policy) for policy in POLICY_NAMES.values()),
         ):
             found = cluster.get(kind, name, namespace)
             if found is not None and f"{namespace}/{name}" not in recorded:
-                yield self._orphan(cluster, kind, found, namespace)
+                yield orphan(cluster, kind, found, namespace)
         for job in cluster.list("Job", namespace):
             name = str(job["metadata"]["name"])
-            if name.startswith(_JOB_PREFIX) and f"{namespace}/{name}" not in recorded:
-                yield self._orphan(cluster, "Job", job, namespace)
+            if name.startswith(_JOB_PREFIXES) and f"{namespace}/{name}" not in recorded:
+                yield orphan(cluster, "Job", job, namespace)
         yield from self._authority_maps(recorded)
 
     def _authority_maps(self, recorded: set[str]) -> Iterator[Step]:
@@ -176,7 +168,7 @@ class Recovery:
                     f"teleport-{name}-ca {entry.namespace}/{CA_CONFIG_MAP_NAME} --parent cluster=<its component's URN>",
                 )
             else:
-                yield self._orphan(cluster, "ConfigMap", found, entry.namespace)
+                yield orphan(cluster, "ConfigMap", found, entry.namespace)
 
     def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
@@ -192,83 +184,60 @@ class Recovery:
             for kind, wanted in {"ConfigMap": VALUES_CONFIG_MAP_NAME, **names}.items():
                 found = cluster.get(kind, wanted, entry.namespace)
                 if found is not None and (kind, f"{entry.namespace}/{wanted}") not in recorded:
-                    yield self._orphan(cluster, kind, found, entry.namespace)
+                    yield orphan(cluster, kind, found, entry.namespace)
             for job in cluster.list("Job", entry.namespace):
                 job_name = str(job["metadata"]["name"])
                 if job_name.startswith(ROLLOUT_NAME) and ("Job", f"{entry.namespace}/{job_name}") not in recorded:
-                    yield self._orphan(cluster, "Job", job, entry.namespace)
+                    yield orphan(cluster, "Job", job, entry.namespace)
 
-    def _orphan(self, cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:
-        name = str(found["metadata"]["name"])
-        where = f" in {namespace}" if namespace else ""
-        problem = f"{kind} {name}{where} exists, and the state does not know it"
-        if not made_by_the_engine(found):
-            return Step(problem, "somebody else made it: rename or remove it yourself, or give the stack another name")
-
-        def delete() -> str:
-            cluster.delete(kind, name, namespace)
-            return "deleted"
-
-        return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
-
-    def _pending_operations(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What the engine had begun to make when it was killed; of AWS's objects it alone knows."""
-        for operation in state.get("pending_operations") or []:
-            resource = operation.get("resource") or {}
-            kind, urn = str(resource.get("type", "")), str(resource.get("urn", ""))
-            if operation.get("type") != "creating" or not kind.startswith("aws:"):
+    def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice."""
+        for resource in state.get("resources") or []:
+            if resource.get("type") != RELEASE:
                 continue
-            identity = (resource.get("inputs") or {}).get(_IDENTITY.get(kind, ""))
-            name = urn.rsplit("::", 1)[-1]
-            problem = f"the engine was making {kind} {name}, and does not know whether it did"
-            if not identity:
-                yield Step(problem, "look for it by the stack's tags, and delete it if it is there: nothing uses it")
-                continue
-            provider = str(resource.get("provider", "")).rpartition("::")[0]
-            # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
-            command = ["import", kind, name, str(identity), "--protect=false", "--generate-code=false"]
-            command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
-            command += ["--provider", f"provider={provider}"] if provider else []
-            yield Step(problem, "import it if it is there", functools.partial(self._import, command, urn))
+            namespace, _, name = str(resource.get("id", "")).partition("/")
+            cluster = self._cluster(context_of(self.settings, resource))
+            if not list_revisions(cluster, namespace, name):
+                command = ["refresh", "--target", str(resource["urn"]), "--yes", "--skip-preview"]
+                yield Step(
+                    f"the state has the release {name} in {namespace}, and Helm does not",
+                    "take it out of the state",
+                    functools.partial(self._forget, command),
+                )
 
-    def _import(self, command: list[str], urn: str) -> str:
-        named = ["--config-file", str(self.config_file)] if self.config_file else []
+    def _forget(self, command: list[str]) -> str:
+        run_engine([*command, *self._of_stack()], self.root, _REFRESH_TIMEOUT)
+        return "taken out"
+
+    def _of_stack(self) -> list[str]:
+        return ["--stack", self.stack, *(["--config-file", str(self.config_file)] if self.config_file else [])]
+
+    def _tagged(self) -> Iterator[Step]:
+        """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""
+        if self.settings.aws is None:
+            return
+        state = self._state()
+        resources, recorded = state.get("resources") or [], known(state)
+        tags = {str(((one.get("inputs") or {}).get("tags") or {}).get(STACK_TAG, "")) for one in resources}
+        # The backends without organizations call theirs so.
+        whose = max(tags, default="") or f"organization/{PROJECT}/{short_name(self.stack)}"
         try:
-            run_engine([*command, "--stack", self.stack, *named, "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
-            result = "imported"
-        except StackError as error:
-            if "does not exist" not in str(error):
-                raise
-            result = "it was not made"
-        self._settle(urn)
-        return result
-
-    def _settle(self, urn: str) -> None:
-        """Take the operation out of the state: every later `up` would warn of it otherwise."""
-        document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
-        deployment = document["deployment"]
-        operations = deployment.get("pending_operations") or []
-        deployment["pending_operations"] = [one for one in operations if one["resource"].get("urn") != urn]
-        # Only this user can read it: mode 0600. Secrets in it are encrypted.
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(document, file)
-            file.flush()
-            run_engine(["stack", "import", "--stack", self.stack, "--file", file.name], self.root)
+            found = [one for one in carrying(self.settings.aws, {STACK_TAG: whose}) if one not in recorded]
+        except NoSession as error:
+            yield Step(f"AWS cannot be asked what carries the tag {STACK_TAG}={whose} ({error})", "look there yourself")
+            return
+        for kind, identity in found:
+            yield Step(
+                f"{kind} {identity} carries the stack's tag, and the state does not know it",
+                "delete it unless something uses it: `database.onDestroy: keep` leaves such, and so does a plugin that "
+                "died",
+            )
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:
     """The newest revision that ran."""
     good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
     return good[-1] if good else None
-
-
-def made_by_the_engine(document: Document) -> bool:
-    """Whether the Kubernetes plugin of the engine made the object: the API server records who wrote which fields."""
-    fields = document["metadata"].get("managedFields") or []
-    labels = document["metadata"].get("labels") or {}
-    return labels.get("app.kubernetes.io/managed-by") == "pulumi" or any(
-        str(one.get("manager", "")).startswith("pulumi") for one in fields
-    )
 
 
 def live_engines(processes: Path, root: Path) -> list[tuple[int, str]]:

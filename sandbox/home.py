@@ -60,6 +60,11 @@ class Home:
         return self.root / "kubelet.kubeconfig"
 
     @property
+    def kube_cache(self) -> Path:
+        """What kubectl and Helm remember of the API server."""
+        return self.root / "kube-cache"
+
+    @property
     def pki(self) -> Path:
         """Keys and certificates of the control plane; `kubelet.crt`/`kubelet.key` are for the kubelet's own server."""
         return self.root / "control-plane" / "pki"

@@ -44,7 +44,11 @@ def clean_environment(home: Home, base: Mapping[str, str] = os.environ) -> dict[
     environment = {name: value for name, value in base.items() if not is_foreign(name)}
     own = [str(home.bin), str(Path(sys.executable).parent)]
     rest = [entry for entry in base.get("PATH", "").split(os.pathsep) if entry and entry not in own]
-    return environment | {"PATH": os.pathsep.join([*own, *rest]), "SANDBOX_HOME": str(home.root)}
+    return environment | {
+        "PATH": os.pathsep.join([*own, *rest]),
+        "SANDBOX_HOME": str(home.root),
+        "KUBECACHEDIR": str(home.kube_cache),
+    }
 
 
 def cloud_part(home: Home) -> Part:

@@ -29,6 +29,7 @@ class ProcessIdentity:
 @dataclass(frozen=True)
 class _Stat:
     state: str
+    parent: int
     session: int
     start_ticks: int
 
@@ -51,6 +52,21 @@ def in_session_of(leader: ProcessIdentity) -> list[ProcessIdentity]:
         stat = _stat(pid)
         if stat and stat.session == leader.pid and stat.start_ticks >= int(ticks) and stat.state not in "ZX":
             found.append(ProcessIdentity(pid, f"{boot}:{stat.start_ticks}"))
+    return found
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Pids of what the process started, and of what those started; parents before their children."""
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
+        stat = _stat(pid)
+        if stat:
+            children.setdefault(stat.parent, []).append(pid)
+    found, following = [], [ancestor]
+    while following:
+        below = children.get(following.pop(0), [])
+        found += below
+        following += below
     return found
 
 
@@ -92,7 +108,7 @@ def _stat(pid: int) -> _Stat | None:
         return None
     # The command's name, in parentheses, may hold anything; what follows the last one is fixed.
     fields = text.rpartition(")")[2].split()
-    return _Stat(state=fields[0], session=int(fields[3]), start_ticks=int(fields[19]))
+    return _Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_ticks=int(fields[19]))
 
 
 def _boot_id() -> str:

@@ -88,6 +88,8 @@ class Stack:
         variables = {
             "SANDBOX_HOME": str(home.root),
             "KUBECONFIG": str(home.kubeconfig),
+            # kubectl and Helm keep what a server offers in ~/.kube/cache otherwise.
+            "KUBECACHEDIR": str(home.kube_cache),
             "HELM_CACHE_HOME": str(home.root / "helm" / "cache"),
             "HELM_CONFIG_HOME": str(home.root / "helm" / "config"),
             "HELM_DATA_HOME": str(home.root / "helm" / "data"),

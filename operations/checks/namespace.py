@@ -4,12 +4,25 @@ Secrets in it that the stack does not make."""
 from __future__ import annotations
 
 from components.settings import ExistingDatabaseSettings, Settings
-from operations.cluster import Cluster, Document, secret_data
+from operations.cluster import Cluster, Document, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/; TAG's pods and ours fit the strictest.
 ENFORCE = "pod-security.kubernetes.io/enforce"
 STRICTEST = "restricted"
+
+
+# What a namespace that is being deleted says of itself: https://kubernetes.io/docs/concepts/overview/working-with-objects/
+# namespaces/; the finalizers first, for the rest waits for them.
+_HOLDING = ("NamespaceFinalizersRemaining", "NamespaceContentRemaining", "NamespaceDeletionContentFailure")
+
+
+def held_by(namespace: Document) -> str | None:
+    """What a namespace that is being deleted waits for, in its own words; None for one that is not."""
+    if namespace.get("status", {}).get("phase") != "Terminating":
+        return None
+    said = (condition(namespace, kind) for kind in _HOLDING)
+    return next((str(one["message"]) for one in said if one.get("status") == "True"), "it does not say what for")
 
 
 def check_existing_namespace(settings: Settings, namespace: Document | None) -> list[Finding]:
@@ -19,7 +32,7 @@ def check_existing_namespace(settings: Settings, namespace: Document | None) -> 
     if namespace is None:
         reason = f"it does not, and accessGraph.createNamespace is false; kubectl create namespace {name}"
         return [failed(check, statement, reason)]
-    if namespace.get("status", {}).get("phase") == "Terminating":
+    if held_by(namespace) is not None:
         return [failed(check, statement, "it is being deleted, and takes nothing new; wait until it is gone, make it")]
     findings = [passed(check, statement, "it does")]
     level = (namespace.get("metadata", {}).get("labels") or {}).get(ENFORCE)

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import grpc
 from google.protobuf import empty_pb2
 
+from sandbox.plugins.faults import Faults
 from sandbox.plugins.protocol import (
     CheckFailure,
     CheckResult,
@@ -88,9 +89,10 @@ class EngineLog:
 class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
     """What is not here (components, calls, parameters, mappings) answers `Unimplemented` by the base class."""
 
-    def __init__(self, provider: ResourceProvider, log: EngineLog) -> None:
+    def __init__(self, provider: ResourceProvider, log: EngineLog, faults: Faults | None = None) -> None:
         self._provider = provider
         self._log = log
+        self._faults = faults or Faults(None)
 
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._log.connect(request.engine_address)
@@ -172,8 +174,12 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
         def create() -> Any:
-            id_, outputs = self._provider.create(
-                request.urn, _type(request), decode(request.properties), request.timeout, request.preview
+            id_, outputs = self._operate(
+                request,
+                "create",
+                lambda: self._provider.create(
+                    request.urn, _type(request), decode(request.properties), request.timeout, request.preview
+                ),
             )
             return provider_pb2.CreateResponse(id="" if request.preview else id_, properties=encode(outputs))
 
@@ -181,8 +187,12 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
         def read() -> Any:
-            found = self._provider.read(
-                request.urn, _type(request), request.id, decode(request.inputs), decode(request.properties)
+            found = self._operate(
+                request,
+                "read",
+                lambda: self._provider.read(
+                    request.urn, _type(request), request.id, decode(request.inputs), decode(request.properties)
+                ),
             )
             if found is None:
                 return provider_pb2.ReadResponse(id="")
@@ -192,34 +202,39 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
         return self._answer(context, read)
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._answer(
-            context,
-            lambda: provider_pb2.UpdateResponse(
-                properties=encode(
-                    self._provider.update(
-                        request.urn,
-                        _type(request),
-                        request.id,
-                        decode(request.old_inputs),
-                        decode(request.olds),
-                        decode(request.news),
-                        request.timeout,
-                        request.preview,
-                        list(request.ignoreChanges),
-                    )
-                )
-            ),
-        )
+        def update() -> Any:
+            outputs = self._operate(
+                request,
+                "update",
+                lambda: self._provider.update(
+                    request.urn,
+                    _type(request),
+                    request.id,
+                    decode(request.old_inputs),
+                    decode(request.olds),
+                    decode(request.news),
+                    request.timeout,
+                    request.preview,
+                    list(request.ignoreChanges),
+                ),
+            )
+            return provider_pb2.UpdateResponse(properties=encode(outputs))
+
+        return self._answer(context, update)
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         def delete() -> Any:
-            self._provider.delete(
-                request.urn,
-                _type(request),
-                request.id,
-                decode(request.old_inputs),
-                decode(request.properties),
-                request.timeout,
+            self._operate(
+                request,
+                "delete",
+                lambda: self._provider.delete(
+                    request.urn,
+                    _type(request),
+                    request.id,
+                    decode(request.old_inputs),
+                    decode(request.properties),
+                    request.timeout,
+                ),
             )
             return empty_pb2.Empty()
 
@@ -236,6 +251,12 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._provider.cancel()
         return empty_pb2.Empty()
+
+    def _operate(self, request: Any, name: str, operation: Callable[[], Response]) -> Response:
+        """What changes or reads the world, unless it is a preview of that: where tests put faults."""
+        if getattr(request, "preview", False):
+            return operation()
+        return self._faults.around(request.urn, _type(request), name, operation)
 
     def _answer(self, context: grpc.ServicerContext, operation: Callable[[], Response]) -> Response:
         try:
@@ -345,6 +366,7 @@ def serve(provider: ResourceProvider) -> NoReturn:
     """The main program of a resource plugin."""
     log = EngineLog()
     provider.log = log
+    service = ProviderService(provider, log, Faults.from_environment())
     serve_until_the_engine_ends(
-        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(ProviderService(provider, log), server)
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(service, server)
     )

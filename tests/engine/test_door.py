@@ -33,6 +33,24 @@ def doomed() -> Iterator[RunningSandbox]:
     shutil.rmtree(root, ignore_errors=True)
 
 
+@pytest.fixture
+def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory of somebody who has a cluster, an account and a Pulumi of their own."""
+    monkeypatch.setenv("SANDBOX_CACHE", str(Cache.from_environment().root))
+    home = tmp_path / "somebody"
+    for name in (".kube/config", ".aws/config", ".aws/credentials", ".pulumi/credentials.json", ".config/helm/x.yaml"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(f"{name} is mine\n")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
 def start_up(sandbox: RunningSandbox) -> subprocess.Popen[bytes]:
     """`make up` in a session of its own, as a terminal has one."""
     command = [sys.executable, "-m", "sandbox", "--home", str(sandbox.home.root)]
@@ -61,8 +79,8 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.1)
 
 
-def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(doomed: RunningSandbox) -> None:
-    home = doomed.home
+def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Path, doomed: RunningSandbox) -> None:
+    home, theirs = doomed.home, contents(somebody)
     up = start_up(doomed)
     # First while the sandbox itself is starting.
     wait_until((home.run / "kube-apiserver.json").exists, 60, "the API server's start")
@@ -92,6 +110,26 @@ def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(doomed: Runni
     assert marked(f"{home.root}/") == []
     claims = [file.read_text() for file in Cache.from_environment().networks.iterdir()]
     assert str(home.root) not in claims, f"the network {prefix} is given back"
+    assert contents(somebody) == theirs, "nobody's kubeconfig, profile or login is touched, and none is made"
+
+
+def test_whoever_interrupts_a_start_is_told_and_down_leaves_nothing(doomed: RunningSandbox) -> None:
+    home = doomed.home
+    up = start_up(doomed)
+    wait_until((home.run / "etcd.json").exists, 60, "the first part's start")
+    # As a terminal does: to everything in the foreground.
+    os.killpg(up.pid, signal.SIGINT)
+    assert up.wait(timeout=60) == 130
+    assert "interrupted; the same command goes on where it stopped" in (home.root.parent / "up.log").read_text()
+
+    up = start_up(doomed)
+    wait_until((home.run / "cloud.json").exists, 60, "a later part's start")
+    os.killpg(up.pid, signal.SIGTERM)
+    assert up.wait(timeout=60) == -signal.SIGTERM
+
+    doomed.door("down", "--no-destroy")
+    assert not home.root.exists()
+    assert marked(f"{home.root}/") == []
 
 
 def test_two_commands_do_not_work_on_one_sandbox_at_once(doomed: RunningSandbox) -> None:

@@ -29,6 +29,7 @@ PLURALS = {
     "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Job": ("/apis/batch/v1", "jobs"),
+    "CronJob": ("/apis/batch/v1", "cronjobs"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
 }
 IDENTIFIER = "00000000-0000-4000-8000-000000000001"
@@ -45,6 +46,7 @@ class KubernetesApi:
         self.may_not: set[tuple[str, str]] = set()
         """Verb and resource that a review of access refuses."""
         self.reviews: list[Document] = []
+        self.held: set[str] = set()  # paths of what a finalizer keeps
         self.minor = "36"
         self.put("Namespace", "kube-system", uid=IDENTIFIER)
 
@@ -80,7 +82,7 @@ class KubernetesApi:
         if url.path in self.objects:
             if method == "DELETE":
                 self.deleted.append(url.path)
-                deleted = self.objects.pop(url.path)
+                deleted = self.objects[url.path] if url.path in self.held else self.objects.pop(url.path)
                 if deleted["kind"] == "Service":  # of which the API server answers with the object
                     return 200, json.dumps(deleted)
                 return 200, json.dumps({"kind": "Status", "status": "Success"})

@@ -10,7 +10,7 @@ from operations.cluster import Cluster
 from operations.diagnose import diagnose_stack
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
-from tests.unit.operations.world import AUTH_READY, CONNECTED, put_pod, put_world, settings
+from tests.unit.operations.world import AUTH_READY, CONNECTED, GRAPH, put_pod, put_world, settings
 
 SEEN = [
     ("auth", "WARN Failed to connect to Access Graph error: could not find host CA", "does not know the host CA"),
@@ -174,3 +174,18 @@ def test_an_event_after_the_rollout_counts(api: KubernetesApi, tmp_path: Path) -
     put_event(api, "teleport-auth-0", "2026-06-01T13:00:00Z", "FailedScheduling: 0/1 nodes are available")
     (event,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert event.cause == "no node takes the pod"
+
+
+def test_a_namespace_that_is_held_says_by_what(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    waits = {"type": "NamespaceContentRemaining", "status": "True", "message": "configmaps. has 1 resource instances"}
+    held = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "example.com/hold in 1 instances"}
+    over = {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content deleted"}
+    api.put("Namespace", GRAPH, status={"phase": "Terminating", "conditions": [over, waits, held]})
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == (f"namespace {GRAPH}", "example.com/hold in 1 instances")
+    assert "it takes nothing new" in found.cause
+    assert "kubectl patch <object>" in found.remedy
+
+    api.put("Namespace", GRAPH, status={"phase": "Active"})
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []

@@ -98,6 +98,11 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         "access-graph.namespace",
         "no `up` of this stack recorded it",
     ),
+    "a namespace that is on its way out": (
+        lambda api: api.put("Namespace", GRAPH, status={"phase": "Terminating"}),
+        "access-graph.namespace",
+        "it is being deleted, and takes nothing new until it is gone: it does not say what for",
+    ),
     "no licence": (
         lambda api: api.put("Secret", "license", "teleport", data={}),
         f"{TELEPORT}licence",
@@ -338,3 +343,14 @@ def test_the_proxy_tells_teleports_version(
     proxy = ProxyHostAuthorities.model_validate({"mode": "proxy", "address": "t.example.com:443", "caFile": "ca.pem"})
     assert teleport_version(None, None, proxy, tmp_path) == expected
     assert asked == [("t.example.com:443", "/webapi/ping", tmp_path / "ca.pem")]
+
+
+def test_what_a_killed_engine_left_open_stops_an_up_and_names_recover(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    assert "stack.interrupted" not in run(tmp_path)
+    assert not_passed(run(tmp_path, begun=[])) == {}
+    found = run(tmp_path, begun=["database-key", "a", "b", "c", "d"])
+    assert not_passed(found) == {"stack.interrupted": Outcome.FAIL}
+    assert found["stack.interrupted"].reason.startswith(
+        "it was killed while it made database-key, a, b and 2 more; `python -m operations recover`, then `up`"
+    )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operations.cluster import Cluster
+from components.settings import AwsSettings
+from operations.cluster import Cluster, ClusterError
 from operations.helm_releases import list_revisions
-from operations.recover import Recovery, Step, last_good, live_engines
+from operations.mending import Step
+from operations.recover import STACK_TAG as TAG
+from operations.recover import Recovery, last_good, live_engines
 from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
@@ -51,6 +56,12 @@ class Programs:
             kind, _, identity = one.rpartition(":")
             resources.append({"urn": f"urn::{one}", "id": identity, "type": f"kubernetes:core/v1:{kind}"})
         document = {"deployment": {"resources": resources, "pending_operations": pending or []}}
+        (self._directory / "state").write_text(json.dumps(document))
+
+    def record(self, *resources: dict[str, Any]) -> None:
+        """Add to the state."""
+        document = json.loads((self._directory / "state").read_text())
+        document["deployment"]["resources"] += resources
         (self._directory / "state").write_text(json.dumps(document))
 
     def no_lock(self) -> None:
@@ -199,58 +210,201 @@ def test_a_namespace_that_was_made_last_goes_with_everything_in_it(
     assert step.problem.startswith(f"Namespace {GRAPH} exists")
 
 
+PROVIDER = "urn:pulumi:test::p::pulumi:providers:aws::aws::id"
+
+
+def begun(kind: str, resource_name: str, /, **inputs: Any) -> dict[str, Any]:
+    """An operation that the engine wrote down when it began to make something."""
+    urn = f"urn:pulumi:test::p::{kind}::{resource_name}"
+    resource = {"type": kind, "urn": urn, "inputs": inputs, "parent": "urn:parent", "provider": PROVIDER}
+    return {"type": "creating", "resource": resource}
+
+
 def test_what_aws_may_have_made_is_never_deleted(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
     put_world(api)
+    instance = begun("aws:rds/instance:Instance", "database-instance", identifier="graph")
+    association = begun("aws:eks/podIdentityAssociation:PodIdentityAssociation", "client")
+    programs.state(*ALL_RECORDED, pending=[instance, association])
+    made, unknown = steps(tmp_path)
+    assert made.remedy == "import graph if it is there"
+    assert unknown.act is None
+    assert "look for it by the stack's tags" in unknown.remedy
 
-    def operation(kind: str, name: str, **inputs: str) -> dict[str, Any]:
-        urn = f"urn:pulumi:test::p::{kind}::{name}"
-        provider = "urn:pulumi:test::p::pulumi:providers:aws::aws::id"
-        resource = {"type": kind, "urn": urn, "inputs": inputs, "parent": "urn:parent", "provider": provider}
-        return {"type": "creating", "resource": resource}
-
-    programs.state(
-        *ALL_RECORDED,
-        pending=[
-            operation("aws:rds/instance:Instance", "database-instance", identifier="graph"),
-            operation("aws:kms/key:Key", "database-key"),
-            operation("kubernetes:core/v1:Secret", "tls"),
-        ],
-    )
-    instance, key = steps(tmp_path)
-    assert instance.remedy == "import it if it is there"
-    assert key.act is None
-    assert "look for it by the stack's tags" in key.remedy
-
-    assert instance.act is not None
-    assert instance.act() == "imported"
-    imported, exported, stored = programs.calls[-3:]
-    assert imported == (
+    assert made.act is not None
+    assert made.act() == "imported"
+    assert programs.calls[-1] == (
         "pulumi import aws:rds/instance:Instance database-instance graph --protect=false --generate-code=false "
         "--parent parent=urn:parent --provider provider=urn:pulumi:test::p::pulumi:providers:aws::aws "
         "--stack test --yes --skip-preview --non-interactive"
     )
-    assert exported.startswith("pulumi stack export")
-    assert stored.startswith("pulumi stack import --stack test --file ")
-    left = [one["resource"]["type"] for one in programs.stored()["deployment"]["pending_operations"]]
-    assert left == ["aws:kms/key:Key", "kubernetes:core/v1:Secret"], "the imported one is settled, the others stand"
 
 
-def test_an_import_of_what_was_never_made_settles_it_too(
+def run(root: Path, **changes: Any) -> list[str]:
+    """Every step done as it comes, as `--yes` does it; what each says it did."""
+    (root / "proc").mkdir(exist_ok=True)
+    recovery = Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root)
+    return [step.act() if step.act else "left" for step in recovery.steps()][1:]
+
+
+def test_what_was_begun_is_forgotten_once_all_of_it_is_accounted_for(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """The engine would warn of it at every later `up`, and forgets all of it at once."""
+    put_world(api)
+    instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
+    secret = begun(
+        "kubernetes:core/v1:Secret", "tls", metadata={"name": "teleport-access-graph-absent", "namespace": GRAPH}
+    )
+    others = [
+        begun("random:index/randomPassword:RandomPassword", "login"),
+        begun("aws:iam/rolePolicyAttachment:RolePolicyAttachment", "monitoring", role="r", policyArn="arn:p"),
+        begun("kubernetes:apps/v1:DeploymentPatch", "proxies", metadata={"name": "teleport-proxy"}),
+    ]
+    programs.state(*ALL_RECORDED, pending=[instance, secret, *others])
+    programs.import_fails_with("error: resource 'graph' does not exist")
+    assert run(tmp_path) == ["it was not made", "done"]
+    assert programs.stored()["deployment"]["pending_operations"] == []
+
+
+def test_what_is_not_accounted_for_stays_in_the_state(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+    instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
+    association = begun("aws:eks/podIdentityAssociation:PodIdentityAssociation", "client")
+    programs.state(*ALL_RECORDED, pending=[instance, association])
+    assert run(tmp_path) == ["imported", "left"]
+    programs.import_fails_with("error: AccessDenied")
+    with pytest.raises(StackError, match="AccessDenied"):
+        run(tmp_path)
+    assert not [call for call in programs.calls if call.startswith("pulumi stack import")]
+
+
+def test_an_object_of_any_name_that_the_engine_was_making_is_deleted(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
     put_world(api)
-    kind = "aws:rds/instance:Instance"
-    resource = {"type": kind, "urn": f"urn:pulumi:test::p::{kind}::graph", "inputs": {"identifier": "graph"}}
-    programs.state(*ALL_RECORDED, pending=[{"type": "creating", "resource": resource}])
-    (instance,) = steps(tmp_path)
-    assert instance.act is not None
-    programs.import_fails_with("error: resource 'graph' does not exist")
-    assert instance.act() == "it was not made"
-    assert programs.stored()["deployment"]["pending_operations"] == []
+    names = {"Secret": "some-secret", "ServiceAccount": "some-account", "CronJob": "some-watch"}
+    types = {"Secret": "core/v1", "ServiceAccount": "core/v1", "CronJob": "batch/v1"}
+    pod = {"template": {"spec": {"containers": [{"name": "watch"}]}}}
+    spec = {"schedule": "* * * * *", "jobTemplate": {"spec": pod}}
+    for kind, name in names.items():
+        api.put(kind, name, GRAPH, metadata=OURS, **({"spec": spec} if kind == "CronJob" else {}))
+    pending = [
+        begun(f"kubernetes:{types[kind]}:{kind}", kind, metadata={"name": name, "namespace": GRAPH})
+        for kind, name in names.items()
+    ]
+    programs.state(*ALL_RECORDED, pending=pending)
+    assert run(tmp_path) == ["deleted", "deleted", "deleted", "done"]
+    assert [path.rpartition("/")[2] for path in api.deleted] == list(names.values())
 
-    programs.import_fails_with("error: AccessDenied")
-    with pytest.raises(StackError, match="AccessDenied"):
-        instance.act()
+
+def test_an_object_that_was_recorded_after_all_is_left_alone(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    api.put("Secret", "some-secret", GRAPH, metadata=OURS)
+    again = begun("kubernetes:core/v1:Secret", "s", metadata={"name": "some-secret", "namespace": GRAPH})
+    programs.state(*ALL_RECORDED, f"Secret:{GRAPH}/some-secret", pending=[again])
+    assert run(tmp_path) == ["done"]
+    assert api.deleted == []
+
+
+def test_somebody_elses_object_of_that_name_is_named_and_left(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    api.put("Secret", "some-secret", GRAPH, metadata={"managedFields": [{"manager": "kubectl"}]})
+    ours = begun("kubernetes:core/v1:Secret", "s", metadata={"name": "some-secret", "namespace": GRAPH})
+    programs.state(*ALL_RECORDED, pending=[ours])
+    assert run(tmp_path) == ["left", "done"]
+    assert api.deleted == []
+
+
+def test_a_kind_that_cannot_be_asked_for_is_named(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+    metadata = {"name": "graph", "namespace": GRAPH}
+    programs.state(*ALL_RECORDED, pending=[begun("kubernetes:cert-manager.io/v1:Certificate", "c", metadata=metadata)])
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    assert step.problem.startswith(f"the engine was making Certificate {GRAPH}/graph")
+
+
+def test_a_teleport_that_was_installed_and_not_recorded_is_imported(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    put_release(api, 1, "deployed", USERS)
+    release = begun("kubernetes:helm.sh/v3:Release", "teleport-release", name="teleport", namespace="teleport")
+    programs.state(*ALL_RECORDED, pending=[release])
+    assert run(tmp_path) == ["imported", "done"]
+    imported = next(call for call in programs.calls if call.startswith("pulumi import"))
+    assert " kubernetes:helm.sh/v3:Release teleport-release teleport/teleport " in imported
+
+
+def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """Helm refuses to uninstall it again: `release: not found`."""
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    programs.record(
+        {"urn": f"urn::release::{GRAPH}", "id": f"{GRAPH}/{GRAPH}", "type": "kubernetes:helm.sh/v3:Release"}
+    )
+    assert run(tmp_path) == ["taken out"]
+    refreshed = next(call for call in programs.calls if call.startswith("pulumi refresh"))
+    assert refreshed == (
+        f"pulumi refresh --target urn::release::{GRAPH} --yes --skip-preview --stack test --non-interactive"
+    )
+    put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
+    assert run(tmp_path) == []
+
+
+def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that died told the engine nothing: there is no note of what it made."""
+    asked: list[Mapping[str, str]] = []
+    group, instance = "aws:ec2/securityGroup:SecurityGroup", "aws:rds/instance:Instance"
+
+    def carrying(_: AwsSettings, tags: Mapping[str, str]) -> list[tuple[str, str]]:
+        asked.append(tags)
+        return [(group, "sg-1"), (group, "sg-2"), (instance, "graph")]
+
+    monkeypatch.setattr("operations.recover.carrying", carrying)
+    put_world(api)
+    aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
+    ours = dataclasses.replace(settings(tmp_path), aws=aws)
+    (tmp_path / "proc").mkdir()
+
+    def named() -> list[str]:
+        recovery = Recovery(settings=ours, stack="acme/p/test", processes=tmp_path / "proc", root=tmp_path)
+        steps = list(recovery.steps())[1:]
+        assert [step.act for step in steps] == [None] * len(steps)
+        return [step.problem.partition(" carries")[0] for step in steps]
+
+    programs.state(*ALL_RECORDED)
+    assert named() == [f"{group} sg-1", f"{group} sg-2", f"{instance} graph"]
+    recorded = [
+        {"urn": "urn::group", "type": group, "id": "sg-1", "inputs": {"tags": {TAG: "acme/graph/test"}}},
+        {"urn": "urn::instance", "type": instance, "id": "db-ABC", "outputs": {"identifier": "graph"}},
+    ]
+    programs.record(*recorded)
+    assert named() == [f"{group} sg-2"]
+    assert asked == [{TAG: "organization/teleport-access-graph/test"}, {TAG: "acme/graph/test"}]
+
+
+def test_what_does_not_go_is_an_error_that_says_so(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next `up` could not make it again."""
+    monkeypatch.setattr("operations.mending._GONE_TIMEOUT", 0.5)
+    put_world(api)
+    programs.state()
+    api.put("Namespace", GRAPH, metadata=OURS)
+    api.held.add(f"/api/v1/namespaces/{GRAPH}")
+    with pytest.raises(ClusterError, match=rf"Namespace {GRAPH} is still being deleted after 0.5 s: a finalizer"):
+        run(tmp_path)
+    api.held.clear()
+    assert run(tmp_path) == ["deleted"]
 
 
 def test_a_running_engine_is_never_disturbed(tmp_path: Path, api: KubernetesApi, programs: Programs) -> None:
@@ -310,3 +464,9 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
         f"Role {rollout} in teleport",
         f"RoleBinding {rollout} in teleport",
     ]
+
+
+def test_the_tag_is_the_one_that_the_program_sets() -> None:
+    from components.assembly import STACK_TAG
+
+    assert STACK_TAG == TAG

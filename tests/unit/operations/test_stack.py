@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from operations.findings import exit_code, failed, not_proven, passed, print_findings
-from operations.stack import StackError, read_outputs, read_stack_file, run_engine
+from operations.stack import StackError, read_begun, read_outputs, read_stack_file, run_engine
 
 FILE = """\
 encryptionsalt: v1:x
@@ -53,6 +53,19 @@ def test_outputs_come_from_a_file_or_the_engine(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(StackError, match="pulumi: is not on PATH"):
         run_engine(["version"], tmp_path)
+
+
+def test_what_the_engine_has_begun_to_make_is_in_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    urn = "urn:pulumi:dev::p::random:index/randomPassword:RandomPassword::login"
+    operations = [{"type": kind, "resource": {"urn": urn}} for kind in ("creating", "updating", "deleting")]
+    (tmp_path / "state").write_text(json.dumps({"deployment": {"pending_operations": operations}}), encoding="utf-8")
+    engine = tmp_path / "pulumi"
+    engine.write_text(f'#!/bin/sh\ntest "$*" = "stack export --stack dev --non-interactive" && cat {tmp_path}/state\n')
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert read_begun("dev", tmp_path) == ["login"], "what was there before is there to be looked at again"
+    (tmp_path / "state").write_text("{}", encoding="utf-8")
+    assert read_begun("dev", tmp_path) == []
 
 
 def test_an_exit_code_tells_failure_from_what_is_not_proven() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from sandbox.plugins.faults import OPERATIONS, Faults
 from sandbox.plugins.protocol import (
     CheckFailure,
     CheckResult,
@@ -62,6 +63,14 @@ class Probe(ResourceProvider):
 
     def read(self, *_: Any) -> None:
         return None
+
+
+class WholeProbe(Probe):
+    def update(self, *_: Any) -> Properties:
+        return {}
+
+    def delete(self, *_: Any) -> None:
+        pass
 
 
 @pytest.fixture
@@ -130,6 +139,27 @@ def test_a_preview_has_no_id(engine: Any) -> None:
 
 def test_what_is_gone_is_read_as_no_id(engine: Any) -> None:
     assert engine.Read(provider_pb2.ReadRequest(urn=URN, type="t", id="i")).id == ""
+
+
+def test_faults_strike_around_what_is_done_and_never_in_a_preview(tmp_path: Path) -> None:
+    (tmp_path / "faults").write_text("".join(f"name {operation} after\n" for operation in OPERATIONS))
+    struck: list[str] = []
+    service = ProviderService(WholeProbe(), EngineLog(), Faults(tmp_path / "faults", struck.append))
+    server, port = start_server(
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(service, server)
+    )
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+        plugin = provider_pb2_grpc.ResourceProviderStub(channel)
+        plugin.Create(provider_pb2.CreateRequest(urn=URN, preview=True))
+        plugin.Update(provider_pb2.UpdateRequest(urn=URN, preview=True))
+        assert struck == []
+        plugin.Create(provider_pb2.CreateRequest(urn=URN))
+        plugin.Read(provider_pb2.ReadRequest(urn=URN))
+        plugin.Update(provider_pb2.UpdateRequest(urn=URN))
+        plugin.Delete(provider_pb2.DeleteRequest(urn=URN))
+    server.stop(grace=None).wait()
+    record = (tmp_path / "faults.struck").read_text().splitlines()
+    assert record == [f"name {operation} after engine" for operation in OPERATIONS]
 
 
 def _failed_create(engine: Any, how: str) -> grpc.RpcError:

@@ -134,6 +134,7 @@ def test_nothing_of_the_callers_accounts_and_clusters_reaches_the_engine(
 
     assert not {name for name, value in foreign.items() if environment.get(name) == value}
     assert environment["KUBECONFIG"] == str(home.kubeconfig)
+    assert environment["KUBECACHEDIR"] == str(home.root / "kube-cache"), "not ~/.kube/cache"
     assert environment["AWS_ENDPOINT_URL"] == facts.cloud.url
     assert environment["PATH"].split(":")[0] == str(home.bin)
 
@@ -145,6 +146,7 @@ def test_the_shell_lines_take_the_same_away(home: Home, facts: StackFacts, monke
 
     assert "unset AWS_PROFILE" in lines
     assert f"export KUBECONFIG={home.kubeconfig}" in lines
+    assert f"export KUBECACHEDIR={home.root / 'kube-cache'}" in lines
     assert lines[-1].startswith(f"export PATH={home.bin}:")
     assert lines[-1].endswith(':"$PATH"')
 

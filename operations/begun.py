@@ -1,0 +1,158 @@
+"""What the engine had begun to make when it was killed: its own record of it, accounted for and then forgotten.
+
+Part of `recover`. Where AWS has it, `unrecorded` finds.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.settings import Settings
+from components.teleport import CA_CONFIG_MAP_NAME
+from operations.aws_session import NoSession
+from operations.cluster import Cluster
+from operations.helm_releases import list_revisions
+from operations.mending import Step, made_by_the_engine, orphan
+from operations.stack import StackError, run_engine
+from operations.unrecorded import REPEATABLE, candidates
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+# Seconds; the engine reads one object.
+_IMPORT_TIMEOUT = 300
+
+
+@dataclass
+class BegunOperations:
+    """Those of one stack. `of_stack` are the engine's arguments that name it."""
+
+    settings: Settings
+    stack: str
+    of_stack: list[str]
+    cluster: Callable[[str], Cluster]
+    root: Path
+    # Those of which it is not known how they ended, by URN.
+    _open: set[str] = field(default_factory=set)
+
+    def steps(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """What the engine had begun to make when it was killed; of most of it, it alone knows."""
+        begun = [one["resource"] for one in state.get("pending_operations") or [] if one.get("type") == "creating"]
+        recorded = known(state)
+        self._open.update(str(resource.get("urn")) for resource in begun)
+        for resource in begun:
+            kind = str(resource.get("type", ""))
+            if kind.startswith("aws:") and kind not in REPEATABLE:
+                yield from self._in_aws(resource, recorded)
+            elif kind.startswith("kubernetes:"):
+                yield from self._in_kubernetes(resource, recorded)
+            else:
+                # Keys and passwords are nowhere but in the state; what it does not have, nobody has used.
+                self._open.discard(str(resource.get("urn")))
+        if begun and not self._open:
+            yield Step(
+                f"the engine would warn of {len(begun)} operations that it began and did not see end",
+                "take them out of the state: they are accounted for",
+                self._settle,
+            )
+
+    def _in_aws(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
+        kind, urn = str(resource["type"]), str(resource["urn"])
+        name = urn.rsplit("::", 1)[-1]
+        problem = f"the engine was making {kind} {name}, and does not know whether it did"
+        try:
+            found = candidates(self.settings.aws, kind, resource.get("inputs") or {})
+        except (NoSession, LookupError) as error:
+            why = f" ({error})" if isinstance(error, NoSession) else ""
+            yield Step(problem, f"look for it by the stack's tags, and delete it if it is there: nothing uses it{why}")
+            return
+        found = [identity for identity in found if (kind, identity) not in recorded]
+        if not found:
+            self._open.discard(urn)
+            return
+        command = self._import_command(resource, found[0])
+        yield Step(problem, f"import {found[0]} if it is there", functools.partial(self._import, command, urn))
+        for another in found[1:]:
+            yield Step(f"{kind} {another} is like it", "delete it: the state does not know it, and nothing uses it")
+
+    def _in_kubernetes(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
+        kind, urn = str(resource["type"]), str(resource["urn"])
+        inputs = resource.get("inputs") or {}
+        metadata = inputs.get("metadata") or {}
+        noun, name = kind.rpartition(":")[2], metadata.get("name") or inputs.get("name")
+        namespace = metadata.get("namespace") or inputs.get("namespace")
+        identity = f"{namespace}/{name}" if namespace else str(name)
+        # A patch of what others made is applied again; the authority's ConfigMap has been looked at.
+        if not name or noun.endswith("Patch") or (kind, identity) in recorded or name == CA_CONFIG_MAP_NAME:
+            self._open.discard(urn)
+            return
+        cluster = self.cluster(context_of(self.settings, resource))
+        problem = f"the engine was making {noun} {identity}, and does not know whether it did"
+        if kind == RELEASE:
+            if list_revisions(cluster, str(namespace), str(name)):
+                command = self._import_command(resource, identity)
+                yield Step(problem, f"import {identity}", functools.partial(self._import, command, urn))
+            else:
+                self._open.discard(urn)
+        elif not cluster.knows(noun):
+            yield Step(problem, "look for it, and delete it if it is there: the next `up` makes it again")
+        else:
+            found = cluster.get(noun, str(name), namespace)
+            if found is not None:
+                yield orphan(cluster, noun, found, namespace)
+            if found is None or not made_by_the_engine(found) or cluster.get(noun, str(name), namespace) is None:
+                self._open.discard(urn)
+
+    def _import_command(self, resource: Mapping[str, Any], identity: str) -> list[str]:
+        provider = str(resource.get("provider", "")).rpartition("::")[0]
+        name = str(resource["urn"]).rsplit("::", 1)[-1]
+        # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
+        command = ["import", str(resource["type"]), name, identity, "--protect=false", "--generate-code=false"]
+        command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
+        return command + (["--provider", f"provider={provider}"] if provider else [])
+
+    def _import(self, command: list[str], urn: str) -> str:
+        try:
+            run_engine([*command, *self.of_stack, "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
+            result = "imported"
+        except StackError as error:
+            if "does not exist" not in str(error):
+                raise
+            result = "it was not made"
+        self._open.discard(urn)
+        return result
+
+    def _settle(self) -> str:
+        """The engine forgets what it had begun when a state is imported."""
+        document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
+        document["deployment"]["pending_operations"] = []
+        # Only this user can read it: mode 0600. Secrets in it are encrypted.
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(document, file)
+            file.flush()
+            run_engine(["stack", "import", "--stack", self.stack, "--file", file.name], self.root)
+        return "done"
+
+
+def context_of(settings: Settings, resource: Mapping[str, Any]) -> str:
+    """The context of the provider that the resource is made with; `providers.py` names them by their cluster."""
+    name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
+    for cluster in settings.teleport:
+        place = settings.kubernetes_of(cluster)
+        if name == f"kubernetes-{place.cluster_identifier}":
+            return place.context
+    return settings.kubernetes.context
+
+
+def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Type and id of what the state has; of what AWS gives an id of its own beside its name, both."""
+    found = set()
+    for resource in state.get("resources") or []:
+        kind = str(resource.get("type"))
+        found.add((kind, str(resource.get("id"))))
+        found.add((kind, str((resource.get("outputs") or {}).get("identifier"))))
+    return found

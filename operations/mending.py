@@ -1,0 +1,55 @@
+"""One step of `recover`: what is wrong, what would be done, and how; and the commonest, the deletion of an orphan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from operations.cluster import Cluster, ClusterError, Document
+
+# Seconds. Pods have thirty to end, and a namespace goes after them.
+_GONE_TIMEOUT = 120.0
+_POLL = 0.3
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to mend: what is wrong, what would be done, and how. Without `act` it is advice."""
+
+    problem: str
+    remedy: str
+    act: Callable[[], str] | None = None  # says what it did
+
+
+def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:
+    """An object that the state does not know. Deleted, it is waited for: its name is taken until it is gone."""
+    name = str(found["metadata"]["name"])
+    where = f" in {namespace}" if namespace else ""
+    problem = f"{kind} {name}{where} exists, and the state does not know it"
+    if not made_by_the_engine(found):
+        return Step(problem, "somebody else made it: rename or remove it yourself, or give the stack another name")
+
+    def delete() -> str:
+        cluster.delete(kind, name, namespace)
+        deadline = time.monotonic() + _GONE_TIMEOUT
+        while cluster.get(kind, name, namespace) is not None:
+            # The next `up` could not make it again: its name is taken until it is gone.
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"{kind} {name}{where} is still being deleted after {_GONE_TIMEOUT:g} s: a finalizer holds it, "
+                    "or something in it; `diagnose` says what a namespace waits for"
+                )
+            time.sleep(_POLL)
+        return "deleted"
+
+    return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
+
+
+def made_by_the_engine(document: Document) -> bool:
+    """Whether the Kubernetes plugin of the engine made the object: the API server records who wrote which fields."""
+    fields = document["metadata"].get("managedFields") or []
+    labels = document["metadata"].get("labels") or {}
+    return labels.get("app.kubernetes.io/managed-by") == "pulumi" or any(
+        str(one.get("manager", "")).startswith("pulumi") for one in fields
+    )

@@ -1,0 +1,179 @@
+"""Finds in AWS what the engine was making when it was killed, by what it had asked for: name, prefix, tags, owner.
+And what carries the stack's tag without being in its state.
+
+Reads only. What becomes of a find is `recover`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from components.settings import AwsSettings
+from operations.aws_session import NoSession, aws_client
+
+Inputs = Mapping[str, Any]
+Client = Callable[[str], Any]
+
+_INSTANCE = "aws:rds/instance:Instance"
+_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+# Asking for it again finds it as it is: AWS's calls for these are idempotent.
+REPEATABLE = frozenset(
+    {
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        "aws:sns/topic:Topic",
+        "aws:sns/topicPolicy:TopicPolicy",
+        "aws:sns/topicSubscription:TopicSubscription",
+    }
+)
+# Where a type's identity stands among its inputs, for what AWS names as we ask.
+_IDENTITY = {
+    _INSTANCE: "{identifier}",
+    "aws:rds/subnetGroup:SubnetGroup": "{name}",
+    "aws:rds/parameterGroup:ParameterGroup": "{name}",
+    "aws:rds/eventSubscription:EventSubscription": "{name}",
+    "aws:cloudwatch/logGroup:LogGroup": "{name}",
+    "aws:iam/role:Role": "{name}",
+    "aws:iam/rolePolicy:RolePolicy": "{role}:{name}",
+    "aws:kms/alias:Alias": "{name}",
+}
+# What the provider appends to a prefix: https://github.com/hashicorp/terraform-plugin-sdk, helper/id.
+_UNIQUE = r"[0-9a-f]{26}"
+
+
+def candidates(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
+    """Ids, as `pulumi import` takes them, of what may be the object. One that is named may not exist.
+
+    Raises `NoSession` when AWS cannot be asked, `LookupError` for a type that is not looked for.
+    """
+    identity = _IDENTITY.get(kind, "")
+    if identity and all(inputs.get(key) for key in re.findall(r"\{(\w+)\}", identity)):
+        return [identity.format_map(inputs)]
+    if kind not in _SEARCHES:
+        raise LookupError(kind)
+    return _ask(settings, kind, inputs)
+
+
+def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Type and id of every object that has these tags, whatever its name. Raises `NoSession`."""
+    for kind in (*_SEARCHES, _INSTANCE):
+        if kind != _RULE:  # a rule goes with its group
+            yield from ((kind, identity) for identity in _ask(settings, kind, {"tags": dict(tags)}))
+
+
+def _ask(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
+    if settings is None:
+        raise NoSession("this configuration has no AWS any more")
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise NoSession("boto3 is not installed here") from None
+    search = _instances if kind == _INSTANCE else _SEARCHES[kind]
+    try:
+        return sorted(search(lambda service: aws_client(settings, service), inputs))
+    except (BotoCoreError, ClientError) as error:
+        raise NoSession(str(error)) from None
+
+
+def _instances(client: Client, inputs: Inputs) -> Iterator[str]:
+    for page in client("rds").get_paginator("describe_db_instances").paginate():
+        for instance in page["DBInstances"]:
+            if _has_tags(inputs, instance.get("TagList") or []):
+                yield str(instance["DBInstanceIdentifier"])
+
+
+def _keys(client: Client, inputs: Inputs) -> Iterator[str]:
+    kms = client("kms")
+    for page in kms.get_paginator("list_keys").paginate():
+        for key in page["Keys"]:
+            try:
+                metadata = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+                if metadata["KeyManager"] != "CUSTOMER":
+                    continue
+                if "description" in inputs and metadata.get("Description") != inputs["description"]:
+                    continue
+                tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+            except kms.exceptions.ClientError:
+                continue  # its policy does not let us look: it is not of these credentials' making
+            if metadata["KeyState"] != "PendingDeletion" and _has_tags(inputs, tags, "TagKey", "TagValue"):
+                yield str(key["KeyId"])
+
+
+def _security_groups(client: Client, inputs: Inputs) -> Iterator[str]:
+    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in _tags(inputs).items()]
+    for group in client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]:
+        if inputs.get("vpcId") in (None, group.get("VpcId")) and _is_named(inputs, group["GroupName"]):
+            yield str(group["GroupId"])
+
+
+def _ingress_rules(client: Client, inputs: Inputs) -> Iterator[str]:
+    filters = [{"Name": "group-id", "Values": [inputs["securityGroupId"]]}]
+    wanted = [
+        inputs.get(key)
+        for key in ("fromPort", "toPort", "referencedSecurityGroupId", "prefixListId", "cidrIpv4", "cidrIpv6")
+    ]
+    for rule in client("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]:
+        referenced = (rule.get("ReferencedGroupInfo") or {}).get("GroupId")
+        is_from = [rule.get("FromPort"), rule.get("ToPort"), referenced]
+        is_from += [rule.get(key) for key in ("PrefixListId", "CidrIpv4", "CidrIpv6")]
+        if not rule["IsEgress"] and is_from == wanted:
+            yield str(rule["SecurityGroupRuleId"])
+
+
+def _subnet_groups(client: Client, inputs: Inputs) -> Iterator[str]:
+    rds = client("rds")
+    for page in rds.get_paginator("describe_db_subnet_groups").paginate():
+        for group in page["DBSubnetGroups"]:
+            if _is_named(inputs, group["DBSubnetGroupName"]) and _is_tagged(rds, group["DBSubnetGroupArn"], inputs):
+                yield str(group["DBSubnetGroupName"])
+
+
+def _parameter_groups(client: Client, inputs: Inputs) -> Iterator[str]:
+    rds = client("rds")
+    for page in rds.get_paginator("describe_db_parameter_groups").paginate():
+        for group in page["DBParameterGroups"]:
+            name, arn = group["DBParameterGroupName"], group["DBParameterGroupArn"]
+            if _is_named(inputs, name) and _is_tagged(rds, arn, inputs):
+                yield str(name)
+
+
+def _roles(client: Client, inputs: Inputs) -> Iterator[str]:
+    iam = client("iam")
+    for page in iam.get_paginator("list_roles").paginate():
+        for role in page["Roles"]:
+            name = role["RoleName"]
+            if _is_named(inputs, name) and _has_tags(inputs, iam.list_role_tags(RoleName=name)["Tags"]):
+                yield str(name)
+
+
+_SEARCHES: Mapping[str, Callable[[Client, Inputs], Iterator[str]]] = {
+    "aws:ec2/securityGroup:SecurityGroup": _security_groups,
+    "aws:iam/role:Role": _roles,
+    "aws:kms/key:Key": _keys,
+    "aws:rds/parameterGroup:ParameterGroup": _parameter_groups,
+    "aws:rds/subnetGroup:SubnetGroup": _subnet_groups,
+    _RULE: _ingress_rules,
+}
+
+
+def _tags(inputs: Inputs) -> dict[str, str]:
+    """Every one of the stack's objects carries a tag of the stack's own; without any, anybody's would fit."""
+    tags: dict[str, str] = dict(inputs.get("tags") or {})
+    if not tags:
+        raise NoSession("the object has no tags by which it could be told from others")
+    return tags
+
+
+def _has_tags(inputs: Inputs, tags: list[dict[str, str]], key: str = "Key", value: str = "Value") -> bool:
+    return _tags(inputs).items() <= {tag[key]: tag[value] for tag in tags}.items()
+
+
+def _is_tagged(rds: Any, arn: str, inputs: Inputs) -> bool:
+    return _has_tags(inputs, rds.list_tags_for_resource(ResourceName=arn)["TagList"])
+
+
+def _is_named(inputs: Inputs, name: str) -> bool:
+    prefix = inputs.get("namePrefix")
+    return prefix is None or re.fullmatch(re.escape(str(prefix)) + _UNIQUE, name) is not None

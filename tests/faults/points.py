@@ -1,0 +1,46 @@
+"""Where an `up` or a `destroy` can be killed: right before and right after each operation that its preview announces.
+
+Pure. Who kills is the sandbox's stand-ins (`sandbox/plugins/faults.py`), and who goes on afterwards is `walk`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.plugins.faults import Point
+
+# A step of a preview -> the operations of the plugin that it stands for. An import reads.
+OPERATIONS: Mapping[str, tuple[str, ...]] = {
+    "create": ("create",),
+    "update": ("update",),
+    "delete": ("delete",),
+    "import": ("read",),
+    "replace": ("create", "delete"),
+    "create-replacement": ("create",),
+    "delete-replaced": ("delete",),
+}
+BOUNDS = ("before", "after")
+
+
+def points_of(preview: Mapping[str, Any]) -> list[Point]:
+    """Both sides of every operation, in the preview's order, each once. `preview` is the engine's `--json`."""
+    found: dict[Point, None] = {}
+    for step in preview["steps"]:
+        state = step.get("newState") or step.get("oldState") or {}
+        # Components have no plugin; what the engine keeps for itself, such as providers, is made by none.
+        if not state.get("custom") or str(state["type"]).startswith("pulumi:"):
+            continue
+        # What is kept at a destroy is forgotten by the engine alone.
+        operations = () if step["op"] == "delete" and state.get("retainOnDelete") else OPERATIONS.get(step["op"], ())
+        name = str(step["urn"]).rpartition("::")[2]
+        for operation in operations:
+            for moment in BOUNDS:
+                found[Point(name, operation, moment)] = None
+    return list(found)
+
+
+def sampled(points: Sequence[Point], count: int, seed: int) -> list[Point]:
+    """Some of the points: the same ones for the same seed."""
+    return random.Random(seed).sample(list(points), min(count, len(points)))

@@ -1,0 +1,63 @@
+"""Where a run can be killed follows from its preview, and a sample is the same for the same seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.plugins.faults import Point
+from tests.faults.points import points_of, sampled
+
+pytestmark = pytest.mark.unit
+
+SECRET = "kubernetes:core/v1:Secret"
+
+
+def step(op: str, name: str, kind: str = SECRET, **state: Any) -> dict[str, Any]:
+    which = "oldState" if op == "delete" else "newState"
+    return {"op": op, "urn": f"urn:pulumi:s::p::{kind}::{name}", which: {"type": kind, "custom": True, **state}}
+
+
+def of(*steps: dict[str, Any]) -> list[str]:
+    return [f"{point.of} {point.operation} {point.moment}" for point in points_of({"steps": list(steps)})]
+
+
+def test_each_operation_has_a_point_before_and_one_after_it() -> None:
+    assert of(step("create", "tls"), step("update", "uri"), step("delete", "old"), step("import", "release")) == [
+        "tls create before",
+        "tls create after",
+        "uri update before",
+        "uri update after",
+        "old delete before",
+        "old delete after",
+        "release read before",
+        "release read after",
+    ]
+
+
+def test_a_replacement_is_a_creation_and_a_deletion_however_the_engine_tells_it() -> None:
+    both = ["job create before", "job create after", "job delete before", "job delete after"]
+    assert of(step("replace", "job")) == both
+    told = [step(op, "job") for op in ("create-replacement", "replace", "delete-replaced")]
+    assert of(*told) == both
+
+
+def test_what_no_plugin_does_has_no_point() -> None:
+    assert (
+        of(
+            step("same", "tls"),
+            step("read", "self"),
+            step("create", "aws", "pulumi:providers:aws"),
+            step("create", "database", "teleport-access-graph:index:Database", custom=False),
+            step("delete", "kept", retainOnDelete=True),
+        )
+        == []
+    )
+
+
+def test_a_sample_is_the_seeds_own() -> None:
+    points = [Point(str(number), "create", "before") for number in range(50)]
+    assert sampled(points, 3, seed=7) == sampled(points, 3, seed=7)
+    assert sampled(points, 3, seed=7) != sampled(points, 3, seed=8)
+    assert len(set(sampled(points, 100, seed=7))) == 50
