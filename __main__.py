@@ -68,13 +68,15 @@ if settings.access_graph.enabled:
     )
 
 surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
-logins = None
-if rds_database is not None:
-    rolled_out = credentials if access_graph is None else access_graph.release
-    logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
 
 # Nothing of Teleport's changes before the access graph is ready to be asked.
 teleport = assembly.teleport_clusters(settings, intake, providers, certificate.trust_bundle, access_graph)
+
+logins = None
+if rds_database is not None:
+    # A graph that is being switched off runs on until the end of the `up`: its callers leave first.
+    rolled_out = [credentials, *teleport.values()] if access_graph is None else [access_graph.release]
+    logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
 
 export_outputs(
     stack_outputs(

@@ -15,7 +15,7 @@ import pulumi_random as random
 
 from components.arguments import ComponentArgs
 from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
-from components.database_logins import IAM_ROLE, active_slot, login_of, slot_generations
+from components.database_logins import IAM_ROLE, active_slot, login_of, slot_passwords
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
@@ -163,11 +163,13 @@ class DatabaseAccess(pulumi.ComponentResource):
                     # Letters and digits survive every client's idea of a URI, though the URI is percent-encoded too.
                     special=False,
                     # A slot's password is new each time that its turn comes, and stays while the other one is in use:
-                    # an `up` that failed half way can be taken back.
-                    keepers={"rotation": _known_after(str(generation), args.after)},
-                    opts=child,
+                    # an `up` that failed half way can be taken back, and then be repeated.
+                    keepers={"rotation": _known_after(str(password_of.generation), args.after)},
+                    opts=pulumi.ResourceOptions(
+                        parent=self, ignore_changes=["keepers"] if password_of.settled else None
+                    ),
                 )
-                for letter, generation in slot_generations(rotation).items()
+                for letter, password_of in slot_passwords(rotation).items()
             }
             password = passwords[slot].result
             # Secret as the password is.

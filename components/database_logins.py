@@ -5,7 +5,7 @@ Owns the Job that retires logins, the last step of a rotation. Making them is `d
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 
@@ -33,11 +33,24 @@ def login_of(*, authentication: str, rotation: int) -> str:
     return IAM_ROLE if authentication == "iam" else LOGIN_ROLES[active_slot(rotation)]
 
 
-def slot_generations(rotation: int) -> dict[str, int]:
-    """Slot -> the generation of its password at `rotation`. Slot `b` is missing until generation 1 makes it."""
+class SlotPassword(NamedTuple):
+    """The password of a slot."""
+
+    generation: int
+    """Of which it is made, where there is none yet or the slot is in use."""
+    settled: bool
+    """Whether one that is there stays, of whatever generation: the slot is not in use. Pods may still have it from a
+    rotation that failed half way and is taken back, and find it again when that is repeated."""
+
+
+def slot_passwords(rotation: int) -> dict[str, SlotPassword]:
+    """The password of each slot at `rotation`. Slot `b` is missing until generation 1 makes it."""
     if rotation < 0:
         raise ValueError(f"rotation: {rotation} is negative; generations count up from 0")
-    return {active_slot(generation): generation for generation in range(max(0, rotation - 1), rotation + 1)}
+    return {
+        active_slot(generation): SlotPassword(generation, settled=generation != rotation)
+        for generation in range(max(0, rotation - 1), rotation + 1)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

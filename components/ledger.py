@@ -16,12 +16,13 @@ import pulumi
 from components.authority_phases import AuthorityStep
 from components.settings import (
     ExistingDatabaseSettings,
+    ExistingSecretTlsSettings,
     ManualTeleportSettings,
     RdsDatabaseSettings,
     ReleaseTeleportSettings,
     Settings,
 )
-from components.tls_assembly import authority_algorithms, authority_step
+from components.tls_assembly import authority_algorithms, authority_step, certificate_names
 from components.trust_steps import TrustRecord
 
 LEDGER_VERSION = 1
@@ -58,6 +59,10 @@ class Ledger:
     """`namespace_record` of the access graph's settings."""
     trust: TrustRecord | None = None
     """Where the certificate comes from, and whom Teleport trusts."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """`host:port` that each Teleport cluster dials; none while the access graph is off."""
+    certificate_names: tuple[str, ...] = ()
+    """Of a certificate that the stack asks for."""
 
     @classmethod
     def parse(cls, record: Any) -> Ledger:
@@ -92,6 +97,8 @@ class Ledger:
             },
             namespace=dict(record.get("namespace", _NOTHING)),
             trust=TrustRecord.parse(record.get("trust")),
+            endpoints=dict(record.get("endpoints", _NOTHING)),
+            certificate_names=tuple(record.get("certificateNames", ())),
         )
 
 
@@ -113,11 +120,28 @@ def ledger_record(
     Known only when everything in `after` is, so that a failed `up` keeps the old one. `host_authorities` are the PEMs
     in use by Teleport cluster, `before` is what the last `up` left.
     """
+    return pulumi.Output.all(host_authorities, trust, before, *after).apply(
+        lambda resolved: ledger_content(settings, resolved[0], resolved[1], resolved[2])
+    )
+
+
+def ledger_content(
+    settings: Settings, host_authorities: Mapping[str, Sequence[str]], trust: TrustRecord, before: Ledger
+) -> dict[str, Any]:
+    """The record itself; its arguments as `ledger_record`'s, resolved."""
     record: dict[str, Any] = {
         "version": LEDGER_VERSION,
         "database": database_record(settings),
         "namespace": namespace_record(settings),
         "teleport": {cluster: teleport_record(settings, cluster) for cluster in settings.teleport},
+        "endpoints": {cluster: settings.endpoint_of(cluster) for cluster in settings.teleport}
+        if settings.access_graph.enabled
+        else {},
+        "certificateNames": []
+        if isinstance(settings.tls, ExistingSecretTlsSettings)
+        else certificate_names(settings),
+        "hostAuthorities": {name: list(pems) for name, pems in host_authorities.items()},
+        "trust": trust.stored(),
     }
     starts = {
         cluster: entry.audit_log.start_date
@@ -130,14 +154,7 @@ def ledger_record(
         record["authority"] = {"generation": step.generation, "phase": step.phase, "algorithms": made}
     if isinstance(settings.database, RdsDatabaseSettings) and settings.database.authentication == "password":
         record["rotation"] = settings.database.rotation
-    return pulumi.Output.all(host_authorities, trust, before, *after).apply(
-        lambda resolved: {
-            **record,
-            "auditLog": {**resolved[2].audit_log, **starts},
-            "hostAuthorities": {name: list(pems) for name, pems in resolved[0].items()},
-            "trust": resolved[1].stored(),
-        }
-    )
+    return {**record, "auditLog": {**before.audit_log, **starts}}
 
 
 def database_record(settings: Settings) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pulumi
 from components.authority_phases import algorithm_problem, step_problem
 from components.host_authority_succession import stranger_problems
 from components.ledger import Ledger, LedgerError, database_record, read_ledger, teleport_record
-from components.settings import RdsDatabaseSettings, ReleaseTeleportSettings, Settings
+from components.settings import ExistingSecretTlsSettings, RdsDatabaseSettings, ReleaseTeleportSettings, Settings
 from components.settings.errors import Problem, shown
-from components.tls_assembly import authority_algorithms, authority_step
+from components.tls_assembly import authority_algorithms, authority_step, certificate_names
 
 if TYPE_CHECKING:
     from components.intake import Intake
@@ -81,20 +81,25 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_teleport(recorded, settings),
         *_authority(recorded, settings),
         *_namespace(recorded, settings),
+        *_endpoints(recorded, settings),
     ]
 
 
 def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     """One generation at a time: the next but one would change the password of the slot that pods are using."""
     database = settings.database
-    if recorded.rotation is None or not isinstance(database, RdsDatabaseSettings):
+    if not recorded.database or not isinstance(database, RdsDatabaseSettings) or database.authentication != "password":
         return
-    if database.authentication == "password" and database.rotation not in (recorded.rotation, recorded.rotation + 1):
+    # Where the last complete `up` had no login with a password, one that failed may have begun with the first.
+    reached = 0 if recorded.rotation is None else recorded.rotation
+    if database.rotation not in (reached, reached + 1):
         yield Problem(
             "database.rotation",
-            f"does not follow upon {recorded.rotation}, which the last complete `up` reached",
-            f"set {recorded.rotation} or {recorded.rotation + 1}: each generation takes an `up` of its own, so that "
-            "the login in use never changes its password",
+            f"does not follow upon {reached}, which the last complete `up` reached"
+            if recorded.rotation is not None
+            else "is not where the passwords of a login begin",
+            f"set {reached} or {reached + 1}: each generation takes an `up` of its own, so that the login in use never "
+            "changes its password",
             str(database.rotation),
         )
 
@@ -163,6 +168,43 @@ def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             "keepNamespace)",
             "false",
         )
+
+
+def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """TAG serves the new certificate while Teleport still dials the former name, and verifies it."""
+    if isinstance(settings.tls, ExistingSecretTlsSettings):
+        return
+    former, names = recorded.namespace.get("name"), certificate_names(settings)
+    yield from _names_to_come(recorded, settings)
+    for cluster, endpoint in recorded.endpoints.items():
+        host = endpoint.rpartition(":")[0]
+        # A TAG in another namespace has another Secret: the former one serves until Teleport has gone over.
+        moved = former != settings.access_graph.namespace and f".{former}.svc." in host
+        if cluster in settings.teleport and host not in names and not moved:
+            yield Problem(
+                "tls.extraDnsNames",
+                f"lacks {host}, which Teleport {cluster} dials until this `up` has told it another name: its calls "
+                "would fail meanwhile",
+                "add it for this `up`, and take it out with the next one",
+            )
+
+
+def _names_to_come(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What somebody else issues TAG serves only after its restart, which no `up` waits for."""
+    mode = settings.tls.mode
+    if mode == "generated" or recorded.trust is None or recorded.trust.mode != mode or not recorded.endpoints:
+        return
+    if recorded.namespace.get("name") != settings.access_graph.namespace or not settings.access_graph.enabled:
+        return
+    for cluster in recorded.endpoints.keys() & settings.teleport.keys():
+        host = settings.endpoint_of(cluster).rpartition(":")[0]
+        if host not in recorded.certificate_names:
+            yield Problem(
+                f"teleport.{cluster}.endpoint",
+                f"is at {host}, a name that the certificate has not had: calls would fail until it is issued anew and "
+                "TAG has restarted",
+                "first `up` with that name in tls.extraDnsNames, and go over to it when TAG serves it (`verify` says)",
+            )
 
 
 def _teleport(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -3,6 +3,7 @@ is used."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pulumi
@@ -99,9 +100,9 @@ def retire_logins(
     providers: Providers,
     namespace: AccessGraphNamespace,
     digest_key: pulumi.Input[str],
-    rolled_out: pulumi.Resource,
+    rolled_out: Sequence[pulumi.Resource],
 ) -> LoginRetirement:
-    """The end of a rotation: once `rolled_out` is there, nobody uses another login than the present one."""
+    """The end of a rotation: once all of `rolled_out` is there, nobody needs another login than the present one."""
     return LoginRetirement(
         "database-logins",
         LoginRetirementArgs(
@@ -111,7 +112,7 @@ def retire_logins(
             after_run=database.access.run,
             digest_key=digest_key,
         ),
-        opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=[rolled_out]),
+        opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=[*rolled_out]),
     )
 
 

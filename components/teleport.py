@@ -1,7 +1,8 @@
 """A Teleport cluster's side: the authority that it has to trust, the patched teleport-cluster release, the proxies'
 restart.
 
-Owns the order: ConfigMap, then auth, then proxies. What the patch says and how it merges is `teleport_values`' (pure).
+Owns the order: ConfigMap, then auth, then proxies; while the access graph is off auth first, for it may have been on
+before. What the patch says and how it merges is `teleport_values`' (pure).
 Who owns the release decides the mode: this stack (`release`), somebody else's Helm (`values`), or no chart at all
 (`manual`).
 """
@@ -128,21 +129,8 @@ class TeleportCluster(pulumi.ComponentResource):
         after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
         steps: list[pulumi.Resource] = []
 
-        if args.trust_bundle is not None and args.mode != "manual":
-            config_map = kubernetes.core.v1.ConfigMap(
-                f"{name}-ca",
-                metadata={"name": CA_CONFIG_MAP_NAME, "namespace": args.namespace},
-                data={CA_KEY: args.trust_bundle},
-                opts=pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=after,
-                    # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the
-                    # stack, or one that has been given back its own values (`enabled: false`), lets it go.
-                    retain_on_delete=args.enabled and (args.adopt or args.mode != "release"),
-                ),
-            )
-            steps.append(config_map)
-
+        if args.enabled:
+            steps += self._authorities(name, args, after)
         patched = patched_values(args)
         self.values = pulumi.Output.from_input(patched)
         self.configuration = pulumi.Output.from_input(
@@ -158,6 +146,9 @@ class TeleportCluster(pulumi.ComponentResource):
             steps.append(handed_over)
             if args.rollout_image is not None:
                 steps.append(self._rolled_out(name, args, handed_over))
+        if not args.enabled:
+            # What auth mounts until it has its own values again, and may read at a start, has the content of before.
+            steps += self._authorities(name, args, after + steps)
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
             steps.append(self._restarted_proxies(name, args, steps[-1]))
         self.ready = pulumi.Output.all(*[step.urn for step in steps]).apply(lambda _: True)
@@ -169,6 +160,26 @@ class TeleportCluster(pulumi.ComponentResource):
         if self.merged_values is not None:
             outputs["merged_values"] = self.merged_values
         self.register_outputs({**outputs, "ready": self.ready})
+
+    def _authorities(
+        self, name: str, args: TeleportClusterArgs, after: list[pulumi.Resource]
+    ) -> list[kubernetes.core.v1.ConfigMap]:
+        """The ConfigMap of the authorities, where there is one."""
+        if args.trust_bundle is None or args.mode == "manual":
+            return []
+        config_map = kubernetes.core.v1.ConfigMap(
+            f"{name}-ca",
+            metadata={"name": CA_CONFIG_MAP_NAME, "namespace": args.namespace},
+            data={CA_KEY: args.trust_bundle},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=after,
+                # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the stack, or
+                # one that has been given back its own values (`enabled: false`), lets it go.
+                retain_on_delete=args.enabled and (args.adopt or args.mode != "release"),
+            ),
+        )
+        return [config_map]
 
     def _handed_over(
         self, name: str, args: TeleportClusterArgs, after: list[pulumi.Resource]

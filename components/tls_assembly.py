@@ -112,12 +112,37 @@ def make_server_certificate(
 def trust_record(settings: Settings, bundle: pulumi.Output[str] | None) -> pulumi.Output[TrustRecord]:
     """What this `up` makes, for the rule and for the ledger. `bundle` is a `ServerCertificate`'s."""
     tls = settings.tls
-    protected = isinstance(tls, GeneratedTlsSettings) and tls.protect
     if tls.trust == "system" or bundle is None:
-        return pulumi.Output.from_input(TrustRecord(mode=tls.mode, authorities=None, protected=protected))
-    return bundle.apply(
-        lambda pem: TrustRecord(mode=tls.mode, authorities=authority_identities(pem), protected=protected)
+        return pulumi.Output.from_input(trust_of(settings, frozenset()))
+    return bundle.apply(lambda pem: trust_of(settings, authority_identities(pem)))
+
+
+def trust_of(settings: Settings, identities: frozenset[str]) -> TrustRecord:
+    """`identities` are those of the bundle."""
+    tls = settings.tls
+    return TrustRecord(
+        mode=tls.mode,
+        authorities=None if tls.trust == "system" else identities,
+        protected=isinstance(tls, GeneratedTlsSettings) and tls.protect,
     )
+
+
+def waits_for_bundle(settings: Settings, before: TrustRecord | None) -> bool:
+    """Whether `trust_refusal` needs the authorities of the bundle that is about to be made, and not only the given
+    ones: a preview would else show everything that waits for an authority's certificate as changing."""
+    return settings.access_graph.enabled and before is not None and before.mode != settings.tls.mode
+
+
+def trust_refusal(settings: Settings, before: TrustRecord | None, identities: frozenset[str]) -> Problem | None:
+    """Why `settings` may not follow upon `before`, or None: one `up` changes whom Teleport trusts, or where the
+    certificate comes from, and not both. Without an access graph everything may change: `teleport` gives auth its own
+    values back before the ConfigMap gets another content.
+
+    `identities` are those of the bundle where `waits_for_bundle`, and of the given authorities elsewhere.
+    """
+    if not settings.access_graph.enabled or before is None or before.mode == settings.tls.mode == "generated":
+        return None  # the succession of the stack's own authorities has rules of its own
+    return trust_problem(before, trust_of(settings, identities))
 
 
 def make_restarter(
@@ -234,25 +259,19 @@ def _allowed(
     bundle: pulumi.Output[str] | None,
     recorded: pulumi.Output[TrustRecord | None],
 ) -> pulumi.Output[bool]:
-    """Resolves if this `up` changes whom Teleport trusts, or where the certificate comes from, and not both. Without
-    an access graph nobody calls, and everything may change.
-
-    Within a mode the answer does not hang on an authority that is only about to be made: a preview would else show
-    everything that waits for it as changing.
-    """
-    tls = settings.tls
-    if not settings.access_graph.enabled:
-        return pulumi.Output.from_input(True)
+    """Resolves unless `trust_refusal` has something against this `up`."""
 
     def check(before: TrustRecord | None) -> Any:
-        if before is None or before.mode == tls.mode == "generated":
-            return True  # the succession of the stack's own authorities has rules of its own
-        if before.mode == tls.mode:
-            identities = None if tls.trust == "system" else frozenset(authority.identity for authority in given)
-            return _refuse(trust_problem(before, TrustRecord(mode=tls.mode, authorities=identities)))
-        return trust_record(settings, bundle).apply(lambda wanted: _refuse(trust_problem(before, wanted)))
+        if waits_for_bundle(settings, before):
+            made = pulumi.Output.from_input("" if bundle is None else bundle)
+            return made.apply(lambda pem: _refuse(trust_refusal(settings, before, _identities(pem))))
+        return _refuse(trust_refusal(settings, before, frozenset(authority.identity for authority in given)))
 
     return recorded.apply(check)
+
+
+def _identities(bundle: str) -> frozenset[str]:
+    return authority_identities(bundle) if bundle else frozenset()
 
 
 def _refuse(problem: Problem | None) -> bool:

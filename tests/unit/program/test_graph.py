@@ -138,9 +138,18 @@ def test_with_the_access_graph_off_teleport_waits_for_nothing_of_ours(tmp_path: 
     config = configuration(tmp_path)
     config["accessGraph"]["enabled"] = False
     off = run_program(config, tmp_path)
-    assert off.edges()[f"{TELEPORT}-release"] == {f"{TELEPORT}-ca"}
+    assert off.edges()[f"{TELEPORT}-release"] == set()
     names = {registration.name for registration in off.custom()}
     assert names == set(EDGES) - {"access-graph-release", f"{TELEPORT}-proxies"}
+
+
+def test_switching_off_begins_with_teleport(tmp_path: Path) -> None:
+    """Until auth has its own values again it may read the ConfigMap and call a graph whose login is in use."""
+    config = configuration(tmp_path)
+    config["accessGraph"]["enabled"] = False
+    edges = run_program(config, tmp_path).edges()
+    assert edges[f"{TELEPORT}-ca"] == {"certificates-ca-1", f"{TELEPORT}-release"}
+    assert {f"{TELEPORT}-release", f"{TELEPORT}-ca", "credentials-postgres"} <= edges["database-logins-job"]
 
 
 def test_several_teleport_clusters_do_not_wait_for_each_other(tmp_path: Path) -> None:

@@ -1,0 +1,206 @@
+"""The world that the program works on, as far as calls depend on it: what the engine remembers, the objects in the
+cluster, the database's logins, the pods with what they may have loaded, and Teleport's host CA.
+
+A pod loads what it uses at its start, and may start at any moment. So the model keeps for each kind of pod everything
+that one of them may have: what stood there at any moment since the last roll-out. Nothing here knows the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from tests.unit.model.certificates import identities
+
+
+class Leaf(NamedTuple):
+    """A server certificate with its key."""
+
+    signer: str
+    """`identity` of the authority that signed it."""
+    names: frozenset[str]
+    serial: int
+
+
+class Uri(NamedTuple):
+    login: str
+    password: int | None
+    """None for a login by IAM."""
+
+
+class GraphTemplate(NamedTuple):
+    """What of the access graph's release its pods are made of."""
+
+    tls_secret: str
+    database_secret: str
+    accepted: frozenset[str]
+    """Fingerprints of the host CAs."""
+    checksum: tuple[Any, ...]
+
+
+class GraphLoad(NamedTuple):
+    leaf: Leaf
+    uri: Uri
+    accepted: frozenset[str]
+
+
+class AuthTemplate(NamedTuple):
+    endpoint: str | None
+    """Host that it dials; None without an access graph."""
+    checksum: str
+    """Of the authorities, as the pods' annotation has it."""
+
+
+class AuthLoad(NamedTuple):
+    endpoint: str | None
+    bundle: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A release of the access graph: its pods' template, and what any of them may have loaded."""
+
+    host: str
+    template: GraphTemplate
+    loads: frozenset[GraphLoad] = frozenset()
+
+
+@dataclass(frozen=True)
+class Authority:
+    """In the engine's state: a key and its certificate."""
+
+    pem: str
+    key: int
+    renewal: int = 0
+    due: bool = False
+
+
+@dataclass(frozen=True)
+class Password:
+    keeper: int
+    value: int
+
+
+@dataclass
+class World:
+    """Values are immutable; `copy` is cheap."""
+
+    # The engine's state.
+    state: dict[str, bool] = field(default_factory=dict)
+    """Resources that would be deleted if the program gave them up -> whether their objects would stay."""
+    authorities: dict[int, Authority] = field(default_factory=dict)
+    leaf: Leaf | None = None
+    leaf_due: bool = False
+    passwords: dict[str, Password] = field(default_factory=dict)
+    jobs: dict[str, Any] = field(default_factory=dict)
+    """Identity of the Job of each name that ran."""
+    runs: int = 0
+    made: int = 0
+    """Counts keys, passwords and certificates: each is another one."""
+    ledger: Mapping[str, Any] | None = None
+
+    # Kubernetes.
+    secrets: dict[str, Leaf | Uri] = field(default_factory=dict)
+    config_map: str | None = None
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    """By name of the release."""
+    auth: AuthTemplate = AuthTemplate(None, "")
+    auth_loads: frozenset[AuthLoad] = frozenset({AuthLoad(None, "")})
+    auth_runs: bool = True
+    handed_over: AuthTemplate | None = None
+    """To an owner of the release who rolls it out."""
+
+    # Elsewhere.
+    logins: dict[str, int | None] = field(default_factory=dict)
+    """Password of each login that can log in; None: by IAM."""
+    issuer: str = ""
+    """Identity of whoever signs what cert-manager issues."""
+    presented: frozenset[str] = frozenset()
+    """Fingerprints of the host CAs of the certificates that auths present."""
+
+    missing: frozenset[str] = frozenset()
+    """What a pod could not have mounted."""
+
+    def copy(self) -> World:
+        copied = replace(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                setattr(copied, name, dict(value))
+        return copied
+
+    def fresh(self) -> int:
+        self.made += 1
+        return self.made
+
+    def observe(self) -> None:
+        """Any pod may start at this moment, and keep what it finds."""
+        self.missing = frozenset()
+        for release, graph in self.graphs.items():
+            load = self._graph_load(graph.template)
+            if load is not None and load not in graph.loads:
+                self.graphs[release] = replace(graph, loads=graph.loads | {load})
+        load_ = self._auth_load()
+        if load_ is not None:
+            self.auth_loads |= {load_}
+
+    def roll_graph(self, release: str) -> None:
+        """Every pod of it has started anew."""
+        graph = self.graphs[release]
+        load = self._graph_load(graph.template)
+        self.graphs[release] = replace(graph, loads=frozenset() if load is None else frozenset({load}))
+
+    def roll_auth(self) -> None:
+        load = self._auth_load()
+        self.auth_loads = frozenset() if load is None else frozenset({load})
+
+    def _graph_load(self, template: GraphTemplate) -> GraphLoad | None:
+        leaf, uri = self.secrets.get(template.tls_secret), self.secrets.get(template.database_secret)
+        for name, content in ((template.tls_secret, leaf), (template.database_secret, uri)):
+            if content is None:
+                self.missing |= {f"Secret {name}"}
+        if not isinstance(leaf, Leaf) or not isinstance(uri, Uri):
+            return None
+        return GraphLoad(leaf, uri, template.accepted)
+
+    def _auth_load(self) -> AuthLoad | None:
+        if self.auth.endpoint is None:
+            return AuthLoad(None, "")
+        if self.config_map is None:
+            self.missing |= {"ConfigMap teleport-access-graph-ca"}
+            return None
+        return AuthLoad(self.auth.endpoint, self.config_map)
+
+    def broken(self) -> list[str]:
+        """Every invariant that does not hold, in words."""
+        return [*self._broken()]
+
+    def _broken(self) -> Iterator[str]:
+        for thing in sorted(self.missing):
+            yield f"{thing} is mounted, and is not there"
+        if not self.auth_runs:
+            yield "Teleport is uninstalled"
+        for auth in self.auth_loads:
+            if auth.endpoint is None:
+                continue
+            called = [graph for graph in self.graphs.values() if auth.endpoint == graph.host or _is_external(auth)]
+            if not called:
+                yield f"auth dials {auth.endpoint}, and nobody is there"
+            for graph in called:
+                for load in graph.loads:
+                    yield from self._call(auth, load)
+
+    def _call(self, auth: AuthLoad, graph: GraphLoad) -> Iterator[str]:
+        if graph.leaf.signer not in identities(auth.bundle):
+            yield "a running auth does not trust a serving certificate"
+        if auth.endpoint not in graph.leaf.names:
+            yield f"a serving certificate lacks the name {auth.endpoint}, which auth dials"
+        if not self.presented <= graph.accepted:
+            yield "a serving graph does not accept a host CA in use"
+        if self.logins.get(graph.uri.login, 0) != graph.uri.password:
+            yield f"the login {graph.uri.login} is in use, and is not valid"
+
+
+def _is_external(auth: AuthLoad) -> bool:
+    """Where the extra name points to is DNS's: at any of the graphs."""
+    return auth.endpoint is not None and ".svc." not in auth.endpoint
