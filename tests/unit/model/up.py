@@ -378,5 +378,3 @@ def _delete(world: World, name: str) -> Iterator[None]:
     elif name.startswith("certificates-ca-"):
         world.authorities.pop(int(name.removeprefix("certificates-ca-")), None)
     yield from ()
-
-

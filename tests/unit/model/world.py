@@ -105,7 +105,7 @@ class World:
     config_map: str | None = None
     graphs: dict[str, Graph] = field(default_factory=dict)
     """By name of the release."""
-    auth: AuthTemplate = AuthTemplate(None, "")
+    auth: AuthTemplate = field(default_factory=lambda: AuthTemplate(None, ""))
     auth_loads: frozenset[AuthLoad] = frozenset({AuthLoad(None, "")})
     auth_runs: bool = True
     handed_over: AuthTemplate | None = None

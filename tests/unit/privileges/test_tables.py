@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import botocore.session
@@ -55,7 +56,9 @@ def constructed() -> set[str]:
                 if isinstance(called, type) and issubclass(called, pulumi.CustomResource):
                     if called.__name__ in _BY_ARGUMENTS or issubclass(called, pulumi.StackReference):
                         continue
-                    found.add(str(called.pulumi_type))  # type: ignore[attr-defined]
+                    # A class of ours that stands in for an SDK's has its token in its module.
+                    token = getattr(called, "pulumi_type", None) or vars(sys.modules[called.__module__])["TOKEN"]
+                    found.add(str(token))
     return {token for token in found if not token.startswith("pulumi:providers:")}
 
 
