@@ -54,9 +54,7 @@ class Refused:
 def licence_of(found: Distribution) -> str:
     """An SPDX expression, or nothing where the metadata has none that is known."""
     metadata = found.metadata
-    fields: dict[str, list[str]] = {}
-    for key, value in metadata.items():
-        fields.setdefault(key, []).append(value)
+    fields: dict[str, list[str]] = {key: list(metadata.get_all(key) or ()) for key in metadata}
     (expression, *_) = fields.get("License-Expression", [_UNKNOWN])
     if expression:
         return expression
