@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +51,8 @@ def violations(events: str) -> tuple[Objection, ...]:
 
 def failed_checks(findings: str) -> tuple[Objection, ...]:
     """Of `preflight --json`, what failed. Without a result nothing is known, which is worse than a failure."""
-    (document, *_) = [*_documents([findings]), {}]
-    listed = document.get("findings")
+    document = next(_documents([findings]), None)
+    listed = None if document is None else document.get("findings")
     if not isinstance(listed, list):
         reason = "it ended without a result; its log says why"
         return (Objection("preflight", "preflight", "the live world was asked", reason, binding=True),)
@@ -69,7 +69,7 @@ def failed_checks(findings: str) -> tuple[Objection, ...]:
     )
 
 
-def _documents(texts: Iterable[str]) -> Iterable[Mapping[str, Any]]:
+def _documents(texts: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     for text in texts:
         try:
             document = json.loads(text)

@@ -71,7 +71,7 @@ def shell(running_sandbox: RunningSandbox, tmp_path: Path) -> Iterator[Shell]:
     cloud = running_sandbox.cloud()
     kms, s3 = aws(running_sandbox, "kms"), aws(running_sandbox, "s3")
     key = kms.create_key()["KeyMetadata"]["Arn"]
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.create_bucket(Bucket=BUCKET)
     local = tmp_path / "states"
     local.mkdir()
     passphrase = "passphrase-of-before"
