@@ -150,7 +150,7 @@ def context_of(settings: Settings, resource: Mapping[str, Any]) -> str:
 
 def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Type and id of what the state has; of what AWS gives an id of its own beside its name, both."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for resource in state.get("resources") or []:
         kind = str(resource.get("type"))
         found.add((kind, str(resource.get("id"))))

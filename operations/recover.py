@@ -229,8 +229,8 @@ class Recovery:
         for kind, identity in found:
             yield Step(
                 f"{kind} {identity} carries the stack's tag, and the state does not know it",
-                "delete it unless something uses it: `database.onDestroy: keep` leaves such, and so does a plugin that "
-                "died",
+                "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "
+                "plugin that died",
             )
 
 

@@ -62,7 +62,8 @@ def descendants(ancestor: int) -> list[int]:
         stat = _stat(pid)
         if stat:
             children.setdefault(stat.parent, []).append(pid)
-    found, following = [], [ancestor]
+    found: list[int] = []
+    following = [ancestor]
     while following:
         below = children.get(following.pop(0), [])
         found += below

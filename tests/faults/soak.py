@@ -87,7 +87,8 @@ def sequence(stack: FaultyStack, seed: int) -> list[str]:
     """A life of some journeys with a few kills in each, in the engine's own order; where it was killed."""
     print(f"seed {seed}", flush=True)
     stack.change(at_the_beginning)
-    kept, struck = Kept(), []
+    kept = Kept()
+    struck: list[str] = []
     for journey in (UP, ROTATE, INTRODUCE, DESTROY) if seed % 2 else (UP, DESTROY):
         stack.change(journey.change)
         kept.may_go = journey.may_go

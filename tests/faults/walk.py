@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.home import CHECKOUT, Home
 from sandbox.plugins.faults import VARIABLE, Point
+from sandbox.plugins.install import RESOURCE_PLUGINS, launcher_text, plugin_versions
+from sandbox.plugins.language import VERSION as LANGUAGE_VERSION
 from tests.engine.conftest import Finished, RunningSandbox
 from tests.engine.stacks import Change, OwnStack
 from tests.faults.world import differences
@@ -35,6 +39,23 @@ class NotConverged(AssertionError):
     """A walk ended otherwise than an undisturbed run; the text says at which point, and what is different."""
 
 
+def stand_ins(home: Home) -> Path:
+    """A PULUMI_HOME with the sandbox's own plugins alone: official ones, which the sandbox prefers, have no faults."""
+    root = home.stack / "tests" / "stand-ins"
+    python = Path(sys.executable)
+    versions = plugin_versions(python)
+    found = {name: f"resource-{name}-v{versions[name]}" for name in RESOURCE_PLUGINS}
+    found["python"] = f"language-python-v{LANGUAGE_VERSION}"
+    for name, folder in found.items():
+        kind = folder.partition("-")[0]
+        launcher = root / "plugins" / folder / f"pulumi-{kind}-{name}"
+        launcher.parent.mkdir(parents=True, exist_ok=True)
+        module = "sandbox.plugins.language" if kind == "language" else f"sandbox.plugins.{name}"
+        launcher.write_text(launcher_text(module, python, CHECKOUT))
+        launcher.chmod(0o755)
+    return root
+
+
 class FaultyStack(OwnStack):
     """A stack whose engine can be killed at a point, or led to the cluster by another way."""
 
@@ -42,9 +63,14 @@ class FaultyStack(OwnStack):
     kubeconfig: Path | None = None
     """Another way to the cluster."""
 
+    def __init__(self, beside: RunningSandbox, name: str) -> None:
+        super().__init__(beside, name)
+        self._plugins = stand_ins(beside.home)
+
     def environment(self) -> dict[str, str]:
-        own = {VARIABLE: self.faults, "KUBECONFIG": self.kubeconfig}
-        return {**super().environment(), **{name: str(path) for name, path in own.items() if path is not None}}
+        own = {VARIABLE: self.faults, "KUBECONFIG": self.kubeconfig, "PULUMI_HOME": self._plugins}
+        given = {name: str(path) for name, path in own.items() if path is not None}
+        return {**super().environment(), **given, "PULUMI_IGNORE_AMBIENT_PLUGINS": "true"}
 
     def struck(self, points: Iterable[Point], *arguments: str) -> tuple[list[Point], Finished]:
         """Run the engine with these points; where it was struck (nowhere: it came through), and how it ended."""

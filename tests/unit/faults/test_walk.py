@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.walk import IRREPLACEABLE, Kept, NotConverged
+from sandbox.home import Home
+from tests.faults.walk import IRREPLACEABLE, Kept, NotConverged, stand_ins
 from tests.faults.world import recorded_in_aws
 
 pytestmark = pytest.mark.unit
@@ -48,6 +50,18 @@ def test_the_old_one_of_a_replacement_does_not_count() -> None:
     kept = Kept()
     kept.check({"urn": resource("tls:index/privateKey:PrivateKey", "one", delete=True)})
     assert kept.values == {}
+
+
+def test_faults_are_put_on_the_sandboxes_own_plugins_whatever_else_is_installed(tmp_path: Path) -> None:
+    root = stand_ins(Home.at(tmp_path))
+    found = sorted(path.name for path in (root / "plugins").glob("*/pulumi-*"))
+    assert found == [
+        "pulumi-language-python",
+        *(f"pulumi-resource-{name}" for name in ("aws", "kubernetes", "random", "tls")),
+    ]
+    for launcher in (root / "plugins").glob("*/pulumi-*"):
+        assert "runs its stand-in" in launcher.read_text()
+        assert launcher.stat().st_mode & 0o111
 
 
 def test_the_account_is_compared_by_the_names_that_it_has() -> None:
