@@ -18,6 +18,9 @@ from sandbox.supervisor import Part, ready_file_probe
 CLOUD = "cloud"
 KUBELET = "kubelet"
 
+# No file of somebody's own is read in its place: AWS's SDK does so when it is imported.
+NOBODYS_AWS = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
 # What would send a part, or the engine, to some other account, cluster, database or proxy than the sandbox's.
 _FOREIGN_PREFIXES = ("AWS_", "KUBE", "HELM_", "PG", "ACCESS_GRAPH_")
 _FOREIGN_NAMES = frozenset(
@@ -48,6 +51,7 @@ def clean_environment(home: Home, base: Mapping[str, str] = os.environ) -> dict[
         "PATH": os.pathsep.join([*own, *rest]),
         "SANDBOX_HOME": str(home.root),
         "KUBECACHEDIR": str(home.kube_cache),
+        **NOBODYS_AWS,
     }
 
 

@@ -22,7 +22,7 @@ import yaml
 
 from sandbox.cloud import administrator
 from sandbox.home import CHECKOUT, SECRET_FILE_MODE, Home
-from sandbox.parts import clean_environment, is_foreign
+from sandbox.parts import NOBODYS_AWS, clean_environment, is_foreign
 from sandbox.processes import identify
 from sandbox.supervisor import SandboxError
 
@@ -111,8 +111,7 @@ class Stack:
                 "AWS_ACCESS_KEY_ID": administrator.ACCESS_KEY_ID,
                 "AWS_SECRET_ACCESS_KEY": administrator.SECRET_ACCESS_KEY,
                 # Neither a profile of the user's nor a machine's own role is to be found.
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                **NOBODYS_AWS,
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
         return variables

@@ -57,7 +57,14 @@ def start_up(sandbox: RunningSandbox) -> subprocess.Popen[bytes]:
     command += ["--config-file", str(sandbox.configuration), "up"]
     with (sandbox.home.root.parent / "up.log").open("wb") as log:
         return subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # A runner in the background ignores it, and so would whatever it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
@@ -79,6 +86,10 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.1)
 
 
+def log_of(sandbox: RunningSandbox) -> str:
+    return (sandbox.home.root.parent / "up.log").read_text()
+
+
 def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Path, doomed: RunningSandbox) -> None:
     home, theirs = doomed.home, contents(somebody)
     up = start_up(doomed)
@@ -90,7 +101,8 @@ def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Pat
     # Then in the middle of what the engine makes.
     up = start_up(doomed)
     locks = home.state / ".pulumi" / "locks"
-    wait_until(lambda: any(locks.glob("**/*.json")), 180, "the engine's start")
+    wait_until(lambda: any(locks.glob("**/*.json")) or up.poll() is not None, 180, "the engine's start")
+    assert up.poll() is None, log_of(doomed)
     wait_until(lambda: doomed.sandbox.stack.has_resources(), 120, "the first resource")
     time.sleep(3)
     kill_session(up)
@@ -120,7 +132,7 @@ def test_whoever_interrupts_a_start_is_told_and_down_leaves_nothing(doomed: Runn
     # As a terminal does: to everything in the foreground.
     os.killpg(up.pid, signal.SIGINT)
     assert up.wait(timeout=60) == 130
-    assert "interrupted; the same command goes on where it stopped" in (home.root.parent / "up.log").read_text()
+    assert "interrupted; the same command goes on where it stopped" in log_of(doomed)
 
     up = start_up(doomed)
     wait_until((home.run / "cloud.json").exists, 60, "a later part's start")
