@@ -6,7 +6,7 @@ VENV := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine check format
+.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine bench graph check format
 
 help: ## This list
 	@echo 'Teleport Access Graph beside a self-hosted Teleport. Begin with `make up`.'
@@ -65,6 +65,10 @@ engine: setup ## The tests that run the real engine on a sandbox of their own, o
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest tests/engine $(ARGS)
+
+bench: setup ## The speed figures, as ratios, on sandboxes of their own, into bench/results.json
+	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m bench $(ARGS)
 
 check: setup ## Format, lint and types
 	@$(VENV)/ruff format --check .

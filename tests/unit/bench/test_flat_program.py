@@ -1,0 +1,107 @@
+"""The flat program registers what ours registers, with the same inputs, and its state is taken for its own."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.flat_program import SECRET_SIGNATURE, STACK_TYPE, adopt_state, write
+from tests.unit.monitor import PROJECT, STACK, Recording, Secret, record, unsealed
+from tests.unit.program.stack import COMPUTED, configuration, run_program
+
+pytestmark = pytest.mark.unit
+
+ROOT = f"urn:pulumi:{STACK}::{PROJECT}::{STACK_TYPE}::{PROJECT}-{STACK}"
+
+
+def sealed(value: Any) -> Any:
+    """As `pulumi stack export --show-secrets` writes it."""
+    if isinstance(value, Secret):
+        return {SECRET_SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "plaintext": json.dumps(unsealed(value.value))}
+    if isinstance(value, dict):
+        return {key: sealed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [sealed(item) for item in value]
+    return value
+
+
+def exported(recording: Recording) -> dict[str, Any]:
+    resources: list[dict[str, Any]] = [{"urn": ROOT, "type": STACK_TYPE, "custom": False, "outputs": {"one": 1}}]
+    for one in recording.registrations:
+        resources.append(
+            {
+                "urn": one.urn,
+                "type": one.type,
+                "custom": one.custom,
+                "inputs": sealed(one.inputs),
+                "parent": one.parent or ROOT,
+                "dependencies": sorted(one.dependencies),
+                "propertyDependencies": {key: sorted(urns) for key, urns in one.property_dependencies.items()},
+                "provider": one.provider,
+                "protect": one.protect,
+                "retainOnDelete": one.retain_on_delete,
+                "ignoreChanges": list(one.ignore_changes),
+            }
+        )
+    resources.append({"urn": f"{ROOT}-read", "type": "pulumi:pulumi:StackReference", "custom": True, "external": True})
+    return {"version": 3, "deployment": {"resources": resources}}
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    directory = tmp_path_factory.mktemp("ours")
+    return run_program(configuration(directory), directory)
+
+
+@pytest.fixture(scope="module")
+def flat(ours: Recording, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    directory: Path = tmp_path_factory.mktemp("flat")
+    assert write(exported(ours)["deployment"], PROJECT, directory / ".venv", directory) == len(ours.custom())
+    return record(
+        lambda: runpy.run_path(str(directory / "__main__.py")) and None,
+        computed=COMPUTED,
+    )
+
+
+def test_the_same_resources_are_registered_with_the_same_inputs(ours: Recording, flat: Recording) -> None:
+    assert {item.name for item in flat.custom()} == {item.name for item in ours.custom()}
+    for registration in ours.custom():
+        assert flat[registration.name].type == registration.type
+        assert unsealed(flat[registration.name].inputs) == unsealed(registration.inputs), registration.name
+
+
+def test_nothing_in_it_has_a_component_around_it(flat: Recording) -> None:
+    assert [item.name for item in flat.registrations if not item.custom] == []
+    assert {item.parent.rpartition("::")[2] for item in flat.custom()} == {f"{PROJECT}-{STACK}"}
+
+
+def test_it_waits_for_what_ours_waits_for_and_keeps_what_ours_keeps(ours: Recording, flat: Recording) -> None:
+    assert flat.edges() == ours.edges()
+    for registration in ours.custom():
+        found = flat[registration.name]
+        assert (found.protect, found.retain_on_delete) == (registration.protect, registration.retain_on_delete)
+
+
+def test_the_state_becomes_that_of_a_stack_without_components(ours: Recording, flat: Recording) -> None:
+    state = exported(ours)
+    adopted = adopt_state(state, STACK)["deployment"]["resources"]
+    root, *resources = adopted
+    assert (root["urn"], root["outputs"]) == (ROOT, {})
+    # The recording monitor writes the stack's type before each; the engine does not.
+    assert {one["urn"] for one in resources} == {item.urn.replace(f"{STACK_TYPE}$", "") for item in flat.registrations}
+    assert {one["parent"] for one in resources} == {ROOT}
+    known = {one["urn"] for one in adopted}
+    for one in resources:
+        assert set(one["dependencies"]) <= known
+        assert one["provider"] == "" or one["provider"].rpartition("::")[0] in known
+    assert len(state["deployment"]["resources"]) > len(adopted), "the state that was given is left as it is"
+
+
+def test_another_stacks_name_is_in_every_urn(ours: Recording) -> None:
+    adopted = adopt_state(exported(ours), "flat")["deployment"]["resources"]
+    assert {one["urn"].split("::")[0] for one in adopted} == {"urn:pulumi:flat"}
+    assert adopted[0]["urn"].endswith(f"::{PROJECT}-flat")
