@@ -66,6 +66,9 @@ engine: setup ## The tests that run the real engine on a sandbox of their own, o
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest tests/engine $(ARGS)
 
+graph: setup ## Draw what waits for what, with the critical path of an `up` from nothing, into graph.svg
+	@$(VENV)/python -m sandbox graph $(ARGS)
+
 bench: setup ## The speed figures, as ratios, on sandboxes of their own, into bench/results.json
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m bench $(ARGS)
