@@ -12,14 +12,29 @@ from bench.plot import plot
 
 
 def write_results(directory: Path, found: Sequence[Figure], plugins: Sequence[dict[str, str]]) -> None:
-    measured = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    """Rows that were not measured now stay as they were; so do the plugins, if none were used."""
+    file = directory / "results.json"
+    document = json.loads(file.read_text()) if file.exists() else {}
+    measured = {figure.name: figure for figure in found}
+    former = _figures(document)
+    rows = [measured.pop(figure.name, figure) for figure in former] + list(measured.values())
+    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     document = {
-        "results": [figure.row() for figure in found],
-        "measured": measured,
-        "plugins": list(plugins),
-        "detail": {figure.name: figure.detail() for figure in found},
+        "results": [figure.row() for figure in rows],
+        "measured": today,
+        "plugins": list(plugins) or document.get("plugins", []),
+        "detail": {figure.name: figure.detail() for figure in rows},
     }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "results.json").write_text(json.dumps(document, indent=2) + "\n")
-    (directory / "results.svg").write_text(plot(found, f"Ratios to their reach, {measured}"))
-    print(f"written: {directory / 'results.json'}, {directory / 'results.svg'}")
+    file.write_text(json.dumps(document, indent=2) + "\n")
+    (directory / "results.svg").write_text(plot(rows, f"Ratios to their reach, {today}"))
+    print(f"written: {file}, {directory / 'results.svg'}")
+
+
+def _figures(document: dict[str, object]) -> list[Figure]:
+    rows: list[Figure] = []
+    details: dict[str, dict[str, object]] = document.get("detail", {})  # type: ignore[assignment]
+    for row in document.get("results", []):  # type: ignore[attr-defined]
+        detail = details[row["name"]]
+        rows.append(Figure(name=row["name"], reach=row["reach"], **detail))  # type: ignore[arg-type]
+    return rows

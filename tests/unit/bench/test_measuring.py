@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -82,3 +83,19 @@ def test_the_results_have_the_rows_and_what_they_rest_on(tmp_path: Path) -> None
     assert '"results": [' in text
     assert '"source": "stand-in"' in text
     assert (tmp_path / "results.svg").read_text().startswith("<svg ")
+
+
+def test_a_row_that_was_not_measured_again_stays(tmp_path: Path) -> None:
+    plugin = {"name": "aws", "version": "7.51.1", "source": "stand-in"}
+    write_results(tmp_path, FIGURES, [plugin])
+    again = Figure("missed", 1.0, [0.5], [1.0], remark="after the cure")
+    write_results(tmp_path, [again, Figure("new", 1.0, [2.0], [1.0])], [])
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert [(row["name"], row["ratio"]) for row in document["results"]] == [
+        ("reached & quick", 1.0),
+        ("missed", 0.5),
+        ("writes", 0),
+        ("new", 2.0),
+    ]
+    assert document["plugins"] == [plugin]
+    assert document["detail"]["missed"]["remark"] == "after the cure"
