@@ -48,8 +48,14 @@ def program_alone(runs: int) -> list[Figure]:
     found = by_turns(runs, {"ours": lambda: measure("ours", program), "baseline": lambda: measure("baseline", imports)})
     count = f"{len(json.loads(modules))} modules of the SDKs; processor time; the recording monitor counts as ours"
     return [
-        Figure("program alone: start to last registration / importing its SDK modules", 1.4, **found, remark=count),
-        Figure("memory of the program / of the same imports", 1.2, **memory, unit="MB"),
+        Figure(
+            "program alone: start to last registration / importing its SDK modules",
+            1.4,
+            found["ours"],
+            found["baseline"],
+            remark=count,
+        ),
+        Figure("memory of the program / of the same imports", 1.2, memory["ours"], memory["baseline"], unit="MB"),
     ]
 
 
@@ -131,7 +137,7 @@ def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
     for _ in range(runs):
         found["ours"] += [ours(), ours()]
         found["baseline"] += [by_helm(), by_helm()]
-    return [Figure("replicas changed / helm upgrade --wait", 1.3, **found)]
+    return [Figure("replicas changed / helm upgrade --wait", 1.3, found["ours"], found["baseline"])]
 
 
 def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
@@ -147,7 +153,9 @@ def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
 
     found = by_turns(runs, {"ours": lambda: seconds_each(20), "baseline": lambda: seconds_each(5)})
     remark = f"{workers} at a time; memory is that of as many previews"
-    return [Figure("an environment's preview, 20 at once / 5 at once", 1.1, **found, remark=remark)]
+    return [
+        Figure("an environment's preview, 20 at once / 5 at once", 1.1, found["ours"], found["baseline"], remark=remark)
+    ]
 
 
 def from_nothing(runs: int, say: Say) -> list[Figure]:
@@ -186,7 +194,7 @@ def from_nothing(runs: int, say: Say) -> list[Figure]:
 
     say("  each run on a sandbox of its own, started and stopped outside the measurement")
     found = by_turns(runs, {"ours": ours, "baseline": by_hand})
-    return [Figure("up from nothing / the guide's steps by hand", 1.0, **found)]
+    return [Figure("up from nothing / the guide's steps by hand", 1.0, found["ours"], found["baseline"])]
 
 
 def _engine(running: RunningSandbox, directory: Path, *arguments: str, stack: str | None = None) -> Command:

@@ -66,7 +66,7 @@ def by_turns(runs: int, sides: Mapping[str, Measure]) -> dict[str, list[float]]:
     """Each side `runs` times, one after the other; who begins changes from round to round."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(runs):
-        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        order = list(sides) if number % 2 == 0 else list(sides)[::-1]
         for name in order:
             found[name].append(sides[name]())
     return found

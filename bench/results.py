@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from bench.measuring import Figure
 from bench.plot import plot
@@ -14,7 +15,7 @@ from bench.plot import plot
 def write_results(directory: Path, found: Sequence[Figure], plugins: Sequence[dict[str, str]]) -> None:
     """Rows that were not measured now stay as they were; so do the plugins, if none were used."""
     file = directory / "results.json"
-    document = json.loads(file.read_text()) if file.exists() else {}
+    document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     measured = {figure.name: figure for figure in found}
     former = _figures(document)
     rows = [measured.pop(figure.name, figure) for figure in former] + list(measured.values())
@@ -31,10 +32,6 @@ def write_results(directory: Path, found: Sequence[Figure], plugins: Sequence[di
     print(f"written: {file}, {directory / 'results.svg'}")
 
 
-def _figures(document: dict[str, object]) -> list[Figure]:
-    rows: list[Figure] = []
-    details: dict[str, dict[str, object]] = document.get("detail", {})  # type: ignore[assignment]
-    for row in document.get("results", []):  # type: ignore[attr-defined]
-        detail = details[row["name"]]
-        rows.append(Figure(name=row["name"], reach=row["reach"], **detail))  # type: ignore[arg-type]
-    return rows
+def _figures(document: Mapping[str, Any]) -> list[Figure]:
+    details = document.get("detail", {})
+    return [Figure(name=row["name"], reach=row["reach"], **details[row["name"]]) for row in document.get("results", [])]
