@@ -54,7 +54,7 @@ class Figure:
     def detail(self) -> dict[str, object]:
         """What the row rests on."""
         digits = 0 if self.unit == "MB" else 3
-        measured = {
+        measured: dict[str, object] = {
             "unit": self.unit,
             "ours": [round(value, digits) for value in self.ours],
             "baseline": [round(value, digits) for value in self.baseline],
