@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -222,7 +221,7 @@ def _empty_stack(running: RunningSandbox) -> Iterator[Path]:
 @contextmanager
 def _flat_stack(running: RunningSandbox) -> Iterator[Path]:
     """A stack of the flat program that takes the deployed resources for its own; nothing of it is ever deployed."""
-    exported: dict[str, Any] = json.loads(running.pulumi("stack", "export", "--show-secrets").stdout)
+    exported = flat_program.rooted(json.loads(running.pulumi("stack", "export", "--show-secrets").stdout), CHECKOUT)
     project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
     directory = Path(tempfile.mkdtemp(prefix="bench-flat-"))
     try:

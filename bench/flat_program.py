@@ -39,6 +39,17 @@ def write(deployment: Mapping[str, Any], project: str, environment: Path, direct
     return len([one for one in resources if not _is_provider(one)])
 
 
+def rooted(exported: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The exported state with the charts' files named from the root of the machine: the flat program runs elsewhere."""
+    changed: dict[str, Any] = json.loads(json.dumps(exported))
+    for one in changed["deployment"]["resources"]:
+        for state in (one.get("inputs", {}), one.get("outputs", {})):
+            chart = state.get("chart")
+            if isinstance(chart, str) and (root / chart).is_file():
+                state["chart"] = str((root / chart).resolve())
+    return changed
+
+
 def adopt_state(exported: Mapping[str, Any], stack: str) -> dict[str, Any]:
     """The exported state as that of a stack of the same project whose resources have no components around them."""
     adopted: dict[str, Any] = json.loads(json.dumps(exported))

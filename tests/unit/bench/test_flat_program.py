@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.flat_program import STACK_TYPE, adopt_state, write
+from bench.flat_program import STACK_TYPE, adopt_state, rooted, write
 from tests.unit.bench.states import ROOT, exported
 from tests.unit.monitor import PROJECT, STACK, Recording, record, unsealed
 from tests.unit.program.stack import COMPUTED, configuration, run_program
@@ -69,3 +69,13 @@ def test_another_stacks_name_is_in_every_urn(ours: Recording) -> None:
     adopted = adopt_state(exported(ours), "flat")["deployment"]["resources"]
     assert {one["urn"].split("::")[0] for one in adopted} == {"urn:pulumi:flat"}
     assert adopted[0]["urn"].endswith(f"::{PROJECT}-flat")
+
+
+def test_a_chart_in_a_file_is_found_from_wherever_the_flat_program_runs(tmp_path: Path) -> None:
+    (tmp_path / "graph.tgz").touch()
+    releases = [
+        {"inputs": {"chart": chart}, "outputs": {"chart": chart}} for chart in ("graph.tgz", "teleport-cluster")
+    ]
+    changed = rooted({"deployment": {"resources": releases}}, tmp_path)["deployment"]["resources"]
+    assert [one["inputs"] for one in changed] == [one["outputs"] for one in changed]
+    assert [one["inputs"]["chart"] for one in changed] == [str(tmp_path / "graph.tgz"), "teleport-cluster"]
