@@ -6,7 +6,7 @@ VENV := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine soak check lock format
+.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine soak bench graph check lock format
 
 help: ## This list
 	@echo 'Teleport Access Graph beside a self-hosted Teleport. Begin with `make up`.'
@@ -70,6 +70,13 @@ soak: setup ## The long tests: every run killed at each of its points, random se
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m tests.faults.soak $(ARGS)
+
+graph: setup ## Draw what waits for what, with the critical path of an `up` from nothing, into graph.svg
+	@$(VENV)/python -m sandbox graph $(ARGS)
+
+bench: setup ## The speed figures, as ratios, on sandboxes of their own, into bench/results.json
+	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m bench $(ARGS)
 
 check: setup ## Format, lint and types
 	@$(VENV)/ruff format --check .

@@ -19,7 +19,7 @@ from operations.findings import exit_code, print_findings
 from operations.fleet import FleetOperation, closing_lines, run_fleet
 from operations.preview import commands as preview_commands
 from operations.privileges import commands as privileges_commands
-from operations.stack import ROOT, StackError, read_begun, read_outputs, read_stack_file, selected_stack
+from operations.stack import ROOT, StackError, read_begun, read_outputs, read_stack_file, run_engine, selected_stack
 from operations.supply_chain import commands as supply_chain_commands
 
 app = typer.Typer(
@@ -176,6 +176,33 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
             print(f"{one.where}: {one.evidence}\n  cause: {one.cause}\n  remedy: {one.remedy}")
         print(f"{len(found)} findings" if found else "nothing is known to be wrong; `make verify` proves what works")
     raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def graph(
+    stack: Stack = None,
+    config_file: ConfigFile = None,
+    preview_file: Annotated[
+        Path | None, typer.Option("--preview", help="The JSON of a preview with --show-sames; by default one is made.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path("graph.svg"),
+) -> None:
+    """Draw what waits for what, with the critical path of an `up` from nothing."""
+    from operations.graph import critical_path, picture, resources
+    from operations.preview.document import read_preview
+
+    if preview_file is not None:
+        text = preview_file.read_text(encoding="utf-8")
+    else:
+        arguments = ["preview", "--json", "--show-sames", *(["--stack", stack] if stack else [])]
+        text = run_engine([*arguments, *(["--config-file", str(config_file)] if config_file else [])], timeout=600.0)
+    preview = read_preview(text)
+    if preview.failure is not None:
+        raise StackError(preview.failure)
+    steps = resources(preview)
+    path = critical_path(steps)
+    out.write_text(picture(steps, path, "What waits for what, and the critical path"), encoding="utf-8")
+    print("\n".join([*path.lines(), f"wrote {out}"]))
 
 
 app.command()(preview_commands.comment)

@@ -30,6 +30,7 @@ _OPERATIONS: Mapping[str, Callable[[Sandbox], list[str]]] = {
     "preflight": lambda sandbox: [],
     "recover": lambda sandbox: [],
     "diagnose": lambda sandbox: [],
+    "graph": lambda sandbox: [],
     "verify": lambda sandbox: ["--values-before", str(existing_teleport.values_file(sandbox.home))],
 }
 

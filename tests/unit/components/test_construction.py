@@ -4,6 +4,7 @@ passes."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
 from typing import Any
@@ -181,10 +182,15 @@ def test_the_package_has_every_component() -> None:
     assert {one.__name__ for one in ours} == {one.__name__ for one in COMPONENTS} == set(ARGUMENTS)
 
 
+@functools.cache
+def by_dataclass(component: type[pulumi.ComponentResource]) -> Recording:
+    return constructed(component, args_class(component)(**ARGUMENTS[component.__name__]))
+
+
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi.ComponentResource]) -> None:
     arguments = ARGUMENTS[component.__name__]
-    by_class = constructed(component, args_class(component)(**arguments))
+    by_class = by_dataclass(component)
     snake = constructed(component, arguments)
     camel = constructed(component, {camel_case(key): value for key, value in arguments.items()})
     assert len(by_class.custom()) >= 1
@@ -207,7 +213,7 @@ def test_two_instances_stand_side_by_side(component: type[pulumi.ComponentResour
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_declared_outputs_are_set_and_registered(component: type[pulumi.ComponentResource]) -> None:
-    recording = constructed(component, ARGUMENTS[component.__name__])
+    recording = by_dataclass(component)
     declared = {name for name, kind in component.__annotations__.items() if "Output" in str(kind)}
     (outputs,) = recording.component_outputs.values()
     optional = {"master_password", "topic_arn", "replica_address", "replica_resource_id", "replica_uri"}
@@ -233,9 +239,7 @@ def test_a_component_host_constructs_the_same(component: type[pulumi.ComponentRe
         token = f"teleport-access-graph:index:{component.__name__}"
         host.construct("it", token, inputs, pulumi.ResourceOptions(providers=providers))
 
-    hosted = record(program)
-    direct = constructed(component, args_class(component)(**ARGUMENTS[component.__name__]))
-    assert hosted.in_order() == direct.in_order()
+    assert record(program).in_order() == by_dataclass(component).in_order()
 
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)

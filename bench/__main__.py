@@ -1,0 +1,73 @@
+"""`make bench`: measures every row on a sandbox of its own and writes results.json and results.svg beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import figures
+from bench.measuring import BenchError, Figure
+from bench.results import write_results
+from sandbox.home import CHECKOUT, Cache
+from sandbox.plugins.download import downloaded_plugins
+from sandbox.plugins.install import install_plugins
+from tests.engine.conftest import EngineFailed, RunningSandbox, started_sandbox
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="The speed figures, as ratios.")
+    parser.add_argument("--runs", type=int, default=7, help="measurements of each side (default: 7)")
+    parser.add_argument("--cold-runs", type=int, default=3, help="the same for what takes a sandbox each (default: 3)")
+    parser.add_argument("--only", help="alone, clusters, deployed or nothing: that group, and the other rows stay")
+    parser.add_argument("--output", type=Path, default=HERE, help="where results.json and results.svg go")
+    options = parser.parse_args(arguments)
+    found: list[Figure] = []
+    plugins: list[dict[str, str]] = []
+
+    def measure(group: str, rows: Callable[[], list[Figure]]) -> None:
+        if options.only and options.only not in group:
+            return
+        print(group, flush=True)
+        began = time.monotonic()
+        for figure in rows():
+            sign = "reached" if figure.reached else "MISSED"
+            print(f"  {figure.ratio:7.3f}  {sign:<7} (reach {figure.reach:g})  {figure.name}", flush=True)
+            found.append(figure)
+        print(f"  {time.monotonic() - began:.0f} s", flush=True)
+
+    def deployed() -> list[Figure]:
+        with started_sandbox() as running:
+            plugins.extend(_plugins(running))
+            running.pulumi("up")
+            rows = figures.unchanged_stack(running, options.runs)
+            rows += figures.writes_of_nothing(running)
+            rows += figures.replicas_changed(running, options.cold_runs)
+            return rows + figures.environments_at_once(running, 1)
+
+    try:
+        measure("program alone", lambda: figures.program_alone(options.runs))
+        measure("clusters", lambda: figures.clusters_on_one_access_graph(options.cold_runs))
+        measure("deployed stack", deployed)
+        measure("from nothing", lambda: figures.from_nothing(options.cold_runs, lambda line: print(line, flush=True)))
+    except (BenchError, EngineFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    write_results(options.output, found, plugins)
+    return 0
+
+
+def _plugins(running: RunningSandbox) -> list[dict[str, str]]:
+    """As the sandbox chose them: to choose again changes nothing."""
+    chosen = install_plugins(
+        running.home.root, Path(sys.executable), CHECKOUT, downloaded_plugins(Cache.from_environment().root)
+    )
+    return [{"name": one.name, "version": one.version, "source": one.source} for one in chosen]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

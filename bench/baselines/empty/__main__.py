@@ -1,0 +1,3 @@
+"""No resource: what any Python program of Pulumi costs."""
+
+import pulumi  # noqa: F401

@@ -1,0 +1,236 @@
+"""What is measured against what: each function gives rows, and says what a side does.
+
+The sandbox is the engine tests' own: another home beside any that its user runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from bench import flat_program
+from bench.measuring import Command, Figure, by_turns, python
+from sandbox import existing_teleport
+from sandbox.charts import ACCESS_GRAPH, TELEPORT, package_chart
+from sandbox.home import CHECKOUT
+from tests.engine.conftest import RunningSandbox, started_sandbox
+from tests.engine.stacks import aws_position, aws_writes
+
+BASELINES = CHECKOUT / "bench" / "baselines"
+GRAPH_NAMESPACE = GRAPH_RELEASE = "teleport-access-graph"
+FLAT = "flat"
+Say = Callable[[str], None]
+
+
+def program_alone(runs: int) -> list[Figure]:
+    """Processor time and memory of the program without an engine, against importing the SDK modules that it loads."""
+    modules = python(CHECKOUT, "-m", "bench.alone", "modules").output()
+    program = python(CHECKOUT, "-m", "bench.alone", "program")
+    imports = python(CHECKOUT, "-m", "bench.alone", "imports", modules)
+    memory: dict[str, list[float]] = {"ours": [], "baseline": []}
+
+    def measure(side: str, command: Command) -> float:
+        seconds, megabytes = command.usage()
+        memory[side].append(megabytes)
+        return seconds
+
+    found = by_turns(runs, {"ours": lambda: measure("ours", program), "baseline": lambda: measure("baseline", imports)})
+    count = f"{len(json.loads(modules))} modules of the SDKs; processor time; the recording monitor counts as ours"
+    return [
+        Figure(
+            "program alone: start to last registration / importing its SDK modules",
+            1.4,
+            found["ours"],
+            found["baseline"],
+            remark=count,
+        ),
+        Figure("memory of the program / of the same imports", 1.2, memory["ours"], memory["baseline"], unit="MB"),
+    ]
+
+
+def clusters_on_one_access_graph(runs: int) -> list[Figure]:
+    """What a further Teleport cluster costs the program among 50 and among 10: the same, if it is linear."""
+    command = python(CHECKOUT, "-m", "bench.alone", "clusters", "1", "10", "50")
+    ours, baseline = [], []
+    for _ in range(runs):
+        one, ten, fifty = json.loads(command.output())
+        ours.append((fifty - one) / 49)
+        baseline.append((ten - one) / 9)
+    remark = "processor time of a warm process"
+    return [Figure("a further Teleport cluster, up to 50 / up to 10", 1.2, ours, baseline, remark=remark)]
+
+
+def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
+    """Preview and no-op `up` of the whole stack, against an empty program and a flat one of the same resources."""
+    with _empty_stack(deployed) as empty, _flat_stack(deployed) as flat:
+        options = ("--non-interactive", "--expect-no-changes")
+        up = (*options, "--yes", "--skip-preview")
+        ours = _engine(deployed, CHECKOUT, "preview", *options, "--config-file", str(deployed.configuration))
+        ours_up = _engine(deployed, CHECKOUT, "up", *up, "--config-file", str(deployed.configuration))
+        # The empty program makes its stack resource at its first `up` alone.
+        sides = {
+            "empty": _engine(deployed, empty, "preview", "--non-interactive", stack="empty"),
+            "flat": _engine(deployed, flat, "preview", *options, stack=FLAT),
+            "ours": ours,
+        }
+        ups = {"flat": _engine(deployed, flat, "up", *up, stack=FLAT), "ours": ours_up}
+        # The first preview of each compiles the program and starts what is cached later.
+        for command in (*sides.values(), *ups.values()):
+            command.output()
+        previews = by_turns(runs, {name: command.seconds for name, command in sides.items()})
+        no_op = by_turns(runs, {name: command.seconds for name, command in ups.items()})
+    return [
+        Figure("preview of the unchanged stack / an empty program", 3.0, previews["ours"], previews["empty"]),
+        Figure("preview of the unchanged stack / a flat program", 1.10, previews["ours"], previews["flat"]),
+        Figure("up of the unchanged stack / a flat program", 1.10, no_op["ours"], no_op["flat"]),
+    ]
+
+
+def writes_of_nothing(deployed: RunningSandbox) -> list[Figure]:
+    """Writes to the Kubernetes API and to AWS in an `up` that has nothing to do; a dry run is none."""
+    cluster, cloud = deployed.audit_position(), aws_position(deployed)
+    deployed.pulumi("up", "--expect-no-changes")
+    count = len(deployed.writes(since=cluster)) + len(aws_writes(deployed, since=cloud))
+    return [Figure("writes to Kubernetes and AWS in an up without a change", 0, [count], [], unit="requests")]
+
+
+def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
+    """One setting changed, to where it was and back, against Helm's own upgrade of the same release."""
+    chart = package_chart(deployed.home, ACCESS_GRAPH, deployed.environment())
+    turns = {"ours": 0, "baseline": 0}
+
+    def replicas(side: str) -> int:
+        turns[side] += 1
+        return 3 if turns[side] % 2 else 2
+
+    def ours() -> float:
+        _configure(deployed, replicas("ours"))
+        return _engine(
+            deployed,
+            CHECKOUT,
+            "up",
+            "--non-interactive",
+            "--yes",
+            "--skip-preview",
+            "--config-file",
+            str(deployed.configuration),
+        ).seconds()
+
+    def by_helm() -> float:
+        arguments = ["upgrade", GRAPH_RELEASE, str(chart), "--namespace", GRAPH_NAMESPACE, "--reuse-values", "--wait"]
+        arguments += ["--set", f"replicaCount={replicas('baseline')}"]
+        return Command([deployed.home.bin / "helm", *arguments], CHECKOUT, deployed.environment()).seconds()
+
+    # Each side there and back before the other: the release is then again what the stack says it is.
+    found: dict[str, list[float]] = {"ours": [], "baseline": []}
+    for _ in range(runs):
+        found["ours"] += [ours(), ours()]
+        found["baseline"] += [by_helm(), by_helm()]
+    return [Figure("replicas changed / helm upgrade --wait", 1.3, found["ours"], found["baseline"])]
+
+
+def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
+    """Many previews with as many at a time as there are processors: what one of 20 takes, against one of 5."""
+    workers = os.cpu_count() or 1
+    one = _engine(deployed, CHECKOUT, "preview", "--non-interactive", "--config-file", str(deployed.configuration))
+
+    def seconds_each(count: int) -> float:
+        began = time.monotonic()
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda _: one.output(), range(count)))
+        return (time.monotonic() - began) / count
+
+    found = by_turns(runs, {"ours": lambda: seconds_each(20), "baseline": lambda: seconds_each(5)})
+    remark = f"{workers} at a time; memory is that of as many previews"
+    return [
+        Figure("an environment's preview, 20 at once / 5 at once", 1.1, found["ours"], found["baseline"], remark=remark)
+    ]
+
+
+def from_nothing(runs: int, say: Say) -> list[Figure]:
+    """The whole stack by `up`, against the guide's steps as a shell script, each on a new sandbox with a Teleport."""
+
+    def ours() -> float:
+        with started_sandbox() as fresh:
+            return _engine(
+                fresh,
+                CHECKOUT,
+                "up",
+                "--non-interactive",
+                "--yes",
+                "--skip-preview",
+                "--config-file",
+                str(fresh.configuration),
+            ).seconds()
+
+    def by_hand() -> float:
+        with started_sandbox() as fresh:
+            cloud = fresh.cloud()
+            arguments: list[str | Path] = [
+                "bash",
+                BASELINES / "manual_steps.sh",
+                package_chart(fresh.home, ACCESS_GRAPH, fresh.environment()),
+                package_chart(fresh.home, TELEPORT, fresh.environment()),
+                existing_teleport.values_file(fresh.home),
+                fresh.home.stack / "host-authorities.pem",
+                cloud.rds_authorities,
+                ",".join(cloud.subnet_ids),
+                cloud.vpc_id,
+                cloud.client_security_group_ids[0],
+            ]
+            environment = fresh.environment() | {"AWS_DEFAULT_REGION": cloud.region}
+            return Command(arguments, CHECKOUT, environment).seconds()
+
+    say("  each run on a sandbox of its own, started and stopped outside the measurement")
+    found = by_turns(runs, {"ours": ours, "baseline": by_hand})
+    return [Figure("up from nothing / the guide's steps by hand", 1.0, found["ours"], found["baseline"])]
+
+
+def _engine(running: RunningSandbox, directory: Path, *arguments: str, stack: str | None = None) -> Command:
+    environment = running.environment() | ({"PULUMI_STACK": stack} if stack else {})
+    return Command([running.home.bin / "pulumi", *arguments], directory, environment)
+
+
+def _configure(running: RunningSandbox, replicas: int) -> None:
+    document = yaml.safe_load(running.configuration.read_text())
+    document["config"]["teleport-access-graph:accessGraph"]["replicas"] = replicas
+    running.configuration.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+@contextmanager
+def _empty_stack(running: RunningSandbox) -> Iterator[Path]:
+    directory = BASELINES / "empty"
+    _engine(running, directory, "stack", "init", "empty", "--non-interactive", stack="empty").output()
+    try:
+        yield directory
+    finally:
+        _engine(running, directory, "stack", "rm", "empty", "--force", "--yes", stack="empty").output()
+        (directory / "Pulumi.empty.yaml").unlink(missing_ok=True)
+
+
+@contextmanager
+def _flat_stack(running: RunningSandbox) -> Iterator[Path]:
+    """A stack of the flat program that takes the deployed resources for its own; nothing of it is ever deployed."""
+    exported = flat_program.rooted(json.loads(running.pulumi("stack", "export", "--show-secrets").stdout), CHECKOUT)
+    project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
+    directory = Path(tempfile.mkdtemp(prefix="bench-flat-"))
+    try:
+        flat_program.write(exported["deployment"], project, Path(sys.prefix), directory)
+        state = directory / "state.json"
+        state.write_text(json.dumps(flat_program.adopt_state(exported, FLAT)))
+        _engine(running, directory, "stack", "init", FLAT, "--non-interactive", stack=FLAT).output()
+        _engine(running, directory, "stack", "import", "--file", str(state), stack=FLAT).output()
+        yield directory
+        _engine(running, directory, "stack", "rm", FLAT, "--force", "--yes", stack=FLAT).output()
+    finally:
+        shutil.rmtree(directory)

@@ -1,0 +1,91 @@
+"""What the program may cost: modules loaded, calls made, memory and time, with room for a step in good faith.
+
+Counts and memory are nearly the same in every run; time is the processor's, against the same machine's own imports, and
+the best of a few, so that what else the machine does is no failure.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.flat_program import write
+from bench.measuring import python
+from sandbox.home import CHECKOUT
+from tests.unit.bench.states import exported
+from tests.unit.monitor import PROJECT, Recording, record
+from tests.unit.program.stack import COMPUTED, configuration, run_program
+
+pytestmark = pytest.mark.unit
+
+# 1.25 each when they were set.
+TIME_TO_IMPORTS = 1.7
+MEMORY_TO_IMPORTS = 1.35
+# 1.6: what components and settings add to a flat program of the same resources.
+CALLS_TO_FLAT = 2.0
+# Of the four SDKs: 343 when it was set.
+SDK_MODULES = 370
+TRIES = 4
+
+
+@pytest.fixture(scope="module")
+def modules() -> list[str]:
+    found: list[str] = json.loads(python(CHECKOUT, "-m", "bench.alone", "modules").output())
+    return found
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("budget")
+
+
+@pytest.fixture(scope="module")
+def stack(directory: Path) -> Recording:
+    return run_program(configuration(directory), directory)
+
+
+def test_the_default_stack_has_these_many_resources(stack: Recording) -> None:
+    components = [item for item in stack.registrations if not item.custom]
+    providers = [item for item in stack.registrations if item.type.startswith("pulumi:providers:")]
+    assert (len(stack.custom()), len(components), len(providers)) == (33, 8, 2)
+
+
+def test_no_module_of_the_sdks_is_loaded_for_nothing(modules: list[str]) -> None:
+    resources = [name for name in modules if not name.startswith("pulumi.")]
+    assert [name for name in resources if name.startswith("pulumi_aws.ec2")] == []
+    assert len(resources) <= SDK_MODULES
+
+
+def test_the_program_takes_little_more_than_its_imports(modules: list[str]) -> None:
+    program = python(CHECKOUT, "-m", "bench.alone", "program")
+    imports = python(CHECKOUT, "-m", "bench.alone", "imports", json.dumps(modules))
+    ours, theirs = [program.usage()], [imports.usage()]
+    while min(ours)[0] > TIME_TO_IMPORTS * min(theirs)[0] and len(ours) < TRIES:
+        ours.append(program.usage())
+        theirs.append(imports.usage())
+    assert min(ours)[0] <= TIME_TO_IMPORTS * min(theirs)[0], (ours, theirs)
+    assert min(memory for _, memory in ours) <= MEMORY_TO_IMPORTS * min(memory for _, memory in theirs)
+
+
+def test_components_and_settings_add_little_to_a_flat_program(stack: Recording, directory: Path) -> None:
+    write(exported(stack)["deployment"], PROJECT, directory / ".venv", directory)
+    flat = calls(lambda: record(lambda: runpy.run_path(str(directory / "__main__.py")) and None, computed=COMPUTED))
+    ours = calls(lambda: run_program(configuration(directory), directory))
+    assert ours <= CALLS_TO_FLAT * flat
+
+
+def calls(action: Callable[[], object]) -> int:
+    """Function calls of an action whose modules are loaded."""
+    action()
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        action()
+    finally:
+        profile.disable()
+    return sum(entry.callcount for entry in profile.getstats())
