@@ -81,13 +81,17 @@ class Runner:
         return (CHECKOUT / "report" / name).read_text()
 
     def preview(self, *labels: str) -> tuple[dict[str, str], str]:
-        """The two steps of a pull request's job; the report's outputs and the comment."""
+        """The three steps of a pull request's job; the report's outputs and the comment."""
+        validation = self.step("preview", "preview", "Whether the API server may be asked what it would do")["answer"]
+        # The tests' own identity is the administrator's.
+        assert validation == "done"
         code = self.step("preview", "preview", "Preview")["code"]
         reported = self.step(
             "preview",
             "preview",
             "What it means",
             CODE=code,
+            VALIDATION=validation,
             COMMIT=COMMIT,
             LABELS=json.dumps(labels),
             REPORT="https://x/y",
