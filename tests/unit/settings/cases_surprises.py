@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import functools
 
-from tests.samples import CERTIFICATE_FORM, existing_configuration
+from tests.samples import CERTIFICATE_FORM, existing_configuration, release_entry
 from tests.unit.settings.cases import MANUAL, K, R, T
 from tests.unit.settings.cases_tls import EXISTING, ISSUED
 
@@ -39,6 +39,13 @@ NAMES = [
     R("aws/workloadIdentity", {"mode": "podIdentity", "clusterName": "c" * 101}, "is not the name of an EKS cluster",
       "aws eks list-clusters", key="aws.workloadIdentity.clusterName"),
     R("database/masterUsername", "u" * 64, "is not a user name", "at most 63"),
+    R("kubernetes/context", "c" * 1025, "is not the name of a kubeconfig context", "kubectl config get-contexts"),
+    # As long as may be, and wrong for another reason.
+    R("accessGraph/namespace", "N" * 63, "is not a Kubernetes name", "a-z, 0-9"),
+    R("accessGraph/release", "R" * 53, "is not a Helm release name", "a-z, 0-9"),
+    R("database/identifier", "T" * 63, "is not an RDS identifier", "such characters"),
+    R("tls", {"mode": "generated", "extraDnsNames": [f"*.{'d' * 63}.{'d' * 63}.{'d' * 63}.{'d' * 59}"]},
+      "is a wildcard", "such as graph.example.com", key="tls.extraDnsNames[0]"),
     R("tags", {"k" * 129: "x"}, "is not the key of an AWS tag", "shorten it", key=f'tags."{"k" * 60}"'),
 ]  # fmt: skip
 
@@ -125,10 +132,28 @@ PATHS = [
     R("database/caBundleFile", "../absent.pem", "does not exist", "write the file"),
     R("accessGraph/chart", {"path": "../absent.tgz"}, "does not exist", "the path starts",
       key="accessGraph.chart.path"),
+    R(f"{T}/valuesFiles", [f"{'./' * 507}values.yaml"], "is not a path relative", "give it from there",
+      key=VALUES_FILE),
+    R("accessGraph/chart", {"repository": "https://charts.example.com:0", "name": "x", "version": "1.30.2"},
+      "is not the https:// or oci:// URL", "give it such as", key="accessGraph.chart.repository"),
+    R("database/accessJob", {"image": "postgres@sha256:0123"}, "is not an image with a tag or a digest", "postgres:17",
+      key="database.accessJob.image"),
+    R("database/accessJob", {"image": f"Postgres@sha256:{'0' * 64}"}, "is not an image with a tag or a digest",
+      "postgres:17", key="database.accessJob.image"),
+    R("database/instanceClass", "large", "is not a class of RDS instances", "such as db.t4g.medium"),
     R("tls", {**EXISTING, "trustBundleFile": "empty.yaml"}, "is empty", "write the file", key="tls.trustBundleFile"),
 ]  # fmt: skip
 
 SIZES = [
+    R("accessGraph/chart/version", "14.0.0", "which does not follow Teleport's numbers", "such as 1.30.2"),
+    R("accessGraph/chart", {"path": "teleport-access-graph-1.99.0.tgz"}, "is version 1.99.0, and 1.13.0 and 1.30.2",
+      "set accessGraph.allowUntested", key="accessGraph.chart.path"),
+    R("database/allocatedStorageGib", 59578, "is less than 10 % above the 59578 GiB", "set 65536 or more",
+      key="database.maxAllocatedStorageGib", also={"database/maxAllocatedStorageGib": 60000}),
+    R("database/allocatedStorageGib", 59579, "is less than 10 % above the 59579 GiB", "lower database.allocated",
+      key="database.maxAllocatedStorageGib", also={"database/maxAllocatedStorageGib": 60000}),
+    R("teleport/second", release_entry(namespace="second", adopt=True, valuesFiles=["values.yaml"]),
+      "is the release of teleport.teleport.example.com too", "a name of its own", key="teleport.second.release"),
     R("accessGraph/replicas", 10**30, "is not a whole number from 1 to 50", "set 1 to 50"),
     R("database/port", 2**31, "is not a whole number from 1150 to 65535", "set 1150 to 65535"),
     R("database/port", -1, "is below 1150", "set 1150 to 65535"),
