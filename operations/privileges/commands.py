@@ -16,7 +16,7 @@ from operations.cluster import Cluster
 from operations.privileges import held
 from operations.privileges.iam import State, Unscoped, policies
 from operations.privileges.purposes import Purpose
-from operations.privileges.rbac import documents, rights
+from operations.privileges.rbac import ASK, documents, rights
 from operations.stack import read_stack_file
 
 
@@ -73,7 +73,7 @@ def privileges(
 
 
 def _check(settings: Settings, purpose: Purpose) -> None:
-    verbs = held.ASK if purpose is Purpose.VALIDATED_PREVIEW else None
+    verbs = ASK if purpose is Purpose.VALIDATED_PREVIEW else None
     lacking = held.missing(rights(settings, purpose), Cluster.connect, verbs=verbs)
     for one in lacking:
         print(one)
