@@ -140,6 +140,8 @@ PATHS = [
       key="database.accessJob.image"),
     R("database/accessJob", {"image": f"Postgres@sha256:{'0' * 64}"}, "is not an image with a tag or a digest",
       "postgres:17", key="database.accessJob.image"),
+    R("database/accessJob", {"image": f"registry.example.com:5000/Postgres@sha256:{'0' * 64}"},
+      "is not an image with a tag or a digest", "postgres:17", key="database.accessJob.image"),
     R("database/instanceClass", "large", "is not a class of RDS instances", "such as db.t4g.medium"),
     R("tls", {**EXISTING, "trustBundleFile": "empty.yaml"}, "is empty", "write the file", key="tls.trustBundleFile"),
 ]  # fmt: skip
