@@ -167,6 +167,9 @@ SIZES = [
       key="accessGraph.resources.memoryRequest"),
     R("database/network/clientCidrs", ["0.0.0.0/0"], "is wider than /16", "the subnets' own blocks",
       key="database.network.clientCidrs[0]"),
+    # As deep as may be: it is refused for what it is.
+    R("tags", functools.reduce(lambda inner, _: {"a": inner}, range(15), {}), "is not text", "give the value of an AWS",
+      key="tags.a"),
     R("tags", functools.reduce(lambda inner, _: {"a": inner}, range(16), {}), "is nested deeper than 16 levels",
       "no setting is that deep"),
 ]  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from components.settings import load_settings
-from tests.samples import STACK, minimal_configuration, release_entry
+from components.settings.moments import in_utc
+from tests.samples import CERTIFICATE_FORM, STACK, minimal_configuration, release_entry
 from tests.unit.settings.cases import R, T
 from tests.unit.settings.test_refusals import configuration_of
 
@@ -68,6 +69,12 @@ ACCEPTED: dict[str, tuple[str, Any, dict[str, Any]]] = {
     ),
     "a tag's longest key and value": ("tags", {"k" * 128: "v" * 256}, {}),
     "a label's longest value": ("labels", {"team": "x" * 63}, {}),
+    "as many annotations as are allowed": ("annotations", {"team": "x" * (128 * 1024 - 4)}, {}),
+    "the longest certificate text": (
+        f"{T}/hostAuthorities",
+        {"mode": "inline", "certificates": [CERTIFICATE_FORM.ljust(256 * 1024)]},
+        {},
+    ),
     "the longest name of an EKS cluster": (
         "aws/workloadIdentity",
         {"mode": "podIdentity", "clusterName": "c" * 100},
@@ -80,6 +87,19 @@ ACCEPTED: dict[str, tuple[str, Any, dict[str, Any]]] = {
 def test_what_keeps_a_limit_is_accepted(name: str, root: Path) -> None:
     path, value, also = ACCEPTED[name]
     load_settings(configuration_of(R(path, value, "", "", also=also)), (), root=root, stack=STACK)
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-01-31T00:00:00Z", "2026-01-31T00:00:00Z"),
+        ("2026-01-31t00:00:00z", "2026-01-31T00:00:00Z"),
+        ("2026-01-31T00:00:00.5+01:00", "2026-01-30T23:00:00Z"),
+        ("2026-01-31T00:00:00-00:30", "2026-01-31T00:30:00Z"),
+    ],
+)
+def test_a_moment_is_one_whatever_its_offset(text: str, utc: str) -> None:
+    assert in_utc(text) == utc
 
 
 def test_the_least_configuration_is_accepted(root: Path) -> None:
