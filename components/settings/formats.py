@@ -74,7 +74,9 @@ _LABEL_RULE = matching(
 
 
 def _is_object_name(value: str) -> bool:
-    return len(value) <= LONGEST_DNS_NAME and bool(_DNS_NAME.fullmatch(value))
+    """A subdomain as Kubernetes takes it, which does not limit the parts between dots (`IsDNS1123Subdomain`)."""
+    part = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+    return len(value) <= LONGEST_DNS_NAME and bool(re.fullmatch(rf"{part}(\.{part})*", value, re.ASCII))
 
 
 def _is_release_name(value: str) -> bool:

@@ -6,6 +6,7 @@ Pure: it reads the files that settings name, and neither Pulumi nor a network. `
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -206,6 +207,8 @@ def _json_value(value: Any, path: tuple[str | int, ...]) -> Any:
         return str(value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
+    if isinstance(value, datetime.date):
+        raise _NotPlain(Problem(join(*path), "is not text", "put it in quotes: YAML reads it as a date"))
     raise _NotPlain(
         Problem(join(*path), "is of a type that JSON does not have", "give text, a number, a list or a map")
     )

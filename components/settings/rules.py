@@ -74,15 +74,13 @@ def setting(
     why: str,
     example: Any = None,
     default_text: str | None = None,
-    later: Mapping[str, str] | None = None,
 ) -> Any:
     """A field of a section.
 
     `why` is its line of the reference: what it is for, and the reason of its default. `example` is a valid value of a
-    required field. `default_text` states a default that depends on the stack. `later` has values that are planned but
-    not built, each with what to do meanwhile.
+    required field. `default_text` states a default that depends on the stack.
     """
-    extra: dict[str, Any] = {"default_text": default_text, "later": dict(later or {})}
+    extra: dict[str, Any] = {"default_text": default_text}
     examples = None if example is None else [example]
     if default is ...:
         return Field(description=why, examples=examples, json_schema_extra=extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
@@ -11,6 +12,7 @@ from components.settings.places import Place, fields_by_key, is_section, place_o
 from components.settings.rules import Section
 
 _YAML_BOOLEAN = "quote it if it is meant as text: YAML reads unquoted yes, no, on, off, true and false as booleans"
+_SECRET_KEY = re.compile(r"password|secret|token", re.IGNORECASE)
 _YAML_NUMBER = "put it in quotes: YAML reads it as a number, and drops leading zeros"
 
 
@@ -86,15 +88,13 @@ def _choices(place: Place) -> tuple[Any, ...]:
 
 
 def _no_choice(place: Place, value: Any) -> Problem:
-    extra = place.field.json_schema_extra if place.field else None
-    later = extra.get("later") if isinstance(extra, dict) else None
-    if isinstance(later, dict) and isinstance(value, str) and value in later:
-        return Problem(place.key, "is not supported by this version", str(later[value]), shown(value))
     choices = [str(choice) for choice in _choices(place)]
+    # What stands in place of a choice about a password may be one.
+    text = None if _SECRET_KEY.search(str(place.parts[-1])) else shown(value)
     if isinstance(value, bool):
-        return Problem(place.key, f"is not one of {', '.join(choices)}", _YAML_BOOLEAN, shown(value))
+        return Problem(place.key, f"is not one of {', '.join(choices)}", _YAML_BOOLEAN, text)
     match = nearest(value, choices) if isinstance(value, str) else None
-    return Problem(place.key, f"is not one of {', '.join(choices)}", f"set {match or _listed(choices)}", shown(value))
+    return Problem(place.key, f"is not one of {', '.join(choices)}", f"set {match or _listed(choices)}", text)
 
 
 def _no_mode(place: Place, value: Any) -> Problem:

@@ -24,7 +24,9 @@ def privileges(
     purpose: Annotated[Purpose, typer.Option("--for", help="Why the world is reached.")],
     stack: Annotated[str | None, typer.Option(help="The stack; by default the selected one.")] = None,
     config_file: Annotated[
-        Path | None, typer.Option(help="Its configuration, when it is not Pulumi.<stack>.yaml.")
+        Path | None,
+        # The engine's own name for its --config-file.
+        typer.Option(envvar="PULUMI_OPTION_CONFIG_FILE", help="Its configuration, when it is not Pulumi.<stack>.yaml."),
     ] = None,
     organization: Annotated[
         str, typer.Option(help="Of the stack's full name; backends without any call it so.")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from operations.cluster import Cluster
-from operations.privileges.rbac import ASK, ClusterRights
+from operations.privileges.rbac import ClusterRights
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -49,11 +49,6 @@ def missing(
                     )
                 )
     return sorted(found)
-
-
-def server_validates(rights: Sequence[ClusterRights], connect: Callable[[str], Cluster]) -> bool:
-    """Whether a preview's dry runs are let through; the rest of its rights is not looked at."""
-    return not missing(rights, connect, verbs=ASK)
 
 
 def _asked(rights: ClusterRights) -> Iterator[tuple[str | None, str, str, str, str]]:

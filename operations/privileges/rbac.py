@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings
+from components.settings import (
+    CertManagerTlsSettings,
+    ExistingIssuerSettings,
+    ManualTeleportSettings,
+    ReleaseTeleportSettings,
+    Settings,
+)
 from components.settings.clusters import KubernetesSettings
 from components.values_files import load_values_files
 from operations.privileges import chart_objects
@@ -95,6 +101,9 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
             own.everywhere.setdefault(NAMESPACES, set()).add("create")
             own.unscoped.append(Unscoped(right="create namespaces", why=_CREATE))
         own.unscoped.append(Unscoped(right=f"all of namespace {graph.namespace}, in every namespace", why=_NAMESPACE))
+    for issuer in _cluster_issuers(settings):
+        # `preflight` asks whether it is ready.
+        _name(own, (Resource("cert-manager.io", "clusterissuers"), (issuer,)), {"get"})
     # Its UID is the cluster's identity: components/providers.py.
     _name(own, (NAMESPACES, ("kube-system",)), {"get"})
     if purpose.reads_secrets:
@@ -107,9 +116,22 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
         _name(place, (NAMESPACES, ("kube-system",)), {"get"})
         _name(place, (NAMESPACES, (entry.namespace,)), {"get"})
         _add(place.namespaces.setdefault(entry.namespace, {}), _beside_teleport(purpose))
+        if purpose.writes:
+            # `preflight` looks for the licence, and compares the values of the release that runs.
+            _add(place.namespaces[entry.namespace], [(SECRETS, frozenset({"get", "list"}))])
+            place.unscoped.append(Unscoped(right=f"read secrets of namespace {entry.namespace}", why=_SECRETS))
         if isinstance(entry, ReleaseTeleportSettings):
             _release(place, entry, load_values_files(entry.values_files, settings.root), purpose)
     return list(clusters.values())
+
+
+def _cluster_issuers(settings: Settings) -> Iterator[str]:
+    """Names of cert-manager's own issuers that are cluster-wide; one of TAG's namespace is among its objects."""
+    tls = settings.tls
+    if isinstance(tls, CertManagerTlsSettings) and isinstance(tls.issuer, ExistingIssuerSettings):
+        issuer = tls.issuer
+        if issuer.group == "cert-manager.io" and issuer.kind == "ClusterIssuer":
+            yield issuer.name
 
 
 def _new(kubernetes: KubernetesSettings, purpose: Purpose) -> ClusterRights:
@@ -152,6 +174,7 @@ def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mappi
     _add(namespace, ((resource, verbs) for resource in resources))
     if purpose.reads_secrets:
         _add(namespace, [(SECRETS, RECORD if purpose.writes else READ)])
+    if purpose is Purpose.DRIFT:
         place.unscoped.append(Unscoped(right=f"read secrets of namespace {entry.namespace}", why=_SECRETS))
     roles = (chart_objects.CLUSTER_ROLES, tuple(chart_objects.cluster_role_names(entry.namespace, entry.release)))
     bindings = (

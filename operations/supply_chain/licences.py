@@ -53,18 +53,16 @@ class Refused:
 
 def licence_of(found: Distribution) -> str:
     """An SPDX expression, or nothing where the metadata has none that is known."""
-    metadata = found.metadata
-    fields: dict[str, list[str]] = {key: list(metadata.get_all(key) or ()) for key in metadata}
-    (expression, *_) = fields.get("License-Expression", [_UNKNOWN])
+    expression = _field(found, "License-Expression")
     if expression:
         return expression
-    (text, *_) = fields.get("License", [_UNKNOWN])
-    identified = _identified(text)
+    identified = _identified(_field(found, "License"))
     if identified:
         return identified
-    classifiers = [one.rsplit(" :: ", 1)[-1] for one in fields.get("Classifier", []) if one.startswith("License :: ")]
+    classifiers: list[str] = found.metadata.get_all("Classifier") or []
+    said = [one.rsplit(" :: ", 1)[-1] for one in classifiers if one.startswith("License :: ")]
     # Several are several licences to choose from.
-    return " OR ".join(sorted({name for name in map(_identified, classifiers) if name}))
+    return " OR ".join(sorted({name for name in map(_identified, said) if name}))
 
 
 def allowed(expression: str, licences: frozenset[str] = ALLOWED) -> bool:
@@ -127,6 +125,11 @@ def installed(package: LockedPackage) -> Distribution:
     if found.version != package.version:
         raise PackageNotFoundError(f"{package.name}=={package.version} (installed is {found.version})")
     return found
+
+
+def _field(found: Distribution, key: str) -> str:
+    values: list[str] = found.metadata.get_all(key) or []
+    return values[0] if values else _UNKNOWN
 
 
 def _identified(text: str) -> str:

@@ -88,12 +88,16 @@ class Runner:
         # Where it is on a runner, for a command that is told of no other place.
         shutil.copy(self._stack.configuration, self.configuration)
         self.step("preview", "preview", "Whether the live world would let it work")
+        validation = self.step("preview", "preview", "Whether the API server may be asked what it would do")["answer"]
+        # The tests' own identity is the administrator's.
+        assert validation == "done"
         code = self.step("preview", "preview", "Preview", POLICY_LEVELS=levels)["code"]
         reported = self.step(
             "preview",
             "preview",
             "What it means",
             CODE=code,
+            VALIDATION=validation,
             COMMIT=COMMIT,
             LABELS=json.dumps(labels),
             REPORT="https://x/y",

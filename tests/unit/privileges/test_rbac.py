@@ -155,13 +155,15 @@ def test_who_takes_a_teleport_over_cannot_make_roles_for_the_cluster() -> None:
     assert not may(found, "patch", "rbac.authorization.k8s.io", "clusterroles", None, "cluster-admin")
 
 
-def test_a_teleport_of_somebody_elses_keeps_its_secrets() -> None:
+def test_a_teleport_of_somebody_elses_is_looked_at_and_its_secrets_are_not_written() -> None:
     found = made("somebody's Teleport", Purpose.DEPLOY)
     own = {**configured("somebody's Teleport")}
     own["accessGraph"] = {**own["accessGraph"], "createNamespace": False}
     settings = load_settings(own, (), root=directory(), stack=STACK)
     (one,) = rights(settings, Purpose.DEPLOY)
-    assert SECRETS not in one.namespaces[TELEPORT]
+    assert one.namespaces[TELEPORT][SECRETS] == {"get", "list"}
+    (drift,) = rights(settings, Purpose.DRIFT)
+    assert SECRETS not in drift.namespaces[TELEPORT], "no release of the stack's is there to refresh"
     assert may(found, "patch", "apps", "deployments", TELEPORT)
     assert not any("delete" in rule["verbs"] for rule in rules(found, TELEPORT) if "deployments" in rule["resources"])
 
@@ -196,6 +198,15 @@ def test_values_decide_what_else_the_teleport_chart_has() -> None:
         "ingresses",
         "issuers",
     ]
+
+
+def test_a_cluster_wide_issuer_is_looked_at_by_its_name() -> None:
+    config = {**configured("cert-manager")}
+    config["tls"] = {**config["tls"], "issuer": {"mode": "existing", "name": "internal-ca"}}
+    (one,) = rights(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    found = documents(one, stack=STACK, purpose=Purpose.DEPLOY)
+    assert may(found, "get", "cert-manager.io", "clusterissuers", None, "internal-ca")
+    assert not may(found, "get", "cert-manager.io", "clusterissuers", None, "other")
 
 
 def test_a_consumer_needs_no_cluster() -> None:

@@ -38,6 +38,7 @@ UNSHOWN = (
     "is a secret",
     "without credentials",
     "is not below the 1 of",
+    "is not one of managed, generated",
 )
 
 

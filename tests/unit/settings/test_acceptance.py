@@ -39,7 +39,7 @@ from tests.samples import (
     minimal_configuration,
     release_entry,
 )
-from tests.unit.settings.test_refusals import package
+from tests.unit.settings.conftest import package
 
 pytestmark = pytest.mark.unit
 

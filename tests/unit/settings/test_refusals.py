@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import re
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -19,49 +17,17 @@ from components.settings.places import fields_by_key, is_section, plain_type, ru
 from components.settings.relations import Draft, Finding
 from components.settings.rules import Rule, Section
 from tests.samples import STACK, minimal_configuration
-from tests.unit.settings import cases, cases_platform, cases_tls
+from tests.unit.settings import cases, cases_platform, cases_surprises, cases_tls
 from tests.unit.settings.cases import Refusal
 
 pytestmark = pytest.mark.unit
 
-REFUSALS = [*cases.REFUSALS, *cases_tls.TLS, *cases_platform.PLATFORM]
+REFUSALS = [*cases.REFUSALS, *cases_tls.TLS, *cases_platform.PLATFORM, *cases_surprises.SURPRISES]
 
 # What a validator's own text would have in it.
 JARGON = re.compile(
     r"pydantic|input_|errors\.dev|validation error|Extra inputs|valid (string|integer|dictionary)|\[type=", re.I
 )
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project directory with files of every kind that a path may lead to."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "values.yaml").write_text("clusterName: teleport.example.com\n")
-    for name, text in cases_tls.FILES.items():
-        (root / name).write_text(text)
-    (root / "empty.yaml").touch()
-    (root / "huge.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
-    (root / "directory.yaml").mkdir()
-    (root / "loop.yaml").symlink_to("loop.yaml")
-    for name, version in (
-        ("teleport-access-graph", "1.30.2"),
-        ("teleport-access-graph", "18.0.0"),
-        ("teleport-cluster", "18.10.3"),
-        ("teleport-cluster", "13.0.0"),
-    ):
-        package(root / f"{name}-{version}.tgz", {f"{name}/Chart.yaml": f"name: {name}\nversion: {version}\n"})
-    package(root / "nothing.tgz", {"nothing/values.yaml": "a: 1\n"})
-    whole = (root / "teleport-access-graph-1.30.2.tgz").read_bytes()
-    (root / "broken.tgz").write_bytes(whole[: len(whole) // 2])
-    return root
-
-
-def package(path: Path, files: dict[str, str]) -> None:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            archive.addfile(member, io.BytesIO(text.encode()))
 
 
 def put(configuration: dict[str, Any], path: str, value: Any) -> None:
@@ -100,7 +66,8 @@ def test_a_setting_that_breaks_a_rule_is_refused(case: Refusal, root: Path) -> N
     assert len(str(caught.value).splitlines()) == 2, "the problem is one line"
     assert not JARGON.search(str(caught.value))
     if case.shows_value:
-        written = json.dumps(case.value, ensure_ascii=False)
+        # What nobody can see is written out.
+        written = json.dumps(case.value, ensure_ascii=not str(case.value).isprintable())
         assert problem.value == (written if len(written) <= 60 else f'{written[:56]}..."')
 
 

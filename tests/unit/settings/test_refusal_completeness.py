@@ -1,0 +1,93 @@
+"""The cases of `test_refusals` leave nothing out: each sentence is said in one; and each range ends where it says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import components.settings
+from components.settings import SettingsError, load_settings
+from components.settings.rules import Rule
+from tests.samples import STACK
+from tests.unit.settings.test_refusals import REFUSALS, configuration_of, rules_of_all_settings
+
+pytestmark = pytest.mark.unit
+
+# Sentences that stand in the reference of the settings, or in an error that is no refusal, and so in no case.
+NOT_SAID = {
+    # docs/configuration.md states the rule; its refusals always have a better reason.
+    "object_metadata.py": {"a key of your own"},
+    # Refusals of what a secret holds, which are known in `apply`: `test_project` has them.
+    "project.py": {
+        "is no Teleport cluster with Helm values in `teleport`",
+        "is not a map of Helm values",
+        "is not an object of Teleport cluster name to values",
+        "give the values as a map",
+        "set it with `pulumi config set --secret --path '",
+        "use one of ",
+    },
+    # A key that is not text can only come from a caller in Python.
+    "wording.py": {"is not a valid key", "use letters, digits and hyphens, in quotes where YAML asks for them"},
+    "errors.py": {"The configuration has "},
+}
+
+
+def sentences(file: Path) -> Iterator[str]:
+    """Every text of two words or more in the functions and rules of a module: what a refusal is put together from."""
+    tree = ast.parse(file.read_text())
+    beside: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            beside.add(id(node.value))  # a docstring
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("setting", "re.compile", "re.fullmatch"):
+            # The reference's own words, and patterns; rules inside an annotation are no part of the call.
+            beside |= {id(inner) for inner in ast.walk(node) if not isinstance(inner, ast.Call)}
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "matching":
+            beside |= {id(inner) for inner in ast.walk(node.args[0])}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call):
+            # Tables and patterns of the module: what of them is said is put into a sentence elsewhere.
+            beside |= {id(inner) for inner in ast.walk(node.value)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in beside:
+            words = re.findall(r"[a-z]{2,}", node.value)
+            if len(words) >= 2 and " " in node.value:
+                yield node.value
+
+
+def test_every_sentence_that_a_refusal_can_say_is_said_in_a_case(root: Path) -> None:
+    """A reason or a remedy that no case brings out may be wrong, or never come: each branch of a rule has its own."""
+    said = []
+    for case in REFUSALS:
+        with pytest.raises(SettingsError) as caught:
+            load_settings(configuration_of(case), case.secret_keys, root=root, stack=STACK)
+        said += [f"{problem.rule}\n{problem.remedy}" for problem in caught.value.problems]
+    everything = "\n".join(said)
+    unsaid: dict[str, set[str]] = {}
+    count = 0
+    for file in sorted(Path(components.settings.__file__).parent.rglob("*.py")):
+        if file.name == "reference.py":  # makes docs/configuration.md
+            continue
+        for sentence in sentences(file):
+            count += 1
+            if sentence not in everything:
+                unsaid.setdefault(file.name, set()).add(sentence)
+    assert count > 300
+    assert unsaid == NOT_SAID
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(rule, id=rule.statement)
+        for rule in {id(rule): rule for rule in rules_of_all_settings()}.values()
+        if rule.statement.startswith("a whole number from ")
+    ],
+)
+def test_a_range_ends_where_it_says(rule: Rule) -> None:
+    low, high = map(int, re.findall(r"-?\d+", rule.statement)[:2])
+    assert [rule.accepts(value) for value in (low - 1, low, high, high + 1)] == [False, True, True, False]

@@ -1,0 +1,48 @@
+"""What the security page and the changelog name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = ("SECURITY.md", "CHANGELOG.md", "docs/privileges.md")
+
+
+def test_every_control_names_a_test_that_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    (table,) = re.findall(r"^### Ways in.*?$(.*?)^### ", text, re.MULTILINE | re.DOTALL)
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 12
+    for row in rows:
+        named = re.findall(r"`((?:unit|engine|charts)/[\w/]+\.py)`", row.split(" | ")[-1])
+        assert named, row
+        assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    directory = (ROOT / page).parent
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        assert (directory / target).exists(), target
+
+
+def test_the_newest_version_of_the_changelog_says_what_a_user_has() -> None:
+    """In the form of Keep a Changelog: the newest first, each with a date or `unreleased`, and its kinds of changes."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## \[(\d+)\.(\d+)\.(\d+)\] - (unreleased|\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
+    assert len(versions) == len(re.findall(r"^## ", text, re.MULTILINE)) >= 1
+    numbers = [tuple(map(int, version[:3])) for version in versions]
+    assert numbers == sorted(numbers, reverse=True)
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= {
+        "Added",
+        "Changed",
+        "Deprecated",
+        "Removed",
+        "Fixed",
+        "Security",
+    }
