@@ -137,9 +137,7 @@ def ledger_content(
         "endpoints": {cluster: settings.endpoint_of(cluster) for cluster in settings.teleport}
         if settings.access_graph.enabled
         else {},
-        "certificateNames": []
-        if isinstance(settings.tls, ExistingSecretTlsSettings)
-        else certificate_names(settings),
+        "certificateNames": [] if isinstance(settings.tls, ExistingSecretTlsSettings) else certificate_names(settings),
         "hostAuthorities": {name: list(pems) for name, pems in host_authorities.items()},
         "trust": trust.stored(),
     }

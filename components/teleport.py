@@ -204,6 +204,7 @@ class TeleportCluster(pulumi.ComponentResource):
                 namespace=args.namespace,
                 deployment=auth_deployment_name(args.release, args.values),
                 values_config_map=handed_over.metadata["name"],
+                hand_over=handed_over.metadata.apply(lambda written: written.resource_version or ""),
                 endpoint=args.endpoint,
                 enabled=args.enabled,
                 checksum=access_graph_patch(args).ca_checksum,
