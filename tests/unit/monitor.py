@@ -146,6 +146,8 @@ class Recording:
     """Stacks whose outputs were read."""
     warnings: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """Every message, of whatever severity."""
 
     def __getitem__(self, name: str) -> Registration:
         found = [registration for registration in self.registrations if registration.name == name]
@@ -280,6 +282,7 @@ class _RecordingEngine(mocks.MockEngine):
         self._recording = recording
 
     def Log(self, request: Any) -> Any:
+        self._recording.said.append(request.message)
         if request.severity == engine_pb2.WARNING:
             self._recording.warnings.append(request.message)
         elif request.severity == engine_pb2.INFO:
