@@ -126,6 +126,8 @@ class Registration:
     additional_secret_outputs: frozenset[str]
     delete_before_replace: bool
     ignore_changes: tuple[str, ...]
+    aliases: tuple[str, ...]
+    """Former URNs, as whole ones."""
 
     def plain(self, path: str) -> Any:
         """The input at a dotted `path`, envelopes taken off."""
@@ -241,6 +243,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 additional_secret_outputs=frozenset(request.additionalSecretOutputs),
                 delete_before_replace=bool(request.deleteBeforeReplace),
                 ignore_changes=tuple(request.ignoreChanges),
+                aliases=tuple(request.aliasURNs) + tuple(alias.urn for alias in request.aliases if alias.urn),
             )
         )
         state = struct_pb2.Struct()
