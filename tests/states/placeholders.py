@@ -1,5 +1,5 @@
-"""A state without its secrets, and with fresh ones: what differs from one sandbox to the next, and what nobody may keep, is
-a marker in the recorded file.
+"""A state without its secrets, and with fresh ones: what differs from one sandbox to the next, and what nobody may
+keep, is a marker in the recorded file.
 
 Owns the markers. Recording is `record`'s, what is done with a filled state the tests'.
 """

@@ -43,6 +43,8 @@ EXCEPTIONS = {
     "foreign restart": "TAG serves what somebody else issued when the restarter has looked; `verify` says which",
     "begun from off": "the ledger moves when an `up` is complete: one that failed while it switched the access graph "
     "on is repeated or taken back, and not followed by something else",
+    "begun from nothing": "before the first complete `up` there is no ledger: one that failed is repeated, and not "
+    "followed by another owner, login or authority",
     "stale authorities": "an auth that starts while an `up` takes authorities out of the bundle, which is then killed "
     "and taken back, keeps the smaller bundle until it starts again; restart auth before the next change of `tls`",
 }
@@ -88,6 +90,7 @@ class Everything(RuleBasedStateMachine):
         self.wanted = Configuration()
         self.complete: Configuration | None = None
         self.up: Up | None = None
+        self.begun: Configuration | None = None
         self.turning_on: Configuration | None = None
         """What an `up` that has not been completed switches on."""
         self.host, self.phase = 0, "standby"
@@ -219,13 +222,15 @@ class Everything(RuleBasedStateMachine):
             note(f"{wanted} is refused: {refused}")
             return
         note(f"up: {wanted}")
-        self.wanted = wanted
+        self.wanted = self.begun = wanted
         if wanted.enabled and not self.up.before.endpoints:
             self.turning_on = wanted
 
     def _exception(self, wanted: Configuration) -> str | None:
         """The name of what the program cannot see, if it would be done by this."""
         world = self.world
+        if self.complete is None and self.begun not in (None, wanted):
+            return "begun from nothing"
         if self.turning_on is not None and replace(wanted, enabled=True) != self.turning_on:
             return "begun from off"
         given = {host_authority(number).fingerprint for number in wanted.hosts}

@@ -10,7 +10,7 @@ import pytest
 from components.settings.names import ISSUED_SECRET_NAME
 from tests.unit.model.certificates import authority, identity
 from tests.unit.model.configurations import EXTERNAL_NAME, ISSUERS, Configuration
-from tests.unit.model.machine import EXCEPTIONS
+from tests.unit.model.machine import EXCEPTIONS, begin
 from tests.unit.model.search import Broken, deployed, run, stops
 from tests.unit.model.up import AUTHORITIES, Up
 from tests.unit.model.world import Leaf, World
@@ -58,6 +58,14 @@ def begun_from_off() -> None:
         run(begun, replace(off, extra_names=()))
 
 
+def begun_from_nothing() -> None:
+    own = replace(PLAIN, adopt=False, enabled=False)
+    world = begin()
+    world.teleport_exists = False
+    for begun in stops(world, own):
+        run(begun, replace(own, owner="values"))
+
+
 def stale_authorities() -> None:
     both = replace(ISSUED, given=ISSUERS[:1], next_generation=1)
     world = deployed(both)
@@ -76,6 +84,7 @@ WAYS = {
     "foreign issuer": (foreign_issuer, DISTRUST),
     "foreign restart": (foreign_restart, DISTRUST),
     "begun from off": (begun_from_off, "lacks the name"),
+    "begun from nothing": (begun_from_nothing, "Teleport is uninstalled"),
     "stale authorities": (stale_authorities, DISTRUST),
 }
 
