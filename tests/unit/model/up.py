@@ -42,6 +42,8 @@ class Up:
         """Raises `Refused` before anything is done, unless `forced`. A release that is pending is recovered first, or
         the engine would not begin."""
         world.recover()
+        # Somebody else's, who has made it before.
+        world.namespace_exists |= not configuration.create_namespace
         self.world, self.configuration = world, configuration
         self.settings, self.intake = understood(configuration)
         self.before = Ledger.parse(world.ledger)
@@ -65,6 +67,8 @@ class Up:
         waiting = {ROLLOUT} if self._awaits_owner() else set()
         if self.world.teleport_exists and AUTH not in self.world.state and not self.configuration.adopt:
             waiting.add(AUTH)  # Helm: cannot re-use a name that is still in use
+        if self.world.namespace_exists and NAMESPACE not in self.world.state:
+            waiting.add(NAMESPACE)  # the plugin takes nothing over that exists
         return [
             name
             for name, before in self.waits.items()
@@ -122,7 +126,7 @@ class Up:
         namespace: set[str] = set()
         if configuration.create_namespace:
             namespace = {NAMESPACE}
-            self._add(NAMESPACE, set(), _nothing, kept=configuration.keep_namespace)
+            self._add(NAMESPACE, set(), _namespace, kept=configuration.keep_namespace)
         step = authority_step(settings)
         own = {} if step is None else {generation: f"certificates-ca-{generation}" for generation in step.existing}
         for generation, name in own.items():
@@ -352,6 +356,11 @@ def _nothing(world: World) -> Iterator[None]:
     yield from ()
 
 
+def _namespace(world: World) -> Iterator[None]:
+    world.namespace_exists = True
+    yield from ()
+
+
 def _subject(generation: int) -> str:
     return f"Teleport Access Graph CA {generation}"
 
@@ -385,6 +394,7 @@ def _delete(world: World, name: str) -> Iterator[None]:
         world.auth_runs = False
     elif name == NAMESPACE:
         world.secrets.clear()
+        world.namespace_exists = False
     elif name == PAIR:
         world.secrets.pop(TLS_SECRET_NAME, None)
     elif name.startswith("credentials-postgres"):

@@ -110,6 +110,7 @@ class World:
     """By name of the release."""
     auth: AuthTemplate = UNPATCHED
     auth_loads: frozenset[AuthLoad] = frozenset({WITHOUT_GRAPH})
+    namespace_exists: bool = False
     teleport_exists: bool = True
     """Before the first `up`, or by one."""
     auth_runs: bool = True
