@@ -75,7 +75,8 @@ teleport = assembly.teleport_clusters(settings, intake, providers, certificate.t
 logins = None
 if rds_database is not None:
     # A graph that is being switched off runs on until the end of the `up`: its callers leave first.
-    rolled_out = [credentials, *teleport.values()] if access_graph is None else [access_graph.release]
+    graph: list[pulumi.Resource] = [] if access_graph is None else [access_graph.release]
+    rolled_out = graph or [credentials, *teleport.values()]
     logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
 
 export_outputs(

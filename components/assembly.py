@@ -59,6 +59,8 @@ class DatabaseConnection:
     """Region of an instance to which pods log in by IAM."""
     service_account_annotations: pulumi.Output[Mapping[str, str]] | None = None
     """By which pods take the role that they log in with."""
+    login_run: pulumi.Output[str] | None = None
+    """Identity of the run that made the login, where the stack makes it."""
 
 
 def stack_tags(settings: Settings) -> dict[str, pulumi.Input[str]]:
@@ -149,6 +151,7 @@ def credentials_args(
         database_replica_uri=connection.replica_uri,
         database_by_iam=connection.iam_region is not None,
         database_ca_bundle=database_ca_bundle or "",
+        database_login_run=connection.login_run,
     )
 
 

@@ -100,6 +100,10 @@ class CredentialsArgs(ComponentArgs):
     database_ca_bundle: pulumi.Input[str] = ""
     """PEM, part of `checksum` only: the pods read it at their start."""
 
+    database_login_run: pulumi.Input[str] | None = None
+    """Identity of the run that made the login, part of `checksum` only. After each run other logins are retired, and a
+    pod may have started with one of those while an `up` had begun that was then taken back: so pods follow it."""
+
 
 class Credentials(pulumi.ComponentResource):
     """The Secrets that the access graph's pods mount, and a public digest that changes whenever one of them does."""
@@ -155,6 +159,7 @@ class Credentials(pulumi.ComponentResource):
             "" if args.private_key_pem is None else args.private_key_pem,
             args.database_ca_bundle,
             *([] if args.database_replica_uri is None else [args.database_replica_uri]),
+            *([] if args.database_login_run is None else [args.database_login_run]),
         )
         self.register_outputs(
             {

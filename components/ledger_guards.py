@@ -190,19 +190,19 @@ def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _names_to_come(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """What somebody else issues TAG serves only after its restart, which no `up` waits for."""
-    mode = settings.tls.mode
-    if mode == "generated" or recorded.trust is None or recorded.trust.mode != mode or not recorded.endpoints:
+    """An `up` that tells Teleport another name may be taken back half way, and then the certificate is to have both.
+    What somebody else issues TAG serves only after a restart besides, which no `up` waits for."""
+    if not recorded.certificate_names or recorded.namespace.get("name") != settings.access_graph.namespace:
         return
-    if recorded.namespace.get("name") != settings.access_graph.namespace or not settings.access_graph.enabled:
+    if not settings.access_graph.enabled:
         return
     for cluster in recorded.endpoints.keys() & settings.teleport.keys():
         host = settings.endpoint_of(cluster).rpartition(":")[0]
         if host not in recorded.certificate_names:
             yield Problem(
                 f"teleport.{cluster}.endpoint",
-                f"is at {host}, a name that the certificate has not had: calls would fail until it is issued anew and "
-                "TAG has restarted",
+                f"is at {host}, a name that the certificate has not had: calls would fail where TAG does not serve it "
+                "yet, or if this `up` were taken back half way",
                 "first `up` with that name in tls.extraDnsNames, and go over to it when TAG serves it (`verify` says)",
             )
 

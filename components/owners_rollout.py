@@ -81,6 +81,10 @@ class OwnersRolloutArgs(ComponentArgs):
     values_config_map: pulumi.Input[str]
     """Where the values are that the owner is to roll out. Take it from the object, so that it is there before."""
 
+    hand_over: pulumi.Input[str]
+    """Another one whenever something was handed over, the same content too: an owner may have begun to roll out what
+    an `up` that was taken back had handed over meanwhile."""
+
     endpoint: str
     """`host:port` that auth is told, or no more told when `enabled` is false."""
 
@@ -129,12 +133,16 @@ class OwnersRollout(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         checksum = "" if args.checksum is None else args.checksum
-        spec = pulumi.Output.all(args.values_config_map, checksum).apply(lambda resolved: job_spec(args, *resolved))
+        spec: pulumi.Output[Any] = pulumi.Output.all(args.values_config_map, checksum).apply(
+            lambda resolved: job_spec(args, *resolved)
+        )
         job = kubernetes.batch.v1.Job(
             f"{name}-job",
             metadata={
                 # A Job cannot be changed: another hand-over is another Job.
-                "name": spec.apply(lambda resolved: f"{OBJECT_NAME}-{_digest(resolved)}"),
+                "name": pulumi.Output.all(spec, args.hand_over).apply(
+                    lambda resolved: f"{OBJECT_NAME}-{_digest(*resolved)}"
+                ),
                 "namespace": args.namespace,
                 # One that failed is replaced by the next `up`; without this it would be awaited again as it is.
                 "annotations": {"pulumi.com/replaceUnready": "true"},
@@ -179,5 +187,5 @@ def job_spec(args: OwnersRolloutArgs, values_config_map: str, checksum: str) -> 
     }
 
 
-def _digest(spec: Mapping[str, Any]) -> str:
-    return content_checksum(json.dumps(spec, sort_keys=True))[:10]
+def _digest(spec: Mapping[str, Any], hand_over: str) -> str:
+    return content_checksum(json.dumps(spec, sort_keys=True), hand_over)[:10]

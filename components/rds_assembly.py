@@ -89,6 +89,7 @@ def make_database_access(
         replica_uri=None if entry.replica is None else required(access.replica_uri),
         secret_name=None,
         secret_key=POSTGRES_SECRET_KEY,
+        login_run=access.run,
         iam_region=settings.aws.region if entry.authentication == "iam" and settings.aws is not None else None,
         service_account_annotations=access.client_annotations if entry.authentication == "iam" else None,
     )

@@ -22,6 +22,7 @@ from components.releases import atomic_release
 from components.teleport_values import (
     AccessGraphPatch,
     AuditLog,
+    ValuesConflict,
     auth_deployment_name,
     merge_values,
     patch_values,
@@ -40,6 +41,19 @@ VALUES_CONFIG_MAP_NAME = "teleport-access-graph-values"
 VALUES_KEY = "values.yaml"
 
 MODES = ("release", "values", "manual")
+
+
+class SecretValuesConflict(pulumi.RunError):
+    """Secret values contradict the patch. The text names the places, and nothing of the values."""
+
+    def __init__(self, cluster: str, places: Sequence[str]) -> None:
+        super().__init__(
+            "\n".join(
+                f"teleportSecretValues.{cluster}.{place}: is not as the access graph's patch needs it; take it out of "
+                "the secret values"
+                for place in places
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +218,7 @@ class TeleportCluster(pulumi.ComponentResource):
                 namespace=args.namespace,
                 deployment=auth_deployment_name(args.release, args.values),
                 values_config_map=handed_over.metadata["name"],
+                hand_over=handed_over.metadata.apply(lambda written: written.resource_version or ""),
                 endpoint=args.endpoint,
                 enabled=args.enabled,
                 checksum=access_graph_patch(args).ca_checksum,
@@ -277,10 +292,15 @@ def patched_values(args: TeleportClusterArgs, values: Mapping[str, Any] | None =
 
 def merged_values(args: TeleportClusterArgs) -> pulumi.Output[Mapping[str, Any]]:
     """Secret: the user's plain and secret values with the patch."""
-    # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
-    return pulumi.Output.secret({} if args.secret_values is None else args.secret_values).apply(
-        lambda secret: patched_values(args, merge_values(args.values, secret))
-    )
+
+    def merge(secret: Mapping[str, Any]) -> Mapping[str, Any]:
+        # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
+        try:
+            return patched_values(args, merge_values(args.values, secret))
+        except ValuesConflict as conflict:
+            raise SecretValuesConflict(args.cluster, conflict.places) from None
+
+    return pulumi.Output.secret({} if args.secret_values is None else args.secret_values).apply(merge)
 
 
 def access_graph_configuration(args: TeleportClusterArgs) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class ValuesConflict(ValueError):
         super().__init__("\n".join(conflicts))
         self.conflicts = tuple(conflicts)
 
+    @property
+    def places(self) -> list[str]:
+        """Where the conflicts are, with nothing of the values: for those that are secret."""
+        return sorted({conflict.partition(":")[0] for conflict in self.conflicts})
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditLog:

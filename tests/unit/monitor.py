@@ -126,6 +126,8 @@ class Registration:
     additional_secret_outputs: frozenset[str]
     delete_before_replace: bool
     ignore_changes: tuple[str, ...]
+    aliases: tuple[str, ...]
+    """Former URNs, as whole ones."""
 
     def plain(self, path: str) -> Any:
         """The input at a dotted `path`, envelopes taken off."""
@@ -146,6 +148,8 @@ class Recording:
     """Stacks whose outputs were read."""
     warnings: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """Every message, of whatever severity."""
 
     def __getitem__(self, name: str) -> Registration:
         found = [registration for registration in self.registrations if registration.name == name]
@@ -243,6 +247,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 additional_secret_outputs=frozenset(request.additionalSecretOutputs),
                 delete_before_replace=bool(request.deleteBeforeReplace),
                 ignore_changes=tuple(request.ignoreChanges),
+                aliases=tuple(request.aliasURNs) + tuple(alias.urn for alias in request.aliases if alias.urn),
             )
         )
         state = struct_pb2.Struct()
@@ -284,6 +289,7 @@ class _RecordingEngine(mocks.MockEngine):
         self._recording = recording
 
     def Log(self, request: Any) -> Any:
+        self._recording.said.append(request.message)
         if request.severity == engine_pb2.WARNING:
             self._recording.warnings.append(request.message)
         elif request.severity == engine_pb2.INFO:

@@ -77,6 +77,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "namespace": "teleport",
         "deployment": "teleport-auth",
         "values_config_map": "values",
+        "hand_over": "1",
         "endpoint": "graph.example.com:443",
         "enabled": True,
         "checksum": "0" * 64,

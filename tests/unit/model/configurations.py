@@ -18,6 +18,7 @@ from components.intake import Intake, read_intake
 from components.ledger import Ledger
 from components.ledger_guards import refusals
 from components.settings import Problem, Settings, load_settings
+from components.settings.names import service_host
 from components.tls_assembly import trust_refusal, waits_for_bundle
 from tests.samples import TELEPORT_CLUSTER, minimal_configuration, release_entry
 from tests.unit.model.certificates import NOW, authority, host_authority, identities
@@ -25,6 +26,7 @@ from tests.unit.model.certificates import NOW, authority, host_authority, identi
 ISSUERS = ("Issuer A", "Issuer B")
 EXTERNAL_NAME = "graph.example.com"
 RELEASES = ("teleport-access-graph", "graph")
+HOSTS = tuple(service_host(release, "teleport-access-graph") for release in RELEASES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,9 @@ class Configuration:
     given: tuple[str, ...] = ()
     """Names of the issuers in `tls.trustBundleFile`."""
     next_generation: int | None = None
-    extra_name: bool = False
+    extra_names: tuple[str, ...] = ()
     by_extra_name: bool = False
-    """Whether Teleport dials the extra name."""
+    """Whether Teleport dials `EXTERNAL_NAME`."""
     authentication: str = "password"
     rotation: int = 0
     hosts: tuple[int, ...] = (0,)
@@ -67,8 +69,8 @@ class Configuration:
                 tls["nextAuthority"] = {"generation": self.next_generation}
         if self.given:
             tls["trustBundleFile"] = bundle_file(self.given)
-        if self.extra_name:
-            tls["extraDnsNames"] = [EXTERNAL_NAME]
+        if self.extra_names:
+            tls["extraDnsNames"] = list(self.extra_names)
         hosts: dict[str, Any] = {
             "mode": "inline",
             "certificates": [host_authority(number).pem for number in self.hosts],

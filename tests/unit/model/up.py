@@ -39,7 +39,11 @@ class Up:
     """It has begun, and `broken` has what failed on the way."""
 
     def __init__(self, world: World, configuration: Configuration, *, forced: bool = False) -> None:
-        """Raises `Refused` before anything is done, unless `forced`."""
+        """Raises `Refused` before anything is done, unless `forced`. A release that is pending is recovered first, or
+        the engine would not begin."""
+        world.recover()
+        # Somebody else's, who has made it before.
+        world.namespace_exists |= not configuration.create_namespace
         self.world, self.configuration = world, configuration
         self.settings, self.intake = understood(configuration)
         self.before = Ledger.parse(world.ledger)
@@ -61,6 +65,10 @@ class Up:
     def ready(self) -> list[str]:
         """Operations that may go on now; none when all is done, or when it waits for somebody."""
         waiting = {ROLLOUT} if self._awaits_owner() else set()
+        if self.world.teleport_exists and AUTH not in self.world.state and not self.configuration.adopt:
+            waiting.add(AUTH)  # Helm: cannot re-use a name that is still in use
+        if self.world.namespace_exists and NAMESPACE not in self.world.state:
+            waiting.add(NAMESPACE)  # the plugin takes nothing over that exists
         return [
             name
             for name, before in self.waits.items()
@@ -85,14 +93,18 @@ class Up:
         self.broken += self.world.broken()
 
     def finish(self) -> None:
-        """In the plainest order; also the owner of the release does what he is asked to."""
+        """In the plainest order, until it is complete or has failed; also the owner of the release does what he is
+        asked to."""
         while not self.complete:
             possible = self.ready()
-            if not possible:
+            if possible:
+                self.advance(possible[0])
+            elif self._awaits_owner():
                 owner_rolls_out(self.world)
                 self.broken += self.world.broken()
-                continue
-            self.advance(possible[0])
+            else:
+                self.stop()
+                return
 
     def stop(self) -> None:
         """Killed. What Helm had begun goes back, now or by `recover`; until then its pods are of both kinds."""
@@ -114,7 +126,7 @@ class Up:
         namespace: set[str] = set()
         if configuration.create_namespace:
             namespace = {NAMESPACE}
-            self._add(NAMESPACE, set(), _nothing, kept=configuration.keep_namespace)
+            self._add(NAMESPACE, set(), _namespace, kept=configuration.keep_namespace)
         step = authority_step(settings)
         own = {} if step is None else {generation: f"certificates-ca-{generation}" for generation in step.existing}
         for generation, name in own.items():
@@ -135,7 +147,8 @@ class Up:
             self.kept[f"{RELEASE} {configuration.release}"] = False
             graph = {RELEASE}
         gone_over = self._teleport(graph if configuration.enabled else set(), trusted)
-        self._add(LOGINS, {ACCESS, *graph, *(set() if configuration.enabled else gone_over)}, self._retire)
+        secrets = {used, *({served} & {PAIR})}
+        self._add(LOGINS, {ACCESS, *(graph if configuration.enabled else secrets | gone_over)}, self._retire)
         self._add(LEDGER, set(self.waits), self._record)
         given_up = [name for name in self.world.state if name not in self.kept]
         last = LEDGER
@@ -173,7 +186,7 @@ class Up:
             own, last = {AUTH}, AUTH
         else:
             self._add(HAND_OVER, graph | trusted | authorities if configuration.enabled else set(), self._hand_over)
-            self._add(ROLLOUT, {HAND_OVER, *(trusted if configuration.enabled else ())}, self._rolled_out)
+            self._add(ROLLOUT, {HAND_OVER, *trusted}, self._rolled_out)
             own, last = {HAND_OVER, ROLLOUT}, ROLLOUT
         if configuration.enabled:
             self._add(PROXIES, {last, *trusted}, _nothing)
@@ -254,8 +267,8 @@ class Up:
             tls_secret=TLS_SECRET_NAME if generated else ISSUED_SECRET_NAME,
             database_secret=self._database_secret(),
             accepted=frozenset(one.fingerprint for found in self.accepted.values() for one in found),
-            # What cert-manager fills, the restarter makes the pods follow.
-            checksum=(uri, world.leaf if generated else None),
+            # What cert-manager fills, the restarter makes the pods follow. A run of the Job is one whatever it made.
+            checksum=(uri, world.runs, world.leaf if generated else None),
         )
         if before is not None and before.template == template:
             return
@@ -289,25 +302,32 @@ class Up:
         before, world.auth = world.auth, self._auth_template()
         world.handed_over = None
         if world.auth == before:
+            world.teleport_exists = True
             return
         try:
             yield
         except GeneratorExit:
             world.auth = before
             raise
+        world.teleport_exists = True
         world.roll_auth()
 
     def _hand_over(self, world: World) -> Iterator[None]:
-        world.handed_over = self._auth_template()
+        template = self._auth_template()
+        if world.handed_over != template:
+            world.handed_over, world.hand_overs = template, world.hand_overs + 1
         yield from ()
 
     def _rolled_out(self, world: World) -> Iterator[None]:
-        world.jobs[ROLLOUT] = world.handed_over
+        world.jobs[ROLLOUT] = (world.handed_over, world.hand_overs)
         yield from ()
 
     def _awaits_owner(self) -> bool:
+        """A Job that ran for this hand-over does not run again."""
         world = self.world
-        return world.handed_over is not None and world.handed_over not in (world.auth, world.jobs.get(ROLLOUT))
+        if world.handed_over is None or world.jobs.get(ROLLOUT) == (world.handed_over, world.hand_overs):
+            return False
+        return world.handed_over != world.auth
 
     def _record(self, world: World) -> Iterator[None]:
         trust = trust_of(self.settings, identities(self._bundle()))
@@ -333,6 +353,11 @@ def restarter_looks(world: World) -> None:
 
 
 def _nothing(world: World) -> Iterator[None]:
+    yield from ()
+
+
+def _namespace(world: World) -> Iterator[None]:
+    world.namespace_exists = True
     yield from ()
 
 
@@ -369,6 +394,7 @@ def _delete(world: World, name: str) -> Iterator[None]:
         world.auth_runs = False
     elif name == NAMESPACE:
         world.secrets.clear()
+        world.namespace_exists = False
     elif name == PAIR:
         world.secrets.pop(TLS_SECRET_NAME, None)
     elif name.startswith("credentials-postgres"):

@@ -57,6 +57,9 @@ class AuthLoad(NamedTuple):
     bundle: str
 
 
+UNPATCHED, WITHOUT_GRAPH = AuthTemplate(None, ""), AuthLoad(None, "")
+
+
 @dataclass(frozen=True)
 class Graph:
     """A release of the access graph: its pods' template, and what any of them may have loaded."""
@@ -105,11 +108,16 @@ class World:
     config_map: str | None = None
     graphs: dict[str, Graph] = field(default_factory=dict)
     """By name of the release."""
-    auth: AuthTemplate = field(default_factory=lambda: AuthTemplate(None, ""))
-    auth_loads: frozenset[AuthLoad] = frozenset({AuthLoad(None, "")})
+    auth: AuthTemplate = UNPATCHED
+    auth_loads: frozenset[AuthLoad] = frozenset({WITHOUT_GRAPH})
+    namespace_exists: bool = False
+    teleport_exists: bool = True
+    """Before the first `up`, or by one."""
     auth_runs: bool = True
     handed_over: AuthTemplate | None = None
     """To an owner of the release who rolls it out."""
+    hand_overs: int = 0
+    """How often the ConfigMap with it was written."""
 
     # Elsewhere.
     logins: dict[str, int | None] = field(default_factory=dict)
@@ -153,6 +161,13 @@ class World:
     def roll_auth(self) -> None:
         load = self._auth_load()
         self.auth_loads = frozenset() if load is None else frozenset({load})
+
+    def recover(self) -> None:
+        """Helm has gone back where it was killed half way: the pods of what it had begun are gone."""
+        for release, graph in self.graphs.items():
+            loads = frozenset(load for load in graph.loads if load.accepted == graph.template.accepted)
+            self.graphs[release] = replace(graph, loads=loads)
+        self.auth_loads = frozenset(load for load in self.auth_loads if load.endpoint == self.auth.endpoint)
 
     def _graph_load(self, template: GraphTemplate) -> GraphLoad | None:
         leaf, uri = self.secrets.get(template.tls_secret), self.secrets.get(template.database_secret)

@@ -224,3 +224,73 @@ def test_an_adopted_release_stays_one_that_no_destroy_uninstalls(
 ) -> None:
     with pytest.raises(LedgerError, match=r"\.adopt: false would let a `destroy` uninstall the release teleport"):
         again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: OWN | {"adopted": True}}})
+
+
+HOST = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
+NAME = "graph.example.com"
+
+
+def dialled(config: dict[str, Any], *names: str, endpoint: str | None) -> dict[str, Any]:
+    config["tls"] = {"mode": "generated", "extraDnsNames": list(names)}
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    entry.pop("endpoint", None)
+    return config if endpoint is None else (entry.update(endpoint=f"{endpoint}:443") or config)
+
+
+def test_the_ledger_has_the_names_that_are_dialled_and_those_that_are_served(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    ledger = run_program(dialled(config, NAME, endpoint=None), tmp_path).outputs["ledger"]
+    assert ledger["endpoints"] == {TELEPORT_CLUSTER: f"{HOST}:443"}
+    assert ledger["certificateNames"] == [HOST, NAME]
+    config["accessGraph"]["enabled"] = False
+    assert run_program(config, tmp_path).outputs["ledger"]["endpoints"] == {}
+
+
+def test_a_name_is_served_before_it_is_dialled_and_until_it_is_dialled_no_more(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """Each step in an `up` of its own; the two that would be one too many are refused."""
+    with pytest.raises(LedgerError, match=rf"endpoint: is at {NAME}, a name that the certificate has not had"):
+        again(tmp_path, dialled(config, NAME, endpoint=NAME), recorded)
+    served = again(tmp_path, dialled(config, NAME, endpoint=None), recorded).outputs["ledger"]
+    moved = again(tmp_path, dialled(config, NAME, endpoint=NAME), served).outputs["ledger"]
+    with pytest.raises(
+        LedgerError, match=rf"tls\.extraDnsNames: lacks {NAME}, which Teleport .* dials until this `up`"
+    ):
+        again(tmp_path, dialled(config, endpoint=None), moved)
+    back = again(tmp_path, dialled(config, NAME, endpoint=None), moved).outputs["ledger"]
+    assert again(tmp_path, dialled(config, endpoint=None), back).outputs["ledger"]["certificateNames"] == [HOST]
+
+
+def test_another_release_of_the_graph_keeps_the_former_name_in_its_certificate(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    new = "graph-teleport-access-graph.teleport-access-graph.svc.cluster.local"
+    served = run_program(dialled(config, new, endpoint=None), tmp_path).outputs["ledger"]
+    config["accessGraph"]["release"] = "graph"
+    with pytest.raises(LedgerError, match=rf"tls\.extraDnsNames: lacks {HOST}"):
+        again(tmp_path, dialled(config, endpoint=None), served)
+    assert again(tmp_path, dialled(config, HOST, endpoint=None), served).outputs["endpoint"] == f"{new}:443"
+
+
+def test_a_graph_in_another_namespace_has_a_certificate_of_its_own(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["accessGraph"]["namespace"] = "graph"
+    assert again(tmp_path, config, recorded).outputs["namespace"] == "graph"
+
+
+@pytest.mark.parametrize(("rotation", "allowed"), [(0, True), (1, True), (2, False), (5, False)])
+def test_after_logins_by_iam_those_by_password_begin_with_the_first(
+    rotation: int, allowed: bool, config: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"]["authentication"] = "iam"
+    by_iam = run_program(config, tmp_path).outputs["ledger"]
+    assert "rotation" not in by_iam
+    config["database"] |= {"authentication": "password", "rotation": rotation}
+    if allowed:
+        assert again(tmp_path, config, by_iam).outputs["ledger"]["rotation"] == rotation
+        return
+    with pytest.raises(LedgerError, match=rf"rotation: {rotation} is not where the passwords of a login begin; set 0"):
+        again(tmp_path, config, by_iam)

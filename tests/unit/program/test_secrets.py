@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, leaves
-from tests.unit.program.stack import configuration, run_program
+from tests.unit.program.stack import COMPUTED, configuration, run_program
 
 LOGIN_PASSWORD = "canary-password-database-access-login-a-0123456789abcdef0123456789"
 SERVER_KEY = "-----BEGIN canary key certificates-server-key-----"
@@ -78,6 +78,18 @@ def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, t
     config["database"]["rotation"] = 1
     rotated = run_program(config, tmp_path)
     assert rotated["access-graph-release"].plain("values.podAnnotations") != {"checksum/credentials": digest}
+
+
+def test_the_digest_follows_each_run_that_retires_logins(tmp_path: Path) -> None:
+    """A pod may have started with a login of an `up` that was taken back: the same login anew rolls them as well."""
+
+    def annotations(run: str) -> dict[str, str]:
+        computed = {**COMPUTED, "kubernetes:batch/v1:Job": {"metadata": {"uid": run}}}
+        stack = run_program(configuration(tmp_path), tmp_path, computed=computed)
+        found: dict[str, str] = stack["access-graph-release"].plain("values.podAnnotations")
+        return found
+
+    assert annotations("one") == annotations("one") != annotations("two")
 
 
 def test_secret_helm_values_stay_in_the_envelope_and_are_patched(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def registered(**arguments: Any) -> Recording:
                 "namespace": "teleport",
                 "deployment": "teleport-auth",
                 "values_config_map": "values",
+                "hand_over": "1",
                 "endpoint": ENDPOINT,
                 "enabled": True,
                 "checksum": WANTED,
@@ -194,6 +195,7 @@ def test_a_job_that_failed_is_replaced_and_its_name_follows_what_is_awaited() ->
         return str(registered(**arguments)["rollout-job"].plain("metadata.name"))
 
     assert registered()["rollout-job"].plain("metadata.annotations") == {"pulumi.com/replaceUnready": "true"}
-    names = {name(), name(checksum="b" * 64), name(endpoint="other.example.com:443"), name(enabled=False)}
-    assert len(names) == 4
+    others = {"checksum": "b" * 64, "endpoint": "other.example.com:443", "enabled": False, "hand_over": "2"}
+    names = {name(), *(name(**{key: value}) for key, value in others.items())}
+    assert len(names) == 5
     assert all(len(one) == len("teleport-access-graph-rollout-") + 10 for one in names)
