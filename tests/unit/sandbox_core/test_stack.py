@@ -12,7 +12,7 @@ from components.settings import load_settings
 from sandbox.home import CHECKOUT, Home
 from sandbox.stack import CloudFacts, Stack, StackFacts
 from sandbox.supervisor import SandboxError
-from tests.unit.settings.test_refusals import package
+from tests.unit.settings.conftest import package
 
 pytestmark = pytest.mark.unit
 
