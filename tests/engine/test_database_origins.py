@@ -344,6 +344,7 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         # `keep` lets a destroy through that the protection does not.
         stack.database(protect=False)
         stack.pulumi("up")
+        stack.pulumi("destroy")
     left = instance(running_sandbox, name)
     assert left is not None, "`keep` leaves it"
     assert left["DbiResourceId"] == before["DbiResourceId"]
