@@ -32,6 +32,9 @@ from tests.engine.stacks import aws_position
 
 pytestmark = pytest.mark.engine
 
+# IAM's name of a service whose requests are signed with another.
+PREFIXES = {"monitoring": "cloudwatch"}
+
 # Of whoever asks, and of pods: the access Job reads the master password with a role of its own.
 NOT_OF_THE_DEPLOYMENT = {
     "secretsmanager:GetSecretValue",
@@ -203,7 +206,9 @@ def test_a_deployment_makes_changes_and_deletes_with_its_rights_alone(
     assert {event["verb"] for event in written} >= {"create", "patch", "update", "delete"}
     assert [event["requestURI"] for event in written if event["responseStatus"]["code"] == 403] == []
     lines = (deployed.home.logs / "aws-requests.jsonl").read_text().splitlines()[calls:]
-    made = {f"{call['service']}:{call['action']}" for call in map(json.loads, lines)} - NOT_OF_THE_DEPLOYMENT
+    made = {
+        f"{PREFIXES.get(call['service'], call['service'])}:{call['action']}" for call in map(json.loads, lines)
+    } - NOT_OF_THE_DEPLOYMENT
     settings = read_stack_file(deployed.stack_name, deployed.configuration).settings()
     documents, _ = policies(settings, Purpose.DEPLOY)
     allowed = {action for document in documents for one in document["Statement"] for action in one["Action"]}
