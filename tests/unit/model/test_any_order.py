@@ -25,7 +25,7 @@ from tests.unit.model.machine import Authorities, Everything, HostAuthorities, L
 pytestmark = pytest.mark.unit
 
 # Enough for every rule to meet every other, in a few seconds.
-RUNS = int(os.environ.get("MODEL_RUNS", "120"))
+RUNS = int(os.environ.get("MODEL_RUNS", "80"))
 STEPS = 25
 MACHINES = (Everything, Logins, HostAuthorities, Authorities, Names, Owners)
 
