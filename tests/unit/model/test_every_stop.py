@@ -84,6 +84,13 @@ OFF: dict[str, tuple[Any, str, Configuration, Configuration, str]] = {
         replace(PLAIN, adopt=False, owner="values"),
         "Teleport is uninstalled",
     ),
+    "names that are dialled": (
+        ledger_guards,
+        "_endpoints",
+        replace(NAMED, by_extra_name=True),
+        PLAIN,
+        "a serving certificate lacks the name graph.example.com, which auth dials",
+    ),
     "names to come": (
         ledger_guards,
         "_names_to_come",
