@@ -95,5 +95,6 @@ def test_the_control_plane_answers_nobody_without_a_certificate(running_sandbox:
     assert kubelet is not None
     (logs,) = sockets([kubelet.pid])
     for host, port in (("127.0.0.1", ports["etcd"]), ("127.0.0.1", ports["etcd_peer"]), logs):
-        with pytest.raises(ssl.SSLError, match=r"certificate required|bad certificate|handshake failure"):
+        # Go's servers say why, the kubelet's hangs up; either way there is a server, and no answer.
+        with pytest.raises((ssl.SSLError, http.client.RemoteDisconnected, ConnectionResetError)):
             answer(host, port, "/")
