@@ -197,6 +197,9 @@ class Cluster:
             raise self._unreachable(error) from None
 
     def _refused(self, error: ApiException, what: str) -> ClusterError:
+        if not error.status:
+            # The client library's word for a handshake that broke off: nobody has answered.
+            return self._unreachable(error)
         if error.status in (401, 403):
             return ClusterError(f"{self.context}: not allowed to {what} ({error.status}); use a context that may")
         return ClusterError(f"{self.context}: cannot {what}: {error.status} {error.reason}")

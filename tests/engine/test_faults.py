@@ -27,7 +27,6 @@ DANGEROUS = (
     Point("tls:index/privateKey:PrivateKey", "create", "after"),
     Point("aws:kms/key:Key", "create", "after"),
     Point("aws:ec2/securityGroup:SecurityGroup", "create", "after"),
-    Point("aws:rds/instance:Instance", "create", "before"),
     Point("aws:rds/instance:Instance", "create", "after"),
     Point("kubernetes:core/v1:ConfigMap", "create", "after"),
     Point("kubernetes:core/v1:Secret", "create", "after"),

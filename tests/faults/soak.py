@@ -66,7 +66,9 @@ def life(stack: FaultyStack, results: Results, killed: set[str], file: Path) -> 
         kept.may_go = journey.may_go
         left = results.left(journey.name, points)
         print(f"{journey.name}: {len(left)} of {len(points)} points", flush=True)
-        passed = walk.through(left, each=lambda struck: print("  " + "; ".join(map(str, struck)), flush=True))
+        passed = walk.through(
+            left, look_at_each=True, each=lambda struck: print("  " + "; ".join(map(str, struck)), flush=True)
+        )
         finish(journey, stack, kept)
         # Only now: what was struck in a run that did not converge would not be looked at again.
         results.add(journey.name, walk.done)

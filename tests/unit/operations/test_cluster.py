@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,24 @@ def test_an_unreachable_cluster_and_an_unknown_context_are_told_at_once(
     write_kubeconfig(tmp_path / "kubeconfig", "gone", "http://127.0.0.1:9")
     with pytest.raises(ClusterError, match="gone: the cluster cannot be reached"):
         Cluster.connect("gone").identifier()
+
+
+def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: KubernetesApi, tmp_path: Path) -> None:
+    """As behind a load balancer that has no API server to hand on to."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up() -> None:
+        client, _ = server.accept()
+        client.recv(65536)  # all of it, or the end would be a reset
+        client.close()
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    write_kubeconfig(tmp_path / "kubeconfig", "cut", f"https://127.0.0.1:{server.getsockname()[1]}")
+    with pytest.raises(ClusterError, match=r"^cut: the cluster cannot be reached \(SSLError"):
+        Cluster.connect("cut").identifier()
+    thread.join()
+    server.close()
 
 
 def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluster: Cluster) -> None:
