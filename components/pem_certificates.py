@@ -12,13 +12,14 @@ import re
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 # Up to the next line that begins a block, so that one without its end does not swallow the others.
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
 _FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 
 # What reading a part of a certificate may raise, which is parsed only when it is asked for.
-UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Certificate]], list[str]]:
@@ -73,7 +74,10 @@ def is_self_signed(certificate: x509.Certificate) -> bool:
 
 
 def is_whole(certificate: x509.Certificate) -> bool:
-    """Whether a self-signed certificate still is what was signed; of others nothing is told."""
+    """Whether a self-signed certificate still is what was signed; of others only that the signature is whole bytes."""
+    # The byte before it counts the bits that it lacks. OpenSSL verifies one that lacks zeros as if they were there.
+    if certificate.public_bytes(Encoding.DER)[-len(certificate.signature) - 1] != 0:
+        return False
     if not is_self_signed(certificate):
         return True
     try:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,24 @@ def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st
 def is_self_signed(pem: str) -> bool:
     certificate = x509.load_pem_x509_certificate(pem.encode())
     return certificate.issuer == certificate.subject
+
+
+def test_a_signature_that_lacks_bits_is_refused() -> None:
+    """A DER reader takes it where the bits are zeros, and the signature holds without them."""
+    for certificate in (authority(f"Maker {number}").certificate for number in range(12)):
+        der = bytearray(certificate.public_bytes(Encoding.DER))
+        der[-len(certificate.signature) - 1] = 1
+        with pytest.raises(TrustBundleError):
+            parse_trust_bundle(ssl.DER_cert_to_PEM_cert(bytes(der)), now=NOW)
+
+
+def test_a_name_of_another_kind_of_text_is_refused_as_one_that_cannot_be_read() -> None:
+    der = ONE.certificate.public_bytes(Encoding.DER)
+    name = ONE.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value.encode()
+    at = der.index(name) - 2
+    changed = der[:at] + b"\x03" + der[at + 1 :]
+    with pytest.raises(TrustBundleError, match="has a part that cannot be read"):
+        parse_trust_bundle(ssl.DER_cert_to_PEM_cert(changed), now=NOW)
 
 
 @law
