@@ -48,6 +48,9 @@ def clean_environment(home: Home, base: Mapping[str, str] = os.environ) -> dict[
         "PATH": os.pathsep.join([*own, *rest]),
         "SANDBOX_HOME": str(home.root),
         "KUBECACHEDIR": str(home.kube_cache),
+        # Nor is a profile of the caller's read, which botocore does whatever it is asked.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
 
 
