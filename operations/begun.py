@@ -38,11 +38,14 @@ class BegunOperations:
     root: Path
     # Those of which it is not known how they ended, by URN.
     _open: set[str] = field(default_factory=set)
+    # What the state has, by URN.
+    _recorded: set[str] = field(default_factory=set)
 
     def steps(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What the engine had begun to make when it was killed; of most of it, it alone knows."""
         begun = [one["resource"] for one in state.get("pending_operations") or [] if one.get("type") == "creating"]
         recorded = known(state)
+        self._recorded = {str(resource.get("urn")) for resource in state.get("resources") or []}
         self._open.update(str(resource.get("urn")) for resource in begun)
         for resource in begun:
             kind = str(resource.get("type", ""))
@@ -71,12 +74,19 @@ class BegunOperations:
             yield Step(problem, f"look for it by the stack's tags, and delete it if it is there: nothing uses it{why}")
             return
         found = [identity for identity in found if (kind, identity) not in recorded]
-        if not found:
+        if urn in self._recorded:
+            # A later run has made it, or took it in; what there is beside that one, nobody has used.
             self._open.discard(urn)
-            return
-        command = self._import_command(resource, found[0])
-        yield Step(problem, f"import {found[0]} if it is there", functools.partial(self._import, command, urn))
-        for another in found[1:]:
+        elif found:
+            first, *found = found
+            command = self._import_command(resource, first)
+            yield Step(problem, f"import {first} if it is there", functools.partial(self._import, command, urn))
+            # Two killed runs may each have begun it.
+            self._recorded.add(urn)
+            recorded.add((kind, first))
+        else:
+            self._open.discard(urn)
+        for another in found:
             yield Step(f"{kind} {another} is like it", "delete it: the state does not know it, and nothing uses it")
 
     def _in_kubernetes(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:

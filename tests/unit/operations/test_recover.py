@@ -266,6 +266,23 @@ def test_what_was_begun_is_forgotten_once_all_of_it_is_accounted_for(
     assert programs.stored()["deployment"]["pending_operations"] == []
 
 
+def test_what_two_killed_runs_began_is_imported_once(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+    instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
+    programs.state(*ALL_RECORDED, pending=[instance, instance])
+    assert run(tmp_path) == ["imported", "done"]
+
+
+def test_what_a_later_run_has_made_is_not_imported_over_it(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
+    programs.state(*ALL_RECORDED, pending=[instance])
+    programs.record({**instance["resource"], "id": "db-LATER", "outputs": {"identifier": "another"}})
+    assert run(tmp_path) == ["left", "done"]
+
+
 def test_what_is_not_accounted_for_stays_in_the_state(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
     put_world(api)
     instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
