@@ -19,15 +19,17 @@ import yaml
 
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 STACK_TYPE = "pulumi:pulumi:Stack"
-# Neither a component nor what belongs to another stack is a resource of a plugin.
 _SDK_OF = {"aws": "pulumi_aws", "kubernetes": "pulumi_kubernetes", "random": "pulumi_random", "tls": "pulumi_tls"}
 
 Resource = Mapping[str, Any]
 
 
 def resources_of_plugins(deployment: Mapping[str, Any]) -> list[Resource]:
-    """Providers and what they made, in the order of the state: what is depended on stands first."""
-    return [one for one in deployment["resources"] if one.get("custom") and not one.get("external")]
+    """Providers and what they made, in the order of the state: what is depended on stands first.
+
+    Neither components, nor what the engine itself keeps of another stack, and the provider of that.
+    """
+    return [one for one in deployment["resources"] if one.get("custom") and _plugin(one["type"]) in _SDK_OF]
 
 
 def write(deployment: Mapping[str, Any], project: str, environment: Path, directory: Path) -> int:
@@ -113,7 +115,11 @@ def _program(resources: Sequence[Resource]) -> Iterator[str]:
 
 
 def _sdk(resource: Resource) -> str:
-    return _SDK_OF[resource["type"].removeprefix("pulumi:providers:").partition(":")[0]]
+    return _SDK_OF[_plugin(resource["type"])]
+
+
+def _plugin(type_: str) -> str:
+    return type_.removeprefix("pulumi:providers:").partition(":")[0]
 
 
 def _class(resource: Resource) -> str:

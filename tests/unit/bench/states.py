@@ -40,5 +40,6 @@ def exported(recording: Recording) -> dict[str, Any]:
                 "ignoreChanges": list(one.ignore_changes),
             }
         )
-    resources.append({"urn": f"{ROOT}-read", "type": "pulumi:pulumi:StackReference", "custom": True, "external": True})
+    for type_ in ("pulumi:providers:pulumi", "pulumi:pulumi:StackReference"):
+        resources.append({"urn": f"{ROOT}-{type_}", "type": type_, "custom": True})
     return {"version": 3, "deployment": {"resources": resources}}
