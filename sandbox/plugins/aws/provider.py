@@ -5,6 +5,7 @@ Owns defaults of tags, what of the state AWS does not keep, and the wording of f
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any, Final
 
@@ -62,6 +63,10 @@ TIMEOUTS: Final = {"create": 40 * 60.0, "update": 80 * 60.0, "delete": 60 * 60.0
 
 # A change of these makes it another account or region's provider, with other objects.
 REPLACING: Final = ("region",)
+
+
+# What the provider appends to a prefix: `name_of`.
+_OF_PREFIX = re.compile(r"(.+)[0-9a-f]{26}")
 
 
 class AwsProvider(ResourceProvider):
@@ -224,6 +229,9 @@ class AwsProvider(ResourceProvider):
             }
         if "region" in table.outputs:
             state["region"] = self._connected.region
+        if "namePrefix" in table.inputs and (made := _OF_PREFIX.fullmatch(str(state.get("name", "")))):
+            # Read off the name, as the official plugin does (NamePrefixFromName of terraform-provider-aws).
+            state["namePrefix"] = made.group(1)
         for key in (*kind.kept, "namePrefix"):
             if key in table.inputs and known.get(key) is not None:
                 state[key] = known[key]

@@ -143,6 +143,8 @@ def test_network_and_subnet_group(engine: Engine, aws: Any) -> None:
         for index, zone in enumerate("abc")
     ]
     subnet_group = engine.create(SUBNET_GROUP, namePrefix="graph-", subnetIds=subnets[:2])
+    taken = imported(engine, SUBNET_GROUP, subnet_group.outputs["name"])
+    assert not engine.diff(taken, namePrefix="graph-", subnetIds=subnets[:2]).replaces, "read off its name"
     assert subnet_group.outputs["vpcId"] == vpc
     assert not engine.diff(subnet_group, namePrefix="graph-", subnetIds=subnets[1::-1]).changes, "a set has no order"
     subnet_group = engine.update(subnet_group, namePrefix="graph-", subnetIds=subnets[1:])
