@@ -9,7 +9,7 @@ import base64
 import datetime
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sandbox.existing_teleport import CLUSTER, VALUES
-from tests.engine.conftest import RunningSandbox
+from tests.engine.conftest import RunningSandbox, started_sandbox
 
 pytestmark = pytest.mark.engine
 
@@ -25,6 +25,19 @@ NAMESPACE = "teleport-access-graph"
 # The stack reads its own earlier outputs; that touches nothing.
 QUIET = ("same", "read")
 HOST = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
+
+
+@pytest.fixture(scope="module")
+def running_sandbox() -> Iterator[RunningSandbox]:
+    """One of the story's own: it begins where nothing of the stack has been deployed, whatever ran before."""
+    with started_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def deployed(running_sandbox: RunningSandbox) -> RunningSandbox:
+    running_sandbox.pulumi("up")
+    return running_sandbox
 
 
 def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -> None:
