@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv/bin
 # Passed on, as in `make verify ARGS=--json` or `make unit ARGS="-k certificates"`.
 ARGS ?=
+# How many modules of tests run beside each other; each worker has a sandbox of its own (about 1.5 GB).
+WORKERS ?= 2
+BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine soak bench graph check lock format
@@ -52,10 +55,10 @@ down: setup ## Destroy the stack, stop the sandbox, leave nothing behind
 test: setup ## Every test: unit, charts, engine
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
-	@$(VENV)/python -m pytest $(ARGS)
+	@$(VENV)/python -m pytest $(BESIDE) $(ARGS)
 
 unit: setup ## The tests that need no process, in seconds
-	@$(VENV)/python -m pytest tests/unit -q $(ARGS)
+	@$(VENV)/python -m pytest tests/unit -q $(BESIDE) $(ARGS)
 
 charts: setup ## The tests that render charts with Helm
 	@$(VENV)/python -m sandbox tools
@@ -64,7 +67,7 @@ charts: setup ## The tests that render charts with Helm
 engine: setup ## The tests that run the real engine on a sandbox of their own, or parts of one
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
-	@$(VENV)/python -m pytest tests/engine $(ARGS)
+	@$(VENV)/python -m pytest tests/engine $(BESIDE) $(ARGS)
 
 soak: setup ## The long tests: every run killed at each of its points, random sequences; resumable (ARGS="--sequences 9")
 	@$(VENV)/python -m sandbox tools

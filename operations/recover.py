@@ -24,14 +24,12 @@ from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known
 from operations.cluster import Cluster, ClusterError
+from operations.engines import live_engines
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
 from operations.mending import Step, orphan
 from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
 from operations.unrecorded import carrying
 
-# What the engine's processes are called, and the commands of theirs that hold a stack's lock.
-_ENGINE = "pulumi"
-_LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 # Seconds: Helm waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
 _REFRESH_TIMEOUT = 300
@@ -55,7 +53,7 @@ class Recovery:
 
     def steps(self) -> Iterator[Step]:
         """In order; each is looked for when the one before is done."""
-        running = live_engines(self.processes, self.root)
+        running = live_engines(self.processes, self.root, self.stack)
         if running:
             listed = "; ".join(f"process {pid}: {command}" for pid, command in running)
             raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
@@ -238,22 +236,6 @@ def last_good(revisions: list[HelmRelease]) -> int | None:
     """The newest revision that ran."""
     good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
     return good[-1] if good else None
-
-
-def live_engines(processes: Path, root: Path) -> list[tuple[int, str]]:
-    """Processes of the engine that work on this project now, where the system can tell (Linux)."""
-    found = []
-    for entry in processes.glob("[0-9]*"):
-        try:
-            arguments = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            directory = (entry / "cwd").resolve()
-        except OSError:
-            continue  # gone, or somebody else's
-        if Path(arguments[0]).name != _ENGINE or not _LOCKING.intersection(arguments[1:]):
-            continue
-        if directory == root.resolve() or str(root) in arguments:
-            found.append((int(entry.name), " ".join(arguments[:3]).strip()))
-    return sorted(found)
 
 
 def run_helm(arguments: list[str], root: Path) -> str:

@@ -16,7 +16,8 @@ from operations.cluster import Cluster, ClusterError
 from operations.helm_releases import list_revisions
 from operations.mending import Step
 from operations.recover import STACK_TAG as TAG
-from operations.recover import Recovery, last_good, live_engines
+from operations.engines import live_engines
+from operations.recover import Recovery, last_good
 from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
@@ -424,23 +425,58 @@ def test_what_does_not_go_is_an_error_that_says_so(
     assert run(tmp_path) == ["deleted"]
 
 
+def put_process(processes: Path, number: int, directory: Path, command: str, **environment: str) -> None:
+    process = processes / str(number)
+    process.mkdir(parents=True)
+    (process / "cmdline").write_text("\0".join([f"/usr/bin/{command.split()[0]}", *command.split()[1:]]))
+    (process / "environ").write_text("\0".join(f"{name}={value}" for name, value in environment.items()))
+    (process / "cwd").symlink_to(directory)
+
+
 def test_a_running_engine_is_never_disturbed(tmp_path: Path, api: KubernetesApi, programs: Programs) -> None:
     project = tmp_path / "project"
     project.mkdir()
-    for number, directory, command in (
-        ("1", project, "pulumi up --yes"),
-        ("2", tmp_path, "pulumi up --yes"),
-        ("3", project, "pulumi stack output"),
-        ("4", project, "vi pulumi up"),
+    for number, (directory, command) in enumerate(
+        (
+            (project, "pulumi up --yes"),
+            (tmp_path, "pulumi up --yes"),
+            (project, "pulumi stack output"),
+            (project, "vi pulumi up"),
+        ),
+        1,
     ):
-        process = tmp_path / "proc" / number
-        process.mkdir(parents=True)
-        (process / "cmdline").write_text("\0".join([f"/usr/bin/{command.split()[0]}", *command.split()[1:]]))
-        (process / "cwd").symlink_to(directory)
-    assert live_engines(tmp_path / "proc", project) == [(1, "/usr/bin/pulumi up --yes")]
+        put_process(tmp_path / "proc", number, directory, command)
+    assert live_engines(tmp_path / "proc", project, "test") == [(1, "/usr/bin/pulumi up --yes")]
     recovery = Recovery(settings=settings(tmp_path), stack="test", processes=tmp_path / "proc", root=project)
     with pytest.raises(StackError, match=r"the engine is at work \(process 1"):
         next(iter(recovery.steps()))
+
+
+def test_an_engine_counts_unless_it_names_another_stack_or_backend(tmp_path: Path) -> None:
+    ours, theirs = "s3://ours", "s3://theirs"
+    for number, (command, environment) in enumerate(
+        (
+            ("pulumi up --stack prod", {}),
+            ("pulumi up -s acme/graph/prod", {}),
+            ("pulumi up --stack=prod", {"PULUMI_STACK": "test"}),
+            ("pulumi destroy", {"PULUMI_STACK": "prod"}),
+            ("pulumi up --stack test", {"PULUMI_BACKEND_URL": theirs}),
+            ("pulumi up --stack test", {"PULUMI_STACK": "prod"}),
+            ("pulumi up -s acme/graph/test", {"PULUMI_BACKEND_URL": ours}),
+            ("pulumi up", {"PULUMI_STACK": "test"}),
+            ("pulumi up", {}),
+            ("pulumi up --stack", {}),
+        ),
+        1,
+    ):
+        put_process(tmp_path / "proc", number, tmp_path, command, **environment)
+    # Of another user, whose environment cannot be read.
+    put_process(tmp_path / "proc", 11, tmp_path, "pulumi up --yes")
+    (tmp_path / "proc/11/environ").unlink()
+    found = live_engines(tmp_path / "proc", tmp_path, "test", {"PULUMI_BACKEND_URL": ours})
+    assert [number for number, _ in found] == [6, 7, 8, 9, 10, 11]
+    found = live_engines(tmp_path / "proc", tmp_path, "acme/graph/test", {})
+    assert [number for number, _ in found] == [5, 6, 7, 8, 9, 10, 11]
 
 
 def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluster: Cluster) -> None:
