@@ -13,10 +13,10 @@ import pytest
 
 from components.settings import AwsSettings
 from operations.cluster import Cluster, ClusterError
+from operations.engines import live_engines
 from operations.helm_releases import list_revisions
 from operations.mending import Step
 from operations.recover import STACK_TAG as TAG
-from operations.engines import live_engines
 from operations.recover import Recovery, last_good
 from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
