@@ -194,7 +194,7 @@ ALLOWED = {
     ("patch", f"deployment.apps/{DEPLOYMENT}"),
 }
 ASKED = [
-    *ALLOWED,
+    *sorted(ALLOWED),
     ("get", "secret/internal-ca"),
     ("get", "secret/teleport-access-graph-postgres"),
     ("get", "secret"),
