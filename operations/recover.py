@@ -27,6 +27,7 @@ from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
 from operations.mending import Step, orphan
+from operations.outward import closed_groups
 from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
 from operations.unrecorded import carrying
 
@@ -70,6 +71,7 @@ class Recovery:
         yield from self._uninstalled(state)
         begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root)
         yield from begun.steps(state)
+        yield from closed_groups(self.settings.aws, self._state())
         yield from self._tagged()
 
     def _cluster(self, context: str) -> Cluster:
