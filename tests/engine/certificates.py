@@ -54,7 +54,7 @@ def apply(sandbox: RunningSandbox, document: Object) -> None:
         env=sandbox.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

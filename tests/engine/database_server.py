@@ -166,7 +166,7 @@ class Server:
         if not managed:
             environment["PGPASSWORD"] = MASTER_PASSWORD
         return subprocess.run(
-            ["/bin/sh", "-ec", rewritten], env=environment, capture_output=True, text=True, timeout=60, check=False
+            ["/bin/sh", "-ec", rewritten], env=environment, capture_output=True, text=True, timeout=180, check=False
         )
 
     def logins(self) -> dict[str, bool]:

@@ -13,7 +13,7 @@ from tests.engine.go_programs import compiled
 
 SOURCES = Path(__file__).parent / "pgx"
 NAME = "pgx-client"
-SECONDS = 60
+SECONDS = 180
 
 
 def pgx_client(cache: Cache) -> Path:

@@ -177,7 +177,7 @@ class Prober:
     def __enter__(self) -> Prober:
         watch, calls = self._threads
         watch.start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not self._processes:
             if time.monotonic() > deadline:
                 self._stop.set()

@@ -94,7 +94,7 @@ def openssl(bundle: str, chain: str, host: str = HOST) -> str:
     done = subprocess.run(
         ["openssl", "verify", "-x509_strict", "-check_ss_sig", "-purpose", "sslserver", "-verify_hostname", host,
          "-no-CApath", "-no-CAstore", "-CAfile", bundle, chain],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     return "" if done.returncode == 0 and done.stdout == f"{chain}: OK\n" else done.stdout + done.stderr
 
@@ -102,7 +102,7 @@ def openssl(bundle: str, chain: str, host: str = HOST) -> str:
 def go(judge: Path, bundle: str, chain: str, host: str = HOST, at: str = "") -> str:
     """Empty when it verifies, else what Go says."""
     arguments = [judge, "-bundle", bundle, "-chain", chain, "-host", host, "-at", at]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=180, check=False)
     return "" if (done.returncode, done.stdout) == (0, "OK\n") else done.stdout + done.stderr
 
 
@@ -111,7 +111,7 @@ def lint(kind: str, *arguments: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-m", f"pkilint.bin.lint_{kind}", "lint", "--severity", "NOTICE", "--format", "JSON",
          *arguments],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
     # With the number of days the limit's name changes from year to year.

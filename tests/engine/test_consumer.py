@@ -54,7 +54,7 @@ def agents(deployed: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
     file.write_text(json.dumps(definition("monitoring.coreos.com", "PrometheusRule", "prometheusrules")))
     deployed.kubectl("create", "namespace", NAMESPACE)
     deployed.kubectl("apply", "--filename", str(file))
-    deployed.kubectl("wait", "--filename", str(file), "--for=condition=Established", "--timeout=60s")
+    deployed.kubectl("wait", "--filename", str(file), "--for=condition=Established", "--timeout=180s")
     yield
     deployed.kubectl("delete", "namespace", NAMESPACE)
     deployed.kubectl("delete", "--filename", str(file))

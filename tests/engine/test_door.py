@@ -94,7 +94,7 @@ def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Pat
     home, theirs = doomed.home, contents(somebody)
     up = start_up(doomed)
     # First while the sandbox itself is starting.
-    wait_until((home.run / "kube-apiserver.json").exists, 60, "the API server's start")
+    wait_until((home.run / "kube-apiserver.json").exists, 180, "the API server's start")
     kill_session(up)
     assert doomed.sandbox.supervisor.running("kube-apiserver") is not None, "parts outlive the command"
 
@@ -128,16 +128,16 @@ def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Pat
 def test_whoever_interrupts_a_start_is_told_and_down_leaves_nothing(doomed: RunningSandbox) -> None:
     home = doomed.home
     up = start_up(doomed)
-    wait_until((home.run / "etcd.json").exists, 60, "the first part's start")
+    wait_until((home.run / "etcd.json").exists, 180, "the first part's start")
     # As a terminal does: to everything in the foreground.
     os.killpg(up.pid, signal.SIGINT)
-    assert up.wait(timeout=60) == 130
+    assert up.wait(timeout=300) == 130
     assert "interrupted; the same command goes on where it stopped" in log_of(doomed)
 
     up = start_up(doomed)
-    wait_until((home.run / "cloud.json").exists, 60, "a later part's start")
+    wait_until((home.run / "cloud.json").exists, 180, "a later part's start")
     os.killpg(up.pid, signal.SIGTERM)
-    assert up.wait(timeout=60) == -signal.SIGTERM
+    assert up.wait(timeout=300) == -signal.SIGTERM
 
     doomed.door("down", "--no-destroy")
     assert not home.root.exists()

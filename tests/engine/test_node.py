@@ -20,7 +20,7 @@ from tests.engine.conftest import RunningSandbox
 pytestmark = pytest.mark.engine
 
 SHELL = "public.ecr.aws/docker/library/postgres:17.6-alpine"
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 class Namespace:
@@ -128,11 +128,11 @@ def test_a_liveness_probe_restarts_and_a_readiness_probe_decides(space: Namespac
         volumes=[{"name": "state", "emptyDir": {}}],
         container={"volumeMounts": [{"name": "state", "mountPath": "/state"}], "readinessProbe": check},
     )
-    space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=60s")
+    space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=180s")
     # What the node controller says of pods whose node slept.
     unready = '{"status": {"conditions": [{"type": "Ready", "status": "False"}]}}'
     space.kubectl("patch", "pod", "probed", "--subresource=status", "--patch", unready)
-    space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=20s")
+    space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=180s")
     space.pod("dying", "sleep 600", container={"livenessProbe": {**check, "exec": {"command": ["/bin/false"]}}})
     eventually(lambda: space.status("dying")["containerStatuses"][0]["restartCount"] >= 1, "it is restarted")
     assert "failed liveness probe" in space.events("dying")
@@ -149,11 +149,11 @@ def test_a_job_runs_its_init_containers_and_reports_its_end(space: Namespace) ->
         "containers": [{"name": "c", "image": SHELL, "command": ["/bin/sh", "-c", "cat /tmp/note; psql -V"], **mount}],
     }
     space.apply("Job", "fine", spec={"template": {"spec": pod}})
-    space.kubectl("wait", "job/fine", "--for=condition=Complete", "--timeout=60s")
+    space.kubectl("wait", "job/fine", "--for=condition=Complete", "--timeout=180s")
     assert space.kubectl("logs", "job/fine", "--container", "c").startswith("from init\npsql (PostgreSQL) ")
     failing = {"restartPolicy": "Never", "containers": [{"name": "c", "image": SHELL, "command": ["/bin/false"]}]}
     space.apply("Job", "failing", spec={"backoffLimit": 0, "template": {"spec": failing}})
-    space.kubectl("wait", "job/failing", "--for=condition=Failed", "--timeout=60s")
+    space.kubectl("wait", "job/failing", "--for=condition=Failed", "--timeout=180s")
 
 
 def test_a_claim_is_bound_and_outlives_its_pods(space: Namespace) -> None:
@@ -190,7 +190,7 @@ def test_a_role_of_the_service_account_becomes_credentials(space: Namespace) -> 
 def test_a_deletion_ends_gracefully_and_leaves_no_process(space: Namespace) -> None:
     script = "trap 'echo asked to end; exit 0' TERM; (setsid sleep 600) & sleep 600 & while :; do sleep 0.1; done"
     space.pod("polite", script)
-    space.kubectl("wait", "pod/polite", "--for=condition=Ready", "--timeout=60s")
+    space.kubectl("wait", "pod/polite", "--for=condition=Ready", "--timeout=180s")
     uid = json.loads(space.kubectl("get", "pod", "polite", "--output", "json"))["metadata"]["uid"]
     mark = f"{space.running.home.root}/:{uid}/"
     assert len(marked(mark, POD_MARKER)) >= 3
@@ -202,14 +202,14 @@ def test_a_deletion_ends_gracefully_and_leaves_no_process(space: Namespace) -> N
     )
     # The stream is open once the API server has asked the node for it; nothing printed so far tells when.
     time.sleep(1)
-    space.kubectl("delete", "pod", "polite", "--timeout=60s")
+    space.kubectl("delete", "pod", "polite", "--timeout=180s")
     assert marked(mark, POD_MARKER) == []
     assert "asked to end" in following.communicate(timeout=SECONDS)[0]
 
 
 def test_a_node_that_is_killed_leaves_nothing_running_and_goes_on_afterwards(space: Namespace) -> None:
     space.pod("lasting", "(setsid sleep 600) & while :; do sleep 0.1; done")
-    space.kubectl("wait", "pod/lasting", "--for=condition=Ready", "--timeout=60s")
+    space.kubectl("wait", "pod/lasting", "--for=condition=Ready", "--timeout=180s")
     home = space.running.home
     kubelet = json.loads((home.run / "kubelet.json").read_text())["pid"]
     os.kill(kubelet, signal.SIGKILL)

@@ -228,7 +228,7 @@ def test_a_killed_preview_has_a_comment_too(runner: Runner) -> None:
     )
     time.sleep(1)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     reported = runner.step(
         "preview", "preview", "What it means", CODE="137", COMMIT=COMMIT, LABELS="[]", REPORT="https://x/y"
     )

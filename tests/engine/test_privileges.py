@@ -127,7 +127,7 @@ def commented(identity: Identity, directory: Path) -> str:
     validation = {0: "done", 1: "skipped"}[code]
     out = directory / "comment.md"
     command = [sys.executable, "-m", "operations", "comment", str(preview), "--stack", "sandbox", "--out", str(out)]
-    subprocess.run([*command, "--server-validation", validation], cwd=CHECKOUT, check=True, timeout=60)
+    subprocess.run([*command, "--server-validation", validation], cwd=CHECKOUT, check=True, timeout=300)
     return out.read_text()
 
 

@@ -98,7 +98,7 @@ def test_of_two_ups_at_once_the_second_is_refused_and_recover_leaves_the_first_a
             stderr=subprocess.DEVNULL,
         )
         try:
-            eventually(lambda: list(locks.glob("*.json")), 30, "the first one's lock")
+            eventually(lambda: list(locks.glob("*.json")), 180, "the first one's lock")
             failed(stack, LOCKED, "pulumi cancel")
             recover = stack.operations("recover", "--yes", check=False)
             assert first.poll() is None, "the first was over before it was looked at"
@@ -178,7 +178,7 @@ def test_a_namespace_that_hangs_in_its_deletion_is_diagnosed(stack: FaultyStack)
     stack.kubectl("delete", "namespace", stack.namespace, "--wait=false")
     try:
         named = eventually(
-            lambda: [one for one in diagnosed(stack) if "example.com/hold" in one["evidence"]], 60, "the reason"
+            lambda: [one for one in diagnosed(stack) if "example.com/hold" in one["evidence"]], 180, "the reason"
         )
         assert named[0]["where"] == f"namespace {stack.namespace}"
         assert "kubectl patch <object>" in named[0]["remedy"]
@@ -187,6 +187,6 @@ def test_a_namespace_that_hangs_in_its_deletion_is_diagnosed(stack: FaultyStack)
         assert "because it is being terminated" in said(refused)
     finally:
         stack.kubectl(*held, finalizers % "null")
-    eventually(lambda: not stack.get("namespace", stack.namespace, "--ignore-not-found"), 60, "the namespace's end")
+    eventually(lambda: not stack.get("namespace", stack.namespace, "--ignore-not-found"), 180, "the namespace's end")
     stack.pulumi("up", "--refresh")
     assert secret_values(stack, stack.namespace, TLS)["tls.crt"]

@@ -164,7 +164,7 @@ class Story:
         signer = self._identity_signer()
         host_rotation.rotate(self.data, CLUSTER, phase)
         moves = {"init": False, "update_clients": True, "update_servers": False, "rollback": True, "standby": False}
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while moves[phase] and self._identity_signer() == signer:
             assert time.monotonic() < deadline, f"auth has no certificate of the CA that is active in {phase}"
             time.sleep(0.2)
@@ -461,7 +461,7 @@ def _relative(story: Story, path: Path | None = None) -> str:
 
 def _wait_for_calls(story: Story, count: int) -> None:
     """Until that many more calls have begun: three seconds of them, on a machine with nothing else to do."""
-    start, deadline = story.prober.report().calls, time.monotonic() + 60
+    start, deadline = story.prober.report().calls, time.monotonic() + 180
     while story.prober.report().calls < start + count:
         assert time.monotonic() < deadline, "the prober does not call any more"
         time.sleep(0.1)
@@ -501,7 +501,7 @@ def _pipe(source: socket.socket, target: socket.socket) -> None:
 
 def _wait_for_export(port: int, ca_file: Path, wanted: str) -> None:
     """Until the proxies have followed the rotation."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while fingerprint(certificates_in(fetch_from_proxy(f"localhost:{port}", ca_file))[0]) != wanted:
         assert time.monotonic() < deadline, "the proxy still exports the former host CA"
         time.sleep(0.2)

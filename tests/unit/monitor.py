@@ -358,7 +358,7 @@ def record(
     asyncio.set_event_loop(loop)
     try:
         # A program that waits for what never comes is an error here, not a test run that never ends.
-        loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=60))
+        loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=300))
     finally:
         if left := asyncio.all_tasks(loop):
             for task in left:

@@ -18,7 +18,7 @@ from tests.engine.conftest import RunningSandbox
 
 HERE = Path(__file__).parent
 DEFINITIONS = HERE / "definitions.yaml"
-SECONDS = 60
+SECONDS = 180
 
 
 @contextmanager

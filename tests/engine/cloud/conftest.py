@@ -21,8 +21,8 @@ from sandbox.cloud.service import remove
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.network import loopback_prefix
 
-READY_SECONDS = 60.0
-SETTLE_SECONDS = 60.0
+READY_SECONDS = 180.0
+SETTLE_SECONDS = 180.0
 MASTER = "tag_admin"
 
 
@@ -56,7 +56,7 @@ class Cloud:
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=180)
 
     def client(self, service: str, **credentials: str) -> Any:
         credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}

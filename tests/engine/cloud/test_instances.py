@@ -284,7 +284,7 @@ def test_a_second_part_on_the_same_home_is_refused(cloud: Cloud) -> None:
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert second.returncode == 1

@@ -137,7 +137,7 @@ def test_a_pod_reads_the_master_password_by_its_role_and_psql_takes_it(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, MASTER), done.stderr

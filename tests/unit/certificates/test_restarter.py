@@ -67,7 +67,7 @@ def run_script(state: Path, *, certificate: str | None, annotation: str) -> subp
         "DEPLOYMENT": "tag",
     }
     return subprocess.run(
-        ["/bin/sh", "-ec", SCRIPT], env=environment, capture_output=True, text=True, timeout=30, check=False
+        ["/bin/sh", "-ec", SCRIPT], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
 
 
@@ -109,7 +109,7 @@ def test_an_api_that_refuses_fails_the_look(tmp_path: Path) -> None:
         ["/bin/sh", "-ec", SCRIPT],
         env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "STATE": str(tmp_path), "NAMESPACE": "graph",
              "SECRET": "another", "DEPLOYMENT": "tag"},
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert broken.returncode != 0
 
