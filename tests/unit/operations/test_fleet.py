@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import os
 import signal
 import threading
 import time
@@ -101,7 +102,7 @@ def test_an_interrupt_waits_for_those_under_way_and_begins_no_other() -> None:
 
     def run(stack: str, log: Path) -> Mapping[str, int]:
         # As the terminal does; the main thread takes it when its turn comes.
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
         deadline = time.monotonic() + 60
         while not said and time.monotonic() < deadline:
             time.sleep(0.01)
