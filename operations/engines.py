@@ -61,7 +61,7 @@ def _environment(process: Path) -> dict[str, str]:
 def _named_stack(arguments: list[str]) -> str | None:
     for position, argument in enumerate(arguments):
         if argument in ("--stack", "-s"):
-            return (arguments[position + 1 :] or [None])[0]
+            return next(iter(arguments[position + 1 :]), None)
         if argument.startswith("--stack="):
             return argument.removeprefix("--stack=")
     return None

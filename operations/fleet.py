@@ -5,10 +5,12 @@ Owns the order, the bound, and what is said. What is done to one environment is 
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -85,27 +87,44 @@ def run_fleet(
     width = max(map(len, stacks), default=0)
     waiting = deque(stacks)
     running: dict[Future[Outcome], str] = {}
+    begun: set[str] = set()
     stopped = False
-    with ThreadPoolExecutor(max_workers=parallel) as pool:
+
+    def interrupted() -> None:
+        nonlocal stopped
+        stopped = True
+        say(f"interrupted: waiting for {', '.join(sorted(begun))}")
+
+    with _first_interrupt(interrupted), ThreadPoolExecutor(max_workers=parallel) as pool:
         while running or (waiting and not stopped):
             while waiting and not stopped and len(running) < parallel:
                 stack = waiting.popleft()
+                begun.add(stack)
                 running[pool.submit(_outcome, stack, run, logs / f"{stack}.log")] = stack
-            try:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-            except KeyboardInterrupt:
-                if stopped:
-                    raise
-                stopped = True
-                say(f"interrupted: waiting for {', '.join(sorted(running.values()))}")
-                continue
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in [one for one in running if one in done]:
                 outcome = future.result()
                 report.outcomes.append(outcome)
-                say(f"{running.pop(future):<{width}}  {outcome.line}")
+                begun.discard(running.pop(future))
+                say(f"{outcome.stack:<{width}}  {outcome.line}")
             stopped = stopped or (max_failures is not None and len(report.failures) >= max_failures)
     report.not_begun = list(waiting)
     return report
+
+
+@contextmanager
+def _first_interrupt(act: Callable[[], None]) -> Iterator[None]:
+    """While it lasts, the first Ctrl-C does that, at whatever moment it comes, and a second one ends as ever."""
+
+    def once(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        act()
+
+    before = signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def closing_lines(report: Report) -> list[str]:

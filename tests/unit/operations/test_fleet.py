@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import os
+import re
 import signal
 import threading
 import time
@@ -101,7 +101,7 @@ def test_an_interrupt_waits_for_those_under_way_and_begins_no_other() -> None:
     said: list[str] = []
 
     def run(stack: str, log: Path) -> Mapping[str, int]:
-        # As the terminal does; the main thread takes it when its turn comes.
+        # As the terminal does.
         os.kill(os.getpid(), signal.SIGINT)
         deadline = time.monotonic() + 60
         while not said and time.monotonic() < deadline:
@@ -113,6 +113,24 @@ def test_an_interrupt_waits_for_those_under_way_and_begins_no_other() -> None:
     assert [outcome.stack for outcome in report.outcomes] == ["dev"]
     assert report.not_begun == ["staging", "production"]
     assert report.exit_code == 1
+
+
+def test_a_second_interrupt_ends_as_ever() -> None:
+    def run(stack: str, log: Path) -> Mapping[str, int]:
+        for heard in (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+            deadline = time.monotonic() + 60
+            while len(said) < heard and time.monotonic() < deadline:
+                time.sleep(0.01)
+            said.append("once more")
+        return {}
+
+    said: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append)
+    assert said[:2] == ["interrupted: waiting for dev", "once more"]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
