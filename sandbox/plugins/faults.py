@@ -1,4 +1,4 @@
-"""Faults on purpose: kills the engine, or the plugin, right before, during or right after an operation of a stand-in.
+"""Faults on purpose: kills the engine, or the plugin, right before, in the middle of or right after an operation.
 
 Off unless SANDBOX_FAULTS names a file with a point on each line: `<type or name> <operation> <moment> [<victim>]`. The
 first operation that fits one strikes, and what struck is left in `<file>.struck`. The operation itself stays as it is.
@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -18,12 +19,23 @@ from sandbox.processes import descendants
 
 VARIABLE: Final = "SANDBOX_FAULTS"
 OPERATIONS: Final = ("create", "read", "update", "delete")
-MOMENTS: Final = ("before", "during", "after")
+# Between: behind the call that makes an object, where a stand-in makes more of them for it.
+MOMENTS: Final = ("before", "between", "during", "after")
 VICTIMS: Final = ("engine", "plugin")
 # Seconds into an operation: Helm has written its record by then, and waits for pods that take longer.
 DURING_SECONDS: Final = 1.5
 
 Result = TypeVar("Result")
+
+# What the operation of each thread has to do between its calls.
+_underway = threading.local()
+
+
+def between_calls() -> None:
+    """A stand-in says so where its object is made and not finished."""
+    strike: Callable[[], None] | None = getattr(_underway, "between", None)
+    if strike is not None:
+        strike()
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,11 @@ class Faults:
             timer = threading.Timer(DURING_SECONDS, self._hit, [fitting["during"]])
             timer.daemon = True
             timer.start()
+        _underway.between = partial(self._hit, fitting["between"]) if "between" in fitting else None
         try:
             result = act()
         finally:
+            _underway.between = None
             if timer is not None:
                 timer.cancel()
         if "after" in fitting:

@@ -1,4 +1,5 @@
-"""Where an `up` or a `destroy` can be killed: right before and right after each operation that its preview announces.
+"""Where an `up` or a `destroy` can be killed: right before and right after each operation that its preview announces, and
+in its middle where it is several calls.
 
 Pure. Who kills is the sandbox's stand-ins (`sandbox/plugins/faults.py`), and who goes on afterwards is `walk`.
 """
@@ -9,6 +10,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandbox.plugins.aws.objects import Kind
+from sandbox.plugins.aws.provider import KINDS
 from sandbox.plugins.faults import Point
 
 # A step of a preview -> the operations of the plugin that it stands for. An import reads.
@@ -22,6 +25,8 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "delete-replaced": ("delete",),
 }
 BOUNDS = ("before", "after")
+# Types of which an object is made by one call and finished by others: a kill between them leaves it half made.
+BY_SEVERAL_CALLS = frozenset(type_ for type_, kind in KINDS.items() if type(kind).settle is not Kind.settle)
 
 
 def points_of(preview: Mapping[str, Any]) -> list[Point]:
@@ -36,7 +41,8 @@ def points_of(preview: Mapping[str, Any]) -> list[Point]:
         operations = () if step["op"] == "delete" and state.get("retainOnDelete") else OPERATIONS.get(step["op"], ())
         name = str(step["urn"]).rpartition("::")[2]
         for operation in operations:
-            for moment in BOUNDS:
+            several = operation == "create" and state["type"] in BY_SEVERAL_CALLS
+            for moment in ("before", "between", "after") if several else BOUNDS:
                 found[Point(name, operation, moment)] = None
     return list(found)
 

@@ -28,6 +28,7 @@ from sandbox.plugins.aws.observing import (
     TopicSubscription,
 )
 from sandbox.plugins.aws.tables import DEFAULTS, ResourceType
+from sandbox.plugins.faults import between_calls
 from sandbox.plugins.protocol import (
     CheckResult,
     DiffResult,
@@ -119,6 +120,7 @@ class AwsProvider(ResourceProvider):
             lambda: kind.create(self._connected, plain, self._all_tags(plain), deadline),
         )
         try:
+            between_calls()
             kind.settle(self._connected, id_, plain, deadline)
             return id_, self._outputs(type_, id_, inputs)
         except (ResourceError, ClientError, BotoCoreError) as error:

@@ -36,6 +36,21 @@ def test_each_operation_has_a_point_before_and_one_after_it() -> None:
     ]
 
 
+def test_what_takes_several_calls_has_a_point_between_them() -> None:
+    group = "aws:ec2/securityGroup:SecurityGroup"
+    assert of(step("create", "group", group), step("delete", "group", group)) == [
+        "group create before",
+        "group create between",
+        "group create after",
+        "group delete before",
+        "group delete after",
+    ]
+    assert of(step("create", "rule", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")) == [
+        "rule create before",
+        "rule create after",
+    ]
+
+
 def test_a_replacement_is_a_creation_and_a_deletion_however_the_engine_tells_it() -> None:
     both = ["job create before", "job create after", "job delete before", "job delete after"]
     assert of(step("replace", "job")) == both

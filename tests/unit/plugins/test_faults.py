@@ -66,6 +66,23 @@ def test_an_operation_that_is_over_has_no_moment_within_it(tmp_path: Path, monke
     assert story.events == ["done"]
 
 
+def test_a_point_between_the_calls_of_one_operation(tmp_path: Path) -> None:
+    story = Story(tmp_path, f"{SECRET} create between")
+
+    def act() -> str:
+        story.events.append("made")
+        faults.between_calls()
+        story.events.append("finished")
+        return "result"
+
+    assert story.faults.around(URN, SECRET, "create", act) == "result"
+    assert story.events == ["made", "engine", "finished"]
+    # The next operation of this thread has no such point.
+    assert story.faults.around(URN, SECRET, "delete", act) == "result"
+    faults.between_calls()
+    assert story.events == ["made", "engine", "finished", "made", "finished"]
+
+
 @pytest.mark.parametrize("line", [f"{SECRET} update after", "credentials create after", "kubernetes create before"])
 def test_another_operation_or_resource_is_left_alone(tmp_path: Path, line: str) -> None:
     assert Story(tmp_path, line).operate() == ["done"]
