@@ -1,5 +1,5 @@
-"""Where an `up` or a `destroy` can be killed: right before and right after each operation that its preview announces, and
-in its middle where it is several calls.
+"""Where an `up` or a `destroy` can be killed: right before and right after each operation that its preview announces,
+and in its middle where it is several calls.
 
 Pure. Who kills is the sandbox's stand-ins (`sandbox/plugins/faults.py`), and who goes on afterwards is `walk`.
 """
