@@ -10,7 +10,8 @@ from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_lis
 from sandbox.plugins.values import Properties
 
 GROUP_GONE = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
-RULE_GONE = ("InvalidSecurityGroupRuleId.NotFound", *GROUP_GONE)
+# The last is what the API of the sandbox says, of a rule by its id, where AWS says the first.
+RULE_GONE = ("InvalidSecurityGroupRuleId.NotFound", *GROUP_GONE, "InvalidPermission.NotFound")
 
 
 def specification(kind: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -193,11 +193,20 @@ def test_role_and_its_policies(engine: Engine, aws: Any) -> None:
 
 
 def test_delete_of_what_is_gone_already_is_no_error(engine: Engine, aws: Any) -> None:
+    group, role, key = engine.create(SECURITY_GROUP), engine.create(ROLE, assumeRolePolicy=TRUST), engine.create(KEY)
+    managed = aws("iam").create_policy(PolicyName="gone", PolicyDocument=READ)["Policy"]["Arn"]
     made = [
         engine.create(LOG_GROUP, name="gone"),
-        engine.create(ROLE, assumeRolePolicy=TRUST),
         engine.create(PARAMETER_GROUP, family="postgres17"),
-        engine.create(SECURITY_GROUP),
+        engine.create(
+            INGRESS_RULE, securityGroupId=group.id, ipProtocol="tcp", fromPort=1, toPort=1, cidrIpv4="10.0.0.0/24"
+        ),
+        engine.create(ROLE_POLICY, role=role.id, policy=READ),
+        engine.create(ROLE_POLICY_ATTACHMENT, role=role.id, policyArn=managed),
+        engine.create(ALIAS, name="alias/gone", targetKeyId=key.id),
+        group,
+        role,
+        key,
     ]
     for item in made:
         engine.delete(item)
