@@ -20,6 +20,7 @@ from components.credentials import (
 )
 from components.database_logins import ALL_LOGINS, login_of
 from components.database_uri import CA_BUNDLE_PATH
+from components.digests import content_checksum
 from components.settings import (
     ExistingDatabaseSettings,
     ManualTeleportSettings,
@@ -183,7 +184,7 @@ class Verification:
             check_configuration(cluster, name, entry.namespace, entry.release, expected),
             self._trust(cluster, name, entry, ways, expected, endpoint),
             check_auth(cluster, name, auth),
-            check_proxies(cluster, name, auth, proxy, graph),
+            check_proxies(cluster, name, auth, proxy, graph, self._content(cluster, entry, expected, endpoint)),
             *self._kept(cluster, name, entry, auth, proxy),
         ]
 
@@ -199,14 +200,28 @@ class Verification:
         """The CA as auth has it: the ConfigMap that its volume names, or its own trust store."""
         where = f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace}"
         if "ca" in expected:
-            found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
-            trust = ((found or {}).get("data") or {}).get(CA_KEY)
+            trust = self._trust_bundle(cluster, entry)
         else:
             trust, where = system_trust(), "this machine's trust store"
         host = endpoint.rpartition(":")[0]
         return check_trust(
             ways, host=host, cluster=name, trust=trust, where=where, identity=self.host_identities.get(name)
         )
+
+    def _trust_bundle(self, cluster: Cluster, entry: ReleaseTeleportSettings | ValuesTeleportSettings) -> str | None:
+        found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
+        return ((found or {}).get("data") or {}).get(CA_KEY)
+
+    def _content(
+        self,
+        cluster: Cluster,
+        entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+        expected: Mapping[str, Any],
+        endpoint: str,
+    ) -> str:
+        """The checksum with which the program marks proxies, of what auth has now."""
+        bundle = self._trust_bundle(cluster, entry) if "ca" in expected else None
+        return content_checksum(endpoint, bundle or "")
 
     def _kept(
         self,

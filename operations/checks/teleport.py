@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from components.teleport import PROXY_ANNOTATION
 from operations.cluster import Cluster, Document, condition, is_ready, name_of
 from operations.findings import Finding, failed, not_proven, passed
 
@@ -85,8 +86,14 @@ def check_configuration(
     )
 
 
-def check_proxies(cluster: Cluster, teleport: str, auth: Document, proxy: Document, access_graph: Document) -> Finding:
-    """Proxies ask auth once, at their start, and the answer needs the access graph: both must have been there."""
+def check_proxies(
+    cluster: Cluster, teleport: str, auth: Document, proxy: Document, access_graph: Document, content: str
+) -> Finding:
+    """Proxies ask auth once, at their start, and the answer needs the access graph: both must have been there.
+
+    content: the checksum of what the answer is made of now. Proxies that the program restarted for it have it as an
+    annotation: where auth was rolled out again since, it was for something that they do not ask for.
+    """
     check = f"teleport.{teleport}.proxies"
     statement = f"each proxy of {teleport} started after auth was ready and the access graph answered"
     pods = pods_of(cluster, proxy)
@@ -97,7 +104,7 @@ def check_proxies(cluster: Cluster, teleport: str, auth: Document, proxy: Docume
         return failed(check, statement, f"the rollout of {name_of(auth)} is not complete; wait, or look at its events")
     if graph_since is None:
         return failed(check, statement, f"{name_of(access_graph)} is not available; look at its events")
-    earlier, answered_later = [], []
+    earlier, notes = [], []
     for pod in pods:
         started = started_at(pod)
         if started is None:
@@ -105,9 +112,13 @@ def check_proxies(cluster: Cluster, teleport: str, auth: Document, proxy: Docume
         line = last_statement(_log(cluster, pod))
         # After a node's restart all begin at once; a proxy that was answered since says so itself.
         answered = bool(line and is_good_news(line))
-        for what, since in ((name_of(auth), auth_since), (name_of(access_graph), graph_since)):
-            if started < since and what == name_of(access_graph) and answered:
-                answered_later.append(f", {name_of(pod)} has been answered since")
+        follows = (pod["metadata"].get("annotations") or {}).get(PROXY_ANNOTATION) == content
+        for what, since, excuse in (
+            (name_of(auth), auth_since, "has what auth says of it today" if follows else None),
+            (name_of(access_graph), graph_since, "has been answered since" if answered else None),
+        ):
+            if started < since and excuse:
+                notes.append(f", {name_of(pod)} {excuse}")
             elif started < since:
                 earlier.append(f"{name_of(pod)} started {started.isoformat()}, {what} was ready {since.isoformat()}")
         if line and not answered:
@@ -120,7 +131,7 @@ def check_proxies(cluster: Cluster, teleport: str, auth: Document, proxy: Docume
         check,
         statement,
         f"{len(pods)} started from {first.isoformat()} on; auth was ready {auth_since.isoformat()}, "
-        f"the access graph {graph_since.isoformat()}{''.join(answered_later)}",
+        f"the access graph {graph_since.isoformat()}{''.join(notes)}",
     )
 
 

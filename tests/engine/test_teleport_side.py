@@ -277,6 +277,9 @@ def test_proxies_restart_only_when_what_they_read_changed(side: RunningSandbox) 
     assert not set(auth) & set(pods(side, "auth")), "auth reads its configuration at its start"
     assert set(proxies) == set(pods(side, "proxy"))
     assert set(second) == set(pods(side, "auth", "second") | pods(side, "proxy", "second"))
+    findings = json.loads(side.operations("verify", "--json", check=False).stdout)["findings"]
+    outcomes = {one["check"]: one["outcome"] for one in findings if one["check"].endswith(".proxies")}
+    assert outcomes == {f"teleport.{cluster}.proxies": "pass" for cluster in (CLUSTER, SECOND)}
 
 
 def test_an_auth_that_gets_not_ready_leaves_proxies_and_access_graph_serving(side: RunningSandbox) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from components.digests import content_checksum
+from components.teleport import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.findings import Finding, Outcome
 from operations.verify import Verification
@@ -196,6 +198,26 @@ def test_a_proxy_that_was_answered_since_started_late_enough(api: KubernetesApi,
     put_world(api)
     put_deployment(api, GRAPH, GRAPH, available="2026-06-01T12:05:00Z")
     assert run(tmp_path)[f"{TELEPORT}proxies"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "bundle", "outcome"),
+    [
+        (f"{HOST}:443", "graph-1", Outcome.PASS),
+        (f"{HOST}:443", "graph-2", Outcome.FAIL),
+        ("other:443", "graph-1", Outcome.FAIL),
+    ],
+)
+def test_a_proxy_may_be_older_than_an_auth_that_was_rolled_out_for_something_else(
+    api: KubernetesApi, tmp_path: Path, endpoint: str, bundle: str, outcome: Outcome
+) -> None:
+    put_world(api)
+    mark = {PROXY_ANNOTATION: content_checksum(endpoint, authority(bundle).pem)}
+    put_pod(api, "teleport-proxy", started="2026-06-01T12:00:30Z", annotations=mark)
+    finding = run(tmp_path)[f"{TELEPORT}proxies"]
+    assert finding.outcome is outcome
+    words = "has what auth says of it today" if outcome is Outcome.PASS else "teleport-auth was ready"
+    assert words in finding.reason
 
 
 def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path) -> None:

@@ -132,7 +132,13 @@ def put_deployment(
 
 
 def put_pod(
-    api: KubernetesApi, deployment: str, *, started: str, ready: bool = True, state: dict[str, Any] | None = None
+    api: KubernetesApi,
+    deployment: str,
+    *,
+    started: str,
+    ready: bool = True,
+    state: dict[str, Any] | None = None,
+    annotations: dict[str, str] | None = None,
 ) -> None:
     status = {
         "name": "teleport",
@@ -146,7 +152,7 @@ def put_pod(
         "Pod",
         f"{deployment}-0",
         "teleport",
-        metadata={"labels": {"app": deployment}},
+        metadata={"labels": {"app": deployment}, "annotations": annotations or {}},
         spec={"containers": [{"name": "teleport", "image": "x"}]},
         status={
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
