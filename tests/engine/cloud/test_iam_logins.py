@@ -236,7 +236,9 @@ def test_many_short_connections_at_once_are_all_served(cloud: Cloud, instance: I
 def test_nobody_passes_the_front_with_a_certificate_of_their_own(cloud: Cloud, instance: Instance) -> None:
     """The server behind lets in whom the front brings, by certificates that the service alone can make."""
     host, port = cloud.address_of(instance)
-    behind = host.replace(".200.", ".202.")
+    # The second part is the network's, and may be any number.
+    first, network, _, last = host.split(".")
+    behind = f"{first}.{network}.202.{last}"
     with pytest.raises(psycopg.OperationalError, match=r"password authentication failed|no password supplied"):
         psycopg.connect(host=behind, port=port, user="other_iam", dbname=DATABASE, sslmode="require", password="x")
     raw = socket.create_connection((behind, port), source_address=(behind, 0), timeout=10)
