@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,15 @@ def test_after_enough_failures_no_other_begins() -> None:
     ]
 
 
-def test_an_interrupt_waits_for_those_under_way_and_begins_no_other() -> None:
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """A runner of tests may ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_waits_for_those_under_way_and_begins_no_other(as_in_a_terminal: None) -> None:
     said: list[str] = []
 
     def run(stack: str, log: Path) -> Mapping[str, int]:
@@ -115,7 +123,7 @@ def test_an_interrupt_waits_for_those_under_way_and_begins_no_other() -> None:
     assert report.exit_code == 1
 
 
-def test_a_second_interrupt_ends_as_ever() -> None:
+def test_a_second_interrupt_ends_as_ever(as_in_a_terminal: None) -> None:
     def run(stack: str, log: Path) -> Mapping[str, int]:
         for heard in (1, 2):
             os.kill(os.getpid(), signal.SIGINT)
@@ -126,11 +134,10 @@ def test_a_second_interrupt_ends_as_ever() -> None:
         return {}
 
     said: list[str] = []
-    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append)
     assert said[:2] == ["interrupted: waiting for dev", "once more"]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
