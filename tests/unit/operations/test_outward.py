@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from components.security_group import TOKEN
 from components.settings import AwsSettings
 from operations.outward import closed_groups
 from operations.stack import StackError
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("aws_account")]
 
 REGION = "us-east-1"
-
-
-@pytest.fixture(autouse=True)
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in (("ACCESS_KEY_ID", "testing"), ("SECRET_ACCESS_KEY", "testing"), ("DEFAULT_REGION", REGION)):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    for name in ("PROFILE", "ENDPOINT_URL"):
-        monkeypatch.delenv(f"AWS_{name}", raising=False)
-    with mock_aws():
-        yield
 
 
 @pytest.fixture

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from components.settings import AwsSettings
 from operations.aws_session import NoSession
 from operations.unrecorded import candidates, carrying
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("aws_account")]
 
 REGION = "us-east-1"
 OURS = {"teleport-access-graph:stack": "organization/teleport-access-graph/test", "team": "identity"}
 THEIRS = {"teleport-access-graph:stack": "organization/teleport-access-graph/other", "team": "identity"}
 # 26 digits, as the provider makes a name of a prefix.
 UNIQUE = "20260601120000000000000001"
-
-
-@pytest.fixture(autouse=True)
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in (("ACCESS_KEY_ID", "testing"), ("SECRET_ACCESS_KEY", "testing"), ("DEFAULT_REGION", REGION)):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    for name in ("PROFILE", "ENDPOINT_URL"):
-        monkeypatch.delenv(f"AWS_{name}", raising=False)
-    with mock_aws():
-        yield
 
 
 @pytest.fixture
