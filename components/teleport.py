@@ -256,8 +256,8 @@ class TeleportCluster(pulumi.ComponentResource):
         self, name: str, args: TeleportClusterArgs, release: pulumi.Resource
     ) -> kubernetes.apps.v1.DeploymentPatch:
         """Proxies ask auth for the access graph once, at their start: they follow whatever that answer is made of."""
-        checksum = pulumi.Output.from_input("" if args.trust_bundle is None else args.trust_bundle).apply(
-            lambda bundle: content_checksum(args.endpoint, bundle)
+        checksum = pulumi.Output.from_input(args.trust_bundle).apply(
+            lambda bundle: proxy_checksum(args.endpoint, bundle)
         )
         return kubernetes.apps.v1.DeploymentPatch(
             f"{name}-proxies",
@@ -265,6 +265,11 @@ class TeleportCluster(pulumi.ComponentResource):
             spec={"template": {"metadata": {"annotations": {PROXY_ANNOTATION: checksum}}}},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[release]),
         )
+
+
+def proxy_checksum(endpoint: str, trust_bundle: str | None) -> str:
+    """With what the proxies are marked: all that auth's answer to them is made of."""
+    return content_checksum(endpoint, trust_bundle or "")
 
 
 def access_graph_patch(args: TeleportClusterArgs) -> AccessGraphPatch:

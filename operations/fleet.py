@@ -86,7 +86,7 @@ def run_fleet(
     report = Report()
     width = max(map(len, stacks), default=0)
     waiting = deque(stacks)
-    running: dict[Future[Outcome], str] = {}
+    running: list[Future[Outcome]] = []
     begun: set[str] = set()
     stopped = False
 
@@ -100,12 +100,13 @@ def run_fleet(
             while waiting and not stopped and len(running) < parallel:
                 stack = waiting.popleft()
                 begun.add(stack)
-                running[pool.submit(_outcome, stack, run, logs / f"{stack}.log")] = stack
+                running.append(pool.submit(_outcome, stack, run, logs / f"{stack}.log"))
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in [one for one in running if one in done]:
+                running.remove(future)
                 outcome = future.result()
                 report.outcomes.append(outcome)
-                begun.discard(running.pop(future))
+                begun.discard(outcome.stack)
                 say(f"{outcome.stack:<{width}}  {outcome.line}")
             stopped = stopped or (max_failures is not None and len(report.failures) >= max_failures)
     report.not_begun = list(waiting)

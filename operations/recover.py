@@ -71,8 +71,10 @@ class Recovery:
         yield from self._uninstalled(state)
         begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root)
         yield from begun.steps(state)
-        yield from closed_groups(self.settings.aws, self._state())
-        yield from self._tagged()
+        # With what the steps so far have imported.
+        state = self._state()
+        yield from closed_groups(self.settings.aws, state)
+        yield from self._tagged(state)
 
     def _cluster(self, context: str) -> Cluster:
         if context not in self._clusters:
@@ -212,11 +214,10 @@ class Recovery:
     def _of_stack(self) -> list[str]:
         return ["--stack", self.stack, *(["--config-file", str(self.config_file)] if self.config_file else [])]
 
-    def _tagged(self) -> Iterator[Step]:
+    def _tagged(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""
         if self.settings.aws is None:
             return
-        state = self._state()
         resources, recorded = state.get("resources") or [], known(state)
         tags = {str(((one.get("inputs") or {}).get("tags") or {}).get(STACK_TAG, "")) for one in resources}
         # The backends without organizations call theirs so.

@@ -20,7 +20,6 @@ from components.credentials import (
 )
 from components.database_logins import ALL_LOGINS, login_of
 from components.database_uri import CA_BUNDLE_PATH
-from components.digests import content_checksum
 from components.settings import (
     ExistingDatabaseSettings,
     ManualTeleportSettings,
@@ -30,7 +29,7 @@ from components.settings import (
     service_name,
 )
 from components.settings.names import SERVICE_PORT
-from components.teleport import CA_CONFIG_MAP_NAME, CA_KEY
+from components.teleport import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
 from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
 from components.values_files import ValuesFileError, parse_values
 from operations.address_book import AddressBook, AddressBookError
@@ -180,48 +179,30 @@ class Verification:
             "endpoint": endpoint,
         }
         graph = self._deployment(self._own, service_name(self.settings.access_graph.release), self._namespace)
+        bundle, where = None, None
+        if "ca" in expected:
+            found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
+            bundle = ((found or {}).get("data") or {}).get(CA_KEY)
+            where = f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace}"
         return [
             check_configuration(cluster, name, entry.namespace, entry.release, expected),
-            self._trust(cluster, name, entry, ways, expected, endpoint),
+            self._trust(name, ways, where, bundle, endpoint),
             check_auth(cluster, name, auth),
-            check_proxies(cluster, name, auth, proxy, graph, self._content(cluster, entry, expected, endpoint)),
+            check_proxies(cluster, name, auth, proxy, graph, proxy_checksum(endpoint, bundle)),
             *self._kept(cluster, name, entry, auth, proxy),
         ]
 
-    def _trust(
-        self,
-        cluster: Cluster,
-        name: str,
-        entry: ReleaseTeleportSettings | ValuesTeleportSettings,
-        ways: list[Way],
-        expected: Mapping[str, Any],
-        endpoint: str,
-    ) -> Finding:
-        """The CA as auth has it: the ConfigMap that its volume names, or its own trust store."""
-        where = f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace}"
-        if "ca" in expected:
-            trust = self._trust_bundle(cluster, entry)
-        else:
-            trust, where = system_trust(), "this machine's trust store"
-        host = endpoint.rpartition(":")[0]
+    def _trust(self, name: str, ways: list[Way], where: str | None, bundle: str | None, endpoint: str) -> Finding:
+        """The CA as auth has it: the bundle of the ConfigMap that its volume names, or without one its trust store."""
+        trust = bundle if where else system_trust()
         return check_trust(
-            ways, host=host, cluster=name, trust=trust, where=where, identity=self.host_identities.get(name)
+            ways,
+            host=endpoint.rpartition(":")[0],
+            cluster=name,
+            trust=trust,
+            where=where or "this machine's trust store",
+            identity=self.host_identities.get(name),
         )
-
-    def _trust_bundle(self, cluster: Cluster, entry: ReleaseTeleportSettings | ValuesTeleportSettings) -> str | None:
-        found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
-        return ((found or {}).get("data") or {}).get(CA_KEY)
-
-    def _content(
-        self,
-        cluster: Cluster,
-        entry: ReleaseTeleportSettings | ValuesTeleportSettings,
-        expected: Mapping[str, Any],
-        endpoint: str,
-    ) -> str:
-        """The checksum with which the program marks proxies, of what auth has now."""
-        bundle = self._trust_bundle(cluster, entry) if "ca" in expected else None
-        return content_checksum(endpoint, bundle or "")
 
     def _kept(
         self,
