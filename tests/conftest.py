@@ -9,6 +9,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import seeds
+
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A gate lets through what it let through before: new examples are looked for where a person sees what they find.
@@ -16,10 +18,24 @@ settings.register_profile("repeatable", settings.get_profile("here"), derandomiz
 settings.load_profile("repeatable" if os.environ.get("REPEATABLE") else "here")
 
 
+def pytest_configure() -> None:
+    seeds.settle()
+
+
+def pytest_report_header() -> str:
+    return f"kills at random: {seeds.VARIABLE}={seeds.seed()} repeats them"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that wait for processes come first, the larger the earlier: beside each other, they end together."""
+    """Modules that wait for processes come first, the longer the earlier: beside each other, they end together."""
     sizes = {path: path.stat().st_size for path in {item.path for item in items}}
-    items.sort(key=lambda item: (item.get_closest_marker("engine") is None, -sizes[item.path]))
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("engine") is None,
+            item.get_closest_marker("long") is None,
+            -sizes[item.path],
+        )
+    )
 
 
 def pytest_collection_finish() -> None:

@@ -78,13 +78,17 @@ class OwnStack(RunningSandbox):
 
         self.change(own)
 
+    @property
+    def settings(self) -> Settings:
+        """As they are in the file now, without their namespace."""
+        document = yaml.safe_load(self.configuration.read_text())
+        return {key.removeprefix(PREFIX): value for key, value in document["config"].items() if key.startswith(PREFIX)}
+
     def change(self, change: Change) -> None:
         """Edit the configuration as a person would; `change` gets the settings without their namespace."""
-        document = yaml.safe_load(self.configuration.read_text())
-        settings = {
-            key.removeprefix(PREFIX): value for key, value in document["config"].items() if key.startswith(PREFIX)
-        }
+        settings = self.settings
         change(settings)
+        document = yaml.safe_load(self.configuration.read_text())
         document["config"] = {PREFIX + key: value for key, value in settings.items()}
         self.configuration.write_text(yaml.safe_dump(document, sort_keys=False))
 

@@ -1,6 +1,8 @@
-"""The engine killed where it is most dangerous: `recover` and `up` end where an undisturbed run ends.
+"""The engine killed at every kind of operation there is, and where chance has it: `recover` and the same command again
+end where an undisturbed run ends.
 
-The tests of this module are one story on one stack. `make soak` goes to every point of every run.
+The tests of this module are one story on one stack, and then the lives of another. `make soak` goes to every point of
+every run.
 """
 
 from __future__ import annotations
@@ -10,18 +12,31 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.plugins.faults import Point
+from tests import seeds
 from tests.engine.conftest import RunningSandbox
-from tests.faults.journeys import DESTROY, UP
-from tests.faults.walk import FaultyStack, Kept, Walk, check_converged, check_gone, faulty_stack
+from tests.faults.journeys import DESTROY, INTRODUCE, ROTATE, UP, Journey, at_the_beginning
+from tests.faults.lives import IN_ORDER, Life, finish
+from tests.faults.points import one_of_each
+from tests.faults.walk import FaultyStack, Kept, Walk, check_converged, faulty_stack
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
-# AWS opens every new group outwards, and what takes that back is another call.
-GROUP_OPEN = Point("aws:ec2/securityGroup:SecurityGroup", "create", "between")
-# Made, and not recorded: a second instance would be another database.
-INSTANCE_MADE = Point("aws:rds/instance:Instance", "create", "after")
-# Helm refuses to uninstall twice.
-RELEASE_GONE = Point("kubernetes:helm.sh/v3:Release", "delete", "after")
+RELEASE = "kubernetes:helm.sh/v3:Release"
+# Helm's own record of what it has begun stays behind.
+RELEASE_BEGUN = Point(RELEASE, "create", "during")
+# Types of resources whose creation, change or deletion is seen to be among those killed, whatever else is.
+CREATED = {
+    "aws:ec2/securityGroup:SecurityGroup",
+    "aws:kms/key:Key",
+    "aws:rds/instance:Instance",
+    "kubernetes:batch/v1:Job",
+    "kubernetes:core/v1:Secret",
+    "random:index/randomPassword:RandomPassword",
+    "tls:index/privateKey:PrivateKey",
+    RELEASE,
+}
+# Of each random sequence, and at most of each of its moves.
+MOVES, KILLS = 2, 2
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +51,56 @@ def kept() -> Kept:
     return Kept()
 
 
-def test_an_up_that_is_killed_where_it_is_dangerous_converges(stack: FaultyStack, kept: Kept) -> None:
+@pytest.fixture(scope="module")
+def seen() -> set[Point]:
+    """Where the story has been killed so far."""
+    return set()
+
+
+def killed(stack: FaultyStack, kept: Kept, seen: set[Point], journey: Journey, *more: Point) -> set[str]:
+    """At the kinds of operations that nothing was killed at yet; `<type> <operation>` of each."""
+    stack.change(journey.change)
+    kept.may_go = journey.may_go
+    points = [*more, *(point for point in one_of_each(journey.preview(stack)) if point not in seen)]
+    walk = Walk(stack, (journey.command, *IN_ORDER), kept)
+    assert walk.through(points) == []
+    assert set(walk.done) == set(points)
+    seen.update(points)
+    return {f"{point.of} {point.operation}" for point in points}
+
+
+def test_an_up_that_is_killed_at_every_kind_of_creation_converges(
+    stack: FaultyStack, kept: Kept, seen: set[Point]
+) -> None:
     expected = {step["urn"] for step in UP.preview(stack)["steps"]}
-    walk = Walk(stack, ("up",), kept)
-    assert walk.through([GROUP_OPEN, INSTANCE_MADE]) == []
-    assert walk.done == [GROUP_OPEN, INSTANCE_MADE]
+    assert killed(stack, kept, seen, UP, RELEASE_BEGUN) >= {f"{type_} create" for type_ in CREATED}
     check_converged(stack, kept, expected)
 
 
-def test_a_destroy_that_is_killed_when_a_release_was_just_uninstalled_goes_on(stack: FaultyStack, kept: Kept) -> None:
-    stack.change(DESTROY.change)
-    kept.may_go = DESTROY.may_go
-    assert Walk(stack, (DESTROY.command,), kept).through([RELEASE_GONE]) == []
-    check_gone(stack)
+@pytest.mark.parametrize("journey", [ROTATE, INTRODUCE], ids=lambda journey: journey.name)
+def test_a_change_that_is_killed_at_every_other_kind_of_operation_converges(
+    stack: FaultyStack, kept: Kept, seen: set[Point], journey: Journey
+) -> None:
+    killed(stack, kept, seen, journey)
+    finish(journey, stack, kept)
+
+
+def test_a_destroy_that_is_killed_at_every_kind_of_deletion_goes_on(
+    stack: FaultyStack, kept: Kept, seen: set[Point]
+) -> None:
+    assert killed(stack, kept, seen, DESTROY) >= {f"{type_} delete" for type_ in CREATED - {"kubernetes:batch/v1:Job"}}
+    finish(DESTROY, stack, kept)
+
+
+@pytest.fixture(scope="module")
+def life(stack: FaultyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    stack.change(at_the_beginning)
+    life = Life(stack, tmp_path_factory.mktemp("life"))
+    life.begin()
+    yield life
+    life.end()
+
+
+@pytest.mark.parametrize("further", range(3))
+def test_a_life_that_is_killed_at_random_converges_after_every_move(life: Life, further: int) -> None:
+    assert life.sequence(seeds.seed() + further, MOVES, KILLS)

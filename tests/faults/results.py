@@ -12,6 +12,9 @@ from typing import Any
 
 from sandbox.plugins.faults import Point
 
+# How a kill begins in what happened.
+KILLED = "killed at "
+
 
 @dataclass
 class Results:
@@ -22,7 +25,7 @@ class Results:
     points: dict[str, list[str]] = field(default_factory=dict)
     struck: dict[str, list[str]] = field(default_factory=dict)
     seeds: dict[str, list[str]] = field(default_factory=dict)
-    """Random sequences: the seed and the points at which it killed."""
+    """Random sequences: the seed and what happened in it."""
 
     @classmethod
     def read(cls, file: Path, commit: str, date: str) -> Results:
@@ -57,7 +60,7 @@ class Results:
             "points": sum(one["points"] for one in journeys.values()),
             "converged": sum(one["converged"] for one in journeys.values()),
             "sequences": len(self.seeds),
-            "kills": sum(map(len, self.seeds.values())),
+            "kills": sum(event.startswith(KILLED) for events in self.seeds.values() for event in events),
         }
 
     @property

@@ -1,4 +1,5 @@
-"""`make soak`: kills every run of a stack's life at each of its points, and random sequences; hours, and resumable.
+"""`make soak`: kills every run of a stack's life at each of its points, and, beside it on a sandbox of its own, leads
+another stack through random sequences of changes and kills. An hour on two cores, and resumable.
 
     python -m tests.faults.soak [--sequences 50] [--journeys up,rotate] [--results soak/results.json]
 
@@ -11,22 +12,25 @@ import argparse
 import datetime
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Lock
 
 from sandbox.home import CHECKOUT
 from tests.engine.conftest import started_sandbox
-from tests.faults.journeys import DESTROY, INTRODUCE, JOURNEYS, ROTATE, UP, Journey, at_the_beginning
-from tests.faults.points import sampled
+from tests.faults.journeys import JOURNEYS, at_the_beginning
+from tests.faults.lives import IN_ORDER, Life, finish
 from tests.faults.results import Results
-from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, check_converged, check_gone, faulty_stack
+from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, faulty_stack
 
 RESULTS = CHECKOUT / "soak" / "results.json"
-# Kills of a random sequence: more would need longer for each than a walk through all of them.
-KILLS = 4
-# The engine's own order may pass a point by while others are made at the same time: one at a time, it passes none.
-IN_ORDER = ("--parallel", "1")
+# Of a random sequence, and at most of each of its moves.
+MOVES, KILLS = 3, 2
 ROUNDS = 3
+# Both parts have the results.
+WRITING = Lock()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,23 +40,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     results = Results.read(options.results, commit(), datetime.date.today().isoformat())
-    killed = set(options.journeys.split(","))
-    with started_sandbox() as sandbox, faulty_stack(sandbox, "soak") as stack:
-        try:
-            for _ in range(ROUNDS):
-                before = results.counts["converged"]
-                life(stack, results, killed, options.results)
-                if results.complete or results.counts["converged"] == before:
-                    break
-            for seed in range(1, options.sequences + 1):
-                if str(seed) not in results.seeds:
-                    results.seeds[str(seed)] = sequence(stack, seed)
-                    results.write(options.results)
-        except NotConverged as failure:
-            print(f"\nnot converged: {failure}", file=sys.stderr)
-            return 1
+    failed = False
+    with ThreadPoolExecutor(2) as beside:
+        parts = [
+            beside.submit(journeys, results, set(options.journeys.split(",")), options.results),
+            beside.submit(sequences, results, options.sequences, options.results),
+        ]
+        for part in as_completed(parts):
+            try:
+                part.result()
+            except NotConverged as failure:
+                failed = True
+                print(f"\nnot converged: {failure}\n", file=sys.stderr, flush=True)
     print(f"{results.counts} in {options.results}")
-    return 0 if results.complete else 1
+    return 0 if results.complete and not failed else 1
+
+
+def journeys(results: Results, killed: set[str], file: Path) -> None:
+    """Lives with a kill at each point of each run, until all were struck or a whole life brought nothing new."""
+    with started_sandbox() as sandbox, faulty_stack(sandbox, "soak") as stack:
+        for _ in range(ROUNDS):
+            before = results.counts["converged"]
+            life(stack, results, killed, file)
+            if results.complete or results.counts["converged"] == before:
+                break
+
+
+def sequences(results: Results, count: int, file: Path) -> None:
+    """So many random sequences altogether, one after the other on one stack."""
+    left = [seed for seed in range(1, count + 1) if str(seed) not in results.seeds]
+    if not left:
+        return
+    with (
+        started_sandbox() as sandbox,
+        faulty_stack(sandbox, "sequences") as stack,
+        tempfile.TemporaryDirectory(prefix="life-") as directory,
+    ):
+        random_life = Life(stack, Path(directory))
+        random_life.begin()
+        for seed in left:
+            happened = random_life.sequence(seed, MOVES, KILLS)
+            print(f"seed {seed}: {'; '.join(happened)}", flush=True)
+            with WRITING:
+                results.seeds[str(seed)] = happened
+                results.write(file)
+        random_life.end()
 
 
 def life(stack: FaultyStack, results: Results, killed: set[str], file: Path) -> None:
@@ -64,41 +96,19 @@ def life(stack: FaultyStack, results: Results, killed: set[str], file: Path) -> 
         points = journey.points(stack) if journey.name in killed else []
         walk = Walk(stack, (journey.command, *IN_ORDER), kept)
         kept.may_go = journey.may_go
-        left = results.left(journey.name, points)
+        with WRITING:
+            left = results.left(journey.name, points)
         print(f"{journey.name}: {len(left)} of {len(points)} points", flush=True)
         passed = walk.through(
             left, look_at_each=True, each=lambda struck: print("  " + "; ".join(map(str, struck)), flush=True)
         )
         finish(journey, stack, kept)
         # Only now: what was struck in a run that did not converge would not be looked at again.
-        results.add(journey.name, walk.done)
-        results.write(file)
+        with WRITING:
+            results.add(journey.name, walk.done)
+            results.write(file)
         if passed:
             print(f"  not come to: {', '.join(map(str, passed))}", flush=True)
-
-
-def finish(journey: Journey, stack: FaultyStack, kept: Kept) -> None:
-    if journey is DESTROY:
-        check_gone(stack)
-        kept.values.clear()
-    else:
-        check_converged(stack, kept)
-
-
-def sequence(stack: FaultyStack, seed: int) -> list[str]:
-    """A life of some journeys with a few kills in each, in the engine's own order; where it was killed."""
-    print(f"seed {seed}", flush=True)
-    stack.change(at_the_beginning)
-    kept = Kept()
-    struck: list[str] = []
-    for journey in (UP, ROTATE, INTRODUCE, DESTROY) if seed % 2 else (UP, DESTROY):
-        stack.change(journey.change)
-        kept.may_go = journey.may_go
-        walk = Walk(stack, (journey.command,), kept)
-        walk.through(sampled(journey.points(stack), KILLS, seed))
-        finish(journey, stack, kept)
-        struck += [f"{journey.name}: {point}" for point in walk.done]
-    return struck
 
 
 def commit() -> str:

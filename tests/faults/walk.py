@@ -142,10 +142,12 @@ class Walk:
         *,
         look_at_each: bool = False,
         each: Callable[[list[Point]], None] = lambda struck: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> list[Point]:
         """Kill at each, recover each time, then let it come through; the points that it never came to.
 
-        A plain run is shown to be refused after the first, with `look_at_each` after every one. `each` is told of it.
+        A plain run is shown to be refused after the first, with `look_at_each` after every one. `each` is told of a
+        kill, and `meanwhile` happens between `recover` and the next run.
         Raises `NotConverged`.
         """
         left = dict.fromkeys(points)
@@ -161,6 +163,7 @@ class Walk:
                 left.pop(point, None)
             each(struck)
             self.recover(struck, look=look_at_each or self.done == struck)
+            meanwhile()
         if ended.returncode != 0:
             raise NotConverged(f"after {self.done}: the run does not come through:\n{said(ended)}")
         return list(left)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.plugins.faults import Point
-from tests.faults.points import points_of, sampled
+from tests.faults.points import one_of_each, points_of, sampled
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +69,24 @@ def test_what_no_plugin_does_has_no_point() -> None:
         )
         == []
     )
+
+
+def test_each_type_and_operation_has_one_point_at_its_worst_moment() -> None:
+    group = "aws:ec2/securityGroup:SecurityGroup"
+    steps = [
+        step("create", "tls"),
+        step("create", "uri"),
+        step("update", "tls"),
+        step("create", "group", group),
+        step("delete", "group", group),
+        step("create", "component", "teleport-access-graph:index:Database", custom=False),
+    ]
+    assert [f"{point.of} {point.operation} {point.moment}" for point in one_of_each({"steps": steps})] == [
+        f"{SECRET} create after",
+        f"{SECRET} update after",
+        f"{group} create between",
+        f"{group} delete after",
+    ]
 
 
 def test_a_sample_is_the_seeds_own() -> None:

@@ -37,7 +37,7 @@ def test_the_counts_are_published_with_commit_and_date(tmp_path: Path) -> None:
     results.add("up", POINTS)
     results.left("destroy", POINTS[:2])
     results.add("destroy", POINTS[:1])
-    results.seeds["1"] = ["up: key create before engine", "destroy: key delete after engine"]
+    results.seeds["1"] = ["rotate", "killed at key create before engine", "off", "killed at key delete after engine"]
     results.write(file)
     document = json.loads(file.read_text())
     assert (document["commit"], document["date"]) == ("abc", "2026-06-01")

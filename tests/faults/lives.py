@@ -1,0 +1,125 @@
+"""Lives of a stack with kills in them: what each run has to end as, and the life that chance makes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox.home import CHECKOUT
+from sandbox.plugins.faults import Point
+from sandbox.workloads.host_authority import create_authority
+from tests.engine.stacks import Settings
+from tests.faults.journeys import DESTROY, UP, Journey
+from tests.faults.moves import moves
+from tests.faults.points import sampled
+from tests.faults.results import KILLED
+from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, check_converged, check_gone, said
+
+# The engine's own order may pass a point by while others are made at the same time: one at a time, it passes none.
+IN_ORDER = ("--parallel", "1")
+# Chances after a kill: that what was begun is taken back before it is repeated, and that a pod starts anew meanwhile.
+TAKEN_BACK, RESTARTED = 0.3, 0.3
+# A part of the certificate's text that ends it.
+END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
+# What `verify` ends with where it proves all that can be looked at from here.
+PROVEN = (0, 3)
+# What the engine's last lines count where something was changed.
+CHANGES = ("created", "updated", "deleted", "replaced", "imported")
+
+
+def finish(journey: Journey, stack: FaultyStack, kept: Kept) -> None:
+    """As an undisturbed run ends. Raises `NotConverged`."""
+    if journey is DESTROY:
+        check_gone(stack)
+        kept.values.clear()
+    else:
+        check_converged(stack, kept)
+
+
+class Life:
+    """A stack that lives through random moves, each killed at random points in the engine's own order; whatever is
+    allowed may follow whatever was. It holds after every move: nothing is lost, nothing is left over, and `verify`
+    finds nothing wrong."""
+
+    def __init__(self, stack: FaultyStack, directory: Path) -> None:
+        self._stack = stack
+        self._kept = Kept(may_go=True)
+        ((cluster, entry),) = stack.settings["teleport"].items()
+        few, many = Path(entry["hostAuthorities"]["path"]), directory / "host-authorities.pem"
+        further = directory / "further.pem"
+        create_authority(further, cluster)
+        # Its key stands behind it in that file.
+        certificate = further.read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
+        many.write_text((CHECKOUT / few).read_text() + certificate)
+        # The program takes no absolute path.
+        self._host_cas = (str(few), os.path.relpath(many, CHECKOUT))
+
+    def begin(self) -> None:
+        """The stack as it is configured stands."""
+        self._stack.pulumi("up")
+        self._kept.check(self._stack.recorded())
+
+    def sequence(self, seed: int, moves: int, kills: int) -> list[str]:
+        """So many moves with up to so many kills in each; what happened. Raises `NotConverged`, with all of it."""
+        chance = random.Random(seed)
+        happened: list[str] = []
+        try:
+            for _ in range(moves):
+                self._move(chance, chance.randint(0, kills), happened.append)
+        except NotConverged as failure:
+            raise NotConverged(f"seed {seed}, {'; '.join(happened)}: {failure}") from failure
+        return happened
+
+    def end(self) -> None:
+        """A destroy; nothing stays."""
+        self._stack.pulumi("destroy")
+        check_gone(self._stack)
+
+    def _move(self, chance: random.Random, kills: int, tell: Callable[[str], None]) -> None:
+        before = self._stack.settings
+        move = chance.choice(moves(before, self._host_cas))
+        tell(move.name)
+        self._stack.change(move.change)
+        wanted = self._stack.settings
+
+        def each(struck: list[Point]) -> None:
+            tell(f"{KILLED}{', '.join(map(str, struck))}")
+
+        def meanwhile() -> None:
+            if chance.random() < RESTARTED:
+                tell("pods restarted")
+                self._stack.kubectl("delete", "pods", "--all", "--namespace", self._stack.namespace, "--wait=false")
+            if chance.random() < TAKEN_BACK:
+                self._stack.change(lambda now: replace_all(now, before))
+                tell("taken back" if self._is_taken_back() else "not to be taken back")
+                self._stack.change(lambda now: replace_all(now, wanted))
+
+        points = sampled(UP.points(self._stack), kills, chance.randrange(10**6))
+        Walk(self._stack, ("up",), self._kept).through(points, each=each, meanwhile=meanwhile)
+        check_converged(self._stack, self._kept)
+        proof = self._stack.operations("verify", check=False)
+        if proof.returncode not in PROVEN:
+            raise NotConverged(f"verify: {said(proof)}")
+
+    def _is_taken_back(self) -> bool:
+        """Whether the settings of before are allowed again; where they are, they come through."""
+        done = self._stack.pulumi("up", check=False)
+        if done.returncode != 0 and not is_refusal(done.stdout):
+            raise NotConverged(f"what was begun is neither taken back nor refused:\n{said(done)}")
+        self._kept.check(self._stack.recorded())
+        return done.returncode == 0
+
+
+def is_refusal(shown: str) -> bool:
+    """Whether a run that failed did so before it changed anything, and in words of the program's."""
+    counts = shown.rpartition("\nResources:")[2]
+    return "error: " in shown and "Traceback" not in shown and not any(word in counts for word in CHANGES)
+
+
+def replace_all(settings: Settings, others: Settings) -> None:
+    """The others in place of what there is."""
+    settings.clear()
+    settings.update(copy.deepcopy(others))
