@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv/bin
 # Passed on, as in `make verify ARGS=--json` or `make unit ARGS="-k certificates"`.
 ARGS ?=
+# Without it, each of the hundreds of processes of a test run would compile the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # How many modules of tests run beside each other; each worker has a sandbox of its own (about 1.5 GB).
 WORKERS ?= 2
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder

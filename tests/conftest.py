@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,9 +46,22 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _current_event_loop() -> None:
-    """Pulumi's SDK asks for a current event loop; `asyncio.run` in an earlier test leaves none."""
+def _current_event_loop() -> Iterator[None]:
+    """Pulumi's SDK asks for a current event loop; `asyncio.run` in an earlier test leaves none.
+
+    What a test left behind for nobody to await ends with it, or the interpreter would complain of each at its own end.
+    """
     try:
         asyncio.get_event_loop_policy().get_event_loop()
     except RuntimeError:
         asyncio.set_event_loop(asyncio.new_event_loop())
+    yield
+    try:
+        loop = asyncio.get_event_loop_policy().get_event_loop()
+    except RuntimeError:
+        return
+    left = [] if loop.is_closed() else asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))

@@ -183,10 +183,10 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
         "protect": True,
     }
     assert (settings.tags, settings.labels, settings.annotations) == ({}, {}, {})
-    assert settings.monitoring.model_dump() == {
+    assert settings.monitoring.labels == {}
+    assert settings.monitoring.model_dump(exclude={"labels"}) == {
         "service_monitor": False,
         "rules": False,
-        "labels": {},
         "scrape_interval_seconds": 30,
         "expiry_days": 21,
         "certificate_end": None,
