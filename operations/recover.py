@@ -23,6 +23,7 @@ from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_se
 from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known
+from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
@@ -63,6 +64,7 @@ class Recovery:
             "clear the lock",
             self._clear_lock,
         )
+        yield from self._cut_off()
         for context, namespace, release, ours in self._releases():
             yield from self._pending_release(self._cluster(context), namespace, release, ours=ours)
         state = self._state()
@@ -89,6 +91,18 @@ class Recovery:
                 return "there was none"
             raise
         return "cleared"
+
+    def _cut_off(self) -> Iterator[Step]:
+        """The record that a full disk or a kill spoilt, without which the engine reads nothing."""
+        backend = json.loads(run_engine(["whoami", "--json"], self.root))
+        directory = backend_directory(str(backend.get("url", "")))
+        for found in cut_off(directory, PROJECT, short_name(self.stack)) if directory else ():
+            remedy = "remove it: the backend does without"
+            if found.backup is not None:
+                remedy = f"put {found.backup.name} in its place, the record before it"
+            state = "cut off" if found.file.exists() else "not there"
+            problem = f"{found.file} is {state}, as a full disk or a kill leaves it"
+            yield Step(problem, remedy, functools.partial(_mend, found))
 
     def _releases(self) -> Iterator[tuple[str, str, str, bool]]:
         """Context, namespace, name, and whether the release has nothing that could be lost."""
@@ -233,6 +247,11 @@ class Recovery:
                 "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "
                 "plugin that died",
             )
+
+
+def _mend(found: CutOff) -> str:
+    found.mend()
+    return "done"
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:

@@ -20,12 +20,14 @@ from typing import Any
 
 import yaml
 
+from operations.checkpoint import cut_off
 from sandbox.cloud import administrator
 from sandbox.home import CHECKOUT, SECRET_FILE_MODE, Home
 from sandbox.parts import NOBODYS_AWS, clean_environment, is_foreign
 from sandbox.processes import identify
 from sandbox.supervisor import SandboxError
 
+PROJECT = "teleport-access-graph"
 STACK = "sandbox"
 TEMPLATE = CHECKOUT / "sandbox" / "Pulumi.sandbox.yaml.template"
 _SALT = "encryptionsalt"
@@ -218,19 +220,10 @@ class Stack:
 
     def repair_state(self) -> bool:
         """Mend files of the backend that a kill cut off in the middle of a write. True if there were any."""
-        mended = False
-        root = self._home.state / ".pulumi"
-        for attributes in root.rglob("*.attrs"):
-            # The backend does without them, and refuses broken ones ("EOF").
-            if _read_json(attributes) is None:
-                attributes.unlink()
-                mended = True
-        for backup in (root / "stacks").glob(f"*/{STACK}.json.bak"):
-            checkpoint = backup.with_suffix("")
-            if _read_json(checkpoint) is None and _read_json(backup) is not None:
-                shutil.copyfile(backup, checkpoint)
-                mended = True
-        return mended
+        found = list(cut_off(self._home.state / ".pulumi", PROJECT, STACK))
+        for one in found:
+            one.mend()
+        return bool(found)
 
     def outputs(self, cloud: CloudFacts | None) -> dict[str, Any]:
         """The stack's plain outputs; empty before the first `up`."""

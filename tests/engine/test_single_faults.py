@@ -6,6 +6,8 @@ Each test leaves the stack as it found it.
 from __future__ import annotations
 
 import json
+import resource
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -156,6 +158,34 @@ def test_a_full_etcd_is_said_and_the_next_up_goes_on(stack: FaultyStack) -> None
     next_turn(stack)
     with etcd.full(stack.home):
         failed(stack, "etcdserver: mvcc: database space exceeded")
+    stack.pulumi("up")
+
+
+def test_a_full_disk_cuts_the_record_off_and_recover_takes_the_one_before_it(stack: FaultyStack) -> None:
+    next_turn(stack)
+    record = stack.home.state / ".pulumi" / "stacks" / PROJECT / f"{stack.stack_name}.json"
+    most = record.stat().st_size - 1000
+
+    def no_file_becomes_longer() -> None:
+        # The write fails where it would fail on a full disk; without a signal, as there.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGXFSZ])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    full = subprocess.run(
+        stack.sandbox.stack.command("up", "--yes", "--skip-preview", "--non-interactive"),
+        cwd=CHECKOUT,
+        env=stack.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=no_file_becomes_longer,
+    )
+    assert full.returncode != 0
+    assert "failed to save snapshot" in said(full)
+    failed(stack, "failed to load checkpoint")
+    mended = stack.operations("recover", "--yes")
+    assert f"{record} is cut off" in mended.stdout
     stack.pulumi("up")
 
 

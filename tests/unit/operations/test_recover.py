@@ -18,7 +18,7 @@ from operations.helm_releases import list_revisions
 from operations.mending import Step
 from operations.recover import STACK_TAG as TAG
 from operations.recover import Recovery, last_good
-from operations.stack import StackError
+from operations.stack import PROJECT, StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
 
@@ -29,6 +29,7 @@ _PROGRAM = """#!/bin/sh
 echo "{name} $*" >> {at}/calls
 case "$*" in
     *export*) cat {at}/state;;
+    whoami*) printf '{{"user": "someone", "url": "%s"}}' "$(cat {at}/backend)";;
     *cancel*) cat {at}/cancel >&2; test ! -s {at}/cancel;;
     "stack import"*) while [ "$1" != --file ]; do shift; done; cp "$2" {at}/stored;;
     import*) cat {at}/import >&2; test ! -s {at}/import;;
@@ -48,6 +49,7 @@ class Programs:
             (directory / name).chmod(0o755)
         (directory / "cancel").touch()
         (directory / "import").touch()
+        self.backend("https://api.example.com")
         self.state()
 
     def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
@@ -64,6 +66,9 @@ class Programs:
         document = json.loads((self._directory / "state").read_text())
         document["deployment"]["resources"] += resources
         (self._directory / "state").write_text(json.dumps(document))
+
+    def backend(self, url: str) -> None:
+        (self._directory / "backend").write_text(url)
 
     def no_lock(self) -> None:
         (self._directory / "cancel").write_text("error: the stack is not currently being updated")
@@ -107,6 +112,27 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
     assert programs.calls[-1] == "pulumi cancel --yes --stack test --non-interactive"
     programs.no_lock()
     assert lock.act() == "there was none"
+
+
+def test_a_record_that_was_cut_off_gives_way_to_the_one_before_it(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    programs.backend(f"file://{tmp_path}/of%20ours")
+    stacks = tmp_path / "of ours" / ".pulumi" / "stacks" / PROJECT
+    stacks.mkdir(parents=True)
+    record, before = stacks / "test.json", stacks / "test.json.bak"
+    record.write_text("{}")
+    before.write_text('{"version": 3}')
+    assert steps(tmp_path) == []
+    record.write_text('{"version": 3, "checkpoint": {"sta')
+    (step,) = steps(tmp_path)
+    assert step.problem == f"{record} is cut off, as a full disk or a kill leaves it"
+    assert step.act is not None
+    assert step.act() == "done"
+    assert record.read_text() == before.read_text()
+    assert steps(tmp_path) == []
 
 
 def test_a_pending_upgrade_goes_back_to_the_revision_that_ran(

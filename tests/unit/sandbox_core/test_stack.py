@@ -187,5 +187,6 @@ def test_a_state_that_a_kill_cut_off_is_mended_from_its_backup(home: Home) -> No
         "sandbox.json",
         "sandbox.json.bak",
         "sandbox.json.bak.attrs",
+        "sandbox.json.cut-off",
     ]
     assert Stack(home).repair_state() is False

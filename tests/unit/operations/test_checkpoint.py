@@ -1,0 +1,94 @@
+"""A record that was cut off is found wherever a file backend keeps it, and gives way to the one before it."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from operations.checkpoint import backend_directory, cut_off
+
+pytestmark = pytest.mark.unit
+
+WHOLE, OTHER = b'{"version": 3}', b'{"version": 3, "checkpoint": {}}'
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> Path:
+    found = tmp_path / "stacks" / "project"
+    found.mkdir(parents=True)
+    return found
+
+
+def mended(directory: Path) -> list[str]:
+    found = list(cut_off(directory, "project", "prod"))
+    for one in found:
+        one.mend()
+    return [one.file.name for one in found]
+
+
+@pytest.mark.parametrize(
+    ("url", "directory"),
+    [
+        ("file:///srv/state", Path("/srv/state/.pulumi")),
+        ("file:///srv/of%20ours", Path("/srv/of ours/.pulumi")),
+        ("file://~", Path.home() / ".pulumi"),
+        ("file://~/state", Path.home() / "state" / ".pulumi"),
+        ("s3://bucket/state?region=us-east-1", None),
+        ("https://api.pulumi.com/someone", None),
+        ("", None),
+    ],
+)
+def test_a_file_backend_keeps_its_files_in_the_directory_of_its_url(url: str, directory: Path | None) -> None:
+    assert backend_directory(url) == directory
+
+
+@pytest.mark.parametrize("length", [0, 1, len(OTHER) - 1])
+@pytest.mark.parametrize("ending", [".json", ".json.gz"])
+def test_a_record_that_is_cut_off_gives_way_to_the_one_before_it(
+    tmp_path: Path, stacks: Path, ending: str, length: int
+) -> None:
+    packed = gzip.compress if ending.endswith(".gz") else bytes
+    record = stacks / f"prod{ending}"
+    record.write_bytes(packed(OTHER)[:length])
+    (stacks / f"prod{ending}.bak").write_bytes(packed(WHOLE))
+    assert mended(tmp_path) == [record.name]
+    assert record.read_bytes() == packed(WHOLE)
+    assert (stacks / f"prod{ending}.cut-off").read_bytes() == packed(OTHER)[:length], "kept beside it"
+    assert mended(tmp_path) == []
+
+
+def test_a_record_that_is_not_there_comes_back_from_the_one_before_it(tmp_path: Path, stacks: Path) -> None:
+    (stacks / "prod.json.bak").write_bytes(WHOLE)
+    assert mended(tmp_path) == ["prod.json"]
+    assert (stacks / "prod.json").read_bytes() == WHOLE
+    assert not (stacks / "prod.json.cut-off").exists()
+
+
+def test_what_is_whole_or_another_stacks_or_has_no_record_before_it_is_left_alone(tmp_path: Path, stacks: Path) -> None:
+    (stacks / "prod.json").write_bytes(OTHER)
+    (stacks / "prod.json.bak").write_bytes(WHOLE)
+    (stacks / "production.json").write_bytes(b"{")
+    (stacks / "production.json.bak").write_bytes(WHOLE)
+    assert mended(tmp_path) == []
+    (stacks / "prod.json").write_bytes(b"{")
+    (stacks / "prod.json.bak").write_bytes(b"{")
+    assert mended(tmp_path) == []
+    assert (stacks / "prod.json").read_bytes() == b"{"
+
+
+def test_attributes_that_are_cut_off_are_removed(tmp_path: Path, stacks: Path) -> None:
+    lock = tmp_path / "locks" / "organization" / "project" / "prod" / "a.json.attrs"
+    lock.parent.mkdir(parents=True)
+    for file in (tmp_path / "meta.yaml.attrs", lock, stacks / "prod.json.attrs", stacks / "prod.json.bak.attrs"):
+        file.touch()
+    for file in (stacks / "other.json.attrs", lock.parent.parent / "other.json.attrs"):
+        file.touch()
+    (stacks / "whole.json.attrs").write_text("{}")
+    assert mended(tmp_path) == ["a.json.attrs", "meta.yaml.attrs", "prod.json.attrs", "prod.json.bak.attrs"]
+    assert sorted(file.name for file in tmp_path.rglob("*.attrs")) == [
+        "other.json.attrs",
+        "other.json.attrs",
+        "whole.json.attrs",
+    ]
