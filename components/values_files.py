@@ -5,13 +5,14 @@ Pure, no Pulumi. What the access graph adds to the values is `teleport_values`.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from components.go_yaml import HelmLoader
 
 # A values file is typed by people; the API server refuses a release Secret above 1 MiB anyway.
 LARGEST_FILE = 1024 * 1024
@@ -21,91 +22,10 @@ class ValuesFileError(ValueError):
     """One or more values files cannot be used; the text has one line for each file."""
 
 
-class _HelmLoader(yaml.SafeLoader):
-    """Plain scalars as Helm's parser (go-yaml 2) takes them: no dates, no base-60 numbers, `y` true, `1e3` a number."""
-
-
-_HelmLoader.yaml_implicit_resolvers = {}
-_HelmLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
-_HelmLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_HelmLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool",
-    re.compile(r"^(y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON|n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$"),
-    list("yYnNtTfFoO"),
-)
-_HelmLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"),
-    list("-+0123456789"),
-)
-_HelmLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
-    list("-+0123456789."),
-)
-
-
-def _construct_bool(loader: _HelmLoader, node: yaml.ScalarNode) -> bool:
-    return str(loader.construct_scalar(node)).lower() in ("y", "yes", "true", "on")
-
-
-def _construct_int(loader: _HelmLoader, node: yaml.ScalarNode) -> int:
-    text = str(loader.construct_scalar(node)).replace("_", "")
-    sign = -1 if text.startswith("-") else 1
-    digits = text.lstrip("+-").lower()
-    for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
-        if digits.startswith(prefix):
-            return sign * int(digits[2:], base)
-    return sign * int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10)
-
-
-def _construct_float(loader: _HelmLoader, node: yaml.ScalarNode) -> float:
-    text = str(loader.construct_scalar(node)).replace("_", "").lower()
-    number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
-    if not math.isfinite(number):
-        raise yaml.constructor.ConstructorError(None, None, "Helm takes no infinite number", node.start_mark)
-    return number
-
-
-def _construct_map(loader: _HelmLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    # Helm turns values into JSON, so keys become text. Of two equal keys it silently drops one: refused here.
-    keys: set[str] = set()
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = _key_text(loader.construct_object(key_node, deep=True), key_node)
-        if key in keys:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
-        keys.add(key)
-    loader.flatten_mapping(node)
-    return {
-        _key_text(loader.construct_object(key_node, deep=True), key_node): loader.construct_object(
-            value_node, deep=True
-        )
-        for key_node, value_node in node.value
-    }
-
-
-def _key_text(key: Any, node: yaml.Node) -> str:
-    if isinstance(key, str):
-        return key
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if isinstance(key, int | float):
-        return str(key)
-    raise yaml.constructor.ConstructorError(None, None, "a key must be text", node.start_mark)
-
-
-_HelmLoader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
-_HelmLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_HelmLoader.add_constructor("tag:yaml.org,2002:float", _construct_float)
-_HelmLoader.add_constructor("tag:yaml.org,2002:map", _construct_map)
-
-
 def parse_values(text: str) -> dict[str, Any]:
     """The values in one YAML document; an empty one is `{}`. Raises `ValuesFileError` with the line."""
     try:
-        values = yaml.load(text, Loader=_HelmLoader)
+        values = yaml.load(text, Loader=HelmLoader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ValuesFileError(f"{line}{error.problem or error.context or 'not YAML'}") from None

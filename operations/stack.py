@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from components.go_yaml import EngineLoader
 from components.settings import Settings, load_settings
 
 PROJECT = "teleport-access-graph"
@@ -47,7 +48,7 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
     name = short_name(stack or selected_stack(root))
     path = file or root / f"Pulumi.{name}.yaml"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=EngineLoader) or {}
     except FileNotFoundError:
         raise StackError(
             f"{path.name}: does not exist; name the stack with --stack, or its file with --config-file"

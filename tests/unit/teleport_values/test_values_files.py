@@ -58,7 +58,7 @@ def test_keys_become_text() -> None:
         ("a: [1", "line "),
         ("a: 1\n---\nb: 2", "line "),
         ("a: &x [*x]", "line "),
-        ("a: .inf", "Helm takes no infinite number"),
+        ("a: .inf", "JSON has no infinite number"),
         ("a: !!python/object:os.system {}", "line 1: could not determine a constructor"),
     ],
 )

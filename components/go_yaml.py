@@ -1,0 +1,119 @@
+"""YAML as programs written in Go read it: Helm its values (go-yaml 2), the engine a stack's configuration (go-yaml 3).
+
+What both take otherwise than PyYAML: `1e3` is a number, `1:30` is text, and equal keys are an error.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from typing import Any, Final
+
+import yaml
+
+_TAG: Final = "tag:yaml.org,2002:"
+
+
+class GoLoader(yaml.SafeLoader):
+    """What the two have in common."""
+
+
+class HelmLoader(GoLoader):
+    """As Helm reads: `y`, `no` and `on` are booleans, and there are no dates."""
+
+
+class EngineLoader(GoLoader):
+    """As the engine reads: only `true` and `false` are booleans; a date becomes text, in the form of Go's own."""
+
+
+GoLoader.yaml_implicit_resolvers = {}
+GoLoader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"^<<$"), ["<"])
+GoLoader.add_implicit_resolver(f"{_TAG}null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+GoLoader.add_implicit_resolver(
+    f"{_TAG}int",
+    re.compile(r"^[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
+GoLoader.add_implicit_resolver(
+    f"{_TAG}float",
+    re.compile(r"^([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
+    list("-+0123456789."),
+)
+HelmLoader.add_implicit_resolver(
+    f"{_TAG}bool",
+    re.compile(r"^(y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON|n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$"),
+    list("yYnNtTfFoO"),
+)
+EngineLoader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+EngineLoader.add_implicit_resolver(
+    f"{_TAG}timestamp",
+    re.compile(r"^\d{4}-\d{1,2}-\d{1,2}(([Tt]|\s+)\d{1,2}:\d{2}:\d{2}(\.\d+)?\s*(Z|[-+]\d{1,2}(:\d{2})?)?)?$"),
+    list("0123456789"),
+)
+
+
+def _construct_bool(loader: GoLoader, node: yaml.ScalarNode) -> bool:
+    return str(loader.construct_scalar(node)).lower() in ("y", "yes", "true", "on")
+
+
+def _construct_int(loader: GoLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-").lower()
+    for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
+        if digits.startswith(prefix):
+            return sign * int(digits[2:], base)
+    return sign * int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10)
+
+
+def _construct_float(loader: GoLoader, node: yaml.ScalarNode) -> float:
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    if not math.isfinite(number):
+        raise yaml.constructor.ConstructorError(None, None, "JSON has no infinite number", node.start_mark)
+    return number
+
+
+def _construct_timestamp(loader: EngineLoader, node: yaml.ScalarNode) -> str:
+    moment = loader.construct_yaml_timestamp(node)
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime.combine(moment, datetime.time())
+    offset = moment.strftime("%z") or "+0000"
+    return f"{moment:%Y-%m-%d %H:%M:%S} {offset} {'UTC' if offset == '+0000' else offset}"
+
+
+def _construct_map(loader: GoLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    # Both turn what they read into JSON, so keys become text. Of two equal keys Helm silently drops one: refused here.
+    keys: set[str] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == f"{_TAG}merge":
+            continue
+        key = _key_text(loader.construct_object(key_node, deep=True), key_node)
+        if key in keys:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
+        keys.add(key)
+    loader.flatten_mapping(node)
+    return {
+        _key_text(loader.construct_object(key_node, deep=True), key_node): loader.construct_object(
+            value_node, deep=True
+        )
+        for key_node, value_node in node.value
+    }
+
+
+def _key_text(key: Any, node: yaml.Node) -> str:
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int | float):
+        return str(key)
+    raise yaml.constructor.ConstructorError(None, None, "a key must be text", node.start_mark)
+
+
+GoLoader.add_constructor(f"{_TAG}bool", _construct_bool)
+GoLoader.add_constructor(f"{_TAG}int", _construct_int)
+GoLoader.add_constructor(f"{_TAG}float", _construct_float)
+GoLoader.add_constructor(f"{_TAG}map", _construct_map)
+EngineLoader.add_constructor(f"{_TAG}timestamp", _construct_timestamp)
