@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="The speed figures, as ratios.")
     parser.add_argument("--runs", type=int, default=7, help="measurements of each side (default: 7)")
     parser.add_argument("--cold-runs", type=int, default=3, help="the same for what takes a sandbox each (default: 3)")
-    parser.add_argument("--only", help="alone, clusters, deployed or nothing: that group, and the other rows stay")
+    parser.add_argument(
+        "--only", help="alone, clusters, deployed, set-up or nothing: that group, and the other rows stay"
+    )
     parser.add_argument("--output", type=Path, default=HERE, help="where results.json and results.svg go")
     options = parser.parse_args(arguments)
     found: list[Figure] = []
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure("program alone", lambda: figures.program_alone(options.runs))
         measure("clusters", lambda: figures.clusters_on_one_access_graph(options.cold_runs))
         measure("deployed stack", deployed)
+        measure("set-up", figures.set_up)
         measure("from nothing", lambda: figures.from_nothing(options.cold_runs, lambda line: print(line, flush=True)))
     except (BenchError, EngineFailed) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -196,6 +196,26 @@ def from_nothing(runs: int, say: Say) -> list[Figure]:
     return [Figure("up from nothing / the guide's steps by hand", 1.0, found["ours"], found["baseline"])]
 
 
+def set_up() -> list[Figure]:
+    """The set-up part of `make up` in a clone: again, against from nothing, which compiles the tools and the plugins'
+    parts. What pip and Go have downloaded before stays in their caches."""
+    with tempfile.TemporaryDirectory(prefix="bench-setup-", ignore_cleanup_errors=True) as directory:
+        clone = Path(directory) / "clone"
+        Command(["git", "clone", "--quiet", "--no-hardlinks", CHECKOUT, clone], CHECKOUT).output()
+        environment = {**os.environ, "SANDBOX_CACHE": str(Path(directory) / "cache")}
+        steps: tuple[list[str | Path], ...] = (
+            ["make", "setup"],
+            [clone / ".venv" / "bin" / "python", "-m", "sandbox", "tools"],
+        )
+
+        def once() -> float:
+            return sum(Command(step, clone, environment).seconds() for step in steps)
+
+        cold = [once()]
+        warm = [once() for _ in range(3)]
+    return [Figure("set-up of make up, again / from nothing", 0.05, warm, cold)]
+
+
 def _engine(running: RunningSandbox, directory: Path, *arguments: str, stack: str | None = None) -> Command:
     environment = running.environment() | ({"PULUMI_STACK": stack} if stack else {})
     return Command([running.home.bin / "pulumi", *arguments], directory, environment)

@@ -37,7 +37,8 @@ def database_job(
     is awaited.
 
     A Job cannot be changed, so its name, `{object_name}-<digest>`, has a digest of all that it does: what changes makes
-    a new one.
+    a new one. The former goes first: an `up` that stops in between leaves none to be deleted later, whose name a way
+    back would need.
     """
     digest = public_digest(digest_key, spec.apply(_canonical), *causes)
     return kubernetes.batch.v1.Job(
@@ -50,7 +51,7 @@ def database_job(
             "annotations": {"pulumi.com/replaceUnready": "true"},
         },
         spec=spec,
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
     )
 
 

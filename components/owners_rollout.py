@@ -139,7 +139,8 @@ class OwnersRollout(pulumi.ComponentResource):
         job = kubernetes.batch.v1.Job(
             f"{name}-job",
             metadata={
-                # A Job cannot be changed: another hand-over is another Job.
+                # A Job cannot be changed: another hand-over is another Job. The former goes first: an `up` that stops
+                # in between leaves none to be deleted later, whose name a way back would need.
                 "name": pulumi.Output.all(spec, args.hand_over).apply(
                     lambda resolved: f"{OBJECT_NAME}-{_digest(*resolved)}"
                 ),
@@ -151,6 +152,7 @@ class OwnersRollout(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[binding],
+                delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_seconds + 2 * GRACE_SECONDS}s"),
             ),
         )

@@ -5,6 +5,8 @@ boto3 is imported late: whoever has no database in AWS does without it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from components.settings import AwsSettings
@@ -14,12 +16,24 @@ class NoSession(Exception):
     """AWS cannot be asked, or a token cannot be signed, from here; the text says why."""
 
 
+@contextmanager
+def asking_aws() -> Iterator[None]:
+    """What AWS, or the way to it, refuses meanwhile is a `NoSession`."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise NoSession("boto3 is not installed here") from None
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise NoSession(str(error)) from None
+
+
 def aws_client(settings: AwsSettings, service: str) -> Any:
     """boto3's client of `service`. Raises `NoSession` without boto3, or where the role cannot be assumed."""
     try:
         import boto3
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise NoSession("boto3 is not installed here") from None
     # Two tries of five seconds: whoever waits sits before a terminal.
@@ -33,12 +47,10 @@ def aws_client(settings: AwsSettings, service: str) -> Any:
         return boto3.client(service, **arguments(service))
     role = settings.assume_role
     optional = {"ExternalId": role.external_id} if role.external_id else {}
-    try:
+    with asking_aws():
         credentials = boto3.client("sts", **arguments("sts")).assume_role(
             RoleArn=role.role_arn, RoleSessionName=role.session_name or "operations", **optional
         )["Credentials"]
-    except (BotoCoreError, ClientError) as error:
-        raise NoSession(str(error)) from None
     return boto3.client(
         service,
         aws_access_key_id=credentials["AccessKeyId"],
@@ -54,9 +66,5 @@ def database_token(settings: AwsSettings, host: str, port: int, user: str) -> st
     Signed here, without asking AWS. Raises `NoSession`.
     """
     client = aws_client(settings, "rds")
-    from botocore.exceptions import BotoCoreError
-
-    try:
+    with asking_aws():
         return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
-    except BotoCoreError as error:
-        raise NoSession(f"no token can be signed: {error}") from None

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from components.settings import AwsSettings
-from operations.aws_session import NoSession, aws_client
+from operations.aws_session import NoSession, asking_aws, aws_client
 from operations.findings import Finding, failed, not_proven, passed
 
 
 def check_account(settings: AwsSettings) -> Finding:
     """The account that the program's provider would act in is the one that is meant."""
     check, statement = "aws.account", f"the credentials are for the account {settings.account_id}"
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
+    if importlib.util.find_spec("boto3") is None:
         return not_proven(check, statement, "boto3 is not installed here; `aws sts get-caller-identity` tells")
     try:
-        identity = aws_client(settings, "sts").get_caller_identity()
-    except (BotoCoreError, ClientError, NoSession) as error:
+        with asking_aws():
+            identity = aws_client(settings, "sts").get_caller_identity()
+    except NoSession as error:
         return failed(check, statement, f"AWS does not say: {error}; log in, or correct aws.assumeRole")
     account, caller = identity["Account"], identity["Arn"]
     if account != settings.account_id:

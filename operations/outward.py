@@ -12,7 +12,7 @@ from typing import Any
 
 from components.security_group import TOKEN
 from components.settings import AwsSettings
-from operations.aws_session import NoSession, aws_client
+from operations.aws_session import NoSession, asking_aws, aws_client
 from operations.mending import Step
 from operations.stack import StackError
 
@@ -41,24 +41,17 @@ def _outward(settings: AwsSettings | None, group: str) -> list[str]:
     """Ids of the group's outbound rules; none of a group that is gone. Raises `NoSession`."""
     if settings is None:
         raise NoSession("this configuration has no AWS any more")
-    client = aws_client(settings, "ec2")
-    from botocore.exceptions import BotoCoreError, ClientError
-
     filters = [{"Name": "group-id", "Values": [group]}]
-    try:
-        pages = client.get_paginator("describe_security_group_rules").paginate(Filters=filters)
+    with asking_aws():
+        pages = aws_client(settings, "ec2").get_paginator("describe_security_group_rules").paginate(Filters=filters)
         rules = [rule for page in pages for rule in page["SecurityGroupRules"]]
-    except (BotoCoreError, ClientError) as error:
-        raise NoSession(str(error)) from None
     return [str(rule["SecurityGroupRuleId"]) for rule in rules if rule["IsEgress"]]
 
 
 def _close(settings: AwsSettings, group: str, rules: list[str]) -> str:
-    client = aws_client(settings, "ec2")
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
-        client.revoke_security_group_egress(GroupId=group, SecurityGroupRuleIds=rules)
-    except (BotoCoreError, ClientError) as error:
+        with asking_aws():
+            aws_client(settings, "ec2").revoke_security_group_egress(GroupId=group, SecurityGroupRuleIds=rules)
+    except NoSession as error:
         raise StackError(f"the outbound rules of {group} stay: {error}; take them away yourself") from None
     return "closed"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.settings import AwsSettings
-from operations.aws_session import NoSession, aws_client
+from operations.aws_session import NoSession, asking_aws, aws_client
 
 Inputs = Mapping[str, Any]
 Client = Callable[[str], Any]
@@ -66,15 +66,9 @@ def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Iterator[tuple[s
 def _ask(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
     if settings is None:
         raise NoSession("this configuration has no AWS any more")
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        raise NoSession("boto3 is not installed here") from None
     search = _instances if kind == _INSTANCE else _SEARCHES[kind]
-    try:
+    with asking_aws():
         return sorted(search(lambda service: aws_client(settings, service), inputs))
-    except (BotoCoreError, ClientError) as error:
-        raise NoSession(str(error)) from None
 
 
 def _instances(client: Client, inputs: Inputs) -> Iterator[str]:

@@ -77,6 +77,18 @@ def test_an_up_that_is_killed_at_every_kind_of_creation_converges(
     check_converged(stack, kept, expected)
 
 
+def test_a_rotation_that_was_killed_halfway_can_be_taken_back(stack: FaultyStack, kept: Kept) -> None:
+    """The Job of the new login has run by then, and the one of before is asked for again."""
+    kept.may_go = True
+    stack.change(ROTATE.change)
+    struck, _ = stack.struck([Point(RELEASE, "update", "before")], "up")
+    assert struck
+    Walk(stack, ("up",), kept).recover(struck, look=False)
+    stack.change(at_the_beginning)
+    stack.pulumi("up")
+    check_converged(stack, kept)
+
+
 @pytest.mark.parametrize("journey", [ROTATE, INTRODUCE], ids=lambda journey: journey.name)
 def test_a_change_that_is_killed_at_every_other_kind_of_operation_converges(
     stack: FaultyStack, kept: Kept, seen: set[Point], journey: Journey
