@@ -23,7 +23,7 @@ OPERATIONS: Final = ("create", "read", "update", "delete")
 MOMENTS: Final = ("before", "between", "during", "after")
 VICTIMS: Final = ("engine", "plugin")
 # Seconds into an operation: Helm has written its record by then, and waits for pods that take longer.
-DURING_SECONDS: Final = 1.5
+DURING_SECONDS: Final = 1.0
 
 Result = TypeVar("Result")
 
