@@ -15,13 +15,13 @@ from tests.engine.stacks import Settings
 from tests.faults.journeys import DESTROY, UP, Journey
 from tests.faults.moves import moves
 from tests.faults.points import sampled
-from tests.faults.results import KILLED
+from tests.faults.results import KILLED, NOT_TAKEN_BACK, RESTARTED, TAKEN_BACK
 from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, check_converged, check_gone, said
 
 # The engine's own order may pass a point by while others are made at the same time: one at a time, it passes none.
 IN_ORDER = ("--parallel", "1")
 # Chances after a kill: that what was begun is taken back before it is repeated, and that a pod starts anew meanwhile.
-TAKEN_BACK, RESTARTED = 0.3, 0.3
+OF_TAKING_BACK, OF_RESTARTS = 0.3, 0.3
 # A part of the certificate's text that ends it.
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
 # What `verify` ends with where it proves all that can be looked at from here.
@@ -46,7 +46,8 @@ class Life:
 
     def __init__(self, stack: FaultyStack, directory: Path) -> None:
         self._stack = stack
-        self._kept = Kept(may_go=True)
+        # A rotation gives the free slot another password; that the one in use opens the database, `verify` proves.
+        self._kept = Kept(may_go=True, may_change=("::database-access-login-a", "::database-access-login-b"))
         ((cluster, entry),) = stack.settings["teleport"].items()
         few, many = Path(entry["hostAuthorities"]["path"]), directory / "host-authorities.pem"
         further = directory / "further.pem"
@@ -89,12 +90,12 @@ class Life:
             tell(f"{KILLED}{', '.join(map(str, struck))}")
 
         def meanwhile() -> None:
-            if chance.random() < RESTARTED:
-                tell("pods restarted")
+            if chance.random() < OF_RESTARTS:
+                tell(RESTARTED)
                 self._stack.kubectl("delete", "pods", "--all", "--namespace", self._stack.namespace, "--wait=false")
-            if chance.random() < TAKEN_BACK:
+            if chance.random() < OF_TAKING_BACK:
                 self._stack.change(lambda now: replace_all(now, before))
-                tell("taken back" if self._is_taken_back() else "not to be taken back")
+                tell(TAKEN_BACK if self._is_taken_back() else NOT_TAKEN_BACK)
                 self._stack.change(lambda now: replace_all(now, wanted))
 
         points = sampled(UP.points(self._stack), kills, chance.randrange(10**6))

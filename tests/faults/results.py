@@ -1,66 +1,82 @@
 """What the long test has come through, written after every step: it is resumed from here, and published from here.
 
-Owns the file's form. A result belongs to one commit; another commit begins anew.
+Owns the files' form. A result belongs to one commit; another commit begins anew. Every method may be called by several
+threads.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sandbox.plugins.faults import Point
 
-# How a kill begins in what happened.
+POINTS, SEQUENCES = "points.json", "sequences.json"
+# What happens in a sequence beside its changes; a kill says where.
 KILLED = "killed at "
+RESTARTED, TAKEN_BACK, NOT_TAKEN_BACK = "pods restarted", "taken back", "not to be taken back"
 
 
-@dataclass
-class Results:
-    """`points` are those that a run has, `struck` those at which it was killed and came back."""
+class _Published:
+    """A file of one part: commit, date, counts, and what they count."""
 
-    commit: str
-    date: str
-    points: dict[str, list[str]] = field(default_factory=dict)
-    struck: dict[str, list[str]] = field(default_factory=dict)
-    seeds: dict[str, list[str]] = field(default_factory=dict)
-    """Random sequences: the seed and what happened in it."""
+    def __init__(self, file: Path, commit: str, date: str) -> None:
+        self.file = file
+        self._commit, self._date = commit, date
+        self._lock = Lock()
 
-    @classmethod
-    def read(cls, file: Path, commit: str, date: str) -> Results:
-        """Those of that commit so far; none yet where the file is of another one, or not there."""
+    def _read(self) -> Mapping[str, Any]:
+        """What it has of this commit; nothing where it is of another one, or not there."""
         try:
-            document = json.loads(file.read_text())
+            document: Mapping[str, Any] = json.loads(self.file.read_text())
         except (FileNotFoundError, ValueError):
-            document = {}
-        if document.get("commit") != commit:
-            return cls(commit, date)
-        return cls(commit, date, document["points"], document["struck"], document["seeds"])
+            return {}
+        return document if document.get("commit") == self._commit else {}
+
+    def _write(self, counts: Mapping[str, Any], **counted: Any) -> None:
+        self.file.parent.mkdir(exist_ok=True)
+        document = {"commit": self._commit, "date": self._date, "counts": counts, **counted}
+        unfinished = self.file.with_suffix(".writing")
+        unfinished.write_text(json.dumps(document, indent=2) + "\n")
+        unfinished.replace(self.file)
+
+
+class Points(_Published):
+    """Those that each run has, and those at which it was killed and came back."""
+
+    def __init__(self, directory: Path, commit: str, date: str) -> None:
+        super().__init__(directory / POINTS, commit, date)
+        found = self._read()
+        self._points: dict[str, list[str]] = found.get("points", {})
+        self._struck: dict[str, list[str]] = found.get("struck", {})
 
     def left(self, journey: str, points: list[Point]) -> list[Point]:
         """Points of this run that have not been struck yet."""
-        known = self.points.setdefault(journey, [])
-        known += [str(point) for point in points if str(point) not in known]
-        return [point for point in points if str(point) not in self.struck.get(journey, [])]
+        with self._lock:
+            known = self._points.setdefault(journey, [])
+            known += [str(point) for point in points if str(point) not in known]
+            return [point for point in points if str(point) not in self._struck.get(journey, [])]
 
     def add(self, journey: str, struck: list[Point]) -> None:
-        done = self.struck.setdefault(journey, [])
-        done += [str(point) for point in struck if str(point) not in done]
+        with self._lock:
+            done = self._struck.setdefault(journey, [])
+            done += [str(point) for point in struck if str(point) not in done]
+            self._write(self.counts, points=self._points, struck=self._struck)
 
     @property
     def counts(self) -> dict[str, Any]:
         """What is published: per run and altogether."""
         journeys = {
-            journey: {"points": len(points), "converged": len(self.struck.get(journey, []))}
-            for journey, points in self.points.items()
+            journey: {"points": len(points), "converged": len(self._struck.get(journey, []))}
+            for journey, points in self._points.items()
         }
         return {
             "journeys": journeys,
             "points": sum(one["points"] for one in journeys.values()),
             "converged": sum(one["converged"] for one in journeys.values()),
-            "sequences": len(self.seeds),
-            "kills": sum(event.startswith(KILLED) for events in self.seeds.values() for event in events),
         }
 
     @property
@@ -68,9 +84,36 @@ class Results:
         counts = self.counts
         return bool(counts["points"]) and counts["points"] == counts["converged"]
 
-    def write(self, file: Path) -> None:
-        file.parent.mkdir(exist_ok=True)
-        document = {"commit": self.commit, "date": self.date, "counts": self.counts, **asdict(self)}
-        unfinished = file.with_suffix(".writing")
-        unfinished.write_text(json.dumps(document, indent=2) + "\n")
-        unfinished.replace(file)
+
+class Sequences(_Published):
+    """The seeds of random sequences that converged, and what happened in each."""
+
+    def __init__(self, directory: Path, commit: str, date: str) -> None:
+        super().__init__(directory / SEQUENCES, commit, date)
+        self._happened: dict[str, list[str]] = self._read().get("sequences", {})
+
+    def left(self, count: int) -> list[int]:
+        """Seeds of the first `count` that have not been led through yet."""
+        return [seed for seed in range(1, count + 1) if str(seed) not in self._happened]
+
+    def add(self, seed: int, happened: list[str]) -> None:
+        with self._lock:
+            self._happened[str(seed)] = happened
+            ordered = dict(sorted(self._happened.items(), key=lambda item: int(item[0])))
+            self._write(self.counts, sequences=ordered)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many, the changes in them, and how often the engine was killed, pods started anew and a change was taken
+        back."""
+        events = [event for happened in self._happened.values() for event in happened]
+        kills = sum(event.startswith(KILLED) for event in events)
+        restarts, back = events.count(RESTARTED), events.count(TAKEN_BACK)
+        others = kills + restarts + back + events.count(NOT_TAKEN_BACK)
+        return {
+            "sequences": len(self._happened),
+            "changes": len(events) - others,
+            "kills": kills,
+            "pods restarted": restarts,
+            "taken back": back,
+        }

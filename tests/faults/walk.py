@@ -107,13 +107,15 @@ class Kept:
     """What has been recorded once and must stay what it is."""
 
     may_go: bool = False  # a run that deletes
+    may_change: tuple[str, ...] = ()
+    """Ends of URNs under which another thing may stand at any time."""
     values: dict[str, str] = field(default_factory=dict)
 
     def check(self, recorded: Mapping[str, Mapping[str, Any]]) -> None:
         """Raises `NotConverged` when something is gone, or another thing has its name."""
         now = {}
         for urn, resource in recorded.items():
-            if resource["type"] in IRREPLACEABLE and not resource.get("delete"):
+            if resource["type"] in IRREPLACEABLE and not resource.get("delete") and not urn.endswith(self.may_change):
                 output = IRREPLACEABLE[resource["type"]]
                 value = str(resource["id"] if output is None else resource["outputs"][output])
                 # Never in a message: some are secrets.

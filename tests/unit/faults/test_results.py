@@ -8,48 +8,55 @@ from pathlib import Path
 import pytest
 
 from sandbox.plugins.faults import Point
-from tests.faults.results import Results
+from tests.faults.results import POINTS, SEQUENCES, Points, Sequences
 
 pytestmark = pytest.mark.unit
 
-POINTS = [Point(name, "create", moment) for name in ("key", "job") for moment in ("before", "after")]
+EVERY = [Point(name, "create", moment) for name in ("key", "job") for moment in ("before", "after")]
 
 
 def test_what_was_struck_is_not_struck_again_on_the_same_commit(tmp_path: Path) -> None:
-    file = tmp_path / "soak" / "results.json"
-    first = Results.read(file, "abc", "2026-06-01")
-    assert first.left("up", POINTS) == POINTS
-    first.add("up", POINTS[:3])
-    first.write(file)
+    directory = tmp_path / "soak"
+    first = Points(directory, "abc", "2026-06-01")
+    assert first.left("up", EVERY) == EVERY
+    first.add("up", EVERY[:3])
 
-    resumed = Results.read(file, "abc", "2026-06-02")
-    assert resumed.left("up", POINTS) == POINTS[3:]
+    resumed = Points(directory, "abc", "2026-06-02")
+    assert resumed.left("up", EVERY) == EVERY[3:]
     assert not resumed.complete
-    resumed.add("up", POINTS[3:])
+    resumed.add("up", EVERY[3:])
     assert resumed.complete
-    assert Results.read(file, "def", "2026-06-02").left("up", POINTS) == POINTS
+    assert Points(directory, "def", "2026-06-02").left("up", EVERY) == EVERY
 
 
-def test_the_counts_are_published_with_commit_and_date(tmp_path: Path) -> None:
-    file = tmp_path / "results.json"
-    results = Results.read(file, "abc", "2026-06-01")
-    results.left("up", POINTS)
-    results.add("up", POINTS)
-    results.left("destroy", POINTS[:2])
-    results.add("destroy", POINTS[:1])
-    results.seeds["1"] = ["rotate", "killed at key create before engine", "off", "killed at key delete after engine"]
-    results.write(file)
-    document = json.loads(file.read_text())
+def test_the_counts_of_points_are_published_with_commit_and_date(tmp_path: Path) -> None:
+    points = Points(tmp_path, "abc", "2026-06-01")
+    points.left("up", EVERY)
+    points.add("up", EVERY)
+    points.left("destroy", EVERY[:2])
+    points.add("destroy", EVERY[:1])
+    document = json.loads((tmp_path / POINTS).read_text())
     assert (document["commit"], document["date"]) == ("abc", "2026-06-01")
     assert document["counts"] == {
         "journeys": {"up": {"points": 4, "converged": 4}, "destroy": {"points": 2, "converged": 1}},
         "points": 6,
         "converged": 5,
-        "sequences": 1,
-        "kills": 2,
     }
-    assert not results.complete
+    assert not points.complete
 
 
 def test_nothing_is_not_complete(tmp_path: Path) -> None:
-    assert not Results.read(tmp_path / "none", "abc", "2026-06-01").complete
+    assert not Points(tmp_path / "none", "abc", "2026-06-01").complete
+
+
+def test_a_sequence_that_converged_is_not_repeated_on_the_same_commit(tmp_path: Path) -> None:
+    sequences = Sequences(tmp_path, "abc", "2026-06-01")
+    assert sequences.left(3) == [1, 2, 3]
+    sequences.add(10, ["labels"])
+    sequences.add(2, ["rotate", "killed at key create before engine", "pods restarted", "taken back", "off"])
+    resumed = Sequences(tmp_path, "abc", "2026-06-02")
+    assert resumed.left(3) == [1, 3]
+    assert Sequences(tmp_path, "def", "2026-06-02").left(3) == [1, 2, 3]
+    document = json.loads((tmp_path / SEQUENCES).read_text())
+    assert list(document["sequences"]) == ["2", "10"]
+    assert document["counts"] == {"sequences": 2, "changes": 3, "kills": 1, "pods restarted": 1, "taken back": 1}

@@ -28,6 +28,15 @@ def test_another_thing_under_the_same_name_is_a_loss(kind: str) -> None:
         kept.check({"urn": resource(kind, "three")})
 
 
+def test_what_may_change_may_be_another_thing() -> None:
+    kind = "random:index/randomPassword:RandomPassword"
+    kept = Kept(may_change=("::login-a",))
+    for value in ("one", "two"):
+        kept.check({"urn::login-a": resource(kind, value), "urn::digest-key": resource(kind, "same")})
+    with pytest.raises(NotConverged, match="digest-key"):
+        kept.check({"urn::login-a": resource(kind, "two"), "urn::digest-key": resource(kind, "another")})
+
+
 def test_a_value_is_never_in_the_message_nor_kept_in_clear() -> None:
     kept = Kept()
     kept.check({"urn": resource("random:index/randomPassword:RandomPassword", "s3cret")})
