@@ -5,6 +5,7 @@ One story on one stack: nothing deployed, a change that costs the database, a mi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from sandbox.home import CHECKOUT
+from sandbox.processes import descendants
 from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
 from tests.engine.stacks import OwnStack, own_stack, secret_values
 
@@ -218,16 +220,24 @@ def test_a_missing_object_is_drift(runner: Runner, stack: OwnStack) -> None:
 
 
 def test_a_killed_preview_has_a_comment_too(runner: Runner) -> None:
+    said = CHECKOUT / "preview.json"
+    said.unlink(missing_ok=True)
     script, literals = step("preview", "preview", "Preview")
     process = subprocess.Popen(
         ["bash", "-e", "-c", script],
         cwd=CHECKOUT,
         env=runner.environment() | {"GITHUB_OUTPUT": str(runner.outputs), **literals, "POLICY_LEVELS": "dev"},
         stdin=subprocess.DEVNULL,
-        start_new_session=True,
     )
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGKILL)
+    # From then on it is under way, and it says nothing before its end.
+    deadline = time.monotonic() + 180
+    while not said.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # `timeout` has a process group of its own.
+    for pid in (process.pid, *descendants(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait(timeout=300)
     reported = runner.step(
         "preview", "preview", "What it means", CODE="137", COMMIT=COMMIT, LABELS="[]", REPORT="https://x/y"
