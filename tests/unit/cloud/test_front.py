@@ -89,8 +89,10 @@ class Server:
 
     @staticmethod
     def _echo(connection: socket.socket) -> None:
-        while received := connection.recv(65536):
-            connection.sendall(received)
+        # A client may go as it likes.
+        with contextlib.suppress(ConnectionError):
+            while received := connection.recv(65536):
+                connection.sendall(received)
 
 
 @dataclass
