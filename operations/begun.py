@@ -158,10 +158,16 @@ def context_of(settings: Settings, resource: Mapping[str, Any]) -> str:
     return settings.kubernetes.context
 
 
+def present(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The resources that the state has and the world should have. One that was deleted to be replaced, and whose
+    successor was not recorded, is still in the state: what has its name is the successor."""
+    return [resource for resource in state.get("resources") or [] if not resource.get("pendingReplacement")]
+
+
 def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Type and id of what the state has; of what AWS gives an id of its own beside its name, both."""
     found: set[tuple[str, str]] = set()
-    for resource in state.get("resources") or []:
+    for resource in present(state):
         kind = str(resource.get("type"))
         found.add((kind, str(resource.get("id"))))
         found.add((kind, str((resource.get("outputs") or {}).get("identifier"))))

@@ -22,7 +22,7 @@ from components.settings import ManualTeleportSettings, Settings, ValuesTeleport
 from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
 from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
-from operations.begun import RELEASE, BegunOperations, context_of, known
+from operations.begun import RELEASE, BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
@@ -133,7 +133,7 @@ class Recovery:
 
     def _not_recorded(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Objects with the stack's own fixed names that the state does not know."""
-        recorded = {str(one.get("id")) for one in state.get("resources") or [] if one.get("id")}
+        recorded = {str(one.get("id")) for one in present(state) if one.get("id")}
         cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
         # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
         if namespace not in recorded and self.settings.access_graph.create_namespace:
@@ -189,9 +189,7 @@ class Recovery:
     def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
         # Several kinds have one name, so the state's types count as well.
-        recorded = {
-            (str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in state.get("resources") or []
-        }
+        recorded = {(str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in present(state)}
         names = dict.fromkeys(("ServiceAccount", "Role", "RoleBinding"), ROLLOUT_NAME)
         for name, entry in self.settings.teleport.items():
             if not isinstance(entry, ValuesTeleportSettings):

@@ -322,6 +322,24 @@ def test_what_is_not_accounted_for_stays_in_the_state(api: KubernetesApi, progra
     assert not [call for call in programs.calls if call.startswith("pulumi stack import")]
 
 
+def test_the_successor_of_what_was_deleted_to_be_replaced_is_deleted_although_the_state_has_its_name(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """The next `up` makes it, and would find its name taken."""
+    put_world(api)
+    name = "teleport-access-graph-database-access-0123456789"
+    job = begun("kubernetes:batch/v1:Job", "database-access-job", metadata={"name": name, "namespace": GRAPH})
+    programs.state(*ALL_RECORDED, pending=[job])
+    programs.record({**job["resource"], "id": f"{GRAPH}/{name}"})
+    api.put("Job", name, GRAPH, metadata=OURS)
+    assert run(tmp_path) == ["done"]
+    assert api.deleted == [], "recorded and not replaced, it stays"
+    programs.state(*ALL_RECORDED, pending=[job])
+    programs.record({**job["resource"], "id": f"{GRAPH}/{name}", "pendingReplacement": True})
+    assert run(tmp_path) == ["deleted", "done"]
+    assert [path.rpartition("/")[2] for path in api.deleted] == [name]
+
+
 def test_an_object_of_any_name_that_the_engine_was_making_is_deleted(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
