@@ -69,6 +69,12 @@ def killed(stack: FaultyStack, kept: Kept, seen: set[Point], journey: Journey, *
     return {f"{point.of} {point.operation}" for point in points}
 
 
+def job_name(stack: FaultyStack) -> str:
+    """Of the Job that makes the login."""
+    (job,) = [one for urn, one in stack.recorded().items() if urn.endswith("::database-access-job")]
+    return str(job["id"])
+
+
 def test_an_up_that_is_killed_at_every_kind_of_creation_converges(
     stack: FaultyStack, kept: Kept, seen: set[Point]
 ) -> None:
@@ -95,6 +101,17 @@ def test_a_change_that_is_killed_at_every_other_kind_of_operation_converges(
 ) -> None:
     killed(stack, kept, seen, journey)
     finish(journey, stack, kept)
+
+
+def test_a_job_whose_former_of_the_same_name_had_gone_first_is_made_again(stack: FaultyStack, kept: Kept) -> None:
+    """The state still has the name, of the one that is gone: what stands under it was not recorded."""
+    stack.pulumi("up")
+    name = job_name(stack)
+    stack.change(lambda settings: settings.update(labels={"turn": "1"}))
+    points = [Point("database-access-job", "create", "after")]
+    assert Walk(stack, ("up", *IN_ORDER), kept).through(points) == []
+    check_converged(stack, kept)
+    assert job_name(stack) == name
 
 
 def test_a_destroy_that_is_killed_at_every_kind_of_deletion_goes_on(
