@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.awaited_job import awaited_job
 from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, job_script
 from components.database_uri import CA_BUNDLE_PATH
 from components.digests import public_digest
@@ -36,22 +37,15 @@ def database_job(
     """A Job that runs once for each content of `spec` and of the `causes`, what it reads from a Secret among them, and
     is awaited.
 
-    A Job cannot be changed, so its name, `{object_name}-<digest>`, has a digest of all that it does: what changes makes
-    a new one. The former goes first: an `up` that stops in between leaves none to be deleted later, whose name a way
-    back would need.
+    Its name is `{object_name}-<digest>`.
     """
     digest = public_digest(digest_key, spec.apply(_canonical), *causes)
-    return kubernetes.batch.v1.Job(
+    return awaited_job(
         name,
-        metadata={
-            "name": digest.apply(lambda text: f"{object_name}-{text[:10]}"),
-            "namespace": namespace,
-            # A Job that failed is replaced by the next `up`; without this it would be awaited again as it is. No
-            # time to live: a Job that vanishes is drift.
-            "annotations": {"pulumi.com/replaceUnready": "true"},
-        },
+        object_name=digest.apply(lambda text: f"{object_name}-{text[:10]}"),
+        namespace=namespace,
         spec=spec,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+        opts=opts,
     )
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.awaited_job import awaited_job
 from components.digests import content_checksum
 from components.kubectl_pods import bound_account, kubectl_pod
 from components.teleport_values import CHECKSUM_ANNOTATION
@@ -136,23 +136,17 @@ class OwnersRollout(pulumi.ComponentResource):
         spec: pulumi.Output[Any] = pulumi.Output.all(args.values_config_map, checksum).apply(
             lambda resolved: job_spec(args, *resolved)
         )
-        job = kubernetes.batch.v1.Job(
+        job = awaited_job(
             f"{name}-job",
-            metadata={
-                # A Job cannot be changed: another hand-over is another Job. The former goes first: an `up` that stops
-                # in between leaves none to be deleted later, whose name a way back would need.
-                "name": pulumi.Output.all(spec, args.hand_over).apply(
-                    lambda resolved: f"{OBJECT_NAME}-{_digest(*resolved)}"
-                ),
-                "namespace": args.namespace,
-                # One that failed is replaced by the next `up`; without this it would be awaited again as it is.
-                "annotations": {"pulumi.com/replaceUnready": "true"},
-            },
+            # Another hand-over is another Job.
+            object_name=pulumi.Output.all(spec, args.hand_over).apply(
+                lambda resolved: f"{OBJECT_NAME}-{_digest(*resolved)}"
+            ),
+            namespace=args.namespace,
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[binding],
-                delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_seconds + 2 * GRACE_SECONDS}s"),
             ),
         )

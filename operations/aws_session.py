@@ -66,5 +66,8 @@ def database_token(settings: AwsSettings, host: str, port: int, user: str) -> st
     Signed here, without asking AWS. Raises `NoSession`.
     """
     client = aws_client(settings, "rds")
-    with asking_aws():
-        return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
+    try:
+        with asking_aws():
+            return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
+    except NoSession as error:
+        raise NoSession(f"no token can be signed: {error}") from None

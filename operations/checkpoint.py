@@ -29,14 +29,15 @@ class CutOff:
     file: Path
     backup: Path | None
 
-    def mend(self) -> None:
-        """Put the backup in its place, and keep what was there beside it."""
+    def mend(self) -> str:
+        """Put the backup in its place, and keep what was there beside it; says what it did."""
         if self.backup is None:
             self.file.unlink()
-            return
-        if self.file.exists():
-            self.file.replace(self.file.with_name(self.file.name + CUT_OFF))
-        shutil.copyfile(self.backup, self.file)
+        else:
+            if self.file.exists():
+                self.file.replace(self.file.with_name(self.file.name + CUT_OFF))
+            shutil.copyfile(self.backup, self.file)
+        return "done"
 
 
 def backend_directory(url: str) -> Path | None:

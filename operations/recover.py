@@ -23,7 +23,7 @@ from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_se
 from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known, present
-from operations.checkpoint import CutOff, backend_directory, cut_off
+from operations.checkpoint import backend_directory, cut_off
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
@@ -102,7 +102,7 @@ class Recovery:
                 remedy = f"put {found.backup.name} in its place, the record before it"
             state = "cut off" if found.file.exists() else "not there"
             problem = f"{found.file} is {state}, as a full disk or a kill leaves it"
-            yield Step(problem, remedy, functools.partial(_mend, found))
+            yield Step(problem, remedy, found.mend)
 
     def _releases(self) -> Iterator[tuple[str, str, str, bool]]:
         """Context, namespace, name, and whether the release has nothing that could be lost."""
@@ -245,11 +245,6 @@ class Recovery:
                 "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "
                 "plugin that died",
             )
-
-
-def _mend(found: CutOff) -> str:
-    found.mend()
-    return "done"
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:

@@ -8,11 +8,10 @@ import random
 VARIABLE = "FAULTS_SEED"
 
 
-def settle() -> int:
-    """The one that is set, or a new one; a gate's (`REPEATABLE`) is always the same. Inherited by the workers."""
+def settle() -> None:
+    """Keep the one that is set, or set a new one, for the workers too; a gate's (`REPEATABLE`) is always the same."""
     fresh = 1 if os.environ.get("REPEATABLE") else random.SystemRandom().randrange(10**6)
     os.environ.setdefault(VARIABLE, str(fresh))
-    return seed()
 
 
 def seed() -> int:

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from components.settings.names import SERVICE_PORT, service_host
 from operations.address_book import AddressBook
 from operations.handshake import Way, shake_hands
 from sandbox.home import CHECKOUT
-from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
+from tests.engine.conftest import RunningSandbox
 from tests.engine.stacks import OwnStack
 from tests.unit.certificates.pki import Pair
 
@@ -62,16 +61,7 @@ def apply(sandbox: RunningSandbox, document: Object) -> None:
 
 def operate(stack: RunningSandbox, command: str) -> dict[str, Object]:
     """`python -m operations <command>`: its findings by check, of which each is there once."""
-    done = subprocess.run(
-        [sys.executable, "-m", "operations", command, "--json", "--config-file", str(stack.configuration)],
-        cwd=CHECKOUT,
-        env=stack.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    done = stack.operations(command, "--json", check=False)
     assert done.stdout, done.stderr
     findings: list[Object] = json.loads(done.stdout)["findings"]
     return {finding["check"]: finding for finding in findings}

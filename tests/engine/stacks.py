@@ -24,10 +24,10 @@ from psycopg.pq import ConnStatus, PGconn
 from sandbox.cloud.roles import SUPERUSER
 from sandbox.kubelet.reaper import POD_MARKER
 from sandbox.processes import marked
+from sandbox.stack import PROJECT
 from tests.engine.conftest import RunningSandbox
 
 PREFIX = "teleport-access-graph:"
-PROJECT = "teleport-access-graph"
 Settings = dict[str, Any]
 Change = Callable[[Settings], None]
 

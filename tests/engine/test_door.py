@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ import pytest
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.processes import identify, marked
 from tests.engine.conftest import RunningSandbox
+from tests.engine.waiting import eventually
 
 pytestmark = pytest.mark.engine
 
@@ -79,13 +80,6 @@ def kill_session(up: subprocess.Popen[bytes]) -> None:
     up.wait()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.1)
-
-
 def log_of(sandbox: RunningSandbox) -> str:
     return (sandbox.home.root.parent / "up.log").read_text()
 
@@ -94,16 +88,16 @@ def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Pat
     home, theirs = doomed.home, contents(somebody)
     up = start_up(doomed)
     # First while the sandbox itself is starting.
-    wait_until((home.run / "kube-apiserver.json").exists, 180, "the API server's start")
+    eventually((home.run / "kube-apiserver.json").exists, 180, "the API server's start")
     kill_session(up)
     assert doomed.sandbox.supervisor.running("kube-apiserver") is not None, "parts outlive the command"
 
     # Then in the middle of what the engine makes.
     up = start_up(doomed)
     locks = home.state / ".pulumi" / "locks"
-    wait_until(lambda: any(locks.glob("**/*.json")) or up.poll() is not None, 180, "the engine's start")
+    eventually(lambda: any(locks.glob("**/*.json")) or up.poll() is not None, 180, "the engine's start")
     assert up.poll() is None, log_of(doomed)
-    wait_until(lambda: doomed.sandbox.stack.has_resources(), 120, "the first resource")
+    eventually(lambda: doomed.sandbox.stack.has_resources(), 120, "the first resource")
     time.sleep(3)
     kill_session(up)
     assert any(locks.glob("**/*.json")), "the killed engine left its lock"
@@ -128,14 +122,14 @@ def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Pat
 def test_whoever_interrupts_a_start_is_told_and_down_leaves_nothing(doomed: RunningSandbox) -> None:
     home = doomed.home
     up = start_up(doomed)
-    wait_until((home.run / "etcd.json").exists, 180, "the first part's start")
+    eventually((home.run / "etcd.json").exists, 180, "the first part's start")
     # As a terminal does: to everything in the foreground.
     os.killpg(up.pid, signal.SIGINT)
     assert up.wait(timeout=300) == 130
     assert "interrupted; the same command goes on where it stopped" in log_of(doomed)
 
     up = start_up(doomed)
-    wait_until((home.run / "cloud.json").exists, 180, "a later part's start")
+    eventually((home.run / "cloud.json").exists, 180, "a later part's start")
     os.killpg(up.pid, signal.SIGTERM)
     assert up.wait(timeout=300) == -signal.SIGTERM
 
@@ -147,7 +141,7 @@ def test_whoever_interrupts_a_start_is_told_and_down_leaves_nothing(doomed: Runn
 def test_two_commands_do_not_work_on_one_sandbox_at_once(doomed: RunningSandbox) -> None:
     up = start_up(doomed)
     try:
-        wait_until((home_is_claimed := doomed.home.root / "sandbox.json").exists, 30, "the first command's start")
+        eventually((home_is_claimed := doomed.home.root / "sandbox.json").exists, 30, "the first command's start")
 
         refused = doomed.door("down", check=False)
 

@@ -1,8 +1,8 @@
 """The engine killed at every kind of operation there is, and where chance has it: `recover` and the same command again
 end where an undisturbed run ends.
 
-The tests of this module are one story on one stack, and then the lives of another. `make soak` goes to every point of
-every run.
+The tests of this module are one story on one stack, and then a life of it by chance. `make soak` goes to every point
+of every run.
 """
 
 from __future__ import annotations

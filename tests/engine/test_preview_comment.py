@@ -5,13 +5,10 @@ One story on one stack: nothing deployed, a change that costs the database, a mi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +17,10 @@ import pytest
 import yaml
 
 from sandbox.home import CHECKOUT
-from sandbox.processes import descendants
+from sandbox.plugins.faults import kill_tree
 from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
 from tests.engine.stacks import OwnStack, own_stack, secret_values
+from tests.engine.waiting import eventually
 
 pytestmark = pytest.mark.engine
 
@@ -230,14 +228,9 @@ def test_a_killed_preview_has_a_comment_too(runner: Runner) -> None:
         stdin=subprocess.DEVNULL,
     )
     # From then on it is under way, and it says nothing before its end.
-    deadline = time.monotonic() + 180
-    while not said.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(said.exists, 180, "the preview's beginning")
     # `timeout` has a process group of its own.
-    for pid in (process.pid, *descendants(process.pid)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    kill_tree(process.pid)
     process.wait(timeout=300)
     reported = runner.step(
         "preview", "preview", "What it means", CODE="137", COMMIT=COMMIT, LABELS="[]", REPORT="https://x/y"

@@ -9,8 +9,7 @@ import json
 import resource
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ import pytest
 
 from sandbox.home import CHECKOUT
 from sandbox.plugins.faults import Point
+from sandbox.stack import PROJECT
 from tests.engine.conftest import RunningSandbox
-from tests.engine.stacks import PROJECT, Settings, secret_values
+from tests.engine.stacks import Settings, secret_values
+from tests.engine.waiting import eventually
 from tests.faults import etcd
 from tests.faults.walk import LOCKED, FaultyStack, Kept, faulty_stack, said
 from tests.faults.way import way_to
@@ -68,14 +69,6 @@ def failed(stack: FaultyStack, *words: str) -> None:
     for word in words:
         assert word in said(done)
     assert "Traceback" not in said(done)
-
-
-def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
-    return found
 
 
 def diagnosed(stack: FaultyStack) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ import os
 import signal
 import ssl
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from operations.address_book import AddressBook
 from sandbox.existing_teleport import CLUSTER, VALUES
 from sandbox.home import CHECKOUT
 from tests.engine.conftest import RunningSandbox, started_sandbox
+from tests.engine.waiting import eventually
 from tests.unit.program.stack import host_authority
 
 pytestmark = pytest.mark.engine
@@ -122,15 +122,6 @@ def revisions(sandbox: RunningSandbox) -> list[dict[str, Any]]:
 def diagnosed(sandbox: RunningSandbox) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(sandbox.door("diagnose", "--json", check=False).stdout)
     return found
-
-
-def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        if found := condition():
-            return found
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.5)
 
 
 def restart_teleport(sandbox: RunningSandbox) -> None:

@@ -6,7 +6,6 @@ on the sandbox's own stack.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,12 +69,11 @@ def test_no_resource_of_a_released_version_is_replaced_or_deleted(
 
 def test_a_replacement_and_a_deletion_would_be_seen(deployed: RunningSandbox, tmp_path: Path) -> None:
     """Were the recorded state another one, the test above would fail."""
-    resources = copy.deepcopy(recorded(VERSION))
+    resources = recorded(VERSION)
     group = _one(resources, "aws:rds/subnetGroup:SubnetGroup")
     group["inputs"]["namePrefix"] = group["outputs"]["namePrefix"] = "another-"
-    claim = _one(resources, "kubernetes:core/v1:ConfigMap")
-    other = copy.deepcopy(claim)
-    other["urn"] += "-former"
+    config_map = _one(resources, "kubernetes:core/v1:ConfigMap")
+    other = {**config_map, "urn": config_map["urn"] + "-former"}
     resources.append(other)
     with stack_in(deployed, resources, tmp_path):
         found = steps(deployed)

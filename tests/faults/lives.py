@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import random
 from collections.abc import Callable
@@ -123,4 +122,4 @@ def is_refusal(shown: str) -> bool:
 def replace_all(settings: Settings, others: Settings) -> None:
     """The others in place of what there is."""
     settings.clear()
-    settings.update(copy.deepcopy(others))
+    settings.update(others)

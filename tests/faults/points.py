@@ -33,8 +33,7 @@ def points_of(preview: Mapping[str, Any]) -> list[Point]:
     """Both sides of every operation, in the preview's order, each once. `preview` is the engine's `--json`."""
     found: dict[Point, None] = {}
     for name, type_, operation in _operations(preview):
-        several = operation == "create" and type_ in BY_SEVERAL_CALLS
-        for moment in ("before", "between", "after") if several else BOUNDS:
+        for moment in ("before", "between", "after") if _is_several_calls(type_, operation) else BOUNDS:
             found[Point(name, operation, moment)] = None
     return list(found)
 
@@ -43,9 +42,12 @@ def one_of_each(preview: Mapping[str, Any]) -> list[Point]:
     """One for each type of resource and operation, at the worst moment: done and not recorded, or half done."""
     found: dict[Point, None] = {}
     for _, type_, operation in _operations(preview):
-        several = operation == "create" and type_ in BY_SEVERAL_CALLS
-        found[Point(type_, operation, "between" if several else "after")] = None
+        found[Point(type_, operation, "between" if _is_several_calls(type_, operation) else "after")] = None
     return list(found)
+
+
+def _is_several_calls(type_: str, operation: str) -> bool:
+    return operation == "create" and type_ in BY_SEVERAL_CALLS
 
 
 def _operations(preview: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

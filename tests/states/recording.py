@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.home import CHECKOUT, Cache
+from sandbox.plugins.values import SECRET_SIGNATURE, SIGNATURE_KEY
 from tests.engine.conftest import started_sandbox
 from tests.states.inputs import STATES, VERSION
 
@@ -22,9 +23,6 @@ MARKER = "<of the deployment>"
 # A resource is named by it, so that it stands within URNs.
 CLIENT = "<client security group>"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-# How the engine writes what is not a plain value: a secret, an asset.
-SIGNATURE = "4dabf18193072939515e22adb298388d"
-SECRET = "1b47061264138c4ac30d75fd1eb44270"
 # Where in the program it was asked for, and when: every version says something else.
 PASSING = {"sourcePosition", "stackTrace", "created", "modified"}
 Resource = dict[str, Any]
@@ -73,7 +71,7 @@ def _is_of_this_machine(value: Any) -> bool:
 
 
 def _is_secret(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get(SIGNATURE) == SECRET
+    return isinstance(value, Mapping) and value.get(SIGNATURE_KEY) == SECRET_SIGNATURE
 
 
 def with_deployment(recorded: list[Resource], export: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,8 +80,7 @@ def with_deployment(recorded: list[Resource], export: Mapping[str, Any]) -> dict
     A resource that is not deployed, or has another name now, takes it from one of its type.
     """
     deployed = resources(export)
-    if CLIENT in json.dumps(recorded):
-        recorded = _named(recorded, CLIENT, _client(export))
+    recorded = _named(recorded, CLIENT, _client(export))
     alike = {resource["type"]: resource for resource in deployed.values()}
     filled = [_filled(resource, deployed.get(resource["urn"], alike.get(resource["type"]))) for resource in recorded]
     return {**export, "deployment": {**export["deployment"], "resources": filled}}

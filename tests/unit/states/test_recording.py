@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from sandbox.home import CHECKOUT
+from sandbox.plugins.values import SECRET_SIGNATURE, SIGNATURE_KEY
 from tests.states.inputs import STATES
-from tests.states.recording import CLIENT, FILE, MARKER, RULE, SECRET, SIGNATURE, with_deployment, without_deployment
+from tests.states.recording import CLIENT, FILE, MARKER, RULE, with_deployment, without_deployment
 
 pytestmark = pytest.mark.unit
 
@@ -25,7 +26,7 @@ def export(client: str = "sg-1", **inputs: Any) -> dict[str, Any]:
 
 
 def secret(value: str) -> dict[str, str]:
-    return {SIGNATURE: SECRET, "plaintext": value}
+    return {SIGNATURE_KEY: SECRET_SIGNATURE, "plaintext": value}
 
 
 ONE = export(name="graph", port=1, key=secret("same"), keys=["a", "b"], gone=[1], spec={"deep": "x", "far": "y"})
@@ -86,7 +87,7 @@ def test_a_resource_that_is_not_deployed_is_filled_from_one_of_its_type() -> Non
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.parent.name))
 def test_no_secret_and_no_machine_is_in_a_recorded_state(file: Path) -> None:
     text = file.read_text()
-    for foreign in ("PRIVATE KEY", "BEGIN CERTIFICATE", "ciphertext", SIGNATURE):
+    for foreign in ("PRIVATE KEY", "BEGIN CERTIFICATE", "ciphertext", SIGNATURE_KEY):
         assert foreign not in text, foreign
     for place in ("/home/", "/root", "/tmp/tag-", "127.0.", str(CHECKOUT)):
         assert place not in text, place
