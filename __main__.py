@@ -3,95 +3,97 @@
 What a setting means is in `components/settings`; what becomes of it in the component of that name.
 """
 
+import atexit
 import gc
 
 # A run makes little garbage and soon ends, while the collector would walk 150,000 objects of the SDKs' modules again
-# and again. Before the imports, for they make most of its work.
+# and again. Before the imports, for they make most of its work. At its end the interpreter walks them in any case,
+# unless they are frozen.
 gc.disable()
+atexit.register(gc.freeze)
 
 from datetime import datetime, timezone
 
 import pulumi
 import pulumi_random as random
 
-from components import assembly
-from components.access_graph import AccessGraph
-from components.credentials import Credentials
 from components.host_authority_succession import accepted_host_authorities
 from components.intake import read_intake
 from components.ledger_guards import checked_ledger
+from components.loading import load_components
 from components.object_metadata import mark_objects
-from components.outputs import export_outputs, stack_outputs
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
-from components.surroundings import make_surroundings
 
-settings = read_settings()
-intake = read_intake(settings, datetime.now(timezone.utc))
-mark_objects(settings.labels, settings.annotations)
-providers = make_providers(settings)
-references = StackReferences()
-ledger = checked_ledger(settings, intake)
-host_authorities = accepted_host_authorities(settings, intake, ledger)
-in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
-# Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its value.
-digest_key = random.RandomPassword("digest-key", length=64, special=False).result
+async def main() -> None:
+    settings = read_settings()
+    intake = read_intake(settings, datetime.now(timezone.utc))
+    mark_objects(settings.labels, settings.annotations)
+    providers = make_providers(settings)
+    references = StackReferences()
+    ledger = checked_ledger(settings, intake)
+    host_authorities = accepted_host_authorities(settings, intake, ledger)
+    in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
-database = None
-database_ca_bundle: pulumi.Input[str] | None = intake.database_ca_bundle
-if isinstance(settings.database, RdsDatabaseSettings):
-    from components import rds_assembly as rds  # here, for AWS's SDK takes its time to load
+    # Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its
+    # value.
+    digest_key = random.RandomPassword("digest-key", length=64, special=False).result
 
-    database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
-    database_ca_bundle = database.ca_bundle
+    # Everything is checked that can be without a resource, and the engine starts the plugins of the ones so far.
+    await load_components(settings)
+    from components import assembly
+    from components.outputs import export_outputs, stack_outputs
+    from components.surroundings import make_surroundings
 
-namespace = assembly.access_graph_namespace(settings, database_ca_bundle, in_kubernetes)
-certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
-rds_database = None
-if database is not None:
-    rds_database = rds.make_database_access(settings, providers, references, ledger, database, namespace, digest_key)
-connection = assembly.existing_database_connection(settings) if rds_database is None else rds_database.connection
-credentials = Credentials(
-    "credentials",
-    assembly.credentials_args(namespace, certificate, connection, digest_key, database_ca_bundle),
-    opts=in_kubernetes,
-)
+    database = None
+    database_ca_bundle: pulumi.Input[str] | None = intake.database_ca_bundle
+    if isinstance(settings.database, RdsDatabaseSettings):
+        from components import rds_assembly as rds
 
-access_graph = None
-if settings.access_graph.enabled:
-    access_graph = AccessGraph(
-        "access-graph",
-        assembly.access_graph_args(settings, host_authorities, namespace, credentials, connection),
-        opts=in_kubernetes,
+        database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
+        database_ca_bundle = database.ca_bundle
+
+    namespace = assembly.access_graph_namespace(settings, database_ca_bundle, in_kubernetes)
+    certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
+    rds_database = None
+    if database is not None:
+        rds_database = rds.make_database_access(
+            settings, providers, references, ledger, database, namespace, digest_key
+        )
+    connection = assembly.existing_database_connection(settings) if rds_database is None else rds_database.connection
+    credentials = assembly.access_graph_credentials(
+        namespace, certificate, connection, digest_key, database_ca_bundle, in_kubernetes
+    )
+    access_graph = assembly.access_graph_release(
+        settings, host_authorities, namespace, credentials, connection, in_kubernetes
+    )
+    surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
+
+    # Nothing of Teleport's changes before the access graph is ready to be asked.
+    teleport = assembly.teleport_clusters(settings, intake, providers, certificate.trust_bundle, access_graph)
+
+    logins = None
+    if rds_database is not None:
+        logins = rds.retire_logins(rds_database, providers, namespace, digest_key, access_graph, credentials, teleport)
+
+    export_outputs(
+        stack_outputs(
+            settings,
+            host_authorities,
+            ledger,
+            namespace=namespace,
+            certificate=certificate,
+            database=database,
+            connection=connection,
+            credentials=credentials,
+            access_graph=access_graph,
+            surroundings=surroundings,
+            teleport=teleport,
+            logins=logins,
+        )
     )
 
-surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
 
-# Nothing of Teleport's changes before the access graph is ready to be asked.
-teleport = assembly.teleport_clusters(settings, intake, providers, certificate.trust_bundle, access_graph)
-
-logins = None
-if rds_database is not None:
-    # A graph that is being switched off runs on until the end of the `up`: its callers leave first.
-    graph: list[pulumi.Resource] = [] if access_graph is None else [access_graph.release]
-    rolled_out = graph or [credentials, *teleport.values()]
-    logins = rds.retire_logins(rds_database, providers, namespace, digest_key, rolled_out)
-
-export_outputs(
-    stack_outputs(
-        settings,
-        host_authorities,
-        ledger,
-        namespace=namespace,
-        certificate=certificate,
-        database=database,
-        connection=connection,
-        credentials=credentials,
-        access_graph=access_graph,
-        surroundings=surroundings,
-        teleport=teleport,
-        logins=logins,
-    )
-)
+pulumi.run(main)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.access_graph import AccessGraphArgs
+from components.access_graph import AccessGraph, AccessGraphArgs
 from components.credentials import (
     POSTGRES_REPLICA_KEY,
     POSTGRES_SECRET_KEY,
@@ -23,19 +23,12 @@ from components.credentials import (
 from components.database_uri import check_database_uri
 from components.host_authority_succession import pems
 from components.server_certificate import ServerCertificate
-from components.settings import (
-    ChartSettings,
-    ManualTeleportSettings,
-    PathChart,
-    RdsDatabaseSettings,
-    Settings,
-    ValuesTeleportSettings,
-)
-from components.teleport import TeleportCluster, TeleportClusterArgs
+from components.settings import RdsDatabaseSettings, Settings
+from components.teleport import TeleportCluster
+from components.teleport_assembly import chart_arguments, teleport_cluster_args
 from components.tls_assembly import make_server_certificate, warn_of_expiry
 
 if TYPE_CHECKING:
-    from components.access_graph import AccessGraph
     from components.host_authorities import HostAuthority
     from components.intake import Intake
     from components.ledger import Ledger
@@ -134,25 +127,46 @@ def server_certificate(
     return certificate
 
 
-def credentials_args(
+def access_graph_credentials(
     namespace: AccessGraphNamespace,
     certificate: ServerCertificate,
     connection: DatabaseConnection,
     digest_key: pulumi.Input[str],
     database_ca_bundle: pulumi.Input[str] | None,
-) -> CredentialsArgs:
-    return CredentialsArgs(
-        namespace=namespace.namespace,
-        certificate_pem=certificate.certificate_pem,
-        private_key_pem=certificate.private_key_pem,
-        tls_secret_name=certificate.secret_name,
-        digest_key=digest_key,
-        database_uri=connection.uri,
-        database_replica_uri=connection.replica_uri,
-        database_by_iam=connection.iam_region is not None,
-        database_ca_bundle=database_ca_bundle or "",
-        database_login_run=connection.login_run,
+    opts: pulumi.ResourceOptions,
+) -> Credentials:
+    """The Secrets that TAG's pods mount."""
+    return Credentials(
+        "credentials",
+        CredentialsArgs(
+            namespace=namespace.namespace,
+            certificate_pem=certificate.certificate_pem,
+            private_key_pem=certificate.private_key_pem,
+            tls_secret_name=certificate.secret_name,
+            digest_key=digest_key,
+            database_uri=connection.uri,
+            database_replica_uri=connection.replica_uri,
+            database_by_iam=connection.iam_region is not None,
+            database_ca_bundle=database_ca_bundle or "",
+            database_login_run=connection.login_run,
+        ),
+        opts=opts,
     )
+
+
+def access_graph_release(
+    settings: Settings,
+    host_authorities: pulumi.Output[Mapping[str, tuple[HostAuthority, ...]]],
+    namespace: AccessGraphNamespace,
+    credentials: Credentials,
+    connection: DatabaseConnection,
+    opts: pulumi.ResourceOptions,
+) -> AccessGraph | None:
+    """TAG itself; None while it is off."""
+    if not settings.access_graph.enabled:
+        return None
+    args = access_graph_args(settings, host_authorities, namespace, credentials, connection)
+    return AccessGraph("access-graph", args, opts=opts)
 
 
 def access_graph_args(
@@ -223,55 +237,3 @@ def teleport_clusters(
         )
         for cluster, values in intake.values.items()
     }
-
-
-def teleport_cluster_args(
-    settings: Settings,
-    cluster: str,
-    values: Mapping[str, Any],
-    trust_bundle: pulumi.Input[str] | None,
-) -> TeleportClusterArgs:
-    """`values` are the user's own; `trust_bundle` is left out where Teleport's trust store covers the certificate."""
-    entry = settings.teleport[cluster]
-    common: dict[str, Any] = {
-        "cluster": cluster,
-        "mode": entry.mode,
-        "enabled": settings.access_graph.enabled,
-        "endpoint": settings.endpoint_of(cluster),
-        "trust_bundle": trust_bundle if settings.tls.trust == "bundle" else None,
-        "audit_log_enabled": None if entry.audit_log is None else entry.audit_log.enabled,
-        "audit_log_start_date": None if entry.audit_log is None else entry.audit_log.start_date,
-    }
-    if isinstance(entry, ManualTeleportSettings):
-        return TeleportClusterArgs(**common, host_ca_path=entry.ca_path)
-    common |= {
-        "namespace": entry.namespace,
-        "release": entry.release,
-        "values": values,
-        "secret_values": secret_values_of(settings, cluster),
-    }
-    if isinstance(entry, ValuesTeleportSettings):
-        rollout = entry.rollout
-        if rollout is not None:
-            common |= {
-                "rollout_image": rollout.image,
-                "rollout_timeout_seconds": rollout.timeout_seconds,
-                "rollout_image_pull_secrets": list(rollout.image_pull_secrets),
-            }
-        return TeleportClusterArgs(**common, emit_merged_values=entry.emit_secret_values)
-    return TeleportClusterArgs(
-        **common, **chart_arguments(entry.chart), adopt=entry.adopt, timeout_seconds=entry.timeout_seconds
-    )
-
-
-def secret_values_of(settings: Settings, cluster: str) -> pulumi.Output[Mapping[str, Any]] | None:
-    """The part of `teleportSecretValues` that is this cluster's."""
-    everything = settings.secrets.teleport_values
-    return None if everything is None else everything.apply(lambda by_cluster: by_cluster.get(cluster, {}))
-
-
-def chart_arguments(chart: ChartSettings) -> dict[str, Any]:
-    """A packaged chart has its version in it; one from a repository is named with all three."""
-    if isinstance(chart, PathChart):
-        return {"chart": chart.path, "repository": None, "version": None}
-    return {"chart": chart.name, "repository": chart.repository, "version": chart.version}

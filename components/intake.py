@@ -15,7 +15,6 @@ from typing import Any
 
 import pulumi
 
-from components.assembly import teleport_cluster_args
 from components.host_authorities import (
     HostAuthority,
     HostAuthorityError,
@@ -24,7 +23,8 @@ from components.host_authorities import (
     rotation_gap_warning,
 )
 from components.settings import ManualTeleportSettings, ProxyHostAuthorities, Settings
-from components.teleport import patched_values
+from components.teleport_args import patched_values
+from components.teleport_assembly import teleport_cluster_args
 from components.teleport_values import ValuesConflict
 from components.trust_bundles import (
     Authority,

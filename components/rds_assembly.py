@@ -3,8 +3,8 @@ is used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pulumi
 
@@ -31,6 +31,11 @@ from components.settings.formats import EKS_CLUSTER_NAME, OIDC_PROVIDER_ARN, SEC
 from components.settings.moments import in_utc
 from components.settings.names import service_name
 from components.stack_references import StackReferences
+
+if TYPE_CHECKING:
+    from components.access_graph import AccessGraph
+    from components.credentials import Credentials
+    from components.teleport import TeleportCluster
 
 
 class RdsDatabase(NamedTuple):
@@ -101,9 +106,13 @@ def retire_logins(
     providers: Providers,
     namespace: AccessGraphNamespace,
     digest_key: pulumi.Input[str],
-    rolled_out: Sequence[pulumi.Resource],
+    access_graph: AccessGraph | None,
+    credentials: Credentials,
+    teleport: Mapping[str, TeleportCluster],
 ) -> LoginRetirement:
-    """The end of a rotation: once all of `rolled_out` is there, nobody needs another login than the present one."""
+    """The end of a rotation: once the access graph is rolled out, nobody needs another login than the present one."""
+    # A graph that is being switched off runs on until the end of the `up`: its callers leave first.
+    rolled_out = [credentials, *teleport.values()] if access_graph is None else [access_graph.release]
     return LoginRetirement(
         "database-logins",
         LoginRetirementArgs(
@@ -113,7 +122,7 @@ def retire_logins(
             after_run=database.access.run,
             digest_key=digest_key,
         ),
-        opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=[*rolled_out]),
+        opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=rolled_out),
     )
 
 

@@ -13,7 +13,7 @@ from components.settings import (
     ReleaseTeleportSettings,
     Settings,
 )
-from components.teleport import CA_CONFIG_MAP_NAME
+from components.teleport_args import CA_CONFIG_MAP_NAME
 
 
 def clean_up(settings: Settings, cluster: str) -> list[str]:

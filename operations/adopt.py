@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.teleport import CA_CONFIG_MAP_NAME, CA_PATH
+from components.teleport_args import CA_CONFIG_MAP_NAME, CA_PATH
 from components.teleport_values import AccessGraphPatch, unpatch_values
 from components.values_files import ValuesFileError, find_secret_values, join_path, merge_values, parse_values
 from operations.cluster import Cluster

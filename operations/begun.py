@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.settings import Settings
-from components.teleport import CA_CONFIG_MAP_NAME
+from components.teleport_args import CA_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.cluster import Cluster
 from operations.helm_releases import list_revisions

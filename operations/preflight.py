@@ -20,7 +20,7 @@ from components.settings import (
     ValuesTeleportSettings,
 )
 from components.settings.teleport import TeleportEntry
-from components.teleport import CA_CONFIG_MAP_NAME
+from components.teleport_args import CA_CONFIG_MAP_NAME
 from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
 from operations.checks.certificate_source import check_source

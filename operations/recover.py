@@ -20,7 +20,7 @@ from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_
 from components.owners_rollout import OBJECT_NAME as ROLLOUT_NAME
 from components.settings import ManualTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
-from components.teleport import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
+from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known, present
 from operations.checkpoint import backend_directory, cut_off

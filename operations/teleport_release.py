@@ -10,7 +10,7 @@ from typing import Any
 from components.proxy_export import ProxyFetchError, get_from_proxy
 from components.settings import ProxyHostAuthorities, Settings
 from components.settings.chart_versions import dotted, known_chart, nearest_chart, numbers
-from components.teleport import CA_CONFIG_MAP_NAME, CA_PATH
+from components.teleport_args import CA_CONFIG_MAP_NAME, CA_PATH
 from components.teleport_values import AccessGraphPatch, effective_auth_values, unpatch_values
 from components.values_files import find_secret_values
 from operations.checks.values import differences

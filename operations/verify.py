@@ -29,7 +29,7 @@ from components.settings import (
     service_name,
 )
 from components.settings.names import SERVICE_PORT
-from components.teleport import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
+from components.teleport_args import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
 from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
 from components.values_files import ValuesFileError, parse_values
 from operations.address_book import AddressBook, AddressBookError

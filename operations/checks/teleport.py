@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from components.teleport import PROXY_ANNOTATION
+from components.teleport_args import PROXY_ANNOTATION
 from operations.cluster import Cluster, Document, condition, is_ready, name_of
 from operations.findings import Finding, failed, not_proven, passed
 

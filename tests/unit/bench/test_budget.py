@@ -72,6 +72,26 @@ def test_the_program_takes_little_more_than_its_imports(modules: list[str]) -> N
     assert min(memory for _, memory in ours) <= MEMORY_TO_IMPORTS * min(memory for _, memory in theirs)
 
 
+# Runs the program in a process of its own and says what of it was loaded when AWS's provider was sent, and how many
+# objects were out of the collector's sight at the end: what is registered first is run last.
+START_AND_END = """
+import atexit, gc, sys, tempfile
+from pathlib import Path
+from tests.unit.program import stack
+
+atexit.register(lambda: print(gc.get_freeze_count()))
+computed = {**stack.COMPUTED, "pulumi:providers:aws": {"seen": lambda _: print("components.rds_assembly" in sys.modules)}}
+with tempfile.TemporaryDirectory() as directory:
+    stack.run_program(stack.configuration(Path(directory)), Path(directory), computed=computed)
+"""
+
+
+def test_the_engine_hears_of_the_providers_while_the_rest_is_loaded_and_the_end_walks_no_objects() -> None:
+    loaded, frozen = python(CHECKOUT, "-c", START_AND_END).output().split()
+    assert loaded == "False"
+    assert int(frozen) > 100_000
+
+
 def test_components_and_settings_add_little_to_a_flat_program(stack: Recording, directory: Path) -> None:
     write(exported(stack)["deployment"], PROJECT, directory / ".venv", directory)
     flat = calls(lambda: record(lambda: runpy.run_path(str(directory / "__main__.py")) and None, computed=COMPUTED))

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.digests import content_checksum
-from components.teleport import PROXY_ANNOTATION
+from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.findings import Finding, Outcome
 from operations.verify import Verification
