@@ -59,8 +59,8 @@ test: setup ## Every test: unit, charts, engine
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest $(BESIDE) $(ARGS)
 
-unit: setup ## The tests that need no process, in seconds
-	@$(VENV)/python -m pytest tests/unit -q $(BESIDE) $(ARGS)
+unit: setup ## The quick tests that need no cluster and no engine, in seconds (ARGS="-m unit": the slow ones too)
+	@$(VENV)/python -m pytest tests/unit -q -m "not slow" --durations 5 --durations-min 0.5 $(BESIDE) $(ARGS)
 
 charts: setup ## The tests that render charts with Helm
 	@$(VENV)/python -m sandbox tools

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pulumi.runtime import resource
+from pulumi.runtime.proto import source_pb2
 
 from tests import seeds
 
@@ -40,9 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays until the end: the collector need not walk the SDKs again for every few tests."""
+    """What is loaded by now stays until the end: the collector need not walk the SDKs again for every few tests.
+
+    And the SDK sends the engine the lines of code that a resource was made by: under a test runner these are many, a
+    fifth of a program's time, and no test looks at them.
+    """
     gc.collect()
     gc.freeze()
+    resource._get_stack_trace = source_pb2.StackTrace
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """The plugin's configuration and its connection to AWS: region, account, credentials, endpoints, default tags.
 
-Owns what `aws.Provider` takes; every input that is not in the table below is refused.
+Owns what `aws.Provider` takes; every input that is not in the table below is refused. AWS's client library is loaded
+when it is first needed, after the engine has been told where this plugin listens: it waits for that, and starts one
+plugin after the other.
 """
 
 from __future__ import annotations
@@ -8,14 +10,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sandbox.plugins.protocol import CheckFailure, CheckResult, ResourceError
 from sandbox.plugins.values import UNKNOWN, Properties, unwrap
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 Result = TypeVar("Result")
 
@@ -30,7 +31,11 @@ ASSUME_ROLE: Final = frozenset({"roleArn", "externalId", "sessionName"})
 SERVICES: Final = ("rds", "ec2", "iam", "kms", "logs", "sts", "secretsmanager", "cloudwatch", "sns", "eks")
 
 # A server on the same machine answers at once; a wrong endpoint should not hold a preview for minutes.
-CLIENT: Final = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
+CLIENT: Final[dict[str, Any]] = {
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "retries": {"mode": "standard", "max_attempts": 5},
+}
 
 
 def check_configuration(news: Properties) -> CheckResult:
@@ -82,6 +87,8 @@ class Connection:
     """
 
     def __init__(self, properties: Properties) -> None:
+        import boto3
+
         values = parsed(properties)
         self.region: str = values["region"]
         self.partition: str = boto3.Session().get_partition_for_region(self.region)
@@ -101,15 +108,19 @@ class Connection:
         self.account = "" if values.get("skipRequestingAccountId") else self._checked_account(values)
 
     def client(self, service: str) -> Any:
+        from botocore.config import Config
+
         # boto3's sessions are not thread-safe; their clients are.
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self._session.client(
-                    service, endpoint_url=self._endpoints.get(service), config=CLIENT
+                    service, endpoint_url=self._endpoints.get(service), config=Config(**CLIENT)
                 )
             return self._clients[service]
 
     def _assume(self, role: Properties) -> None:
+        import boto3
+
         parameters = {"RoleArn": role["roleArn"], "RoleSessionName": role.get("sessionName") or "pulumi"}
         if role.get("externalId"):
             parameters["ExternalId"] = role["externalId"]
@@ -134,6 +145,8 @@ class Connection:
 
 def calling(doing: str, call: Callable[[], Result]) -> Result:
     """The result of an AWS call; its failure as the official plugin words it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         return call()
     except ClientError as error:
@@ -151,6 +164,8 @@ def code_of(error: ClientError) -> str:
 
 def missing(call: Callable[[], Result], *codes: str) -> Result | None:
     """The result, or None when AWS answers with one of `codes`."""
+    from botocore.exceptions import ClientError
+
     try:
         return call()
     except ClientError as error:

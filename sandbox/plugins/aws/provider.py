@@ -9,8 +9,6 @@ import re
 import threading
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from sandbox.plugins.aws import observing_tables, resources
 from sandbox.plugins.aws.connection import Connection, calling, check_configuration, parsed
 from sandbox.plugins.aws.databases import Instance, ParameterGroup, SubnetGroup
@@ -113,6 +111,8 @@ class AwsProvider(ResourceProvider):
             if "tags" in table.inputs and self._connection is not None:
                 outputs["tagsAll"] = {**self._connection.default_tags, **(inputs.get("tags") or {})}
             return "", rewrap(outputs, inputs)
+        from botocore.exceptions import BotoCoreError, ClientError  # here: see `connection`
+
         plain = _plain(inputs)
         deadline = Deadline(timeout or TIMEOUTS["create"], self._cancelled)
         id_ = calling(

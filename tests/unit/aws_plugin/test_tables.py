@@ -69,6 +69,7 @@ def sdk_arguments(token: str) -> dict[str, inspect.Parameter]:
     return {name: parameter for name, parameter in arguments.items() if not name.startswith("_") and name != "self"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", TYPES)
 def test_inputs_are_the_sdks_and_so_are_the_required_ones(token: str) -> None:
     arguments = sdk_arguments(token)
@@ -78,6 +79,7 @@ def test_inputs_are_the_sdks_and_so_are_the_required_ones(token: str) -> None:
     assert {snake_case(name) for name, known in table.inputs.items() if known.required} == required
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", TYPES)
 def test_outputs_are_the_sdks(token: str) -> None:
     module, _, type_name = token.removeprefix("aws:").partition("/")
@@ -220,6 +222,7 @@ def test_type_outside_the_tables_is_an_error_everywhere() -> None:
             call()
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {}, optional={name: st.just(UNKNOWN) for name in TYPES[INSTANCE].inputs if name != "password"}

@@ -55,12 +55,14 @@ def test_the_default_stack_has_these_many_resources(stack: Recording) -> None:
     assert (len(stack.custom()), len(components), len(providers)) == (33, 8, 2)
 
 
+@pytest.mark.slow
 def test_no_module_of_the_sdks_is_loaded_for_nothing(modules: list[str]) -> None:
     resources = [name for name in modules if not name.startswith("pulumi.")]
     assert [name for name in resources if name.startswith("pulumi_aws.ec2")] == []
     assert len(resources) <= SDK_MODULES
 
 
+@pytest.mark.slow
 def test_the_program_takes_little_more_than_its_imports(modules: list[str]) -> None:
     program = python(CHECKOUT, "-m", "bench.alone", "program")
     imports = python(CHECKOUT, "-m", "bench.alone", "imports", json.dumps(modules))
@@ -80,18 +82,21 @@ from pathlib import Path
 from tests.unit.program import stack
 
 atexit.register(lambda: print(gc.get_freeze_count()))
-computed = {**stack.COMPUTED, "pulumi:providers:aws": {"seen": lambda _: print("components.rds_assembly" in sys.modules)}}
+seen = {"seen": lambda _: print("components.rds_assembly" in sys.modules)}
+computed = {**stack.COMPUTED, "pulumi:providers:aws": seen}
 with tempfile.TemporaryDirectory() as directory:
     stack.run_program(stack.configuration(Path(directory)), Path(directory), computed=computed)
 """
 
 
+@pytest.mark.slow
 def test_the_engine_hears_of_the_providers_while_the_rest_is_loaded_and_the_end_walks_no_objects() -> None:
     loaded, frozen = python(CHECKOUT, "-c", START_AND_END).output().split()
     assert loaded == "False"
     assert int(frozen) > 100_000
 
 
+@pytest.mark.slow
 def test_components_and_settings_add_little_to_a_flat_program(stack: Recording, directory: Path) -> None:
     write(exported(stack)["deployment"], PROJECT, directory / ".venv", directory)
     flat = calls(lambda: record(lambda: runpy.run_path(str(directory / "__main__.py")) and None, computed=COMPUTED))

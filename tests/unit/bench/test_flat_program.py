@@ -12,7 +12,7 @@ from tests.unit.bench.states import ROOT, exported
 from tests.unit.monitor import PROJECT, STACK, Recording, record, unsealed
 from tests.unit.program.stack import COMPUTED, configuration, run_program
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
             measure()
 
 
+@pytest.mark.slow
 def test_usage_is_of_the_process_itself(tmp_path: Path) -> None:
     idle = Command([sys.executable, "-c", "import time; time.sleep(0.3)"], tmp_path).usage()
     busy = Command([sys.executable, "-c", "held = bytearray(80_000_000)"], tmp_path).usage()
@@ -55,6 +56,7 @@ def test_usage_is_of_the_process_itself(tmp_path: Path) -> None:
     assert busy[1] - idle[1] > 60, "MB"
 
 
+@pytest.mark.slow
 def test_the_program_can_be_run_alone_with_many_clusters(tmp_path: Path) -> None:
     one, three = run_program(1, tmp_path), run_program(3, tmp_path)
     # A ConfigMap, a release and the proxies' restart each.

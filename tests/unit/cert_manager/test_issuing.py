@@ -71,6 +71,7 @@ def test_what_is_issued_is_what_was_asked_for() -> None:
     assert x509.SubjectKeyIdentifier not in parts
 
 
+@pytest.mark.slow
 def test_an_rsa_key_and_the_older_encoding() -> None:
     wanted = spec("RSA", privateKey={"algorithm": "RSA", "size": 2048})
     found = held(wanted)

@@ -38,6 +38,7 @@ def test_the_succession_is_four_steps_long_and_ends_one_generation_on() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(steps, steps)
 def test_from_any_step_exactly_it_and_the_next_are_allowed(recorded: AuthorityStep, wanted: AuthorityStep) -> None:
     assert (step_problem(recorded, wanted) is None) == (wanted in (recorded, recorded.next))
@@ -65,6 +66,7 @@ def test_a_step_deletes_no_key_that_was_protected_when_it_began(step: AuthorityS
     assert not set(step.next.protected) - set(step.existing)
 
 
+@pytest.mark.slow
 @given(steps)
 def test_a_retired_key_is_unprotected_by_the_step_that_retires_it_and_dropped_by_the_next(step: AuthorityStep) -> None:
     if step.phase == "switch":

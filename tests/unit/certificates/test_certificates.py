@@ -115,6 +115,7 @@ def test_an_authority_that_only_is_trusted_ahead_signs_nothing_and_is_not_protec
         registered(serves=False, generation=2, phase="switch")
 
 
+@pytest.mark.slow
 def test_every_private_key_is_secret_wherever_it_goes() -> None:
     for generation, phase in STEPS:
         recording = registered(generation=generation, phase=phase)

@@ -75,6 +75,7 @@ def test_everything_wrong_with_a_bundle_is_said_at_once() -> None:
     assert len(caught.value.problems) == 2
 
 
+@pytest.mark.slow
 @law
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
 @example("-----BEGIN CERTIFICATE-----" * 40_000)
@@ -88,6 +89,7 @@ GOOD = st.sampled_from([ONE.pem, TWO.pem, THREE.pem, RENEWED.pem])
 NOISE = st.sampled_from(["", "\n", "# comment\n", "subject=CN = One\r\n", "\t \n", "\ufeff", "é\n"])
 
 
+@pytest.mark.slow
 @law
 @given(st.lists(st.tuples(NOISE, GOOD), min_size=1, max_size=8), st.booleans())
 def test_good_certificates_are_found_whatever_is_around_them(parts: list[tuple[str, str]], crlf: bool) -> None:
@@ -96,6 +98,7 @@ def test_good_certificates_are_found_whatever_is_around_them(parts: list[tuple[s
     assert [one.pem for one in found] == list(dict.fromkeys(pem for _, pem in parts))
 
 
+@pytest.mark.slow
 @law
 @given(st.lists(GOOD, max_size=6), st.lists(GOOD, max_size=6))
 def test_joining_is_the_union_in_order(first: list[str], second: list[str]) -> None:
@@ -104,6 +107,7 @@ def test_joining_is_the_union_in_order(first: list[str], second: list[str]) -> N
     assert joined([bundle, bundle]) == bundle
 
 
+@pytest.mark.slow
 @law
 @given(st.data())
 def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st.DataObject) -> None:
@@ -162,6 +166,7 @@ def test_a_self_signed_certificate_with_one_byte_changed_is_refused(at: int, cha
     assert not is_self_signed(found.pem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", "-----BEGIN ", "A" * 63]
 )
@@ -173,6 +178,7 @@ def test_the_largest_file_is_refused_within_seconds(piece: str) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_the_largest_file_of_certificates_is_one_set() -> None:
     text = (ONE.pem + TWO.pem) * (LARGEST_FILE // len(ONE.pem + TWO.pem))
     assert [one.pem for one in parse_trust_bundle(text, now=NOW)] == [ONE.pem, TWO.pem]

@@ -25,12 +25,14 @@ def record(mode: str, *authorities: str, protected: bool = False) -> TrustRecord
     return TrustRecord(mode=mode, authorities=frozenset(authorities) or None, protected=protected)
 
 
+@pytest.mark.slow
 @given(records)
 def test_the_first_up_may_be_anything_and_staying_is_always_allowed(wanted: TrustRecord) -> None:
     assert trust_problem(None, wanted) is None
     assert trust_problem(wanted, wanted) is None
 
 
+@pytest.mark.slow
 @given(records)
 def test_a_record_survives_the_ledger(wanted: TrustRecord) -> None:
     assert TrustRecord.parse(wanted.stored()) == wanted
@@ -40,6 +42,7 @@ def test_a_ledger_without_a_record_is_a_stack_that_begins() -> None:
     assert TrustRecord.parse(None) is None
 
 
+@pytest.mark.slow
 @given(records, records)
 def test_whatever_is_allowed_leaves_somebody_trusted_throughout(before: TrustRecord, after: TrustRecord) -> None:
     """Of two bundles in turn, either has an authority of the other, so a certificate can be good for both."""

@@ -220,6 +220,7 @@ def setting(loop: FrontLoop, authority: RdsAuthority, tmp_path: Path, major: int
     listener.close()
 
 
+@pytest.mark.slow
 def test_who_has_a_password_is_handed_on_as_they_came(setting: Setting) -> None:
     begun = packet(BY_PASSWORD, "database", "access_graph", "options", "-c a=b")
     with setting.dial_tls("127.0.0.7") as client:
@@ -229,6 +230,7 @@ def test_who_has_a_password_is_handed_on_as_they_came(setting: Setting) -> None:
     assert setting.asked == []
 
 
+@pytest.mark.slow
 def test_without_tls_too_as_it_is_for_the_server_to_refuse(setting: Setting) -> None:
     with setting.dial() as client:
         client.sendall(packet(BY_PASSWORD) + b"more")
@@ -236,6 +238,7 @@ def test_without_tls_too_as_it_is_for_the_server_to_refuse(setting: Setting) -> 
     assert setting.server.arrivals == [Arrival(packet(BY_PASSWORD), False, None, "127.0.0.1")]
 
 
+@pytest.mark.slow
 def test_whom_iam_lets_in_comes_with_a_certificate_from_the_fronts_address(setting: Setting) -> None:
     with setting.dial_tls() as client:
         client.sendall(packet(BY_IAM))
@@ -320,6 +323,7 @@ def test_a_request_to_cancel_reaches_the_server_to_the_byte(setting: Setting) ->
     assert [arrival.first for arrival in setting.server.arrivals] == [request]
 
 
+@pytest.mark.slow
 def test_while_the_server_does_not_answer_it_is_starting(setting: Setting) -> None:
     starting = startup.fatal("57P03", "the database system is starting up")
     with setting.dial_tls() as client:
@@ -345,6 +349,7 @@ def test_a_client_that_says_nothing_or_leaves_holds_nobody_up(setting: Setting) 
         connection.close()
 
 
+@pytest.mark.slow
 def test_megabytes_pass_both_ways(setting: Setting) -> None:
     content = bytes(range(256)) * 40_000
     with setting.dial_tls() as client:

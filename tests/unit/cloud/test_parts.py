@@ -103,6 +103,7 @@ def test_the_root_is_made_once_and_its_key_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "rds-ca.key").stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("identifier", "kind"),
     [("rds-ca-rsa2048-g1", ("rsa", 2048)), ("rds-ca-ecc384-g1", ("ecdsa", 384))],
@@ -193,6 +194,7 @@ def test_what_the_book_has_no_say_in_is_left_as_it_is(
 # Launchers
 
 
+@pytest.mark.slow
 def test_the_launchers_run_from_anywhere(tmp_path: Path) -> None:
     psql, aws = install_launchers(tmp_path / "bin", Path(sys.executable), CHECKOUT)
     (tmp_path / "sandbox").mkdir()

@@ -45,6 +45,7 @@ def test_a_start_may_set_nothing_or_an_empty_value() -> None:
     assert start("user", "graph", "application_name", "").parameters() == {"user": "graph", "application_name": ""}
 
 
+@pytest.mark.slow
 @given(st.dictionaries(TEXT, TEXT, max_size=5))
 def test_every_start_is_read_as_it_was_written(parameters: dict[str, str]) -> None:
     assert start(*(word for pair in parameters.items() for word in pair)).parameters() == parameters

@@ -188,6 +188,7 @@ def by_dataclass(component: type[pulumi.ComponentResource]) -> Recording:
     return constructed(component, args_class(component)(**ARGUMENTS[component.__name__]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi.ComponentResource]) -> None:
     arguments = ARGUMENTS[component.__name__]
@@ -199,6 +200,7 @@ def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi
     assert by_class.component_outputs == snake.component_outputs == camel.component_outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_two_instances_stand_side_by_side(component: type[pulumi.ComponentResource]) -> None:
     """Children are named after their component, so a second one collides with nothing."""
@@ -212,6 +214,7 @@ def test_two_instances_stand_side_by_side(component: type[pulumi.ComponentResour
     assert len(urns) == len(set(urns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_declared_outputs_are_set_and_registered(component: type[pulumi.ComponentResource]) -> None:
     recording = by_dataclass(component)
@@ -222,6 +225,7 @@ def test_declared_outputs_are_set_and_registered(component: type[pulumi.Componen
     assert declared - optional <= set(outputs) <= declared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_component_host_can_derive_a_schema(component: type[pulumi.ComponentResource]) -> None:
     definition = Analyzer("teleport-access-graph").analyze([component])["component_definitions"]
@@ -229,6 +233,7 @@ def test_a_component_host_can_derive_a_schema(component: type[pulumi.ComponentRe
     assert set(definition[component.__name__].inputs) == fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_component_host_constructs_the_same(component: type[pulumi.ComponentResource]) -> None:
     """Pulumi's own host, called as the engine calls it: camelCase inputs, the published type token."""

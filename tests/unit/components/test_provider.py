@@ -61,6 +61,7 @@ def test_the_schema_has_every_component_by_its_published_token() -> None:
     assert all(resource["isComponent"] for resource in published["resources"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_inputs_and_outputs_are_those_of_the_class(name: str) -> None:
     published = schema()["resources"][f"teleport-access-graph:index:{name}"]
@@ -198,6 +199,7 @@ def hidden(value: Any) -> dict[str, Any]:
     return {SECRET_SIGNATURE: SECRET_VALUE, "value": value}
 
 
+@pytest.mark.slow
 def test_a_plain_mapping_constructs_the_certificates_and_their_key_comes_back_secret() -> None:
     recording, state = constructed("Certificates", {"dnsNames": ["graph.example.com"], "algorithm": "RSA"})
     assert sorted(item.name for item in recording.custom()) == [
@@ -213,16 +215,19 @@ def test_a_plain_mapping_constructs_the_certificates_and_their_key_comes_back_se
     assert state["caNotAfter"] == "2036-11-19T00:00:00Z"
 
 
+@pytest.mark.slow
 def test_a_secret_input_is_secret_in_what_is_made_of_it() -> None:
     recording, _ = constructed("Certificates", {"dnsNames": hidden(["graph.example.com"])})
     assert recording["it-server-request"].inputs["dnsNames"] == Secret(["graph.example.com"])
 
 
+@pytest.mark.slow
 def test_what_is_made_has_the_provider_that_the_program_passed() -> None:
     recording, _ = constructed("AccessGraphNamespace", {"namespace": "graph"})
     assert {item.provider for item in recording.custom()} == {KUBERNETES}
 
 
+@pytest.mark.slow
 def test_maps_and_lists_arrive_as_they_were_sent() -> None:
     given = {camel_case(key): value for key, value in ARGUMENTS["AccessGraph"].items()}
     recording, state = constructed("AccessGraph", given)

@@ -49,6 +49,7 @@ def test_resources_have_these_names_and_one_parent(recording: Recording) -> None
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("managed", [True, False])
 def test_plain_mapping_builds_the_same(managed: bool) -> None:
     assert record_access(managed=managed, as_mapping=True).in_order() == record_access(managed=managed).in_order()
@@ -141,6 +142,7 @@ def test_job_ends_in_time_and_is_replaced_when_it_failed(recording: Recording) -
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -171,6 +173,7 @@ def test_generated_master_password_is_a_key_of_the_jobs_secret() -> None:
     assert recording.of_type("aws:iam/role:Role") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("managed", [True, False])
 @pytest.mark.parametrize("rotation", [0, 1, 2])
 def test_no_secret_is_anywhere_in_plain(managed: bool, rotation: int) -> None:
@@ -208,6 +211,7 @@ def test_server_is_verified_by_the_job_too(recording: Recording) -> None:
     assert environment["PGSSLROOTCERT"] == "/var/run/database-ca/bundle.pem"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rotation", "slot"), [(0, "a"), (1, "b"), (2, "a"), (3, "b"), (100, "a")])
 def test_uri_is_the_active_slots(rotation: int, slot: str) -> None:
     recording = record_access(rotation=rotation)

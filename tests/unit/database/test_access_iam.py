@@ -162,6 +162,7 @@ def test_generated_master_password_needs_no_role_of_the_job() -> None:
     assert recording["database-access-secret"].plain("stringData") == {"master-password": CANARY_MASTER}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [BY_IAM, {**BY_IAM, **BY_POD_IDENTITY}, {**BY_POD_IDENTITY}, {**REPLICA}])
 def test_plain_mapping_builds_the_same(changes: dict[str, Any]) -> None:
     assert record_access(as_mapping=True, **changes).in_order() == record_access(**changes).in_order()

@@ -46,6 +46,7 @@ def test_every_control_has_a_row_and_every_row_a_control() -> None:
     assert set(rows()) == set(CONTROLS)
 
 
+@pytest.mark.slow
 def test_the_tests_that_the_table_names_exist_for_each_control() -> None:
     (live,) = set(re.findall(r"`(tests/engine/\S+)::(\w+)\[<control>\]`", TEXT))
     (registration,) = set(re.findall(r"`(tests/unit/database/\S+\.py)`", TEXT))

@@ -28,6 +28,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     return facts_of(tmp_path_factory.mktemp("production"), "production")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", CONTROLS)
 def test_production_asks_for_it(production: Facts, control: str) -> None:
     assert CONTROLS[control](production)

@@ -214,6 +214,7 @@ KEPT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_destroy", ["keep", "snapshot", "delete"])
 @pytest.mark.parametrize("protect", [True, False])
 def test_what_destroy_leaves(on_destroy: str, protect: bool) -> None:

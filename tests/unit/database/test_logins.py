@@ -68,6 +68,7 @@ def test_it_has_the_time_for_which_it_waits(recording: Recording) -> None:
     assert job["metadata"]["annotations"] == {"pulumi.com/replaceUnready": "true"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"rotation": 1}, {"image": "postgres:18"}, {"host": "elsewhere"}, BY_IAM])
 def test_whatever_changes_what_it_does_runs_it_again(recording: Recording, changes: dict[str, Any]) -> None:
     assert name(record_access(**changes)) != name(recording)

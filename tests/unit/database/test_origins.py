@@ -24,6 +24,7 @@ def instance(recording: Recording) -> dict[str, Any]:
     return inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "origin"),
     [
@@ -48,6 +49,7 @@ def test_a_restored_instance_differs_from_an_empty_one_in_this(changes: dict[str
     }
 
 
+@pytest.mark.slow
 def test_where_the_data_came_from_is_no_change_later() -> None:
     registration = record_database()["database-instance"]
     assert registration.ignore_changes == ("snapshotIdentifier", "restoreToPointInTime")
@@ -62,6 +64,7 @@ def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key
     assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == recording.of_type("aws:kms/key:Key") == []
 
 
+@pytest.mark.slow
 def test_a_replica_is_its_source_without_what_it_has_of_it() -> None:
     recording = record_database(replica=True, master_password="generated", tags={"a": "b"})
     primary, replica = instance(recording), recording["database-replica"].inputs
@@ -88,6 +91,7 @@ def test_a_replica_is_its_source_without_what_it_has_of_it() -> None:
         record_database(replica=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preview", [True, False])
 def test_the_secret_of_an_instance_that_has_none_yet_is_not_known_before_the_up(
     monkeypatch: pytest.MonkeyPatch, preview: bool

@@ -39,6 +39,7 @@ def test_names_and_values_come_by_environment_alone(managed: bool) -> None:
 
 
 # Each takes three times 4096 rounds of hashing.
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(password=PASSWORDS)
 def test_verifier_is_scram_of_the_password(password: str) -> None:

@@ -50,6 +50,7 @@ def request_of(kind: type[pulumi.CustomResource], monkeypatch: pytest.MonkeyPatc
     return {field.name: value for field, value in request.ListFields()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
 def test_it_is_registered_as_the_sdks_own_class_does(monkeypatch: pytest.MonkeyPatch, preview: bool) -> None:
     with monkeypatch.context() as patched:

@@ -27,6 +27,7 @@ HOST = "db.abc.us-east-1.rds.amazonaws.com"
 GOOD = f"postgres://app:secret@{HOST}:5432/graph?sslmode=verify-full"
 
 
+@pytest.mark.slow
 @given(user=TEXT, password=TEXT, database=TEXT, port=PORT)
 def test_what_is_built_reads_back_by_every_reader(user: str, password: str, database: str, port: int) -> None:
     uri = database_uri(host=HOST, port=port, database=database, user=user, password=password)
@@ -223,6 +224,7 @@ def test_a_pasted_password_is_refused_or_read_by_everyone_alike(password: str) -
     assert (unquote(parts.password or ""), parts.hostname) == (ours.password, ours.host)
 
 
+@pytest.mark.slow
 @given(password=TEXT)
 def test_no_refusal_shows_the_password(password: str) -> None:
     # Unencoded, as a person would paste it. Letters alone may be part of any message.

@@ -44,6 +44,7 @@ def statements(recording: Recording, name: str) -> dict[str, dict[str, Any]]:
     return {statement.get("Sid", str(index)): statement for index, statement in enumerate(document["Statement"])}
 
 
+@pytest.mark.slow
 def test_it_makes_a_bucket_a_key_and_what_protects_them_and_nothing_else() -> None:
     assert sorted(item.type for item in example().custom()) == [
         "aws:iam/policy:Policy",
@@ -60,6 +61,7 @@ def test_it_makes_a_bucket_a_key_and_what_protects_them_and_nothing_else() -> No
     ]
 
 
+@pytest.mark.slow
 def test_everything_goes_through_the_provider_of_the_one_account() -> None:
     recording = example()
     (provider,) = recording.of_type("pulumi:providers:aws")
@@ -168,6 +170,7 @@ def test_what_comes_out_is_what_the_next_commands_take() -> None:
     }
 
 
+@pytest.mark.slow
 def test_each_object_that_takes_tags_says_whose_it_is() -> None:
     tagged = [item for item in example().custom() if "tags" in item.inputs]
     assert {item.name for item in tagged} == {"bucket", "key", "state-reader", "state-writer"}

@@ -93,6 +93,7 @@ def test_the_example_reaches_its_cluster_by_a_provider_of_its_own() -> None:
     assert {item.provider.split("::")[-2] for item in recording.custom()} == {"kubernetes"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
@@ -138,6 +139,7 @@ def test_the_reader_has_every_output_that_is_for_readers() -> None:
     assert read == set(OUTPUT_TYPES) - NOT_FOR_READERS
 
 
+@pytest.mark.slow
 def test_each_property_reads_the_output_of_its_name() -> None:
     def program() -> None:
         graph = AccessGraphOutputs(GRAPH)

@@ -137,6 +137,7 @@ def test_an_object_that_is_deleted_takes_no_database_along() -> None:
         assert of_kind(name, "Stack")["spec"]["destroyOnFinalize"] is False
 
 
+@pytest.mark.slow
 def test_the_program_is_one_of_the_component_provider() -> None:
     program = of_kind("program.yaml", "Program")["program"]
     assert program_faults(program) == []

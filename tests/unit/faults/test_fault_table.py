@@ -26,6 +26,7 @@ def functions_of(file: str) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:50])
 def test_a_row_is_whole_and_its_test_exists(row: list[str]) -> None:
     assert [bool(cell) for cell in row] == [True] * 4

@@ -52,6 +52,7 @@ def answer_or_end(port: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_a_way_passes_is_cut_and_is_slow(echo: int) -> None:
     way = Way(("127.0.0.1", echo))
     try:

@@ -212,6 +212,7 @@ def is_self_signed(found: HostAuthority) -> bool:
     return certificate.issuer == certificate.subject
 
 
+@pytest.mark.slow
 @law
 @given(st.data())
 def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st.DataObject) -> None:
@@ -239,6 +240,7 @@ def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st
     assert (problems and kind != "none") or found == whole or kind in ("cut", "replace")
 
 
+@pytest.mark.slow
 @law
 @given(
     st.permutations([1, 2, 3]),

@@ -152,6 +152,7 @@ def test_an_answer_that_is_no_text_is_refused(server_pem: Path) -> None:
         fetch_from_proxy(address, server_pem)
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_given_up(server_pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_export, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -161,6 +162,7 @@ def test_a_silent_server_is_given_up(server_pem: Path, monkeypatch: pytest.Monke
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 def test_a_trickle_is_given_up(server_pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_export, "TIMEOUT", 0.5)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def follow(known: Sequence[int], given_: Sequence[int], former: str = "keep") ->
     return succession(CLUSTER, pems(known), authorities(given_), former=former, now=NOW)
 
 
+@pytest.mark.slow
 @law
 @given(ANY, ANY)
 def test_what_was_accepted_stays_accepted_until_it_is_dropped(known: frozenset[int], new: frozenset[int]) -> None:

@@ -89,6 +89,7 @@ def issuer_of(identity: Path, data: Path) -> str:
     raise AssertionError("nobody signed it")
 
 
+@pytest.mark.slow
 def test_auth_takes_a_certificate_of_the_active_ca_and_serves_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_addresses_are_of_the_homes_network_and_not_reused_soon(tmp_path):
     assert again.allocate() == "10.93.1.4"
 
 
+@pytest.mark.slow
 def test_addresses_end(tmp_path, monkeypatch):
     monkeypatch.setattr("sandbox.kubelet.addresses._LAST", 2)
     addresses = PodAddresses("127.93", tmp_path / "next")

@@ -62,6 +62,7 @@ def test_children_in_other_sessions_end_with_the_container_and_do_not_hold_it_up
     assert marked(environment[POD_MARKER], POD_MARKER) == []
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_is_ended(tmp_path, environment):
     began = time.monotonic()
     code, text = asyncio.run(run_command(["/bin/sh", "-c", "sleep 60"], environment, tmp_path, 0.3))
@@ -70,6 +71,7 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path, environment):
     assert asyncio.run(run_command(["/bin/sh", "-c", "echo no; exit 4"], environment, tmp_path, 5)) == (4, "no")
 
 
+@pytest.mark.slow
 def test_the_reaper_ends_every_marked_process_when_its_kubelet_is_gone(tmp_path):
     home = f"/test/{uuid.uuid4()}"
     reaper = subprocess.Popen(

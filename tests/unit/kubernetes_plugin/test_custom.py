@@ -129,6 +129,7 @@ def test_an_object_that_names_no_condition_is_ready_at_once() -> None:
     assert readiness.readiness_of(kind(server()), None) is None
 
 
+@pytest.mark.slow
 def test_one_that_does_not_become_ready_is_kept_and_says_what_its_condition_says() -> None:
     cluster = server()
     issuing = {"type": "Ready", "status": "False", "reason": "DoesNotExist", "message": "the Secret does not exist"}

@@ -314,6 +314,7 @@ def test_a_failed_job_is_replaced_only_when_it_asks_for_it() -> None:
     assert found.delete_before_replace
 
 
+@pytest.mark.slow
 def test_waiting_is_skipped_limited_and_cancelled() -> None:
     live = {**failed_job(), "status": {}}
     server = ScriptedServer()

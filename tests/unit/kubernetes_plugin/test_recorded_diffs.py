@@ -72,6 +72,7 @@ UNCHANGED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "step", "name"), UNCHANGED)
 def test_the_same_inputs_are_no_change(program: str, step: int, name: str) -> None:
     entry = recorded.resources(program, step)[name]

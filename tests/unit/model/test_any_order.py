@@ -30,6 +30,7 @@ STEPS = 25
 MACHINES = (Everything, Logins, HostAuthorities, Authorities, Names, Owners)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_moment_is_one_of_harm(machine: type[Everything]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=RUNS, stateful_step_count=STEPS))
@@ -51,6 +52,7 @@ SWITCHED_OFF: dict[str, tuple[Any, str, Callable[..., Any], type[Everything], st
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", SWITCHED_OFF)
 def test_it_finds_what_a_rule_that_is_switched_off_would_let_happen(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, name, replacement, machine, words = SWITCHED_OFF[rule]

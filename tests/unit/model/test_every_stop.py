@@ -43,12 +43,14 @@ CHANGES: dict[str, tuple[Configuration, Configuration]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_it_is_taken_back_and_repeated_without_a_moment_of_harm(name: str) -> None:
     before, wanted = CHANGES[name]
     assert taken_back_and_repeated(deployed(before), before, wanted) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["switch", "retire", "stable"])
 def test_every_step_of_an_authority_too(phase: str) -> None:
     phases = ["introduce", "switch", "retire", "stable"]
@@ -56,6 +58,7 @@ def test_every_step_of_an_authority_too(phase: str) -> None:
     assert taken_back_and_repeated(deployed(PLAIN, *way[:-1]), ([PLAIN, *way])[-2], way[-1]) > 100
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_a_password_made_anew_would_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rule that a password which is not in use stays, switched off: pods may have it by then."""
 
@@ -108,6 +111,7 @@ OFF: dict[str, tuple[Any, str, Configuration, Configuration, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", OFF)
 def test_the_search_finds_what_a_rule_that_is_switched_off_would_let_happen(
     rule: str, monkeypatch: pytest.MonkeyPatch

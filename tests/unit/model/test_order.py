@@ -40,6 +40,7 @@ def ancestors(waits: dict[str, set[str]], name: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_operation_waits_for_what_its_resource_waits_for(shape: str) -> None:
     complete, configuration = SHAPES[shape]

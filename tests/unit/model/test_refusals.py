@@ -110,6 +110,7 @@ def test_the_table_has_a_refusal_of_every_kind() -> None:
         understood(way[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "edit"), REFUSED)
 def test_what_is_refused_would_break_something(name: str, edit: str) -> None:
     way = COMPLETE[name]

@@ -121,6 +121,7 @@ values = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(values)
 def test_any_values_survive_the_division_and_the_file(generated: dict[str, Any]) -> None:

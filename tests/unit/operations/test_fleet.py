@@ -66,6 +66,7 @@ def test_each_has_a_line_of_status_as_it_ends() -> None:
     assert closing_lines(report) == ["3 of 3 went well"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_no_more_are_under_way_than_allowed(parallel: int) -> None:
     run = Recorder(seconds=0.02)

@@ -47,6 +47,7 @@ def directions(ec2: Any, group: str) -> list[bool]:
     return [rule["IsEgress"] for rule in ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]]
 
 
+@pytest.mark.slow
 def test_a_group_that_lets_connections_out_is_closed(settings: AwsSettings, ec2: Any, opened: str) -> None:
     assert sorted(directions(ec2, opened)) == [False, True]
     (step,) = closed_groups(settings, state(opened))
@@ -57,22 +58,26 @@ def test_a_group_that_lets_connections_out_is_closed(settings: AwsSettings, ec2:
     assert list(closed_groups(settings, state(opened))) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_done_to_a_group_that_the_state_does_not_have(settings: AwsSettings, ec2: Any, opened: str) -> None:
     assert list(closed_groups(settings, state())) == []
     assert list(closed_groups(settings, {})) == []
     assert True in directions(ec2, opened)
 
 
+@pytest.mark.slow
 def test_a_group_that_is_gone_lets_nothing_out(settings: AwsSettings) -> None:
     assert list(closed_groups(settings, state("sg-00000000000000000"))) == []
 
 
+@pytest.mark.slow
 def test_without_aws_the_group_is_named(opened: str) -> None:
     (step,) = closed_groups(None, state(opened))
     assert opened in step.problem
     assert step.act is None
 
 
+@pytest.mark.slow
 def test_what_aws_refuses_is_one_error(settings: AwsSettings, ec2: Any, opened: str) -> None:
     (step,) = closed_groups(settings, state(opened))
     ec2.delete_security_group(GroupId=opened)

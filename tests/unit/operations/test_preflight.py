@@ -55,6 +55,7 @@ def put_before(api: KubernetesApi) -> None:
     put_release(api, 3, "deployed", USERS)
 
 
+@pytest.mark.slow
 def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     findings = run(tmp_path)
@@ -74,6 +75,7 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
     ]
 
 
+@pytest.mark.slow
 def test_after_an_up_the_stacks_own_patch_is_no_difference(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     put_uri(api)
@@ -140,6 +142,7 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", OBSTACLES)
 def test_each_obstacle_is_told(api: KubernetesApi, tmp_path: Path, case: str) -> None:
     put_before(api)
@@ -152,6 +155,7 @@ def test_each_obstacle_is_told(api: KubernetesApi, tmp_path: Path, case: str) ->
     assert not_passed(run(tmp_path, skip=(check,))) == {}
 
 
+@pytest.mark.slow
 def test_secrets_in_the_live_values_are_named_by_path_alone(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     put_release(api, 4, "deployed", {**USERS, "auth": {"adminPassword": "hunter2"}})

@@ -102,6 +102,7 @@ def steps(root: Path, **changes: Any) -> list[Step]:
 ALL_RECORDED = (GRAPH, f"{GRAPH}/{GRAPH}", "teleport/teleport-access-graph-ca")
 
 
+@pytest.mark.slow
 def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
     put_world(api)
     programs.state(*ALL_RECORDED)
@@ -114,6 +115,7 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
     assert lock.act() == "there was none"
 
 
+@pytest.mark.slow
 def test_a_record_that_was_cut_off_gives_way_to_the_one_before_it(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_record_that_was_cut_off_gives_way_to_the_one_before_it(
     assert steps(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_pending_upgrade_goes_back_to_the_revision_that_ran(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -213,6 +216,7 @@ def test_a_release_that_the_state_does_not_know_is_uninstalled(
     assert "it keeps nothing" in step.remedy
 
 
+@pytest.mark.slow
 def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -456,6 +460,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     assert asked == [{TAG: "organization/teleport-access-graph/test"}, {TAG: "acme/graph/test"}]
 
 
+@pytest.mark.slow
 def test_what_does_not_go_is_an_error_that_says_so(
     api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_what_has_the_name_that_was_asked_for_needs_no_search(settings: AwsSetti
         assert candidates(None, kind, inputs) == [identity]
 
 
+@pytest.mark.slow
 def test_a_key_is_found_by_its_description_and_tags(settings: AwsSettings) -> None:
     kms = client("kms")
 
@@ -62,6 +63,7 @@ def test_a_key_is_found_by_its_description_and_tags(settings: AwsSettings) -> No
     assert candidates(settings, "aws:kms/key:Key", inputs) == [wanted]
 
 
+@pytest.mark.slow
 def test_a_security_group_and_its_rule_are_found(settings: AwsSettings) -> None:
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -93,6 +95,7 @@ def test_a_security_group_and_its_rule_are_found(settings: AwsSettings) -> None:
     assert candidates(settings, "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", inputs) == [rule]
 
 
+@pytest.mark.slow
 def test_the_databases_groups_are_found_by_prefix_and_tags(settings: AwsSettings) -> None:
     ec2, rds = client("ec2"), client("rds")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -110,6 +113,7 @@ def test_the_databases_groups_are_found_by_prefix_and_tags(settings: AwsSettings
     assert candidates(settings, "aws:rds/parameterGroup:ParameterGroup", inputs) == [f"graph-{UNIQUE}"]
 
 
+@pytest.mark.slow
 def test_a_role_is_found_by_prefix_and_tags(settings: AwsSettings) -> None:
     iam = client("iam")
     for name, tags in ((f"graph-{UNIQUE}", OURS), (f"graph-{UNIQUE[:-1]}2", THEIRS), ("graph-by-hand", OURS)):
@@ -118,6 +122,7 @@ def test_a_role_is_found_by_prefix_and_tags(settings: AwsSettings) -> None:
     assert found == [f"graph-{UNIQUE}"]
 
 
+@pytest.mark.slow
 def test_without_a_tag_nothing_is_taken_for_ours(settings: AwsSettings) -> None:
     client("kms").create_key(Description="Database graph")
     with pytest.raises(NoSession, match="no tags"):
@@ -131,6 +136,7 @@ def test_what_cannot_be_asked_or_is_not_looked_for_is_said(settings: AwsSettings
         candidates(settings, "aws:eks/podIdentityAssociation:PodIdentityAssociation", {})
 
 
+@pytest.mark.slow
 def test_everything_that_carries_the_stacks_tag_is_found_whatever_its_name(settings: AwsSettings) -> None:
     ec2, rds, iam, kms = client("ec2"), client("rds"), client("iam"), client("kms")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]

@@ -175,6 +175,7 @@ DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DEFECTS)
 def test_each_defect_fails_its_own_proof(api: KubernetesApi, tmp_path: Path, case: str) -> None:
     put_world(api)
@@ -200,6 +201,7 @@ def test_a_proxy_that_was_answered_since_started_late_enough(api: KubernetesApi,
     assert run(tmp_path)[f"{TELEPORT}proxies"].outcome is Outcome.PASS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint", "bundle", "outcome"),
     [

@@ -72,6 +72,7 @@ def test_every_pod_is_pulled_and_placed_as_the_access_graphs_own(mirrored: Recor
         assert {key: pod.get(key) for key in expected} == expected, name
 
 
+@pytest.mark.slow
 def test_without_credentials_a_pod_names_none(tmp_path: Path) -> None:
     stack = run_program(configuration(tmp_path), tmp_path)
     pod = stack["database-access-job"].plain("spec.template.spec")
@@ -85,6 +86,7 @@ def values_of(directory: Path, **graph: Any) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.slow
 def test_a_digest_names_the_image_alone(tmp_path: Path) -> None:
     """The chart writes `repository:tag`; what comes of it is looked at in `tests/charts`."""
     hexadecimal = DIGEST.removeprefix("sha256:")
@@ -96,6 +98,7 @@ def test_a_digest_names_the_image_alone(tmp_path: Path) -> None:
     assert mirrored == {"repository": f"{REGISTRY}/access-graph@sha256", "tag": hexadecimal}
 
 
+@pytest.mark.slow
 def test_without_a_digest_the_tag_is_the_charts(tmp_path: Path) -> None:
     assert values_of(tmp_path, image=f"{REGISTRY}/access-graph")["image"] == {"repository": f"{REGISTRY}/access-graph"}
     assert "image" not in values_of(tmp_path)

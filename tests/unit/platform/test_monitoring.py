@@ -65,6 +65,7 @@ def test_prometheus_is_shown_the_charts_own_service(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_ends_of_what_the_stack_makes_are_constants(tmp_path: Path) -> None:
     """2027-12-24 and 2036-11-19, as the recording monitor's certificates have it; nobody has to measure them."""
     found = rules(run(tmp_path, {"rules": True}))
@@ -92,6 +93,7 @@ def test_cert_managers_own_metric_tells_the_end_of_its_certificate(tmp_path: Pat
     assert found["AccessGraphCertificateUnknown"]["expr"] == f"absent({series})"
 
 
+@pytest.mark.slow
 def test_a_foreign_certificates_end_is_told_by_an_exporter_or_not_at_all(tmp_path: Path) -> None:
     silent = rules(run(tmp_path, {"rules": True}, tls=EXISTING))
     assert "AccessGraphCertificateEnds" not in silent
@@ -102,6 +104,7 @@ def test_a_foreign_certificates_end_is_told_by_an_exporter_or_not_at_all(tmp_pat
     assert told["AccessGraphCertificateEnds"]["expr"] == f"({expression}) - time() < {7 * 86400}"
 
 
+@pytest.mark.slow
 def test_every_alert_says_what_it_means_and_what_to_do(tmp_path: Path) -> None:
     stack = run(tmp_path, {"rules": True, "lockoutWatch": {}}, tls=ISSUED)
     everything = rules(stack) | rules(stack, f"lockout-watch-{TELEPORT_CLUSTER}-rules")

@@ -35,6 +35,7 @@ def test_a_namespace_that_exists_is_used_by_name_and_not_touched(tmp_path: Path)
     assert stack["access-graph-release"].plain("namespace") == "identity"
 
 
+@pytest.mark.slow
 def test_a_namespace_that_is_kept_outlives_the_stack(tmp_path: Path) -> None:
     stack = run(tmp_path, {"keepNamespace": True})
     assert [item.name for item in stack.custom() if item.retain_on_delete and "namespace" in item.name] == [
@@ -43,6 +44,7 @@ def test_a_namespace_that_is_kept_outlives_the_stack(tmp_path: Path) -> None:
     assert not run(tmp_path, {})["namespace-namespace"].retain_on_delete
 
 
+@pytest.mark.slow
 def test_giving_up_a_namespace_that_would_be_deleted_is_refused_before_anything_happens(tmp_path: Path) -> None:
     with pytest.raises(
         LedgerError, match="would delete the namespace teleport-access-graph, which this stack made"
@@ -52,6 +54,7 @@ def test_giving_up_a_namespace_that_would_be_deleted_is_refused_before_anything_
     assert "set accessGraph.keepNamespace to true" in problem
 
 
+@pytest.mark.slow
 def test_a_namespace_that_was_kept_first_may_be_given_up(tmp_path: Path) -> None:
     kept = run(tmp_path, {"keepNamespace": True}, after=run(tmp_path, {}))
     given_up = run(tmp_path, {"createNamespace": False}, after=kept)
@@ -64,6 +67,7 @@ def test_a_namespace_that_was_kept_first_may_be_given_up(tmp_path: Path) -> None
     run(tmp_path, {"createNamespace": False}, after=given_up)
 
 
+@pytest.mark.slow
 def test_a_ledger_from_before_forbids_nothing(tmp_path: Path) -> None:
     before = run(tmp_path, {})
     ledger = unsealed(before.outputs["ledger"])

@@ -50,6 +50,7 @@ def has(metadata: dict[str, Any]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_every_object_has_every_mark(marked: Recording) -> None:
     assert {item.type.rpartition(":")[2] for item in objects(marked)} == {
         "ConfigMap",

@@ -16,11 +16,13 @@ pytestmark = pytest.mark.unit
 NAME = f"reader-role-{TELEPORT_CLUSTER}-role"
 
 
+@pytest.mark.slow
 def test_it_is_applied_only_where_it_is_asked_for(tmp_path: Path) -> None:
     stack = run_program(configuration(tmp_path), tmp_path)
     assert [item.name for item in stack.registrations if "reader-role" in item.name] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [{}, {"mode": "values", "chart": ...}], ids=["release", "values"])
 def test_the_operators_object_is_the_role_of_the_output(tmp_path: Path, mode: dict[str, object]) -> None:
     stack = run_program(configuration(tmp_path, entry={**mode, "applyReaderRole": True}), tmp_path)

@@ -37,6 +37,7 @@ def asked(cache: Path) -> list[str]:
     return record.read_text().splitlines() if record.exists() else []
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_installed_once_at_the_version_of_the_sdk(tmp_path: Path) -> None:
     engine, cache, said = executable(tmp_path / "pulumi", INSTALLS), tmp_path / "cache", []
     fetch_plugins(engine, cache, VERSIONS, said.append)
@@ -50,6 +51,7 @@ def test_what_is_missing_is_installed_once_at_the_version_of_the_sdk(tmp_path: P
     assert (downloaded_plugins(cache) / "resource-tls-v5.6.0" / "pulumi-resource-tls").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine_text", [FAILS_AND_TRIES_AGAIN, HEARS_NOTHING], ids=["refused", "silent"])
 def test_without_the_network_it_gives_up_soon_and_asks_again_next_day(tmp_path: Path, engine_text: str) -> None:
     engine, cache = executable(tmp_path / "pulumi", engine_text), tmp_path / "cache"

@@ -53,11 +53,13 @@ def test_a_point_is_before_or_after_the_operation_and_is_noted(tmp_path: Path) -
     assert story.struck() == [f"{SECRET} create before engine", "credentials-tls create after plugin"]
 
 
+@pytest.mark.slow
 def test_a_point_within_a_long_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "DURING_SECONDS", 0.05)
     assert Story(tmp_path, f"{SECRET} create during").operate(seconds=0.5) == ["engine", "done"]
 
 
+@pytest.mark.slow
 def test_an_operation_that_is_over_has_no_moment_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "DURING_SECONDS", 0.1)
     story = Story(tmp_path, f"{SECRET} create during")

@@ -47,6 +47,7 @@ def test_a_bare_machine_gets_stand_ins_where_the_engine_looks(machine: Path) -> 
     assert choices["python"].path.parent.name == f"language-python-v{choices['python'].version}"
 
 
+@pytest.mark.slow
 def test_a_launcher_becomes_the_plugin_from_any_directory(machine: Path) -> None:
     launcher = install(machine)["random"].path
     (machine / "grpc.py").write_text("raise RuntimeError('a module of the program was imported')\n")

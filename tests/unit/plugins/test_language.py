@@ -178,6 +178,7 @@ def test_a_program_gets_its_configuration_and_where_the_engine_is(host: Any, sdk
     assert first_on_path == ".", "the program's own directory, and nothing of this host's"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "error", "bail", "said"),
     [

@@ -51,6 +51,7 @@ def test_the_older_name_of_numeric_is_the_same_setting() -> None:
     assert not set(outputs["result"]) & set(string.digits)
 
 
+@pytest.mark.slow
 def test_two_passwords_differ_and_only_they_are_secret() -> None:
     (first_id, first), (_, second) = make(schemas.PASSWORD, length=32), make(schemas.PASSWORD, length=32)
     assert first_id == "none"
@@ -58,6 +59,7 @@ def test_two_passwords_differ_and_only_they_are_secret() -> None:
     assert {name for name, value in first.items() if isinstance(value, Secret)} == {"result", "bcryptHash"}
 
 
+@pytest.mark.slow
 def test_passwords_that_are_made_at_once_each_have_their_own_hash() -> None:
     """The C library answers in one buffer for the whole process."""
     passwords = [f"password-{number}" for number in range(8)]
@@ -70,6 +72,7 @@ def test_passwords_that_are_made_at_once_each_have_their_own_hash() -> None:
         assert crypt(password.encode(), hashed.encode()) == hashed.encode()
 
 
+@pytest.mark.slow
 def test_the_hash_is_bcrypts_of_the_password() -> None:
     hashed = bcrypt_hash("correct horse")
     assert hashed.startswith("$2a$10$")
@@ -94,6 +97,7 @@ def test_bytes_have_their_value_as_id_as_the_official_plugin() -> None:
     assert "id" not in outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "replaces"),
     [

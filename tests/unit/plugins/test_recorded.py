@@ -100,6 +100,7 @@ def test_the_recording_has_all_that_the_comparison_needs() -> None:
     assert (operations.count("create"), operations.count("replace"), operations.count("same")) == (7, 2, 19)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "recorded"), CASES)
 def test_same_operation_for_the_same_reasons(key: str, recorded: dict[str, Any], replayed: dict[str, Seen]) -> None:
     seen = replayed[key]
@@ -108,6 +109,7 @@ def test_same_operation_for_the_same_reasons(key: str, recorded: dict[str, Any],
     assert seen.difference.replaces == recorded.get("replaceReasons", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "recorded"), CASES)
 def test_same_outputs_and_the_same_ones_secret(key: str, recorded: dict[str, Any], replayed: dict[str, Seen]) -> None:
     outputs = replayed[key].live.outputs
@@ -120,6 +122,7 @@ def test_same_outputs_and_the_same_ones_secret(key: str, recorded: dict[str, Any
             assert outputs[name].startswith(expected["text"]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "recorded"), CASES)
 def test_ids_and_random_outputs_have_the_same_shape(
     key: str, recorded: dict[str, Any], replayed: dict[str, Seen]

@@ -215,6 +215,7 @@ def _started_plugin(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_the_process_says_its_port_and_ends_at_the_engines_interrupt() -> None:
     with _started_plugin([sys.executable, "-m", "sandbox.plugins.random"]) as plugin:
         assert plugin.stdout is not None
@@ -226,6 +227,7 @@ def test_the_process_says_its_port_and_ends_at_the_engines_interrupt() -> None:
     assert info.version == "4.21.4"
 
 
+@pytest.mark.slow
 def test_the_process_ends_when_the_engine_is_killed() -> None:
     # The shell stands for the engine: the plugin is its child, and it is killed without a word.
     script = f"{sys.executable} -m sandbox.plugins.random & echo $!; wait"

@@ -67,6 +67,7 @@ def certificate(outputs: Properties) -> x509.Certificate:
     return x509.load_pem_x509_certificate(outputs["certPem"].encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inputs", "label", "kind"),
     [

@@ -46,6 +46,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @few
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_what_is_encoded_is_decoded_as_it_was(properties: dict[str, Any]) -> None:
@@ -53,6 +54,7 @@ def test_what_is_encoded_is_decoded_as_it_was(properties: dict[str, Any]) -> Non
     assert decode(over_the_wire) == properties
 
 
+@pytest.mark.slow
 @few
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_unwrapped_values_have_no_secret_and_are_otherwise_the_same(properties: dict[str, Any]) -> None:

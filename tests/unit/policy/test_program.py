@@ -63,6 +63,7 @@ def test_production_keeps_every_rule_and_gives_each_something_to_look_at(tmp_pat
     assert unseen == {"database-begins-no-connection"}, "a rule whose types the program does not have checks nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "rules"),
     [

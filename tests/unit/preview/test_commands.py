@@ -32,6 +32,7 @@ def run(command: str, name: str, tmp_path: Path, *more: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "more", "code"),
     [
@@ -63,6 +64,7 @@ def test_the_exit_code_of_a_comment(name: str, more: list[str], code: int, tmp_p
     assert (tmp_path / "r.html").exists() is (code != 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "said"), [("skipped", True), ("done", False), ("unknown", False)])
 def test_a_skipped_validation_stands_in_the_comment(answer: str, said: bool, tmp_path: Path) -> None:
     assert run("comment", "quiet", tmp_path, "--server-validation", answer)[0] == 0
@@ -75,6 +77,7 @@ def test_one_line_says_what_it_is(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [

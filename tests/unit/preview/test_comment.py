@@ -102,6 +102,7 @@ def test_an_allowed_loss_is_still_red() -> None:
     assert "This check fails" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [10, 1000, 4000])
 def test_it_is_never_longer_than_github_takes_and_says_what_is_missing(count: int) -> None:
     steps = [
@@ -116,6 +117,7 @@ def test_it_is_never_longer_than_github_takes_and_says_what_is_missing(count: in
     assert text.endswith("<sub>Secrets are masked.</sub>\n")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_undone_is_not_what_is_cut() -> None:
     steps = [step("update", SECRET, f"r{number}", old={"a": "x" * 300}, new={"a": "y"}) for number in range(2000)]
     text = comment(preview_of(*steps, step("delete", INSTANCE, "database-instance")), stack="dev")

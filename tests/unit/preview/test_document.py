@@ -144,6 +144,7 @@ _STEPS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(_STEPS, max_size=6) | _ANYTHING,

@@ -83,6 +83,7 @@ def test_a_quiet_night_is_no_issue() -> None:
     assert not needs_issue(recorded("quiet"))
 
 
+@pytest.mark.slow
 def test_an_issue_stays_below_githubs_limit() -> None:
     steps = [step("update", SECRET, f"r{number}", old={"a": "é" * 900}, new={"a": "y"}) for number in range(3000)]
     assert len(issue_body(read_preview(document(*steps)), stack="dev")) < 65_536

@@ -48,6 +48,7 @@ def test_no_graph_is_refused(graph: dict[str, list[str]]) -> None:
 _NODES = [f"n{number}" for number in range(30)]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(_NODES), st.lists(st.sampled_from(_NODES), max_size=5)))
 def test_every_graph_has_a_layout_without_overlap_and_with_edges_to_the_right(graph: dict[str, list[str]]) -> None:

@@ -114,6 +114,7 @@ def test_hints_are_folded() -> None:
     assert "Stands against it" not in "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("events", "findings", "fail_on", "code"),
     [

@@ -44,6 +44,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, "refused", "drift", "conflict"])
 def test_it_is_well_formed_and_stands_alone(name: str) -> None:
     text = page(recorded(name), stack="dev")
@@ -57,6 +58,7 @@ def test_it_is_well_formed_and_stands_alone(name: str) -> None:
     assert policy["content"] == "default-src 'none'; style-src 'unsafe-inline'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_link_leads_somewhere_and_every_place_is_one(name: str) -> None:
     parsed = Page(page(recorded(name), stack="dev"))
@@ -129,6 +131,7 @@ def test_texts_have_the_contrast_that_wcag_asks_for(scheme: int) -> None:
     } == {}
 
 
+@pytest.mark.slow
 def test_five_hundred_resources_show_what_changes_first() -> None:
     steps = [
         step(

@@ -142,6 +142,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [
@@ -162,6 +163,7 @@ def test_a_long_text_takes_no_longer_than_it_is_long(piece: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(old=_JSON, new=_JSON, around=st.text(max_size=12), form=st.sampled_from(sorted(PLANTED)))
 def test_no_secret_survives_wherever_it_is_planted(old: Any, new: Any, around: str, form: str) -> None:

@@ -145,6 +145,7 @@ def test_no_script_has_a_value_of_the_event_pasted_into_it(name: str) -> None:
                 assert step["with"]["persist-credentials"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> None:
     given = 0

@@ -65,6 +65,7 @@ def objects_of(mode: str) -> Iterator[tuple[str, str, str | None, str]]:
             yield item.type, item.name, metadata.get("namespace"), metadata["name"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_deployment_may_make_change_and_delete_each_object_of_the_program(mode: str) -> None:
     found = made(mode, Purpose.DEPLOY)
@@ -79,6 +80,7 @@ def test_a_deployment_may_make_change_and_delete_each_object_of_the_program(mode
     assert seen >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_deployment_may_do_what_helm_does_for_each_release(mode: str) -> None:
     found = made(mode, Purpose.DEPLOY)

@@ -17,7 +17,7 @@ from operations.privileges.aws_actions import ACTIONS, Grant
 from operations.privileges.kubernetes_objects import OBJECTS, PATCHES, Place
 from tests.unit.privileges.modes import MODES, place_of, recorded, settings_of
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASE = "kubernetes:helm.sh/v3:Release"

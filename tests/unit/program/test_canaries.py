@@ -146,6 +146,7 @@ def run(name: str, canaries: Canaries, directory: Path, *, preview: bool = False
     return run_program(config, directory, secrets=given, computed=canaries.computed(), preview=preview, stacks=stacks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
 @pytest.mark.parametrize("name", STACKS)
 def test_no_canary_is_in_clear_anywhere(name: str, preview: bool, tmp_path: Path) -> None:
@@ -157,6 +158,7 @@ def test_no_canary_is_in_clear_anywhere(name: str, preview: bool, tmp_path: Path
     assert not [where for where, text in clear if "PRIVATE KEY" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STACKS)
 def test_nothing_in_clear_is_a_hash_by_which_a_secret_could_be_guessed(name: str, tmp_path: Path) -> None:
     canaries = Canaries()
@@ -256,6 +258,7 @@ REFUSED: dict[str, Callable[[Canaries, dict[str, Any], dict[str, Any]], None]] =
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_refusal_tells_nothing_of_the_secret(what: str, tmp_path: Path) -> None:
     canaries = Canaries()

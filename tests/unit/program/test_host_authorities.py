@@ -63,6 +63,7 @@ def prints(*pems: str) -> list[str]:
     return [one.fingerprint for one in parse_authorities("".join(pems))]
 
 
+@pytest.mark.slow
 def test_both_sides_of_a_rotation_are_accepted_until_the_former_is_dropped(
     config: dict[str, Any], tmp_path: Path, told: Told
 ) -> None:
@@ -80,6 +81,7 @@ def test_both_sides_of_a_rotation_are_accepted_until_the_former_is_dropped(
     assert unsealed(dropped.outputs["ledger"])["hostAuthorities"] == {TELEPORT_CLUSTER: [new]}
 
 
+@pytest.mark.slow
 def test_a_preview_says_what_comes_and_goes(config: dict[str, Any], tmp_path: Path, told: Told) -> None:
     old, new = host_authority(), host_authority()
     first = up(given(config, old), tmp_path)
@@ -91,6 +93,7 @@ def test_a_preview_says_what_comes_and_goes(config: dict[str, Any], tmp_path: Pa
     assert text.splitlines()[1:] == [f"  + {prints(new)[0]} O={TELEPORT_CLUSTER},CN={TELEPORT_CLUSTER}"]
 
 
+@pytest.mark.slow
 def test_another_order_gives_the_same_release(config: dict[str, Any], tmp_path: Path) -> None:
     one, two = host_authority(), host_authority()
     first = up(given(config, one, two), tmp_path)
@@ -99,6 +102,7 @@ def test_another_order_gives_the_same_release(config: dict[str, Any], tmp_path: 
     assert again.outputs["ledger"] == first.outputs["ledger"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preview", [True, False], ids=["preview", "up"])
 def test_a_set_that_lost_every_known_ca_is_refused_until_it_is_confirmed(
     preview: bool, config: dict[str, Any], tmp_path: Path
@@ -112,6 +116,7 @@ def test_a_set_that_lost_every_known_ca_is_refused_until_it_is_confirmed(
     assert accepted(confirmed) == [stranger]
 
 
+@pytest.mark.slow
 def test_with_the_access_graph_off_nothing_is_said_and_nothing_remembered(
     config: dict[str, Any], tmp_path: Path, told: Told
 ) -> None:
@@ -123,6 +128,7 @@ def test_with_the_access_graph_off_nothing_is_said_and_nothing_remembered(
     assert unsealed(off.outputs["ledger"])["hostAuthorities"] == {}
 
 
+@pytest.mark.slow
 def test_a_teleport_that_leaves_takes_its_host_cas_along(config: dict[str, Any], tmp_path: Path, told: Told) -> None:
     second = host_authority("second.example.com")
     config["teleport"]["second.example.com"] = {
@@ -143,6 +149,7 @@ def test_a_teleport_that_leaves_takes_its_host_cas_along(config: dict[str, Any],
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "warned"), [(59, True), (61, False)])
 def test_a_host_ca_that_ends_within_60_days_is_warned_of(
     days: int, warned: bool, config: dict[str, Any], tmp_path: Path, told: Told
@@ -154,6 +161,7 @@ def test_a_host_ca_that_ends_within_60_days_is_warned_of(
     )
 
 
+@pytest.mark.slow
 def test_a_proxys_host_cas_come_with_a_warning_of_the_gap_and_what_to_pin(
     config: dict[str, Any], tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

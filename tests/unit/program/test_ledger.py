@@ -42,10 +42,12 @@ def recorded(first_up: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
     return copy.deepcopy(first_up[1])
 
 
+@pytest.mark.slow
 def test_the_stack_reads_its_own_outputs_and_nobody_elses(stack: Recording, first_preview: Recording) -> None:
     assert stack.references == first_preview.references == [ITSELF]
 
 
+@pytest.mark.slow
 def test_the_ledger_of_an_up_lets_the_same_up_follow(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -61,6 +63,7 @@ def test_a_newer_programs_ledger_is_not_guessed_at() -> None:
         Ledger.parse({"version": 2})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotation", [4, 5])
 def test_a_login_may_stay_or_go_to_the_next_generation(
     rotation: int, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
@@ -70,6 +73,7 @@ def test_a_login_may_stay_or_go_to_the_next_generation(
     assert again(tmp_path, config, recorded | {"rotation": 4.0}).outputs["ledger"]["rotation"] == rotation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotation", [0, 2, 3, 6, 7])
 def test_a_login_that_skips_a_generation_is_refused_before_any_password_changes(
     rotation: int, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
@@ -93,6 +97,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixed", FIXED, ids=lambda fixed: fixed.key)
 def test_what_would_replace_or_rename_the_protected_instance_is_refused_with_its_name_and_the_way_out(
     fixed: Any, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
@@ -108,6 +113,7 @@ def test_what_would_replace_or_rename_the_protected_instance_is_refused_with_its
     assert fixed.way_out in problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", OTHERS)
 def test_an_instance_whose_protection_was_lifted_may_be_replaced(
     key: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
@@ -119,6 +125,7 @@ def test_an_instance_whose_protection_was_lifted_may_be_replaced(
     assert again(tmp_path, config, lifted).outputs["ledger"]["database"]["protect"] is False
 
 
+@pytest.mark.slow
 def test_another_database_in_place_of_a_protected_instance_is_refused(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -128,6 +135,7 @@ def test_another_database_in_place_of_a_protected_instance_is_refused(
         again(tmp_path, config, recorded)
 
 
+@pytest.mark.slow
 def test_the_start_of_the_audit_log_is_taken_once(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -140,6 +148,7 @@ def test_the_start_of_the_audit_log_is_taken_once(
         again(tmp_path, config, before)
 
 
+@pytest.mark.slow
 def test_a_start_of_the_audit_log_is_remembered_while_its_export_is_off(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -181,6 +190,7 @@ def test_the_ledger_says_who_owns_each_release(config: dict[str, Any], recorded:
     assert recorded["teleport"] == {TELEPORT_CLUSTER: OWN}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", LEAVING)
 def test_a_release_of_the_stacks_own_is_not_uninstalled_by_a_change_of_mode(
     way: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
@@ -192,6 +202,7 @@ def test_a_release_of_the_stacks_own_is_not_uninstalled_by_a_change_of_mode(
     assert f"set teleport.{TELEPORT_CLUSTER}.adopt to true and `up` first" in problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", LEAVING)
 def test_an_adopted_release_may_be_left_in_every_way(
     way: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
@@ -201,6 +212,7 @@ def test_an_adopted_release_may_be_left_in_every_way(
     assert not [item.name for item in left.custom() if item.name == f"teleport-{TELEPORT_CLUSTER}-release"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adopted", [False, True])
 @pytest.mark.parametrize(
     ("field", "setting"),
@@ -237,6 +249,7 @@ def dialled(config: dict[str, Any], *names: str, endpoint: str | None) -> dict[s
     return config if endpoint is None else (entry.update(endpoint=f"{endpoint}:443") or config)
 
 
+@pytest.mark.slow
 def test_the_ledger_has_the_names_that_are_dialled_and_those_that_are_served(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -247,6 +260,7 @@ def test_the_ledger_has_the_names_that_are_dialled_and_those_that_are_served(
     assert run_program(config, tmp_path).outputs["ledger"]["endpoints"] == {}
 
 
+@pytest.mark.slow
 def test_a_name_is_served_before_it_is_dialled_and_until_it_is_dialled_no_more(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -263,6 +277,7 @@ def test_a_name_is_served_before_it_is_dialled_and_until_it_is_dialled_no_more(
     assert again(tmp_path, dialled(config, endpoint=None), back).outputs["ledger"]["certificateNames"] == [HOST]
 
 
+@pytest.mark.slow
 def test_another_release_of_the_graph_keeps_the_former_name_in_its_certificate(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -274,6 +289,7 @@ def test_another_release_of_the_graph_keeps_the_former_name_in_its_certificate(
     assert again(tmp_path, dialled(config, HOST, endpoint=None), served).outputs["endpoint"] == f"{new}:443"
 
 
+@pytest.mark.slow
 def test_a_graph_in_another_namespace_has_a_certificate_of_its_own(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -281,6 +297,7 @@ def test_a_graph_in_another_namespace_has_a_certificate_of_its_own(
     assert again(tmp_path, config, recorded).outputs["namespace"] == "graph"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rotation", "allowed"), [(0, True), (1, True), (2, False), (5, False)])
 def test_after_logins_by_iam_those_by_password_begin_with_the_first(
     rotation: int, allowed: bool, config: dict[str, Any], tmp_path: Path

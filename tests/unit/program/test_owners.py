@@ -60,6 +60,7 @@ def test_switched_off_the_owner_is_handed_their_own_values(tmp_path: Path) -> No
     assert unsealed(stack.outputs)["teleportCleanUp"] == {TELEPORT_CLUSTER: []}
 
 
+@pytest.mark.slow
 def test_a_rollout_is_awaited_and_then_the_proxies_restart(tmp_path: Path) -> None:
     stack = run(tmp_path, {**VALUES, "rollout": {"timeoutSeconds": 120}})
     assert of_teleport(stack) == {
@@ -82,6 +83,7 @@ def test_a_rollout_is_awaited_and_then_the_proxies_restart(tmp_path: Path) -> No
     assert spec["activeDeadlineSeconds"] == 240
 
 
+@pytest.mark.slow
 def test_switched_off_the_rollout_without_the_patch_is_awaited_before_the_access_graph_goes(tmp_path: Path) -> None:
     stack = run(tmp_path, {**VALUES, "rollout": {}}, enabled=False)
     assert "proxies" not in of_teleport(stack)
@@ -91,6 +93,7 @@ def test_switched_off_the_rollout_without_the_patch_is_awaited_before_the_access
     assert environment["FORMER_ENDPOINT"] == ENDPOINT
 
 
+@pytest.mark.slow
 def test_each_hand_over_is_a_job_of_its_own_and_the_same_is_the_same(tmp_path: Path) -> None:
     entry = {**VALUES, "rollout": {}}
 
@@ -104,6 +107,7 @@ def test_each_hand_over_is_a_job_of_its_own_and_the_same_is_the_same(tmp_path: P
 SECRETS = {"teleportSecretValues": {TELEPORT_CLUSTER: {"auth": {"extraEnv": [{"name": "TOKEN", "value": "canary"}]}}}}
 
 
+@pytest.mark.slow
 def test_the_whole_merge_is_a_secret_output_and_only_by_choice(tmp_path: Path) -> None:
     without = run(tmp_path, VALUES, secrets=SECRETS)
     assert without.outputs.get("teleportMergedValues") is None
@@ -119,6 +123,7 @@ def test_the_whole_merge_is_a_secret_output_and_only_by_choice(tmp_path: Path) -
     assert "canary" not in chosen[f"{TELEPORT}-values"].plain("data")["values.yaml"]
 
 
+@pytest.mark.slow
 def test_a_teleport_without_the_chart_gets_its_part_of_teleport_yaml_and_the_file(tmp_path: Path) -> None:
     config = configuration(tmp_path)
     config["teleport"] = {
@@ -156,6 +161,7 @@ def test_a_teleport_without_the_chart_gets_its_part_of_teleport_yaml_and_the_fil
     assert (off["teleportConfig"], off["teleportFiles"]) == ({TELEPORT_CLUSTER: {}}, {TELEPORT_CLUSTER: {}})
 
 
+@pytest.mark.slow
 def test_an_output_names_the_clean_up_after_a_plain_destroy(tmp_path: Path) -> None:
     adopted = unsealed(run(tmp_path, {"adopt": True}).outputs)["teleportCleanUp"][TELEPORT_CLUSTER]
     assert adopted == [
@@ -172,6 +178,7 @@ def test_an_output_names_the_clean_up_after_a_plain_destroy(tmp_path: Path) -> N
     assert unsealed(run(tmp_path, {}).outputs)["teleportCleanUp"] == {TELEPORT_CLUSTER: []}, "ours goes with the stack"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["release", "values", "manual"])
 def test_what_is_kept_and_what_is_named_agree_for_every_mode(mode: str, tmp_path: Path) -> None:
     """Whatever outlives a plain destroy is named by the clean-up, and nothing else is."""
@@ -191,6 +198,7 @@ def test_what_is_kept_and_what_is_named_agree_for_every_mode(mode: str, tmp_path
     assert {name for name in known if name in lines} == kept
 
 
+@pytest.mark.slow
 def test_teleports_in_this_and_in_another_kubernetes_cluster_share_one_access_graph(tmp_path: Path) -> None:
     config = configuration(tmp_path, tls={"mode": "generated", "extraDnsNames": ["graph.example.com"]})
     elsewhere = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}

@@ -48,6 +48,7 @@ def test_a_kept_database_keeps_all_it_needs(stack: Recording) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "enabled", "expected"),
     [

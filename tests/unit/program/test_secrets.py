@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, leaves
 from tests.unit.program.stack import COMPUTED, configuration, run_program
@@ -67,6 +69,7 @@ def test_the_release_has_no_secret_value_so_a_preview_can_show_all_of_it(stack: 
         assert [path for path, _, secret in leaves(stack[name].inputs) if secret] == []
 
 
+@pytest.mark.slow
 def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, tmp_path: Path) -> None:
     """Another certificate, another login or another CA bundle is another digest; the same are the same."""
     digest = stack["access-graph-release"].plain("values.podAnnotations.checksum/credentials")
@@ -80,6 +83,7 @@ def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, t
     assert rotated["access-graph-release"].plain("values.podAnnotations") != {"checksum/credentials": digest}
 
 
+@pytest.mark.slow
 def test_the_digest_follows_each_run_that_retires_logins(tmp_path: Path) -> None:
     """A pod may have started with a login of an `up` that was taken back: the same login anew rolls them as well."""
 

@@ -37,6 +37,7 @@ def run(directory: Path, outputs: dict[str, dict[str, Any]] = OUTPUTS, **network
     return run_program(config, directory, stacks=outputs)
 
 
+@pytest.mark.slow
 def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path) -> None:
     recording = run(tmp_path)
     assert recording["database-security-group"].inputs["vpcId"] == "vpc-0a1b2c3d"
@@ -51,6 +52,7 @@ def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> No
     assert not isinstance(run(tmp_path)["database-ingress-0"].inputs["referencedSecurityGroupId"], Secret)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "words"),
     [

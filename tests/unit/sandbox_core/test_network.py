@@ -25,6 +25,7 @@ def test_a_home_keeps_its_network(tmp_path: Path, cache: Cache) -> None:
     assert network.loopback_prefix(home, cache) == network.loopback_prefix(home, cache)
 
 
+@pytest.mark.slow
 def test_two_homes_never_share_one(tmp_path: Path, cache: Cache) -> None:
     prefixes = [network.loopback_prefix(Home.at(tmp_path / f"home-{number}"), cache) for number in range(40)]
 

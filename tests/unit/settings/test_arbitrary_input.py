@@ -63,6 +63,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=12), JSON, max_size=6),
@@ -73,6 +74,7 @@ def test_any_json_is_accepted_or_refused_in_words(config: dict[str, Any], secret
     outcome(config, secret_keys)
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.data())
 def test_any_value_in_any_place_is_accepted_or_refused_in_words(data: st.DataObject) -> None:
@@ -87,6 +89,7 @@ def test_any_value_in_any_place_is_accepted_or_refused_in_words(data: st.DataObj
     assert type(outcome(copy.deepcopy(config))) is type(outcome(as_json)), "an object and its JSON mean the same"
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.sampled_from(KEYS), st.text(max_size=40))
 def test_any_text_in_place_of_an_object_is_accepted_or_refused_in_words(key: str, text: str) -> None:

@@ -49,6 +49,7 @@ def test_the_versions_are_documented_as_they_are_known() -> None:
     assert rows == [(dotted(chart.version), dotted(chart.teleport)) for chart in KNOWN_CHARTS]
 
 
+@pytest.mark.slow
 def test_settings_load_without_a_cloud_sdk() -> None:
     """The reader of configuration starts every preview: it pays for pydantic and pulumi, and nothing else."""
     unwanted = "('pulumi_', 'cryptography', 'boto')"

@@ -59,6 +59,7 @@ def sentences(file: Path) -> Iterator[str]:
                 yield node.value
 
 
+@pytest.mark.slow
 def test_every_sentence_that_a_refusal_can_say_is_said_in_a_case(root: Path) -> None:
     """A reason or a remedy that no case brings out may be wrong, or never come: each branch of a rule has its own."""
     said = []

@@ -90,6 +90,7 @@ def rules_under(annotation: Any) -> Iterator[Rule]:
             yield from rules_under(argument)
 
 
+@pytest.mark.slow
 def test_every_rule_refuses_something_in_the_cases(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule that no case breaks could be broken itself unseen."""
     used: set[str] = set()

@@ -12,7 +12,7 @@ from components.settings import load_settings
 from tests.states.inputs import FILE, STATES, VERSION, Recorded, lost, recorded, registered, replaced
 from tests.states.stacks import MODES, stack_of
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 VERSIONS = sorted(path.parent.name for path in STATES.glob(f"*/{FILE}"))
 PLACES = [(version, mode) for version in VERSIONS for mode in MODES]

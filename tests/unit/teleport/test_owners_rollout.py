@@ -87,6 +87,7 @@ def test_what_was_handed_over_and_rolled_out_ends_the_wait(tmp_path: Path) -> No
     assert len((tmp_path / "calls").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -190,6 +191,7 @@ def test_its_pod_fits_the_restricted_standard_and_tells_its_last_words() -> None
     assert set(container["resources"]) == {"requests", "limits"}
 
 
+@pytest.mark.slow
 def test_a_job_that_failed_is_replaced_and_its_name_follows_what_is_awaited() -> None:
     def name(**arguments: Any) -> str:
         return str(registered(**arguments)["rollout-job"].plain("metadata.name"))

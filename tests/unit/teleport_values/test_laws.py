@@ -93,6 +93,7 @@ def not_owned(effective: Values) -> dict[tuple[str, ...], Any]:
     return {path: leaf for path, leaf in leaves(effective).items() if path not in OWNED}
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_patching_twice_is_patching_once(values: Values, patch: AccessGraphPatch) -> None:
@@ -100,6 +101,7 @@ def test_patching_twice_is_patching_once(values: Values, patch: AccessGraphPatch
     assert patch_values(once, patch) == once
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_the_input_is_not_touched(values: Values, patch: AccessGraphPatch) -> None:
@@ -114,6 +116,7 @@ def test_the_input_is_not_touched(values: Values, patch: AccessGraphPatch) -> No
     assert values == before
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_a_later_patch_has_the_last_word_on_the_checksum_only(values: Values, patch: AccessGraphPatch) -> None:
@@ -123,6 +126,7 @@ def test_a_later_patch_has_the_last_word_on_the_checksum_only(values: Values, pa
     assert patch_values(patch_values(values, patch), renewed) == patch_values(values, renewed)
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_what_the_patch_does_not_own_stays_as_it_is_for_auth(values: Values, patch: AccessGraphPatch) -> None:
@@ -132,6 +136,7 @@ def test_what_the_patch_does_not_own_stays_as_it_is_for_auth(values: Values, pat
     assert not_owned(after) == not_owned(before)
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_outside_of_auth_nothing_changes(values: Values, patch: AccessGraphPatch) -> None:
@@ -140,6 +145,7 @@ def test_outside_of_auth_nothing_changes(values: Values, patch: AccessGraphPatch
     assert patched == {key: value for key, value in values.items() if key != "auth"}
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_lists_are_appended_to(values: Values, patch: AccessGraphPatch) -> None:
@@ -150,6 +156,7 @@ def test_lists_are_appended_to(values: Values, patch: AccessGraphPatch) -> None:
     assert (after.get("extraVolumeMounts") or []) == (before.get("extraVolumeMounts") or []) + added
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_auth_gets_the_whole_configuration(values: Values, patch: AccessGraphPatch) -> None:
@@ -158,6 +165,7 @@ def test_auth_gets_the_whole_configuration(values: Values, patch: AccessGraphPat
     assert after["teleportConfig"]["access_graph"] == {**theirs, **patch.configuration()}
 
 
+@pytest.mark.slow
 @law
 @given(section(with_auth=False), patches)
 def test_the_root_form_and_the_auth_form_give_auth_the_same(values: Values, patch: AccessGraphPatch) -> None:
@@ -168,6 +176,7 @@ def test_the_root_form_and_the_auth_form_give_auth_the_same(values: Values, patc
     assert from_root == from_auth
 
 
+@pytest.mark.slow
 @law
 @given(users_values, patches)
 def test_taking_the_patch_out_restores_the_values(values: Values, patch: AccessGraphPatch) -> None:
@@ -213,6 +222,7 @@ contradictions = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @law
 @given(users_values, contradictions, st.booleans())
 def test_a_contradiction_is_refused_and_both_sides_named(
@@ -234,6 +244,7 @@ def test_a_contradiction_is_refused_and_both_sides_named(
     assert repr(patch.configuration().get(key, patch.ca_path)) in str(caught.value)
 
 
+@pytest.mark.slow
 @law
 @given(users_values, st.sampled_from([("enabled", False), ("start_date", "2026-02-28T00:00:00Z")]), st.booleans())
 def test_another_export_of_the_audit_log_is_refused_and_both_sides_named(
@@ -257,6 +268,7 @@ def test_another_export_of_the_audit_log_is_refused_and_both_sides_named(
     assert repr(ours[key]) in str(caught.value)
 
 
+@pytest.mark.slow
 @law
 @given(users_values, st.booleans())
 def test_a_taken_volume_name_is_refused_and_both_sides_named(values: Values, at_root: bool) -> None:
@@ -271,6 +283,7 @@ def test_a_taken_volume_name_is_refused_and_both_sides_named(values: Values, at_
     assert repr(patch.volume_entry()) in str(caught.value)
 
 
+@pytest.mark.slow
 @law
 @given(
     users_values,

@@ -103,6 +103,7 @@ maps = st.recursive(
 ).filter(lambda value: isinstance(value, dict))
 
 
+@pytest.mark.slow
 @law
 @given(maps, maps, maps)
 def test_merging_is_associative_and_idempotent_and_touches_neither_side(
