@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows = figures.unchanged_stack(running, options.runs)
             rows += figures.writes_of_nothing(running)
             rows += figures.replicas_changed(running, options.cold_runs)
-            return rows + figures.environments_at_once(running, 1)
+            return rows + figures.environments_at_once(running, options.cold_runs)
 
     try:
         measure("program alone", lambda: figures.program_alone(options.runs))

@@ -68,6 +68,8 @@ def main(arguments: list[str]) -> None:
     elif what == "imports":
         for name in json.loads(arguments[1]):
             importlib.import_module(name)
+        # The program does it too: neither side's row is of the interpreter's end.
+        gc.freeze()
     elif what == "clusters":
         print(json.dumps(seconds_of([int(argument) for argument in arguments[1:]])))
     else:

@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 from bench import flat_program
-from bench.measuring import Command, Figure, by_turns, python
+from bench.measuring import Command, Figure, by_turns, peak_memory, python
 from sandbox import existing_teleport
 from sandbox.charts import ACCESS_GRAPH, TELEPORT, package_chart
 from sandbox.home import CHECKOUT
@@ -140,20 +140,34 @@ def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
 
 
 def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
-    """Many previews with as many at a time as there are processors: what one of 20 takes, against one of 5."""
+    """Previews of 1, 5 and 20 environments with as many at a time as there are processors: time of each, and the memory
+    of all."""
     workers = os.cpu_count() or 1
     one = _engine(deployed, CHECKOUT, "preview", "--non-interactive", "--config-file", str(deployed.configuration))
 
-    def seconds_each(count: int) -> float:
-        began = time.monotonic()
+    def preview(count: int) -> None:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda _: one.output(), range(count)))
+
+    def seconds_each(count: int) -> float:
+        began = time.monotonic()
+        preview(count)
         return (time.monotonic() - began) / count
 
-    found = by_turns(runs, {"ours": lambda: seconds_each(20), "baseline": lambda: seconds_each(5)})
-    remark = f"{workers} at a time; memory is that of as many previews"
+    def megabytes(count: int) -> float:
+        # Apart from the times: to look costs some.
+        with peak_memory() as peak:
+            preview(count)
+        return peak.megabytes
+
+    one.output()
+    times = by_turns(runs, {"1": lambda: seconds_each(1), "5": lambda: seconds_each(5), "20": lambda: seconds_each(20)})
+    memory = by_turns(runs, {"5": lambda: megabytes(5), "20": lambda: megabytes(20)})
+    remark = f"{workers} at a time"
     return [
-        Figure("an environment's preview, 20 at once / 5 at once", 1.1, found["ours"], found["baseline"], remark=remark)
+        Figure("an environment's preview, 5 at once / one alone", 1.0, times["5"], times["1"], remark=remark),
+        Figure("an environment's preview, 20 at once / one alone", 1.0, times["20"], times["1"], remark=remark),
+        Figure("memory of 20 previews at once / of 5", 1.1, memory["20"], memory["5"], unit="MB", remark=remark),
     ]
 
 

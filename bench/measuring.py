@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from threading import Event, Thread
+
+from sandbox.processes import descendants
 
 Measure = Callable[[], float]
 
@@ -21,6 +25,9 @@ _, status, used = os.wait4(child, 0)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
+
+
+_LOOK_EVERY_SECONDS = 0.1
 
 
 class BenchError(Exception):
@@ -105,6 +112,40 @@ class Command:
         spoken = replace(self, arguments=[sys.executable, "-S", "-c", _LAUNCHER, *self.arguments]).output()
         seconds, kilobytes = spoken.rsplit("\n", 2)[-2].split()
         return float(seconds), float(kilobytes) / 1024
+
+
+@dataclass
+class Peak:
+    megabytes: float = 0.0
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """The most memory that what is started meanwhile has at a time, all of it together; what processes share counts
+    once."""
+    peak, done = Peak(), Event()
+    before = set(descendants(os.getpid()))
+
+    def watch() -> None:
+        while not done.wait(_LOOK_EVERY_SECONDS):
+            peak.megabytes = max(peak.megabytes, sum(map(_megabytes, set(descendants(os.getpid())) - before)))
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _megabytes(pid: int) -> float:
+    """Proportional set size; nothing of a process that has ended or is somebody else's by now."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
 def python(directory: Path, *arguments: str) -> Command:

@@ -7,8 +7,7 @@ Teleport calls is `test_certificate_switch`'s.
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -34,6 +33,7 @@ from tests.engine.certificates import (
 )
 from tests.engine.conftest import RunningSandbox
 from tests.engine.stacks import OwnStack, Settings, graph_pods, own_stack, secret_values
+from tests.engine.waiting import eventually
 from tests.unit.certificates.pki import Pair, authority, server
 
 pytestmark = pytest.mark.engine
@@ -49,13 +49,6 @@ INTERNAL = authority("Internal CA")
 
 def operations(preview: dict[str, Any]) -> dict[str, str]:
     return {step["urn"].rsplit("::", 1)[1]: step["op"] for step in preview["steps"] if step["op"] not in QUIET}
-
-
-def eventually(question: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not question():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +233,9 @@ def settled(stack: OwnStack) -> None:
     stack.kubectl("rollout", "status", f"deployment/{DEPLOYMENT}", "--namespace", stack.namespace, "--timeout=120s")
     selector = "app.kubernetes.io/name=teleport-access-graph"
     listing = ("pods", "--namespace", stack.namespace, "--selector", selector)
-    eventually(lambda: len(stack.get(*listing)["items"]) == len(names(stack)) == 2, "two pods, and no old ones")
+    eventually(
+        lambda: len(stack.get(*listing)["items"]) == len(names(stack)) == 2, SECONDS, "two pods, and no old ones"
+    )
 
 
 def digest(stack: OwnStack) -> str:
@@ -272,7 +267,7 @@ def test_a_renewal_in_between_is_served_by_new_pods_and_touches_nothing_else(
     due = before.not_valid_after_utc - timedelta(hours=1)
     assert served(issued) == {before.serial_number}
     manager.set_back(timedelta())
-    eventually(lambda: certificate_of(issued) != before, "renewed when due")
+    eventually(lambda: certificate_of(issued) != before, SECONDS, "renewed when due")
     after = certificate_of(issued)
     assert after.not_valid_before_utc >= due
     assert after.public_key() != before.public_key()

@@ -32,6 +32,7 @@ from tests.engine.stacks import (
     secret_values,
     superuser,
 )
+from tests.engine.waiting import eventually
 
 pytestmark = pytest.mark.engine
 
@@ -100,13 +101,6 @@ def findings(stack: OwnStack, *, secret: str = SECRET) -> dict[str, str]:
     return {one.check: one.reason for one in found}
 
 
-def wait_until(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {WAIT_SECONDS:.0f} s"
-        time.sleep(0.5)
-
-
 def test_the_replica_follows_and_the_access_graph_is_connected_to_it(origin: OwnStack) -> None:
     primary, replica = instance(origin, origin.identifier), instance(origin, f"{origin.identifier}-replica")
     assert primary is not None
@@ -169,7 +163,7 @@ def test_a_managed_master_password_and_a_replica_exclude_each_other(origin: OwnS
 def test_the_access_graph_does_not_start_without_its_replica(origin: OwnStack) -> None:
     """And the stack makes it again."""
     aws(origin, "rds").delete_db_instance(DBInstanceIdentifier=f"{origin.identifier}-replica", SkipFinalSnapshot=True)
-    wait_until(lambda: instance(origin, f"{origin.identifier}-replica") is None, "the replica's end")
+    eventually(lambda: instance(origin, f"{origin.identifier}-replica") is None, WAIT_SECONDS, "the replica's end")
     (victim, survivor) = (pod["metadata"]["name"] for pod in graph_pods(origin, origin.namespace))
     origin.kubectl("delete", "pod", victim, "--namespace", origin.namespace)
     selector = ("--namespace", origin.namespace, "--selector", "app.kubernetes.io/name=teleport-access-graph")
@@ -178,11 +172,11 @@ def test_the_access_graph_does_not_start_without_its_replica(origin: OwnStack) -
         logs = origin.kubectl("logs", *selector, "--tail=50", "--prefix", check=False).stdout
         return any(f"{REPLICA_VARIABLE}: failed to connect" in line for line in logs.splitlines() if victim not in line)
 
-    wait_until(is_refused, "the refusal")
+    eventually(is_refused, WAIT_SECONDS, "the refusal")
     assert [pod["metadata"]["name"] for pod in graph_pods(origin, origin.namespace)] == [survivor]
     origin.pulumi("refresh")
     origin.pulumi("up")
-    wait_until(lambda: len(graph_pods(origin, origin.namespace)) == 2, "two ready pods")
+    eventually(lambda: len(graph_pods(origin, origin.namespace)) == 2, WAIT_SECONDS, "two ready pods")
     assert "database.replica" in findings(origin)
     nothing_changes(origin)
 
@@ -305,7 +299,11 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         BackupRetentionPeriod=3,
         Tags=[{"Key": "theirs", "Value": "yes"}],
     )
-    wait_until(lambda: (instance(running_sandbox, name) or {}).get("DBInstanceStatus") == "available", "their instance")
+    eventually(
+        lambda: (instance(running_sandbox, name) or {}).get("DBInstanceStatus") == "available",
+        WAIT_SECONDS,
+        "their instance",
+    )
     before = instance(running_sandbox, name)
     assert before is not None
     with superuser(running_sandbox, name, DATABASE) as connection:
@@ -349,5 +347,9 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
     assert left is not None, "`keep` leaves it"
     assert left["DbiResourceId"] == before["DbiResourceId"]
     rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
-    wait_until(lambda: (instance(running_sandbox, name) or {}).get("DBInstanceStatus") == "available", "their instance")
+    eventually(
+        lambda: (instance(running_sandbox, name) or {}).get("DBInstanceStatus") == "available",
+        WAIT_SECONDS,
+        "their instance",
+    )
     rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from sandbox.kubelet.reaper import POD_MARKER
 from sandbox.processes import marked
 from tests.engine.conftest import RunningSandbox
+from tests.engine.waiting import eventually
 
 pytestmark = pytest.mark.engine
 
@@ -68,13 +69,6 @@ class Namespace:
         return self.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}", "--output", "wide")
 
 
-def eventually(question: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not question():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def space(running_sandbox: RunningSandbox) -> Iterator[Namespace]:
     running_sandbox.kubectl("create", "namespace", "node-test")
@@ -88,34 +82,36 @@ def test_a_missing_config_map_holds_the_pod_and_a_changed_one_reaches_its_files(
     space.pod(
         "late", "while cat /etc/late/key; do sleep 0.2; done", volumes=[volume], container={"volumeMounts": [mount]}
     )
-    eventually(lambda: 'configmap "late" not found' in space.events("late"), "an event names what is missing")
+    eventually(lambda: 'configmap "late" not found' in space.events("late"), SECONDS, "an event names what is missing")
     assert space.waiting("late") == "ContainerCreating"
     space.apply("ConfigMap", "late", data={"key": "first\n"})
-    eventually(lambda: "first" in space.kubectl("logs", "late", check=False), "it starts once the map is there")
+    eventually(
+        lambda: "first" in space.kubectl("logs", "late", check=False), SECONDS, "it starts once the map is there"
+    )
     space.apply("ConfigMap", "late", data={"key": "second\n"})
-    eventually(lambda: "second" in space.kubectl("logs", "late", "--tail=1"), "the change is in the file")
+    eventually(lambda: "second" in space.kubectl("logs", "late", "--tail=1"), SECONDS, "the change is in the file")
 
 
 def test_a_pod_that_fits_no_node_stays_pending(space: Namespace) -> None:
     space.pod("nowhere", "sleep 60", nodeSelector={"pool": "none"})
-    eventually(lambda: "FailedScheduling" in space.events("nowhere"), "the scheduler says why")
+    eventually(lambda: "FailedScheduling" in space.events("nowhere"), SECONDS, "the scheduler says why")
     assert space.status("nowhere")["phase"] == "Pending"
 
 
 def test_an_image_without_a_program_cannot_be_pulled(space: Namespace) -> None:
     space.pod("unknown", "sleep 60", container={"image": "example.com/nothing:1"})
-    eventually(lambda: space.waiting("unknown") in ("ErrImagePull", "ImagePullBackOff"), "the pull fails")
+    eventually(lambda: space.waiting("unknown") in ("ErrImagePull", "ImagePullBackOff"), SECONDS, "the pull fails")
 
 
 def test_a_missing_secret_key_is_a_configuration_error(space: Namespace) -> None:
     reference = {"secretKeyRef": {"name": "none", "key": "uri"}}
     space.pod("unset", "sleep 60", container={"env": [{"name": "URI", "valueFrom": reference}]})
-    eventually(lambda: space.waiting("unset") == "CreateContainerConfigError", "the container cannot be made")
+    eventually(lambda: space.waiting("unset") == "CreateContainerConfigError", SECONDS, "the container cannot be made")
 
 
 def test_a_crash_is_counted_kept_and_backed_off(space: Namespace) -> None:
     space.pod("crash", "echo last words; echo reason > /dev/termination-log; exit 3")
-    eventually(lambda: space.waiting("crash") == "CrashLoopBackOff", "it backs off")
+    eventually(lambda: space.waiting("crash") == "CrashLoopBackOff", SECONDS, "it backs off")
     (container,) = space.status("crash")["containerStatuses"]
     ended = container["lastState"]["terminated"]
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (3, "Error", "reason\n")
@@ -138,7 +134,7 @@ def test_a_liveness_probe_restarts_and_a_readiness_probe_decides(space: Namespac
     space.kubectl("patch", "pod", "probed", "--subresource=status", "--patch", unready)
     space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=180s")
     space.pod("dying", "sleep 600", container={"livenessProbe": {**check, "exec": {"command": ["/bin/false"]}}})
-    eventually(lambda: space.restarts("dying") >= 1, "it is restarted")
+    eventually(lambda: space.restarts("dying") >= 1, SECONDS, "it is restarted")
     assert "failed liveness probe" in space.events("dying")
 
 
@@ -167,13 +163,14 @@ def test_a_claim_is_bound_and_outlives_its_pods(space: Namespace) -> None:
     mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     for expected in (1, 2):
         space.pod("keeper", "echo x >> /data/f; wc -l < /data/f; sleep 600", volumes=[volume], container=mount)
-        eventually(lambda: space.kubectl("logs", "keeper", check=False).strip(), "it printed")
+        eventually(lambda: space.kubectl("logs", "keeper", check=False).strip(), SECONDS, "it printed")
         assert space.kubectl("logs", "keeper").strip() == str(expected)
         space.kubectl("delete", "pod", "keeper")
     volume_name = json.loads(space.kubectl("get", "pvc", "data", "--output", "json"))["spec"]["volumeName"]
     space.kubectl("delete", "pvc", "data")
     eventually(
         lambda: space.running.kubectl("get", "pv", volume_name, check=False).returncode != 0,
+        SECONDS,
         "the volume goes with its claim",
     )
 
@@ -184,7 +181,7 @@ def test_a_role_of_the_service_account_becomes_credentials(space: Namespace) -> 
     space.kubectl("annotate", "serviceaccount", "worker", f"eks.amazonaws.com/role-arn={role}")
     script = "echo $AWS_ROLE_ARN; cat $AWS_WEB_IDENTITY_TOKEN_FILE"
     space.pod("worker", script, serviceAccountName="worker", restartPolicy="Never")
-    eventually(lambda: space.status("worker").get("phase") == "Succeeded", "it ends")
+    eventually(lambda: space.status("worker").get("phase") == "Succeeded", SECONDS, "it ends")
     named, token = space.kubectl("logs", "worker").split()
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==="))
     assert named == role
@@ -217,11 +214,11 @@ def test_a_node_that_is_killed_leaves_nothing_running_and_goes_on_afterwards(spa
     home = space.running.home
     kubelet = json.loads((home.run / "kubelet.json").read_text())["pid"]
     os.kill(kubelet, signal.SIGKILL)
-    eventually(lambda: marked(f"{home.root}/", POD_MARKER) == [], "every pod's process is gone with its node")
+    eventually(lambda: marked(f"{home.root}/", POD_MARKER) == [], SECONDS, "every pod's process is gone with its node")
     space.running.door("start")
 
     def restarted() -> bool:
         (container,) = space.status("lasting")["containerStatuses"]
         return bool(container["restartCount"] == 1 and container["ready"])
 
-    eventually(restarted, "the pod runs again, with one restart counted")
+    eventually(restarted, SECONDS, "the pod runs again, with one restart counted")

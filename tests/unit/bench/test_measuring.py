@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bench.alone import SDKS, run_program
-from bench.measuring import BenchError, Command, Figure, by_turns
+from bench.measuring import BenchError, Command, Figure, by_turns, peak_memory
 from bench.plot import plot
 from bench.results import write_results
 
@@ -27,6 +29,24 @@ def test_a_ratio_is_of_medians_so_that_one_slow_moment_is_nothing() -> None:
 def test_a_count_has_no_baseline() -> None:
     assert Figure("writes", 0, [0], []).reached
     assert Figure("writes", 0, [3], []).row() == {"name": "writes", "ratio": 3, "reach": 0, "runs": 1}
+
+
+@pytest.mark.slow
+def test_memory_is_of_all_that_was_started_meanwhile_and_of_nothing_else() -> None:
+    def holding(megabytes: int) -> list[str]:
+        # Written to, for a page that was never touched is no memory.
+        text = f"import sys; held = b'x' * ({megabytes} << 20); print(flush=True); sys.stdin.read()"
+        return [sys.executable, "-S", "-c", text]
+
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(holding(300), **pipes) as former, former.stdin, former.stdout:
+        former.stdout.readline()
+        with peak_memory() as peak:
+            for _ in range(2):
+                with subprocess.Popen(holding(60), **pipes) as later, later.stdin, later.stdout:
+                    later.stdout.readline()
+                    time.sleep(0.5)
+    assert 60 < peak.megabytes < 110
 
 
 def test_the_sides_take_turns_and_change_who_begins() -> None:
