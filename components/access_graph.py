@@ -12,10 +12,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
-from components.credentials import DATABASE_CA_KEY, POSTGRES_SECRET_KEY
 from components.database_uri import CA_BUNDLE_PATH
 from components.releases import atomic_release
-from components.settings.names import SERVICE_PORT, service_host
+from components.settings.names import DATABASE_CA_KEY, POSTGRES_SECRET_KEY, SERVICE_PORT, service_host
 
 DATABASE_CA_VOLUME = "database-ca"
 DATABASE_CA_MOUNT_PATH = CA_BUNDLE_PATH.removesuffix(f"/{DATABASE_CA_KEY}")

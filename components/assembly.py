@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.access_graph import AccessGraph, AccessGraphArgs
-from components.credentials import (
-    POSTGRES_REPLICA_KEY,
-    POSTGRES_SECRET_KEY,
-    AccessGraphNamespace,
-    AccessGraphNamespaceArgs,
-    Credentials,
-    CredentialsArgs,
-)
+from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials, CredentialsArgs
 from components.database_uri import check_database_uri
 from components.host_authority_succession import pems
 from components.server_certificate import ServerCertificate
 from components.settings import RdsDatabaseSettings, Settings
+from components.settings.names import POSTGRES_REPLICA_KEY, POSTGRES_SECRET_KEY
 from components.teleport import TeleportCluster
 from components.teleport_assembly import chart_arguments, teleport_cluster_args
 from components.tls_assembly import make_server_certificate, warn_of_expiry
@@ -33,8 +27,6 @@ if TYPE_CHECKING:
     from components.intake import Intake
     from components.ledger import Ledger
     from components.providers import Providers
-
-STACK_TAG = "teleport-access-graph:stack"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +46,6 @@ class DatabaseConnection:
     """By which pods take the role that they log in with."""
     login_run: pulumi.Output[str] | None = None
     """Identity of the run that made the login, where the stack makes it."""
-
-
-def stack_tags(settings: Settings) -> dict[str, pulumi.Input[str]]:
-    """The user's tags, and one by which everything of this stack is found, orphans included."""
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{settings.stack}"
-    return {**settings.tags, STACK_TAG: stack}
 
 
 def pod_placement(settings: Settings) -> dict[str, Any]:

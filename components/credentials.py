@@ -11,13 +11,14 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.digests import public_digest
-from components.settings.names import TLS_SECRET_NAME
-
-POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
-POSTGRES_SECRET_KEY = "uri"
-POSTGRES_REPLICA_KEY = "replica-uri"
-DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
-DATABASE_CA_KEY = "bundle.pem"
+from components.settings.names import (
+    DATABASE_CA_CONFIG_MAP_NAME,
+    DATABASE_CA_KEY,
+    POSTGRES_REPLICA_KEY,
+    POSTGRES_SECRET_KEY,
+    POSTGRES_SECRET_NAME,
+    TLS_SECRET_NAME,
+)
 
 # Kubernetes' Pod Security Standards: every pod of ours fits the strictest, and the API server then keeps it so.
 POD_SECURITY_LABELS = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}

@@ -15,10 +15,10 @@ import pulumi_random as random
 
 from components.arguments import ComponentArgs
 from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
-from components.database_logins import IAM_ROLE, active_slot, login_of, slot_passwords
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
+from components.login_slots import IAM_ROLE, active_slot, login_of, slot_passwords
 from components.workload_identity import RoleSettings, ServiceAccountRole, service_account_role
 
 OWNER_ROLE = "access_graph_owner"

@@ -1,56 +1,24 @@
-"""The logins of the access graph's database: which one is in use, and the end of those that are not.
+"""The end of the logins of the access graph's database that are not in use.
 
-Owns the Job that retires logins, the last step of a rotation. Making them is `database_access.py`'s.
+Owns the Job that retires them, the last step of a rotation. Making them is `database_access.py`'s, and which one is in
+use is `login_slots.py`'s.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pulumi
 
 from components.arguments import ComponentArgs
 from components.database_job import database_job, job_spec
 from components.database_script import RETIRE_LOGINS
-
-LOGIN_ROLES = {"a": "access_graph_a", "b": "access_graph_b"}
-IAM_ROLE = "access_graph_iam"
-ALL_LOGINS = (*LOGIN_ROLES.values(), IAM_ROLE)
+from components.login_slots import ALL_LOGINS
 
 OBJECT_NAME = "teleport-access-graph-database-logins"
 
 # Kubernetes gives a pod 30 seconds to end, which the chart leaves at that; and a little more.
 GRACE_SECONDS = 40
-
-
-def active_slot(rotation: int) -> str:
-    """The slot that a generation of the login uses."""
-    return "b" if rotation % 2 else "a"
-
-
-def login_of(*, authentication: str, rotation: int) -> str:
-    """The login in use."""
-    return IAM_ROLE if authentication == "iam" else LOGIN_ROLES[active_slot(rotation)]
-
-
-class SlotPassword(NamedTuple):
-    """The password of a slot."""
-
-    generation: int
-    """Of which it is made, where there is none yet or the slot is in use."""
-    settled: bool
-    """Whether one that is there stays, of whatever generation: the slot is not in use. Pods may still have it from a
-    rotation that failed half way and is taken back, and find it again when that is repeated."""
-
-
-def slot_passwords(rotation: int) -> dict[str, SlotPassword]:
-    """The password of each slot at `rotation`. Slot `b` is missing until generation 1 makes it."""
-    if rotation < 0:
-        raise ValueError(f"rotation: {rotation} is negative; generations count up from 0")
-    return {
-        active_slot(generation): SlotPassword(generation, settled=generation != rotation)
-        for generation in range(max(0, rotation - 1), rotation + 1)
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

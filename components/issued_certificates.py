@@ -12,9 +12,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
-from components.settings.names import ISSUED_SECRET_NAME
+from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_SECRET_NAME
 
-API_VERSION = "cert-manager.io/v1"
 CERTIFICATE_NAME = "teleport-access-graph"
 ISSUER_NAME = "teleport-access-graph"
 
@@ -118,7 +117,7 @@ class IssuedCertificate(pulumi.ComponentResource):
             return None
         return kubernetes.apiextensions.CustomResource(
             f"{name}-issuer",
-            api_version=API_VERSION,
+            api_version=CERT_MANAGER_API_VERSION,
             kind="Issuer",
             metadata={"name": ISSUER_NAME, "namespace": args.namespace},
             spec={"ca": {"secretName": args.ca_secret}},
@@ -136,13 +135,13 @@ class _Certificate(pulumi.CustomResource):
         self, name: str, *, metadata: dict[str, Any], spec: dict[str, Any], opts: pulumi.ResourceOptions
     ) -> None:
         properties = {
-            "apiVersion": API_VERSION,
+            "apiVersion": CERT_MANAGER_API_VERSION,
             "kind": "Certificate",
             "metadata": metadata,
             "spec": spec,
             "status": None,  # not sent: declares the output
         }
-        super().__init__(f"kubernetes:{API_VERSION}:Certificate", name, properties, opts)
+        super().__init__(f"kubernetes:{CERT_MANAGER_API_VERSION}:Certificate", name, properties, opts)
 
 
 def _duration(hours: int) -> str:

@@ -16,9 +16,8 @@ from components.arguments import ComponentArgs
 from components.awaited_job import awaited_job
 from components.digests import content_checksum
 from components.kubectl_pods import bound_account, kubectl_pod
+from components.settings.names import ROLLOUT_NAME
 from components.teleport_values import CHECKSUM_ANNOTATION
-
-OBJECT_NAME = "teleport-access-graph-rollout"
 
 # POSIX sh with kubectl, date, grep, sleep and tr. WANTED_CHECKSUM and WANTED_ENDPOINT are empty where nothing is to be
 # there. The last reason is the Job's message when its time is over.
@@ -114,7 +113,7 @@ class OwnersRollout(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:OwnersRollout", name, {}, opts)
         binding = bound_account(
             name,
-            object_name=OBJECT_NAME,
+            object_name=ROLLOUT_NAME,
             namespace=args.namespace,
             rules=[
                 {
@@ -140,7 +139,7 @@ class OwnersRollout(pulumi.ComponentResource):
             f"{name}-job",
             # Another hand-over is another Job.
             object_name=pulumi.Output.all(spec, args.hand_over).apply(
-                lambda resolved: f"{OBJECT_NAME}-{_digest(*resolved)}"
+                lambda resolved: f"{ROLLOUT_NAME}-{_digest(*resolved)}"
             ),
             namespace=args.namespace,
             spec=spec,
@@ -168,7 +167,7 @@ def job_spec(args: OwnersRolloutArgs, values_config_map: str, checksum: str) -> 
         "PAUSE": str(PAUSE_SECONDS),
     }
     pod = kubectl_pod(
-        account=OBJECT_NAME,
+        account=ROLLOUT_NAME,
         container="wait",
         image=args.image,
         script=SCRIPT,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pulumi
 
-from components.assembly import DatabaseConnection, pod_placement, stack_tags
-from components.credentials import POSTGRES_SECRET_KEY, AccessGraphNamespace
+from components.assembly import DatabaseConnection, pod_placement
+from components.credentials import AccessGraphNamespace
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
 from components.database_logins import LoginRetirement, LoginRetirementArgs
@@ -29,8 +29,9 @@ from components.settings import (
 )
 from components.settings.formats import EKS_CLUSTER_NAME, OIDC_PROVIDER_ARN, SECURITY_GROUP_ID, SUBNET_ID, VPC_ID
 from components.settings.moments import in_utc
-from components.settings.names import service_name
+from components.settings.names import POSTGRES_SECRET_KEY, service_name
 from components.stack_references import StackReferences
+from components.stack_tags import stack_tags
 
 if TYPE_CHECKING:
     from components.access_graph import AccessGraph

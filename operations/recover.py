@@ -16,10 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.credentials import DATABASE_CA_CONFIG_MAP_NAME, POSTGRES_SECRET_NAME
-from components.owners_rollout import OBJECT_NAME as ROLLOUT_NAME
 from components.settings import ManualTeleportSettings, Settings, ValuesTeleportSettings
-from components.settings.names import POLICY_NAMES, TLS_SECRET_NAME, external_service_name
+from components.settings.names import (
+    DATABASE_CA_CONFIG_MAP_NAME,
+    POLICY_NAMES,
+    POSTGRES_SECRET_NAME,
+    ROLLOUT_NAME,
+    TLS_SECRET_NAME,
+    external_service_name,
+)
+from components.stack_tags import STACK_TAG
 from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known, present
@@ -37,8 +43,6 @@ _HELM_TIMEOUT = 600
 _REFRESH_TIMEOUT = 300
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 _JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
-# As `assembly.stack_tags` writes it.
-STACK_TAG = "teleport-access-graph:stack"
 
 
 @dataclass

@@ -12,14 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.credentials import (
-    DATABASE_CA_CONFIG_MAP_NAME,
-    DATABASE_CA_KEY,
-    POSTGRES_REPLICA_KEY,
-    POSTGRES_SECRET_KEY,
-)
-from components.database_logins import ALL_LOGINS, login_of
 from components.database_uri import CA_BUNDLE_PATH
+from components.login_slots import ALL_LOGINS, login_of
 from components.settings import (
     ExistingDatabaseSettings,
     ManualTeleportSettings,
@@ -28,7 +22,13 @@ from components.settings import (
     ValuesTeleportSettings,
     service_name,
 )
-from components.settings.names import SERVICE_PORT
+from components.settings.names import (
+    DATABASE_CA_CONFIG_MAP_NAME,
+    DATABASE_CA_KEY,
+    POSTGRES_REPLICA_KEY,
+    POSTGRES_SECRET_KEY,
+    SERVICE_PORT,
+)
 from components.teleport_args import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
 from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
 from components.values_files import ValuesFileError, parse_values

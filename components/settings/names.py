@@ -1,5 +1,5 @@
-"""Names that are needed before anything is made: those that the access graph's chart derives from its release, for the
-certificate, and those of the stack's own that settings must keep clear of.
+"""Names that are needed before anything is made, or by whoever looks for what was made: those that the access graph's
+chart derives from its release, and those of the stack's own objects in TAG's namespace.
 
 Facts of teleport-access-graph 1.30.2 (`fullname` in its _helpers.tpl).
 """
@@ -19,6 +19,19 @@ LONGEST_SERVICE_NAME = 63
 # on the way from one mode to the other both are there.
 TLS_SECRET_NAME = "teleport-access-graph-tls"
 ISSUED_SECRET_NAME = "teleport-access-graph-issued-tls"
+
+# The Secret with the database's URI, and its keys.
+POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
+POSTGRES_SECRET_KEY = "uri"
+POSTGRES_REPLICA_KEY = "replica-uri"
+# The ConfigMap with the authorities of the database's certificate.
+DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
+DATABASE_CA_KEY = "bundle.pem"
+
+# Of the Job that waits for the owner of a Teleport release.
+ROLLOUT_NAME = "teleport-access-graph-rollout"
+
+CERT_MANAGER_API_VERSION = "cert-manager.io/v1"
 
 # Of the NetworkPolicies, by whose pods they are about.
 POLICY_NAMES = {

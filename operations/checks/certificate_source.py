@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from components.issued_certificates import API_VERSION
 from components.settings import CertManagerTlsSettings, ExistingIssuerSettings, ExistingSecretTlsSettings, Settings
+from components.settings.names import CERT_MANAGER_API_VERSION
 from operations.checks.certificate import check_pair
 from operations.cluster import Cluster, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
 _PLURALS = {"Issuer": "issuers", "ClusterIssuer": "clusterissuers"}
 # The controller's own namespace for the Secrets of a ClusterIssuer is its business; these kinds are all of its group.
-_GROUP = API_VERSION.partition("/")[0]
+_GROUP = CERT_MANAGER_API_VERSION.partition("/")[0]
 
 
 def dialled_names(settings: Settings) -> list[str]:
@@ -33,9 +33,13 @@ def check_source(settings: Settings, cluster: Cluster, *, trust: str | None, now
 
 def _cert_manager(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> list[Finding]:
     check, statement = "certificate.definitions", "cert-manager is in the cluster"
-    if not cluster.serves(API_VERSION, "Certificate"):
-        return [failed(check, statement, f"there is no Certificate of {API_VERSION}; install cert-manager first")]
-    findings = [passed(check, statement, f"it serves {API_VERSION}")]
+    if not cluster.serves(CERT_MANAGER_API_VERSION, "Certificate"):
+        return [
+            failed(
+                check, statement, f"there is no Certificate of {CERT_MANAGER_API_VERSION}; install cert-manager first"
+            )
+        ]
+    findings = [passed(check, statement, f"it serves {CERT_MANAGER_API_VERSION}")]
     check = "certificate.issuer"
     if not isinstance(tls.issuer, ExistingIssuerSettings):
         name, statement = tls.issuer.secret_name, f"the issuer's Secret {tls.issuer.secret_name} is there"
@@ -48,7 +52,7 @@ def _cert_manager(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster)
     if tls.issuer.group != _GROUP or kind not in _PLURALS:
         return [*findings, not_proven(check, statement, f"issuers of {tls.issuer.group} are not known here")]
     scope = None if kind == "ClusterIssuer" else namespace
-    issuer = cluster.get_custom(API_VERSION, _PLURALS[kind], name, scope)
+    issuer = cluster.get_custom(CERT_MANAGER_API_VERSION, _PLURALS[kind], name, scope)
     if issuer is None:
         return [*findings, failed(check, statement, "it does not exist; correct tls.issuer, or make it")]
     ready = condition(issuer, "Ready")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.stack_tags import STACK_TAG
 from tests.engine.conftest import RunningSandbox
 from tests.engine.stacks import aws
-
-STACK_TAG = "teleport-access-graph:stack"
 
 
 def objects_of(sandbox: RunningSandbox, identifier: str) -> dict[str, list[str]]:

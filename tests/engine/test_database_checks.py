@@ -10,8 +10,8 @@ import pytest
 from psycopg import sql
 
 from components.database_access import OWNER_ROLE
-from components.database_logins import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES
 from components.database_uri import database_uri
+from components.login_slots import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
 from operations.checks.database import OwnLogins, Token, check_database

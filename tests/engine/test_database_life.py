@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from components.database_logins import LOGIN_ROLES
+from components.login_slots import LOGIN_ROLES
 from tests.database_controls import CONTROLS, Facts, live_facts, violations
 from tests.engine.conftest import RunningSandbox
 from tests.engine.database_account import objects_of

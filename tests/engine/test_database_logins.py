@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 
 from components.database_access import OWNER_ROLE
-from components.database_logins import IAM_ROLE, LOGIN_ROLES
 from components.database_script import PREPARE_DATABASE
+from components.login_slots import IAM_ROLE, LOGIN_ROLES
 from sandbox.cloud.roles import RDS_IAM, RDS_SUPERUSER
 from tests.engine.database_server import (
     DATABASE,

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from components.database_access import OWNER_ROLE
-from components.database_logins import LOGIN_ROLES
 from components.database_uri import database_uri
+from components.login_slots import LOGIN_ROLES
 from tests.engine.database_server import (
     ADDRESS,
     DATABASE,

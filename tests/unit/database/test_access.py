@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.database_logins import active_slot, slot_passwords
 from components.database_policies import service_account_trust
+from components.login_slots import active_slot, slot_passwords
 from tests.unit.database.graph import CANARY_MASTER, DIGEST_KEY, MANAGED, OIDC_PROVIDER, TAGS, lineage, record_access
 from tests.unit.monitor import Recording, Secret, leaves
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components import ledger_guards
-from components.database_logins import SlotPassword, slot_passwords
+from components.login_slots import SlotPassword, slot_passwords
 from tests.unit.model import configurations
 from tests.unit.model import up as ups
 from tests.unit.model.configurations import EXTERNAL_NAME, HOSTS, ISSUERS, RELEASES, Configuration

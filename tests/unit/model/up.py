@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from components.database_logins import active_slot, login_of, slot_passwords
 from components.host_authority_succession import pems, successions
 from components.ledger import Ledger, ledger_content
+from components.login_slots import active_slot, login_of, slot_passwords
 from components.settings.names import ISSUED_SECRET_NAME, TLS_SECRET_NAME, service_host
 from components.tls_assembly import authority_step, certificate_names, trust_of
 from tests.samples import TELEPORT_CLUSTER

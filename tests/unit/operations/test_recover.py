@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from components.settings import AwsSettings
+from components.stack_tags import STACK_TAG as TAG
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import list_revisions
 from operations.mending import Step
-from operations.recover import STACK_TAG as TAG
 from operations.recover import Recovery, last_good
 from operations.stack import PROJECT, StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
@@ -568,9 +568,3 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
         f"Role {rollout} in teleport",
         f"RoleBinding {rollout} in teleport",
     ]
-
-
-def test_the_tag_is_the_one_that_the_program_sets() -> None:
-    from components.assembly import STACK_TAG
-
-    assert STACK_TAG == TAG
