@@ -20,7 +20,7 @@ import pulumi_random as random
 from components.host_authority_succession import accepted_host_authorities
 from components.intake import read_intake
 from components.ledger_guards import checked_ledger
-from components.loading import load_components
+from components.loading import load
 from components.object_metadata import mark_objects
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
@@ -41,30 +41,27 @@ async def main() -> None:
     # value.
     digest_key = random.RandomPassword("digest-key", length=64, special=False).result
 
-    # Everything is checked that can be without a resource, and the engine starts the plugins of the ones so far.
-    await load_components(settings)
+    # Everything is checked that can be without a resource. From here on the engine starts plugins while SDKs load.
+    await load("components.assembly")
     from components import assembly
     from components.outputs import export_outputs, stack_outputs
     from components.surroundings import make_surroundings
 
-    database = None
-    database_ca_bundle: pulumi.Input[str] | None = intake.database_ca_bundle
+    namespace = assembly.access_graph_namespace(settings, intake.database_ca_bundle, in_kubernetes)
+    certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
+
+    database, rds_database = None, None
     if isinstance(settings.database, RdsDatabaseSettings):
+        await load("components.rds_assembly")  # AWS's SDK, which nothing else needs
         from components import rds_assembly as rds
 
         database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
-        database_ca_bundle = database.ca_bundle
-
-    namespace = assembly.access_graph_namespace(settings, database_ca_bundle, in_kubernetes)
-    certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
-    rds_database = None
-    if database is not None:
         rds_database = rds.make_database_access(
             settings, providers, references, ledger, database, namespace, digest_key
         )
     connection = assembly.existing_database_connection(settings) if rds_database is None else rds_database.connection
     credentials = assembly.access_graph_credentials(
-        namespace, certificate, connection, digest_key, database_ca_bundle, in_kubernetes
+        namespace, certificate, connection, digest_key, intake.database_ca_bundle, in_kubernetes
     )
     access_graph = assembly.access_graph_release(
         settings, host_authorities, namespace, credentials, connection, in_kubernetes

@@ -61,7 +61,7 @@ def pod_placement(settings: Settings) -> dict[str, Any]:
 
 
 def access_graph_namespace(
-    settings: Settings, database_ca_bundle: pulumi.Input[str] | None, opts: pulumi.ResourceOptions
+    settings: Settings, database_ca_bundle: str | None, opts: pulumi.ResourceOptions
 ) -> AccessGraphNamespace:
     graph = settings.access_graph
     return AccessGraphNamespace(
@@ -118,7 +118,7 @@ def access_graph_credentials(
     certificate: ServerCertificate,
     connection: DatabaseConnection,
     digest_key: pulumi.Input[str],
-    database_ca_bundle: pulumi.Input[str] | None,
+    database_ca_bundle: str | None,
     opts: pulumi.ResourceOptions,
 ) -> Credentials:
     """The Secrets that TAG's pods mount."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pulumi
 
+from components.database_authorities import UnknownRegion, ca_bundle
 from components.host_authorities import (
     HostAuthority,
     HostAuthorityError,
@@ -22,7 +23,7 @@ from components.host_authorities import (
     pinning_advice,
     rotation_gap_warning,
 )
-from components.settings import ManualTeleportSettings, ProxyHostAuthorities, Settings
+from components.settings import ManualTeleportSettings, ProxyHostAuthorities, RdsDatabaseSettings, Settings
 from components.teleport_args import patched_values
 from components.teleport_assembly import teleport_cluster_args
 from components.teleport_values import ValuesConflict
@@ -56,7 +57,8 @@ class Intake:
     values: Mapping[str, Mapping[str, Any]]
     """The user's own Helm values by Teleport cluster name."""
     database_ca_bundle: str | None
-    """PEM of `database.caBundleFile`, each certificate once."""
+    """PEM of the authorities of the database's certificate, each once: of `database.caBundleFile`, else RDS's of the
+    region; None where the system's are meant."""
     trust_bundle: tuple[Authority, ...]
     """The authorities of `tls.trustBundleFile`."""
     now: datetime
@@ -147,11 +149,20 @@ def _trust_bundle(settings: Settings, now: datetime, problems: list[str]) -> tup
 def _database_ca_bundle(settings: Settings, now: datetime, problems: list[str]) -> str | None:
     path = settings.database.ca_bundle_file
     if path is None:
-        return None
+        return _shipped_bundle(settings, problems) if isinstance(settings.database, RdsDatabaseSettings) else None
     read = partial(parse_database_bundle, now=now)
     what = "the authorities of the database's certificate"
     # Written anew: a byte order mark or a comment is somebody's, and not every client of a database reads on past it.
     return joined(one.pem for one in _bundle(settings, "database.caBundleFile", path, read, what, problems)) or None
+
+
+def _shipped_bundle(settings: Settings, problems: list[str]) -> str | None:
+    assert settings.aws is not None  # the mode's own rule
+    try:
+        return ca_bundle(settings.aws.region)
+    except UnknownRegion as error:
+        problems.append(str(error))
+        return None
 
 
 def _bundle(

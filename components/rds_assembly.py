@@ -54,7 +54,7 @@ def make_database(
     ledger: pulumi.Output[Ledger],
     ca_bundle: str | None,
 ) -> Database:
-    """The instance. `ca_bundle` is the content of `database.caBundleFile`, if there is one."""
+    """The instance. `ca_bundle`: PEM of the authorities that its certificate may be of."""
     assert providers.aws is not None  # the mode's own rule
     return Database(
         "database",

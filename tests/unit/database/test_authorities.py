@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from components.database_authorities import AUTHORITIES_FILE, UnknownRegion, authorities_by_region, ca_bundle
+from components.intake import IntakeError
+from tests.unit.program.stack import COMPUTED, configuration, run_program
 
 pytestmark = pytest.mark.unit
 
@@ -58,3 +61,13 @@ def test_bundle_is_small_enough_for_any_config_map() -> None:
 def test_region_without_roots_is_refused_with_the_way_out(region: str) -> None:
     with pytest.raises(UnknownRegion, match=f"shipped for {region}; set database.caBundleFile"):
         ca_bundle(region)
+
+
+def test_such_a_region_is_refused_before_anything_is_registered(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    config["aws"]["region"] = "il-central-1"
+    registered: list[str] = []
+    providers = {"pulumi:providers:kubernetes": {"seen": registered.append}}
+    with pytest.raises(IntakeError, match=r"shipped for il-central-1; set database\.caBundleFile"):
+        run_program(config, tmp_path, computed={**COMPUTED, **providers})
+    assert registered == []
