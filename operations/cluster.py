@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import urllib3.exceptions
 from kubernetes import client, config
@@ -21,22 +24,23 @@ Document: TypeAlias = dict[str, Any]
 
 # Seconds for one question: whoever waits for an answer sits before a terminal.
 TIMEOUT = 15.0
-# Kind to API class and the name of the kind in its methods.
+# Kind to where its objects are: the path of its group and version, and its plural.
 _KINDS = {
-    "Namespace": ("CoreV1Api", "namespace"),
-    "Secret": ("CoreV1Api", "secret"),
-    "ConfigMap": ("CoreV1Api", "config_map"),
-    "Service": ("CoreV1Api", "service"),
-    "Pod": ("CoreV1Api", "pod"),
-    "Event": ("CoreV1Api", "event"),
-    "ServiceAccount": ("CoreV1Api", "service_account"),
-    "Role": ("RbacAuthorizationV1Api", "role"),
-    "RoleBinding": ("RbacAuthorizationV1Api", "role_binding"),
-    "Deployment": ("AppsV1Api", "deployment"),
-    "Job": ("BatchV1Api", "job"),
-    "CronJob": ("BatchV1Api", "cron_job"),
-    "NetworkPolicy": ("NetworkingV1Api", "network_policy"),
+    "Namespace": ("/api/v1", "namespaces"),
+    "Secret": ("/api/v1", "secrets"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Service": ("/api/v1", "services"),
+    "Pod": ("/api/v1", "pods"),
+    "Event": ("/api/v1", "events"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "CronJob": ("/apis/batch/v1", "cronjobs"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
 }
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class ClusterError(Exception):
@@ -73,74 +77,39 @@ class Cluster:
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Document | None:
         """The object, or None when there is none of that name."""
-        api, noun = _KINDS[kind]
-        scope = () if namespace is None else (namespace,)
-        method = getattr(getattr(client, api)(self._api), f"read_{'namespaced_' if scope else ''}{noun}")
         found: Document | None = self._ask(
-            lambda: method(name, *scope, _request_timeout=TIMEOUT), f"read {kind} {name}", missing=None
+            "GET", _path(*_KINDS[kind], namespace, name), f"read {kind} {name}", missing=None
         )
         return found
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Whether there are objects of that kind: a definition may not be installed."""
-        group, _, version = api_version.partition("/")
-        api = client.CustomObjectsApi(self._api)
-        answer = self._ask(
-            lambda: api.get_api_resources(group, version, _request_timeout=TIMEOUT), f"read {api_version}", missing={}
-        )
+        answer = self._ask("GET", f"/apis/{api_version}", f"read {api_version}", missing={})
         return any(one.get("kind") == kind for one in answer.get("resources") or [])
 
     def get_custom(self, api_version: str, plural: str, name: str, namespace: str | None = None) -> Document | None:
         """The object of a kind that a definition brought, or None; None too when there is no such kind."""
-        group, _, version = api_version.partition("/")
-        api = client.CustomObjectsApi(self._api)
-        found: Document | None = self._ask(
-            lambda: (
-                api.get_cluster_custom_object(group, version, plural, name, _request_timeout=TIMEOUT)
-                if namespace is None
-                else api.get_namespaced_custom_object(group, version, namespace, plural, name, _request_timeout=TIMEOUT)
-            ),
-            f"read {plural} {name}",
-            missing=None,
-        )
+        path = _path(f"/apis/{api_version}", plural, namespace, name)
+        found: Document | None = self._ask("GET", path, f"read {plural} {name}", missing=None)
         return found
 
     def list(self, kind: str, namespace: str, labels: str = "", fields: str = "") -> list[Document]:
         """The objects of a namespace that match the selectors, by name."""
-        api, noun = _KINDS[kind]
-        method = getattr(getattr(client, api)(self._api), f"list_namespaced_{noun}")
-        answer = self._ask(
-            lambda: method(namespace, label_selector=labels, field_selector=fields, _request_timeout=TIMEOUT),
-            f"list {kind}s in {namespace}",
-        )
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        answer = self._ask("GET", _path(*_KINDS[kind], namespace), f"list {kind}s in {namespace}", selectors)
         return sorted(answer.get("items") or [], key=name_of)
 
     def delete(self, kind: str, name: str, namespace: str | None = None) -> None:
         """Delete the object and what belongs to it; one that is gone already is no error."""
-        api, noun = _KINDS[kind]
-        scope = () if namespace is None else (namespace,)
-        method = getattr(getattr(client, api)(self._api), f"delete_{'namespaced_' if scope else ''}{noun}")
-        self._ask(
-            lambda: method(name, *scope, propagation_policy="Background", _request_timeout=TIMEOUT),
-            f"delete {kind} {name}",
-            missing={},
-        )
+        path = _path(*_KINDS[kind], namespace, name)
+        self._ask("DELETE", path, f"delete {kind} {name}", {"propagationPolicy": "Background"}, missing={})
 
     def logs(self, pod: str, namespace: str, container: str, *, previous: bool = False, lines: int = 2000) -> str:
         """The end of a container's log; empty when there is none yet."""
-        api = client.CoreV1Api(self._api)
+        path = _path(*_KINDS["Pod"], namespace, pod) + "/log"
+        query = {"container": container, "previous": str(previous).lower(), "tailLines": str(lines)}
         try:
-            # Raw, for the client would otherwise try to read the text as JSON.
-            response = api.read_namespaced_pod_log(
-                pod,
-                namespace,
-                container=container,
-                previous=previous,
-                tail_lines=lines,
-                _preload_content=False,
-                _request_timeout=TIMEOUT,
-            )
-            return bytes(response.data).decode("utf-8", "replace")
+            return self._send("GET", path, query).decode("utf-8", "replace")
         except ApiException as error:
             # No such container yet, or no run before this one.
             if error.status in (400, 404):
@@ -151,7 +120,7 @@ class Cluster:
 
     def version(self) -> tuple[int, int]:
         """Kubernetes' major and minor version."""
-        answer = self._ask(lambda: client.VersionApi(self._api).get_code(_request_timeout=TIMEOUT), "read the version")
+        answer = self._ask("GET", "/version", "read the version")
         # Managed clusters write the minor version as `29+`.
         return int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))
 
@@ -165,12 +134,7 @@ class Cluster:
         plural, _, part = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": plural, "subresource": part, "name": name}
         spec = {"resourceAttributes": {**attributes, "namespace": namespace or ""}}
-        answer = self._ask(
-            lambda: client.AuthorizationV1Api(self._api).create_self_subject_access_review(
-                {"spec": spec}, _request_timeout=TIMEOUT
-            ),
-            f"ask whether {verb} {resource} is allowed",
-        )
+        answer = self._ask("POST", _REVIEWS, f"ask whether {verb} {resource} is allowed", body={"spec": spec})
         return bool(answer["status"]["allowed"])
 
     def open_port(self, pod: str, namespace: str, port: int) -> socket.socket:
@@ -186,15 +150,41 @@ class Cluster:
         plain.settimeout(TIMEOUT)
         return plain
 
-    def _ask(self, question: Callable[[], Any], what: str, **default: Any) -> Any:
+    def _ask(
+        self, method: str, path: str, what: str, query: Mapping[str, str] = MappingProxyType({}), /, **more: Any
+    ) -> Any:
+        """The answer as JSON; `body` is sent, and `missing` is the answer where the server has nothing there."""
         try:
-            return self._api.sanitize_for_serialization(question())
+            return json.loads(self._send(method, path, query, more.get("body")))
         except ApiException as error:
-            if error.status == 404 and "missing" in default:
-                return default["missing"]
+            if error.status == 404 and "missing" in more:
+                return more["missing"]
             raise self._refused(error, what) from None
         except (urllib3.exceptions.HTTPError, ConfigException) as error:
             raise self._unreachable(error) from None
+        except ValueError:
+            # As of a proxy's page for people to log in.
+            raise ClusterError(
+                f"{self.context}: cannot {what}: no JSON came back, so this is not a Kubernetes API server; "
+                "check the context and the way to it"
+            ) from None
+
+    def _send(self, method: str, path: str, query: Mapping[str, str], body: Document | None = None) -> bytes:
+        """By the client library's own way to the server and past its models: those take half a second to load, and
+        refuse what a newer server has added."""
+        request = self._api.param_serialize(
+            method,
+            path,
+            query_params=[(name, value) for name, value in query.items() if value],
+            header_params={"Accept": "application/json, */*", "Content-Type": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = self._api.call_api(*request, _request_timeout=TIMEOUT)
+        response.read()
+        if not 200 <= response.status <= 299:
+            raise ApiException.from_response(http_resp=response, body=None, data=None)
+        return bytes(response.data)
 
     def _refused(self, error: ApiException, what: str) -> ClusterError:
         if not error.status:
@@ -209,6 +199,11 @@ class Cluster:
         return ClusterError(
             f"{self.context}: the cluster cannot be reached ({reason}); check the context and the way to it"
         )
+
+
+def _path(group: str, plural: str, namespace: str | None, name: str = "") -> str:
+    parts = [*(("namespaces", namespace) if namespace is not None else ()), plural, *((name,) if name else ())]
+    return "/".join([group, *(quote(part, safe="") for part in parts)])
 
 
 def name_of(document: Document) -> str:

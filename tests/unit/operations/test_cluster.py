@@ -25,6 +25,18 @@ def test_objects_are_read_as_they_are(api: KubernetesApi, cluster: Cluster) -> N
     assert cluster.version() == (1, 29)
 
 
+def test_what_a_newer_server_has_added_is_no_obstacle(api: KubernetesApi, cluster: Cluster) -> None:
+    pod = api.put("Pod", "a", "ns", spec={"invented": {"later": 1}, "containers": None})
+    assert cluster.get("Pod", "a", "ns") == pod
+    assert cluster.list("Pod", "ns") == [pod]
+
+
+def test_a_page_for_people_is_no_api_server(api: KubernetesApi, cluster: Cluster) -> None:
+    api.page = "<html>Log in</html>"
+    with pytest.raises(ClusterError, match="test: cannot read Secret tls: no JSON came back"):
+        cluster.get("Secret", "tls", "ns")
+
+
 def test_lists_are_by_label_and_in_order_of_names(api: KubernetesApi, cluster: Cluster) -> None:
     spec: dict[str, Any] = {"containers": [{"name": "x", "image": "x"}]}
     for name, app in (("b", "x"), ("a", "x"), ("c", "y")):
