@@ -14,7 +14,7 @@ from bench.results import write_results
 from sandbox.home import CHECKOUT, Cache
 from sandbox.plugins.download import downloaded_plugins
 from sandbox.plugins.install import install_plugins
-from tests.engine.conftest import EngineFailed, RunningSandbox, started_sandbox
+from tests.engine.conftest import EngineFailed, RunningSandbox
 
 HERE = Path(__file__).resolve().parent
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
 
     def deployed() -> list[Figure]:
-        with started_sandbox() as running:
+        with figures.measured_sandbox() as running:
             plugins.extend(_plugins(running))
             running.pulumi("up")
             rows = figures.unchanged_stack(running, options.runs)

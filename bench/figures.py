@@ -23,13 +23,22 @@ from bench.measuring import Command, Figure, by_turns, peak_memory, python
 from sandbox import existing_teleport
 from sandbox.charts import ACCESS_GRAPH, TELEPORT, package_chart
 from sandbox.home import CHECKOUT
+from sandbox.kubelet.settings import PROBES_AS_WRITTEN
 from tests.engine.conftest import RunningSandbox, started_sandbox
 from tests.engine.stacks import aws_position, aws_writes
 
 BASELINES = CHECKOUT / "bench" / "baselines"
 GRAPH_NAMESPACE = GRAPH_RELEASE = "teleport-access-graph"
 FLAT = "flat"
+PROBES = "pods are probed as their charts say"
 Say = Callable[[str], None]
+
+
+@contextmanager
+def measured_sandbox() -> Iterator[RunningSandbox]:
+    """One whose pods become ready as on a node: else the waiting, which is most of a rollout, would be left out."""
+    with started_sandbox(PROBES_AS_WRITTEN) as running:
+        yield running
 
 
 def program_alone(runs: int) -> list[Figure]:
@@ -107,14 +116,9 @@ def writes_of_nothing(deployed: RunningSandbox) -> list[Figure]:
 def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
     """One setting changed, to where it was and back, against Helm's own upgrade of the same release."""
     chart = package_chart(deployed.home, ACCESS_GRAPH, deployed.environment())
-    turns = {"ours": 0, "baseline": 0}
 
-    def replicas(side: str) -> int:
-        turns[side] += 1
-        return 3 if turns[side] % 2 else 2
-
-    def ours() -> float:
-        _configure(deployed, replicas("ours"))
+    def ours(replicas: int) -> float:
+        _configure(deployed, replicas)
         return _engine(
             deployed,
             CHECKOUT,
@@ -126,17 +130,21 @@ def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
             str(deployed.configuration),
         ).seconds()
 
-    def by_helm() -> float:
+    def by_helm(replicas: int) -> float:
         arguments = ["upgrade", GRAPH_RELEASE, str(chart), "--namespace", GRAPH_NAMESPACE, "--reuse-values", "--wait"]
-        arguments += ["--set", f"replicaCount={replicas('baseline')}"]
+        arguments += ["--set", f"replicaCount={replicas}"]
         return Command([deployed.home.bin / "helm", *arguments], CHECKOUT, deployed.environment()).seconds()
 
     # Each side there and back before the other: the release is then again what the stack says it is.
-    found: dict[str, list[float]] = {"ours": [], "baseline": []}
+    found: dict[str, dict[str, list[float]]] = {way: {"ours": [], "baseline": []} for way in ("raised", "lowered")}
     for _ in range(runs):
-        found["ours"] += [ours(), ours()]
-        found["baseline"] += [by_helm(), by_helm()]
-    return [Figure("replicas changed / helm upgrade --wait", 1.3, found["ours"], found["baseline"])]
+        for side, measure in (("ours", ours), ("baseline", by_helm)):
+            found["raised"][side].append(measure(3))
+            found["lowered"][side].append(measure(2))
+    return [
+        Figure(f"replicas {way} / helm upgrade --wait", 1.3, measured["ours"], measured["baseline"], remark=PROBES)
+        for way, measured in found.items()
+    ]
 
 
 def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
@@ -175,7 +183,7 @@ def from_nothing(runs: int, say: Say) -> list[Figure]:
     """The whole stack by `up`, against the guide's steps as a shell script, each on a new sandbox with a Teleport."""
 
     def ours() -> float:
-        with started_sandbox() as fresh:
+        with measured_sandbox() as fresh:
             return _engine(
                 fresh,
                 CHECKOUT,
@@ -188,7 +196,7 @@ def from_nothing(runs: int, say: Say) -> list[Figure]:
             ).seconds()
 
     def by_hand() -> float:
-        with started_sandbox() as fresh:
+        with measured_sandbox() as fresh:
             cloud = fresh.cloud()
             arguments: list[str | Path] = [
                 "bash",
@@ -207,7 +215,7 @@ def from_nothing(runs: int, say: Say) -> list[Figure]:
 
     say("  each run on a sandbox of its own, started and stopped outside the measurement")
     found = by_turns(runs, {"ours": ours, "baseline": by_hand})
-    return [Figure("up from nothing / the guide's steps by hand", 1.0, found["ours"], found["baseline"])]
+    return [Figure("up from nothing / the guide's steps by hand", 1.0, found["ours"], found["baseline"], remark=PROBES)]
 
 
 def set_up() -> list[Figure]:

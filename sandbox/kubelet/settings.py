@@ -8,6 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Final
+
+# Probes wait and repeat as the charts say, which is what times of rollouts mean something with.
+PROBES_AS_WRITTEN: Final = {
+    "SANDBOX_KUBELET_PROBE_DELAY_FACTOR": "1",
+    "SANDBOX_KUBELET_PROBE_PERIOD_UNTIL_READY": "inf",
+}
 
 
 @dataclass(frozen=True)

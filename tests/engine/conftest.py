@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,11 @@ class RunningSandbox:
         """What `make env` exports, and what of the caller's environment is not foreign to the sandbox."""
         return self.sandbox.operation_environment(self.cloud())
 
-    def door(self, *arguments: str, check: bool = True) -> Finished:
-        """`python -m sandbox ...`, as the Makefile calls it."""
+    def door(self, *arguments: str, check: bool = True, more: Mapping[str, str] | None = None) -> Finished:
+        """`python -m sandbox ...`, as the Makefile calls it, with `more` in its environment."""
         command = [sys.executable, "-m", "sandbox", "--home", str(self.home.root)]
         command += ["--config-file", str(self.configuration), *arguments]
-        return _run(command, {**os.environ}, check=check)
+        return _run(command, {**os.environ, **(more or {})}, check=check)
 
     def pulumi(self, *arguments: str, check: bool = True) -> Finished:
         """The engine on this sandbox's stack; `up`, `destroy` and `refresh` without a question, and without a preview
@@ -125,13 +125,14 @@ def _run(command: list[str], environment: dict[str, str], *, check: bool) -> Fin
 
 
 @contextmanager
-def started_sandbox() -> Iterator[RunningSandbox]:
-    """A sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
+def started_sandbox(more: Mapping[str, str] | None = None) -> Iterator[RunningSandbox]:
+    """A sandbox with a Teleport in it and nothing of the stack deployed yet, started with `more` in its environment;
+    gone at the end."""
     # Short: sockets of PostgreSQL have paths of at most 107 bytes.
     root = Path(tempfile.mkdtemp(prefix="tag-"))
     running = RunningSandbox(Home.at(root / "home"), root / "Pulumi.sandbox.yaml")
     try:
-        running.door("start")
+        running.door("start", more=more)
         yield running
     finally:
         running.door("down", "--no-destroy")
