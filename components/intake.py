@@ -123,8 +123,14 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     try:
         values = load_values_files(entry.values_files, settings.root)
     except ValuesFileError as error:
-        problems.append(f"{key}: {error}")
+        problems.extend(f"{key}: {problem}" for problem in error.problems)
         return {}
+    named = values.get("clusterName")
+    if named is not None and named != cluster:
+        problems.append(
+            f"{key}: clusterName is another one than this entry's, {cluster}; name the entry after the cluster, or "
+            "give the files of this one"
+        )
     problems.extend(
         f"{key}: {path} looks like a secret, and a plain file is no place for one; move it to the secret key "
         f"teleportSecretValues, or name the path in teleport.{cluster}.allowSecretPaths if it is none"

@@ -108,7 +108,8 @@ def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
             "critical",
             "Teleport's auth is turned away by Teleport Access Graph",
             f"or the watch for it fails: kubectl -n {args.namespace} describe pods -l job-name says which. The host CA "
-            "that TAG knows is another one than auth's: renew hostAuthorities, `up`; `make diagnose` tells",
+            "that TAG knows is another one than auth's: renew hostAuthorities, `up`; "
+            "`python -m operations diagnose` tells",
         ),
         alert(
             "AccessGraphLockoutUnknown",

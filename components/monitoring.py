@@ -158,7 +158,7 @@ def _availability(namespace: str, deployment: str) -> list[dict[str, Any]]:
             AWAY_FOR,
             "critical",
             "No pod of Teleport Access Graph is available",
-            f"kubectl -n {namespace} get pods; `make diagnose` reads what they and their events say",
+            f"kubectl -n {namespace} get pods; `python -m operations diagnose` reads what they and their events say",
         ),
         _absent("AccessGraphUnknown", series, "Whether Teleport Access Graph runs is not known", "kube-state-metrics"),
     ]

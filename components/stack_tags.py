@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from components.settings.names import STACK_TAG
+
 if TYPE_CHECKING:
     from components.settings import Settings
-
-STACK_TAG = "teleport-access-graph:stack"
 
 
 def stack_tags(settings: Settings) -> dict[str, pulumi.Input[str]]:

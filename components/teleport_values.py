@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.settings.secret_texts import may_be_shown
 from components.values_files import find_secret_values, load_values_files, merge_values, own_copy
 
 __all__ = [
@@ -123,8 +124,11 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
     """
     conflicts: list[str] = []
     result: dict[str, Any] = own_copy(values)
+    if result.get("auth", {}) is None:
+        # As `auth:` with nothing after it, which the chart takes for no values.
+        del result["auth"]
     if not isinstance(result.get("auth", {}), dict):
-        raise ValuesConflict([f"auth: {result['auth']!r} is no map, and the chart cannot render it; remove the key"])
+        raise ValuesConflict([_wrong_kind("auth", result["auth"], "a map")])
     before = effective_auth_values(values)
     conflicts += _configuration_conflicts(before, patch)
     volumes = _list_at(before, "extraVolumes", conflicts)
@@ -199,13 +203,13 @@ def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPat
     if configuration is None:
         return []
     if not isinstance(configuration, Mapping):
-        return [f"{path}: is {configuration!r}, the patch needs a map there"]
+        return [_wrong_kind(path, configuration, "a map")]
     path += ".access_graph"
     section = configuration.get("access_graph")
     if section is None:
         return []
     if not isinstance(section, Mapping):
-        return [f"{path}: is {section!r}, the patch needs a map there"]
+        return [_wrong_kind(path, section, "a map")]
     conflicts: list[str] = []
     ours = patch.configuration()
     for key in ("enabled", "endpoint", "ca"):
@@ -213,39 +217,56 @@ def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPat
             continue
         if key not in ours:
             conflicts.append(
-                f"{path}.{key}: the values say {section[key]!r}, the patch sets none (Teleport's own trust store is to "
-                "cover the access graph, and with `ca` Teleport trusts that file alone); remove the key from the values"
+                f"{path}.{key}: the values say {_said(section[key])}, the patch sets none (Teleport's own trust store "
+                "is to cover the access graph, and with `ca` Teleport trusts that file alone); remove the key from the "
+                "values"
             )
         elif section[key] != ours[key] or isinstance(section[key], bool) != isinstance(ours[key], bool):
             conflicts.append(
-                f"{path}.{key}: the values say {section[key]!r}, the patch {ours[key]!r}; "
+                f"{path}.{key}: the values say {_said(section[key])}, the patch {_said(ours[key])}; "
                 "remove the key from the values"
             )
     if section.get("insecure") not in (None, False):
         conflicts.append(
-            f"{path}.insecure: the values say {section['insecure']!r}, the patch verifies the server"
+            f"{path}.insecure: the values say {_said(section['insecure'])}, the patch verifies the server"
             f"{'' if patch.ca_path is None else ' with ' + repr(patch.ca_path)}; remove the key from the values"
         )
     audit_log = section.get("audit_log")
     if "audit_log" in ours and audit_log is not None:
         if not isinstance(audit_log, Mapping):
-            return [*conflicts, f"{path}.audit_log: is {audit_log!r}, the patch needs a map there"]
+            return [*conflicts, _wrong_kind(f"{path}.audit_log", audit_log, "a map")]
         for key, value in ours["audit_log"].items():
             if audit_log.get(key) is not None and audit_log[key] != value:
                 conflicts.append(
-                    f"{path}.audit_log.{key}: the values say {audit_log[key]!r}, the patch {value!r}; "
+                    f"{path}.audit_log.{key}: the values say {_said(audit_log[key])}, the patch {_said(value)}; "
                     "remove the key from the values"
                 )
     return conflicts
 
 
+def _said(value: Any) -> str:
+    """A single value as it stands there, unless it may be a secret."""
+    if isinstance(value, (Mapping, list)):
+        return "a map" if isinstance(value, Mapping) else "a list"
+    return repr(value) if may_be_shown(str(value)) else "a text that is not shown"
+
+
+def _wrong_kind(path: str, value: Any, wanted: str) -> str:
+    """Without the value: text in place of a map may hold whatever is below it, join tokens too."""
+    kind = {dict: "a map", list: "a list", str: "text"}.get(type(value), "a single value")
+    remedy = "remove the `|` or the quotes" if isinstance(value, str) and "\n" in value else "write its keys below it"
+    if wanted == "a list":
+        remedy = "write each entry on a line that begins with '- '"
+    return f"{path}: is {kind}, and the chart needs {wanted} there; {remedy}, or remove the key"
+
+
 def _annotation_conflicts(effective: Mapping[str, Any]) -> list[str]:
     annotations = effective.get("annotations")
     if annotations is not None and not isinstance(annotations, Mapping):
-        return [f"auth.annotations: is {annotations!r}, the patch needs a map there"]
+        return [_wrong_kind("auth.annotations", annotations, "a map")]
     pod = (annotations or {}).get("pod")
     if pod is not None and not isinstance(pod, Mapping):
-        return [f"auth.annotations.pod: is {pod!r}, the patch needs a map there"]
+        return [_wrong_kind("auth.annotations.pod", pod, "a map")]
     return []
 
 
@@ -254,7 +275,7 @@ def _list_at(effective: Mapping[str, Any], key: str, conflicts: list[str]) -> li
     if entries is None:
         return []
     if not isinstance(entries, list):
-        conflicts.append(f"auth.{key}: is {entries!r}, the patch needs a list there")
+        conflicts.append(_wrong_kind(f"auth.{key}", entries, "a list"))
         return []
     return entries
 

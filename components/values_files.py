@@ -13,13 +13,21 @@ from typing import Any
 import yaml
 
 from components.go_yaml import HelmLoader
+from components.settings.secret_texts import is_secret_text
 
 # A values file is typed by people; the API server refuses a release Secret above 1 MiB anyway.
 LARGEST_FILE = 1024 * 1024
+# What aliases may make of it, and how deep it may go: Helm and the API server refuse more.
+MOST_VALUES = 100_000
+DEEPEST = 100
 
 
 class ValuesFileError(ValueError):
-    """One or more values files cannot be used; the text has one line for each file."""
+    """One or more values files cannot be used; `problems` has a line for each file."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
 
 
 def parse_values(text: str) -> dict[str, Any]:
@@ -28,18 +36,74 @@ def parse_values(text: str) -> dict[str, Any]:
         values = yaml.load(text, Loader=HelmLoader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValuesFileError(f"{line}{error.problem or error.context or 'not YAML'}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValuesFileError(f"not YAML: {error}") from None
+        raise ValuesFileError(f"{line}{_in_own_words(error)}") from None
+    except yaml.reader.ReaderError as error:
+        raise ValuesFileError(
+            f"character {error.position} is a control character, which YAML does not allow; remove it"
+        ) from None
+    except RecursionError:
+        raise ValuesFileError(_TOO_DEEP) from None
+    except (yaml.YAMLError, ValueError):
+        raise ValuesFileError("holds a number or a date that cannot be read; put it in quotes") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ValuesFileError(f"holds a {type(values).__name__}; values are a map of keys")
-    try:
-        own: dict[str, Any] = own_copy(values)
-    except RecursionError:
-        raise ValuesFileError("an alias contains itself; write the value out") from None
+        kind = "a list" if isinstance(values, list) else "a single value"
+        raise ValuesFileError(f"holds {kind}; write a map of keys, as in a chart's own values.yaml")
+    _check_plain(values)
+    own: dict[str, Any] = own_copy(values)
     return own
+
+
+_TOO_DEEP = f"goes deeper than {DEEPEST} levels, or an alias contains itself; write the value out"
+
+
+def _in_own_words(error: yaml.MarkedYAMLError) -> str:
+    """YAML's complaint without what the file holds there, which may be a secret."""
+    problem = str(error.problem or error.context or "not YAML")
+    if "undefined alias" in problem:
+        return "an alias of which there is no anchor; put text that begins with * in quotes"
+    if "undefined tag handle" in problem or "could not determine a constructor" in problem:
+        return "a tag that values do not have; put text that begins with ! in quotes"
+    if "another document" in problem:
+        return "a second document begins; put it into a file of its own"
+    if "duplicate anchor" in problem:
+        return "an anchor that there was before; give it another name"
+    return f"{problem}; correct the YAML there"
+
+
+def _check_plain(values: Any) -> None:
+    """That they are what JSON has, to a depth and a number that Helm takes. Raises `ValuesFileError`."""
+    left = MOST_VALUES
+    level = [values]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, Mapping):
+                _check_text(*value)
+                inner.extend(value.values())
+            elif isinstance(value, list):
+                inner.extend(value)
+            elif isinstance(value, str):
+                _check_text(value)
+            elif value is not None and not isinstance(value, (bool, int, float)):
+                raise ValuesFileError("holds a value with a tag such as !!binary or !!set; write plain text")
+            # Each level is counted as it grows: an alias in an alias in an alias is a line, and a billion values.
+            if len(inner) > left:
+                raise ValuesFileError(f"holds more than {MOST_VALUES} values, by aliases of aliases; write them out")
+        if not inner:
+            return
+        left -= len(inner)
+        level = inner
+    raise ValuesFileError(_TOO_DEEP)
+
+
+def _check_text(*texts: str) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValuesFileError("holds half of a character (\\ud800 to \\udfff); write the whole one") from None
 
 
 def load_values_files(paths: Sequence[str | Path], root: Path) -> dict[str, Any]:
@@ -56,7 +120,7 @@ def load_values_files(paths: Sequence[str | Path], root: Path) -> dict[str, Any]
         except ValuesFileError as error:
             problems.append(f"{path}: {error}")
     if problems:
-        raise ValuesFileError("\n".join(problems))
+        raise ValuesFileError(*problems)
     return values
 
 
@@ -96,30 +160,28 @@ _SECRET_KEY = re.compile(
     r"(password|passwd|passphrase|secret|token|credential|private_?key|api_?key|access_?key|connection_?string|license_?key)",
     re.IGNORECASE,
 )
+# Short forms, as whole words: a `bypass` is none.
+_SECRET_SHORT_KEY = re.compile(r"(^|[_-])(pass|pwd)$|(Pass|Pwd)$")
+# Under which a number is a secret as well: `tokens: 3` is none.
+_SECRET_NUMBER_KEY = re.compile(r"(password|passwd|passphrase|secret|token|pin)$", re.IGNORECASE)
 # Keys that only say where a secret is, or how long or of which kind one is.
 _NO_SECRET_KEY = re.compile(
     r"^existing|pullsecrets?$|(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy)$",
     re.IGNORECASE,
 )
-_SECRET_TEXT = re.compile(
-    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
-    r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
-    r"|\b(ghp|gho|ghs|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
-    r"|\b[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"
-)
 _PLAIN_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
 def find_secret_values(values: Mapping[str, Any]) -> list[str]:
-    """Paths (`auth.extraEnv[0].value`) of texts that look like secrets, by their key's name or by their own form."""
+    """Paths (`auth.extraEnv[0].value`) of texts and numbers that look like secrets, by key or by form."""
     return [path for path, key, text in _texts(values, "", "", values) if text and _looks_secret(key, text)]
 
 
 def _looks_secret(key: str, text: str) -> bool:
-    if _SECRET_TEXT.search(text):
+    if is_secret_text(text):
         return True
-    return bool(_SECRET_KEY.search(key)) and not _NO_SECRET_KEY.search(key)
+    named = _SECRET_KEY.search(key) or _SECRET_SHORT_KEY.search(key)
+    return bool(named) and not _NO_SECRET_KEY.search(key)
 
 
 def _texts(value: Any, path: str, key: str, parent: Any) -> Iterator[tuple[str, str, str]]:
@@ -135,8 +197,12 @@ def _texts(value: Any, path: str, key: str, parent: Any) -> Iterator[tuple[str, 
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         for index, inner in enumerate(value):
             yield from _texts(inner, f"{path}[{index}]", key, parent)
-    elif isinstance(value, str):
-        yield path, key, value
+    elif isinstance(value, str) or (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (_SECRET_NUMBER_KEY.search(key) or _SECRET_SHORT_KEY.search(key))
+    ):
+        yield path, key, str(value)
 
 
 def join_path(path: str, key: str) -> str:

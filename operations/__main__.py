@@ -174,7 +174,7 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
     else:
         for one in found:
             print(f"{one.where}: {one.evidence}\n  cause: {one.cause}\n  remedy: {one.remedy}")
-        print(f"{len(found)} findings" if found else "nothing is known to be wrong; `make verify` proves what works")
+        print(f"{len(found)} findings" if found else "nothing is known to be wrong; `verify` proves what works")
     raise typer.Exit(1 if found else 0)
 
 

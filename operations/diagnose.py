@@ -118,7 +118,7 @@ def diagnose_release(namespace: str, release: str, revisions: Sequence[HelmRelea
     evidence = f"revision {last.revision} is {last.status}"
     if last.status in PENDING:
         cause = "an upgrade was killed: Helm answers `another operation is in progress` to every other"
-        return [Diagnosis(where, evidence, cause, "`make recover` rolls it back")]
+        return [Diagnosis(where, evidence, cause, "`recover` rolls it back")]
     failed = failed_upgrade(list(revisions))
     if failed is None:
         return []

@@ -145,7 +145,7 @@ class Preflight:
         if held is not None:
             return [failed(check, statement, f"it is being deleted, and takes nothing new until it is gone: {held}")]
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
-            reason = "it exists, and no `up` of this stack recorded it; `make recover` after a crash, else another name"
+            reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
             return [self._not_recorded(check, statement, reason)]
         findings = [passed(check, statement, "made by this stack" if namespace else "it does not exist yet")]
         return [*findings, *self._inside(cluster, namespace)]
@@ -173,7 +173,7 @@ class Preflight:
         revisions = list_revisions(cluster, namespace, release)
         if revisions and revisions[-1].status in PENDING:
             last = revisions[-1]
-            reason = f"revision {last.revision} of {release} is {last.status}; `make recover` rolls it back"
+            reason = f"revision {last.revision} of {release} is {last.status}; `recover` rolls it back"
             return [failed(check, statement, reason)]
         seen = f"revision {revisions[-1].revision} is {revisions[-1].status}" if revisions else "it does not exist yet"
         return [passed(check, statement, seen)]
@@ -241,7 +241,7 @@ class Preflight:
             return [passed(check, statement, "made by this stack")]
         reason = (
             f"it exists in {namespace}, and no `up` of this stack recorded it; after a plain `destroy` the clean-up "
-            "comes first (docs/teleport.md), after a crash `make recover`"
+            "comes first (docs/teleport.md), after a crash `recover`"
         )
         return [self._not_recorded(check, statement, reason)]
 

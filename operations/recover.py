@@ -22,10 +22,10 @@ from components.settings.names import (
     POLICY_NAMES,
     POSTGRES_SECRET_NAME,
     ROLLOUT_NAME,
+    STACK_TAG,
     TLS_SECRET_NAME,
     external_service_name,
 )
-from components.stack_tags import STACK_TAG
 from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known, present

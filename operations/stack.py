@@ -111,7 +111,7 @@ def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_
     """What the engine prints. Raises `StackError` with its own message."""
     engine = shutil.which("pulumi")
     if engine is None:
-        raise StackError("pulumi: is not on PATH; install it, or take the environment of `make env`")
+        raise StackError("pulumi: is not on PATH; install it (on the sandbox: the environment of `make env`)")
     try:
         finished = subprocess.run(
             [engine, *arguments, "--non-interactive"],

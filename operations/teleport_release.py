@@ -116,5 +116,5 @@ def compare_values(
         check,
         statement,
         f"{shown} (+ live only, - files only, ~ other): an `up` makes the live values those of the files; "
-        "`make adopt` writes what runs",
+        "`adopt` writes what runs",
     )

@@ -9,6 +9,7 @@ from components.settings.access_graph import AccessGraphSettings
 from components.settings.clusters import AwsSettings, KubernetesSettings
 from components.settings.database import DatabaseSettings
 from components.settings.monitoring import MonitoringSettings
+from components.settings.names import STACK_TAG
 from components.settings.object_metadata import ObjectAnnotations, ObjectLabels
 from components.settings.rules import Frozen, Rule, Section, Text, matching, setting
 from components.settings.teleport import ClusterName, TeleportSettings
@@ -29,10 +30,21 @@ _TAG_KEY = matching(
     "shorten it or leave such characters out",
     lambda value: "begins with aws:, which AWS keeps for itself" if value.lower().startswith("aws:") else None,
 )
+_OWN_TAG = Rule(
+    "a tag of your own",
+    lambda value: value.casefold() != STACK_TAG,
+    "leave it out: the stack sets it, and finds its objects by it",
+)
 _TAG_VALUE = matching(
     r"[A-Za-z0-9 _.:/=+@-]{0,256}",
     "the value of an AWS tag: at most 256 letters, digits, spaces and _.:/=+-@",
     "shorten it or leave such characters out",
+)
+# IAM takes two keys that differ in case alone for one.
+_DISTINCT_KEYS = Rule(
+    "a map of tags whose keys differ in more than case",
+    lambda value: len({key.casefold() for key in value}) == len(value),
+    "remove one of those that do not: IAM takes them for the same",
 )
 _FEW_TAGS = Rule(
     f"a map of at most {MOST_TAGS} tags",
@@ -60,9 +72,9 @@ class Configuration(Section):
     teleport: Annotated[Mapping[ClusterName, TeleportSettings], Frozen] = setting(
         {}, why="Teleport clusters that use the access graph, by cluster name"
     )
-    tags: Annotated[Mapping[Annotated[Text, _TAG_KEY], Annotated[Text, _TAG_VALUE]], _FEW_TAGS, Frozen] = setting(
-        {}, why="tags of every AWS object, beside those that mark the stack"
-    )
+    tags: Annotated[
+        Mapping[Annotated[Text, _TAG_KEY, _OWN_TAG], Annotated[Text, _TAG_VALUE]], _DISTINCT_KEYS, _FEW_TAGS, Frozen
+    ] = setting({}, why="tags of every AWS object, beside those that mark the stack")
     monitoring: MonitoringSettings = setting({}, why="what Prometheus is told, by choice")
     labels: ObjectLabels = setting(
         {},

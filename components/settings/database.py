@@ -146,7 +146,9 @@ class RdsDatabaseSettings(Section):
     database_insights: Literal["standard", "advanced"] = setting(
         "standard", why="advanced keeps 15 months of query figures, as it must, and costs by vCPU"
     )
-    apply_immediately: Switch = setting(False, why="whether changes that restart the instance wait for the window")
+    apply_immediately: Switch = setting(
+        False, why="whether changes that restart the instance are made at once, and not in the maintenance window"
+    )
     on_destroy: Literal["keep", "snapshot", "delete"] = setting(
         "keep", why="what `destroy` does: leave the instance, leave a last snapshot, or leave nothing"
     )

@@ -6,19 +6,16 @@ Owns the form of the text and what of a value may be shown. Which rules there ar
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
+from components.settings.secret_texts import may_be_shown
+
 # Longer values say nothing more and push the rule out of sight.
 LONGEST_SHOWN = 60
-
-_CREDENTIAL = re.compile(
-    r"://[^/@\s]*:[^/@\s]*@|PRIVATE KEY|(password|secret|token)\s*[=:]|\bAKIA[0-9A-Z]{16}\b", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +53,7 @@ def shown(value: Any) -> str | None:
         return "null"
     # JSON's escapes keep a line break or a terminal's control character in the value from breaking the line.
     text = json.dumps(value, ensure_ascii=not str(value).isprintable())
-    if _CREDENTIAL.search(text):
+    if not may_be_shown(text):
         return None
     return text if len(text) <= LONGEST_SHOWN else f'{text[: LONGEST_SHOWN - 4]}..."'
 

@@ -18,6 +18,7 @@ LONGEST_DNS_LABEL = 63
 LONGEST_RELEASE_NAME = 53
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 
 
@@ -46,7 +47,7 @@ def _why_no_label(value: str) -> str | None:
 
 def is_host_port(value: str) -> bool:
     host, separator, port = value.rpartition(":")
-    return bool(separator) and is_dns_name(host) and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
+    return bool(separator) and is_dns_name(host) and bool(_PORT.fullmatch(port)) and int(port) <= 65535
 
 
 def is_url(value: str, schemes: tuple[str, ...]) -> bool:
@@ -56,7 +57,11 @@ def is_url(value: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    return parts.scheme in schemes and bool(parts.hostname) and plain and port_is_valid and value.isprintable()
+    return parts.scheme in schemes and bool(parts.hostname) and plain and port_is_valid and _has_no_space(value)
+
+
+def _has_no_space(value: str) -> bool:
+    return value.isprintable() and " " not in value
 
 
 _DNS_RULE = Rule(
@@ -274,6 +279,7 @@ def _is_pinned_image(value: str) -> bool:
     name, _, tag = value.rpartition(":")
     return (
         bool(_IMAGE_NAME.fullmatch(name))
+        and ":" not in name.rsplit("/", 1)[-1]
         and bool(re.fullmatch(r"[\w][\w.-]{0,127}", tag, re.ASCII))
         and tag != "latest"
     )

@@ -157,7 +157,7 @@ def _sort_keys(
     known = (*fields_by_key(Configuration), *SECRET_KEYS)
     for key in (*config, *(name for name in secret_keys if name not in config)):
         if key not in known:
-            problems.append(Problem(shown_key(key), "is not a setting", suggestion(str(key), known)))
+            problems.append(Problem(shown_key(key), "is not a setting", _remedy_of_key(str(key), known)))
         elif key in SECRET_KEYS:
             if key not in secret_keys:
                 remedy = f"set it with `pulumi config set --secret {key}`, and change what was exposed"
@@ -175,6 +175,15 @@ def _sort_keys(
                 refused.append(key)
     secrets = {key for key in SECRET_KEYS if key in config or key in secret_keys}
     return problems, plain, secrets, refused
+
+
+def _remedy_of_key(key: str, known: Collection[str]) -> str:
+    if key.partition(".")[0] in known and key.isprintable():
+        # As `pulumi config set` stores a path without being told that it is one.
+        return (
+            f"set it with `pulumi config set --path '{key}' <value>`, and remove this with `pulumi config rm '{key}'`"
+        )
+    return suggestion(key, known)
 
 
 class _NotPlain(Exception):

@@ -7,6 +7,8 @@ import re
 
 from components.settings.rules import Rule
 
+# What the engine makes of a date that is not quoted.
+_READ_AS_A_DATE = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d+)? [+-]\d{4}( .*)?", re.ASCII)
 _RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
@@ -30,9 +32,15 @@ def in_utc(value: str) -> str:
     return found.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _why_no_moment(value: str) -> str | None:
+    if _READ_AS_A_DATE.fullmatch(value):
+        return "was read as a date, because it had no quotes"
+    return "has no time and offset" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None
+
+
 MOMENT = Rule(
     "a moment in RFC 3339",
     lambda value: moment(value) is not None,
-    "give date, time and offset, such as 2026-01-31T00:00:00Z",
-    lambda value: "has no time and offset" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None,
+    'give date, time and offset in quotes, such as "2026-01-31T00:00:00Z"',
+    _why_no_moment,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import Annotated
 
 from components.settings.formats import ObjectName, PinnedImage
@@ -14,9 +16,21 @@ LOCKED_OUT = "could not find host CA"
 # Longer ones belong into a pipeline for logs.
 LONGEST_PATTERN = 512
 
+
+def _is_whole(pattern: str) -> bool:
+    """Whether every bracket has its other. Python and grep differ in much, and agree on this."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes such as [[:digit:]]
+            re.compile(pattern)
+    except re.error as error:
+        return not error.msg.startswith(("unterminated", "missing )", "unbalanced", "bad escape (end"))
+    return True
+
+
 _PATTERN = Rule(
     f"an extended regular expression of at most {LONGEST_PATTERN} printable characters",
-    lambda value: 0 < len(value) <= LONGEST_PATTERN and value.isprintable(),
+    lambda value: 0 < len(value) <= LONGEST_PATTERN and value.isprintable() and _is_whole(value),
     "give what `grep -E` takes, such as 'could not find host CA|access graph.*certificate'",
 )
 

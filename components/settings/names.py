@@ -6,6 +6,9 @@ Facts of teleport-access-graph 1.30.2 (`fullname` in its _helpers.tpl).
 
 from __future__ import annotations
 
+# On every AWS object of a stack, with the stack's full name.
+STACK_TAG = "teleport-access-graph:stack"
+
 CHART_NAME = "teleport-access-graph"
 SERVICE_PORT = 443
 # Of the pods: where they answer Teleport, and where they tell Prometheus.

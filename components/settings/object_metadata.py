@@ -26,6 +26,7 @@ RESERVED_DOMAINS = (
     "eks.amazonaws.com",
     "helm.sh",
     "kubectl.kubernetes.io",
+    "kubernetes.io",
     "meta.helm.sh",
     "pod-security.kubernetes.io",
     "pulumi.com",
@@ -40,7 +41,9 @@ def is_reserved(key: str) -> bool:
     return key in RESERVED_LABELS or (bool(separator) and domain in RESERVED_DOMAINS)
 
 
-_KEY_PATTERN = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+# Before the slash a name of DNS, of at most 253 characters in all.
+_PART = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_KEY_PATTERN = rf"((?=[^/]{{1,253}}/){_PART}(\.{_PART})*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?"
 _LABEL_VALUE = matching(
     r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?",
     "the value of a label: at most 63 letters, digits, '-', '_' and '.'",

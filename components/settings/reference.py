@@ -32,7 +32,8 @@ the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.
 - A key that is not below is refused, with the nearest one that is.
 - What has a `mode` always names it, and a key of another mode is refused.
 - Paths start at the directory of `Pulumi.yaml`; the files must be there, and hold 1 MiB at most.
-- YAML takes `no` for a boolean, `1e3` for a number, and the zeros off `012345678901`: such texts go in quotes.
+- YAML makes a boolean of `true`, numbers of `1.30` and `1e3`, another text of a date, and takes the zero off
+  `012345678901`: such texts go in quotes.
 - In the tables `<cluster>` is a name, `[]` an item of a list, and `{file}` a mode or shape in which a key is known.
 - `pulumi config set --path 'teleport-access-graph:database.port' 6432` sets one key of an object.
 

@@ -71,9 +71,11 @@ HostPath = Annotated[
         r"(/[A-Za-z0-9_][A-Za-z0-9._-]*){2,}", "an absolute path", "give it such as /etc/teleport-access-graph/ca.pem"
     ),
 ]
+# As errors write them: auth.extraEnv[0].value, auth.annotations["example.com/a key"].
+_VALUE_PATH = r'([^\s."\[\]]+|\[".+?"\])(\.[^\s."\[\]]+|\[[0-9]+\]|\[".+?"\])*'
 ValuePath = Annotated[
     Text,
-    matching(r"[^\s.]+(\.[^\s.]+)*", "a dotted path of a Helm value", "give it such as auth.teleportConfig.some.key"),
+    matching(_VALUE_PATH, "a dotted path of a Helm value", "give it such as auth.teleportConfig.some.key"),
 ]
 
 

@@ -11,7 +11,7 @@ from components.settings.errors import Problem, join, shown
 from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
 from components.settings.rules import Section
 
-_YAML_BOOLEAN = "quote it if it is meant as text: YAML reads unquoted yes, no, on, off, true and false as booleans"
+_YAML_BOOLEAN = "quote it if it is meant as text: YAML reads an unquoted true or false as a boolean"
 _SECRET_KEY = re.compile(r"password|secret|token", re.IGNORECASE)
 _YAML_NUMBER = "put it in quotes: YAML reads it as a number, and drops leading zeros"
 
@@ -122,7 +122,13 @@ def _wrong_type(place: Place, value: Any) -> Problem:
         if isinstance(value, bool):
             remedy = _YAML_BOOLEAN
         elif isinstance(value, (int, float)):
-            remedy = _YAML_NUMBER
+            broken = next((rule for rule in place.rules if not rule.accepts(str(value))), None)
+            if broken is not None:
+                # Quotes alone would lead to the next refusal.
+                remedy = broken.remedy or f"give {broken.statement}"
+                remedy = remedy if "quotes" in remedy else f"{remedy}, in quotes"
+            else:
+                remedy = _YAML_NUMBER
         elif value is None:
             remedy = f"{remedy}, or leave the key out"
         return Problem(
@@ -141,7 +147,7 @@ def _wrong_type(place: Place, value: Any) -> Problem:
 
 def _remedy_of_number(value: Any) -> str:
     if isinstance(value, bool):
-        return "give a number: YAML reads unquoted yes, no, on, off, true and false as booleans"
+        return "give a number: YAML reads an unquoted true or false as a boolean"
     if isinstance(value, float):
         return "write all its digits, without point and exponent"
     return "write its digits alone, without unit"

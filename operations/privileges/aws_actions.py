@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from components.stack_tags import STACK_TAG
+from components.settings.names import STACK_TAG
 
 Conditions: TypeAlias = dict[str, dict[str, str]]
 

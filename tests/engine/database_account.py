@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.stack_tags import STACK_TAG
+from components.settings.names import STACK_TAG
 from tests.engine.conftest import RunningSandbox
 from tests.engine.stacks import aws
 

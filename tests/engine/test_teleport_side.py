@@ -334,7 +334,7 @@ def test_recover_clears_another_operation_in_progress(side: RunningSandbox) -> N
     assert refused.returncode != 0
     assert "another operation (install/upgrade/rollback) is in progress" in refused.stdout + refused.stderr
     (release,) = [one for one in diagnosed(side) if one["where"] == "release teleport"]
-    assert release["remedy"] == "`make recover` rolls it back"
+    assert release["remedy"] == "`recover` rolls it back"
 
     mended = side.door("recover", "--yes")
     assert "of teleport in teleport is pending-upgrade" in mended.stdout

@@ -198,7 +198,7 @@ def adoption_keeps_values(draft: Draft) -> Findings:
                 f"{key}.valuesFiles",
                 ...,
                 "is empty, and adopt is true: the running release would lose every value it has",
-                "run `make adopt`, which writes its values to a file, and name the file here",
+                "run `python -m operations adopt`, which writes its values to a file, and name the file here",
                 f"{key}.adopt",
             )
 

@@ -130,7 +130,7 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
     "a pending release": (
         lambda api: put_release(api, 4, "pending-upgrade", {}),
         f"{TELEPORT}release",
-        "revision 4 of teleport is pending-upgrade; `make recover`",
+        "revision 4 of teleport is pending-upgrade; `recover`",
     ),
     "a live value that the files lack": (other_values(log={"level": "DEBUG"}), f"{TELEPORT}values", "+ log.level"),
     "a live value that differs": (other_values(service={"type": "NodePort"}), f"{TELEPORT}values", "~ service.type"),

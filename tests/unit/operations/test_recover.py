@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.settings import AwsSettings
-from components.stack_tags import STACK_TAG as TAG
+from components.settings.names import STACK_TAG as TAG
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import list_revisions

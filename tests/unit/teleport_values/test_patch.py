@@ -127,17 +127,22 @@ def test_a_ca_in_the_values_is_refused_when_teleports_own_trust_store_is_to_serv
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        ({"auth": None}, "auth: None"),
-        ({"auth": {"teleportConfig": "x"}}, "auth.teleportConfig: is 'x'"),
-        ({"auth": {"teleportConfig": {"access_graph": [1]}}}, r"auth.teleportConfig.access_graph: is \[1\]"),
+        ({"auth": "x"}, "auth: is text, and the chart needs a map there; write its keys below it"),
+        ({"auth": {"teleportConfig": "tokens:\n- node:x\n"}}, "auth.teleportConfig: is text, .* remove the `|`"),
+        ({"auth": {"teleportConfig": {"access_graph": [1]}}}, r"auth.teleportConfig.access_graph: is a list"),
         ({"extraVolumes": {"name": "x"}}, "auth.extraVolumes: is "),
-        ({"auth": {"annotations": {"pod": "x"}}}, "auth.annotations.pod: is 'x'"),
+        ({"auth": {"annotations": {"pod": "x"}}}, "auth.annotations.pod: is text"),
         ({"annotations": ["x"]}, "auth.annotations: is "),
     ],
 )
 def test_a_wrong_shape_is_refused_by_its_path(values: dict[str, Any], where: str) -> None:
-    with pytest.raises(ValuesConflict, match=where):
+    with pytest.raises(ValuesConflict, match=where) as caught:
         patch_values(values, BUNDLE)
+    assert "node:x" not in str(caught.value)
+
+
+def test_an_empty_auth_is_none() -> None:
+    assert patch_values({"auth": None}, BUNDLE) == patch_values({}, BUNDLE)
 
 
 @pytest.mark.parametrize(
