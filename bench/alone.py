@@ -34,6 +34,7 @@ def run_program(clusters: int = 1, directory: Path | None = None) -> int:
         name = f"teleport-{number}.example.com"
         authority = {"mode": "inline", "certificates": [stack.host_authority(name)]}
         own = {"namespace": f"teleport-{number}", "release": f"teleport-{number}", "hostAuthorities": authority}
+        own["valuesFiles"] = [stack.values_file(directory, name)]
         config["teleport"][name] = {**entry, **own}
     return len(stack.run_program(config, directory).custom())
 

@@ -253,7 +253,8 @@ def _said(value: Any) -> str:
 
 def _wrong_kind(path: str, value: Any, wanted: str) -> str:
     """Without the value: text in place of a map may hold whatever is below it, join tokens too."""
-    kind = {dict: "a map", list: "a list", str: "text"}.get(type(value), "a single value")
+    kinds: dict[type, str] = {dict: "a map", list: "a list", str: "text"}
+    kind = kinds.get(type(value), "a single value")
     remedy = "remove the `|` or the quotes" if isinstance(value, str) and "\n" in value else "write its keys below it"
     if wanted == "a list":
         remedy = "write each entry on a line that begins with '- '"

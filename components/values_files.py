@@ -67,7 +67,7 @@ def _in_own_words(error: yaml.MarkedYAMLError) -> str:
         return "a tag that values do not have; put text that begins with ! in quotes"
     if "another document" in problem:
         return "a second document begins; put it into a file of its own"
-    if "duplicate anchor" in problem:
+    if problem == "second occurrence":
         return "an anchor that there was before; give it another name"
     return f"{problem}; correct the YAML there"
 
@@ -163,7 +163,7 @@ _SECRET_KEY = re.compile(
 # Short forms, as whole words: a `bypass` is none.
 _SECRET_SHORT_KEY = re.compile(r"(^|[_-])(pass|pwd)$|(Pass|Pwd)$")
 # Under which a number is a secret as well: `tokens: 3` is none.
-_SECRET_NUMBER_KEY = re.compile(r"(password|passwd|passphrase|secret|token|pin)$", re.IGNORECASE)
+_SECRET_NUMBER_KEY = re.compile(r"(password|passwd|passphrase|secret|token)$", re.IGNORECASE)
 # Keys that only say where a secret is, or how long or of which kind one is.
 _NO_SECRET_KEY = re.compile(
     r"^existing|pullsecrets?$|(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy)$",

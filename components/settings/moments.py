@@ -9,7 +9,7 @@ from components.settings.rules import Rule
 
 # What the engine makes of a date that is not quoted.
 _READ_AS_A_DATE = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d+)? [+-]\d{4}( .*)?", re.ASCII)
-_RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 def moment(value: str) -> datetime.datetime | None:
@@ -19,7 +19,7 @@ def moment(value: str) -> datetime.datetime | None:
         return None
     day, time, _, offset = match.groups()
     try:
-        found = datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}")
+        found = datetime.datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset == 'Z' else offset}")
         return found.astimezone(datetime.timezone.utc)
     except (ValueError, OverflowError):
         return None

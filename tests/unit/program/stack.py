@@ -52,6 +52,13 @@ def host_authority(cluster: str = TELEPORT_CLUSTER, lives: datetime.timedelta = 
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def values_file(directory: Path, cluster: str = TELEPORT_CLUSTER) -> str:
+    """The name of a values file of that cluster, in `directory`."""
+    name = "values.yaml" if cluster == TELEPORT_CLUSTER else f"{cluster}.yaml"
+    (directory / name).write_text(yaml.safe_dump({**OWN_VALUES, "clusterName": cluster}))
+    return name
+
+
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 # The program reads what it is to trust, so that one is real.
 COMPUTED = {**COMPUTED_OUTPUTS, SELF_SIGNED: {**COMPUTED_OUTPUTS[SELF_SIGNED], "certPem": host_authority()}}
@@ -59,9 +66,8 @@ COMPUTED = {**COMPUTED_OUTPUTS, SELF_SIGNED: {**COMPUTED_OUTPUTS[SELF_SIGNED], "
 
 def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **overrides: Any) -> dict[str, Any]:
     """A configuration of mode rds whose Teleport entry has a real host CA and values of its own."""
-    (directory / "values.yaml").write_text(yaml.safe_dump(OWN_VALUES))
     settings = {
-        "valuesFiles": ["values.yaml"],
+        "valuesFiles": [values_file(directory)],
         "hostAuthorities": {"mode": "inline", "certificates": [host_authority()]},
         **(entry or {}),
     }

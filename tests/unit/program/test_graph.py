@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording
-from tests.unit.program.stack import configuration, host_authority, run_program
+from tests.unit.program.stack import configuration, host_authority, run_program, values_file
 
 TELEPORT = f"teleport-{TELEPORT_CLUSTER}"
 
@@ -159,6 +159,7 @@ def test_several_teleport_clusters_do_not_wait_for_each_other(tmp_path: Path) ->
         "namespace": "second",
         "release": "second",
         "hostAuthorities": {"mode": "inline", "certificates": [host_authority("second.example.com")]},
+        "valuesFiles": [values_file(tmp_path, "second.example.com")],
     }
     config["teleport"]["second.example.com"] = second
     both = run_program(config, tmp_path)

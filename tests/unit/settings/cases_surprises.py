@@ -73,8 +73,8 @@ LETTERS = [
 
 YAML = [
     # 0o1234567012345 without quotes.
-    R("aws/accountId", 0o1234567012345, "is not text", "drops leading zeros"),
-    R("aws/accountId", 1.23456789012e11, "is not text", "put it in quotes"),
+    R("aws/accountId", 0o1234567012345, "is not text", "write its 12 digits in quotes"),
+    R("aws/accountId", 1.23456789012e11, "is not text", "write its 12 digits in quotes"),
     R("database/engineVersion", 17.10, "names a minor version", 'such as "17"'),
     R("database/allocatedStorageGib", 1e3, "is not a whole number from 20 to 65536", "without point and exponent"),
     R("database/allocatedStorageGib", "1e3", "is not a whole number from 20 to 65536", "digits alone"),
@@ -87,7 +87,7 @@ YAML = [
     R("accessGraph/podDisruptionBudget", {"enabled": True, "minAvailable": float("nan")}, "is not a whole number",
       "digits alone", key="accessGraph.podDisruptionBudget.minAvailable"),
     # 120:00 in base 60, to YAML 1.1.
-    R("database/backupWindow", 7200, "is not text", "put it in quotes"),
+    R("database/backupWindow", 7200, "is not text", "02:00-03:00, in quotes"),
     R("database/backupWindow", datetime.date(2026, 1, 31), "is not text", "YAML reads it as a date",
       key="database.backupWindow"),
     R("accessGraph/createNamespace", "Off", "is not true or false", "set true or false"),
@@ -107,10 +107,10 @@ YAML = [
     R("labels", {"team": 8}, "is not text", "put it in quotes", key="labels.team"),
     R("annotations", {"revision": 1e3}, "is not text", "put it in quotes", key="annotations.revision"),
     R(f"{T}/release", False, "is not text", "YAML reads an unquoted true or false"),
-    R("accessGraph/resources/memoryLimit", 1, "is not text", "put it in quotes"),
+    R("accessGraph/resources/memoryLimit", 1, "is not text", "512Mi or 1Gi, in quotes"),
     R("accessGraph/resources/cpuRequest", 0.25, "is not text", "put it in quotes"),
     R("accessGraph/resources/memoryLimit", "1e3", "is not an amount of memory with its unit", "such as 512Mi"),
-    R("accessGraph/chart/version", 1.30, "is not text", "put it in quotes"),
+    R("accessGraph/chart/version", 1.30, "is not text", "without range, in quotes"),
     R("accessGraph/chart/version", "1.30", "is not an exact chart version", "such as 1.30.2"),
     R("database/engineVersion", "017", "is not a major version of PostgreSQL", 'such as "17"'),
 ]  # fmt: skip

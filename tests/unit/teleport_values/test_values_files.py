@@ -157,6 +157,9 @@ PRIVATE_KEY_HEAD = "-----BEGIN " + "PRIVATE KEY-----"
         ({"a": {"b.c/d": {"apiKey": "x"}}}, ['a["b.c/d"].apiKey']),
         ({"a": [PRIVATE_KEY_HEAD]}, ["a[0]"]),
         ({"url": "postgres://me:pw@host/db"}, ["url"]),
+        ({"admin": {"password": 12345678, "apiToken": 1.5}}, ["admin.password", "admin.apiToken"]),
+        ({"smtp": {"pass": "x", "pwd": "x", "smtpPass": 1}}, ["smtp.pass", "smtp.pwd", "smtp.smtpPass"]),
+        ({"tokens": 3, "bypass": "x", "passwordLength": 12, "tokenTTL": 3600, "createProxyToken": True}, []),
         ({"url": "https://host/path?x=1"}, []),
         (
             {"auth": {"teleportConfig": {"auth_service": {"tokens": ["proxy:abc"]}}}},

@@ -1,0 +1,45 @@
+"""Values files as the program takes them in: what is wrong with them is said at once, each with its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.intake import IntakeError
+from tests.unit.program import stack
+
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
+
+KEY = "teleport.teleport.example.com.valuesFiles"
+
+
+def problems_of(directory: Path, files: dict[str, str], **entry: object) -> list[str]:
+    """With those files as the cluster's values."""
+    config = stack.configuration(directory, entry={"valuesFiles": list(files), **entry})
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    try:
+        stack.run_program(config, directory)
+    except IntakeError as error:
+        return list(error.problems)
+    return []
+
+
+def test_each_file_that_cannot_be_read_is_a_problem_with_its_key(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, {"one.yaml": "- a", "two.yaml": "a: b: c"})
+    assert [problem.partition(".yaml: ")[0] for problem in found] == [f"{KEY}: one", f"{KEY}: two"]
+
+
+def test_values_of_another_cluster_are_refused(tmp_path: Path) -> None:
+    """Helm would rename the cluster that runs."""
+    (problem,) = problems_of(tmp_path, {"values.yaml": "clusterName: other.example.com"})
+    assert problem.startswith(f"{KEY}: clusterName is another one than this entry's, teleport.example.com; ")
+
+
+def test_the_path_that_an_error_names_is_one_that_may_be_allowed(tmp_path: Path) -> None:
+    files = {"values.yaml": 'auth: {annotations: {"example.com/api token": x}}'}
+    (problem,) = problems_of(tmp_path, files)
+    path = problem.removeprefix(f"{KEY}: ").partition(" looks like a secret")[0]
+    assert path == 'auth.annotations["example.com/api token"]'
+    assert problems_of(tmp_path, files, allowSecretPaths=[path]) == []
