@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,8 +28,15 @@ def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
 
 
 def read_time(text: str) -> datetime:
-    """An RFC 3339 time, `Z` included. Python 3.10 does not read that letter."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    """An RFC 3339 time. Go writes nanoseconds and `Z`, of which Python 3.10 reads neither."""
+    return datetime.fromisoformat(_FRACTION.sub(_in_microseconds, text).replace("Z", "+00:00"))
+
+
+_FRACTION = re.compile(r"\.(\d{1,6})\d*", re.ASCII)
+
+
+def _in_microseconds(fraction: re.Match[str]) -> str:
+    return "." + fraction[1].ljust(6, "0")
 
 
 def _warning(item: Expiring, end: datetime, now: datetime) -> str:

@@ -143,11 +143,7 @@ class OwnersRollout(pulumi.ComponentResource):
             ),
             namespace=args.namespace,
             spec=spec,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[binding],
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeout_seconds + 2 * GRACE_SECONDS}s"),
-            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[binding]),
         )
         self.complete = job.status.apply(lambda _: True)
         self.register_outputs({"complete": self.complete})

@@ -14,6 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.digests import content_checksum
 from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
 from components.releases import atomic_release
 from components.teleport_args import (
@@ -32,6 +33,9 @@ from components.teleport_args import (
     proxy_checksum,
 )
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
+
+# Of the plugin, where nothing is said.
+LEAST_PATIENCE_SECONDS = 600
 
 
 class TeleportCluster(pulumi.ComponentResource):
@@ -138,7 +142,10 @@ class TeleportCluster(pulumi.ComponentResource):
                 namespace=args.namespace,
                 deployment=auth_deployment_name(args.release, args.values),
                 values_config_map=handed_over.metadata["name"],
-                hand_over=handed_over.metadata.apply(lambda written: written.resource_version or ""),
+                # The version alone is still the former one in a preview, the content alone the same after a way back.
+                hand_over=pulumi.Output.all(
+                    handed_over.metadata.apply(lambda written: written.resource_version or ""), handed_over.data
+                ).apply(lambda written: f"{written[0]} {content_checksum(*written[1].values())}"),
                 endpoint=args.endpoint,
                 enabled=args.enabled,
                 checksum=access_graph_patch(args).ca_checksum,
@@ -179,9 +186,15 @@ class TeleportCluster(pulumi.ComponentResource):
         checksum = pulumi.Output.from_input(args.trust_bundle).apply(
             lambda bundle: proxy_checksum(args.endpoint, bundle)
         )
+        waits = args.timeout_seconds if args.mode == "release" else args.rollout_timeout_seconds
+        patience = f"{max(LEAST_PATIENCE_SECONDS, waits)}s"
         return kubernetes.apps.v1.DeploymentPatch(
             f"{name}-proxies",
             metadata={"name": proxy_deployment_name(args.release, args.values), "namespace": args.namespace},
             spec={"template": {"metadata": {"annotations": {PROXY_ANNOTATION: checksum}}}},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[release]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[release],
+                custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
+            ),
         )

@@ -4,6 +4,7 @@ What it needs of the other stack it reads by `components.outputs_reader`: typed,
 Teleport Access Graph's or of a version that is not known.
 """
 
+import re
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -41,7 +42,7 @@ def agent_configuration(endpoint: str) -> str:
 
 def seconds_before(moment: str, days: int) -> str:
     """PromQL: true from `days` before `moment` (RFC 3339) on."""
-    end = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    end = datetime.fromisoformat(re.sub(r"\.\d+", "", moment).replace("Z", "+00:00"))
     return f"time() > {(end - timedelta(days=days)).timestamp():.0f}"
 
 

@@ -67,12 +67,12 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "tls:index/certRequest:CertRequest": {"certRequestPem": "-----BEGIN CERTIFICATE REQUEST {name}-----"},
     "tls:index/selfSignedCert:SelfSignedCert": {
         "certPem": certificate_named,
-        "validityEndTime": "2036-11-19T00:00:00Z",
+        "validityEndTime": "2036-11-19T00:00:00.571651145Z",
         "readyForRenewal": False,
     },
     "tls:index/locallySignedCert:LocallySignedCert": {
         "certPem": certificate_named,
-        "validityEndTime": "2027-12-24T00:00:00Z",
+        "validityEndTime": "2027-12-24T00:00:00.57165Z",
         "readyForRenewal": False,
     },
     "kubernetes:batch/v1:Job": {"metadata": {"uid": "{name}-uid"}},
@@ -126,6 +126,8 @@ class Registration:
     additional_secret_outputs: frozenset[str]
     delete_before_replace: bool
     ignore_changes: tuple[str, ...]
+    timeouts: dict[str, str]
+    """Operation to how long the plugin waits at most; by default it is the plugin's own ten minutes."""
     aliases: tuple[str, ...]
     """Former URNs, as whole ones."""
 
@@ -247,6 +249,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 additional_secret_outputs=frozenset(request.additionalSecretOutputs),
                 delete_before_replace=bool(request.deleteBeforeReplace),
                 ignore_changes=tuple(request.ignoreChanges),
+                timeouts=json_format.MessageToDict(request.customTimeouts),
                 aliases=tuple(request.aliasURNs) + tuple(alias.urn for alias in request.aliases if alias.urn),
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -223,8 +224,11 @@ def key_identifier(key: PublicKey) -> bytes:
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC, with the fraction of a second as far as it is known."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """RFC 3339 in UTC to the nanosecond, as Go writes it: without zeros at the end of the fraction."""
+    # Python's clock ends at microseconds; a state of the official plugin has all nine digits.
+    nanoseconds = moment.microsecond * 1000 + time.time_ns() % 1000
+    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def _hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:

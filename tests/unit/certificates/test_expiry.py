@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from components.expiry import Expiring, expiry_warnings
+from components import expiry
+from components.expiry import Expiring, expiry_warnings, read_time
 from tests.unit.certificates.pki import NOW
 
 pytestmark = pytest.mark.unit
@@ -34,3 +36,20 @@ def test_the_last_sixty_days_are_warned_of(delta: timedelta, text: str | None) -
 def test_the_most_urgent_comes_first() -> None:
     items = [ends(timedelta(days=30), "later"), ends(timedelta(days=400), "never"), ends(timedelta(days=3), "soon")]
     assert [warning.split()[0] for warning in expiry_warnings(items, NOW)] == ["soon", "later"]
+
+
+class OldestDatetime(datetime):
+    """As Python 3.10 reads: no `Z`, and fractions of three or six digits alone."""
+
+    @classmethod
+    def fromisoformat(cls, text: str) -> datetime:
+        assert re.fullmatch(r"[0-9T:-]{19}(\.\d{3}|\.\d{6})?[+-]\d\d:\d\d", text), f"Invalid isoformat string: {text}"
+        return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("fraction", ["", ".5", ".57165", ".571651", ".57165114", ".571651145"])
+def test_times_are_read_as_go_writes_them(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go leaves zeros at the end of nine digits out."""
+    monkeypatch.setattr(expiry, "datetime", OldestDatetime)
+    read = read_time(f"2036-11-19T22:25:40{fraction}Z")
+    assert read == datetime(2036, 11, 19, 22, 25, 40, int(fraction[1:7].ljust(6, "0")), tzinfo=timezone.utc)

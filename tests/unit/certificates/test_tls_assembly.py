@@ -77,8 +77,11 @@ def test_a_generated_certificate_is_a_pair_and_its_authority(tmp_path: Path) -> 
     assert "canary key certificates-server-key" in found["private_key_pem"]
     assert "secret_name" not in found
     assert found["trust_bundle"] == certificate_named(OWN)
-    assert found["ca_not_after"] == "2036-11-19T00:00:00Z"
-    assert found["certificate_not_after"] == "2027-12-24T00:00:00Z"
+    assert found["ca_not_after"] == COMPUTED_OUTPUTS["tls:index/selfSignedCert:SelfSignedCert"]["validityEndTime"]
+    assert (
+        found["certificate_not_after"]
+        == COMPUTED_OUTPUTS["tls:index/locallySignedCert:LocallySignedCert"]["validityEndTime"]
+    )
     assert found["warnings"] == []
     assert found["record"] == {
         "mode": "generated",

@@ -135,7 +135,11 @@ def test_pod_fits_the_restricted_standard(managed: bool) -> None:
 
 def test_job_ends_in_time_and_is_replaced_when_it_failed(recording: Recording) -> None:
     job = recording["database-access-job"].inputs
-    assert job["metadata"]["annotations"] == {"pulumi.com/replaceUnready": "true"}
+    assert job["metadata"]["annotations"] == {
+        "pulumi.com/replaceUnready": "true",
+        # Beyond the deadline, so that the Job's own reason is what one reads.
+        "pulumi.com/timeoutSeconds": "720",
+    }
     assert job["spec"].keys() == {"backoffLimit", "activeDeadlineSeconds", "template"}, (
         "no time to live: it would drift"
     )

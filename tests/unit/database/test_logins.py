@@ -65,7 +65,10 @@ def test_it_has_the_time_for_which_it_waits(recording: Recording) -> None:
     job = recording["database-logins-job"].inputs
     assert environment(recording)["GRACE_SECONDS"] == "40"
     assert job["spec"]["activeDeadlineSeconds"] == 640
-    assert job["metadata"]["annotations"] == {"pulumi.com/replaceUnready": "true"}
+    assert job["metadata"]["annotations"] == {
+        "pulumi.com/replaceUnready": "true",
+        "pulumi.com/timeoutSeconds": "760",
+    }
 
 
 @pytest.mark.slow

@@ -84,7 +84,11 @@ def test_our_own_marks_stay(marked: Recording) -> None:
         **LABELS,
     }
     job = marked["database-access-job"]
-    assert job.plain("metadata.annotations") == {"pulumi.com/replaceUnready": "true", **ANNOTATIONS}
+    assert job.plain("metadata.annotations") == {
+        "pulumi.com/replaceUnready": "true",
+        "pulumi.com/timeoutSeconds": "720",
+        **ANNOTATIONS,
+    }
     assert job.plain("spec.template.metadata.labels") == {
         "app.kubernetes.io/name": "teleport-access-graph-database-jobs",
         **LABELS,

@@ -61,6 +61,13 @@ def test_switched_off_the_owner_is_handed_their_own_values(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("entry", [{"timeoutSeconds": 1800}, {**VALUES, "rollout": {"timeoutSeconds": 1800}}])
+def test_the_proxies_have_the_time_that_is_set(tmp_path: Path, entry: dict[str, Any]) -> None:
+    """They are not part of what Helm waits for: it rolls auth alone."""
+    assert run(tmp_path, entry)[f"{TELEPORT}-proxies"].timeouts == {"create": "1800s", "update": "1800s"}
+
+
+@pytest.mark.slow
 def test_a_rollout_is_awaited_and_then_the_proxies_restart(tmp_path: Path) -> None:
     stack = run(tmp_path, {**VALUES, "rollout": {"timeoutSeconds": 120}})
     assert of_teleport(stack) == {
@@ -72,6 +79,7 @@ def test_a_rollout_is_awaited_and_then_the_proxies_restart(tmp_path: Path) -> No
         "rollout-job",
         "proxies",
     }
+    assert stack[f"{TELEPORT}-proxies"].timeouts == {"create": "600s", "update": "600s"}
     order = [f"{TELEPORT}-values", f"{TELEPORT}-rollout-job", f"{TELEPORT}-proxies"]
     for earlier, later in itertools.pairwise(order):
         assert earlier in stack.ancestors(later)

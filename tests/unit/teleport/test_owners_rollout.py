@@ -196,7 +196,10 @@ def test_a_job_that_failed_is_replaced_and_its_name_follows_what_is_awaited() ->
     def name(**arguments: Any) -> str:
         return str(registered(**arguments)["rollout-job"].plain("metadata.name"))
 
-    assert registered()["rollout-job"].plain("metadata.annotations") == {"pulumi.com/replaceUnready": "true"}
+    assert registered()["rollout-job"].plain("metadata.annotations") == {
+        "pulumi.com/replaceUnready": "true",
+        "pulumi.com/timeoutSeconds": "1140",
+    }
     others = {"checksum": "b" * 64, "endpoint": "other.example.com:443", "enabled": False, "hand_over": "2"}
     names = {name(), *(name(**{key: value}) for key, value in others.items())}
     assert len(names) == 5
