@@ -21,7 +21,14 @@ pytestmark = pytest.mark.engine
 
 CLUSTER = "new.example.com"
 NAMESPACE = RELEASE = "new-teleport"
-VALUES = {"clusterName": CLUSTER, "chartMode": "standalone", "enterprise": True, "service": {"type": "ClusterIP"}}
+VALUES = {
+    "clusterName": CLUSTER,
+    "chartMode": "standalone",
+    "enterprise": True,
+    "service": {"type": "ClusterIP"},
+    # Takes the chart's default away.
+    "log": {"output": None},
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +93,7 @@ def test_an_access_graph_without_any_host_ca_is_refused_with_the_way_there(stack
 def test_the_first_up_makes_an_unpatched_teleport_and_everything_that_needs_no_host_ca(stack: OwnStack) -> None:
     stack.pulumi("up")
     assert "access_graph" not in auth_configuration(stack)
+    assert auth_configuration(stack)["teleport"]["log"].get("output") is None
     assert graph_pods(stack, stack.namespace) == []
     outputs = stack.outputs()
     assert "releaseName" not in outputs

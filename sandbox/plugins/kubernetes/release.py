@@ -37,8 +37,6 @@ class Releases:
             return CheckResult(news, failures)
         name = unwrap(olds).get("name") or generated_name(urn, seed)
         inputs = release_inputs.with_defaults(given, name, self._connected.default_namespace)
-        if not inputs["allowNullValues"]:
-            inputs["values"] = _without_nulls(inputs["values"])
         if not contains_unknown(inputs):
             try:
                 # The version that the given one leads to: "latest" and ranges move, and the diff must see it.
@@ -224,14 +222,6 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         before = merged.get(key)
         merged[key] = _merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value if item is not None]
-    return value
 
 
 def _three_way_patch(

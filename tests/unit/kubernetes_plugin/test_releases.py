@@ -114,6 +114,19 @@ def test_with_unknown_values_the_version_stays_open_as_recorded(scripted: Script
     assert result.inputs == recorded.values(then)
 
 
+def test_a_null_among_the_values_reaches_helm_and_is_no_change_afterwards(scripted: ScriptedHelm) -> None:
+    """It takes a chart's default away. The plugin keeps it, whatever `allowNullValues` says."""
+    values = {"log": {"output": None, "level": "INFO"}, "gone": None}
+    scripted.stores = [(1, "deployed")]
+    inputs = releases(scripted).check(URN, {}, {**GIVEN, "values": values}, b"").inputs
+    assert inputs["values"] == values
+    _, outputs = releases(scripted).create(URN, inputs, preview=False)
+    assert scripted.calls[0][1] == values
+    assert not releases(scripted).diff(outputs, inputs, ()).changes
+    less = {**inputs, "values": {"gone": None}}
+    assert releases(scripted).diff(outputs, less, ()).changes
+
+
 def test_a_release_without_a_name_or_timeout_gets_them(scripted: ScriptedHelm) -> None:
     first = releases(scripted).check(URN, {}, {"chart": "./demo-0.1.0.tgz"}, b"seed").inputs
     assert first["name"].startswith("release-")
