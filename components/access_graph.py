@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.applied import applied
 from components.arguments import ComponentArgs
 from components.database_uri import CA_BUNDLE_PATH
 from components.releases import atomic_release
@@ -157,6 +158,8 @@ class AccessGraph(pulumi.ComponentResource):
 
     release: kubernetes.helm.v3.Release
     release_name: pulumi.Output[str]
+    ready: pulumi.Output[bool]
+    """Resolves once the release has the host CAs that were asked for."""
     chart_version: pulumi.Output[str]
     service_host: pulumi.Output[str]
     endpoint: pulumi.Output[str]
@@ -183,6 +186,11 @@ class AccessGraph(pulumi.ComponentResource):
         )
         self.release = release
         self.release_name = release.name.apply(lambda given: given or args.release)
+        self.ready = applied(
+            f"the release {args.release}",
+            pulumi.Output.from_input(args.host_authorities).apply(list),
+            release.values.apply(lambda values: (values or {}).get("clusterHostCAs")),
+        )
         self.chart_version = release.version.apply(lambda chosen: chosen or "")
         self.service_host = host
         self.endpoint = host.apply(lambda name_: f"{name_}:{SERVICE_PORT}")
@@ -192,6 +200,7 @@ class AccessGraph(pulumi.ComponentResource):
                 "chart_version": self.chart_version,
                 "service_host": self.service_host,
                 "endpoint": self.endpoint,
+                "ready": self.ready,
             }
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_tls as tls
 
+from components.applied import applied
 from components.arguments import ComponentArgs
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.trust_bundles import joined
@@ -92,6 +93,8 @@ class Certificates(pulumi.ComponentResource):
     """None when none is made."""
     private_key_pem: pulumi.Output[str] | None
     """PEM, secret."""
+    ready: pulumi.Output[bool] | None
+    """Resolves once the server certificate has the names that were asked for; None without one."""
     ca_not_after: pulumi.Output[str]
     """RFC 3339: of the authority that signs, or will."""
     certificate_not_after: pulumi.Output[str] | None
@@ -121,10 +124,15 @@ class Certificates(pulumi.ComponentResource):
         self.trust_bundle = bundle[0] if len(bundle) == 1 else pulumi.Output.all(*bundle).apply(joined)
         self.ca_pem = authority.cert_pem
         self.ca_not_after = authority.validity_end_time
-        self.certificate_pem = self.private_key_pem = self.certificate_not_after = None
+        self.certificate_pem = self.private_key_pem = self.certificate_not_after = self.ready = None
         if args.serves:
-            server_key, certificate = self._server(name, args, by_generation[step.signing], key, authority)
+            server_key, request, certificate = self._server(name, args, by_generation[step.signing], key, authority)
             self.certificate_pem = certificate.cert_pem
+            self.ready = applied(
+                "the server certificate's names",
+                pulumi.Output.from_input(args.dns_names).apply(list),
+                request.dns_names,
+            )
             self.private_key_pem = pulumi.Output.secret(server_key.private_key_pem)
             self.certificate_not_after = certificate.validity_end_time
         self.register_outputs(
@@ -135,6 +143,7 @@ class Certificates(pulumi.ComponentResource):
                 "private_key_pem": self.private_key_pem,
                 "ca_not_after": self.ca_not_after,
                 "certificate_not_after": self.certificate_not_after,
+                "ready": self.ready,
             }
         )
 
@@ -168,7 +177,7 @@ class Certificates(pulumi.ComponentResource):
         algorithm: str,
         authority_key: tls.PrivateKey,
         authority: tls.SelfSignedCert,
-    ) -> tuple[tls.PrivateKey, tls.LocallySignedCert]:
+    ) -> tuple[tls.PrivateKey, tls.CertRequest, tls.LocallySignedCert]:
         child = pulumi.ResourceOptions(parent=self)
         key = tls.PrivateKey(f"{name}-server-key", **_key_arguments(algorithm, args), opts=child)
         request = tls.CertRequest(
@@ -189,7 +198,7 @@ class Certificates(pulumi.ComponentResource):
             early_renewal_hours=args.certificate_early_renewal_hours,
             opts=child,
         )
-        return key, certificate
+        return key, request, certificate
 
 
 def _key_arguments(algorithm: str, args: CertificatesArgs) -> dict[str, Any]:

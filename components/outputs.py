@@ -85,7 +85,9 @@ def stack_outputs(
     """The value of every output that is no constant, by name. None where this environment has no such thing."""
     steps: list[pulumi.Input[Any]] = [credentials.checksum, *(cluster.ready for cluster in teleport.values())]
     if access_graph is not None:
-        steps.append(access_graph.release_name)
+        steps += [access_graph.release_name, access_graph.ready]
+    if certificate.ready is not None:
+        steps.append(certificate.ready)
     if logins is not None:
         steps.append(logins.ready)
     external = surroundings.external

@@ -33,5 +33,8 @@ class ServerCertificate:
     """RFC 3339. Of a certificate that cert-manager renews it is the end that the engine saw last, which is no later
     than the real one; None, also inside, where the stack never sees it."""
 
+    ready: pulumi.Output[bool] | None
+    """Resolves once the certificate is as it was asked for; None where the stack does not make it."""
+
     expiring: tuple[pulumi.Output[Expiring], ...]
     """What previews warn of; none of it is secret."""

@@ -14,6 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.applied import applied
 from components.digests import content_checksum
 from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
 from components.releases import atomic_release
@@ -67,8 +68,8 @@ class TeleportCluster(pulumi.ComponentResource):
         after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
         steps: list[pulumi.Resource] = []
 
-        if args.enabled:
-            steps += self._authorities(name, args, after)
+        authorities = self._authorities(name, args, after) if args.enabled else []
+        steps += authorities
         patched = patched_values(args)
         self.values = pulumi.Output.from_input(patched)
         self.configuration = pulumi.Output.from_input(
@@ -86,10 +87,15 @@ class TeleportCluster(pulumi.ComponentResource):
                 steps.append(self._rolled_out(name, args, handed_over))
         if not args.enabled:
             # What auth mounts until it has its own values again, and may read at a start, has the content of before.
-            steps += self._authorities(name, args, after + steps)
+            authorities = self._authorities(name, args, after + steps)
+            steps += authorities
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
             steps.append(self._restarted_proxies(name, args, steps[-1]))
-        self.ready = pulumi.Output.all(*[step.urn for step in steps]).apply(lambda _: True)
+        trusted = [
+            applied(f"the ConfigMap {CA_CONFIG_MAP_NAME}", {CA_KEY: args.trust_bundle}, config_map.data)
+            for config_map in authorities
+        ]
+        self.ready = pulumi.Output.all(*trusted, *[step.urn for step in steps]).apply(lambda _: True)
         outputs: dict[str, pulumi.Input[Any]] = {
             "values": self.values,
             "configuration": self.configuration,

@@ -105,6 +105,7 @@ def make_server_certificate(
         trust_bundle=None if bundle is None else _guarded(bundle, allowed),
         ca_not_after=pulumi.Output.all(*ends).apply(_first) if ends else None,
         certificate_not_after=not_after,
+        ready=None if own is None else own.ready,
         expiring=tuple(expiring),
     )
 

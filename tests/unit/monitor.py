@@ -256,9 +256,11 @@ class RecordingMonitor(mocks.MockMonitor):
         state = struct_pb2.Struct()
         state.CopyFrom(request.object)
         if request.custom:
-            # What the program gave stays as it is; the rest is the plugin's word.
+            # What the program gave stays as it is, unless the case says otherwise; the rest is the plugin's word.
             for key, value in self._computed(request).items():
-                if key == "metadata":
+                if key.startswith("="):
+                    state[key[1:]] = value
+                elif key == "metadata":
                     # What the API server adds to what was given.
                     state[key].update(value)
                 elif key not in state.fields or key == "status":

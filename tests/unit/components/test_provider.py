@@ -90,9 +90,12 @@ def test_types_are_what_another_language_is_told() -> None:
         "protect": ("boolean", True),
         "permitted": ("boolean", False),
     }
-    assert {key: value["type"] for key, value in certificates["properties"].items()} == dict.fromkeys(
-        ["trustBundle", "caPem", "certificatePem", "privateKeyPem", "caNotAfter", "certificateNotAfter"], "string"
-    )
+    assert {key: value["type"] for key, value in certificates["properties"].items()} == {
+        **dict.fromkeys(
+            ["trustBundle", "caPem", "certificatePem", "privateKeyPem", "caNotAfter", "certificateNotAfter"], "string"
+        ),
+        "ready": "boolean",
+    }
     assert certificates["required"] == ["caNotAfter", "caPem", "trustBundle"]
     graph = resources["teleport-access-graph:index:AccessGraph"]
     assert graph["inputProperties"]["nodeSelector"] == {
