@@ -198,6 +198,22 @@ def test_one_setting_touches_one_release(deployed: RunningSandbox) -> None:
     deployed.pulumi("up")
 
 
+def test_a_targeted_run_is_not_remembered_as_what_it_left_out(deployed: RunningSandbox) -> None:
+    """A name that the certificate does not have would else be taken for one that Teleport may be told."""
+    ledger = deployed.outputs()["ledger"]
+    (namespace,) = [
+        step["urn"] for step in deployed.preview()["steps"] if step["urn"].endswith("::namespace-namespace")
+    ]
+    changed(deployed, lambda settings: settings["tls"].update(extraDnsNames=["graph.example.net"]))
+    done = deployed.pulumi("up", "--target", namespace, check=False)
+    assert done.returncode != 0
+    assert "the server certificate's names: this run leaves it as it was" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert deployed.outputs()["ledger"] == ledger
+    changed(deployed, lambda settings: settings["tls"].pop("extraDnsNames"))
+    assert operations(deployed.preview()) == {}
+
+
 def test_another_login_rolls_the_access_graph_and_nothing_of_teleport(deployed: RunningSandbox) -> None:
     pods, teleport = tag_pods(deployed), restarts(deployed, "auth") | restarts(deployed, "proxy")
     changed(deployed, lambda settings: settings["database"].update(rotation=1))
