@@ -47,6 +47,10 @@ class ClusterError(Exception):
     """The API server cannot be asked, or refuses; the text says which context, why, and what to do."""
 
 
+class NotAllowed(ClusterError):
+    """Whom the context stands for may not ask that: nothing is known of what was asked for."""
+
+
 class Cluster:
     """One cluster. Every method raises `ClusterError` when it cannot be answered."""
 
@@ -191,7 +195,7 @@ class Cluster:
             # The client library's word for a handshake that broke off: nobody has answered.
             return self._unreachable(error)
         if error.status in (401, 403):
-            return ClusterError(f"{self.context}: not allowed to {what} ({error.status}); use a context that may")
+            return NotAllowed(f"{self.context}: not allowed to {what} ({error.status}); use a context that may")
         return ClusterError(f"{self.context}: cannot {what}: {error.status} {error.reason}")
 
     def _unreachable(self, error: Exception) -> ClusterError:

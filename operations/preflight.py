@@ -27,7 +27,7 @@ from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.cloud_account import check_account
-from operations.cluster import Cluster, ClusterError, Document, secret_data
+from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.helm_releases import PENDING, HelmRelease, deployed_release, list_revisions
 from operations.teleport_release import check_floor, check_lists, compare_values, teleport_version
@@ -109,8 +109,11 @@ class Preflight:
 
     @staticmethod
     def _guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+        """What may not be looked at is nothing against an `up`: a preview's rights end before Secrets."""
         try:
             return look()
+        except NotAllowed as error:
+            return [not_proven(check, f"{check} can be looked at", str(error))]
         except (ClusterError, ValuesFileError) as error:
             return [failed(check, f"{check} can be looked at", str(error))]
 
@@ -158,7 +161,9 @@ class Preflight:
         check, statement = "access-graph.release", "the access graph's release can be upgraded"
         return [
             *check_foreign_secrets(self.settings, cluster),
-            *self._no_pending(cluster, settings.namespace, settings.release, check, statement),
+            *self._guarded(
+                check, lambda: self._no_pending(cluster, settings.namespace, settings.release, check, statement)
+            ),
         ]
 
     def _certificate(self, cluster: Cluster) -> list[Finding]:
@@ -187,15 +192,26 @@ class Preflight:
             return [failed(f"{check}.namespace", f"the namespace {entry.namespace} exists", reason)]
         findings = [passed(f"{check}.namespace", f"the namespace {entry.namespace} exists", "it does")]
         files = load_values_files(entry.values_files, self.settings.root)
-        live = deployed_release(cluster, entry.namespace, entry.release)
+        live: HelmRelease | None = None
+        unread: Finding | None = None
+        try:
+            live = deployed_release(cluster, entry.namespace, entry.release)
+        except NotAllowed as error:
+            unread = not_proven(f"{check}.release", f"Helm's records of {entry.release} can be looked at", str(error))
         values = files if isinstance(entry, ReleaseTeleportSettings) or live is None else live.values
-        findings += self._licence(cluster, name, entry.namespace, values)
-        findings.append(self._version(cluster, name, entry, live))
-        findings += self._config_map(cluster, name, entry.namespace)
-        if isinstance(entry, ReleaseTeleportSettings):
+        # Of a release that is somebody else's the files need not say all.
+        if isinstance(entry, ReleaseTeleportSettings) or unread is None or values.get("enterprise") is True:
+            findings += self._licence(cluster, name, entry.namespace, values)
+        findings += self._guarded(f"{check}.version", lambda: [self._version(cluster, name, entry, live)])
+        findings += self._guarded(f"{check}.config-map", lambda: self._config_map(cluster, name, entry.namespace))
+        if unread is not None:
+            findings.append(unread)
+        elif isinstance(entry, ReleaseTeleportSettings):
             findings += self._release(cluster, name, entry, files, live)
         elif live is not None:
             findings.append(check_lists(self.settings, name, files, live))
+        if isinstance(entry, ReleaseTeleportSettings) and (live is not None or unread is not None):
+            findings += self._guarded(f"{check}.service", lambda: self._service(cluster, name, entry))
         return findings
 
     def _licence(self, cluster: Cluster, name: str, namespace: str, values: Mapping[str, Any]) -> list[Finding]:
@@ -207,7 +223,11 @@ class Preflight:
         findings = [passed(check, statement, "enterprise: true")]
         secret = str(values.get("licenseSecretName") or "license")
         check, statement = f"teleport.{name}.licence", f"{name} has a licence"
-        if "license.pem" not in secret_data(cluster.get("Secret", secret, namespace)):
+        try:
+            found = cluster.get("Secret", secret, namespace)
+        except NotAllowed as error:
+            return [*findings, not_proven(check, statement, str(error))]
+        if "license.pem" not in secret_data(found):
             reason = (
                 f"there is no Secret {secret} with the key license.pem in {namespace}; "
                 f"kubectl -n {namespace} create secret generic {secret} --from-file=license.pem"
@@ -267,17 +287,19 @@ class Preflight:
             statement = f"the release {entry.release} is this stack's"
             findings.append(self._not_recorded(f"{check}.adopt", statement, reason))
         findings.append(compare_values(self.settings, name, files, live, secret_values=self.secret_values))
-        service = cluster.get("Service", entry.release, entry.namespace) or {}
-        if service.get("spec", {}).get("type") == "LoadBalancer":
-            statement = f"Helm can wait for the Service {entry.release}"
-            addresses = (service.get("status", {}).get("loadBalancer") or {}).get("ingress")
-            reason = (
-                "it has an address" if addresses else "nothing gave it an address, and Helm waits for one in vain; "
-            )
-            remedy = "" if addresses else "set service.type: ClusterIP, or install what assigns addresses"
-            make = passed if addresses else failed
-            findings.append(make(f"teleport.{name}.service", statement, reason + remedy))
         return findings
+
+    def _service(
+        self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
+    ) -> list[Finding]:
+        check, statement = f"teleport.{name}.service", f"Helm can wait for the Service {entry.release}"
+        service = cluster.get("Service", entry.release, entry.namespace) or {}
+        if service.get("spec", {}).get("type") != "LoadBalancer":
+            return []
+        if (service.get("status", {}).get("loadBalancer") or {}).get("ingress"):
+            return [passed(check, statement, "it has an address")]
+        reason = "nothing gave it an address, and Helm waits for one in vain; "
+        return [failed(check, statement, f"{reason}set service.type: ClusterIP, or install what assigns addresses")]
 
 
 def _bound(

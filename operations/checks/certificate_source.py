@@ -7,7 +7,7 @@ from datetime import datetime
 from components.settings import CertManagerTlsSettings, ExistingIssuerSettings, ExistingSecretTlsSettings, Settings
 from components.settings.names import CERT_MANAGER_API_VERSION
 from operations.checks.certificate import check_pair
-from operations.cluster import Cluster, condition, secret_data
+from operations.cluster import Cluster, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
 _PLURALS = {"Issuer": "issuers", "ClusterIssuer": "clusterissuers"}
@@ -40,25 +40,32 @@ def _cert_manager(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster)
             )
         ]
     findings = [passed(check, statement, f"it serves {CERT_MANAGER_API_VERSION}")]
+    try:
+        return [*findings, _issuer(tls, namespace, cluster)]
+    except NotAllowed as error:
+        return [*findings, not_proven("certificate.issuer", "the issuer can be looked at", str(error))]
+
+
+def _issuer(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> Finding:
     check = "certificate.issuer"
     if not isinstance(tls.issuer, ExistingIssuerSettings):
         name, statement = tls.issuer.secret_name, f"the issuer's Secret {tls.issuer.secret_name} is there"
         if {"tls.crt", "tls.key"} <= secret_data(cluster.get("Secret", name, namespace)).keys():
-            return [*findings, passed(check, statement, "with tls.crt and tls.key")]
+            return passed(check, statement, "with tls.crt and tls.key")
         reason = f"not in {namespace} yet, or without tls.crt and tls.key; the `up` waits for it once it has made that"
-        return [*findings, not_proven(check, statement, reason)]
+        return not_proven(check, statement, reason)
     kind, name = tls.issuer.kind, tls.issuer.name
     statement = f"the {kind} {name} is ready"
     if tls.issuer.group != _GROUP or kind not in _PLURALS:
-        return [*findings, not_proven(check, statement, f"issuers of {tls.issuer.group} are not known here")]
+        return not_proven(check, statement, f"issuers of {tls.issuer.group} are not known here")
     scope = None if kind == "ClusterIssuer" else namespace
     issuer = cluster.get_custom(CERT_MANAGER_API_VERSION, _PLURALS[kind], name, scope)
     if issuer is None:
-        return [*findings, failed(check, statement, "it does not exist; correct tls.issuer, or make it")]
+        return failed(check, statement, "it does not exist; correct tls.issuer, or make it")
     ready = condition(issuer, "Ready")
     if ready.get("status") != "True":
-        return [*findings, failed(check, statement, f"it is not: {ready.get('message') or 'it says nothing'}")]
-    return [*findings, passed(check, statement, str(ready.get("message") or "it is"))]
+        return failed(check, statement, f"it is not: {ready.get('message') or 'it says nothing'}")
+    return passed(check, statement, str(ready.get("message") or "it is"))
 
 
 def _secret(settings: Settings, name: str, cluster: Cluster, trust: str | None, now: datetime) -> list[Finding]:

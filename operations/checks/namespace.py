@@ -4,7 +4,7 @@ Secrets in it that the stack does not make."""
 from __future__ import annotations
 
 from components.settings import ExistingDatabaseSettings, Settings
-from operations.cluster import Cluster, Document, condition, secret_data
+from operations.cluster import Cluster, Document, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/; TAG's pods and ours fit the strictest.
@@ -61,7 +61,10 @@ def check_foreign_secrets(settings: Settings, cluster: Cluster) -> list[Finding]
 
 def _secret(check: str, name: str, key: str, namespace: str, cluster: Cluster) -> Finding:
     statement = f"Secret {name} has the key {key}"
-    found = cluster.get("Secret", name, namespace)
+    try:
+        found = cluster.get("Secret", name, namespace)
+    except NotAllowed as error:
+        return not_proven(check, statement, str(error))
     if found is None:
         return failed(check, statement, f"there is no Secret {name} in {namespace}, and pods wait for it in vain")
     if key not in secret_data(found):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from operations.cluster import Cluster, ClusterError, secret_data
+from operations.cluster import Cluster, ClusterError, NotAllowed, secret_data
 from operations.helm_releases import deployed_release, list_releases, list_revisions
 from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release, write_kubeconfig
 
@@ -59,7 +59,7 @@ def test_deleting_what_is_gone_is_no_error(api: KubernetesApi, cluster: Cluster)
 
 def test_what_may_not_be_read_says_so(api: KubernetesApi, cluster: Cluster) -> None:
     api.refuse = {"/secrets/tls": 403, "/configmaps/x": 500}
-    with pytest.raises(ClusterError, match=r"test: not allowed to read Secret tls \(403\)"):
+    with pytest.raises(NotAllowed, match=r"test: not allowed to read Secret tls \(403\)"):
         cluster.get("Secret", "tls", "ns")
     with pytest.raises(ClusterError, match="test: cannot read ConfigMap x: 500"):
         cluster.get("ConfigMap", "x", "ns")

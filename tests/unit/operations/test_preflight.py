@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from components.teleport_values import patch_values
 from operations import teleport_release
 from operations.findings import Finding, Outcome
 from operations.preflight import Preflight
+from operations.preview.objections import failed_checks
+from operations.privileges.purposes import Purpose
+from operations.privileges.rbac import Rights, rights
 from operations.teleport_release import teleport_version
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
@@ -196,6 +201,80 @@ def test_a_cluster_that_does_not_answer_is_one_line(api: KubernetesApi, tmp_path
     findings = run(tmp_path)
     assert not_passed(findings) == {"kubernetes.test": Outcome.FAIL}
     assert "not allowed to read Namespace kube-system (403)" in findings["kubernetes.test"].reason
+
+
+def let_only(api: KubernetesApi, purpose: Purpose, root: Path, **changes: Any) -> list[str]:
+    """The API then answers as to the identity that `privileges --for` describes; the paths that it refused."""
+    (allowed,) = rights(settings(root, **changes), purpose)
+    named = {(resource.name, name) for resource, names in allowed.named for name in names}
+    refused: list[str] = []
+    answer = api.answer
+
+    def grants(given: Rights, plural: str) -> bool:
+        return any(resource.name == plural and "get" in verbs for resource, verbs in given.items())
+
+    def answered(method: str, target: str) -> tuple[int, str]:
+        path = target.partition("?")[0]
+        parts = path.split("/namespaces/", 1)[-1].split("/")
+        inside = "/namespaces/" in path and len(parts) > 1
+        plural, namespace, name = (parts[1], parts[0], "") if inside else ("namespaces", "", parts[0])
+        asked = "/namespaces/" not in path or (plural, name) in named or grants(allowed.everywhere, plural)
+        if asked or grants(allowed.namespaces.get(namespace, {}), plural):
+            return answer(method, target)
+        refused.append(path)
+        return 403, json.dumps({"kind": "Status", "message": "forbidden", "code": 403})
+
+    api.answer = answered  # type: ignore[method-assign]
+    return refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["release", "values"])
+def test_what_the_previews_role_may_not_read_is_no_objection(api: KubernetesApi, tmp_path: Path, mode: str) -> None:
+    put_world(api)
+    put_uri(api)
+    graph = {"imagePullSecrets": ["registry"]}
+    entry = configuration()["teleport"][CLUSTER] if mode == "release" else entry_of(mode="values")
+    refused = let_only(api, Purpose.PREVIEW, tmp_path, accessGraph=graph, teleport={CLUSTER: entry})
+    changed = settings(tmp_path, accessGraph=graph, teleport={CLUSTER: entry})
+    findings = run(tmp_path, settings=changed, outputs=OUTPUTS)
+    assert refused
+    assert all("/secrets" in path for path in refused)
+    assert not_passed(findings) == dict.fromkeys(
+        [
+            "access-graph.pull-secret.registry",
+            "access-graph.database-secret",
+            "access-graph.release",
+            f"{TELEPORT}licence",
+            f"{TELEPORT}release",
+        ],
+        Outcome.NOT_PROVEN,
+    )
+    assert failed_checks(json.dumps({"findings": [asdict(one) for one in findings.values()]})) == ()
+    assert findings[f"{TELEPORT}version"].outcome is Outcome.PASS
+    assert "not allowed to list Secrets in teleport (403)" in findings[f"{TELEPORT}release"].reason
+
+
+@pytest.mark.slow
+def test_what_may_be_read_still_stands_against_an_up_beside_what_may_not(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_uri(api)
+    api.put("Service", "teleport", "teleport", spec={"type": "LoadBalancer"})
+    let_only(api, Purpose.PREVIEW, tmp_path)
+    findings = run(tmp_path, outputs={**OUTPUTS, "teleportValues": {}})
+    failures = {name for name, outcome in not_passed(findings).items() if outcome is Outcome.FAIL}
+    assert failures == {f"{TELEPORT}config-map", f"{TELEPORT}service"}
+
+
+def test_an_issuer_that_may_not_be_looked_at_is_not_proven(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    version = "/apis/cert-manager.io/v1"
+    api.objects[version] = {"kind": "APIResourceList", "resources": [{"kind": "Certificate"}]}
+    api.refuse = {"/secrets/internal-ca": 403}
+    tls = {"mode": "certManager", "trust": "system", "issuer": {"mode": "ca", "secretName": "internal-ca"}}
+    findings = run(tmp_path, settings=settings(tmp_path, tls=tls))
+    assert findings["certificate.definitions"].outcome is Outcome.PASS
+    assert findings["certificate.issuer"].outcome is Outcome.NOT_PROVEN
 
 
 def put_namespace(api: KubernetesApi, level: str | None = "restricted", **status: str) -> None:
