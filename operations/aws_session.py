@@ -16,16 +16,27 @@ class NoSession(Exception):
     """AWS cannot be asked, or a token cannot be signed, from here; the text says why."""
 
 
+class Denied(NoSession):
+    """AWS was asked, and these credentials may not know that."""
+
+
+# Of the services that are asked here: RDS and IAM say the first, KMS the second, EC2 the third.
+_DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+
+
 @contextmanager
 def asking_aws() -> Iterator[None]:
-    """What AWS, or the way to it, refuses meanwhile is a `NoSession`."""
+    """What AWS, or the way to it, refuses meanwhile is a `NoSession`, and a `Denied` where a right is missing."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise NoSession("boto3 is not installed here") from None
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except ClientError as error:
+        denied = error.response.get("Error", {}).get("Code") in _DENIALS
+        raise (Denied if denied else NoSession)(str(error)) from None
+    except BotoCoreError as error:
         raise NoSession(str(error)) from None
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from components.settings import AwsSettings
-from operations.aws_session import NoSession, asking_aws, aws_client
+from operations.aws_session import Denied, NoSession, asking_aws, aws_client
 
 Inputs = Mapping[str, Any]
 Client = Callable[[str], Any]
@@ -56,19 +58,75 @@ def candidates(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[
     return _ask(settings, kind, inputs)
 
 
-def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Type and id of every object that has these tags, whatever its name. Raises `NoSession`."""
+class Carrying(list[tuple[str, str]]):
+    """Type and id of each object that was found; `unasked` names what these credentials may not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unasked: list[str] = []
+
+
+def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Carrying:
+    """Every object that has these tags, whatever its name. A right that is missing hides its type, or its object, alone.
+
+    Raises `NoSession` when AWS cannot be asked, or when nothing was found and not all of it may be known.
+    """
+    found = Carrying()
     for kind in (*_SEARCHES, _INSTANCE):
-        if kind != _RULE:  # a rule goes with its group
-            yield from ((kind, identity) for identity in _ask(settings, kind, {"tags": dict(tags)}))
+        if kind == _RULE:  # a rule goes with its group
+            continue
+        closed: list[_Closed] = []
+        try:
+            for one in _search(settings, kind, {"tags": dict(tags)}):
+                if isinstance(one, _Closed):
+                    closed.append(one)
+                else:
+                    found.append((kind, one))
+        except Denied as error:
+            found.unasked.append(f"{kind} ({error})")
+        if closed:
+            found.unasked.append(f"{kind} {', '.join(one.identity for one in closed)} ({closed[0].error})")
+    if found.unasked and not found:
+        raise Denied("; ".join(found.unasked))
+    return found
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """An object whose tags these credentials may not read."""
+
+    identity: str
+    error: Denied
 
 
 def _ask(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
+    found: list[str] = []
+    for one in _search(settings, kind, inputs):
+        if isinstance(one, _Closed):
+            raise one.error
+        found.append(one)
+    return found
+
+
+def _search(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str | _Closed]:
     if settings is None:
         raise NoSession("this configuration has no AWS any more")
     search = _instances if kind == _INSTANCE else _SEARCHES[kind]
     with asking_aws():
-        return sorted(search(lambda service: aws_client(settings, service), inputs))
+        found = search(lambda service: aws_client(settings, service), inputs)
+        return sorted(found, key=lambda one: one.identity if isinstance(one, _Closed) else one)
+
+
+def _tagged(identity: str, inputs: Inputs, tags: Callable[[], list[dict[str, str]]]) -> Iterator[str | _Closed]:
+    """The object, if it has the tags of `inputs`."""
+    try:
+        with asking_aws():
+            found = tags()
+    except Denied as error:
+        yield _Closed(identity, error)
+        return
+    if _has_tags(inputs, found):
+        yield identity
 
 
 def _instances(client: Client, inputs: Inputs) -> Iterator[str]:
@@ -116,33 +174,35 @@ def _ingress_rules(client: Client, inputs: Inputs) -> Iterator[str]:
             yield str(rule["SecurityGroupRuleId"])
 
 
-def _subnet_groups(client: Client, inputs: Inputs) -> Iterator[str]:
+def _subnet_groups(client: Client, inputs: Inputs) -> Iterator[str | _Closed]:
     rds = client("rds")
     for page in rds.get_paginator("describe_db_subnet_groups").paginate():
         for group in page["DBSubnetGroups"]:
-            if _is_named(inputs, group["DBSubnetGroupName"]) and _is_tagged(rds, group["DBSubnetGroupArn"], inputs):
-                yield str(group["DBSubnetGroupName"])
+            if _is_named(inputs, group["DBSubnetGroupName"]):
+                yield from _tagged(
+                    group["DBSubnetGroupName"], inputs, partial(_rds_tags, rds, group["DBSubnetGroupArn"])
+                )
 
 
-def _parameter_groups(client: Client, inputs: Inputs) -> Iterator[str]:
+def _parameter_groups(client: Client, inputs: Inputs) -> Iterator[str | _Closed]:
     rds = client("rds")
     for page in rds.get_paginator("describe_db_parameter_groups").paginate():
         for group in page["DBParameterGroups"]:
             name, arn = group["DBParameterGroupName"], group["DBParameterGroupArn"]
-            if _is_named(inputs, name) and _is_tagged(rds, arn, inputs):
-                yield str(name)
+            if _is_named(inputs, name):
+                yield from _tagged(name, inputs, partial(_rds_tags, rds, arn))
 
 
-def _roles(client: Client, inputs: Inputs) -> Iterator[str]:
+def _roles(client: Client, inputs: Inputs) -> Iterator[str | _Closed]:
     iam = client("iam")
     for page in iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
             name = role["RoleName"]
-            if _is_named(inputs, name) and _has_tags(inputs, iam.list_role_tags(RoleName=name)["Tags"]):
-                yield str(name)
+            if _is_named(inputs, name):
+                yield from _tagged(name, inputs, partial(_role_tags, iam, name))
 
 
-_SEARCHES: Mapping[str, Callable[[Client, Inputs], Iterator[str]]] = {
+_SEARCHES: Mapping[str, Callable[[Client, Inputs], Iterator[str] | Iterator[str | _Closed]]] = {
     "aws:ec2/securityGroup:SecurityGroup": _security_groups,
     "aws:iam/role:Role": _roles,
     "aws:kms/key:Key": _keys,
@@ -164,8 +224,12 @@ def _has_tags(inputs: Inputs, tags: list[dict[str, str]], key: str = "Key", valu
     return _tags(inputs).items() <= {tag[key]: tag[value] for tag in tags}.items()
 
 
-def _is_tagged(rds: Any, arn: str, inputs: Inputs) -> bool:
-    return _has_tags(inputs, rds.list_tags_for_resource(ResourceName=arn)["TagList"])
+def _rds_tags(rds: Any, arn: str) -> list[dict[str, str]]:
+    return list(rds.list_tags_for_resource(ResourceName=arn)["TagList"])
+
+
+def _role_tags(iam: Any, name: str) -> list[dict[str, str]]:
+    return list(iam.list_role_tags(RoleName=name)["Tags"])
 
 
 def _is_named(inputs: Inputs, name: str) -> bool:

@@ -43,6 +43,9 @@ class TypeActions:
 
 
 LISTS = "AWS does not limit this action to resources: it lists, and tells names and settings of others' objects too"
+_SEARCHED = (
+    "`recover` looks for what carries the stack's tag, whatever its name: it reads the tags of others' objects too"
+)
 
 _SECURITY_GROUP = "arn:{partition}:ec2:{region}:{account}:security-group/*"
 _SECURITY_GROUP_RULE = "arn:{partition}:ec2:{region}:{account}:security-group-rule/*"
@@ -81,6 +84,8 @@ ACTIONS: dict[str, TypeActions] = {
         write=(
             # A key has no name to limit its making to.
             Grant(actions=("kms:CreateKey", "kms:TagResource"), when=MARKED),
+            # For `recover`, as are the other types' lists among what writes.
+            Grant(actions=("kms:ListKeys",), why_everywhere=LISTS),
             Grant(
                 actions=(
                     "kms:EnableKeyRotation",
@@ -203,6 +208,10 @@ ACTIONS: dict[str, TypeActions] = {
     "aws:iam/role:Role": TypeActions(
         read=(Grant(actions=("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"), on=(_ROLE,)),),
         write=(
+            Grant(actions=("iam:ListRoles",), why_everywhere=LISTS),
+            Grant(
+                actions=("iam:ListRoleTags",), on=("arn:{partition}:iam::{account}:role/*",), why_everywhere=_SEARCHED
+            ),
             Grant(
                 actions=("iam:CreateRole", "iam:PutRolePermissionsBoundary"),
                 on=(_ROLE,),
@@ -344,6 +353,11 @@ ACTIONS: dict[str, TypeActions] = {
                 ),
                 on=(_SUBNET_GROUP,),
             ),
+            Grant(
+                actions=("rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"),
+                on=("arn:{partition}:rds:{region}:{account}:subgrp:*",),
+                why_everywhere=_SEARCHED,
+            ),
             # RDS looks at the network with the rights of who asks: the policy AmazonRDSFullAccess has them for it.
             Grant(
                 actions=("ec2:DescribeAvailabilityZones", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
@@ -369,6 +383,11 @@ ACTIONS: dict[str, TypeActions] = {
                     "rds:ResetDBParameterGroup",
                 ),
                 on=(_PARAMETER_GROUP,),
+            ),
+            Grant(
+                actions=("rds:DescribeDBParameterGroups", "rds:ListTagsForResource"),
+                on=("arn:{partition}:rds:{region}:{account}:pg:*",),
+                why_everywhere=_SEARCHED,
             ),
         ),
     ),

@@ -6,9 +6,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from components.settings import AwsSettings
-from operations.aws_session import NoSession
+from operations.aws_session import Denied, NoSession
 from operations.unrecorded import candidates, carrying
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("aws_account")]
@@ -23,6 +24,21 @@ UNIQUE = "20260601120000000000000001"
 @pytest.fixture
 def settings() -> AwsSettings:
     return AwsSettings.model_validate({"region": REGION, "accountId": "123456789012"})
+
+
+def denying(monkeypatch: pytest.MonkeyPatch, *denied: str) -> None:
+    """AWS answers these operations, or `Operation name`s of one object, as it does whoever lacks the right."""
+    from botocore.client import BaseClient
+
+    call = BaseClient._make_api_call
+
+    def asked(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        name = str(arguments.get("RoleName") or arguments.get("ResourceName") or "").rpartition(":")[2]
+        if operation in denied or f"{operation} {name}" in denied:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, operation)
+        return call(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", asked)
 
 
 def tag_list(tags: dict[str, str], key: str = "Key", value: str = "Value") -> list[dict[str, str]]:
@@ -167,3 +183,45 @@ def test_everything_that_carries_the_stacks_tag_is_found_whatever_its_name(setti
         ("aws:rds/parameterGroup:ParameterGroup", "ours"),
         ("aws:rds/subnetGroup:SubnetGroup", "ours"),
     ]
+
+
+def make_two_kinds() -> None:
+    for name in ("a", "b"):
+        client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}", Tags=tag_list(OURS))
+        client("rds").create_db_parameter_group(
+            DBParameterGroupName=name, DBParameterGroupFamily="postgres17", Description="x", Tags=tag_list(OURS)
+        )
+
+
+@pytest.mark.slow
+def test_what_may_not_be_asked_hides_nothing_else_and_is_named(
+    settings: AwsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_two_kinds()
+    denying(monkeypatch, "ListKeys", "ListRoleTags a", "ListTagsForResource b")
+    found = carrying(settings, OURS)
+    assert found == [("aws:iam/role:Role", "b"), ("aws:rds/parameterGroup:ParameterGroup", "a")]
+    assert [one.partition(" (An error occurred (AccessDenied) ")[0] for one in found.unasked] == [
+        "aws:iam/role:Role a",
+        "aws:kms/key:Key",
+        "aws:rds/parameterGroup:ParameterGroup b",
+    ]
+
+
+@pytest.mark.slow
+def test_when_nothing_is_found_what_may_not_be_asked_is_an_error(
+    settings: AwsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denying(monkeypatch, "ListKeys")
+    with pytest.raises(Denied, match=r"^aws:kms/key:Key \(An error occurred"):
+        carrying(settings, OURS)
+
+
+@pytest.mark.slow
+def test_a_name_that_fits_and_may_not_be_looked_at_is_an_error(
+    settings: AwsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client("iam").create_role(RoleName=f"graph-{UNIQUE}", AssumeRolePolicyDocument="{}", Tags=tag_list(OURS))
+    denying(monkeypatch, f"ListRoleTags graph-{UNIQUE}")
+    with pytest.raises(Denied, match="AccessDenied"):
+        candidates(settings, "aws:iam/role:Role", {"namePrefix": "graph-", "tags": OURS})

@@ -142,6 +142,25 @@ def test_a_deployment_may_not_touch_what_is_not(action: str, resource: str, cont
     assert not allowed(Purpose.DEPLOY, action, resource, **context)
 
 
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("ec2:DescribeSecurityGroups", "*"),
+        ("iam:ListRoles", "*"),
+        ("iam:ListRoleTags", f"arn:aws:iam::{ACCOUNT}:role/service/anybodys"),
+        ("kms:ListKeys", "*"),
+        ("rds:DescribeDBInstances", f"{RDS}:db:*"),
+        ("rds:DescribeDBParameterGroups", f"{RDS}:pg:*"),
+        ("rds:DescribeDBSubnetGroups", f"{RDS}:subgrp:*"),
+        ("rds:ListTagsForResource", f"{RDS}:pg:anybodys"),
+        ("rds:ListTagsForResource", f"{RDS}:subgrp:anybodys"),
+    ],
+)
+def test_who_deploys_may_look_for_what_a_killed_up_left(action: str, resource: str) -> None:
+    """`operations.unrecorded` goes through all of a type, for a tag and not for a name."""
+    assert allowed(Purpose.DEPLOY, action, resource)
+
+
 def test_what_reaches_beyond_the_stack_is_told() -> None:
     documents, unscoped = policies(settings_of("the least"), Purpose.DEPLOY, state=STATE)
     told = {one.right for one in unscoped}
@@ -156,12 +175,18 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
         "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcs",
+        "iam:ListRoles",
         "kms:ListAliases",
+        "kms:ListKeys",
     }
     assert told == everywhere | {
         "iam:CreateRole",
         "logs:DescribeLogGroups",
+        "iam:ListRoleTags",
         "rds:DescribeDBInstances",
+        "rds:DescribeDBParameterGroups",
+        "rds:DescribeDBSubnetGroups",
+        "rds:ListTagsForResource",
         "rds:RestoreDBInstanceFromDBSnapshot",
     }
     assert all(one.why for one in unscoped)
