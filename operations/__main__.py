@@ -311,7 +311,7 @@ def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]
         raise StackError("fleet: say which environments by --stacks, or --all")
     known = environments(directory)
     names = list(known) if stacks is None else [name.strip() for name in stacks.split(",") if name.strip()]
-    unknown = [name for name in names if not (directory / f"Pulumi.{name}.yaml").is_file()]
+    unknown = [name for name in names if "." in name or not (directory / f"Pulumi.{name}.yaml").is_file()]
     if unknown or not names:
         raise StackError(f"fleet: no Pulumi.<name>.yaml for {', '.join(unknown) or 'any environment'}")
     if len(set(names)) < len(names):

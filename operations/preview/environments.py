@@ -1,6 +1,6 @@
 """Which environments a change touches: those that a preview in a pull request, or a deployment after it, is for.
 
-An environment is a Pulumi.<name>.yaml beside the program. Runs with Python alone: `python3 -m
+An environment is a Pulumi.<name>.yaml beside the program, its name without a dot. Runs with Python alone: `python3 -m
 operations.preview.environments < changed-paths`.
 """
 
@@ -62,14 +62,15 @@ def environments(root: Path = ROOT) -> dict[str, str]:
     found = {}
     for file in sorted(root.glob("Pulumi.*.yaml")):
         name = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        if name != _LOCAL:
+        # Pulumi.<name>.deploy.yaml is what Pulumi Deployments is told of <name>.
+        if name != _LOCAL and "." not in name:
             found[name] = file.read_text()
     return found
 
 
 def _environment_of(path: str) -> str | None:
     if path.startswith("Pulumi.") and path.endswith(".yaml") and "/" not in path and path != "Pulumi.yaml":
-        return path.removeprefix("Pulumi.").removesuffix(".yaml")
+        return path.removeprefix("Pulumi.").split(".", 1)[0]
     if path.startswith(_DIRECTORY):
         return path.removeprefix(_DIRECTORY).split("/", 1)[0]
     return None

@@ -208,7 +208,7 @@ def test_an_engine_that_fails_leaves_its_log_to_its_owner_alone(tmp_path: Path) 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("dev", "prod", "sandbox"):
+    for name in ("dev", "prod", "prod.deploy", "sandbox"):
         (tmp_path / f"Pulumi.{name}.yaml").write_text("config: {}\n")
     monkeypatch.setattr(command_line, "ROOT", tmp_path)
     return tmp_path
@@ -249,6 +249,7 @@ def test_a_deployment_begins_no_other_after_the_first_failure(root: Path, monkey
         (["preview"], "say which environments by --stacks, or --all"),
         (["preview", "--all", "--stacks", "dev"], "say which environments by --stacks, or --all"),
         (["preview", "--stacks", "dev,staging"], "no Pulumi.<name>.yaml for staging"),
+        (["preview", "--stacks", "prod.deploy"], "no Pulumi.<name>.yaml for prod.deploy"),
         (["preview", "--stacks", ","], "no Pulumi.<name>.yaml for any environment"),
         (["preview", "--stacks", "dev,dev"], "named twice"),
         (["up", "--stacks", "dev"], "nothing was deployed; say --yes"),

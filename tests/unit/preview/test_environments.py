@@ -24,6 +24,7 @@ CONFIGURATIONS = {
     ("paths", "names"),
     [
         (["Pulumi.dev.yaml"], ["dev"]),
+        (["Pulumi.prod.deploy.yaml"], ["prod"]),
         (["environments/prod/teleport.yaml"], ["prod"]),
         (["environments/dev/teleport.yaml", "Pulumi.prod.yaml"], ["dev", "prod"]),
         (["components/database.py"], ["dev", "prod", "staging"]),
@@ -52,6 +53,7 @@ def test_the_environments_are_the_configurations_in_the_repository(tmp_path: Pat
     assert "sandbox" not in environments(ROOT)
     (tmp_path / "Pulumi.yaml").write_text("name: x")
     (tmp_path / "Pulumi.one.yaml").write_text("a: 1")
+    (tmp_path / "Pulumi.one.deploy.yaml").write_text("b: 2")
     (tmp_path / "Pulumi.sandbox.yaml").write_text("")
     assert environments(tmp_path) == {"one": "a: 1"}
 
