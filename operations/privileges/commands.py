@@ -17,7 +17,7 @@ from operations.privileges import held
 from operations.privileges.iam import State, Unscoped, policies
 from operations.privileges.purposes import Purpose
 from operations.privileges.rbac import ASK, documents, rights
-from operations.stack import read_stack_file
+from operations.stack import StackError, read_stack_file
 
 
 def privileges(
@@ -51,9 +51,13 @@ def privileges(
     if check:
         _check(settings, purpose)
         return
-    found, unscoped = policies(
-        settings, purpose, organization=organization, state=State(bucket=state_bucket, key_arn=secrets_key)
-    )
+    state = State(bucket=state_bucket, key_arn=secrets_key)
+    if not purpose.reads_world and state == State():
+        raise StackError(
+            f"privileges: {purpose.value} needs rights on the stack's state alone; "
+            "name its bucket by --state-bucket and the key by --secrets-key"
+        )
+    found, unscoped = policies(settings, purpose, organization=organization, state=state)
     files: dict[str, str] = {}
     for number, policy in enumerate(found, 1):
         files[f"{settings.stack}-{purpose.value}-iam-{number}.json"] = json.dumps(policy, indent=2) + "\n"
@@ -69,6 +73,7 @@ def privileges(
             out.mkdir(parents=True, exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
             print(f"wrote {out / name}")
+    _tell_left_out(state)
     _tell(unscoped)
 
 
@@ -79,6 +84,14 @@ def _check(settings: Settings, purpose: Purpose) -> None:
         print(one)
     print(f"{len(lacking)} rights are missing" if lacking else "every right is there", file=sys.stderr)
     raise typer.Exit(1 if lacking else 0)
+
+
+def _tell_left_out(state: State) -> None:
+    """A state that is in no bucket, or secrets by a passphrase, need no such right; which it is, no setting says."""
+    if state.bucket is None:
+        print("left out: the rights on the state's S3 bucket; --state-bucket adds them", file=sys.stderr)
+    if state.key_arn is None:
+        print("left out: the rights on the secrets provider's KMS key; --secrets-key adds them", file=sys.stderr)
 
 
 def _tell(unscoped: Sequence[Unscoped]) -> None:

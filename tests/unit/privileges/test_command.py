@@ -15,6 +15,7 @@ from operations.cluster import Cluster
 from operations.privileges import held
 from operations.privileges.purposes import Purpose
 from operations.privileges.rbac import rights
+from operations.stack import StackError
 from tests.unit.monitor import STACK
 from tests.unit.privileges.modes import configured, settings_of
 
@@ -79,6 +80,25 @@ def test_without_a_directory_they_are_printed(stack_file: Path) -> None:
     assert json.loads(first.removeprefix("# dev-preview-iam-1.json\n"))["Version"] == "2012-10-17"
     bindings = [one for one in yaml.safe_load_all(second) if one["kind"].endswith("Binding")]
     assert [one["subjects"][0]["name"] for one in bindings] == ["previewers"] * 3
+
+
+def test_what_is_left_out_of_the_state_is_said(stack_file: Path) -> None:
+    of = ("--for", "preview", "--config-file", str(stack_file))
+    bucket, key = (
+        "left out: the rights on the state's S3 bucket; --state-bucket adds them\n",
+        "left out: the rights on the secrets provider's KMS key; --secrets-key adds them\n",
+    )
+    assert run(*of).stderr.startswith(bucket + key)
+    assert run(*of, "--state-bucket", "states").stderr.startswith(key)
+    assert "left out" not in run(*of, "--state-bucket", "states", "--secrets-key", KEY).stderr
+
+
+def test_a_consumer_of_a_state_that_is_not_named_is_refused(stack_file: Path) -> None:
+    of = ("--for", "consumer", "--config-file", str(stack_file))
+    with pytest.raises(StackError, match="name its bucket by --state-bucket and the key by --secrets-key"):
+        raise run(*of).exception
+    done = run(*of, "--state-bucket", "states")
+    assert (done.exit_code, "s3:GetObject" in done.stdout) == (0, True)
 
 
 def test_an_unknown_purpose_is_refused(stack_file: Path) -> None:
