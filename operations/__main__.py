@@ -281,9 +281,7 @@ def fleet(
     yes: Annotated[bool, typer.Option("--yes", help="Deploy without asking.")] = False,
 ) -> None:
     """Preview or deploy many environments, a line of status each. Exit code: 0 all went well, 1 one failed."""
-    from pulumi import automation
-
-    from operations.fleet_engine import EngineRun
+    from operations.fleet_engine import EngineCommand, EngineRun
 
     directory = config_directory or ROOT
     names = _environments(stacks, every, directory)
@@ -291,13 +289,22 @@ def fleet(
         max_failures = max_failures or 1
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"deploy to {', '.join(names)}?")):
             raise StackError("fleet up: nothing was deployed; say --yes where there is no terminal to ask at")
+    command = EngineCommand()
     run = EngineRun(
         operation=operation,
         root=ROOT,
         configuration=None if config_directory is None else lambda name: directory / f"Pulumi.{name}.yaml",
-        command=automation.PulumiCommand(),
+        command=command,
     )
-    report = run_fleet(names, run, parallel=parallel, logs=logs.resolve(), say=_say, max_failures=max_failures)
+    report = run_fleet(
+        names,
+        run,
+        parallel=parallel,
+        logs=logs.resolve(),
+        say=_say,
+        max_failures=max_failures,
+        cancel=command.interrupt,
+    )
     for line in closing_lines(report):
         _say(line)
     raise typer.Exit(report.exit_code)

@@ -77,11 +77,12 @@ def run_fleet(
     logs: Path,
     say: Say,
     max_failures: int | None = None,
+    cancel: Callable[[], None] = lambda: None,
 ) -> Report:
     """Run all of `stacks`, `parallel` at a time; after `max_failures` of them no other is begun.
 
-    An interrupt (Ctrl-C, which the terminal sends to the engines too) begins no other either, and waits for those that
-    are under way: a killed engine leaves a lock and half-made things behind. A second one ends at once.
+    An interrupt (Ctrl-C) begins no other either, and waits for those that are under way: a killed engine leaves a lock
+    and half-made things behind. Every further one calls `cancel`, which asks them to end; they are waited for.
     """
     report = Report()
     width = max(map(len, stacks), default=0)
@@ -90,12 +91,20 @@ def run_fleet(
     begun: set[str] = set()
     stopped = False
 
-    def interrupted() -> None:
-        nonlocal stopped
-        stopped = True
-        say(f"interrupted: waiting for {', '.join(sorted(begun))}")
+    interrupts = 0
 
-    with _first_interrupt(interrupted), ThreadPoolExecutor(max_workers=parallel) as pool:
+    def interrupted() -> None:
+        nonlocal stopped, interrupts
+        stopped = True
+        interrupts += 1
+        under_way = ", ".join(sorted(begun))
+        if interrupts > 1:
+            cancel()
+            say(f"interrupted again: cancelling {under_way}")
+        else:
+            say(f"interrupted: waiting for {under_way}; once more cancels them")
+
+    with _interrupts(interrupted), ThreadPoolExecutor(max_workers=parallel) as pool:
         while running or (waiting and not stopped):
             while waiting and not stopped and len(running) < parallel:
                 stack = waiting.popleft()
@@ -114,14 +123,9 @@ def run_fleet(
 
 
 @contextmanager
-def _first_interrupt(act: Callable[[], None]) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C does that, at whatever moment it comes, and a second one ends as ever."""
-
-    def once(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        act()
-
-    before = signal.signal(signal.SIGINT, once)
+def _interrupts(act: Callable[[], None]) -> Iterator[None]:
+    """While it lasts, Ctrl-C does that, at whatever moment it comes."""
+    before = signal.signal(signal.SIGINT, lambda *_: act())
     try:
         yield
     finally:
@@ -162,4 +166,7 @@ def _outcome(stack: str, run: Run, log: Path) -> Outcome:
         changes = run(stack, log)
     except FleetError as failure:
         error = str(failure)
+    except Exception as failure:
+        # The others' report is worth more than this one's traceback.
+        error = f"{type(failure).__name__}: {failure}"
     return Outcome(stack=stack, seconds=time.monotonic() - started, log=log, changes=changes, error=error)

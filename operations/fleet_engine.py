@@ -7,15 +7,82 @@ is `fleet`'s.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pulumi import automation
 
 from operations.fleet import FleetError, FleetOperation
+from operations.stack import StackError
 
 _ERROR = "error: "
+
+
+class EngineCommand(automation.PulumiCommand):
+    """The CLI in a session of its own, so that a terminal's Ctrl-C reaches the fleet and no engine.
+
+    Raises `StackError` where there is no CLI, or none that serves.
+    """
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except FileNotFoundError:
+            raise StackError("pulumi: is not on PATH; install it") from None
+        except (automation.InvalidVersionError, subprocess.CalledProcessError, OSError, ValueError) as error:
+            raise StackError(f"pulumi: its version cannot be used: {error}") from None
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: Callable[[str], object] | None = None,
+        on_error: Callable[[str], object] | None = None,
+    ) -> automation.CommandResult:
+        """As the SDK's own, which has no say in how the process is started."""
+        with subprocess.Popen(
+            [self.command, "--non-interactive", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            self._running.add(process)
+            try:
+                said: list[str] = []
+                complained: list[str] = []
+                reader = threading.Thread(target=_keep, args=(process.stderr, on_error, complained))
+                reader.start()
+                _keep(process.stdout or (), on_output, said)
+                reader.join()
+                code = process.wait()
+            finally:
+                self._running.discard(process)
+        result = automation.CommandResult(stdout="\n".join(said), stderr="\n".join(complained), code=code)
+        if code:
+            raise automation.CommandError(result)
+        return result
+
+    def interrupt(self) -> None:
+        """What Ctrl-C is to an engine: it ends what it has begun, and begins nothing else. A second breaks it off."""
+        for process in tuple(self._running):
+            process.send_signal(signal.SIGINT)
+
+
+def _keep(stream: Iterable[str], tell: Callable[[str], object] | None, lines: list[str]) -> None:
+    for line in map(str.rstrip, stream):
+        if tell is not None:
+            tell(line)
+        lines.append(line)
 
 
 class _Workspace(automation.LocalWorkspace):

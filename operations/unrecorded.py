@@ -67,7 +67,7 @@ class Carrying(list[tuple[str, str]]):
 
 
 def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Carrying:
-    """Every object that has these tags, whatever its name. A right that is missing hides its type, or its object, alone.
+    """Every object that has these tags, whatever its name. A missing right hides its type, or its object, alone.
 
     Raises `NoSession` when AWS cannot be asked, or when nothing was found and not all of it may be known.
     """

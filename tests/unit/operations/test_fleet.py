@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from operations import __main__ as command_line
 from operations import fleet_engine
 from operations.fleet import FleetError, FleetOperation, Outcome, changes_in_words, closing_lines, run_fleet
-from operations.fleet_engine import EngineRun, engine_error
+from operations.fleet_engine import EngineCommand, EngineRun, engine_error
 from operations.stack import StackError
 
 pytestmark = pytest.mark.unit
@@ -118,27 +119,42 @@ def test_an_interrupt_waits_for_those_under_way_and_begins_no_other(as_in_a_term
         return {}
 
     report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append)
-    assert said[0] == "interrupted: waiting for dev"
+    assert said[0] == "interrupted: waiting for dev; once more cancels them"
     assert [outcome.stack for outcome in report.outcomes] == ["dev"]
     assert report.not_begun == ["staging", "production"]
     assert report.exit_code == 1
 
 
-def test_a_second_interrupt_ends_as_ever(as_in_a_terminal: None) -> None:
+def test_a_second_interrupt_cancels_those_under_way_and_loses_no_report(as_in_a_terminal: None) -> None:
+    cancelled: list[bool] = []
+
     def run(stack: str, log: Path) -> Mapping[str, int]:
         for heard in (1, 2):
             os.kill(os.getpid(), signal.SIGINT)
             deadline = time.monotonic() + 60
             while len(said) < heard and time.monotonic() < deadline:
                 time.sleep(0.01)
-            said.append("once more")
-        return {}
+        raise FleetError("it was cancelled")
 
     said: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append)
-    assert said[:2] == ["interrupted: waiting for dev", "once more"]
+    report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append, cancel=lambda: cancelled.append(True))
+    assert said[:2] == ["interrupted: waiting for dev; once more cancels them", "interrupted again: cancelling dev"]
+    assert cancelled == [True]
+    assert closing_lines(report)[:3] == ["0 of 3 went well", "not begun: staging, production", "dev: it was cancelled"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_that_nobody_thought_of_is_that_environments_alone() -> None:
+    def run(stack: str, log: Path) -> Mapping[str, int]:
+        if stack == "dev":
+            raise NotADirectoryError(20, "Not a directory", "/dev/null/x")
+        return {}
+
+    report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=lambda line: None)
+    assert closing_lines(report)[:2] == [
+        "2 of 3 went well",
+        "dev: NotADirectoryError: [Errno 20] Not a directory: '/dev/null/x'",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +196,9 @@ class Engine(automation.PulumiCommand):
         self.command = "pulumi"
         self.version = None
 
+    def interrupt(self) -> None:
+        pass
+
     def run(self, args, cwd, additional_env, on_output=None, on_error=None):  # type: ignore[no-untyped-def]
         self.asked.append(args)
         if on_output is not None:
@@ -206,6 +225,63 @@ def test_an_engine_that_fails_leaves_its_log_to_its_owner_alone(tmp_path: Path) 
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def put_engine(directory: Path, monkeypatch: pytest.MonkeyPatch, *body: str, version: str = "v3.300.0") -> None:
+    """A CLI on PATH that says its version, and does `body` for every other command."""
+    engine = directory / "pulumi"
+    lines = ["#!/bin/sh", f'[ "$1" = version ] && echo {version} && exit', *body]
+    engine.write_text("\n".join(lines) + "\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}/usr/bin:/bin")
+    monkeypatch.delenv("PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK", raising=False)
+
+
+@pytest.mark.slow
+def test_an_engine_runs_in_a_session_of_its_own_and_is_told_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_engine(
+        *(tmp_path, monkeypatch),
+        f"exec {sys.executable} -c \"import os, sys; print(os.getsid(0), sys.argv[1:], os.environ['OWN']); "
+        'print(\'aside\', file=sys.stderr)" "$@"',
+    )
+    heard: list[str] = []
+    complained: list[str] = []
+    done = EngineCommand().run(["up", "--yes"], str(tmp_path), {"OWN": "x"}, heard.append, complained.append)
+    session, _, rest = done.stdout.partition(" ")
+    assert int(session) != os.getsid(0)
+    assert rest == "['--non-interactive', 'up', '--yes'] x"
+    assert (heard, complained, done.stderr, done.code) == ([done.stdout], ["aside"], "aside", 0)
+
+
+@pytest.mark.slow
+def test_an_interrupt_reaches_the_engine_when_it_is_meant_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_engine(
+        *(tmp_path, monkeypatch),
+        "trap 'echo error: cancelled >&2; exit 255' INT",
+        "echo begun",
+        "while :; do sleep 0.05; done",
+    )
+    command = EngineCommand()
+    with pytest.raises(automation.CommandError) as ended:
+        command.run(["up"], str(tmp_path), {}, lambda line: command.interrupt())
+    assert engine_error(str(ended.value)) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [(None, "^pulumi: is not on PATH"), ("abc", "its version cannot be used: .*parse"), ("v1.0.0", "cannot be used")],
+)
+def test_a_cli_that_does_not_serve_is_said_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, said: str
+) -> None:
+    if version is None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        put_engine(tmp_path, monkeypatch, version=version)
+    with pytest.raises(StackError, match=said):
+        EngineCommand()
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("dev", "prod", "prod.deploy", "sandbox"):
@@ -217,7 +293,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ran(monkeypatch: pytest.MonkeyPatch, *arguments: str, failing: Mapping[str, str] | None = None) -> tuple[int, str]:
     recorder = Recorder(failing)
     monkeypatch.setattr(fleet_engine.EngineRun, "__call__", lambda self, stack, log: recorder(stack, log))
-    monkeypatch.setattr(automation, "PulumiCommand", Engine)
+    monkeypatch.setattr(fleet_engine, "EngineCommand", Engine)
     result = CliRunner().invoke(command_line.app, ["fleet", *arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
