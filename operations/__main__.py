@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -353,10 +354,29 @@ def _identities(given: list[str], first: str) -> dict[str, Path]:
 def main() -> None:
     """Run the command line; what is expected to go wrong is one message and exit code 2."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            # Here, where it can be told, and not when the interpreter ends: the place may be full.
+            sys.stdout.flush()
+    except OSError as error:
+        _end_output()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)  # who reads has had enough, as of `| head`
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     except (StackError, SettingsError, ClusterError, AddressBookError, AdoptError, ValuesFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _end_output() -> None:
+    """What is left unsaid goes nowhere, or the interpreter would try once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import urllib3.exceptions
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -67,7 +68,12 @@ class Cluster:
         try:
             config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
             name = context or config.list_kube_config_contexts()[1]["name"]
-        except (ConfigException, OSError, ValueError, TypeError) as error:
+        except yaml.YAMLError as error:
+            # The parser's own text may quote the file, which holds credentials.
+            mark = getattr(error, "problem_mark", None)
+            where = "" if mark is None else f", line {mark.line + 1}"
+            raise ClusterError(f"kubeconfig: is no YAML{where}; look at it, or name another by KUBECONFIG") from None
+        except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
             what = f"the context {context!r}" if context else "the current context"
             raise ClusterError(
                 f"kubeconfig: {what} cannot be used ({error}); look at `kubectl config get-contexts`"

@@ -175,7 +175,8 @@ def _context(trust: str | None, identity: Path | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        context.load_verify_locations(cadata=trust)
+        # The library takes ASCII alone, and comments between certificates are anybody's.
+        context.load_verify_locations(cadata=trust.encode("ascii", "replace").decode("ascii"))
     if identity is not None:
         context.load_cert_chain(identity)
     return context

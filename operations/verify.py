@@ -80,6 +80,11 @@ class Verification:
             return look()
         except (ClusterError, AddressBookError, ValuesFileError, OSError) as error:
             return [failed(check, f"{what} can be looked at", " ".join(str(error).split()))]
+        except (ValueError, TypeError, AttributeError) as error:
+            # Their texts quote what was read, which may be a secret.
+            reason = f"what was read of it has another form than this stack gives it ({type(error).__name__})"
+            remedy = "are Secrets and ConfigMaps as `up` made them, and the outputs whole (no [secret] among them)?"
+            return [failed(check, f"{what} can be looked at", f"{reason}; {remedy}")]
 
     def _cluster(self, context: str) -> Cluster:
         if context not in self._clusters:

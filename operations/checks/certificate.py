@@ -118,7 +118,10 @@ def _chain(
     check, statement = "certificate.chain", f"what Teleport trusts signed the certificate in {where}"
     if trust is None:
         return not_proven(check, statement, "Teleport verifies with its own trust store, which is not to be seen here")
-    trusted = x509.load_pem_x509_certificates(trust.encode())
+    try:
+        trusted = x509.load_pem_x509_certificates(trust.encode())
+    except ValueError:
+        return failed(check, statement, "the bundle that it trusts holds no certificates in PEM; look at tls")
     path = next(_paths(server, others, trusted, now), None)
     if path is None:
         issuer = server.issuer.rfc4514_string()

@@ -69,7 +69,7 @@ class _Client:
 
     @property
     def place(self) -> tuple[str, int]:
-        return str(self.parts.get("host", "")), int(self.parts.get("port", 5432))
+        return str(self.parts.get("host", "")), int(self.parts.get("port") or 5432)
 
     @property
     def user(self) -> str:
@@ -125,7 +125,7 @@ def check_database(
         if authorities:
             bundle = Path(directory) / "authorities.pem"
             bundle.touch(mode=0o600)
-            bundle.write_text(authorities, encoding="ascii")
+            bundle.write_text(authorities, encoding="utf-8")
         client = _Client(parts=parts, book=book, bundle=bundle, token=own.token if own else None)
         findings += _primary(client, own)
         if replica_uri is not None:
@@ -324,8 +324,15 @@ def _parts(uri: str) -> dict[str, Any] | None:
         parts = dict(conninfo.conninfo_to_dict(uri))
     except psycopg.ProgrammingError:
         return None
+    host, port = str(parts.get("host", "")), str(parts.get("port") or 5432)
     # libpq takes lists of hosts and ports, of which one may be anybody's.
-    return None if "," in f"{parts.get('host')}{parts.get('port')}" else parts
+    if "," in host + port or not (port.isascii() and port.isdigit()):
+        return None
+    try:
+        host.encode("idna")  # as whoever looks it up does; a label has 63 characters at the most
+    except UnicodeError:
+        return None
+    return parts
 
 
 def _addresses(host: str, port: int) -> list[tuple[str, int]]:

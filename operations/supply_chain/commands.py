@@ -27,8 +27,7 @@ def write_bill_of_materials(
     out: Annotated[Path | None, typer.Option(help="Where to write it; by default it is printed.")] = None,
 ) -> None:
     """Write what `pulumi up` runs as a bill of materials (CycloneDX JSON). SOURCE_DATE_EPOCH sets its moment."""
-    seconds = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.fromtimestamp(int(seconds), timezone.utc) if seconds else datetime.now(timezone.utc)
+    now = _moment()
     try:
         document = bill_of_materials(read_lock(RUNTIME), version=project_version(), now=now)
     except (LockError, PackageNotFoundError) as error:
@@ -38,6 +37,16 @@ def write_bill_of_materials(
         print(text, end="")
     else:
         out.write_text(text, encoding="utf-8")
+
+
+def _moment() -> datetime:
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
+        return datetime.now(timezone.utc)
+    try:
+        return datetime.fromtimestamp(int(seconds), timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise StackError(f"SOURCE_DATE_EPOCH: {seconds!r} is no moment; set seconds since 1970, or nothing") from None
 
 
 def licences() -> None:

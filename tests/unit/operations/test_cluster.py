@@ -85,6 +85,23 @@ def test_an_unreachable_cluster_and_an_unknown_context_are_told_at_once(
         Cluster.connect("gone").identifier()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("users:\n- token: 'hunter2\n", "^kubeconfig: is no YAML, line 3; look at it, or name another by KUBECONFIG$"),
+        ("- hunter2", "^kubeconfig: the current context cannot be used"),
+        ("clusters: 3", "^kubeconfig: the current context cannot be used"),
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_one_error_and_is_not_quoted(
+    api: KubernetesApi, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "kubeconfig").write_text(text)
+    with pytest.raises(ClusterError, match=said) as refused:
+        Cluster.connect()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: KubernetesApi, tmp_path: Path) -> None:
     """As behind a load balancer that has no API server to hand on to."""
     server = socket.create_server(("127.0.0.1", 0))

@@ -14,6 +14,7 @@ import yaml
 from components.digests import content_checksum
 from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
+from operations.checks.database import check_database
 from operations.findings import Finding, Outcome
 from operations.verify import Verification
 from tests.unit.operations.certificates import authority
@@ -247,6 +248,75 @@ def test_what_cannot_be_reached_is_one_line_each(api: KubernetesApi, tmp_path: P
         f"teleport.{CLUSTER}": Outcome.FAIL,
     }
     assert "there is no Deployment teleport-auth in teleport" in findings[f"teleport.{CLUSTER}"].reason
+
+
+def put_uri(api: KubernetesApi, uri: str) -> None:
+    api.put("Secret", "database", GRAPH, data={"uri": base64.b64encode(uri.encode()).decode()})
+
+
+@pytest.mark.parametrize(
+    "place", ["db.example.com:abc", f"{'a' * 70}.example.com:5432", "a..b:5432", "one,two:5432", "db:１"]
+)
+def test_a_uri_that_leads_nowhere_is_a_finding_without_its_text(api: KubernetesApi, tmp_path: Path, place: str) -> None:
+    put_world(api)
+    put_uri(api, f"postgresql://graph:hunter2@{place}/graph?sslmode=verify-full")
+    findings = run(tmp_path)
+    assert findings["database.connects"].reason == "the Secret holds no PostgreSQL URI of one server"
+    assert "hunter2" not in str(findings.values())
+
+
+@pytest.mark.slow
+def test_a_comment_in_any_language_is_no_obstacle_in_a_bundle(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    bundle = f"# Müller's authority\n{authority('graph-1').pem}"
+    put_uri(api, "postgresql://graph@localhost:1/graph?sslmode=verify-full&sslrootcert=/etc/access-graph/x.pem")
+    api.put("ConfigMap", "teleport-access-graph-ca", "teleport", data={"ca.pem": bundle})
+    with server(tmp_path, hosts=(HOST,)) as (way, current):
+        plain = way.connect()
+        address = plain.getpeername()
+        plain.close()
+        pair = base64.b64encode(current.encode()).decode()
+        api.put("Secret", "teleport-access-graph-tls", GRAPH, data={"tls.crt": pair, "tls.key": pair})
+        findings = run(
+            tmp_path,
+            AddressBook(entries={HOST: {"443": [f"{address[0]}:{address[1]}"]}}),
+            outputs={**OUTPUTS, "caBundle": bundle},
+        )
+    for check in ("certificate.chain", "endpoint.name", f"{TELEPORT}trust"):
+        assert findings[check].outcome is Outcome.PASS, findings[check]
+
+
+def test_a_database_bundle_with_such_a_comment_is_written_as_it_is(tmp_path: Path) -> None:
+    found = check_database(
+        "postgresql://graph@localhost:1/graph?sslmode=verify-full",
+        authorities=f"# Müller\n{authority('graph-1').pem}",
+        book=AddressBook(entries={"localhost": {"1": ["127.0.0.1:1"]}}),
+    )
+    assert "refused" in {one.check: one for one in found}["database.connects"].reason
+
+
+def test_outputs_with_hidden_values_are_findings_that_quote_nothing(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    pair = base64.b64encode(authority("graph-1").pem.encode()).decode()
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, data={"tls.crt": pair, "tls.key": pair})
+    hidden = "[secret]"
+    findings = run(tmp_path, outputs={**OUTPUTS, "caBundle": hidden, "teleportConfig": hidden})
+    reason = findings[f"teleport.{CLUSTER}"].reason
+    assert reason.startswith("what was read of it has another form than this stack gives it (AttributeError); ")
+    assert all(one.outcome is Outcome.FAIL for name, one in findings.items() if name.startswith("certificate.chain"))
+
+
+def test_what_cannot_be_read_is_one_finding_that_does_not_quote_it(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_world(api)
+
+    def broken(self: Verification) -> list[Finding]:
+        raise ValueError("hunter2")
+
+    monkeypatch.setattr(Verification, "_database", broken)
+    found = run(tmp_path)["database"]
+    assert (found.outcome, "hunter2" in found.reason) == (Outcome.FAIL, False)
 
 
 def test_switched_off_teleport_has_its_owners_values_and_nothing_else(api: KubernetesApi, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The command line: what a file system refuses is one line and exit code 2, whatever the command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from operations import __main__ as command_line
+from operations.stack import ROOT
+from tests.unit.preview.previews import RECORDINGS
+
+pytestmark = pytest.mark.unit
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says on its one line."""
+    monkeypatch.setattr(sys, "argv", ["operations", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    return said.removeprefix("error: ").strip()
+
+
+@pytest.mark.slow
+def test_a_place_that_nothing_can_be_read_from_or_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preview = RECORDINGS / "quiet.json"
+    here, missing = str(tmp_path), str(tmp_path / "missing" / "x")
+    of = ("--stack", "dev", "--out")
+    for arguments, said in (
+        (("graph", "--preview", missing), f"{missing}: No such file or directory"),
+        (("graph", "--preview", here), f"{here}: Is a directory"),
+        (("graph", "--preview", str(preview), "--out", missing), f"{missing}: No such file or directory"),
+        (("comment", here, *of, str(tmp_path / "c.md")), f"{here}: Is a directory"),
+        (("comment", str(preview), *of, "/dev/null/x/c.md"), "/dev/null/x: Not a directory"),
+        (("bill-of-materials", "--out", missing), f"{missing}: No such file or directory"),
+        (("privileges", "--for", "preview", *of, "/dev/null/x"), "/dev/null/x: Not a directory"),
+    ):
+        assert refused(monkeypatch, capsys, *arguments) == said
+
+
+def test_a_moment_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("abc", "9" * 20):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+        said = refused(monkeypatch, capsys, "bill-of-materials")
+        assert said == f"SOURCE_DATE_EPOCH: {text!r} is no moment; set seconds since 1970, or nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", ["full", "gone"])
+def test_output_that_nobody_takes_ends_in_one_line_at_the_most(reader: str) -> None:
+    if reader == "full":
+        out = os.open("/dev/full", os.O_WRONLY)
+    else:
+        end, out = os.pipe()
+        os.close(end)
+    done = subprocess.run(
+        [sys.executable, "-m", "operations", "bill-of-materials"],
+        cwd=ROOT,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(out)
+    expected = (2, "error: No space left on device\n") if reader == "full" else (1, "")
+    assert (done.returncode, done.stderr) == expected
