@@ -69,7 +69,7 @@ def verify(
     verification = Verification(
         settings=settings,
         outputs=outputs,
-        host_identities=_identities(host_identity or [], next(iter(settings.teleport), "")),
+        host_identities=_identities(host_identity or [], list(settings.teleport)),
         values_before=values_before,
     )
     findings = verification.run()
@@ -90,7 +90,8 @@ def preflight(
     allow_unproven: AllowUnproven = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the live world whether an `up` can work. Exit code: 0 it can, 1 it cannot, 3 something is not proven."""
+    """Ask the live world whether an `up` can work. Exit code: 0 it can, 1 it cannot, 3 something is not proven, 2 a
+    --skip left nothing out."""
     from operations.preflight import Preflight
 
     file = read_stack_file(stack, config_file)
@@ -103,14 +104,19 @@ def preflight(
         # Before the first `up` there may be no stack yet.
         print(f"note: without the stack's outputs: {error}", file=sys.stderr)
         outputs = None
-    findings = Preflight(
+    run = Preflight(
         settings=file.settings(),
         secret_values="teleportSecretValues" in file.secret_keys,
         outputs=outputs,
         begun=begun,
-    ).run(skip or ())
+    )
+    findings = run.run(skip or ())
     print_findings(findings, as_json=as_json)
-    raise typer.Exit(exit_code(findings, allow_unproven=allow_unproven))
+    code = exit_code(findings, allow_unproven=allow_unproven)
+    for one in run.unmatched:
+        print(f"error: --skip {one}: no check's name begins so; --json has the names", file=sys.stderr)
+        code = code if code == 1 else 2
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -341,13 +347,18 @@ def _identifier(context: str) -> str | None:
     return None if namespace is None else str(namespace["metadata"]["uid"])
 
 
-def _identities(given: list[str], first: str) -> dict[str, Path]:
+def _identities(given: list[str], clusters: list[str]) -> dict[str, Path]:
     identities = {}
     for one in given:
         cluster, equals, path = one.rpartition("=")
+        if equals and cluster not in clusters:
+            raise StackError(
+                f"--host-identity: {cluster} is no Teleport of this configuration, which has "
+                f"{', '.join(clusters) or 'none'}; name one that it has"
+            )
         if not Path(path).is_file():
             raise StackError(f"--host-identity: {path} is no file; give a PEM with a certificate and its key")
-        identities[cluster if equals else first] = Path(path)
+        identities[cluster if equals else next(iter(clusters), "")] = Path(path)
     return identities
 
 

@@ -47,12 +47,15 @@ class Preflight:
     begun: Sequence[str] | None = None  # what the engine began to make and has no end of; None: it was not asked
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    unmatched: list[str] = field(default_factory=list, init=False)
+    """Of what the last run was to leave out, what no check began with."""
 
     def run(self, skip: Sequence[str] = ()) -> list[Finding]:
         """Every finding whose check does not begin with a name in `skip`."""
         findings = [*self._interrupted(), *self._files(), check_chart(self.settings), *self._kubernetes()]
         if self.settings.aws is not None:
             findings.append(check_account(self.settings.aws))
+        self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
 
     def _interrupted(self) -> list[Finding]:

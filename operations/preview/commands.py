@@ -49,8 +49,8 @@ def comment(
         str, typer.Option(help="red, amber or never: from which severity on the exit code is 1.")
     ] = "never",
 ) -> None:
-    """Say what a preview means, for reviewers. Exit code: 1 if it failed, a policy or preflight stands against it, or
-    it is as bad as --fail-on and not allowed."""
+    """Say what a preview means, for reviewers. Exit code: with --fail-on red or amber 1 if it failed, a policy or
+    preflight stands against it, or it is as bad as that and not allowed; else 0."""
     if fail_on not in ("red", "amber", "never"):
         raise typer.BadParameter(f"{fail_on!r} is not red, amber or never", param_hint="--fail-on")
     validations = {"done": True, "skipped": False, "unknown": None}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from operations import __main__ as command_line
-from operations.stack import ROOT
+from operations.stack import ROOT, StackError
 from tests.unit.preview.previews import RECORDINGS
 
 pytestmark = pytest.mark.unit
@@ -73,3 +73,16 @@ def test_output_that_nobody_takes_ends_in_one_line_at_the_most(reader: str) -> N
     os.close(out)
     expected = (2, "error: No space left on device\n") if reader == "full" else (1, "")
     assert (done.returncode, done.stderr) == expected
+
+
+def test_a_host_identity_of_a_cluster_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "identity.pem"
+    file.touch()
+    clusters = ["a.example.com", "b.example.com"]
+    given = [str(file), f"b.example.com={file}"]
+    assert command_line._identities(given, clusters) == dict.fromkeys(clusters, file)
+    assert command_line._identities([str(file)], []) == {"": file}
+    with pytest.raises(
+        StackError, match=r"nosuch is no Teleport of this configuration, which has a\.example\.com, b"
+    ):
+        command_line._identities([f"nosuch={file}"], clusters)

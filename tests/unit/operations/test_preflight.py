@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from components.settings import ProxyHostAuthorities
 from components.teleport_values import patch_values
+from operations import __main__ as command_line
 from operations import teleport_release
 from operations.findings import Finding, Outcome
 from operations.preflight import Preflight
@@ -194,6 +197,30 @@ def test_checks_can_be_left_out(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     api.minor = "20"
     assert not_passed(run(tmp_path, skip=("kubernetes.test.version",))) == {}
+
+
+@pytest.mark.slow
+def test_a_check_to_leave_out_that_there_is_none_of_is_said(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_before(api)
+    found = settings(tmp_path)
+    stack = SimpleNamespace(settings=lambda: found, secret_keys=())
+    monkeypatch.setattr(command_line, "read_stack_file", lambda *_: stack)
+    (tmp_path / "outputs.json").write_text("{}")
+
+    def skipping(*names: str) -> tuple[int, str]:
+        flags = [part for name in names for part in ("--skip", name)]
+        arguments = ["preflight", "--json", "--stack-outputs", str(tmp_path / "outputs.json"), *flags]
+        done = CliRunner().invoke(command_line.app, arguments)
+        assert json.loads(done.stdout)["findings"]
+        return done.exit_code, done.stderr
+
+    assert skipping("teleport", "kubernetes.test.version") == (0, "")
+    said = "error: --skip nosuchcheck: no check's name begins so; --json has the names\n"
+    assert skipping("teleport", "nosuchcheck") == (2, said)
+    api.minor = "20"
+    assert skipping("nosuchcheck") == (1, said)
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(api: KubernetesApi, tmp_path: Path) -> None:
