@@ -240,8 +240,9 @@ def environment(
     force: Annotated[bool, typer.Option("--force", help="Write a configuration that exists anew.")] = False,
 ) -> None:
     """Make the configuration of another environment. Asks for what no flag says, on a terminal."""
-    from operations.environment import ask, missing_flags, questions_of, write_environment
+    from operations.environment import ask, check_name, missing_flags, questions_of, rendered, write_environment
 
+    check_name(name, ROOT, force=force)
     if cluster_identifier is None and context is not None:
         cluster_identifier = _identifier(context)
     given = {
@@ -261,8 +262,9 @@ def environment(
     if missing and not sys.stdin.isatty():
         raise StackError(f"{', '.join(missing)}: missing, and there is no terminal to ask at; pass what they are")
     answers = ask(given, questions, lambda text: str(typer.prompt(text)))
-    for path in write_environment(like, name, answers, ROOT, force=force):
-        print(f"wrote {path}")
+    written = write_environment(like, name, answers, ROOT, force=force)
+    for path in rendered(like, name, answers, ROOT):
+        print(f"{'wrote' if path in written else 'kept'} {path}")
     print(
         f"next: `pulumi stack init {name}` with your secrets provider, `python -m operations adopt` for the values of "
         f"your Teleport,\nthen `python -m operations preflight --stack {name}` and `pulumi preview --stack {name}`"

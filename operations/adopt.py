@@ -162,12 +162,14 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
     }
     lines = ["# into the stack's file, under `config:` (host CAs are still to be added):", _dump(entry).rstrip()]
     if secret is not None:
+        stack = _environment_of(plain, root)
         lines += [
             "",
             f"# Values that look like secrets ({', '.join(adoption.secret_paths)}): set them, then delete the file.",
-            f"# The key holds every cluster's: add to the file what `pulumi config get {SECRET_KEY}` has of others.",
+            f"# The key holds every cluster's: add to the file what `pulumi config get {SECRET_KEY}",
+            f"# --stack {stack}` has of others.",
             # By stdin, so that the values are in no process list and no shell history.
-            f"pulumi config set --secret {SECRET_KEY} < {_relative(secret, root)}",
+            f"pulumi config set --secret {SECRET_KEY} --stack {stack} < {_relative(secret, root)}",
             f"# What is no secret: move it into {plain.name}, and name its path in allowSecretPaths.",
         ]
     if adoption.has_access_graph:
@@ -177,6 +179,12 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
             "# turned off; --without-access-graph leaves them out, and the stack puts its own in their place.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _environment_of(plain: Path, root: Path) -> str:
+    """The stack that the file is for, by the directory it is in; a word to put it in place of elsewhere."""
+    parts = Path(_relative(plain, root)).parts
+    return parts[1] if len(parts) == 3 and parts[0] == "environments" else "STACK"
 
 
 def _access_graph(values: Mapping[str, Any]) -> Mapping[str, Any]:

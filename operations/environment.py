@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 
 from components.settings import load_settings
+from components.values_files import load_values_files
+from operations.preview.environments import LOCAL
 from operations.stack import PROJECT, StackError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -99,16 +101,28 @@ def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> 
     }
 
 
+def check_name(name: str, root: Path, *, force: bool = False) -> None:
+    """Raises `StackError` for a name that is taken, unless `force`, or none."""
+    if not NAME.fullmatch(name):
+        raise StackError(
+            f"{name!r}: is no name of an environment; take up to 32 lower-case letters, digits and hyphens"
+        )
+    if name == LOCAL:
+        raise StackError(f"{name}: is the local one's, which Git ignores and nothing deploys; take another name")
+    configuration = f"Pulumi.{name}.yaml"
+    if (root / configuration).exists() and not force:
+        raise StackError(f"{configuration}: exists; edit it, or write it anew with --force")
+
+
 def write_environment(
     sample: str, name: str, answers: Mapping[str, str], root: Path, *, force: bool = False
 ) -> list[Path]:
     """Write the files; those written. Values of a Teleport that are there already are left as they are.
 
-    Raises `StackError` for a name that is taken or none, and `SettingsError` for answers that the program would refuse;
-    then nothing is written.
+    Raises `StackError` for a name that is taken or none and for values of another Teleport, `ValuesFileError`, and
+    `SettingsError` for answers that the program would refuse; then nothing is written.
     """
-    if not NAME.fullmatch(name):
-        raise StackError(f"{name}: is no name of an environment; take up to 32 lower-case letters, digits and hyphens")
+    check_name(name, root, force=force)
     for flag, answer in answers.items():
         if not all(_PLAIN.fullmatch(item.strip()) for item in answer.split(",")):
             raise StackError(
@@ -117,15 +131,21 @@ def write_environment(
             )
     files = rendered(sample, name, answers, root)
     configuration, values = files
-    if (root / configuration).exists() and not force:
-        raise StackError(f"{configuration}: exists; edit it, or write it anew with --force")
+    kept = (root / values).exists()
+    if kept:
+        teleport = load_values_files([str(values)], root).get("clusterName", answers["teleport"])
+        if teleport != answers["teleport"]:
+            raise StackError(
+                f"{values}: exists, and its clusterName is {teleport}, not {answers['teleport']}: the program would "
+                "refuse it; correct it, or move it away for the sample's to be written"
+            )
     with tempfile.TemporaryDirectory() as directory:
         for path, text in files.items():
             target = Path(directory) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
         load_settings(_config(files[configuration]), frozenset(), root=Path(directory), stack=name)
-    written = [configuration] if (root / values).exists() else [values, configuration]
+    written = [configuration] if kept else [values, configuration]
     for path in written:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(files[path], encoding="utf-8")

@@ -35,8 +35,8 @@ _BESIDE_THE_PROGRAM = (
 # But these decide how a preview or a deployment is made.
 _PART_OF_IT = (".github/workflows/preview.yaml", ".github/workflows/deploy.yaml")
 _DIRECTORY = "environments/"
-# Rendered for one machine, and never deployed.
-_LOCAL = "sandbox"
+# Rendered for one machine, kept out of Git, and never deployed.
+LOCAL = "sandbox"
 
 
 def touched(paths: Iterable[str], configurations: Mapping[str, str]) -> list[str]:
@@ -63,7 +63,7 @@ def environments(root: Path = ROOT) -> dict[str, str]:
     for file in sorted(root.glob("Pulumi.*.yaml")):
         name = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
         # Pulumi.<name>.deploy.yaml is what Pulumi Deployments is told of <name>.
-        if name != _LOCAL and "." not in name:
+        if name != LOCAL and "." not in name:
             found[name] = file.read_text()
     return found
 

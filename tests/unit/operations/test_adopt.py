@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from components.values_files import find_secret_values, load_values_files, merge_values, parse_values
 from operations.adopt import AdoptError, _dump, read_adoption, snippet, split_values, write_adoption
 from operations.cluster import Cluster
+from operations.stack import ROOT
 from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release
 
 VALUES: dict[str, Any] = {
@@ -51,11 +52,15 @@ def test_values_come_out_whole_and_secrets_apart(api: KubernetesApi, cluster: Cl
     assert sorted(tmp_path.glob("*teleport*")) == [secret, plain]
     text = snippet(adoption, plain, secret, tmp_path)
     assert "hunter" not in text
-    assert f"pulumi config set --secret teleportSecretValues < {secret.name}" in text
+    assert f"pulumi config set --secret teleportSecretValues --stack STACK < {secret.name}" in text
     entry = parse_values(text.split("\n\n")[0])["teleport-access-graph:teleport"]["teleport.example.com"]
     assert entry["kubernetes"] == {"context": "test", "clusterIdentifier": IDENTIFIER}
     assert entry["chart"]["version"] == "18.10.3"
     assert entry["valuesFiles"] == ["teleport.example.com.yaml"]
+    there = tmp_path / "environments" / "staging" / plain.name
+    text = snippet(adoption, there, there.with_name(secret.name), tmp_path)
+    assert f"--stack staging < environments/staging/{secret.name}" in text
+    assert "# --stack staging` has of others." in text
 
 
 def test_writing_again_changes_nothing_and_another_file_is_not_overwritten(
@@ -129,3 +134,8 @@ def test_any_values_survive_the_division_and_the_file(generated: dict[str, Any])
     assert find_secret_values(plain) == []
     assert merge_values(plain, secret) == generated
     assert parse_values(_dump(generated)) == generated
+
+
+def test_git_ignores_the_file_with_secrets() -> None:
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "*.secret.json" in ignored

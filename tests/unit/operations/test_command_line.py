@@ -82,7 +82,5 @@ def test_a_host_identity_of_a_cluster_that_is_none_is_refused(tmp_path: Path) ->
     given = [str(file), f"b.example.com={file}"]
     assert command_line._identities(given, clusters) == dict.fromkeys(clusters, file)
     assert command_line._identities([str(file)], []) == {"": file}
-    with pytest.raises(
-        StackError, match=r"nosuch is no Teleport of this configuration, which has a\.example\.com, b"
-    ):
+    with pytest.raises(StackError, match=r"nosuch is no Teleport of this configuration, which has a\.example\.com, b"):
         command_line._identities([f"nosuch={file}"], clusters)

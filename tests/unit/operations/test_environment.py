@@ -148,13 +148,45 @@ def test_an_answer_that_would_be_something_else_in_yaml_is_refused(flag: str, an
 def test_what_is_there_is_kept(root: Path) -> None:
     values = root / "environments/staging/teleport.yaml"
     values.parent.mkdir()
-    values.write_text("clusterName: mine\n")
+    mine = f"clusterName: {ANSWERS['teleport']}\n# mine\n"
+    values.write_text(mine)
     assert write_environment("dev", "staging", ANSWERS, root) == [Path("Pulumi.staging.yaml")]
-    assert values.read_text() == "clusterName: mine\n"
+    assert values.read_text() == mine
     with pytest.raises(StackError, match=r"Pulumi\.staging\.yaml: exists; edit it, or write it anew with --force"):
         write_environment("prod", "staging", ANSWERS, root)
     write_environment("prod", "staging", ANSWERS, root, force=True)
     assert "profile: production" in (root / "Pulumi.staging.yaml").read_text()
+
+
+def test_values_of_another_teleport_are_not_left_to_the_program(root: Path) -> None:
+    write_environment("dev", "staging", ANSWERS, root)
+    before = (root / "Pulumi.staging.yaml").read_text()
+    other = {**ANSWERS, "teleport": "other.example.org"}
+    with pytest.raises(
+        StackError,
+        match=r"^environments/staging/teleport\.yaml: exists, and its clusterName is teleport\.staging\.example\.com, "
+        r"not other\.example\.org",
+    ):
+        write_environment("dev", "staging", other, root, force=True)
+    assert (root / "Pulumi.staging.yaml").read_text() == before
+
+
+def test_the_local_environments_name_is_refused(root: Path) -> None:
+    with pytest.raises(StackError, match="sandbox: is the local one's, which Git ignores and nothing deploys"):
+        write_environment("dev", "sandbox", ANSWERS, root)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("", "'': is no name of an environment"), ("dev", "Pulumi.dev.yaml: exists"), ("sandbox", "the local one's")],
+)
+def test_the_name_is_looked_at_before_all_that_is_missing(
+    name: str, said: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_line, "ROOT", root)
+    result = CliRunner().invoke(command_line.app, ["environment", name, "--like", "nosuch"])
+    assert isinstance(result.exception, StackError)
+    assert said in str(result.exception)
 
 
 @pytest.mark.parametrize("name", ["", "Staging", "a/b", "../x", "1", "s" * 33])
@@ -182,4 +214,6 @@ def test_the_command_writes_it_and_says_what_comes_next(root: Path, monkeypatch:
     assert result.exit_code == 0, result.output
     assert "wrote Pulumi.staging.yaml" in result.output
     assert "pulumi stack init staging" in result.output
+    again = CliRunner().invoke(command_line.app, ["environment", "staging", "--force", *flags])
+    assert again.output.splitlines()[:2] == ["wrote Pulumi.staging.yaml", "kept environments/staging/teleport.yaml"]
     assert read_stack_file("staging", root=root).settings(root).stack == "staging"
