@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
+import shutil
 import socket
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,6 +20,7 @@ import urllib3.exceptions
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import kube_config
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.stream import portforward
 
@@ -66,6 +69,7 @@ class Cluster:
         # One try: an unreachable cluster is an answer, too, and three tries take a minute.
         settings.retries = False
         try:
+            _check_plugin(context)
             config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
             name = context or config.list_kube_config_contexts()[1]["name"]
         except yaml.YAMLError as error:
@@ -209,6 +213,29 @@ class Cluster:
         return ClusterError(
             f"{self.context}: the cluster cannot be reached ({reason}); check the context and the way to it"
         )
+
+
+def _check_plugin(context: str | None) -> None:
+    """Whether the program is there that the context gets its credentials by. The client library logs that it is not,
+    and asks without any. Raises `ClusterError`, and what the library does for a kubeconfig that is none."""
+    merged = kube_config.KubeConfigMerger(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+    if merged is None or "users" not in merged:
+        return
+    name = context or merged["current-context"]
+    user = merged["contexts"].get_with_name(name)["context"].safe_get("user")
+    found = merged["users"].get_with_name(user, safe=True) if user else None
+    credentials = (found.value.get("user") if found is not None else None) or {}
+    plugin = credentials.get("exec")
+    if not plugin or credentials.get("token") or credentials.get("tokenFile"):
+        return
+    command, given = str(plugin.get("command")), {one["name"]: one["value"] for one in plugin.get("env") or []}
+    # A relative path is the library's to find, from the kubeconfig's directory.
+    if (os.path.dirname(command) and not os.path.isabs(command)) or shutil.which(command, path=given.get("PATH")):
+        return
+    raise ClusterError(
+        f"{name}: the kubeconfig gets its credentials by {command}, which is not here; install it, put it on PATH, or "
+        "use another context"
+    )
 
 
 def _path(group: str, plural: str, namespace: str | None, name: str = "") -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from operations.cluster import Cluster, ClusterError, NotAllowed, secret_data
 from operations.helm_releases import deployed_release, list_releases, list_revisions
@@ -100,6 +102,45 @@ def test_a_kubeconfig_that_is_none_is_one_error_and_is_not_quoted(
     with pytest.raises(ClusterError, match=said) as refused:
         Cluster.connect()
     assert "hunter2" not in str(refused.value)
+
+
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "nosuchplugin", "args": ["get-token"]}
+
+
+@pytest.mark.parametrize("command", ["nosuchplugin", "/nowhere/nosuchplugin"])
+def test_a_credential_plugin_that_is_missing_is_named(
+    api: KubernetesApi, tmp_path: Path, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "command": command})
+    for context in (None, "test"):
+        with pytest.raises(
+            ClusterError, match=f"^test: the kubeconfig gets its credentials by {command}, which is not"
+        ):
+            Cluster.connect(context)
+    assert caplog.records == []
+
+
+def test_a_plugin_that_is_there_or_is_not_needed_is_no_obstacle(api: KubernetesApi, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    change_user(kubeconfig, exec=PLUGIN, token="x")
+    assert Cluster.connect().identifier() == IDENTIFIER
+    status = {"apiVersion": PLUGIN["apiVersion"], "kind": "ExecCredential", "status": {"token": "x"}}
+    plugin = tmp_path / "bin" / "nosuchplugin"
+    plugin.parent.mkdir()
+    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(status)}'\n")
+    plugin.chmod(0o755)
+    change_user(kubeconfig, exec={**PLUGIN, "env": [{"name": "PATH", "value": f"{plugin.parent}:/bin:/usr/bin"}]})
+    assert Cluster.connect("test").identifier() == IDENTIFIER
+    for users in ([], [{"name": "other", "user": {}}]):
+        document = yaml.safe_load(kubeconfig.read_text())
+        kubeconfig.write_text(yaml.safe_dump({**document, "users": users}))
+        assert Cluster.connect("test").identifier() == IDENTIFIER
+
+
+def change_user(kubeconfig: Path, **user: Any) -> None:
+    document = yaml.safe_load(kubeconfig.read_text())
+    document["users"] = [{"name": "test", "user": user}]
+    kubeconfig.write_text(yaml.safe_dump(document))
 
 
 def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: KubernetesApi, tmp_path: Path) -> None:
