@@ -17,6 +17,10 @@ LOCKED_OUT = "could not find host CA"
 LONGEST_PATTERN = 512
 
 
+# How Python begins to say what grep refuses too.
+_BROKEN = ("unterminated", "missing )", "unbalanced", "bad escape (end")
+
+
 def _is_whole(pattern: str) -> bool:
     """Whether every bracket has its other. Python and grep differ in much, and agree on this."""
     try:
@@ -24,7 +28,7 @@ def _is_whole(pattern: str) -> bool:
             warnings.simplefilter("ignore")  # of classes such as [[:digit:]]
             re.compile(pattern)
     except re.error as error:
-        return not error.msg.startswith(("unterminated", "missing )", "unbalanced", "bad escape (end"))
+        return not error.msg.startswith(_BROKEN)
     return True
 
 

@@ -201,9 +201,8 @@ def test_one_setting_touches_one_release(deployed: RunningSandbox) -> None:
 def test_a_targeted_run_is_not_remembered_as_what_it_left_out(deployed: RunningSandbox) -> None:
     """A name that the certificate does not have would else be taken for one that Teleport may be told."""
     ledger = deployed.outputs()["ledger"]
-    (namespace,) = [
-        step["urn"] for step in deployed.preview()["steps"] if step["urn"].endswith("::namespace-namespace")
-    ]
+    state = json.loads(deployed.pulumi("stack", "export").stdout)["deployment"]
+    (namespace,) = [item["urn"] for item in state["resources"] if item["urn"].endswith("::namespace-namespace")]
     changed(deployed, lambda settings: settings["tls"].update(extraDnsNames=["graph.example.net"]))
     done = deployed.pulumi("up", "--target", namespace, check=False)
     assert done.returncode != 0
