@@ -79,8 +79,7 @@ class BegunOperations:
             self._open.discard(urn)
         elif found:
             first, *found = found
-            command = self._import_command(resource, first)
-            yield Step(problem, f"import {first} if it is there", functools.partial(self._import, command, urn))
+            yield Step(problem, f"import {first} if it is there", functools.partial(self._import, resource, first))
             # Two killed runs may each have begun it.
             self._recorded.add(urn)
             recorded.add((kind, first))
@@ -104,8 +103,7 @@ class BegunOperations:
         problem = f"the engine was making {noun} {identity}, and does not know whether it did"
         if kind == RELEASE:
             if list_revisions(cluster, str(namespace), str(name)):
-                command = self._import_command(resource, identity)
-                yield Step(problem, f"import {identity}", functools.partial(self._import, command, urn))
+                yield Step(problem, f"import {identity}", functools.partial(self._import, resource, identity))
             else:
                 self._open.discard(urn)
         elif not cluster.knows(noun):
@@ -125,15 +123,17 @@ class BegunOperations:
         command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
         return command + (["--provider", f"provider={provider}"] if provider else [])
 
-    def _import(self, command: list[str], urn: str) -> str:
+    def _import(self, resource: Mapping[str, Any], identity: str) -> str:
+        command = self._import_command(resource, identity)
         try:
             run_engine([*command, *self.of_stack, "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
             result = "imported"
         except StackError as error:
-            if "does not exist" not in str(error):
+            # The engine's words for this one: much else may not exist, as a role, a bucket or a stack.
+            if f"resource '{identity}' does not exist" not in str(error):
                 raise
             result = "it was not made"
-        self._open.discard(urn)
+        self._open.discard(str(resource["urn"]))
         return result
 
     def _settle(self) -> str:

@@ -40,6 +40,8 @@ from operations.unrecorded import carrying
 
 # Seconds: Helm waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
+# When a Helm that does not keep to that is ended.
+_GIVEN_UP = _HELM_TIMEOUT + 60
 _REFRESH_TIMEOUT = 300
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 _JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
@@ -262,9 +264,15 @@ def run_helm(arguments: list[str], root: Path) -> str:
     helm = shutil.which("helm")
     if helm is None:
         raise ClusterError(f"helm: is not on PATH; install Helm 3, or run `helm {' '.join(arguments)}` elsewhere")
-    finished = subprocess.run(
-        [helm, *arguments], cwd=root, capture_output=True, text=True, timeout=_HELM_TIMEOUT + 60, check=False
-    )
+    try:
+        finished = subprocess.run(
+            [helm, *arguments], cwd=root, capture_output=True, text=True, timeout=_GIVEN_UP, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterError(
+            f"helm {arguments[0]}: no answer in {_GIVEN_UP:g} s, and it was ended; look at the pods' events and at "
+            f"`helm history {arguments[1]}`, then try again"
+        ) from None
     if finished.returncode:
         raise ClusterError(f"helm {arguments[0]}: {finished.stderr.strip()}; look at the pods' events, then try again")
     return finished.stdout.strip().splitlines()[0] if finished.stdout.strip() else "done"

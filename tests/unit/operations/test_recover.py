@@ -17,7 +17,7 @@ from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import list_revisions
 from operations.mending import Step
-from operations.recover import Recovery, last_good
+from operations.recover import Recovery, last_good, run_helm
 from operations.stack import PROJECT, StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
@@ -297,6 +297,25 @@ def test_what_was_begun_is_forgotten_once_all_of_it_is_accounted_for(
     assert programs.stored()["deployment"]["pending_operations"] == []
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "error: operation error RDS: DescribeDBInstances: the role of the credentials does not exist",
+        "error: resource 'another' does not exist",
+        "error: resource 'graph-2' does not exist",
+    ],
+)
+def test_that_something_else_does_not_exist_is_no_word_on_what_was_begun(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, message: str
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED, pending=[begun("aws:rds/instance:Instance", "graph", identifier="graph")])
+    programs.import_fails_with(message)
+    with pytest.raises(StackError, match="does not exist"):
+        run(tmp_path)
+    assert not [call for call in programs.calls if call.startswith("pulumi stack import")]
+
+
 def test_what_two_killed_runs_began_is_imported_once(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
     put_world(api)
     instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
@@ -458,6 +477,15 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     programs.record(*recorded)
     assert named() == [f"{group} sg-2"]
     assert asked == [{TAG: "organization/teleport-access-graph/test"}, {TAG: "acme/graph/test"}]
+
+
+def test_a_helm_that_hangs_is_an_error_that_says_so(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("operations.recover._GIVEN_UP", 0.2)
+    (tmp_path / "programs" / "helm").write_text("#!/bin/sh\nexec sleep 30\n")
+    with pytest.raises(ClusterError, match=r"helm rollback: no answer in 0\.2 s.*`helm history teleport`"):
+        run_helm(["rollback", "teleport", "2"], tmp_path)
 
 
 @pytest.mark.slow
