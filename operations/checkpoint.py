@@ -19,23 +19,34 @@ from urllib.parse import unquote, urlsplit
 BACKUP = ".bak"
 ATTRIBUTES = ".attrs"
 CUT_OFF = ".cut-off"
+# One record, packed or not as the engine's settings say: when they change, the former one stays as a backup.
+_ENDINGS = (".json", ".json.gz")
+# And as nothing here reads it: what stands beside it is older.
+_UNREAD = ".json.zst"
 
 
 @dataclass(frozen=True)
 class CutOff:
-    """A file of the backend that is no JSON, or not there, and the one that can take its place: none for attributes,
-    which the backend does without."""
+    """Files of the backend that are no JSON, or one that is not there, and the one that can take their place: none for
+    attributes, which the backend does without."""
 
     file: Path
     backup: Path | None
+    spoilt: tuple[Path, ...] = ()
+    """What there is in its place; nothing when it is not there."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no record at all, which `pulumi stack rm` leaves as well as a kill."""
+        return self.backup is not None and not self.spoilt
 
     def mend(self) -> str:
         """Put the backup in its place, and keep what was there beside it; says what it did."""
         if self.backup is None:
             self.file.unlink()
         else:
-            if self.file.exists():
-                self.file.replace(self.file.with_name(self.file.name + CUT_OFF))
+            for file in self.spoilt:
+                file.replace(file.with_name(file.name + CUT_OFF))
             shutil.copyfile(self.backup, self.file)
         return "done"
 
@@ -54,11 +65,16 @@ def cut_off(directory: Path, project: str, stack: str) -> Iterator[CutOff]:
         own = stack in attributes.parent.parts or attributes.name.startswith(f"{stack}.json")
         if (own or attributes.parent == directory) and not _is_whole(attributes):
             yield CutOff(attributes, None)
-    for ending in (".json", ".json.gz"):
-        record = directory / "stacks" / project / f"{stack}{ending}"
-        backup = record.with_name(record.name + BACKUP)
-        if not _is_whole(record) and _is_whole(backup):
-            yield CutOff(record, backup)
+    records = [directory / "stacks" / project / f"{stack}{ending}" for ending in _ENDINGS]
+    backups = [record.with_name(record.name + BACKUP) for record in records]
+    packed = directory / "stacks" / project / f"{stack}{_UNREAD}"
+    whole = [backup for backup in backups if _is_whole(backup)]
+    if packed.exists() or any(map(_is_whole, records)) or not whole:
+        return
+    # The engine writes one when it begins with the next: the newest is the record before this one.
+    backup = max(whole, key=lambda file: file.stat().st_mtime_ns)
+    spoilt = tuple(record for record in records if record.exists())
+    yield CutOff(backup.with_name(backup.name.removesuffix(BACKUP)), backup, spoilt)
 
 
 def _is_whole(file: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,38 @@ def test_a_record_that_is_not_there_comes_back_from_the_one_before_it(tmp_path: 
     assert mended(tmp_path) == ["prod.json"]
     assert (stacks / "prod.json").read_bytes() == WHOLE
     assert not (stacks / "prod.json.cut-off").exists()
+
+
+@pytest.mark.parametrize(("now", "before"), [(".json.gz", ".json"), (".json", ".json.gz"), (".json.zst", ".json")])
+def test_a_record_that_is_packed_otherwise_than_the_one_before_it_is_no_missing_one(
+    tmp_path: Path, stacks: Path, now: str, before: str
+) -> None:
+    """Gzip was switched on, or off: the older record is the backup of the other ending, and nothing is to come back."""
+    record, backup = stacks / f"prod{now}", stacks / f"prod{before}.bak"
+    record.write_bytes(gzip.compress(OTHER) if now.endswith(".gz") else OTHER)
+    backup.write_bytes(gzip.compress(WHOLE) if before.endswith(".gz") else WHOLE)
+    assert mended(tmp_path) == []
+    assert sorted(file.name for file in stacks.iterdir()) == sorted([record.name, backup.name])
+    (stacks / f"prod{before}").write_bytes(b"")
+    assert mended(tmp_path) == [], "an empty one beside it neither"
+
+
+def test_of_two_records_before_it_the_newer_one_comes_back(tmp_path: Path, stacks: Path) -> None:
+    (stacks / "prod.json.gz").write_bytes(gzip.compress(OTHER)[:5])
+    for age, (name, data) in enumerate((("prod.json.gz.bak", gzip.compress(OTHER)), ("prod.json.bak", WHOLE))):
+        (stacks / name).write_bytes(data)
+        os.utime(stacks / name, (1000 - age, 1000 - age))
+    assert mended(tmp_path) == ["prod.json.gz"]
+    assert (stacks / "prod.json.gz").read_bytes() == gzip.compress(OTHER)
+    assert not (stacks / "prod.json").exists()
+
+
+def test_the_first_packed_record_that_is_cut_off_gives_way_to_the_last_plain_one(tmp_path: Path, stacks: Path) -> None:
+    """Moved away, for of two the engine may take the spoilt one."""
+    (stacks / "prod.json.gz").write_bytes(gzip.compress(OTHER)[:5])
+    (stacks / "prod.json.bak").write_bytes(WHOLE)
+    assert mended(tmp_path) == ["prod.json"]
+    assert sorted(file.name for file in stacks.iterdir()) == ["prod.json", "prod.json.bak", "prod.json.gz.cut-off"]
 
 
 def test_what_is_whole_or_another_stacks_or_has_no_record_before_it_is_left_alone(tmp_path: Path, stacks: Path) -> None:
