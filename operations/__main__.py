@@ -151,22 +151,41 @@ def recover(
     stack: Stack = None,
     config_file: ConfigFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do everything without asking.")] = False,
+    restore_record: Annotated[
+        bool,
+        typer.Option(
+            "--restore-record",
+            help="With --yes: put back also a record that is not there, as a kill leaves it, or `pulumi stack rm`.",
+        ),
+    ] = False,
 ) -> None:
-    """Mend what a killed `up` left behind. Asks before each change; the next `up` then converges."""
-    from operations.recover import Recovery
+    """Mend what a killed `up` left behind. Asks before each change; the next `up` then converges.
+
+    Exit code: 0 nothing is left, 1 something is (it was declined, or it is yours to do), 2 it could not go on.
+    """
+    from operations.recover import RESTORE, Recovery
 
     name = stack or selected_stack()
-    done = 0
+    agreed = {"", *([RESTORE] if restore_record else [])}
+    done, left = 0, []
     settings = read_stack_file(name, config_file).settings()
-    for step in Recovery(settings=settings, stack=name, config_file=config_file).steps():
+    recovery = Recovery(settings=settings, stack=name, config_file=config_file)
+    for step in recovery.steps():
         print(step.problem)
         if step.act is None:
             print(f"  {step.remedy}")
+        elif yes and step.option not in agreed:
+            print(f"  {step.remedy}: with {step.option}")
         elif yes or typer.confirm(f"  {step.remedy}?"):
             print(f"  {step.remedy}: {step.act()}")
             done += 1
+            continue
         else:
             print("  left as it is")
+        left.append(step.problem)
+    if left:
+        print(f"{done} things done, {len(left)} left: {'; '.join(left)}")
+        raise typer.Exit(1)
     print(f"{done} things done; `up` goes on from here")
 
 

@@ -20,6 +20,8 @@ class Step:
     problem: str
     remedy: str
     act: Callable[[], str] | None = None  # says what it did
+    option: str = ""
+    """The option that answers for it beside `--yes`, which alone does not."""
 
 
 def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:

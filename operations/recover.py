@@ -29,7 +29,7 @@ from components.settings.names import (
 from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known, present
-from operations.checkpoint import backend_directory, cut_off
+from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
@@ -44,6 +44,8 @@ _HELM_TIMEOUT = 600
 _GIVEN_UP = _HELM_TIMEOUT + 60
 _REFRESH_TIMEOUT = 300
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
+# What answers for a stack that comes back, which nobody may have asked for.
+RESTORE = "--restore-record"
 _JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
 
 
@@ -65,12 +67,16 @@ class Recovery:
         if running:
             listed = "; ".join(f"process {pid}: {command}" for pid, command in running)
             raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
+        # Without its record the engine knows no stack, not even one to clear the lock of.
+        for found in self._cut_off():
+            yield _put_back(found)
+            if found.is_missing and not found.file.exists():
+                return  # there is no stack to look at
         yield Step(
             f"the stack {self.stack} may still be locked by an `up` that was killed",
             "clear the lock",
             self._clear_lock,
         )
-        yield from self._cut_off()
         for context, namespace, release, ours in self._releases():
             yield from self._pending_release(self._cluster(context), namespace, release, ours=ours)
         state = self._state()
@@ -98,17 +104,11 @@ class Recovery:
             raise
         return "cleared"
 
-    def _cut_off(self) -> Iterator[Step]:
+    def _cut_off(self) -> list[CutOff]:
         """The record that a full disk or a kill spoilt, without which the engine reads nothing."""
         backend = json.loads(run_engine(["whoami", "--json"], self.root))
         directory = backend_directory(str(backend.get("url", "")))
-        for found in cut_off(directory, PROJECT, short_name(self.stack)) if directory else ():
-            remedy = "remove it: the backend does without"
-            if found.backup is not None:
-                remedy = f"put {found.backup.name} in its place, the record before it"
-            state = "cut off" if found.file.exists() else "not there"
-            problem = f"{found.file} is {state}, as a full disk or a kill leaves it"
-            yield Step(problem, remedy, found.mend)
+        return list(cut_off(directory, PROJECT, short_name(self.stack))) if directory else []
 
     def _releases(self) -> Iterator[tuple[str, str, str, bool]]:
         """Context, namespace, name, and whether the release has nothing that could be lost."""
@@ -251,6 +251,18 @@ class Recovery:
                 "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "
                 "plugin that died",
             )
+
+
+def _put_back(found: CutOff) -> Step:
+    if found.backup is None:
+        problem = f"{found.file} is cut off, as a full disk or a kill leaves it"
+        return Step(problem, "remove it: the backend does without", found.mend)
+    remedy = f"put {found.backup.name} in its place, the record before it"
+    if not found.is_missing:
+        spoilt = " and ".join(map(str, found.spoilt))
+        return Step(f"{spoilt} is cut off, as a full disk or a kill leaves it", remedy, found.mend)
+    problem = f"{found.file} is not there, as a kill leaves it, and `pulumi stack rm` as well"
+    return Step(problem, f"{remedy}, unless the stack was removed on purpose", found.mend, option=RESTORE)
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:

@@ -94,7 +94,7 @@ def faulty_stack(beside: RunningSandbox, name: str, change: Change = lambda sett
     try:
         yield stack
     finally:
-        stack.operations("recover", "--yes", check=False)
+        stack.operations("recover", "--yes", "--restore-record", check=False)
         stack.remove()
 
 
@@ -176,9 +176,10 @@ class Walk:
             refused = self.stack.pulumi(*self.command, check=False)
             if refused.returncode == 0 or LOCKED not in said(refused):
                 raise NotConverged(f"{struck}: a plain run is not refused:\n{said(refused)}")
-        mended = self.stack.operations("recover", "--yes", check=False)
+        # The kill is why a record may not be there: nobody has removed the stack.
+        mended = self.stack.operations("recover", "--yes", "--restore-record", check=False)
         if mended.returncode != 0 or "`up` goes on from here" not in mended.stdout:
-            raise NotConverged(f"{struck}: recover failed:\n{said(mended)}")
+            raise NotConverged(f"{struck}: recover failed, or left something:\n{said(mended)}")
         self.kept.check(self.stack.recorded())
 
 

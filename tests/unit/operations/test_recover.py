@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from components.settings import AwsSettings
 from components.settings.names import STACK_TAG as TAG
+from operations.__main__ import app
 from operations.cluster import Cluster, ClusterError
 from operations.engines import live_engines
 from operations.helm_releases import list_revisions
 from operations.mending import Step
 from operations.recover import Recovery, last_good, run_helm
-from operations.stack import PROJECT, StackError
+from operations.stack import PROJECT, StackError, StackFile
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
 
@@ -93,10 +95,14 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     return programs
 
 
+LOCK = "the stack test may still be locked by an `up` that was killed"
+
+
 def steps(root: Path, **changes: Any) -> list[Step]:
+    """All of them but the lock's."""
     (root / "proc").mkdir(exist_ok=True)
     found = Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root).steps()
-    return list(found)[1:]  # the first is the lock
+    return [step for step in found if step.problem != LOCK]
 
 
 ALL_RECORDED = (GRAPH, f"{GRAPH}/{GRAPH}", "teleport/teleport-access-graph-ca")
@@ -113,6 +119,101 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
     assert programs.calls[-1] == "pulumi cancel --yes --stack test --non-interactive"
     programs.no_lock()
     assert lock.act() == "there was none"
+
+
+@pytest.fixture
+def records(api: KubernetesApi, programs: Programs, tmp_path: Path) -> Path:
+    """Where a file backend keeps the records of a whole stack."""
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    programs.backend(f"file://{tmp_path}")
+    (tmp_path / "proc").mkdir()
+    records = tmp_path / ".pulumi" / "stacks" / PROJECT
+    records.mkdir(parents=True)
+    return records
+
+
+def recovery(root: Path) -> Recovery:
+    return Recovery(settings=settings(root), stack="test", processes=root / "proc", root=root)
+
+
+def test_the_record_comes_back_before_the_lock_is_cleared_of_a_stack_that_the_engine_then_knows(
+    records: Path, programs: Programs, tmp_path: Path
+) -> None:
+    (records / "test.json").write_text("{")
+    (records / "test.json.bak").write_text('{"version": 3}')
+    found = recovery(tmp_path).steps()
+    record = next(found)
+    assert record.act is not None
+    record.act()
+    assert [call for call in programs.calls if "cancel" in call] == []
+    lock = next(found)
+    assert lock.problem == LOCK
+    assert lock.act is not None
+    assert lock.act() == "cleared"
+    assert list(found) == []
+
+
+def test_a_stack_that_may_have_been_removed_comes_back_only_if_that_is_asked_for(records: Path, tmp_path: Path) -> None:
+    """`pulumi stack rm` leaves the very files that a kill in the middle of a write does."""
+    (records / "test.json.bak").write_text('{"version": 3}')
+    (step,) = recovery(tmp_path).steps()
+    assert step.problem == f"{records}/test.json is not there, as a kill leaves it, and `pulumi stack rm` as well"
+    assert step.option == "--restore-record"
+    assert not (records / "test.json").exists()
+    found = recovery(tmp_path).steps()
+    step = next(found)
+    assert step.act is not None
+    step.act()
+    assert (records / "test.json").read_text() == '{"version": 3}'
+    assert [step.problem for step in found] == [LOCK], "and all that comes after it"
+
+
+def command(monkeypatch: pytest.MonkeyPatch, root: Path, steps: list[Step], *arguments: str, answers: str = "") -> Any:
+    """`python -m operations recover` over a stack of which these are the steps."""
+    monkeypatch.setattr("operations.recover.Recovery.steps", lambda self: iter(steps))
+    file = StackFile(name="test", path=root, plain=configuration(), secret_keys=frozenset())
+    monkeypatch.setattr(StackFile, "settings", lambda self: settings(root))
+    monkeypatch.setattr("operations.__main__.read_stack_file", lambda *_: file)
+    return CliRunner().invoke(app, ["recover", "--stack", "test", *arguments], input=answers)
+
+
+def done() -> str:
+    return "mended"
+
+
+def test_when_all_is_mended_up_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    result = command(monkeypatch, tmp_path, [Step("one", "mend it", done), Step("two", "that too", done)], "--yes")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == "2 things done; `up` goes on from here"
+    assert command(monkeypatch, tmp_path, []).output == "0 things done; `up` goes on from here\n"
+
+
+def test_what_is_declined_and_what_is_advice_is_left_and_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    steps = [Step("one", "mend it", done), Step("two", "mend it", done), Step("three", "look there yourself")]
+    result = command(monkeypatch, tmp_path, steps, answers="n\ny\n")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == "1 things done, 2 left: one; three"
+    assert "goes on" not in result.output
+    result = command(monkeypatch, tmp_path, steps, "--yes")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == "2 things done, 1 left: three"
+
+
+def test_yes_does_not_answer_for_what_has_an_option_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    steps = [Step("one", "put it back", done, option="--restore-record")]
+    result = command(monkeypatch, tmp_path, steps, "--yes")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "one",
+        "  put it back: with --restore-record",
+        "0 things done, 1 left: one",
+    ]
+    assert command(monkeypatch, tmp_path, steps, "--yes", "--restore-record").exit_code == 0
+    assert command(monkeypatch, tmp_path, steps, answers="y\n").exit_code == 0
+    assert command(monkeypatch, tmp_path, steps, answers="n\n").exit_code == 1
 
 
 @pytest.mark.slow
@@ -274,7 +375,7 @@ def run(root: Path, **changes: Any) -> list[str]:
     """Every step done as it comes, as `--yes` does it; what each says it did."""
     (root / "proc").mkdir(exist_ok=True)
     recovery = Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root)
-    return [step.act() if step.act else "left" for step in recovery.steps()][1:]
+    return [step.act() if step.act else "left" for step in recovery.steps() if step.problem != LOCK]
 
 
 def test_what_was_begun_is_forgotten_once_all_of_it_is_accounted_for(
@@ -464,7 +565,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
 
     def named() -> list[str]:
         recovery = Recovery(settings=ours, stack="acme/p/test", processes=tmp_path / "proc", root=tmp_path)
-        steps = list(recovery.steps())[1:]
+        steps = [step for step in recovery.steps() if not step.problem.endswith(LOCK.partition("test ")[2])]
         assert [step.act for step in steps] == [None] * len(steps)
         return [step.problem.partition(" carries")[0] for step in steps]
 
@@ -588,7 +689,7 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
 
     def found() -> list[str]:
         recovery = Recovery(settings=theirs, stack="test", processes=tmp_path / "proc", root=tmp_path)
-        return [step.problem.partition(" exists")[0] for step in list(recovery.steps())[1:]]
+        return [step.problem.partition(" exists")[0] for step in recovery.steps() if step.problem != LOCK]
 
     programs.state(*ALL_RECORDED, f"ServiceAccount:teleport/{rollout}", f"Job:teleport/{rollout}-0a1b2c3d4e")
     assert found() == [
