@@ -170,6 +170,8 @@ def recover(
     done, left = 0, []
     settings = read_stack_file(name, config_file).settings()
     recovery = Recovery(settings=settings, stack=name, config_file=config_file)
+    for note in recovery.notes():
+        print(f"note: {note}", file=sys.stderr)
     for step in recovery.steps():
         print(step.problem)
         if step.act is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from operations.stack import short_name
+import yaml
+
+from operations.stack import PROJECT, short_name
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
@@ -19,32 +21,76 @@ def live_engines(
 ) -> list[tuple[int, str]]:
     """Each one's id and the beginning of its command line.
 
-    One that does not say which stack it works on, or with which backend, may well mean ours: it counts.
+    One in the project's directory that does not say which stack it works on, or with which backend, may well mean ours:
+    it counts. So does one elsewhere that names the stack: a second checkout of the project, as a runner of CI has it.
 
     processes: `/proc`, or what stands in for it.
-    root: the project's directory; engines elsewhere do not count.
+    root: the project's directory.
     environment: ours, for the backend that we would ask.
     """
     found = []
-    for entry in processes.glob("[0-9]*"):
-        try:
-            arguments = _strings(entry / "cmdline")
-            directory = (entry / "cwd").resolve()
-        except OSError:
-            continue  # gone, or somebody else's
-        if Path(arguments[0]).name != _ENGINE or not _LOCKING.intersection(arguments[1:]):
-            continue
-        if directory != root.resolve() and str(root) not in arguments:
-            continue
-        theirs = _environment(entry)
+    for number, arguments in _engines(processes):
+        directory = _directory(processes / str(number))
+        is_here = directory == root.resolve() or str(root) in arguments
+        theirs = _environment(processes / str(number))
         named = _named_stack(arguments) or theirs.get("PULUMI_STACK")
         if named and short_name(named) != short_name(stack):
             continue
+        if not is_here and (not named or directory is None or _project(named, directory) not in (None, PROJECT)):
+            continue  # a stack of that name in another project, or see `hidden_engines`
         ours = environment.get(_BACKEND)
         if ours and theirs.get(_BACKEND, ours) != ours:
             continue
-        found.append((int(entry.name), " ".join(arguments[:3]).strip()))
-    return sorted(found)
+        found.append((number, _shown(arguments)))
+    return found
+
+
+def hidden_engines(processes: Path, stack: str) -> list[tuple[int, str]]:
+    """Those of other users that may work on the stack: their directory and environment are not ours to read."""
+    return [
+        (number, _shown(arguments))
+        for number, arguments in _engines(processes)
+        if _directory(processes / str(number)) is None
+        and short_name(_named_stack(arguments) or stack) == short_name(stack)
+    ]
+
+
+def _engines(processes: Path) -> Iterator[tuple[int, list[str]]]:
+    """Id and command line of each engine that holds a stack's lock, by id."""
+    for entry in sorted(processes.glob("[0-9]*"), key=lambda process: int(process.name)):
+        try:
+            arguments = _strings(entry / "cmdline")
+        except OSError:
+            continue  # gone
+        if Path(arguments[0]).name == _ENGINE and _LOCKING.intersection(arguments[1:]):
+            yield int(entry.name), arguments
+
+
+def _shown(arguments: list[str]) -> str:
+    return " ".join(arguments[:3]).strip()
+
+
+def _directory(process: Path) -> Path | None:
+    """Where it works; None of somebody else's, which only its user can ask."""
+    try:
+        return Path(os.readlink(process / "cwd")).resolve()
+    except OSError:
+        return None
+
+
+def _project(named: str, directory: Path) -> str | None:
+    """The project of a stack, by its full name or else by what stands in the directory; None where neither tells."""
+    if named.count("/") == 2:
+        return named.split("/")[1]
+    for place in (directory, *directory.parents):
+        try:
+            document = yaml.safe_load((place / "Pulumi.yaml").read_text(encoding="utf-8"))
+            return str(document["name"])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+            return None
+    return None
 
 
 def _strings(file: Path) -> list[str]:

@@ -31,7 +31,7 @@ from operations.aws_session import NoSession
 from operations.begun import RELEASE, BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cluster import Cluster, ClusterError
-from operations.engines import live_engines
+from operations.engines import hidden_engines, live_engines
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
@@ -89,6 +89,13 @@ class Recovery:
         state = self._state()
         yield from closed_groups(self.settings.aws, state)
         yield from self._tagged(state)
+
+    def notes(self) -> list[str]:
+        """What cannot be looked at from here."""
+        return [
+            f"process {pid} of another user ({command}) cannot be looked at; make sure that it works on another stack"
+            for pid, command in hidden_engines(self.processes, self.stack)
+        ]
 
     def _cluster(self, context: str) -> Cluster:
         if context not in self._clusters:
