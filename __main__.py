@@ -25,12 +25,13 @@ from components.object_metadata import mark_objects
 from components.providers import make_providers
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
+from components.stack_tags import full_name
 
 
 async def main() -> None:
     settings = read_settings()
     intake = read_intake(settings, datetime.now(timezone.utc))
-    mark_objects(settings.labels, settings.annotations)
+    mark_objects(full_name(settings.stack), settings.labels, settings.annotations)
     providers = make_providers(settings)
     references = StackReferences()
     ledger = checked_ledger(settings, intake)

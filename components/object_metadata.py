@@ -1,8 +1,9 @@
-"""The labels and annotations that an organisation asks of every Kubernetes object, on everything the stack registers.
+"""The labels and annotations that an organisation asks of every Kubernetes object, on everything the stack registers,
+and the annotation by which `recover` tells the stack's objects from another's.
 
-Owns where in an object they belong: on itself, and on the pods that it makes. Which keys may be set is
-`settings.object_metadata`'s; the access graph's chart takes its share as values. Left alone: a release (its objects are
-the chart's) and patches (their objects are somebody else's).
+Owns where in an object they belong: on itself, and on the pods that it makes. Our own stands on the object alone: no
+pod is to be made anew for it. Which keys may be set is `settings.object_metadata`'s; the access graph's chart takes its
+share as values. Left alone: a release (its objects are the chart's) and patches (their objects are somebody else's).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
+
+from components.settings.names import STACK_ANNOTATION
 
 # Where a kind has the template of its pods, and of what lies between, as paths in the object.
 _TEMPLATES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -25,26 +28,27 @@ class ClashError(pulumi.RunError):
     """A label or annotation that is asked of every object is one that this object needs with another value."""
 
 
-def mark_objects(labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
-    """Every Kubernetes object registered from here on gets them."""
-    if not labels and not annotations:
-        return
+def mark_objects(stack: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+    """Every Kubernetes object registered from here on gets them. stack: its full name."""
     wanted = {"labels": dict(labels), "annotations": dict(annotations)}
 
     def mark(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         kind = args.type_.rpartition(":")[2]
         if not args.type_.startswith("kubernetes:") or args.type_.startswith(_NOT_OURS) or kind.endswith("Patch"):
             return None
-        return pulumi.ResourceTransformationResult(marked(kind, args.name, args.props, wanted), args.opts)
+        return pulumi.ResourceTransformationResult(marked(kind, args.name, args.props, wanted, stack), args.opts)
 
     pulumi.runtime.register_stack_transformation(mark)
 
 
-def marked(kind: str, name: str, props: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """`props` of an object of `kind`, with what is `wanted` in its metadata and its pods'."""
-    changed = {**props, "metadata": _metadata(props.get("metadata"), wanted, name)}
+def marked(
+    kind: str, name: str, props: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str]], stack: str
+) -> dict[str, Any]:
+    """`props` of an object of `kind`, with what is `wanted` in its metadata and its pods', and its stack in its own."""
+    own = {**wanted, "annotations": {**wanted["annotations"], STACK_ANNOTATION: stack}}
+    changed = {**props, "metadata": _metadata(props.get("metadata"), own, name)}
     templates = _TEMPLATES.get(kind)
-    if templates is not None:
+    if templates is not None and any(wanted.values()):
         changed["spec"] = pulumi.Output.from_input(props["spec"]).apply(
             lambda spec: _with_templates(spec, templates, wanted, name)
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 # On every AWS object of a stack, with the stack's full name.
 STACK_TAG = "teleport-access-graph:stack"
+# The same on every Kubernetes object: annotations have a slash where tags have a colon.
+STACK_ANNOTATION = "teleport-access-graph/stack"
 
 CHART_NAME = "teleport-access-graph"
 SERVICE_PORT = 443

@@ -10,7 +10,7 @@ import pytest
 from components.external_service import address_of
 from components.settings.names import external_service_name
 from tests.unit.monitor import Recording, unsealed
-from tests.unit.program.stack import COMPUTED, configuration, run_program
+from tests.unit.program.stack import COMPUTED, OF_THE_STACK, configuration, run_program
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +41,7 @@ def test_the_load_balancer_leads_to_the_releases_pods(tmp_path: Path) -> None:
     assert service.plain("metadata") == {
         "name": "teleport-access-graph-external",
         "namespace": "teleport-access-graph",
-        "annotations": annotations,
+        "annotations": {**annotations, **OF_THE_STACK},
     }
     assert service.plain("spec") == {
         "type": "LoadBalancer",

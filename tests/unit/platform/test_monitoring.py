@@ -12,7 +12,7 @@ import pytest
 from components.monitoring import MonitoringArgs, alerts
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording
-from tests.unit.program.stack import configuration, host_authority, run_program
+from tests.unit.program.stack import OF_THE_STACK, configuration, host_authority, run_program
 from tests.unit.settings.cases_tls import EXISTING, ISSUED
 
 pytestmark = pytest.mark.unit
@@ -53,6 +53,7 @@ def test_prometheus_is_shown_the_charts_own_service(tmp_path: Path) -> None:
         "name": "teleport-access-graph",
         "namespace": "teleport-access-graph",
         "labels": {"release": "prometheus"},
+        "annotations": OF_THE_STACK,
     }
     assert monitor.plain("spec") == {
         "selector": {

@@ -12,7 +12,7 @@ import pytest
 from components.object_metadata import ClashError, mark_objects
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, record
-from tests.unit.program.stack import configuration, run_program
+from tests.unit.program.stack import OF_THE_STACK, configuration, run_program
 from tests.unit.settings.cases_tls import EXISTING
 
 pytestmark = pytest.mark.unit
@@ -88,6 +88,7 @@ def test_our_own_marks_stay(marked: Recording) -> None:
         "pulumi.com/replaceUnready": "true",
         "pulumi.com/timeoutSeconds": "720",
         **ANNOTATIONS,
+        **OF_THE_STACK,
     }
     assert job.plain("spec.template.metadata.labels") == {
         "app.kubernetes.io/name": "teleport-access-graph-database-jobs",
@@ -96,6 +97,7 @@ def test_our_own_marks_stay(marked: Recording) -> None:
     account = marked["database-access-service-account"].plain("metadata.annotations")
     assert account == {
         "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/database-access-role",
+        **OF_THE_STACK,
         **ANNOTATIONS,
     }
 
@@ -134,10 +136,41 @@ def test_marks_move_no_resource(marked: Recording, stack: Recording) -> None:
     assert urns(stack) - urns(marked) == {item.urn for item in objects(stack) if item.name == "credentials-tls"}
 
 
-def test_without_marks_nothing_is_touched(stack: Recording) -> None:
+@pytest.mark.slow
+def test_every_object_says_whose_stack_made_it(marked: Recording, stack: Recording) -> None:
+    for recording in (marked, stack):
+        annotations = {item.name: item.plain("metadata.annotations").items() for item in objects(recording)}
+        assert len(annotations) > 5
+        assert [name for name, found in annotations.items() if not OF_THE_STACK.items() <= found] == []
+
+
+def test_no_pod_and_no_chart_is_told_whose_stack_it_is(marked: Recording, stack: Recording) -> None:
+    """It would roll them, and a Job's pods cannot be changed."""
+    for recording in (marked, stack):
+        for item in recording.custom():
+            if "spec" in item.inputs:
+                assert "teleport-access-graph/stack" not in str(item.inputs["spec"]), item.name
+        for item in recording.custom():
+            if "helm.sh" in item.type or item.type.endswith("Patch"):
+                assert "teleport-access-graph/stack" not in str(item.inputs), item.name
+
+
+def test_without_marks_nothing_else_is_touched(stack: Recording) -> None:
     assert "labels" not in stack["credentials-tls"].plain("metadata")
+    assert stack["credentials-tls"].plain("metadata.annotations") == OF_THE_STACK
+    assert "annotations" not in stack["database-access-job"].plain("spec.template.metadata")
     assert "podLabels" not in stack["access-graph-release"].plain("values")
     assert "serviceAccount" not in stack["access-graph-release"].plain("values")
+
+
+def test_an_object_without_metadata_gets_no_metadata_of_its_pods() -> None:
+    def program() -> None:
+        mark_objects("o/p/s", {}, {})
+        kubernetes.batch.v1.Job("it", spec={"template": {"spec": {"containers": []}}})
+
+    job = record(program)["it"]
+    assert job.plain("metadata") == {"annotations": {"teleport-access-graph/stack": "o/p/s"}}
+    assert job.plain("spec.template") == {"spec": {"containers": []}}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +182,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 @pytest.mark.parametrize("known", [True, False], ids=["plain", "output"])
 def test_a_clash_is_refused_and_named(known: bool) -> None:
     def program() -> None:
-        mark_objects({"example.com/team": "identity"}, {})
+        mark_objects("o/p/s", {"example.com/team": "identity"}, {})
         own: Any = {"example.com/team": "database"}
         metadata = {"name": "it", "labels": own if known else pulumi.Output.from_input(own)}
         kubernetes.core.v1.ConfigMap("it", metadata=metadata, data={})
@@ -162,7 +195,7 @@ def test_a_clash_is_refused_and_named(known: bool) -> None:
 
 def test_a_mark_that_is_there_already_is_no_clash() -> None:
     def program() -> None:
-        mark_objects({"example.com/team": "identity"}, {})
+        mark_objects("o/p/s", {"example.com/team": "identity"}, {})
         kubernetes.core.v1.ConfigMap("it", metadata={"labels": {"example.com/team": "identity"}}, data={})
 
     assert record(program)["it"].plain("metadata.labels") == {"example.com/team": "identity"}

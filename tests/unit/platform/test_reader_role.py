@@ -9,7 +9,7 @@ import yaml
 
 from components.outputs import READER_ROLE
 from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
-from tests.unit.program.stack import configuration, run_program
+from tests.unit.program.stack import OF_THE_STACK, configuration, run_program
 
 pytestmark = pytest.mark.unit
 
@@ -28,7 +28,11 @@ def test_the_operators_object_is_the_role_of_the_output(tmp_path: Path, mode: di
     stack = run_program(configuration(tmp_path, entry={**mode, "applyReaderRole": True}), tmp_path)
     role = stack[NAME]
     assert role.type == "kubernetes:resources.teleport.dev/v1:TeleportRoleV7"
-    assert role.plain("metadata") == {"name": "access-graph-reader", "namespace": "teleport"}
+    assert role.plain("metadata") == {
+        "name": "access-graph-reader",
+        "namespace": "teleport",
+        "annotations": OF_THE_STACK,
+    }
     written = yaml.safe_load(READER_ROLE)
     assert (written["kind"], written["version"]) == ("role", "v7")
     assert role.plain("metadata.name") == written["metadata"]["name"]

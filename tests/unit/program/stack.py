@@ -16,9 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.samples import TELEPORT_CLUSTER, minimal_configuration, release_entry
-from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
+from tests.unit.monitor import COMPUTED_OUTPUTS, PROJECT, STACK, Recording, record
 
 ROOT = Path(__file__).resolve().parents[3]
+
+# What every Kubernetes object of the recorded stack is annotated with.
+OF_THE_STACK = {"teleport-access-graph/stack": f"organization/{PROJECT}/{STACK}"}
 
 # The user's own values: the merge must leave them as they are.
 OWN_VALUES = {

@@ -12,7 +12,7 @@ import pytest
 from components.digests import content_checksum
 from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, Secret, leaves, unsealed
-from tests.unit.program.stack import OWN_VALUES, configuration, host_authority, run_program
+from tests.unit.program.stack import OF_THE_STACK, OWN_VALUES, configuration, host_authority, run_program
 
 TELEPORT = f"teleport-{TELEPORT_CLUSTER}"
 VALUES = {"mode": "values", "chart": ...}
@@ -38,7 +38,11 @@ def test_the_values_are_handed_over_in_an_output_and_in_the_cluster(tmp_path: Pa
     stack = run(tmp_path, VALUES)
     assert of_teleport(stack) == {"ca", "values"}
     config_map = stack[f"{TELEPORT}-values"]
-    assert config_map.plain("metadata") == {"name": "teleport-access-graph-values", "namespace": "teleport"}
+    assert config_map.plain("metadata") == {
+        "name": "teleport-access-graph-values",
+        "namespace": "teleport",
+        "annotations": OF_THE_STACK,
+    }
     values = handed_over(stack)
     assert values == unsealed(stack.outputs)["teleportValues"][TELEPORT_CLUSTER]
     assert [volume["name"] for volume in values["auth"]["extraVolumes"]] == ["corp-ca", "tag-ca"]
