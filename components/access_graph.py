@@ -15,11 +15,16 @@ from components.applied import applied
 from components.arguments import ComponentArgs
 from components.database_uri import CA_BUNDLE_PATH
 from components.releases import atomic_release
-from components.settings.names import DATABASE_CA_KEY, POSTGRES_SECRET_KEY, SERVICE_PORT, service_host
+from components.settings.names import (
+    CREDENTIALS_ANNOTATION,
+    DATABASE_CA_KEY,
+    POSTGRES_SECRET_KEY,
+    SERVICE_PORT,
+    service_host,
+)
 
 DATABASE_CA_VOLUME = "database-ca"
 DATABASE_CA_MOUNT_PATH = CA_BUNDLE_PATH.removesuffix(f"/{DATABASE_CA_KEY}")
-CREDENTIALS_ANNOTATION = "checksum/credentials"
 # The chart's own.
 DEFAULT_IMAGE = "public.ecr.aws/gravitational/access-graph"
 

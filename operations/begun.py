@@ -16,13 +16,14 @@ from typing import Any
 from components.settings import Settings
 from components.teleport_args import CA_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
-from operations.cluster import Cluster
+from operations.cluster import Cluster, Document
 from operations.helm_releases import list_revisions
-from operations.mending import Step, made_by_the_engine, orphan
+from operations.interrupted_releases import RELEASE
+from operations.mending import Step, orphan
+from operations.ownership import made_by_the_engine, maker
 from operations.stack import StackError, run_engine
 from operations.unrecorded import REPEATABLE, candidates
 
-RELEASE = "kubernetes:helm.sh/v3:Release"
 # Seconds; the engine reads one object.
 _IMPORT_TIMEOUT = 300
 
@@ -36,6 +37,8 @@ class BegunOperations:
     of_stack: list[str]
     cluster: Callable[[str], Cluster]
     root: Path
+    name: str
+    """The stack's full name."""
     # Those of which it is not known how they ended, by URN.
     _open: set[str] = field(default_factory=set)
     # What the state has, by URN.
@@ -111,9 +114,13 @@ class BegunOperations:
         else:
             found = cluster.get(noun, str(name), namespace)
             if found is not None:
-                yield orphan(cluster, noun, found, namespace)
-            if found is None or not made_by_the_engine(found) or cluster.get(noun, str(name), namespace) is None:
+                yield orphan(cluster, noun, found, namespace, self.name)
+            # Somebody else's is accounted for; one that may be ours is not, as long as it is there.
+            if found is None or self._is_anothers(found) or cluster.get(noun, str(name), namespace) is None:
                 self._open.discard(urn)
+
+    def _is_anothers(self, found: Document) -> bool:
+        return not made_by_the_engine(found) or maker(found) not in (None, self.name)
 
     def _import_command(self, resource: Mapping[str, Any], identity: str) -> list[str]:
         provider = str(resource.get("provider", "")).rpartition("::")[0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from operations.cluster import Cluster, ClusterError, Document
+from operations.ownership import made_by_the_engine, maker
 
 # Seconds. Pods have thirty to end, and a namespace goes after them.
 _GONE_TIMEOUT = 120.0
@@ -24,13 +25,26 @@ class Step:
     """The option that answers for it beside `--yes`, which alone does not."""
 
 
-def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, more: str = "") -> Step:
-    """An object that the state does not know. Deleted, it is waited for: its name is taken until it is gone."""
+def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, stack: str, more: str = "") -> Step:
+    """An object that the state does not know. Deleted, it is waited for: its name is taken until it is gone.
+
+    stack: full name of ours; what another made, or nobody knows which, is left.
+    """
     name = str(found["metadata"]["name"])
     where = f" in {namespace}" if namespace else ""
     problem = f"{kind} {name}{where} exists, and the state does not know it"
+    other = maker(found)
     if not made_by_the_engine(found):
         return Step(problem, "somebody else made it: rename or remove it yourself, or give the stack another name")
+    if other is None:
+        at = f" --namespace {namespace}" if namespace else ""
+        return Step(
+            problem,
+            "it does not say which stack made it: leave another's; if it is this one's, as of an earlier version of "
+            f"the program, delete it: `kubectl delete {kind.lower()} {name}{at} --context {cluster.context}`",
+        )
+    if other != stack:
+        return Step(problem, f"leave it, the stack {other} made it: give one of the two another namespace or name")
 
     def delete() -> str:
         cluster.delete(kind, name, namespace)
@@ -46,12 +60,3 @@ def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, 
         return "deleted"
 
     return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
-
-
-def made_by_the_engine(document: Document) -> bool:
-    """Whether the Kubernetes plugin of the engine made the object: the API server records who wrote which fields."""
-    fields = document["metadata"].get("managedFields") or []
-    labels = document["metadata"].get("labels") or {}
-    return labels.get("app.kubernetes.io/managed-by") == "pulumi" or any(
-        str(one.get("manager", "")).startswith("pulumi") for one in fields
-    )

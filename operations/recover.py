@@ -1,22 +1,22 @@
 """`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
 
 Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
-recorded. What would cost data (a database, a Teleport) is never deleted here: it is imported. `begun` accounts for
-what the engine was making.
+recorded. Acts in the configured clusters and account alone, and only on what is this stack's. What would cost data (a
+database, a Teleport) is never deleted here. `begun` accounts for what the engine was making, `interrupted_releases` for
+Helm's.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from components.settings import ManualTeleportSettings, Settings, ValuesTeleportSettings
+from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import (
     DATABASE_CA_CONFIG_MAP_NAME,
     POLICY_NAMES,
@@ -28,21 +28,23 @@ from components.settings.names import (
 )
 from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
-from operations.begun import RELEASE, BegunOperations, context_of, known, present
+from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
+from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError
 from operations.engines import hidden_engines, live_engines
-from operations.helm_releases import PENDING, HelmRelease, list_revisions
+from operations.helm_releases import list_revisions
+from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
+from operations.ownership import full_name
 from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
 from operations.unrecorded import carrying
 
-# Seconds: Helm waits for the pods of the former revision.
-_HELM_TIMEOUT = 600
-# When a Helm that does not keep to that is ended.
-_GIVEN_UP = _HELM_TIMEOUT + 60
+# Seconds; the engine looks at one release.
 _REFRESH_TIMEOUT = 300
+# Seconds; how long somebody else's Helm waits is not ours to know: https://helm.sh/docs/helm/helm_upgrade/
+_OTHERS_TIMEOUT = 300
 _ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 # What answers for a stack that comes back, which nobody may have asked for.
 RESTORE = "--restore-record"
@@ -59,7 +61,10 @@ class Recovery:
     connect: Callable[[str], Cluster] = Cluster.connect
     processes: Path = Path("/proc")
     root: Path = ROOT
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     _clusters: dict[str, Cluster] = field(default_factory=dict)
+    _name: str = ""
+    """The stack's full name, when the state is known."""
 
     def steps(self) -> Iterator[Step]:
         """In order; each is looked for when the one before is done."""
@@ -67,6 +72,7 @@ class Recovery:
         if running:
             listed = "; ".join(f"process {pid}: {command}" for pid, command in running)
             raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
+        self._check_places()
         # Without its record the engine knows no stack, not even one to clear the lock of.
         for found in self._cut_off():
             yield _put_back(found)
@@ -77,13 +83,13 @@ class Recovery:
             "clear the lock",
             self._clear_lock,
         )
-        for context, namespace, release, ours in self._releases():
-            yield from self._pending_release(self._cluster(context), namespace, release, ours=ours)
         state = self._state()
+        self._name = full_name(state, self.stack)
+        yield from self._pending(state)
         yield from self._not_recorded(state)
         yield from self._handed_over(state)
         yield from self._uninstalled(state)
-        begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root)
+        begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root, self._name)
         yield from begun.steps(state)
         # With what the steps so far have imported.
         state = self._state()
@@ -97,9 +103,39 @@ class Recovery:
             for pid, command in hidden_engines(self.processes, self.stack)
         ]
 
+    def _check_places(self) -> None:
+        """Nothing is mended in a world that is not the stack's. Raises `ClusterError`."""
+        self._cluster(self.settings.kubernetes.context)
+        for name, entry in self.settings.teleport.items():
+            if not isinstance(entry, ManualTeleportSettings):
+                self._cluster(self.settings.kubernetes_of(name).context)
+        aws = self.settings.aws
+        if aws is None:
+            return
+        try:
+            account, caller = identity_of(aws)
+        except NoSession:
+            return  # where AWS cannot be asked, nothing is done to it: the steps say what to look for
+        if account != aws.account_id:
+            raise ClusterError(
+                f"AWS: the credentials are {caller} of {account}, aws.accountId says {aws.account_id}; take another "
+                "profile, or correct aws.accountId. Nothing was touched"
+            )
+
     def _cluster(self, context: str) -> Cluster:
+        """Raises `ClusterError` for another cluster than the one that is configured for that context."""
         if context not in self._clusters:
-            self._clusters[context] = self.connect(context)
+            cluster = self.connect(context)
+            found = cluster.identifier()
+            meant = {self.settings.kubernetes, *map(self.settings.kubernetes_of, self.settings.teleport)}
+            identifiers = {one.cluster_identifier for one in meant if one.context == context}
+            if identifiers != {found}:
+                said = " and ".join(sorted(identifiers))
+                raise ClusterError(
+                    f"{context}: is another cluster than the stack's: UID of kube-system is {found or 'unknown'}, "
+                    f"clusterIdentifier says {said}; take another context, or correct one of them. Nothing was touched"
+                )
+            self._clusters[context] = cluster
         return self._clusters[context]
 
     def _clear_lock(self) -> str:
@@ -117,28 +153,39 @@ class Recovery:
         directory = backend_directory(str(backend.get("url", "")))
         return list(cut_off(directory, PROJECT, short_name(self.stack))) if directory else []
 
-    def _releases(self) -> Iterator[tuple[str, str, str, bool]]:
-        """Context, namespace, name, and whether the release has nothing that could be lost."""
+    def _graph_release(self) -> InterruptedRelease:
         graph = self.settings.access_graph
-        yield self.settings.kubernetes.context, graph.namespace, graph.release, True
-        for name, entry in self.settings.teleport.items():
-            if not isinstance(entry, ManualTeleportSettings):
-                yield self.settings.kubernetes_of(name).context, entry.namespace, entry.release, False
+        return InterruptedRelease(
+            cluster=self._cluster(self.settings.kubernetes.context),
+            namespace=graph.namespace,
+            name=graph.release,
+            timeout_seconds=graph.timeout_seconds,
+            root=self.root,
+        )
 
-    def _pending_release(self, cluster: Cluster, namespace: str, release: str, *, ours: bool) -> Iterator[Step]:
-        revisions = list_revisions(cluster, namespace, release)
-        if not revisions or revisions[-1].status not in PENDING:
-            return
-        problem = f"revision {revisions[-1].revision} of {release} in {namespace} is {revisions[-1].status}"
-        good = last_good(revisions)
-        at = ["--namespace", namespace, "--kube-context", cluster.context]
-        if good is not None:
-            command = ["rollback", release, str(good), *at, "--wait", "--timeout", f"{_HELM_TIMEOUT}s"]
-            yield Step(problem, f"roll it back to revision {good}", lambda: run_helm(command, self.root))
-        else:
-            command = ["uninstall", release, *at, "--wait", "--timeout", f"{_HELM_TIMEOUT}s"]
-            what = "uninstall it: it never ran" + ("" if ours else " (a Teleport that was being installed)")
-            yield Step(problem, what, lambda: run_helm(command, self.root))
+    def _teleport_releases(self) -> Iterator[InterruptedRelease]:
+        for name, entry in self.settings.teleport.items():
+            if isinstance(entry, ManualTeleportSettings):
+                continue
+            yield InterruptedRelease(
+                cluster=self._cluster(self.settings.kubernetes_of(name).context),
+                namespace=entry.namespace,
+                name=entry.release,
+                timeout_seconds=entry.timeout_seconds
+                if isinstance(entry, ReleaseTeleportSettings)
+                else _OTHERS_TIMEOUT,
+                root=self.root,
+                owned_by=f"teleport.{name}.mode: values" if isinstance(entry, ValuesTeleportSettings) else "",
+                keeps_data=True,
+            )
+
+    def _pending(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        engines, recorded, graph = under_way(state), _recorded(state), self._graph_release()
+        is_ours = graph.identity in recorded | engines or graph.is_of(self._name)
+        yield from graph.steps(self.now(), engines=graph.identity in engines, stacks=is_ours)
+        for release in self._teleport_releases():
+            # That a release is this stack's is what the mode of its entry says.
+            yield from release.steps(self.now(), engines=release.identity in engines, stacks=True)
 
     def _state(self) -> Mapping[str, Any]:
         document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
@@ -146,23 +193,18 @@ class Recovery:
 
     def _not_recorded(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Objects with the stack's own fixed names that the state does not know."""
-        recorded = {str(one.get("id")) for one in present(state) if one.get("id")}
+        recorded = _recorded(state)
         cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
         # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
         if namespace not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
             if found is not None:
-                yield orphan(cluster, "Namespace", found, None, "and everything in it")
+                yield orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
             return  # whatever the stack makes in there is made after it
         release = self.settings.access_graph.release
-        revisions = list_revisions(cluster, namespace, release)
-        if revisions and revisions[-1].status not in PENDING and f"{namespace}/{release}" not in recorded:
-            command = ["uninstall", release, "--namespace", namespace, "--kube-context", cluster.context, "--wait"]
-            yield Step(
-                f"the release {release} in {namespace} exists, and the state does not know it",
-                "uninstall it: it keeps nothing, and the next `up` installs it again",
-                lambda: run_helm(command, self.root),
-            )
+        if f"{namespace}/{release}" not in recorded:
+            engines = f"{namespace}/{release}" in under_way(state)
+            yield from self._graph_release().unknown(self._name, engines=engines)
         for kind, name in (
             ("Secret", POSTGRES_SECRET_NAME),
             ("Secret", TLS_SECRET_NAME),
@@ -173,11 +215,11 @@ class Recovery:
         ):
             found = cluster.get(kind, name, namespace)
             if found is not None and f"{namespace}/{name}" not in recorded:
-                yield orphan(cluster, kind, found, namespace)
+                yield orphan(cluster, kind, found, namespace, self._name)
         for job in cluster.list("Job", namespace):
             name = str(job["metadata"]["name"])
             if name.startswith(_JOB_PREFIXES) and f"{namespace}/{name}" not in recorded:
-                yield orphan(cluster, "Job", job, namespace)
+                yield orphan(cluster, "Job", job, namespace, self._name)
         yield from self._authority_maps(recorded)
 
     def _authority_maps(self, recorded: set[str]) -> Iterator[Step]:
@@ -197,7 +239,7 @@ class Recovery:
                     f"teleport-{name}-ca {entry.namespace}/{CA_CONFIG_MAP_NAME} --parent cluster=<its component's URN>",
                 )
             else:
-                yield orphan(cluster, "ConfigMap", found, entry.namespace)
+                yield orphan(cluster, "ConfigMap", found, entry.namespace, self._name)
 
     def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
@@ -211,11 +253,11 @@ class Recovery:
             for kind, wanted in {"ConfigMap": VALUES_CONFIG_MAP_NAME, **names}.items():
                 found = cluster.get(kind, wanted, entry.namespace)
                 if found is not None and (kind, f"{entry.namespace}/{wanted}") not in recorded:
-                    yield orphan(cluster, kind, found, entry.namespace)
+                    yield orphan(cluster, kind, found, entry.namespace, self._name)
             for job in cluster.list("Job", entry.namespace):
                 job_name = str(job["metadata"]["name"])
                 if job_name.startswith(ROLLOUT_NAME) and ("Job", f"{entry.namespace}/{job_name}") not in recorded:
-                    yield orphan(cluster, "Job", job, entry.namespace)
+                    yield orphan(cluster, "Job", job, entry.namespace, self._name)
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice."""
@@ -243,10 +285,7 @@ class Recovery:
         """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""
         if self.settings.aws is None:
             return
-        resources, recorded = state.get("resources") or [], known(state)
-        tags = {str(((one.get("inputs") or {}).get("tags") or {}).get(STACK_TAG, "")) for one in resources}
-        # The backends without organizations call theirs so.
-        whose = max(tags, default="") or f"organization/{PROJECT}/{short_name(self.stack)}"
+        recorded, whose = known(state), full_name(state, self.stack)
         try:
             found = [one for one in carrying(self.settings.aws, {STACK_TAG: whose}) if one not in recorded]
         except NoSession as error:
@@ -260,6 +299,10 @@ class Recovery:
             )
 
 
+def _recorded(state: Mapping[str, Any]) -> set[str]:
+    return {str(one.get("id")) for one in present(state) if one.get("id")}
+
+
 def _put_back(found: CutOff) -> Step:
     if found.backup is None:
         problem = f"{found.file} is cut off, as a full disk or a kill leaves it"
@@ -270,28 +313,3 @@ def _put_back(found: CutOff) -> Step:
         return Step(f"{spoilt} is cut off, as a full disk or a kill leaves it", remedy, found.mend)
     problem = f"{found.file} is not there, as a kill leaves it, and `pulumi stack rm` as well"
     return Step(problem, f"{remedy}, unless the stack was removed on purpose", found.mend, option=RESTORE)
-
-
-def last_good(revisions: list[HelmRelease]) -> int | None:
-    """The newest revision that ran."""
-    good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
-    return good[-1] if good else None
-
-
-def run_helm(arguments: list[str], root: Path) -> str:
-    """What Helm says. Raises `ClusterError` with its own message."""
-    helm = shutil.which("helm")
-    if helm is None:
-        raise ClusterError(f"helm: is not on PATH; install Helm 3, or run `helm {' '.join(arguments)}` elsewhere")
-    try:
-        finished = subprocess.run(
-            [helm, *arguments], cwd=root, capture_output=True, text=True, timeout=_GIVEN_UP, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ClusterError(
-            f"helm {arguments[0]}: no answer in {_GIVEN_UP:g} s, and it was ended; look at the pods' events and at "
-            f"`helm history {arguments[1]}`, then try again"
-        ) from None
-    if finished.returncode:
-        raise ClusterError(f"helm {arguments[0]}: {finished.stderr.strip()}; look at the pods' events, then try again")
-    return finished.stdout.strip().splitlines()[0] if finished.stdout.strip() else "done"

@@ -12,6 +12,8 @@ STACK_TAG = "teleport-access-graph:stack"
 STACK_ANNOTATION = "teleport-access-graph/stack"
 
 CHART_NAME = "teleport-access-graph"
+# Of TAG's pods, with a digest of what they read at their start.
+CREDENTIALS_ANNOTATION = "checksum/credentials"
 SERVICE_PORT = 443
 # Of the pods: where they answer Teleport, and where they tell Prometheus.
 GRPC_PORT = 9090

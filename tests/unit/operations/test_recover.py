@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,24 @@ import pytest
 from typer.testing import CliRunner
 
 from components.settings import AwsSettings
+from components.settings.names import STACK_ANNOTATION
 from components.settings.names import STACK_TAG as TAG
 from operations.__main__ import app
 from operations.cluster import Cluster, ClusterError
 from operations.engines import hidden_engines, live_engines
 from operations.helm_releases import list_revisions
+from operations.interrupted_releases import last_good, run_helm
 from operations.mending import Step
-from operations.recover import Recovery, last_good, run_helm
+from operations.ownership import full_name
+from operations.recover import Recovery
 from operations.stack import PROJECT, StackError, StackFile
-from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
+from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
 
-OURS = {"managedFields": [{"manager": "pulumi-kubernetes-0123", "operation": "Apply"}]}
+NAME = f"organization/{PROJECT}/test"
+ENGINES = {"managedFields": [{"manager": "pulumi-kubernetes-0123", "operation": "Apply"}]}
+OTHERS = {**ENGINES, "annotations": {STACK_ANNOTATION: "acme/graph/test"}}
+OURS = {**ENGINES, "annotations": {STACK_ANNOTATION: NAME}}
 
 
 _PROGRAM = """#!/bin/sh
@@ -105,6 +112,7 @@ def steps(root: Path, **changes: Any) -> list[Step]:
     return [step for step in found if step.problem != LOCK]
 
 
+GRAPH_VALUES = {"podAnnotations": {"checksum/credentials": "0123"}}
 ALL_RECORDED = (GRAPH, f"{GRAPH}/{GRAPH}", "teleport/teleport-access-graph-ca")
 
 
@@ -247,7 +255,7 @@ def test_a_pending_upgrade_goes_back_to_the_revision_that_ran(
     put_release(api, 3, "failed", USERS)
     put_release(api, 4, "pending-upgrade", USERS)
     (step,) = steps(tmp_path)
-    assert step.problem == "revision 4 of teleport in teleport is pending-upgrade"
+    assert step.problem.startswith("revision 4 of teleport in teleport is pending-upgrade since 2026-06-01T12:00:30Z (")
     assert step.act is not None
     assert step.act() == "Done."
     assert programs.calls[-1] == (
@@ -264,6 +272,200 @@ def test_a_pending_installation_is_uninstalled(api: KubernetesApi, programs: Pro
     assert step.act is not None
     step.act()
     assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test")
+
+
+def pending_teleport(api: KubernetesApi) -> None:
+    """A Teleport whose first installation has not ended, and of which nothing was made."""
+    put_world(api)
+    for name in ("auth", "proxy"):
+        del api.objects[f"/apis/apps/v1/namespaces/teleport/deployments/teleport-{name}"]
+    del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
+    put_release(api, 1, "pending-install", USERS)
+
+
+def test_a_teleport_of_which_nothing_was_made_is_uninstalled(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    pending_teleport(api)
+    programs.state(*ALL_RECORDED)
+    (step,) = steps(tmp_path)
+    assert step.remedy == "uninstall it: it never ran"
+    assert step.act is not None
+    step.act()
+    assert programs.calls[-1].startswith("helm uninstall teleport --namespace teleport --kube-context test")
+
+
+INSTANCE = {"labels": {"app.kubernetes.io/instance": "teleport"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "metadata"),
+    [
+        ("Deployment", "teleport-auth", {}),
+        ("Deployment", "teleport-proxy", {}),
+        ("Deployment", "teleport-operator", INSTANCE),
+        ("PersistentVolumeClaim", "teleport", {}),
+        ("PersistentVolumeClaim", "of-another-name", INSTANCE),
+    ],
+)
+def test_a_teleport_that_may_have_data_is_never_uninstalled(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, kind: str, name: str, metadata: dict[str, Any]
+) -> None:
+    """That Helm has not seen its end does not say that auth has never run."""
+    pending_teleport(api)
+    programs.state(*ALL_RECORDED)
+    api.put(kind, name, "teleport", metadata=metadata)
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    assert step.remedy.startswith(f"leave it: {kind} {name} exist, and with them may go what Teleport keeps")
+    assert "`helm rollback teleport 1 --namespace teleport --kube-context test" in step.remedy
+    assert "`helm uninstall teleport --namespace teleport --kube-context test" in step.remedy
+
+
+@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
+@pytest.mark.parametrize("ran_before", [False, True])
+def test_a_release_that_somebody_else_owns_is_theirs(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, status: str, ran_before: bool
+) -> None:
+    pending_teleport(api)
+    put_release(api, 1, "superseded" if ran_before else "failed", USERS)
+    put_release(api, 2, status, USERS)
+    programs.state(*ALL_RECORDED)
+    (step,) = steps(tmp_path, teleport=of_another_owner())
+    assert step.problem.startswith(f"revision 2 of teleport in teleport is {status} since 2026-06-01T12:00:30Z (")
+    assert step.act is None
+    assert step.remedy.startswith(f"leave it to whoever owns it (teleport.{CLUSTER}.mode: values)")
+    assert f"`helm rollback teleport {1 if ran_before else 2} --namespace teleport" in step.remedy
+    assert "uninstall" not in step.remedy
+
+
+def at(second: float) -> Callable[[], datetime]:
+    """So many seconds after the pending revision's beginning."""
+    begin = datetime(2026, 6, 1, 12, 0, 30, tzinfo=timezone.utc)
+    return lambda: begin + timedelta(seconds=second)
+
+
+def test_what_a_helm_may_be_at_work_on_is_left_until_its_time_is_up(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    put_release(api, 3, "pending-upgrade", USERS)
+    programs.state(*ALL_RECORDED)
+    (tmp_path / "proc").mkdir()
+    stack = recovery(tmp_path)
+
+    def found(second: float) -> Step:
+        (step,) = [one for one in dataclasses.replace(stack, now=at(second)).steps() if one.problem != LOCK]
+        return step
+
+    young = found(90)
+    assert young.problem == (
+        "revision 3 of teleport in teleport is pending-upgrade since 2026-06-01T12:00:30Z (1 min 30 s)"
+    )
+    assert young.act is None
+    assert young.remedy == (
+        "a Helm may be at work on it, and has until 2026-06-01T12:10:30Z (timeoutSeconds: 600); `recover` again from "
+        "then on"
+    )
+    assert found(599).act is None
+    assert found(600).act is not None
+    put_release(api, 3, "pending-upgrade", USERS, updated="")
+    assert found(10**9).act is None, "who knows how old it is"
+
+
+def test_what_the_engine_was_at_work_on_when_it_was_killed_is_mended_at_once(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """Its Helm was ended with it: nobody else's is meant."""
+    put_world(api)
+    put_release(api, 3, "pending-upgrade", USERS)
+    updating = begun("kubernetes:helm.sh/v3:Release", "teleport-release", name="teleport", namespace="teleport")
+    updating["type"] = "updating"
+    programs.state(*ALL_RECORDED, pending=[updating])
+    (tmp_path / "proc").mkdir()
+    (step,) = [one for one in dataclasses.replace(recovery(tmp_path), now=at(5)).steps() if one.problem != LOCK]
+    assert step.remedy == "roll it back to revision 2"
+    assert step.act is not None
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "Secret", "Job"])
+@pytest.mark.parametrize("metadata", [OTHERS, ENGINES], ids=["another stack's", "nobody's"])
+def test_what_this_stack_did_not_certainly_make_is_left(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, kind: str, metadata: dict[str, Any]
+) -> None:
+    """Another stack may have the same names, in the same cluster."""
+    put_world(api)
+    recorded = ALL_RECORDED[1:] if kind == "Namespace" else ALL_RECORDED
+    programs.state(*recorded)
+    name = {"Namespace": GRAPH, "Secret": "teleport-access-graph-tls", "Job": "teleport-access-graph-database-access-1"}
+    namespace = None if kind == "Namespace" else GRAPH
+    api.put(kind, name[kind], namespace, metadata=metadata)
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    assert step.problem.startswith(f"{kind} {name[kind]}")
+    if metadata is OTHERS:
+        assert step.remedy.startswith("leave it, the stack acme/graph/test made it")
+    else:
+        place = "" if namespace is None else f" --namespace {namespace}"
+        assert f"`kubectl delete {kind.lower()} {name[kind]}{place} --context test`" in step.remedy
+    assert api.deleted == []
+
+
+def test_what_was_begun_and_may_be_the_stacks_stays_begun_and_anothers_does_not(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    secret = begun("kubernetes:core/v1:Secret", "s", metadata={"name": "some-secret", "namespace": GRAPH})
+    programs.state(*ALL_RECORDED, pending=[secret])
+    api.put("Secret", "some-secret", GRAPH, metadata=ENGINES)
+    assert run(tmp_path) == ["left"]
+    api.put("Secret", "some-secret", GRAPH, metadata=OTHERS)
+    assert run(tmp_path) == ["left", "done"]
+    assert api.deleted == []
+
+
+def test_the_stacks_full_name_is_the_one_of_its_objects() -> None:
+    def state(*names: str) -> dict[str, Any]:
+        inputs = [{"metadata": {"annotations": {STACK_ANNOTATION: name}}} for name in names]
+        return {"resources": [{"inputs": one} for one in inputs]}
+
+    tagged = {"resources": [{"inputs": {"tags": {TAG: "acme/graph/prod"}}}, {"inputs": {"metadata": None}}, {}]}
+    begun = {"pending_operations": [{"resource": one} for one in state("acme/graph/prod")["resources"]]}
+    assert full_name({}, "prod") == "organization/teleport-access-graph/prod"
+    assert full_name({}, "acme/prod") == "acme/teleport-access-graph/prod"
+    assert full_name({}, "acme/graph/prod") == "acme/graph/prod"
+    for recorded in (tagged, begun, state("acme/graph/prod"), state("acme/graph/former", "acme/graph/prod")):
+        assert full_name(recorded, "prod") == "acme/graph/prod"
+    assert full_name(state("acme/graph/former"), "prod") == "organization/teleport-access-graph/prod"
+
+
+def test_another_cluster_than_the_stacks_is_refused_before_anything_is_done(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    meant = "11111111-0000-4000-8000-000000000001"
+    (tmp_path / "proc").mkdir()
+    elsewhere = settings(tmp_path, kubernetes={"clusterIdentifier": meant})
+    with pytest.raises(ClusterError) as refused:
+        next(Recovery(settings=elsewhere, stack="test", processes=tmp_path / "proc", root=tmp_path).steps())
+    assert str(refused.value) == (
+        f"test: is another cluster than the stack's: UID of kube-system is {IDENTIFIER}, clusterIdentifier says "
+        f"{meant}; take another context, or correct one of them. Nothing was touched"
+    )
+    assert not (tmp_path / "programs" / "calls").exists()
+    assert api.deleted == []
+
+
+def test_another_account_than_the_stacks_is_refused_before_anything_is_done(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
+) -> None:
+    put_world(api)
+    (tmp_path / "proc").mkdir()
+    aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "210987654321"})
+    elsewhere = dataclasses.replace(recovery(tmp_path), settings=dataclasses.replace(settings(tmp_path), aws=aws))
+    with pytest.raises(ClusterError, match=r"of 123456789012, aws\.accountId says 210987654321; take another profile"):
+        next(elsewhere.steps())
+    assert not (tmp_path / "programs" / "calls").exists()
 
 
 def test_objects_that_the_state_does_not_know_are_deleted(
@@ -307,14 +509,60 @@ def test_a_namespace_that_the_stack_does_not_make_is_nobodys_orphan(
     assert [step.problem.partition(" exists")[0] for step in found] == [f"Secret teleport-access-graph-tls in {GRAPH}"]
 
 
-def test_a_release_that_the_state_does_not_know_is_uninstalled(
-    api: KubernetesApi, programs: Programs, tmp_path: Path
+@pytest.mark.parametrize("annotated", ["Namespace", "Secret"])
+def test_a_release_of_the_stacks_that_the_state_does_not_know_is_uninstalled(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, annotated: str
 ) -> None:
     put_world(api)
-    programs.state(GRAPH, "teleport/teleport-access-graph-ca")
-    put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
+    programs.state(GRAPH, f"{GRAPH}/teleport-access-graph-tls", "teleport/teleport-access-graph-ca")
+    put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+    if annotated == "Namespace":
+        api.put("Namespace", GRAPH, metadata=OURS)
+    else:
+        api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
     (step,) = steps(tmp_path)
     assert "it keeps nothing" in step.remedy
+    assert step.act is not None
+    step.act()
+    assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test --wait")
+
+
+@pytest.mark.parametrize(
+    ("values", "metadata"),
+    [
+        ({}, OURS),
+        ({"podAnnotations": {"team": "identity"}}, OURS),
+        (GRAPH_VALUES, {}),
+        (GRAPH_VALUES, ENGINES),
+        (GRAPH_VALUES, OTHERS),
+    ],
+    ids=["no values", "own values", "nobody's namespace", "an engine's namespace", "another stack's namespace"],
+)
+def test_a_release_that_is_not_certainly_the_stacks_is_left(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, values: dict[str, Any], metadata: dict[str, Any]
+) -> None:
+    """As one that somebody has installed by hand, into a namespace that the stack did not make."""
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=metadata)
+    programs.state(*ALL_RECORDED[2:])
+    for status, problem in (("deployed", "the release"), ("pending-install", "revision 1 of")):
+        put_release(api, 1, status, values, name=GRAPH, namespace=GRAPH)
+        (step,) = steps(tmp_path, accessGraph={"createNamespace": False})
+        assert step.problem.startswith(problem)
+        assert step.act is None
+        assert "nothing shows that this stack made it" in step.remedy
+        assert f"`helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test" in step.remedy
+
+
+def test_what_the_engine_was_making_and_does_not_show_whose_it_is_is_imported(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """A release that an earlier version of the program made: nothing around it says whose it is."""
+    put_world(api)
+    put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+    release = begun("kubernetes:helm.sh/v3:Release", "access-graph-release", name=GRAPH, namespace=GRAPH)
+    programs.state(GRAPH, *ALL_RECORDED[2:], pending=[release])
+    assert run(tmp_path) == ["imported", "done"]
 
 
 @pytest.mark.slow
@@ -558,6 +806,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     monkeypatch.setattr("operations.recover.carrying", carrying)
     # No account is behind these; what it does is in its own tests.
     monkeypatch.setattr("operations.recover.closed_groups", lambda *_: iter(()))
+    monkeypatch.setattr("operations.recover.identity_of", lambda _: ("123456789012", "someone"))
     put_world(api)
     aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
     ours = dataclasses.replace(settings(tmp_path), aws=aws)
@@ -577,13 +826,13 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     ]
     programs.record(*recorded)
     assert named() == [f"{group} sg-2"]
-    assert asked == [{TAG: "organization/teleport-access-graph/test"}, {TAG: "acme/graph/test"}]
+    assert asked == [{TAG: "acme/p/test"}, {TAG: "acme/graph/test"}]
 
 
 def test_a_helm_that_hangs_is_an_error_that_says_so(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("operations.recover._GIVEN_UP", 0.2)
+    monkeypatch.setattr("operations.interrupted_releases._GIVEN_UP", 0.2)
     (tmp_path / "programs" / "helm").write_text("#!/bin/sh\nexec sleep 30\n")
     with pytest.raises(ClusterError, match=r"helm rollback: no answer in 0\.2 s.*`helm history teleport`"):
         run_helm(["rollback", "teleport", "2"], tmp_path)
@@ -707,6 +956,12 @@ def test_another_users_engine_that_cannot_be_looked_at_is_said(tmp_path: Path, m
     ) in result.output
 
 
+def of_another_owner() -> dict[str, Any]:
+    """The entry of a Teleport whose release this stack does not own."""
+    entry = configuration()["teleport"][CLUSTER]
+    return {CLUSTER: {key: entry[key] for key in ("hostAuthorities", "valuesFiles")} | {"mode": "values"}}
+
+
 def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluster: Cluster) -> None:
     assert last_good(list_revisions(cluster, "teleport", "teleport")) is None
     for revision, status in ((1, "superseded"), (2, "superseded"), (3, "failed"), (4, "pending-upgrade")):
@@ -718,11 +973,7 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
     put_world(api)
-    entry = configuration()["teleport"][CLUSTER]
-    theirs = settings(
-        tmp_path,
-        teleport={CLUSTER: {key: entry[key] for key in ("hostAuthorities", "valuesFiles")} | {"mode": "values"}},
-    )
+    theirs = settings(tmp_path, teleport=of_another_owner())
     rollout = "teleport-access-graph-rollout"
     for kind, name in (
         ("ConfigMap", "teleport-access-graph-values"),

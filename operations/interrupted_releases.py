@@ -1,0 +1,202 @@
+"""Helm releases that are left pending, or that the state does not know: what `recover` does to them, by Helm.
+
+A release that somebody else owns, that somebody may be working on, or whose removal would cost data is never touched:
+the step then says what its owner can run.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from operations.cluster import Cluster, ClusterError, name_of
+from operations.durations import in_words
+from operations.helm_releases import PENDING, HelmRelease, list_revisions
+from operations.mending import Step
+from operations.ownership import is_release_of
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+# Seconds: Helm waits for the pods of the former revision.
+_HELM_TIMEOUT = 600
+# When a Helm that does not keep to that is ended.
+_GIVEN_UP = _HELM_TIMEOUT + 60
+_SHOWN = "%Y-%m-%dT%H:%M:%SZ"
+_FRACTION = re.compile(r"\.\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptedRelease:
+    """One release of the configuration."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+    timeout_seconds: int
+    """How long whoever works on it may take."""
+    root: Path
+    owned_by: str = ""
+    """Who owns it, when it is not this stack."""
+    keeps_data: bool = False
+    """Whether there can be something that goes with it and cannot be had again: Teleport's database."""
+
+    @property
+    def identity(self) -> str:
+        """As the state has it."""
+        return f"{self.namespace}/{self.name}"
+
+    def steps(self, now: datetime, *, engines: bool, stacks: bool) -> Iterator[Step]:
+        """Nothing of a release that is not pending.
+
+        engines: whether the engine's own record says that it was working on it when it was killed.
+        stacks: whether it is this stack's.
+        """
+        revisions = list_revisions(self.cluster, self.namespace, self.name)
+        if not revisions or revisions[-1].status not in PENDING:
+            return
+        last, good = revisions[-1], last_good(revisions)
+        since = _moment(last.updated)
+        age = "" if since is None else f" since {since:{_SHOWN}} ({in_words((now - since).total_seconds())})"
+        problem = f"revision {last.revision} of {self.name} in {self.namespace} is {last.status}{age}"
+        back = self._rollback(last.revision if good is None else good)
+        reason = self._reason_to_wait(now, since, engines=engines)
+        if self.owned_by:
+            remedy = f"leave it to whoever owns it ({self.owned_by}). When no Helm works on it: `{_shown(back)}`"
+            yield Step(problem, remedy)
+        elif reason:
+            yield Step(problem, reason)
+        elif not stacks:
+            yield Step(problem, self._not_certain(f"`{_shown(self._uninstall() if good is None else back)}`"))
+        elif good is not None:
+            yield Step(problem, f"roll it back to revision {good}", lambda: run_helm(back, self.root))
+        else:
+            yield self._never_ran(problem, back)
+
+    def unknown(self, stack: str, *, engines: bool) -> Iterator[Step]:
+        """The access graph's release when the state does not know it; nothing of one that is pending.
+
+        stack: full name of ours.
+        engines: whether the engine was making it when it was killed; what it may take in, it then does.
+        """
+        revisions = list_revisions(self.cluster, self.namespace, self.name)
+        if not revisions or revisions[-1].status in PENDING:
+            return
+        problem = f"the release {self.name} in {self.namespace} exists, and the state does not know it"
+        command = self._uninstall()
+        if self.is_of(stack):
+            remedy = "uninstall it: it keeps nothing, and the next `up` installs it again"
+            yield Step(problem, remedy, lambda: run_helm(command, self.root))
+        elif not engines:
+            yield Step(problem, self._not_certain(f"`{_shown(command)}`"))
+
+    def is_of(self, stack: str) -> bool:
+        revisions = list_revisions(self.cluster, self.namespace, self.name)
+        return bool(revisions) and is_release_of(stack, self.cluster, revisions[-1])
+
+    def _reason_to_wait(self, now: datetime, since: datetime | None, *, engines: bool) -> str:
+        """Empty when no Helm can be at work on it any more: the engine's was ended with it."""
+        if engines:
+            return ""
+        if since is None:
+            return "Helm does not say since when: see that none is at work on it, then `helm rollback` it yourself"
+        until = since + timedelta(seconds=self.timeout_seconds)
+        if now >= until:
+            return ""
+        return (
+            f"a Helm may be at work on it, and has until {until:{_SHOWN}} (timeoutSeconds: "
+            f"{self.timeout_seconds}); `recover` again from then on"
+        )
+
+    def _never_ran(self, problem: str, back: list[str]) -> Step:
+        command = self._uninstall()
+        made = self._made() if self.keeps_data else []
+        if made:
+            there = ", ".join(made)
+            return Step(
+                problem,
+                f"leave it: {there} exist, and with them may go what Teleport keeps. To keep it: `{_shown(back)}`; to "
+                f"lose it: `{_shown(command)}`",
+            )
+        return Step(problem, "uninstall it: it never ran", lambda: run_helm(command, self.root))
+
+    def _made(self) -> list[str]:
+        """What of the chart's runs or keeps something: by its label, and by the names that the chart gives."""
+        names = {
+            "Deployment": (f"{self.name}-auth", f"{self.name}-proxy"),
+            "PersistentVolumeClaim": (self.name,),
+        }
+        found = []
+        for kind, given in names.items():
+            labelled = self.cluster.list(kind, self.namespace, labels=f"app.kubernetes.io/instance={self.name}")
+            named = [name for name in given if self.cluster.get(kind, name, self.namespace) is not None]
+            found += [f"{kind} {name}" for name in sorted({*map(name_of, labelled), *named})]
+        return found
+
+    def _not_certain(self, command: str) -> str:
+        return (
+            "nothing shows that this stack made it: give one of the two another name, or if it is this stack's, as of "
+            f"an earlier version of the program: {command}"
+        )
+
+    def _rollback(self, revision: int) -> list[str]:
+        return ["rollback", self.name, str(revision), *self._at()]
+
+    def _uninstall(self) -> list[str]:
+        return ["uninstall", self.name, *self._at()]
+
+    def _at(self) -> list[str]:
+        place = ["--namespace", self.namespace, "--kube-context", self.cluster.context]
+        return [*place, "--wait", "--timeout", f"{_HELM_TIMEOUT}s"]
+
+
+def under_way(state: Mapping[str, Any]) -> set[str]:
+    """`namespace/name` of each release on which the engine was working when it was killed."""
+    found = set()
+    for operation in state.get("pending_operations") or []:
+        resource = operation.get("resource") or {}
+        if resource.get("type") == RELEASE:
+            inputs = resource.get("inputs") or {}
+            found.add(str(resource.get("id") or f"{inputs.get('namespace')}/{inputs.get('name')}"))
+    return found
+
+
+def last_good(revisions: list[HelmRelease]) -> int | None:
+    """The newest revision that ran."""
+    good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
+    return good[-1] if good else None
+
+
+def run_helm(arguments: list[str], root: Path) -> str:
+    """What Helm says. Raises `ClusterError` with its own message."""
+    helm = shutil.which("helm")
+    if helm is None:
+        raise ClusterError(f"helm: is not on PATH; install Helm 3, or run `{_shown(arguments)}` elsewhere")
+    try:
+        finished = subprocess.run(
+            [helm, *arguments], cwd=root, capture_output=True, text=True, timeout=_GIVEN_UP, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterError(
+            f"helm {arguments[0]}: no answer in {_GIVEN_UP:g} s, and it was ended; look at the pods' events and at "
+            f"`helm history {arguments[1]}`, then try again"
+        ) from None
+    if finished.returncode:
+        raise ClusterError(f"helm {arguments[0]}: {finished.stderr.strip()}; look at the pods' events, then try again")
+    return finished.stdout.strip().splitlines()[0] if finished.stdout.strip() else "done"
+
+
+def _shown(arguments: list[str]) -> str:
+    return f"helm {' '.join(arguments)}"
+
+
+def _moment(text: str) -> datetime | None:
+    """Of Helm's RFC 3339, which has nanoseconds."""
+    try:
+        return datetime.fromisoformat(_FRACTION.sub("", text).replace("Z", "+00:00")).astimezone(timezone.utc)
+    except ValueError:
+        return None

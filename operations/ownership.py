@@ -1,0 +1,62 @@
+"""Whose something is that a stack's names lead to: its annotation says which stack made it, and the API server who
+wrote it. Names alone say nothing: another stack may have the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.settings.names import CREDENTIALS_ANNOTATION, STACK_ANNOTATION, STACK_TAG, TLS_SECRET_NAME
+from operations.cluster import Cluster, Document
+from operations.helm_releases import HelmRelease
+from operations.stack import PROJECT, short_name
+
+
+def full_name(state: Mapping[str, Any], stack: str) -> str:
+    """`organization/project/stack`, as the stack's objects have it: from the state, of which some were recorded."""
+    operations = [one.get("resource") or {} for one in state.get("pending_operations") or []]
+    found = set()
+    for resource in [*(state.get("resources") or []), *operations]:
+        found.add(str(_at(resource, "inputs", "tags", STACK_TAG)))
+        found.add(str(_at(resource, "inputs", "metadata", "annotations", STACK_ANNOTATION)))
+    # A renamed stack has recorded its former name as well.
+    recorded = max((name for name in found if name.endswith(f"/{short_name(stack)}")), default="")
+    organization, *rest = stack.split("/")
+    # The backends without organizations call theirs so.
+    given = {2: stack, 1: f"{organization}/{PROJECT}/{short_name(stack)}"}
+    return recorded or given.get(len(rest), f"organization/{PROJECT}/{stack}")
+
+
+def maker(document: Document) -> str | None:
+    """Full name of the stack that made a Kubernetes object; None where it does not say."""
+    found = _at(document, "metadata", "annotations", STACK_ANNOTATION)
+    return None if found is None else str(found)
+
+
+def made_by_the_engine(document: Document) -> bool:
+    """Whether the Kubernetes plugin of the engine made the object, for whatever stack: the API server records who wrote
+    which fields."""
+    fields = document["metadata"].get("managedFields") or []
+    labels = document["metadata"].get("labels") or {}
+    return labels.get("app.kubernetes.io/managed-by") == "pulumi" or any(
+        str(one.get("manager", "")).startswith("pulumi") for one in fields
+    )
+
+
+def is_release_of(stack: str, cluster: Cluster, revision: HelmRelease) -> bool:
+    """Whether a release of the access graph is certainly that stack's: its values have what this program alone writes,
+    and around it is what the stack made. stack: its full name."""
+    if _at(revision.values, "podAnnotations", CREDENTIALS_ANNOTATION) is None:
+        return False
+    around = (
+        cluster.get("Namespace", revision.namespace),
+        cluster.get("Secret", TLS_SECRET_NAME, revision.namespace),
+    )
+    return any(found is not None and maker(found) == stack for found in around)
+
+
+def _at(document: Any, *path: str) -> Any:
+    for part in path:
+        document = document.get(part) if isinstance(document, Mapping) else None
+    return document
