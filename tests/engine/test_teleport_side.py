@@ -336,9 +336,15 @@ def test_recover_clears_another_operation_in_progress(side: RunningSandbox) -> N
     (release,) = [one for one in diagnosed(side) if one["where"] == "release teleport"]
     assert release["remedy"] == "`recover` rolls it back"
 
-    mended = side.door("recover", "--yes")
-    assert "of teleport in teleport is pending-upgrade" in mended.stdout
+    early = side.door("recover", "--yes", check=False)
+    assert early.returncode == 1
+    assert "of teleport in teleport is pending-upgrade" in early.stdout
+    assert "a Helm may be at work on it, and has until" in early.stdout
+    assert revisions(side)[-1]["status"] == "pending-upgrade"
+    entry(side, timeoutSeconds=30)
+    eventually(lambda: side.door("recover", "--yes", check=False).returncode == 0, 180, "the end of its time")
     rolled_out(side, "auth")
+    entry(side, timeoutSeconds=300)
     side.pulumi("up")
     assert revisions(side)[-1]["status"] == "deployed"
     values_file(side).write_text(good)

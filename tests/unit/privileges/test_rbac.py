@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import ManualTeleportSettings, load_settings
+from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, load_settings
 from operations.privileges import chart_objects
 from operations.privileges.kubernetes_objects import OBJECTS, PATCHES, SECRETS
 from operations.privileges.purposes import Purpose
@@ -98,6 +98,19 @@ def test_a_deployment_may_do_what_helm_does_for_each_release(mode: str) -> None:
                 assert may(found, verb, resource.group, resource.name, namespace), (verb, resource)
         for verb in ("create", "delete", "get", "list", "update"):
             assert may(found, verb, "", "secrets", namespace), verb
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deployment_may_look_at_what_recover_decides_by(mode: str) -> None:
+    found, settings = made(mode, Purpose.DEPLOY), settings_of(mode)
+    assert may(found, "get", "", "namespaces", None, "kube-system")
+    assert may(found, "get", "", "namespaces", None, GRAPH)
+    assert may(found, "get", "", "secrets", GRAPH)
+    for entry in settings.teleport.values():
+        if isinstance(entry, ReleaseTeleportSettings):
+            for verb in ("get", "list"):
+                assert may(found, verb, "apps", "deployments", entry.namespace), verb
+                assert may(found, verb, "", "persistentvolumeclaims", entry.namespace), verb
 
 
 @pytest.mark.parametrize("purpose", READS)
