@@ -287,11 +287,13 @@ class Recovery:
             return
         recorded, whose = known(state), full_name(state, self.stack)
         try:
-            found = [one for one in carrying(self.settings.aws, {STACK_TAG: whose}) if one not in recorded]
+            found = carrying(self.settings.aws, {STACK_TAG: whose})
         except NoSession as error:
             yield Step(f"AWS cannot be asked what carries the tag {STACK_TAG}={whose} ({error})", "look there yourself")
             return
-        for kind, identity in found:
+        for closed in found.unasked:
+            yield Step(f"AWS does not let these credentials ask for {closed}", "look there yourself")
+        for kind, identity in (one for one in found if one not in recorded):
             yield Step(
                 f"{kind} {identity} carries the stack's tag, and the state does not know it",
                 "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "

@@ -25,6 +25,7 @@ from operations.mending import Step
 from operations.ownership import full_name
 from operations.recover import Recovery
 from operations.stack import PROJECT, StackError, StackFile
+from operations.unrecorded import Carrying
 from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
 
@@ -799,9 +800,12 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     asked: list[Mapping[str, str]] = []
     group, instance = "aws:ec2/securityGroup:SecurityGroup", "aws:rds/instance:Instance"
 
-    def carrying(_: AwsSettings, tags: Mapping[str, str]) -> list[tuple[str, str]]:
+    def carrying(_: AwsSettings, tags: Mapping[str, str]) -> Carrying:
         asked.append(tags)
-        return [(group, "sg-1"), (group, "sg-2"), (instance, "graph")]
+        found = Carrying()
+        found.extend([(group, "sg-1"), (group, "sg-2"), (instance, "graph")])
+        found.unasked.append("aws:kms/key:Key (kms:ListKeys is denied)")
+        return found
 
     monkeypatch.setattr("operations.recover.carrying", carrying)
     # No account is behind these; what it does is in its own tests.
@@ -819,13 +823,14 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
         return [step.problem.partition(" carries")[0] for step in steps]
 
     programs.state(*ALL_RECORDED)
-    assert named() == [f"{group} sg-1", f"{group} sg-2", f"{instance} graph"]
+    closed = "AWS does not let these credentials ask for aws:kms/key:Key (kms:ListKeys is denied)"
+    assert named() == [closed, f"{group} sg-1", f"{group} sg-2", f"{instance} graph"]
     recorded = [
         {"urn": "urn::group", "type": group, "id": "sg-1", "inputs": {"tags": {TAG: "acme/graph/test"}}},
         {"urn": "urn::instance", "type": instance, "id": "db-ABC", "outputs": {"identifier": "graph"}},
     ]
     programs.record(*recorded)
-    assert named() == [f"{group} sg-2"]
+    assert named() == [closed, f"{group} sg-2"]
     assert asked == [{TAG: "acme/p/test"}, {TAG: "acme/graph/test"}]
 
 
