@@ -63,6 +63,17 @@ GIVEN = st.sampled_from([(), ISSUERS[:1], ISSUERS[1:], ISSUERS])
 STRANGER = 99
 
 
+def _of_trust(configuration: Configuration) -> tuple[object, ...]:
+    """What decides who signs and who is trusted."""
+    return (
+        configuration.mode,
+        configuration.generation,
+        configuration.phase,
+        configuration.given,
+        configuration.next_generation,
+    )
+
+
 class Everything(RuleBasedStateMachine):
     """Rules may run at any moment, also while an `up` does."""
 
@@ -233,6 +244,9 @@ class Everything(RuleBasedStateMachine):
             return "begun from nothing"
         if self.turning_on is not None and replace(wanted, enabled=True) != self.turning_on:
             return "begun from off"
+        stale = any(load.endpoint is not None and load.bundle != world.config_map for load in world.auth_loads)
+        if stale and self.begun == self.complete is not None and _of_trust(wanted) != _of_trust(self.complete):
+            return "stale authorities"
         given = {host_authority(number).fingerprint for number in wanted.hosts}
         known = bool(world.ledger and world.ledger["hostAuthorities"])  # type: ignore[index]
         if wanted.enabled and not world.presented <= given:

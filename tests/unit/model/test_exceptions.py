@@ -10,9 +10,9 @@ import pytest
 from components.settings.names import ISSUED_SECRET_NAME
 from tests.unit.model.certificates import authority, identity
 from tests.unit.model.configurations import EXTERNAL_NAME, ISSUERS, Configuration
-from tests.unit.model.machine import EXCEPTIONS, begin
+from tests.unit.model.machine import EXCEPTIONS, Everything, begin
 from tests.unit.model.search import Broken, deployed, run, stops
-from tests.unit.model.up import AUTHORITIES, Up
+from tests.unit.model.up import AUTH, AUTHORITIES, HAND_OVER, LEDGER, Up, owner_rolls_out
 from tests.unit.model.world import Leaf, World
 
 pytestmark = pytest.mark.unit
@@ -78,6 +78,28 @@ def stale_authorities() -> None:
     run(world, Configuration(given=ISSUERS[:1]))
 
 
+def introduced_twice(owner: str) -> tuple[World, Configuration]:
+    """Auth has rolled, the step is taken back, an auth starts while the authorities' ConfigMap is the former one, and
+    the step is made again: for the checksum auth has it already, and does not roll."""
+    before = Configuration(rotation=1, generation=2, owner=owner)
+    step = replace(before, generation=3, phase="introduce")
+    world = deployed(before)
+    until(world, step, AUTH if owner == "release" else HAND_OVER)
+    if owner == "values":
+        owner_rolls_out(world)
+    until(world, before, AUTHORITIES)
+    run(world, step)
+    return world, step
+
+
+def until(world: World, wanted: Configuration, last: str) -> None:
+    """An `up` that is killed right after `last`."""
+    up = Up(world, wanted)
+    while last not in up.done:
+        up.advance(next(ready for ready in up.ready() if ready != LEDGER))
+    up.stop()
+
+
 WAYS = {
     "former: drop": (former_drop, STRANGER),
     "nothing known": (nothing_known, STRANGER),
@@ -98,3 +120,15 @@ def test_what_cannot_be_seen_would_break_something(name: str) -> None:
     way, words = WAYS[name]
     with pytest.raises(Broken, match=words):
         way()
+
+
+@pytest.mark.parametrize("owner", ["release", "values"])
+def test_a_step_that_is_made_twice_leaves_stale_authorities_which_the_walks_leave_out(owner: str) -> None:
+    world, step = introduced_twice(owner)
+    machine = Everything()
+    machine.world, machine.begun, machine.complete = world.copy(), step, step
+    switch = replace(step, phase="switch")
+    assert machine._exception(switch) == "stale authorities"
+    assert machine._exception(replace(step, rotation=2)) is None
+    with pytest.raises(Broken, match=DISTRUST):
+        run(world, switch)
