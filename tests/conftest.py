@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,8 +30,17 @@ def pytest_report_header() -> str:
     return f"kills at random: {seeds.VARIABLE}={seeds.seed()} repeats them"
 
 
+UNIT = Path(__file__).parent / "unit"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that wait for processes come first, the longer the earlier: beside each other, they end together."""
+    """What stands in `tests/unit` is a unit test, whether its module says so or not: `-m unit` is to leave none out.
+
+    Modules that wait for processes come first, the longer the earlier: beside each other, they end together."""
+    for item in items:
+        if UNIT in item.path.parents:
+            item.add_marker(pytest.mark.unit)
     sizes = {path: path.stat().st_size for path in {item.path for item in items}}
     items.sort(
         key=lambda item: (
