@@ -127,7 +127,7 @@ def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_acc
     _, marker, issuer = oidc_provider_arn.partition(":oidc-provider/")
     if not marker or not issuer:
         raise ValueError(
-            f"aws.oidcProviderArn: {oidc_provider_arn!r} is no OIDC provider's ARN; give "
+            f"oidc_provider_arn: {oidc_provider_arn!r} is no OIDC provider's ARN; give "
             f"arn:<partition>:iam::<account>:oidc-provider/<issuer without https://>"
         )
     return json.dumps(

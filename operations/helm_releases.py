@@ -47,15 +47,6 @@ def deployed_release(cluster: Cluster, namespace: str, release: str) -> HelmRele
     return deployed[-1] if deployed else None
 
 
-def list_releases(cluster: Cluster, namespace: str) -> dict[str, list[HelmRelease]]:
-    """Every release of a namespace with its revisions."""
-    releases: dict[str, list[HelmRelease]] = {}
-    for secret in cluster.list("Secret", namespace, labels="owner=helm"):
-        revision = parse_release(secret)
-        releases.setdefault(revision.name, []).append(revision)
-    return {name: sorted(found, key=lambda revision: revision.revision) for name, found in sorted(releases.items())}
-
-
 def failed_upgrade(revisions: list[HelmRelease]) -> HelmRelease | None:
     """The revision that failed last, when nothing was deployed since, or only what Helm went back to."""
     if not revisions:

@@ -1,6 +1,6 @@
 """What a refused configuration says: one line for each problem, with its key, value, rule and remedy.
 
-Owns the form of the text and what of a value may be shown. Which rules there are is the models' and `cross_field`'s.
+Owns the form of the text and what of a value may be shown. Which rules there are is the models' and `relations`'.
 """
 
 from __future__ import annotations

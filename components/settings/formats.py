@@ -1,6 +1,6 @@
 """Formats of names, addresses and identifiers: Kubernetes', DNS's, AWS's, Helm's and files'.
 
-Owns what a single value must look like. What values mean together is `cross_field`'s.
+Owns what a single value must look like. What values mean together is `relations`'.
 """
 
 from __future__ import annotations

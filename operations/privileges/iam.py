@@ -16,8 +16,6 @@ from operations.stack import PROJECT
 
 # Of a managed policy, white space apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LARGEST_POLICY = 6144
-# A role takes 10 managed policies by the same page.
-MOST_POLICIES = 10
 
 _UNLIMITED_ROLES = (
     "aws.iam.permissionsBoundaryArn is not set: who may make roles of these names may give them any rights, and so "

@@ -6,9 +6,9 @@ Owns the results and errors of those methods; the wire is `serve.py`, the values
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from sandbox.plugins.values import Properties, unwrap
 
@@ -153,8 +153,3 @@ class ResourceProvider:
         return ResourceError(
             f"the stand-in for {self.name} has no resource type {type_}; install the official {self.name} plugin"
         )
-
-
-def without_nulls(properties: Mapping[str, Any]) -> Properties:
-    """Null and absent are the same input: an SDK sends neither, an imported state may have nulls."""
-    return {key: value for key, value in properties.items() if value is not None}

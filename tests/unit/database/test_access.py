@@ -105,7 +105,7 @@ def test_oidc_provider_of_another_partition_is_taken_as_it_is() -> None:
     "arn", ["arn:aws:iam::1:role/x", "https://oidc.eks.us-east-1.amazonaws.com/id/1", "arn:aws:iam::1:oidc-provider/"]
 )
 def test_anything_but_an_oidc_provider_is_refused(arn: str) -> None:
-    with pytest.raises(ValueError, match=r"aws\.oidcProviderArn: .* is no OIDC provider's ARN"):
+    with pytest.raises(ValueError, match=r"oidc_provider_arn: .* is no OIDC provider's ARN"):
         service_account_trust(oidc_provider_arn=arn, namespace="n", service_account="s")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.settings import load_settings
 from operations.privileges.aws_actions import ACTIONS
-from operations.privileges.iam import LARGEST_POLICY, MOST_POLICIES, Account, State, policies, size
+from operations.privileges.iam import LARGEST_POLICY, Account, State, policies, size
 from operations.privileges.purposes import Purpose
 from sandbox.cloud.policies import Question, is_allowed
 from tests.samples import ACCOUNT, REGION
@@ -27,6 +27,8 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-2026"
 RDS = f"arn:aws:rds:{REGION}:{ACCOUNT}"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+# A role takes 10 managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MOST_POLICIES = 10
 STATE = State(bucket="states", key_arn=KEY)
 
 
