@@ -322,14 +322,15 @@ def record(
     stack: str = STACK,
     computed: Mapping[str, Mapping[str, Any]] = COMPUTED_OUTPUTS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
+    recording: Recording | None = None,
 ) -> Recording:
     """Run `program` as `pulumi up` (or a preview in which nothing exists) would and return what it registered.
 
     `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does. `stacks` has
     the outputs of stacks by full name (`organization/project/stack`), this one's earlier ones included; secret ones as
-    `Secret`.
+    `Secret`. Give `recording`, an empty one, to see what a program that fails registered before.
     """
-    recording = Recording()
+    recording = Recording() if recording is None else recording
     monitor = RecordingMonitor(recording, preview, computed, stacks or {})
     # As the SDK's `set_mocks` does, but without the root stack that it registers: the program's own run makes one.
     settings.configure(

@@ -42,6 +42,11 @@ def recorded(first_up: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
     return copy.deepcopy(first_up[1])
 
 
+def of_the_database(recording: Recording) -> set[str]:
+    """What plugins were asked for of the instance and of its login."""
+    return {item.name for item in recording.custom() if item.name.startswith("database-")}
+
+
 @pytest.mark.slow
 def test_the_stack_reads_its_own_outputs_and_nobody_elses(stack: Recording, first_preview: Recording) -> None:
     assert stack.references == first_preview.references == [ITSELF]
@@ -79,11 +84,13 @@ def test_a_login_that_skips_a_generation_is_refused_before_any_password_changes(
     rotation: int, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     config["database"]["rotation"] = rotation
+    begun = Recording()
     with pytest.raises(
         LedgerError, match=rf"database\.rotation: {rotation} does not follow upon 4.*; set 4 or 5"
     ) as no:
-        again(tmp_path, config, recorded | {"rotation": 4})
+        again(tmp_path, config, recorded | {"rotation": 4}, recording=begun)
     assert len(no.value.problems) == 1
+    assert of_the_database(begun) == set()
 
 
 OTHERS = {
