@@ -328,8 +328,9 @@ def record(
 
     `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does. `stacks` has
     the outputs of stacks by full name (`organization/project/stack`), this one's earlier ones included; secret ones as
-    `Secret`. Give `recording`, an empty one, to see what a program that fails registered before.
+    `Secret`. Give `recording`, an empty one, to see what a program that fails may have registered.
     """
+    begun = recording is not None
     recording = Recording() if recording is None else recording
     monitor = RecordingMonitor(recording, preview, computed, stacks or {})
     # As the SDK's `set_mocks` does, but without the root stack that it registers: the program's own run makes one.
@@ -366,6 +367,9 @@ def record(
         # A program that waits for what never comes is an error here, not a test run that never ends.
         loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=300))
     finally:
+        if begun and (left := asyncio.all_tasks(loop)):
+            # What is on its way when a program fails may reach the engine or not: here it always does.
+            loop.run_until_complete(asyncio.wait(left, timeout=10))
         if left := asyncio.all_tasks(loop):
             for task in left:
                 task.cancel()

@@ -1,0 +1,71 @@
+"""A change of whom Teleport trusts that the ledger refuses: the cluster has nothing of it when the program ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import PROJECT, STACK, Recording
+from tests.unit.program.stack import configuration, host_authority, run_program
+from tests.unit.settings.cases_tls import EXISTING, ISSUED
+
+ITSELF = f"organization/{PROJECT}/{STACK}"
+RESTARTER = {"reloader": {"mode": "restarter", "image": "registry.example.com/kubectl:1.34.2"}}
+RESTARTERS = {f"certificate-restarter-{part}" for part in ("account", "role", "role-binding", "cron-job")}
+AUTHORITIES = f"teleport-{TELEPORT_CLUSTER}-ca"
+
+# Mode -> its settings, and what an `up` that is allowed makes of them in the cluster.
+MODES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "generated": ({"mode": "generated"}, {"credentials-tls", AUTHORITIES}),
+    "certManager": (
+        {**ISSUED, **RESTARTER},
+        {"issued-certificate-certificate", AUTHORITIES, *RESTARTERS},
+    ),
+    "certManager, issuer made": (
+        {**ISSUED, **RESTARTER, "issuer": {"mode": "ca", "secretName": "internal-ca"}},
+        {"issued-certificate-issuer", "issued-certificate-certificate", AUTHORITIES, *RESTARTERS},
+    ),
+    "existingSecret": ({**EXISTING, **RESTARTER}, {AUTHORITIES, *RESTARTERS}),
+}
+
+
+def config_of(directory: Path, tls: dict[str, Any]) -> dict[str, Any]:
+    (directory / "authorities.pem").write_text(host_authority("issuer"))
+    database = {"mode": "existing", "secret": {"name": "database"}}
+    return configuration(directory, tls=tls, database=database, aws=...)
+
+
+def in_the_cluster(recording: Recording) -> set[str]:
+    return {item.name for item in recording.custom() if item.type.startswith("kubernetes:")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_a_refused_mode_leaves_the_cluster_its_namespace_alone(mode: str, tmp_path: Path) -> None:
+    tls, made = MODES[mode]
+    config = config_of(tmp_path, tls)
+    assert made <= in_the_cluster(run_program(config, tmp_path))
+    refuses_after(config, tmp_path, "existingSecret" if mode == "generated" else "generated", r"tls\.mode: .*differs")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["certManager", "existingSecret"])
+def test_a_refused_bundle_leaves_the_cluster_its_namespace_alone(mode: str, tmp_path: Path) -> None:
+    refuses_after(config_of(tmp_path, MODES[mode][0]), tmp_path, mode, r"trustBundleFile: has none of the authorities")
+
+
+def refuses_after(config: dict[str, Any], directory: Path, mode: str, message: str) -> None:
+    trust = {"mode": mode, "authorities": ["another"], "protected": False}
+    begun = Recording()
+    with pytest.raises(pulumi.RunError, match=message):
+        run_program(
+            config,
+            directory,
+            stacks={ITSELF: {"ledger": {"version": 1, "trust": trust}, "outputsVersion": 1}},
+            recording=begun,
+        )
+    assert in_the_cluster(begun) == {"namespace-namespace"}
