@@ -12,7 +12,7 @@ import pytest
 from components.digests import content_checksum
 from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, Secret, leaves, unsealed
-from tests.unit.program.stack import OF_THE_STACK, OWN_VALUES, configuration, host_authority, run_program
+from tests.unit.program.stack import COMPUTED, OF_THE_STACK, OWN_VALUES, configuration, host_authority, run_program
 
 TELEPORT = f"teleport-{TELEPORT_CLUSTER}"
 VALUES = {"mode": "values", "chart": ...}
@@ -114,6 +114,18 @@ def test_each_hand_over_is_a_job_of_its_own_and_the_same_is_the_same(tmp_path: P
 
     assert name(True) == name(True)
     assert name(True) != name(False)
+
+
+@pytest.mark.slow
+def test_the_same_values_handed_over_anew_are_awaited_anew(tmp_path: Path) -> None:
+    """After a way there and back the owner has rolled out what came between."""
+
+    def name(version: str) -> str:
+        computed = {**COMPUTED, "kubernetes:core/v1:ConfigMap": {"metadata": {"resourceVersion": version}}}
+        stack = run(tmp_path, {**VALUES, "rollout": {}}, computed=computed)
+        return str(stack[f"{TELEPORT}-rollout-job"].plain("metadata.name"))
+
+    assert name("1") == name("1") != name("2")
 
 
 SECRETS = {"teleportSecretValues": {TELEPORT_CLUSTER: {"auth": {"extraEnv": [{"name": "TOKEN", "value": "canary"}]}}}}
