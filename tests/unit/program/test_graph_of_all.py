@@ -1,0 +1,94 @@
+"""What waits for what where the database has all that it may have: a replica, alarms on a topic of its own, logins by
+IAM and clients of every kind. The rest of the graph is the default one's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.program.stack import configuration, run_program
+from tests.unit.program.test_graph import EDGES
+
+HEARD = {"database-topic", "database-topic-policy"}
+INGRESS = {
+    "database-ingress-sg-0123456789abcdef0",
+    "database-ingress-pl-0123456789abcdef0",
+    "database-ingress-10.0.0.0-16",
+}
+REACHED = {"database-instance", *INGRESS}
+NAMESPACE = {"namespace-namespace"}
+ALARMS = ("storage", "cpu", "connections")
+
+# Direct dependencies of what is not in the default graph, or waits for something else there.
+OTHER_EDGES: dict[str, set[str]] = {
+    "database-master-password": set(),
+    "database-instance": EDGES["database-instance"] | {"database-master-password"},
+    **{name: {"database-security-group"} for name in INGRESS - EDGES.keys()},
+    **{f"database-replica-log-{log}": {"database-key"} for log in ("postgresql", "upgrade")},
+    "database-replica": {
+        "database-instance",
+        "database-key",
+        "database-monitoring-role",
+        "database-parameter-group",
+        "database-replica-log-postgresql",
+        "database-replica-log-upgrade",
+        "database-security-group",
+    },
+    "database-topic": {"database-key"},
+    "database-topic-policy": {"database-topic"},
+    "database-topic-email-operators@example.com": {"database-topic"},
+    # A topic that nobody may publish to yet takes no event: RDS refuses the subscription.
+    "database-events-instance": {"database-instance", "database-replica", *HEARD},
+    "database-events-parameters": {"database-parameter-group", *HEARD},
+    "database-events-security": HEARD,
+    **{f"database-alarm-{alarm}": {"database-instance", *HEARD} for alarm in ALARMS},
+    **{f"database-replica-alarm-{alarm}": {"database-replica", *HEARD} for alarm in ALARMS},
+    "database-access-client-role": NAMESPACE,
+    "database-access-client-role-policy": {"database-access-client-role", "database-instance", "database-replica"},
+    "database-access-service-account": NAMESPACE,
+    "database-access-secret": {"database-instance", *NAMESPACE},
+    "database-access-job": {
+        "database-access-secret",
+        "database-access-service-account",
+        "digest-key",
+        "namespace-database-ca",
+        *REACHED,
+        *NAMESPACE,
+    },
+    "credentials-postgres-iam": {"database-access-job", "database-replica", *REACHED, *NAMESPACE},
+    # With what lets its pods log in.
+    "access-graph-release": {
+        "certificates-server",
+        "certificates-server-key",
+        "credentials-postgres-iam",
+        "credentials-tls",
+        "database-access-client-role",
+        "database-access-client-role-policy",
+        "database-access-job",
+        "database-replica",
+        "digest-key",
+        "namespace-database-ca",
+        *REACHED,
+        *NAMESPACE,
+    },
+    "database-logins-job": EDGES["database-logins-job"] | INGRESS,
+}
+GONE = {"database-access-login-a", "database-access-role", "database-access-role-policy", "credentials-postgres"}
+
+
+def test_every_edge_of_a_database_with_all_that_it_may_have_is_a_decision(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    config["database"] |= {
+        "masterPassword": "generated",
+        "authentication": "iam",
+        "replica": {},
+        "notifications": {"mode": "ownTopic", "emails": ["operators@example.com"]},
+        "alarms": {"freeStorageGib": 10, "cpuPercent": 80, "connections": 100},
+    }
+    config["database"]["network"] |= {
+        "clientPrefixListIds": ["pl-0123456789abcdef0"],
+        "clientCidrs": ["10.0.0.0/16"],
+    }
+    edges = run_program(config, tmp_path).edges()
+    assert {name: before for name, before in edges.items() if EDGES.get(name) != before} == OTHER_EDGES
+    assert EDGES.keys() - edges.keys() == GONE
