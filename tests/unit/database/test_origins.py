@@ -49,6 +49,19 @@ def test_a_restored_instance_differs_from_an_empty_one_in_this(changes: dict[str
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "user"), [({"restore_snapshot": "graph-final-1"}, "of_the_data"), ({}, "tag_admin")]
+)
+def test_the_master_user_is_that_of_the_data(changes: dict[str, Any], user: str) -> None:
+    arguments: dict[str, Any] = {**DATABASE, **changes, "master_username": "tag_admin"}
+    instances = {**COMPUTED_OUTPUTS["aws:rds/instance:Instance"], "username": "of_the_data"}
+    recording = record(
+        lambda: Database("database", DatabaseArgs(**arguments)) and None,
+        computed={**COMPUTED_OUTPUTS, "aws:rds/instance:Instance": instances},
+    )
+    assert recording.component_outputs["database"]["master_username"] == user
+
+
 @pytest.mark.slow
 def test_where_the_data_came_from_is_no_change_later() -> None:
     registration = record_database()["database-instance"]

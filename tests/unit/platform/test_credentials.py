@@ -1,0 +1,33 @@
+"""The digest by which pods follow their Secrets: another one for each content that they have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.credentials import Credentials
+from tests.unit.components.test_construction import ARGUMENTS, constructed
+
+pytestmark = pytest.mark.unit
+
+CHANGES: dict[str, str] = {
+    "certificate_pem": "another",
+    "private_key_pem": "another",
+    "database_uri": "postgres://another",
+    "database_replica_uri": "postgres://replica",
+    "database_ca_bundle": "another",
+    "database_login_run": "another",
+    "digest_key": "x" * 32,
+}
+
+
+def checksum(**changes: Any) -> str:
+    recording = constructed(Credentials, {**ARGUMENTS["Credentials"], **changes})
+    return str(recording.component_outputs["it"]["checksum"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argument", CHANGES)
+def test_the_digest_follows_everything_that_the_pods_mount(argument: str) -> None:
+    assert checksum() == checksum() != checksum(**{argument: CHANGES[argument]})
