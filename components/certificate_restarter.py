@@ -14,8 +14,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
+from components.settings.names import CERTIFICATE_RESTARTER_NAME
 
-OBJECT_NAME = "teleport-access-graph-certificate-restarter"
 ANNOTATION = "teleport-access-graph/certificate-sha256"
 
 # POSIX sh with kubectl, base64, sha256sum and cut. The key never leaves the API server's answer: jsonpath picks the
@@ -72,7 +72,7 @@ class CertificateRestarter(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:CertificateRestarter", name, {}, opts)
         binding = bound_account(
             name,
-            object_name=OBJECT_NAME,
+            object_name=CERTIFICATE_RESTARTER_NAME,
             namespace=args.namespace,
             rules=[
                 # By name, so without list and watch, which know no names: a Secret cannot be found by looking around.
@@ -88,7 +88,7 @@ class CertificateRestarter(pulumi.ComponentResource):
         )
         cron_job = kubernetes.batch.v1.CronJob(
             f"{name}-cron-job",
-            metadata={"name": OBJECT_NAME, "namespace": args.namespace},
+            metadata={"name": CERTIFICATE_RESTARTER_NAME, "namespace": args.namespace},
             spec=pulumi.Output.all(args.namespace, args.secret_name, args.deployment_name, args.image).apply(
                 lambda resolved: cron_job_spec(args, *resolved)
             ),
@@ -103,7 +103,7 @@ def cron_job_spec(
 ) -> dict[str, Any]:
     """Wire form."""
     pod = kubectl_pod(
-        account=OBJECT_NAME,
+        account=CERTIFICATE_RESTARTER_NAME,
         container="restarter",
         image=image,
         script=SCRIPT,
@@ -112,4 +112,4 @@ def cron_job_spec(
         node_selector=args.node_selector,
         tolerations=args.tolerations,
     )
-    return every_few_minutes(pod, minutes=int(args.every_minutes), name=OBJECT_NAME, failures_kept=3)
+    return every_few_minutes(pod, minutes=int(args.every_minutes), name=CERTIFICATE_RESTARTER_NAME, failures_kept=3)

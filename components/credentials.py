@@ -14,6 +14,7 @@ from components.digests import public_digest
 from components.settings.names import (
     DATABASE_CA_CONFIG_MAP_NAME,
     DATABASE_CA_KEY,
+    POSTGRES_IAM_SECRET_NAME,
     POSTGRES_REPLICA_KEY,
     POSTGRES_SECRET_KEY,
     POSTGRES_SECRET_NAME,
@@ -147,7 +148,10 @@ class Credentials(pulumi.ComponentResource):
             suffix = "-iam" if args.database_by_iam else ""
             postgres = kubernetes.core.v1.Secret(
                 f"{name}-postgres{suffix}",
-                metadata={"name": f"{POSTGRES_SECRET_NAME}{suffix}", "namespace": args.namespace},
+                metadata={
+                    "name": POSTGRES_IAM_SECRET_NAME if args.database_by_iam else POSTGRES_SECRET_NAME,
+                    "namespace": args.namespace,
+                },
                 string_data=uris,
                 opts=child,
             )

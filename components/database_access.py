@@ -19,12 +19,10 @@ from components.database_policies import database_login_policy, role_name_prefix
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
 from components.login_slots import IAM_ROLE, active_slot, login_of, slot_passwords
+from components.settings.names import DATABASE_ACCESS_NAME
 from components.workload_identity import RoleSettings, ServiceAccountRole, service_account_role
 
 OWNER_ROLE = "access_graph_owner"
-
-# The Secret, the ServiceAccount and, with a digest appended, the Job.
-OBJECT_NAME = "teleport-access-graph-database-access"
 VERIFIER_KEY = "login-verifier"
 
 
@@ -183,7 +181,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         account = kubernetes.core.v1.ServiceAccount(
             f"{name}-service-account",
             metadata={
-                "name": OBJECT_NAME,
+                "name": DATABASE_ACCESS_NAME,
                 "namespace": args.namespace,
                 "annotations": reader.annotations if reader else nothing,
             },
@@ -194,7 +192,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         secret = (
             kubernetes.core.v1.Secret(
                 f"{name}-secret",
-                metadata={"name": OBJECT_NAME, "namespace": args.namespace},
+                metadata={"name": DATABASE_ACCESS_NAME, "namespace": args.namespace},
                 string_data=secret_values,
                 opts=child,
             )
@@ -203,7 +201,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         )
         self.job = pulumi.Output.all(
             service_account=account.metadata["name"],
-            secret=OBJECT_NAME,
+            secret=DATABASE_ACCESS_NAME,
             ca_config_map=args.ca_config_map,
             host=args.host,
             port=args.port,
@@ -230,7 +228,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         before: list[Any] = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
         job = database_job(
             f"{name}-job",
-            object_name=OBJECT_NAME,
+            object_name=DATABASE_ACCESS_NAME,
             namespace=args.namespace,
             spec=spec,
             digest_key=args.digest_key,
@@ -323,7 +321,7 @@ class DatabaseAccess(pulumi.ComponentResource):
             oidc_provider_arn=args.oidc_provider_arn,
             eks_cluster_name=args.eks_cluster_name,
             namespace=args.namespace,
-            service_account=OBJECT_NAME,
+            service_account=DATABASE_ACCESS_NAME,
             policy=pulumi.Output.all(args.master_secret_arn, args.kms_key_arn).apply(
                 lambda resolved: secret_reader_policy(secret_arn=resolved[0], kms_key_arn=resolved[1])
             ),

@@ -14,8 +14,7 @@ from components.arguments import ComponentArgs
 from components.database_job import database_job, job_spec
 from components.database_script import RETIRE_LOGINS
 from components.login_slots import ALL_LOGINS
-
-OBJECT_NAME = "teleport-access-graph-database-logins"
+from components.settings.names import DATABASE_LOGINS_NAME
 
 # Kubernetes gives a pod 30 seconds to end, which the chart leaves at that; and a little more.
 GRACE_SECONDS = 40
@@ -73,7 +72,7 @@ class LoginRetirement(pulumi.ComponentResource):
         )
         job = database_job(
             f"{name}-job",
-            object_name=OBJECT_NAME,
+            object_name=DATABASE_LOGINS_NAME,
             namespace=args.namespace,
             spec=spec,
             digest_key=args.digest_key,

@@ -15,8 +15,8 @@ import pulumi_kubernetes as kubernetes
 from components.arguments import ComponentArgs
 from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
 from components.monitoring import UNKNOWN_FOR, alert, prometheus_rule
+from components.settings.names import LOCKOUT_WATCH_NAME
 
-OBJECT_NAME = "teleport-access-graph-lockout-watch"
 # POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
 # of its own; kubectl's failure ends the script before. The newest line becomes the container's message.
 SCRIPT = r"""
@@ -71,10 +71,10 @@ class LockoutWatch(pulumi.ComponentResource):
             raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
         super().__init__("teleport-access-graph:index:LockoutWatch", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        metadata = {"name": OBJECT_NAME, "namespace": args.namespace}
+        metadata = {"name": LOCKOUT_WATCH_NAME, "namespace": args.namespace}
         binding = bound_account(
             name,
-            object_name=OBJECT_NAME,
+            object_name=LOCKOUT_WATCH_NAME,
             namespace=args.namespace,
             rules=[
                 {"api_groups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
@@ -97,7 +97,7 @@ class LockoutWatch(pulumi.ComponentResource):
 
 def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
     """Both of kube-state-metrics' series are stamps; before a first success there is only the CronJob's own."""
-    selector = f'{{namespace="{args.namespace}",cronjob="{OBJECT_NAME}"}}'
+    selector = f'{{namespace="{args.namespace}",cronjob="{LOCKOUT_WATCH_NAME}"}}'
     created = f"kube_cronjob_created{selector}"
     silence = FAILED_LOOKS * 60 * int(args.every_minutes)
     return [
@@ -126,7 +126,7 @@ def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
     """Wire form."""
     minutes = int(args.every_minutes)
     pod = kubectl_pod(
-        account=OBJECT_NAME,
+        account=LOCKOUT_WATCH_NAME,
         container="watch",
         image=image,
         script=SCRIPT,
@@ -140,4 +140,4 @@ def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
         memory_limit="256Mi",
         image_pull_secrets=args.image_pull_secrets,
     )
-    return every_few_minutes(pod, minutes=minutes, name=OBJECT_NAME, failures_kept=1)
+    return every_few_minutes(pod, minutes=minutes, name=LOCKOUT_WATCH_NAME, failures_kept=1)

@@ -23,6 +23,7 @@ from components.settings import (
     Settings,
     ValuesTeleportSettings,
 )
+from components.settings.names import CERTIFICATE_RESTARTER_NAME
 from components.tls_assembly import make_restarter
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def make_surroundings(
 
 def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> NetworkPoliciesArgs:
     """What is known of callers and called, and what is said of the rest."""
-    from components.certificate_restarter import OBJECT_NAME
     from components.database_job import POD_NAME
     from components.network_policies import NetworkPoliciesArgs
 
@@ -100,7 +100,7 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
         pod_identity=isinstance(identity, PodIdentitySettings),
         aws_cidrs=list(policy.aws_cidrs),
         job_name=None if instance is None else POD_NAME,
-        restarter_name=OBJECT_NAME if restarts else None,
+        restarter_name=CERTIFICATE_RESTARTER_NAME if restarts else None,
         api_server_cidrs=list(policy.api_server_cidrs),
     )
 

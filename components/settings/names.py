@@ -1,5 +1,5 @@
 """Names that are needed before anything is made, or by whoever looks for what was made: those that the access graph's
-chart derives from its release, and those of the stack's own objects in TAG's namespace.
+chart derives from its release, and those of the stack's own objects.
 
 Facts of teleport-access-graph 1.30.2 (`fullname` in its _helpers.tpl).
 """
@@ -29,11 +29,22 @@ ISSUED_SECRET_NAME = "teleport-access-graph-issued-tls"
 
 # The Secret with the database's URI, and its keys.
 POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
+# Another name where the login is by IAM: on the way from one to the other both are there.
+POSTGRES_IAM_SECRET_NAME = f"{POSTGRES_SECRET_NAME}-iam"
 POSTGRES_SECRET_KEY = "uri"
 POSTGRES_REPLICA_KEY = "replica-uri"
 # The ConfigMap with the authorities of the database's certificate.
 DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
 DATABASE_CA_KEY = "bundle.pem"
+
+# Of what the database's Jobs are made of: the Secret and the ServiceAccount, and, with a digest appended, the Job that
+# makes the roles; with a digest appended, the Job that ends a login.
+DATABASE_ACCESS_NAME = "teleport-access-graph-database-access"
+DATABASE_LOGINS_NAME = "teleport-access-graph-database-logins"
+
+# Of a CronJob, its ServiceAccount, Role and RoleBinding: in TAG's namespace, and in each Teleport's.
+CERTIFICATE_RESTARTER_NAME = "teleport-access-graph-certificate-restarter"
+LOCKOUT_WATCH_NAME = "teleport-access-graph-lockout-watch"
 
 # Of the Job that waits for the owner of a Teleport release.
 ROLLOUT_NAME = "teleport-access-graph-rollout"
@@ -44,7 +55,7 @@ CERT_MANAGER_API_VERSION = "cert-manager.io/v1"
 POLICY_NAMES = {
     "access-graph": CHART_NAME,
     "database-jobs": f"{CHART_NAME}-database-jobs",
-    "certificate-restarter": f"{CHART_NAME}-certificate-restarter",
+    "certificate-restarter": CERTIFICATE_RESTARTER_NAME,
 }
 
 

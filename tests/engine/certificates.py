@@ -13,8 +13,7 @@ from typing import Any
 
 from cryptography import x509
 
-from components.certificate_restarter import OBJECT_NAME
-from components.settings.names import SERVICE_PORT, service_host
+from components.settings.names import CERTIFICATE_RESTARTER_NAME, SERVICE_PORT, service_host
 from operations.address_book import AddressBook
 from operations.handshake import Way, shake_hands
 from sandbox.home import CHECKOUT
@@ -95,7 +94,9 @@ def wait_for_a_look(stack: OwnStack, seconds: float) -> None:
 
 def look(stack: OwnStack, name: str) -> str:
     """Have the restarter look now, as an operator would; what it said."""
-    stack.kubectl("create", "job", name, "--from", f"cronjob/{OBJECT_NAME}", "--namespace", stack.namespace)
+    stack.kubectl(
+        "create", "job", name, "--from", f"cronjob/{CERTIFICATE_RESTARTER_NAME}", "--namespace", stack.namespace
+    )
     stack.kubectl("wait", f"job/{name}", "--for=condition=Complete", "--namespace", stack.namespace, "--timeout=120s")
     return stack.kubectl("logs", f"job/{name}", "--namespace", stack.namespace).stdout
 
@@ -103,7 +104,9 @@ def look(stack: OwnStack, name: str) -> str:
 def _looks(stack: OwnStack) -> list[Object]:
     jobs: list[Object] = stack.get("jobs", "--namespace", stack.namespace)["items"]
     return [
-        job for job in jobs if any(owner["name"] == OBJECT_NAME for owner in job["metadata"].get("ownerReferences", []))
+        job
+        for job in jobs
+        if any(owner["name"] == CERTIFICATE_RESTARTER_NAME for owner in job["metadata"].get("ownerReferences", []))
     ]
 
 

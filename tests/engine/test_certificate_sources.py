@@ -15,9 +15,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from components.certificate_restarter import ANNOTATION, OBJECT_NAME
+from components.certificate_restarter import ANNOTATION
 from components.issued_certificates import CERTIFICATE_NAME
-from components.settings.names import ISSUED_SECRET_NAME, service_host
+from components.settings.names import CERTIFICATE_RESTARTER_NAME, ISSUED_SECRET_NAME, service_host
 from sandbox.existing_teleport import CLUSTER
 from tests.engine.cert_manager.controller import CertManager
 from tests.engine.cert_manager.installation import cert_manager, renew
@@ -161,7 +161,9 @@ def test_the_cron_job_looks_by_itself(issued: OwnStack, before: set[str]) -> Non
     assert pods_of_others(issued) == before
     # From here on it looks when a test says so.
     suspended = '{"spec":{"suspend":true}}'
-    issued.kubectl("patch", "cronjob", OBJECT_NAME, "--namespace", issued.namespace, "--patch", suspended)
+    issued.kubectl(
+        "patch", "cronjob", CERTIFICATE_RESTARTER_NAME, "--namespace", issued.namespace, "--patch", suspended
+    )
 
 
 def test_the_checks_hold(issued: OwnStack) -> None:
@@ -215,7 +217,7 @@ ASKED = [
 def test_the_restarter_may_read_that_secret_and_patch_that_deployment_alone(
     issued: OwnStack, verb: str, what: str
 ) -> None:
-    account = f"system:serviceaccount:{issued.namespace}:{OBJECT_NAME}"
+    account = f"system:serviceaccount:{issued.namespace}:{CERTIFICATE_RESTARTER_NAME}"
     asked = ("auth", "can-i", verb, what, "--as", account)
     answer = issued.kubectl(*asked, "--namespace", issued.namespace, check=False).stdout.strip()
     assert answer == ("yes" if (verb, what) in ALLOWED else "no")
@@ -223,7 +225,7 @@ def test_the_restarter_may_read_that_secret_and_patch_that_deployment_alone(
 
 @pytest.mark.parametrize(("verb", "what"), sorted(ALLOWED), ids=lambda part: part)
 def test_the_restarter_may_do_nothing_elsewhere(issued: OwnStack, verb: str, what: str) -> None:
-    account = f"system:serviceaccount:{issued.namespace}:{OBJECT_NAME}"
+    account = f"system:serviceaccount:{issued.namespace}:{CERTIFICATE_RESTARTER_NAME}"
     for where in (("--namespace", "teleport"), ("--all-namespaces",)):
         assert issued.kubectl("auth", "can-i", verb, what, "--as", account, *where, check=False).stdout.strip() == "no"
 
@@ -304,7 +306,9 @@ def test_an_external_reloader_takes_the_restarter_away_and_nothing_else(issued: 
     issued.pulumi("up")
     for kind in ("cronjob", "role", "rolebinding"):
         assert issued.get(kind, "--namespace", issued.namespace)["items"] == []
-    assert issued.kubectl("get", "serviceaccount", OBJECT_NAME, "--namespace", issued.namespace, check=False).returncode
+    assert issued.kubectl(
+        "get", "serviceaccount", CERTIFICATE_RESTARTER_NAME, "--namespace", issued.namespace, check=False
+    ).returncode
     assert names(issued) == pods
 
 
