@@ -18,8 +18,13 @@ from typing import Any
 
 from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import (
+    CERTIFICATE_RESTARTER_NAME,
+    DATABASE_ACCESS_NAME,
     DATABASE_CA_CONFIG_MAP_NAME,
+    DATABASE_LOGINS_NAME,
+    LOCKOUT_WATCH_NAME,
     POLICY_NAMES,
+    POSTGRES_IAM_SECRET_NAME,
     POSTGRES_SECRET_NAME,
     ROLLOUT_NAME,
     STACK_TAG,
@@ -31,7 +36,7 @@ from operations.aws_session import NoSession
 from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
-from operations.cluster import Cluster, ClusterError
+from operations.cluster import Cluster, ClusterError, name_of
 from operations.engines import hidden_engines, live_engines
 from operations.helm_releases import list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
@@ -45,10 +50,11 @@ from operations.unrecorded import carrying
 _REFRESH_TIMEOUT = 300
 # Seconds; how long somebody else's Helm waits is not ours to know: https://helm.sh/docs/helm/helm_upgrade/
 _OTHERS_TIMEOUT = 300
-_ACCESS_JOB_PREFIX = "teleport-access-graph-database-access"
 # What answers for a stack that comes back, which nobody may have asked for.
 RESTORE = "--restore-record"
-_JOB_PREFIXES = (_ACCESS_JOB_PREFIX, "teleport-access-graph-database-logins")
+_JOB_PREFIXES = (DATABASE_ACCESS_NAME, DATABASE_LOGINS_NAME)
+# What runs every few minutes, and what it may do; all have one name.
+_SCHEDULED = ("CronJob", "RoleBinding", "Role", "ServiceAccount")
 
 
 @dataclass
@@ -88,6 +94,7 @@ class Recovery:
         yield from self._pending(state)
         yield from self._not_recorded(state)
         yield from self._handed_over(state)
+        yield from self._lockout_watches(state)
         yield from self._uninstalled(state)
         begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root, self._name)
         yield from begun.steps(state)
@@ -180,8 +187,9 @@ class Recovery:
             )
 
     def _pending(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        engines, recorded, graph = under_way(state), _recorded(state), self._graph_release()
-        is_ours = graph.identity in recorded | engines or graph.is_of(self._name)
+        engines, graph = under_way(state), self._graph_release()
+        is_recorded = ("Release", graph.identity) in _recorded(state)
+        is_ours = is_recorded or graph.identity in engines or graph.is_of(self._name)
         yield from graph.steps(self.now(), engines=graph.identity in engines, stacks=is_ours)
         for release in self._teleport_releases():
             # That a release is this stack's is what the mode of its entry says.
@@ -196,39 +204,53 @@ class Recovery:
         recorded = _recorded(state)
         cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
         # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
-        if namespace not in recorded and self.settings.access_graph.create_namespace:
+        if ("Namespace", namespace) not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
             if found is not None:
                 yield orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
             return  # whatever the stack makes in there is made after it
         release = self.settings.access_graph.release
-        if f"{namespace}/{release}" not in recorded:
+        if ("Release", f"{namespace}/{release}") not in recorded:
             engines = f"{namespace}/{release}" in under_way(state)
             yield from self._graph_release().unknown(self._name, engines=engines)
         for kind, name in (
             ("Secret", POSTGRES_SECRET_NAME),
+            ("Secret", POSTGRES_IAM_SECRET_NAME),
             ("Secret", TLS_SECRET_NAME),
-            ("Secret", _ACCESS_JOB_PREFIX),
+            ("Secret", DATABASE_ACCESS_NAME),
+            ("ServiceAccount", DATABASE_ACCESS_NAME),
             ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
             ("Service", external_service_name(release)),
             *(("NetworkPolicy", policy) for policy in POLICY_NAMES.values()),
+            *((kind, CERTIFICATE_RESTARTER_NAME) for kind in _SCHEDULED),
         ):
-            found = cluster.get(kind, name, namespace)
-            if found is not None and f"{namespace}/{name}" not in recorded:
-                yield orphan(cluster, kind, found, namespace, self._name)
-        for job in cluster.list("Job", namespace):
-            name = str(job["metadata"]["name"])
-            if name.startswith(_JOB_PREFIXES) and f"{namespace}/{name}" not in recorded:
-                yield orphan(cluster, "Job", job, namespace, self._name)
+            yield from self._named(cluster, kind, name, namespace, recorded)
+        yield from self._jobs(cluster, _JOB_PREFIXES, namespace, recorded)
         yield from self._authority_maps(recorded)
 
-    def _authority_maps(self, recorded: set[str]) -> Iterator[Step]:
+    def _named(
+        self, cluster: Cluster, kind: str, name: str, namespace: str, recorded: set[tuple[str, str]]
+    ) -> Iterator[Step]:
+        found = cluster.get(kind, name, namespace)
+        if found is not None and (kind, f"{namespace}/{name}") not in recorded:
+            yield orphan(cluster, kind, found, namespace, self._name)
+
+    def _jobs(
+        self, cluster: Cluster, beginnings: tuple[str, ...], namespace: str, recorded: set[tuple[str, str]]
+    ) -> Iterator[Step]:
+        """Jobs have a digest at the end of their names."""
+        for job in cluster.list("Job", namespace):
+            name = name_of(job)
+            if name.startswith(beginnings) and ("Job", f"{namespace}/{name}") not in recorded:
+                yield orphan(cluster, "Job", job, namespace, self._name)
+
+    def _authority_maps(self, recorded: set[tuple[str, str]]) -> Iterator[Step]:
         for name, entry in self.settings.teleport.items():
             if isinstance(entry, ManualTeleportSettings):
                 continue
             cluster = self._cluster(self.settings.kubernetes_of(name).context)
             found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
-            if found is None or f"{entry.namespace}/{CA_CONFIG_MAP_NAME}" in recorded:
+            if found is None or ("ConfigMap", f"{entry.namespace}/{CA_CONFIG_MAP_NAME}") in recorded:
                 continue
             auth = cluster.get("Deployment", f"{entry.release}-auth", entry.namespace)
             if CA_CONFIG_MAP_NAME in json.dumps((auth or {}).get("spec", {}).get("template", {})):
@@ -243,21 +265,25 @@ class Recovery:
 
     def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
-        # Several kinds have one name, so the state's types count as well.
-        recorded = {(str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in present(state)}
+        recorded = _recorded(state)
         names = dict.fromkeys(("ServiceAccount", "Role", "RoleBinding"), ROLLOUT_NAME)
         for name, entry in self.settings.teleport.items():
             if not isinstance(entry, ValuesTeleportSettings):
                 continue
             cluster = self._cluster(self.settings.kubernetes_of(name).context)
             for kind, wanted in {"ConfigMap": VALUES_CONFIG_MAP_NAME, **names}.items():
-                found = cluster.get(kind, wanted, entry.namespace)
-                if found is not None and (kind, f"{entry.namespace}/{wanted}") not in recorded:
-                    yield orphan(cluster, kind, found, entry.namespace, self._name)
-            for job in cluster.list("Job", entry.namespace):
-                job_name = str(job["metadata"]["name"])
-                if job_name.startswith(ROLLOUT_NAME) and ("Job", f"{entry.namespace}/{job_name}") not in recorded:
-                    yield orphan(cluster, "Job", job, entry.namespace, self._name)
+                yield from self._named(cluster, kind, wanted, entry.namespace, recorded)
+            yield from self._jobs(cluster, (ROLLOUT_NAME,), entry.namespace, recorded)
+
+    def _lockout_watches(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """In the namespace of every Teleport that has something of the stack's beside it."""
+        recorded = _recorded(state)
+        for name, entry in self.settings.teleport.items():
+            if isinstance(entry, ManualTeleportSettings):
+                continue
+            cluster = self._cluster(self.settings.kubernetes_of(name).context)
+            for kind in _SCHEDULED:
+                yield from self._named(cluster, kind, LOCKOUT_WATCH_NAME, entry.namespace, recorded)
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice."""
@@ -301,8 +327,9 @@ class Recovery:
             )
 
 
-def _recorded(state: Mapping[str, Any]) -> set[str]:
-    return {str(one.get("id")) for one in present(state) if one.get("id")}
+def _recorded(state: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Kind and id: several kinds have one name."""
+    return {(str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in present(state) if one.get("id")}
 
 
 def _put_back(found: CutOff) -> Step:

@@ -26,7 +26,7 @@ from operations.ownership import full_name
 from operations.recover import Recovery
 from operations.stack import PROJECT, StackError, StackFile
 from operations.unrecorded import Carrying
-from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release
+from tests.unit.operations.kubernetes_api import IDENTIFIER, PLURALS, KubernetesApi, put_release
 from tests.unit.operations.world import CLUSTER, GRAPH, USERS, configuration, put_world, settings
 
 NAME = f"organization/{PROJECT}/test"
@@ -63,7 +63,7 @@ class Programs:
         self.state()
 
     def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
-        """`ids` may be preceded by a kind: `Role:teleport/x`."""
+        """`ids` are preceded by their kind: `Role:teleport/x`."""
         resources = []
         for one in ids:
             kind, _, identity = one.rpartition(":")
@@ -114,7 +114,9 @@ def steps(root: Path, **changes: Any) -> list[Step]:
 
 
 GRAPH_VALUES = {"podAnnotations": {"checksum/credentials": "0123"}}
-ALL_RECORDED = (GRAPH, f"{GRAPH}/{GRAPH}", "teleport/teleport-access-graph-ca")
+NAMESPACE_RECORDED, RELEASE_RECORDED = f"Namespace:{GRAPH}", f"Release:{GRAPH}/{GRAPH}"
+CA_RECORDED = "ConfigMap:teleport/teleport-access-graph-ca"
+ALL_RECORDED = (NAMESPACE_RECORDED, RELEASE_RECORDED, CA_RECORDED)
 
 
 @pytest.mark.slow
@@ -473,7 +475,7 @@ def test_objects_that_the_state_does_not_know_are_deleted(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
     put_world(api)
-    programs.state(*ALL_RECORDED, f"{GRAPH}/teleport-access-graph-tls")
+    programs.state(*ALL_RECORDED, f"Secret:{GRAPH}/teleport-access-graph-tls")
     api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
     api.put("Secret", "teleport-access-graph-postgres", GRAPH, metadata=OURS)
     api.put("Service", "teleport-access-graph-external", GRAPH, metadata=OURS)
@@ -510,12 +512,108 @@ def test_a_namespace_that_the_stack_does_not_make_is_nobodys_orphan(
     assert [step.problem.partition(" exists")[0] for step in found] == [f"Secret teleport-access-graph-tls in {GRAPH}"]
 
 
+ACCESS, RESTARTER = "teleport-access-graph-database-access", "teleport-access-graph-certificate-restarter"
+WATCH = "teleport-access-graph-lockout-watch"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "recorded"),
+    [
+        ("Secret", ACCESS, "ServiceAccount"),
+        ("ServiceAccount", ACCESS, "Secret"),
+        ("NetworkPolicy", RESTARTER, "ServiceAccount"),
+        ("CronJob", RESTARTER, "NetworkPolicy"),
+        ("Role", RESTARTER, "RoleBinding"),
+    ],
+)
+def test_of_several_kinds_with_one_name_the_one_that_is_not_recorded_is_deleted(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, kind: str, name: str, recorded: str
+) -> None:
+    put_world(api)
+    for one in (kind, recorded):
+        api.put(one, name, GRAPH, metadata=OURS)
+    programs.state(*ALL_RECORDED, f"{recorded}:{GRAPH}/{name}")
+    (step,) = steps(tmp_path)
+    assert step.problem == f"{kind} {name} in {GRAPH} exists, and the state does not know it"
+    assert step.act is not None
+    assert step.act() == "deleted"
+    assert [path.split("/")[-2:] for path in api.deleted] == [[PLURALS[kind][1], name]]
+    programs.state(*ALL_RECORDED, f"{recorded}:{GRAPH}/{name}", f"{kind}:{GRAPH}/{name}")
+    api.put(kind, name, GRAPH, metadata=OURS)
+    assert steps(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "kinds"),
+    [
+        (GRAPH, "teleport-access-graph-postgres-iam", ["Secret"]),
+        (GRAPH, ACCESS, ["Secret", "ServiceAccount"]),
+        (GRAPH, RESTARTER, ["NetworkPolicy", "CronJob", "RoleBinding", "Role", "ServiceAccount"]),
+        ("teleport", WATCH, ["CronJob", "RoleBinding", "Role", "ServiceAccount"]),
+    ],
+)
+def test_each_kind_of_the_stacks_names_is_looked_for(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, namespace: str, name: str, kinds: list[str]
+) -> None:
+    """What runs goes before what it may do."""
+    put_world(api)
+    for kind in kinds:
+        api.put(kind, name, namespace, metadata=OURS)
+    programs.state(*ALL_RECORDED)
+    found = steps(tmp_path)
+    assert [step.problem.partition(" exists")[0] for step in found] == [
+        f"{kind} {name} in {namespace}" for kind in kinds
+    ]
+    assert [step.act() for step in found if step.act] == ["deleted"] * len(kinds)
+    assert [path.split("/")[-2:] for path in api.deleted] == [[PLURALS[kind][1], name] for kind in kinds]
+    programs.state(*ALL_RECORDED, *(f"{kind}:{namespace}/{name}" for kind in kinds))
+    for kind in kinds:
+        api.put(kind, name, namespace, metadata=OURS)
+    assert steps(tmp_path) == []
+
+
+def test_another_stacks_watch_beside_the_same_teleport_is_left(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    api.put("CronJob", WATCH, "teleport", metadata=OTHERS)
+    programs.state(*ALL_RECORDED)
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    assert step.remedy.startswith("leave it, the stack acme/graph/test made it")
+
+
+def test_a_network_policy_of_its_name_does_not_stand_for_the_release(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=OURS)
+    put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+    programs.state(NAMESPACE_RECORDED, f"NetworkPolicy:{GRAPH}/{GRAPH}", CA_RECORDED)
+    (step,) = steps(tmp_path)
+    assert step.problem == f"the release {GRAPH} in {GRAPH} exists, and the state does not know it"
+    assert step.act is not None
+    step.act()
+    assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test --wait")
+
+
+def test_a_pending_release_is_not_the_stacks_for_a_network_policy_of_its_name(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    put_release(api, 1, "pending-install", {}, name=GRAPH, namespace=GRAPH)
+    programs.state(NAMESPACE_RECORDED, f"NetworkPolicy:{GRAPH}/{GRAPH}", CA_RECORDED)
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    assert "nothing shows that this stack made it" in step.remedy
+
+
 @pytest.mark.parametrize("annotated", ["Namespace", "Secret"])
 def test_a_release_of_the_stacks_that_the_state_does_not_know_is_uninstalled(
     api: KubernetesApi, programs: Programs, tmp_path: Path, annotated: str
 ) -> None:
     put_world(api)
-    programs.state(GRAPH, f"{GRAPH}/teleport-access-graph-tls", "teleport/teleport-access-graph-ca")
+    programs.state(NAMESPACE_RECORDED, f"Secret:{GRAPH}/teleport-access-graph-tls", CA_RECORDED)
     put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
     if annotated == "Namespace":
         api.put("Namespace", GRAPH, metadata=OURS)
@@ -545,7 +643,7 @@ def test_a_release_that_is_not_certainly_the_stacks_is_left(
     """As one that somebody has installed by hand, into a namespace that the stack did not make."""
     put_world(api)
     api.put("Namespace", GRAPH, metadata=metadata)
-    programs.state(*ALL_RECORDED[2:])
+    programs.state(CA_RECORDED)
     for status, problem in (("deployed", "the release"), ("pending-install", "revision 1 of")):
         put_release(api, 1, status, values, name=GRAPH, namespace=GRAPH)
         (step,) = steps(tmp_path, accessGraph={"createNamespace": False})
@@ -562,7 +660,7 @@ def test_what_the_engine_was_making_and_does_not_show_whose_it_is_is_imported(
     put_world(api)
     put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
     release = begun("kubernetes:helm.sh/v3:Release", "access-graph-release", name=GRAPH, namespace=GRAPH)
-    programs.state(GRAPH, *ALL_RECORDED[2:], pending=[release])
+    programs.state(NAMESPACE_RECORDED, CA_RECORDED, pending=[release])
     assert run(tmp_path) == ["imported", "done"]
 
 
@@ -571,7 +669,7 @@ def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
     put_world(api)
-    programs.state(GRAPH, f"{GRAPH}/{GRAPH}")
+    programs.state(NAMESPACE_RECORDED, RELEASE_RECORDED)
     api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata={"managedFields": [{"manager": "kubectl"}]})
     theirs, mounted = steps(tmp_path)
     assert theirs.act is None

@@ -113,6 +113,21 @@ def test_a_deployment_may_look_at_what_recover_decides_by(mode: str) -> None:
                 assert may(found, verb, "", "persistentvolumeclaims", entry.namespace), verb
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deployment_may_look_for_what_recover_deletes_and_delete_it(mode: str) -> None:
+    """Whether the configuration still has it or not: what an earlier one made may be left over."""
+    found, settings = made(mode, Purpose.DEPLOY), settings_of(mode)
+    entries = [one for one in settings.teleport.values() if not isinstance(one, ManualTeleportSettings)]
+    scheduled = ["CronJob", "RoleBinding", "Role", "ServiceAccount"]
+    places = {GRAPH: ["ConfigMap", "Job", "NetworkPolicy", "Secret", "Service", *scheduled]}
+    places.update((entry.namespace, ["ConfigMap", "Job", *scheduled]) for entry in entries)
+    for namespace, kinds in places.items():
+        for kind in kinds:
+            (resource,) = {one for type_, (one, _) in OBJECTS.items() if type_.endswith(f":{kind}")}
+            for verb in ("get", "list", "delete"):
+                assert may(found, verb, resource.group, resource.name, namespace), (verb, kind, namespace)
+
+
 @pytest.mark.parametrize("purpose", READS)
 @pytest.mark.parametrize("mode", MODES)
 def test_what_only_looks_cannot_delete_replace_or_give_rights(mode: str, purpose: Purpose) -> None:
