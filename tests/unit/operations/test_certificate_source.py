@@ -122,6 +122,20 @@ def test_a_secret_that_is_not_there_is_told_with_the_way(api: KubernetesApi, tmp
     assert "`up` with accessGraph.enabled false first" in finding.reason
 
 
+def test_while_the_access_graph_is_off_its_secret_may_still_be_missing(api: KubernetesApi, tmp_path: Path) -> None:
+    """It is the way to a namespace that the stack makes, and must not be told to who is on it."""
+    findings = run(tmp_path, EXISTING, accessGraph={"enabled": False})
+    assert {name: finding.outcome for name, finding in findings.items()} == {"pair": Outcome.NOT_PROVEN}
+    assert findings["pair"].reason == (
+        f"there is no Secret certificate in {GRAPH} yet, and nothing needs it while accessGraph.enabled is false; fill "
+        "it before true"
+    )
+    pair = server(ROOT)
+    put_secret(api, tls_crt=pair.pem, tls_key=pair.key_pem)
+    findings = run(tmp_path, EXISTING, accessGraph={"enabled": False})
+    assert {finding.outcome for finding in findings.values()} == {Outcome.PASS}, "there, it is looked at all the same"
+
+
 def test_a_secret_of_another_authority_is_told(api: KubernetesApi, tmp_path: Path) -> None:
     pair = server(authority("Other"))
     put_secret(api, tls_crt=pair.pem, tls_key=pair.key_pem)
