@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from typer.testing import CliRunner
 
@@ -42,7 +43,7 @@ case "$*" in
     whoami*) printf '{{"user": "someone", "url": "%s"}}' "$(cat {at}/backend)";;
     *cancel*) cat {at}/cancel >&2; test ! -s {at}/cancel;;
     "stack import"*) while [ "$1" != --file ]; do shift; done; cp "$2" {at}/stored;;
-    import*) cat {at}/import >&2; test ! -s {at}/import;;
+    import*) cat {at}/import >&2; test ! -s {at}/import && cp {at}/after {at}/state;;
     *) echo Done.;;
 esac
 """
@@ -69,13 +70,19 @@ class Programs:
             kind, _, identity = one.rpartition(":")
             resources.append({"urn": f"urn::{one}", "id": identity, "type": f"kubernetes:core/v1:{kind}"})
         document = {"deployment": {"resources": resources, "pending_operations": pending or []}}
-        (self._directory / "state").write_text(json.dumps(document))
+        for moment in ("state", "after"):
+            (self._directory / moment).write_text(json.dumps(document))
 
     def record(self, *resources: dict[str, Any]) -> None:
         """Add to the state."""
-        document = json.loads((self._directory / "state").read_text())
+        self.import_records(*resources)
+        (self._directory / "state").write_text((self._directory / "after").read_text())
+
+    def import_records(self, *resources: dict[str, Any]) -> None:
+        """Add to the state as it is once something was imported."""
+        document = json.loads((self._directory / "after").read_text())
         document["deployment"]["resources"] += resources
-        (self._directory / "state").write_text(json.dumps(document))
+        (self._directory / "after").write_text(json.dumps(document))
 
     def backend(self, url: str) -> None:
         (self._directory / "backend").write_text(url)
@@ -90,6 +97,10 @@ class Programs:
         """The state as it was put back last."""
         stored: dict[str, Any] = json.loads((self._directory / "stored").read_text())
         return stored
+
+    def imports(self) -> list[str]:
+        """Ids of what was imported."""
+        return [call.split()[4] for call in self.calls if call.startswith("pulumi import ")]
 
     @property
     def calls(self) -> list[str]:
@@ -679,6 +690,20 @@ def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
     assert api.deleted == []
 
 
+def test_the_authoritys_config_map_that_auth_mounts_is_not_deleted_for_being_begun(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """The engine was making it, it is this stack's, and the state does not know it: auth could not start without."""
+    put_world(api)
+    name = "teleport-access-graph-ca"
+    api.put("ConfigMap", name, "teleport", metadata=OURS)
+    made = begun("kubernetes:core/v1:ConfigMap", "teleport-ca", metadata={"name": name, "namespace": "teleport"})
+    programs.state(NAMESPACE_RECORDED, RELEASE_RECORDED, pending=[made])
+    assert [step.act is None for step in steps(tmp_path)] == [True, False], "named, and then accounted for"
+    assert run(tmp_path) == ["left", "done"]
+    assert api.deleted == []
+
+
 def test_a_namespace_that_was_made_last_goes_with_everything_in_it(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -721,7 +746,10 @@ def test_what_aws_may_have_made_is_never_deleted(api: KubernetesApi, programs: P
 def run(root: Path, **changes: Any) -> list[str]:
     """Every step done as it comes, as `--yes` does it; what each says it did."""
     (root / "proc").mkdir(exist_ok=True)
-    recovery = Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root)
+    return every_act(Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root))
+
+
+def every_act(recovery: Recovery) -> list[str]:
     return [step.act() if step.act else "left" for step in recovery.steps() if step.problem != LOCK]
 
 
@@ -769,6 +797,62 @@ def test_what_two_killed_runs_began_is_imported_once(api: KubernetesApi, program
     instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
     programs.state(*ALL_RECORDED, pending=[instance, instance])
     assert run(tmp_path) == ["imported", "done"]
+    assert programs.imports() == ["graph"]
+
+
+GROUP = "aws:ec2/securityGroup:SecurityGroup"
+
+
+def put_group(number: int) -> str:
+    """A security group as a plugin that was killed leaves it: by the stack's prefix and tag, and open outwards."""
+    tags = [{"ResourceType": "security-group", "Tags": [{"Key": TAG, "Value": NAME}]}]
+    made = boto3.client("ec2", region_name="us-east-1").create_security_group(
+        GroupName=f"graph-{number:026x}", Description="x", TagSpecifications=tags
+    )
+    return str(made["GroupId"])
+
+
+def in_aws(root: Path) -> Recovery:
+    (root / "proc").mkdir()
+    aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
+    return dataclasses.replace(recovery(root), settings=dataclasses.replace(settings(root), aws=aws))
+
+
+@pytest.mark.slow
+def test_what_was_just_imported_is_the_stacks_and_looked_at_as_such(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
+) -> None:
+    """It carries the stack's tag, and nobody is told to delete it; a group is closed at once."""
+    put_world(api)
+    group = begun(GROUP, "database-security-group", namePrefix="graph-", tags={TAG: NAME})
+    programs.state(*ALL_RECORDED, pending=[group])
+    made = put_group(1)
+    programs.import_records({**group["resource"], "id": made})
+    assert every_act(in_aws(tmp_path)) == ["imported", "done", "closed"]
+    assert programs.imports() == [made]
+
+
+@pytest.mark.slow
+def test_of_what_two_killed_runs_made_one_is_imported_and_the_other_named(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
+) -> None:
+    """A second import would be of a name that the state has by then."""
+    put_world(api)
+    group = begun(GROUP, "database-security-group", namePrefix="graph-", tags={TAG: NAME})
+    programs.state(*ALL_RECORDED, pending=[group, group])
+    first, second = sorted([put_group(1), put_group(2)])
+    programs.import_records({**group["resource"], "id": first})
+    named = []
+    for step in in_aws(tmp_path).steps():
+        if step.act is not None:
+            step.act()
+        else:
+            named.append(step.problem)
+    assert programs.imports() == [first]
+    assert set(named) == {
+        f"{GROUP} {second} is like it",
+        f"{GROUP} {second} carries the stack's tag, and the state does not know it",
+    }
 
 
 def test_what_a_later_run_has_made_is_not_imported_over_it(
