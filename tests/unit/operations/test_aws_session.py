@@ -1,0 +1,92 @@
+"""AWS is asked in the account and role that the program's provider acts in, and the provider is told the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.sts.models import AssumedRole, sts_backends
+
+from components.providers import aws_provider
+from components.settings import AwsSettings
+from operations.aws_session import aws_client
+from operations.cloud_account import check_account, identity_of
+from operations.findings import Outcome
+from tests.unit.monitor import record
+
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("aws_account")]
+
+ANOTHER = "210987654321"
+ROLE = {
+    "roleArn": f"arn:aws:iam::{ANOTHER}:role/deploy",
+    "externalId": "graph-7f3a",
+    "sessionName": "access-graph",
+}
+
+
+def of_role(role: dict[str, str] | None) -> AwsSettings:
+    given = {} if role is None else {"assumeRole": role}
+    return AwsSettings.model_validate({"region": "us-east-1", "accountId": ANOTHER, **given})
+
+
+def assumed() -> list[AssumedRole]:
+    roles: list[AssumedRole] = sts_backends[ANOTHER]["aws"].assumed_roles
+    return roles
+
+
+def test_without_a_role_the_credentials_are_used_as_they_are() -> None:
+    account, _ = identity_of(of_role(None))
+    assert account == DEFAULT_ACCOUNT_ID
+    assert check_account(of_role(None)).outcome is Outcome.FAIL
+    assert assumed() == []
+
+
+def test_with_a_role_it_is_its_account_that_is_asked() -> None:
+    account, caller = identity_of(of_role(ROLE))
+    assert account == ANOTHER
+    assert caller == f"arn:aws:sts::{ANOTHER}:assumed-role/deploy/access-graph"
+    assert check_account(of_role(ROLE)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("role", "external_id", "session_name"),
+    [(ROLE, "graph-7f3a", "access-graph"), ({"roleArn": ROLE["roleArn"]}, None, "operations")],
+    ids=["with everything", "by its ARN alone"],
+)
+def test_the_role_is_taken_with_what_its_trust_policy_asks_for(
+    role: dict[str, str], external_id: str | None, session_name: str
+) -> None:
+    client = aws_client(of_role(role), "rds")
+    (taken,) = assumed()
+    assert (taken.role_arn, taken.external_id, taken.session_name) == (ROLE["roleArn"], external_id, session_name)
+    assert client.describe_db_instances()["DBInstances"] == []
+
+
+def provider_inputs(settings: AwsSettings) -> dict[str, Any]:
+    """As the plugin gets them: a provider's inputs that are no texts go as JSON."""
+
+    def program() -> None:
+        aws_provider("aws", settings)
+
+    recording = record(program)
+    (provider,) = recording.of_type("pulumi:providers:aws")
+    inputs = {key: provider.plain(key) for key in provider.inputs}
+    return {key: json.loads(text) if text[:1] in "[{" else text for key, text in inputs.items()}
+
+
+def test_the_provider_takes_the_same_role_and_works_in_its_account_alone() -> None:
+    # The last two are the SDK's own.
+    common = {
+        "region": "us-east-1",
+        "allowedAccountIds": [ANOTHER],
+        "skipCredentialsValidation": "false",
+        "skipRegionValidation": "true",
+    }
+    assert provider_inputs(of_role(None)) == common
+    assert provider_inputs(of_role(ROLE)) == {**common, "assumeRoles": [ROLE]}
+    assert provider_inputs(of_role({"roleArn": ROLE["roleArn"]})) == {
+        **common,
+        "assumeRoles": [{"roleArn": ROLE["roleArn"]}],
+    }
