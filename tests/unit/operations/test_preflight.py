@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from components.settings import ProxyHostAuthorities
@@ -23,6 +24,7 @@ from operations.preview.objections import failed_checks
 from operations.privileges.purposes import Purpose
 from operations.privileges.rbac import Rights, rights
 from operations.teleport_release import teleport_version
+from tests.unit.operations.certificates import authority
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
     CLUSTER,
@@ -101,6 +103,11 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         lambda api: api.put("Namespace", "kube-system", uid="other"),
         "kubernetes.test.identifier",
         "UID of kube-system is other",
+    ),
+    "a cluster that does not say which it is": (
+        lambda api: api.objects.pop("/api/v1/namespaces/kube-system"),
+        "kubernetes.test.identifier",
+        "UID of kube-system is unknown",
     ),
     "an old cluster": (lambda api: setattr(api, "minor", "20"), "kubernetes.test.version", "it is 1.20"),
     "a namespace of somebody else's": (
@@ -183,6 +190,41 @@ def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: Kubernet
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v3"]
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
     assert "set adopt to false" in run(tmp_path)[f"{TELEPORT}release.adopt"].reason
+    put_release(api, 3, "deployed", USERS)
+    entry_to_make = {**configuration()["teleport"][CLUSTER], "adopt": False}
+    to_make = settings(tmp_path, teleport={CLUSTER: entry_to_make})
+    check = f"{TELEPORT}release.adopt"
+    findings = run(tmp_path, settings=to_make)
+    assert not_passed(findings) == {check: Outcome.FAIL}
+    assert findings[check].reason == (
+        f"revision 3 runs, and no `up` of this stack recorded it; set adopt to true [--skip {check}]"
+    )
+    assert not_passed(run(tmp_path, settings=to_make, outputs=None)) == {check: Outcome.NOT_PROVEN}
+    assert check not in run(tmp_path, settings=to_make, outputs={"teleportValues": OUTPUTS["teleportValues"]})
+
+
+@pytest.mark.parametrize("said", ["false", "true", 1, False, None])
+def test_only_a_plain_true_is_teleport_enterprise(api: KubernetesApi, tmp_path: Path, said: Any) -> None:
+    """A text is none, whatever it says."""
+    put_before(api)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**USERS, "enterprise": said}), encoding="utf-8")
+    entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
+    findings = run(tmp_path, settings=settings(tmp_path, teleport={CLUSTER: entry}))
+    assert findings[f"{TELEPORT}enterprise"].outcome is Outcome.FAIL
+    assert "its values do not say `enterprise: true`" in findings[f"{TELEPORT}enterprise"].reason
+    assert f"{TELEPORT}licence" not in findings
+
+
+def test_a_config_map_is_no_obstacle_to_a_stack_that_makes_none(api: KubernetesApi, tmp_path: Path) -> None:
+    """Where Teleport's own trust store has the authorities, a ConfigMap of that name is nobody's concern."""
+    put_before(api)
+    api.put("ConfigMap", "teleport-access-graph-ca", "teleport", data={"ca.pem": "x"})
+    check = f"{TELEPORT}config-map"
+    tls = {"mode": "existingSecret", "secretName": "certificate"}
+    (tmp_path / "authorities.pem").write_text(authority("graph-1").pem)
+    bundle = settings(tmp_path, tls={**tls, "trustBundleFile": "authorities.pem"})
+    assert run(tmp_path, settings=bundle)[check].outcome is Outcome.FAIL
+    assert check not in run(tmp_path, settings=settings(tmp_path, tls={**tls, "trust": "system"}))
 
 
 def test_unknown_outputs_make_no_accusation(api: KubernetesApi, tmp_path: Path) -> None:
