@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,36 @@ def test_what_cannot_be_adopted_is_refused(api: KubernetesApi, cluster: Cluster)
     put_release(api, 1, "deployed", {"clusterName": "other"})
     with pytest.raises(AdoptError, match=r"its clusterName is 'other', not 'teleport.example.com'"):
         read(cluster)
+
+
+def test_values_that_two_files_do_not_carry_are_refused(
+    api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the division leaves out: a Teleport is not upgraded to less than it had."""
+    put_release(api, 1, "deployed", VALUES)
+    monkeypatch.setattr("operations.adopt.split_values", lambda values, _: (dict(list(values.items())[1:]), {}))
+    with pytest.raises(AdoptError, match="its values cannot be divided into plain and secret ones"):
+        read(cluster)
+
+
+def test_nobody_else_can_read_the_secrets_while_they_are_written(
+    api: KubernetesApi, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_release(api, 1, "deployed", VALUES)
+    modes: list[int] = []
+    opened = os.fdopen
+
+    def noted(descriptor: int, *arguments: Any, **more: Any) -> Any:
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return opened(descriptor, *arguments, **more)
+
+    monkeypatch.setattr("operations.adopt.os.fdopen", noted)
+    umask = os.umask(0)
+    try:
+        write_adoption(read(cluster), tmp_path)
+    finally:
+        os.umask(umask)
+    assert modes == [0o644, 0o600], "the plain values, then the secret ones"
 
 
 texts = st.sampled_from(["y", "no", "1e3", "0x10", "~", "", " a", "a: b", "- a", "#", "2026-01-01", "a\nb", "é", "1_0"])

@@ -176,8 +176,14 @@ def test_one_replica_that_is_down_fails_what_is_said_of_all(tmp_path: Path) -> N
 def test_hanging_up_is_no_refusal(tmp_path: Path) -> None:
     with server(tmp_path, clients=None, serve=lambda connection: None) as (way, current):
         findings = check([way], current, tmp_path)
+        trust = check_trust(
+            [way], host=HOST, cluster=CLUSTER, trust=authority("graph-1").pem, where="the ConfigMap", identity=None
+        )
     assert outcomes(findings)["no-certificate"] == "fail"
     assert outcomes(findings)["host-certificate"] == "fail"
+    # Nor proves it that the server was verified.
+    assert outcomes(findings)["name"] == "fail"
+    assert trust.outcome is Outcome.FAIL
 
 
 def test_without_an_identity_its_acceptance_is_not_proven(tmp_path: Path) -> None:

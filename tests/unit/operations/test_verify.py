@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from components.digests import content_checksum
+from components.settings import RdsDatabaseSettings
 from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.checks.database import check_database
@@ -34,6 +36,7 @@ from tests.unit.operations.world import (
     put_world,
     settings,
 )
+from tests.unit.privileges.modes import settings_of
 
 TELEPORT = f"teleport.{CLUSTER}."
 
@@ -156,6 +159,13 @@ DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         "proxies",
         "the rollout of teleport-auth is not complete",
     ),
+    "auth was changed, and its rollout has not begun": (
+        lambda api: api.objects["/apis/apps/v1/namespaces/teleport/deployments/teleport-auth"]["metadata"].update(
+            generation=2
+        ),
+        "proxies",
+        "the rollout of teleport-auth is not complete",
+    ),
     "no proxy runs": (
         lambda api: api.objects.pop("/api/v1/namespaces/teleport/pods/teleport-proxy-0"),
         "proxies",
@@ -230,6 +240,42 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
     finding = run(tmp_path, values_before=before)[f"teleport.{CLUSTER}.before.values"]
     assert finding.outcome is Outcome.FAIL
     assert "log.level" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "login", "others"),
+    [
+        ({}, "access_graph_a", ["access_graph_b", "access_graph_iam"]),
+        ({"rotation": 1}, "access_graph_b", ["access_graph_a", "access_graph_iam"]),
+        ({"authentication": "iam"}, "access_graph_iam", ["access_graph_a", "access_graph_b"]),
+    ],
+    ids=["slot a", "slot b", "IAM"],
+)
+def test_the_logins_that_are_not_in_use_are_looked_at_too(
+    api: KubernetesApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    login: str,
+    others: list[str],
+) -> None:
+    """One that can still log in after a rotation is what a rotation is against."""
+    asked: list[Any] = []
+
+    def looked_at(_: str, **arguments: Any) -> list[Finding]:
+        asked.append(arguments["own"])
+        return []
+
+    monkeypatch.setattr("operations.verify.check_database", looked_at)
+    put_world(api)
+    uri = base64.b64encode(b"postgres://graph").decode()
+    api.put("Secret", "teleport-access-graph-postgres", GRAPH, data={"uri": uri})
+    rds = settings_of("the least")
+    assert isinstance(rds.database, RdsDatabaseSettings)
+    database = rds.database.model_copy(update=changes)
+    run(tmp_path, settings=dataclasses.replace(settings(tmp_path), database=database, aws=rds.aws))
+    (own,) = asked
+    assert (own.login, own.others, own.token is not None) == (login, others, login == "access_graph_iam")
 
 
 def test_outputs_of_another_configuration_are_noticed(api: KubernetesApi, tmp_path: Path) -> None:
