@@ -16,7 +16,7 @@ from operations.cloud_account import check_account, identity_of
 from operations.findings import Outcome
 from tests.unit.monitor import record
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("aws_account")]
+pytestmark = [pytest.mark.unit, pytest.mark.slow, pytest.mark.usefixtures("aws_account")]
 
 ANOTHER = "210987654321"
 ROLE = {

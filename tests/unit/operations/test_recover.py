@@ -527,6 +527,7 @@ ACCESS, RESTARTER = "teleport-access-graph-database-access", "teleport-access-gr
 WATCH = "teleport-access-graph-lockout-watch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name", "recorded"),
     [
@@ -554,6 +555,7 @@ def test_of_several_kinds_with_one_name_the_one_that_is_not_recorded_is_deleted(
     assert steps(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("namespace", "name", "kinds"),
     [
@@ -690,6 +692,7 @@ def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
     assert api.deleted == []
 
 
+@pytest.mark.slow
 def test_the_authoritys_config_map_that_auth_mounts_is_not_deleted_for_being_begun(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:

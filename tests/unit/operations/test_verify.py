@@ -242,6 +242,7 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
     assert "log.level" in finding.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "login", "others"),
     [
