@@ -69,29 +69,29 @@ class Auth:
         return "" if self._serving else "auth service is starting"
 
     def start(self, stop: threading.Event) -> None:
-        context = server_context(self._identity, self._identity, "host identity")
-        self._trust_hosts(context)
-        context.verify_mode = ssl.CERT_OPTIONAL
         try:
-            listener = Listener((bind_address(), _AUTH_PORT), context)
+            listener = Listener((bind_address(), _AUTH_PORT), self._context())
         except OSError as error:
             raise StartRefused(f"listen on {bind_address()}:{_AUTH_PORT}: {error}") from None
         listener.start(serve_http(http_handler(self._answer)))
         self._serving = True
         self.journal.info("Auth service is ready", cluster=self._cluster, version=image_version("0.0.0"))
-        threading.Thread(target=self._follow_rotations, args=(stop, context), daemon=True).start()
+        threading.Thread(target=self._follow_rotations, args=(stop, listener), daemon=True).start()
         if self._settings.enabled and self._entitled:
             threading.Thread(target=self._stay_connected, args=(stop,), daemon=True).start()
 
     def _ensure_identity(self) -> None:
         run_host_authority("ensure", "--data", str(self._data), "--cluster", self._cluster, "--name", bind_address())
 
-    def _trust_hosts(self, context: ssl.SSLContext) -> None:
-        """While the host CA is rotated, hosts of both sides call."""
+    def _context(self) -> ssl.SSLContext:
+        """With the certificate of now. While the host CA is rotated, hosts of both sides call."""
+        context = server_context(self._identity, self._identity, "host identity")
         texts = [*self._authorities("active"), *self._authorities("additional")]
         trusting(context, [der for text in texts for der in certificates_in(text)], "host CA")
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
 
-    def _follow_rotations(self, stop: threading.Event, context: ssl.SSLContext) -> None:
+    def _follow_rotations(self, stop: threading.Event, listener: Listener) -> None:
         """Take a certificate of the active CA, and trust the hosts of both sides, whenever the CAs have changed."""
         known = self._authority_files()
         while not stop.wait(_ROTATION_SECONDS):
@@ -100,8 +100,7 @@ class Auth:
                 if found == known:
                     continue
                 self._ensure_identity()
-                self._trust_hosts(context)
-                context.load_cert_chain(self._identity)
+                listener.renew(self._context())
             except (StartRefused, OSError) as error:
                 self.journal.warning("Failed to follow the rotation of the host CA, retrying", error=error)
                 continue

@@ -25,6 +25,11 @@ class Listener:
         self._socket = socket.create_server(address, backlog=64)
         self._context = context
 
+    def renew(self, context: ssl.SSLContext) -> None:
+        """For every connection from now on. A context that serves cannot be changed instead: between its certificate
+        and its key a handshake would fail."""
+        self._context = context
+
     def start(self, handle: Handler, refused: Refused | None = None) -> None:
         threading.Thread(target=self._serve, args=(handle, refused), daemon=True).start()
 
@@ -36,13 +41,14 @@ class Listener:
     def _one(self, connection: socket.socket, peer: tuple[str, int], handle: Handler, refused: Refused | None) -> None:
         connection.settimeout(_HANDSHAKE_SECONDS)
         try:
-            if self._context is None:
+            context = self._context
+            if context is None:
                 handle(connection, peer)
                 return
             # Not yet a handshake: a probe that only connects is gone by then, and is no event.
             if not connection.recv(1, socket.MSG_PEEK):
                 return
-            wrapped = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             connection = wrapped
             try:
                 wrapped.do_handshake()
