@@ -46,11 +46,13 @@ def test_from_any_step_exactly_it_and_the_next_are_allowed(recorded: AuthoritySt
     assert recorded.next != recorded
 
 
+@pytest.mark.slow
 @given(steps)
 def test_a_stack_begins_stable(wanted: AuthorityStep) -> None:
     assert (step_problem(None, wanted) is None) == (wanted.phase == "stable")
 
 
+@pytest.mark.slow
 @given(steps)
 def test_who_signs_is_trusted_exists_and_cannot_be_lost(step: AuthorityStep) -> None:
     assert step.signing in step.trusted

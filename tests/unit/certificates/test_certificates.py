@@ -63,6 +63,7 @@ def test_each_step_has_its_authorities(
     }
 
 
+@pytest.mark.slow
 def test_protection_can_be_lifted() -> None:
     for generation, phase in STEPS:
         recording = registered(generation=generation, phase=phase, protect=False)
@@ -99,6 +100,7 @@ def test_a_bundle_of_one_authority_is_its_certificate_as_it_is() -> None:
     assert registered(generation=2, phase="retire").outputs["bundle"] == pem(2)
 
 
+@pytest.mark.slow
 def test_a_bundle_has_the_older_authority_first_and_somebody_elses_last() -> None:
     other = certificate_named("somebody-else")
     for phase in ("introduce", "switch"):

@@ -154,6 +154,7 @@ def test_a_name_of_another_kind_of_text_is_refused_as_one_that_cannot_be_read() 
         parse_trust_bundle(ssl.DER_cert_to_PEM_cert(changed), now=NOW)
 
 
+@pytest.mark.slow
 @law
 @given(st.integers(min_value=0), st.integers(1, 255))
 def test_a_self_signed_certificate_with_one_byte_changed_is_refused(at: int, change: int) -> None:

@@ -97,6 +97,7 @@ def test_what_writes(action: str, writes: bool) -> None:
 # Certificates
 
 
+@pytest.mark.slow
 def test_the_root_is_made_once_and_its_key_is_private(tmp_path: Path) -> None:
     first = RdsAuthority.at(tmp_path, "us-east-1").bundle.read_bytes()
     assert RdsAuthority.at(tmp_path, "us-east-1").bundle.read_bytes() == first

@@ -113,6 +113,7 @@ def test_an_expired_token_is_refused(gate: Gate, cluster: Cluster) -> None:
     assert refusal(gate, assume(cluster.token(exp=int(time.time()) - 1))) == (400, "ExpiredTokenException")
 
 
+@pytest.mark.slow
 def test_a_token_signed_with_another_key_is_refused(gate: Gate, cluster: Cluster) -> None:
     stranger = RSAKey.generate_key(2048, auto_kid=True)
     assert refusal(gate, assume(cluster.token(stranger))) == (400, "InvalidIdentityToken")

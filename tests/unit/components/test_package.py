@@ -66,6 +66,7 @@ def example() -> dict[str, Any]:
     return parsed
 
 
+@pytest.mark.slow
 def test_the_program_in_yaml_asks_for_what_the_provider_has() -> None:
     assert faults(example()) == []
 

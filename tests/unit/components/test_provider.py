@@ -54,6 +54,7 @@ def schema() -> dict[str, Any]:
     return parsed
 
 
+@pytest.mark.slow
 def test_the_schema_has_every_component_by_its_published_token() -> None:
     published = schema()
     assert (published["name"], published["version"]) == ("teleport-access-graph", VERSION)
@@ -241,6 +242,7 @@ def test_maps_and_lists_arrive_as_they_were_sent() -> None:
     assert state["endpoint"] == "graph-teleport-access-graph.graph.svc.cluster.local:443"
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_to_the_engine() -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         constructed("Certificates", {"algorithm": "RSA"})

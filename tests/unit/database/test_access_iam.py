@@ -141,6 +141,7 @@ def test_the_two_roles_are_not_each_others(recording: Recording) -> None:
     assert access[f"{ISSUER}:sub"] != client[f"{ISSUER}:sub"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("identity", [{}, BY_POD_IDENTITY], ids=["irsa", "pod-identity"])
 def test_every_role_has_path_boundary_and_tags(identity: dict[str, Any]) -> None:
     boundary = "arn:aws:iam::123456789012:policy/boundary"
@@ -156,6 +157,7 @@ def test_every_role_has_path_boundary_and_tags(identity: dict[str, Any]) -> None
         assert len(role.inputs["namePrefix"]) <= 38
 
 
+@pytest.mark.slow
 def test_generated_master_password_needs_no_role_of_the_job() -> None:
     recording = record_access(managed=False, oidc_provider_arn=OIDC_PROVIDER, **BY_IAM)
     assert {role.name for role in recording.of_type("aws:iam/role:Role")} == {"database-access-client-role"}
@@ -205,6 +207,7 @@ def test_a_pod_comes_after_its_association() -> None:
     assert {"database-access-pod-identity", "database-access-role-policy"} <= recording.ancestors("database-access-job")
 
 
+@pytest.mark.slow
 def test_replicas_uri_is_the_same_login_at_its_own_address() -> None:
     password = "canary-password-database-access-login-a-0123456789abcdef0123456789"
     query = "?sslmode=verify-full&sslrootcert=/var/run/database-ca/bundle.pem"

@@ -45,6 +45,7 @@ def test_every_control_is_flipped() -> None:
     assert {control for broken, _ in FLIPS for control in broken} == set(CONTROLS)
 
 
+@pytest.mark.slow
 def test_development_breaks_what_its_defaults_waive_and_nothing_else(tmp_path: Path) -> None:
     assert violations(facts_of(tmp_path, "development")) == [
         "RDS.5",
@@ -56,6 +57,7 @@ def test_development_breaks_what_its_defaults_waive_and_nothing_else(tmp_path: P
     ]
 
 
+@pytest.mark.slow
 def test_development_can_break_what_is_waived_and_nothing_else(tmp_path: Path) -> None:
     """With every waiver taken, and the deletion protection lifted with the rest."""
     lifted = {"monitoringIntervalSeconds": 0, "backupRetentionDays": 1, "onDestroy": "delete", "protect": False}

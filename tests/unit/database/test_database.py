@@ -283,6 +283,7 @@ def test_preview_of_an_empty_account_knows_what_it_can(recording: Recording) -> 
     assert preview["database-log-upgrade"].inputs["name"] == f"/aws/rds/instance/{IDENTIFIER}/upgrade"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("region", "partition", "logs"),
     [

@@ -205,6 +205,7 @@ def test_every_known_parameter_has_a_value_that_is_taken() -> None:
 ODD = st.text("aé€:/?#[]@!$&'()*+,;=%\\\"<>^`{|}~ \t", min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @given(password=ODD)
 def test_a_pasted_password_is_refused_or_read_by_everyone_alike(password: str) -> None:
     uri = f"postgres://app:{password}@{HOST}:5432/graph?sslmode=verify-full"

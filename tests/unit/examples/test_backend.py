@@ -69,6 +69,7 @@ def test_everything_goes_through_the_provider_of_the_one_account() -> None:
     assert {item.provider.rpartition("::")[0] for item in recording.custom()} == {provider.urn}
 
 
+@pytest.mark.slow
 def test_states_keep_their_versions_for_a_quarter() -> None:
     recording = example()
     assert recording["bucket-versions"].plain("versioningConfiguration.status") == "Enabled"
@@ -88,6 +89,7 @@ def test_states_are_encrypted_with_the_accounts_own_key_that_rotates() -> None:
     assert recording["key"].plain("enableKeyRotation") is True
 
 
+@pytest.mark.slow
 def test_nobody_outside_can_look_in() -> None:
     recording = example()
     private = recording["bucket-private"].inputs

@@ -61,6 +61,7 @@ def changed(document: Mapping[str, Any], path: str, value: Any) -> dict[str, Any
     return broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stack.yaml", "program.yaml"])
 def test_the_operators_objects_are_of_its_schemas(name: str) -> None:
     for document in documents(name):

@@ -199,6 +199,7 @@ def test_what_was_fetched_can_be_pinned_from_the_message() -> None:
     assert fingerprint(authority(2)) in advice
 
 
+@pytest.mark.slow
 @law
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
 def test_any_text_gives_a_clear_error(text: str) -> None:

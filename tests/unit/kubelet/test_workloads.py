@@ -294,6 +294,7 @@ def auth_config(tmp_path, **access) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_auth_needs_its_ca_file_and_its_licence_at_the_start(tmp_path, data):
     ca = tmp_path / "ca.pem"
     config = auth_config(tmp_path, enabled=True, endpoint="h:443", ca=str(ca))
@@ -309,6 +310,7 @@ def test_auth_needs_its_ca_file_and_its_licence_at_the_start(tmp_path, data):
         Auth(config, "")
 
 
+@pytest.mark.slow
 def test_without_the_entitlement_auth_only_says_so(tmp_path, capfd):
     config = auth_config(tmp_path, enabled=True, endpoint="h:443", ca="/no/such.pem")
     (tmp_path / "license.pem").write_text("licence\naccess-graph: none\n")

@@ -207,6 +207,7 @@ def test_without_a_terminal_all_that_is_missing_is_named(root: Path, monkeypatch
     assert str(result.exception).startswith(f"{', '.join(missing)}: missing")
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_and_says_what_comes_next(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "ROOT", root)
     flags = [part for flag, answer in ANSWERS.items() for part in (f"--{flag}", answer)]

@@ -183,6 +183,7 @@ def test_secrets_in_the_live_values_are_named_by_path_alone(api: KubernetesApi, 
         assert "hunter2" not in finding.reason
 
 
+@pytest.mark.slow
 def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     entry = settings(tmp_path).teleport[CLUSTER]

@@ -159,6 +159,7 @@ def recovery(root: Path) -> Recovery:
     return Recovery(settings=settings(root), stack="test", processes=root / "proc", root=root)
 
 
+@pytest.mark.slow
 def test_the_record_comes_back_before_the_lock_is_cleared_of_a_stack_that_the_engine_then_knows(
     records: Path, programs: Programs, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_the_record_comes_back_before_the_lock_is_cleared_of_a_stack_that_the_en
     assert list(found) == []
 
 
+@pytest.mark.slow
 def test_a_stack_that_may_have_been_removed_comes_back_only_if_that_is_asked_for(records: Path, tmp_path: Path) -> None:
     """`pulumi stack rm` leaves the very files that a kill in the middle of a write does."""
     (records / "test.json.bak").write_text('{"version": 3}')
@@ -224,6 +226,7 @@ def test_what_is_declined_and_what_is_advice_is_left_and_counted(
     assert result.output.splitlines()[-1] == "2 things done, 1 left: three"
 
 
+@pytest.mark.slow
 def test_yes_does_not_answer_for_what_has_an_option_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     steps = [Step("one", "put it back", done, option="--restore-record")]
     result = command(monkeypatch, tmp_path, steps, "--yes")
@@ -277,6 +280,7 @@ def test_a_pending_upgrade_goes_back_to_the_revision_that_ran(
     )
 
 
+@pytest.mark.slow
 def test_a_pending_installation_is_uninstalled(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
     put_world(api)
     programs.state(*ALL_RECORDED)
@@ -297,6 +301,7 @@ def pending_teleport(api: KubernetesApi) -> None:
     put_release(api, 1, "pending-install", USERS)
 
 
+@pytest.mark.slow
 def test_a_teleport_of_which_nothing_was_made_is_uninstalled(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -336,6 +341,7 @@ def test_a_teleport_that_may_have_data_is_never_uninstalled(
     assert "`helm uninstall teleport --namespace teleport --kube-context test" in step.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
 @pytest.mark.parametrize("ran_before", [False, True])
 def test_a_release_that_somebody_else_owns_is_theirs(
@@ -359,6 +365,7 @@ def at(second: float) -> Callable[[], datetime]:
     return lambda: begin + timedelta(seconds=second)
 
 
+@pytest.mark.slow
 def test_what_a_helm_may_be_at_work_on_is_left_until_its_time_is_up(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -425,6 +432,7 @@ def test_what_this_stack_did_not_certainly_make_is_left(
     assert api.deleted == []
 
 
+@pytest.mark.slow
 def test_what_was_begun_and_may_be_the_stacks_stays_begun_and_anothers_does_not(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -470,6 +478,7 @@ def test_another_cluster_than_the_stacks_is_refused_before_anything_is_done(
     assert api.deleted == []
 
 
+@pytest.mark.slow
 def test_another_account_than_the_stacks_is_refused_before_anything_is_done(
     api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
 ) -> None:
@@ -482,6 +491,7 @@ def test_another_account_than_the_stacks_is_refused_before_anything_is_done(
     assert not (tmp_path / "programs" / "calls").exists()
 
 
+@pytest.mark.slow
 def test_objects_that_the_state_does_not_know_are_deleted(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -585,6 +595,7 @@ def test_each_kind_of_the_stacks_names_is_looked_for(
     assert steps(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_another_stacks_watch_beside_the_same_teleport_is_left(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -596,6 +607,7 @@ def test_another_stacks_watch_beside_the_same_teleport_is_left(
     assert step.remedy.startswith("leave it, the stack acme/graph/test made it")
 
 
+@pytest.mark.slow
 def test_a_network_policy_of_its_name_does_not_stand_for_the_release(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -621,6 +633,7 @@ def test_a_pending_release_is_not_the_stacks_for_a_network_policy_of_its_name(
     assert "nothing shows that this stack made it" in step.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("annotated", ["Namespace", "Secret"])
 def test_a_release_of_the_stacks_that_the_state_does_not_know_is_uninstalled(
     api: KubernetesApi, programs: Programs, tmp_path: Path, annotated: str
@@ -639,6 +652,7 @@ def test_a_release_of_the_stacks_that_the_state_does_not_know_is_uninstalled(
     assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test --wait")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "metadata"),
     [
@@ -666,6 +680,7 @@ def test_a_release_that_is_not_certainly_the_stacks_is_left(
         assert f"`helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test" in step.remedy
 
 
+@pytest.mark.slow
 def test_what_the_engine_was_making_and_does_not_show_whose_it_is_is_imported(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -756,6 +771,7 @@ def every_act(recovery: Recovery) -> list[str]:
     return [step.act() if step.act else "left" for step in recovery.steps() if step.problem != LOCK]
 
 
+@pytest.mark.slow
 def test_what_was_begun_is_forgotten_once_all_of_it_is_accounted_for(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -858,6 +874,7 @@ def test_of_what_two_killed_runs_made_one_is_imported_and_the_other_named(
     }
 
 
+@pytest.mark.slow
 def test_what_a_later_run_has_made_is_not_imported_over_it(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -868,6 +885,7 @@ def test_what_a_later_run_has_made_is_not_imported_over_it(
     assert run(tmp_path) == ["left", "done"]
 
 
+@pytest.mark.slow
 def test_what_is_not_accounted_for_stays_in_the_state(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
     put_world(api)
     instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
@@ -880,6 +898,7 @@ def test_what_is_not_accounted_for_stays_in_the_state(api: KubernetesApi, progra
     assert not [call for call in programs.calls if call.startswith("pulumi stack import")]
 
 
+@pytest.mark.slow
 def test_the_successor_of_what_was_deleted_to_be_replaced_is_deleted_although_the_state_has_its_name(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -948,6 +967,7 @@ def test_a_kind_that_cannot_be_asked_for_is_named(api: KubernetesApi, programs: 
     assert step.problem.startswith(f"the engine was making Certificate {GRAPH}/graph")
 
 
+@pytest.mark.slow
 def test_a_teleport_that_was_installed_and_not_recorded_is_imported(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -960,6 +980,7 @@ def test_a_teleport_that_was_installed_and_not_recorded_is_imported(
     assert " kubernetes:helm.sh/v3:Release teleport-release teleport/teleport " in imported
 
 
+@pytest.mark.slow
 def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
@@ -978,6 +999,7 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
     assert run(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1019,6 +1041,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     assert asked == [{TAG: "acme/p/test"}, {TAG: "acme/graph/test"}]
 
 
+@pytest.mark.slow
 def test_a_helm_that_hangs_is_an_error_that_says_so(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

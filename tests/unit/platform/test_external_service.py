@@ -27,6 +27,7 @@ def run(directory: Path, enabled: bool = True, **external: Any) -> Recording:
     return run_program(config, directory, computed=BALANCED)
 
 
+@pytest.mark.slow
 def test_the_load_balancer_leads_to_the_releases_pods(tmp_path: Path) -> None:
     annotations = {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"}
     stack = run(
@@ -60,18 +61,21 @@ def test_the_load_balancer_leads_to_the_releases_pods(tmp_path: Path) -> None:
     assert stack.outputs["endpoint"] == "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_pods_behind_it_and_the_ledger_for_it(tmp_path: Path) -> None:
     stack = run(tmp_path)
     assert "access-graph-release" in stack.edges()["external-service-service"]
     assert unsealed(stack.outputs["ledger"])["version"] == 1
 
 
+@pytest.mark.slow
 def test_without_an_access_graph_there_is_nothing_to_reach(tmp_path: Path) -> None:
     stack = run(tmp_path, enabled=False)
     assert stack.of_type("kubernetes:core/v1:Service") == []
     assert not {"externalEndpoint", "externalAddress"} & set(stack.outputs)
 
 
+@pytest.mark.slow
 def test_the_charts_own_service_stays_inside(tmp_path: Path) -> None:
     assert run(tmp_path)["access-graph-release"].plain("values.service") == {"type": "ClusterIP"}
 

@@ -142,6 +142,7 @@ def test_three_looks_that_fail_are_an_alert_and_so_is_a_watch_that_never_ran() -
     }
 
 
+@pytest.mark.slow
 def test_it_stands_in_each_teleports_own_cluster(tmp_path: Path) -> None:
     elsewhere = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
     config = configuration(

@@ -41,11 +41,13 @@ def rules(stack: Recording, name: str = "monitoring-rules") -> dict[str, dict[st
     return {rule["alert"]: rule for rule in group["rules"]}
 
 
+@pytest.mark.slow
 def test_nothing_is_told_unless_it_is_asked_for(tmp_path: Path) -> None:
     stack = run(tmp_path, {})
     assert [item.type for item in stack.registrations if "monitoring.coreos.com" in item.type] == []
 
 
+@pytest.mark.slow
 def test_prometheus_is_shown_the_charts_own_service(tmp_path: Path) -> None:
     monitor = run(tmp_path, {"serviceMonitor": True, "labels": {"release": "prometheus"}})["monitoring-service-monitor"]
     assert monitor.type == "kubernetes:monitoring.coreos.com/v1:ServiceMonitor"
@@ -84,6 +86,7 @@ def test_the_ends_of_what_the_stack_makes_are_constants(tmp_path: Path) -> None:
     assert found["AccessGraphUnknown"]["expr"] == f"absent({series})"
 
 
+@pytest.mark.slow
 def test_cert_managers_own_metric_tells_the_end_of_its_certificate(tmp_path: Path) -> None:
     found = rules(run(tmp_path, {"rules": True}, tls=ISSUED))
     # With and without `honorLabels` of whoever reads cert-manager.
@@ -117,6 +120,7 @@ def test_every_alert_says_what_it_means_and_what_to_do(tmp_path: Path) -> None:
         assert len(rule["annotations"]["description"]) > 40, name
 
 
+@pytest.mark.slow
 def test_no_alert_rests_on_a_metric_that_nobody_documents(tmp_path: Path) -> None:
     stack = run(tmp_path, {"rules": True, "lockoutWatch": {}}, tls=ISSUED)
     everything = rules(stack) | rules(stack, f"lockout-watch-{TELEPORT_CLUSTER}-rules")
@@ -125,6 +129,7 @@ def test_no_alert_rests_on_a_metric_that_nobody_documents(tmp_path: Path) -> Non
         assert words <= DOCUMENTED.keys() | FUNCTIONS, name
 
 
+@pytest.mark.slow
 def test_an_access_graph_that_is_off_is_not_missed(tmp_path: Path) -> None:
     config = configuration(tmp_path, monitoring={"rules": True, "lockoutWatch": {}})
     config["accessGraph"]["enabled"] = False

@@ -26,6 +26,7 @@ def run(directory: Path, graph: dict[str, Any], after: Recording | None = None) 
     return run_program(config, directory, stacks={ITSELF: outputs})
 
 
+@pytest.mark.slow
 def test_a_namespace_that_exists_is_used_by_name_and_not_touched(tmp_path: Path) -> None:
     stack = run(tmp_path, {"namespace": "identity", "createNamespace": False, "networkPolicy": {"enabled": True}})
     assert stack.of_type("kubernetes:core/v1:Namespace") == []

@@ -112,6 +112,7 @@ def test_the_chart_gets_what_it_has_values_for(marked: Recording) -> None:
     assert values["serviceAccount"] == {"annotations": ANNOTATIONS}
 
 
+@pytest.mark.slow
 def test_the_role_of_a_login_by_iam_stays_beside_the_marks(tmp_path: Path) -> None:
     config = configuration(tmp_path, annotations=ANNOTATIONS)
     config["database"]["authentication"] = "iam"

@@ -39,6 +39,7 @@ def test_the_operators_object_is_the_role_of_the_output(tmp_path: Path, mode: di
     assert role.plain("spec") == written["spec"]
 
 
+@pytest.mark.slow
 def test_it_goes_to_that_teleports_kubernetes_cluster(tmp_path: Path) -> None:
     elsewhere = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
     config = configuration(

@@ -162,6 +162,7 @@ def run(host: Any, environment: Path, program: Path, source: str) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_program_gets_its_configuration_and_where_the_engine_is(host: Any, sdk: Path, tmp_path: Path) -> None:
     source = (
         "import json, sys, pulumi.runtime as r\n"
@@ -216,6 +217,7 @@ def test_a_missing_environment_is_an_error_before_anything_runs(host: Any, tmp_p
     assert "doesn't exist; run the following commands" in str(caught.value.details())
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_ends_the_program(host: Any, sdk: Path, tmp_path: Path) -> None:
     (tmp_path / "__main__.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
     options = struct_pb2.Struct()

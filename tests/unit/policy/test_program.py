@@ -55,6 +55,7 @@ def run(directory: Path, **changes: Any) -> Recording:
     return run_program(configuration(directory, database=settings), directory)
 
 
+@pytest.mark.slow
 def test_production_keeps_every_rule_and_gives_each_something_to_look_at(tmp_path: Path) -> None:
     recording = run(tmp_path)
     assert broken(recording) == set()

@@ -95,6 +95,7 @@ def test_the_exit_code_of_a_drift(name: str, code: int, said: str, tmp_path: Pat
     assert (tmp_path / "t.txt").read_text() == "The stack prod is not what it should be\n"
 
 
+@pytest.mark.slow
 def test_the_help_of_comment_says_when_it_ends_with_1() -> None:
     """Without --fail-on nothing does: the cases above."""
     said = " ".join(CliRunner().invoke(app, ["comment", "--help"], env={"COLUMNS": "200"}).output.split())

@@ -157,6 +157,7 @@ def test_no_document_is_too_strange_for_a_comment_a_page_and_an_issue(steps: Any
     assert issue_body(preview, stack="dev")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text() | st.binary().map(lambda raw: raw.decode(errors="replace")))
 def test_no_text_is_too_strange(printed: str) -> None:

@@ -190,6 +190,7 @@ def test_an_issue_is_made_edited_and_closed(server: Server, github: GitHub) -> N
     assert len(server.issues) == 3
 
 
+@pytest.mark.slow
 def test_it_runs_with_python_alone(server: Server, tmp_path: Path) -> None:
     """As in the workflow: nothing installed, token and repository from the environment."""
     (tmp_path / "comment.md").write_text(body("dev", "from the command line"))

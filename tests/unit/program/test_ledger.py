@@ -238,6 +238,7 @@ def test_an_entry_does_not_move_to_another_release(
         again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: before}})
 
 
+@pytest.mark.slow
 def test_an_adopted_release_stays_one_that_no_destroy_uninstalls(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:

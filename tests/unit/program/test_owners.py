@@ -34,6 +34,7 @@ def handed_over(stack: Recording) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.slow
 def test_the_values_are_handed_over_in_an_output_and_in_the_cluster(tmp_path: Path) -> None:
     stack = run(tmp_path, VALUES)
     assert of_teleport(stack) == {"ca", "values"}
@@ -52,12 +53,14 @@ def test_the_values_are_handed_over_in_an_output_and_in_the_cluster(tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 def test_the_values_are_handed_over_only_when_their_config_map_is_there(tmp_path: Path) -> None:
     stack = run(tmp_path, VALUES)
     for earlier, later in itertools.pairwise(["access-graph-release", f"{TELEPORT}-ca", f"{TELEPORT}-values"]):
         assert earlier in stack.ancestors(later)
 
 
+@pytest.mark.slow
 def test_switched_off_the_owner_is_handed_their_own_values(tmp_path: Path) -> None:
     stack = run(tmp_path, VALUES, enabled=False)
     assert handed_over(stack) == OWN_VALUES

@@ -26,6 +26,7 @@ def test_what_cannot_be_made_again_is_protected_and_nothing_else(stack: Recordin
     assert protected(stack) == {"database-instance", "database-key", "certificates-ca-1-key"}
 
 
+@pytest.mark.slow
 def test_protection_is_lifted_by_settings(tmp_path: Path) -> None:
     config = configuration(tmp_path, tls={"mode": "generated", "protect": False})
     config["database"] |= {"protect": False, "onDestroy": "delete"}
@@ -69,6 +70,7 @@ def test_a_destroy_never_costs_teleport_its_start(
     assert {name for name in kept(run_program(config, tmp_path)) if name.startswith(TELEPORT)} == expected
 
 
+@pytest.mark.slow
 def test_an_adopted_release_is_imported_by_its_name(tmp_path: Path) -> None:
     stack = run_program(configuration(tmp_path, entry={"adopt": True}), tmp_path)
     assert stack[f"{TELEPORT}-release"].import_id == "teleport/teleport"

@@ -96,6 +96,7 @@ def test_the_digest_follows_each_run_that_retires_logins(tmp_path: Path) -> None
     assert annotations("one") == annotations("one") != annotations("two")
 
 
+@pytest.mark.slow
 def test_secret_helm_values_stay_in_the_envelope_and_are_patched(tmp_path: Path) -> None:
     secret_values = {TELEPORT_CLUSTER: {"auth": {"extraEnv": [{"name": "TOKEN", "value": "canary-token"}]}}}
     stack = run_program(configuration(tmp_path), tmp_path, secrets={"teleportSecretValues": secret_values})

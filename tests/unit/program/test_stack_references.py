@@ -48,6 +48,7 @@ def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path
     assert recording.references[1:] == sorted(OUTPUTS, reverse=True), "each stack is read once"
 
 
+@pytest.mark.slow
 def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> None:
     assert not isinstance(run(tmp_path)["database-ingress-0"].inputs["referencedSecurityGroupId"], Secret)
 
@@ -78,6 +79,7 @@ def test_a_value_that_does_not_fit_is_refused_with_its_source(
         run(tmp_path, **network)
 
 
+@pytest.mark.slow
 def test_the_name_of_a_secret_output_may_be_told_but_never_its_value(tmp_path: Path) -> None:
     with pytest.raises(StackOutputError) as refused:
         run(tmp_path, vpcId=f"stack:{CLUSTER}#vpc")

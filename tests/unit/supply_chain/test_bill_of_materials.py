@@ -68,6 +68,7 @@ def test_it_tells_what_needs_what(document: dict[str, Any]) -> None:
     assert needs["pkg:pypi/pyyaml"] == []
 
 
+@pytest.mark.slow
 def test_the_same_materials_have_the_same_number_and_others_have_another(document: dict[str, Any]) -> None:
     packages = read_lock(ROOT / "requirements.txt")
     later = datetime(2027, 1, 1, tzinfo=timezone.utc)
@@ -75,6 +76,7 @@ def test_the_same_materials_have_the_same_number_and_others_have_another(documen
     assert bill_of_materials(packages[1:], version="1.2.3", now=NOW)["serialNumber"] != document["serialNumber"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_with_the_version_of_the_changelog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def test_every_package_of_a_deployment_is_under_an_allowed_licence() -> None:
     assert refused(packages) == []
 
 
+@pytest.mark.slow
 def test_every_other_package_is_under_one_that_is_allowed_beside_the_program() -> None:
     assert refused(read_lock(ROOT / "requirements-dev.txt"), ALLOWED_IN_DEVELOPMENT) == []
 
