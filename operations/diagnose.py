@@ -5,11 +5,11 @@ Owns the looking; the table is `symptoms`. The proofs that something works are `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from components.expiry import read_time
 from components.settings import ManualTeleportSettings, Settings, service_name
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.checks.namespace import held_by
@@ -133,12 +133,11 @@ def diagnose_release(namespace: str, release: str, revisions: Sequence[HelmRelea
 
 
 def _beginning(failed: HelmRelease) -> datetime | None:
-    """When its upgrade began. Events have whole seconds; Helm has a fraction of any length."""
+    """When its upgrade began, to the whole second that events have."""
     try:
-        began = moment(re.sub(r"\.\d+", "", failed.updated))
+        return read_time(failed.updated).replace(microsecond=0) - timedelta(seconds=1)
     except ValueError:
         return None
-    return None if began is None else began - timedelta(seconds=1)
 
 
 def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found: dict[str, Diagnosis]) -> bool:

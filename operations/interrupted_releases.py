@@ -6,7 +6,6 @@ the step then says what its owner can run.
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from components.expiry import read_time
+from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.cluster import Cluster, ClusterError, name_of
 from operations.durations import in_words
 from operations.helm_releases import PENDING, HelmRelease, list_revisions
@@ -27,7 +28,6 @@ _HELM_TIMEOUT = 600
 # When a Helm that does not keep to that is ended.
 _GIVEN_UP = _HELM_TIMEOUT + 60
 _SHOWN = "%Y-%m-%dT%H:%M:%SZ"
-_FRACTION = re.compile(r"\.\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class InterruptedRelease:
             return
         problem = f"the release {self.name} in {self.namespace} exists, and the state does not know it"
         command = self._uninstall()
-        if self.is_of(stack):
+        if is_release_of(stack, self.cluster, revisions[-1]):
             remedy = "uninstall it: it keeps nothing, and the next `up` installs it again"
             yield Step(problem, remedy, lambda: run_helm(command, self.root))
         elif not engines:
@@ -127,7 +127,7 @@ class InterruptedRelease:
     def _made(self) -> list[str]:
         """What of the chart's runs or keeps something: by its label, and by the names that the chart gives."""
         names = {
-            "Deployment": (f"{self.name}-auth", f"{self.name}-proxy"),
+            "Deployment": (auth_deployment_name(self.name, {}), proxy_deployment_name(self.name, {})),
             "PersistentVolumeClaim": (self.name,),
         }
         found = []
@@ -195,8 +195,8 @@ def _shown(arguments: list[str]) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """Of Helm's RFC 3339, which has nanoseconds."""
+    """To the second; None where Helm's record has no time that can be read."""
     try:
-        return datetime.fromisoformat(_FRACTION.sub("", text).replace("Z", "+00:00")).astimezone(timezone.utc)
+        return read_time(text).astimezone(timezone.utc).replace(microsecond=0)
     except ValueError:
         return None

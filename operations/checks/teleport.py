@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from components.expiry import read_time
 from components.teleport_args import PROXY_ANNOTATION
 from operations.cluster import Cluster, Document, condition, is_ready, name_of
 from operations.findings import Finding, failed, not_proven, passed
@@ -168,7 +169,7 @@ def started_at(pod: Document) -> datetime | None:
 
 
 def moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    return read_time(text) if text else None
 
 
 def _log(cluster: Cluster, pod: Document) -> str:
