@@ -144,7 +144,7 @@ def _keys(client: Client, inputs: Inputs) -> Iterator[str]:
                 metadata = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
                 if metadata["KeyManager"] != "CUSTOMER":
                     continue
-                if "description" in inputs and metadata.get("Description") != inputs["description"]:
+                if not _is_described(inputs, metadata):
                     continue
                 tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
             except kms.exceptions.ClientError:
@@ -198,7 +198,8 @@ def _roles(client: Client, inputs: Inputs) -> Iterator[str | _Closed]:
     for page in iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
             name = role["RoleName"]
-            if _is_named(inputs, name):
+            # The stack's roles have one prefix and the same tags; what each is for, its description alone says.
+            if _is_named(inputs, name) and _is_described(inputs, role):
                 yield from _tagged(name, inputs, partial(_role_tags, iam, name))
 
 
@@ -230,6 +231,11 @@ def _rds_tags(rds: Any, arn: str) -> list[dict[str, str]]:
 
 def _role_tags(iam: Any, name: str) -> list[dict[str, str]]:
     return list(iam.list_role_tags(RoleName=name)["Tags"])
+
+
+def _is_described(inputs: Inputs, found: Mapping[str, Any]) -> bool:
+    wanted = inputs.get("description")
+    return wanted is None or found.get("Description") == wanted
 
 
 def _is_named(inputs: Inputs, name: str) -> bool:

@@ -139,6 +139,19 @@ def test_a_role_is_found_by_prefix_and_tags(settings: AwsSettings) -> None:
 
 
 @pytest.mark.slow
+def test_of_two_roles_of_one_stack_each_is_found_by_what_it_is_for(settings: AwsSettings) -> None:
+    """Both have the database's prefix and the stack's tags, and a killed `up` may have begun both."""
+    iam = client("iam")
+    purposes = ("Lets RDS write metrics", "Lets the access Job read the password")
+    names = [f"graph-{UNIQUE[:-1]}{number}" for number in (2, 1)]
+    for name, purpose in zip(names, purposes, strict=True):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}", Description=purpose, Tags=tag_list(OURS))
+    for name, purpose in zip(names, purposes, strict=True):
+        inputs = {"namePrefix": "graph-", "description": purpose, "tags": OURS}
+        assert candidates(settings, "aws:iam/role:Role", inputs) == [name]
+
+
+@pytest.mark.slow
 def test_without_a_tag_nothing_is_taken_for_ours(settings: AwsSettings) -> None:
     client("kms").create_key(Description="Database graph")
     with pytest.raises(NoSession, match="no tags"):
