@@ -51,11 +51,21 @@ _STATEFUL = {
     "aws:rds/instance:Instance": "the database with everything in it",
     "aws:rds/cluster:Cluster": "the database with everything in it",
     "aws:rds/snapshot:Snapshot": "a snapshot of the database",
+    "aws:rds/clusterSnapshot:ClusterSnapshot": "a snapshot of the database",
+    "aws:backup/vault:Vault": "a vault with the backups in it",
     "aws:kms/key:Key": "the key without which what it encrypted cannot be read again",
+    "aws:kms/externalKey:ExternalKey": "the key without which what it encrypted cannot be read again",
     "aws:cloudwatch/logGroup:LogGroup": "the database's logs",
+    "aws:secretsmanager/secret:Secret": "a secret with every version of it",
+    "aws:dynamodb/table:Table": "a table with everything in it",
+    "aws:ebs/volume:Volume": "a volume with everything on it",
+    "aws:efs/fileSystem:FileSystem": "a file system with everything on it",
     "aws:s3/bucket:Bucket": "a bucket with everything in it",
+    "aws:s3/bucketV2:BucketV2": "a bucket with everything in it",
     "kubernetes:core/v1:Namespace": "the namespace and every object in it, also those of others",
+    "kubernetes:core/v1:PersistentVolume": "a volume with everything on it",
     "kubernetes:core/v1:PersistentVolumeClaim": "a volume with everything on it",
+    "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition": "a kind of object, and every object of that kind",
     "kubernetes:apps/v1:StatefulSet": "a StatefulSet's pods",
     RELEASE: "a Helm release: every object of it is uninstalled",
 }
@@ -63,6 +73,16 @@ _AUTHORITY = re.compile(r"-ca-(\d+)(-key)?$")
 _AUTHORITY_TYPES = ("tls:index/privateKey:PrivateKey", "tls:index/selfSignedCert:SelfSignedCert")
 _ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
 _INSTANCE = "aws:rds/instance:Instance"
+_KEY = "aws:kms/key:Key"
+_LOGS = "aws:cloudwatch/logGroup:LogGroup"
+_PROVIDER = "pulumi:providers:"
+# What of a provider decides which account and which cluster everything is made in that is made through it.
+_REACH = frozenset(
+    {
+        *("context", "cluster", "clusterIdentifier", "kubeconfig"),
+        *("region", "profile", "accessKey", "allowedAccountIds", "assumeRoles", "endpoints"),
+    }
+)
 # Changes of an instance that break its connections (AWS, "Settings for DB instances").
 _BREAKS_CONNECTIONS = {
     "engineVersion": "another version of PostgreSQL; a major one cannot be taken back",
@@ -74,8 +94,9 @@ _BREAKS_CONNECTIONS = {
 }
 _RENEWAL = "readyForRenewal"
 
-_GOES = frozenset({"delete", "delete-replaced", "discard", "discard-replaced"})
-_REPLACED = frozenset({"replace", "create-replacement", "import-replacement", "read-replacement"})
+# Not discard, discard-replaced and read-replacement: what was only read is forgotten, and stays what it is.
+_GOES = frozenset({"delete", "delete-replaced"})
+_REPLACED = frozenset({"replace", "create-replacement", "import-replacement"})
 
 
 def assess(preview: Preview) -> Assessment:
@@ -105,9 +126,37 @@ def _judge(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[Sever
         return _judge_loss(step, preview, renewed)
     if step.protected and step.new and step.new.get("protect") is not True:
         return Severity.AMBER, "its protection is lifted: a later `destroy` can delete it"
-    if step.type == _INSTANCE and step.operation == "update":
-        return _judge_instance(step)
+    if step.retained and step.type in _STATEFUL and step.new and step.new.get("retainOnDelete") is not True:
+        return Severity.AMBER, "a later `destroy` no longer leaves it where it is, but deletes it"
+    if step.operation == "update":
+        return _judge_update(step)
     return Severity.PLAIN, ""
+
+
+def _judge_update(step: Step) -> tuple[Severity, str]:
+    if step.type == _INSTANCE:
+        return _judge_instance(step)
+    if (
+        step.type == _KEY
+        and step.old_inputs.get("isEnabled") is not False
+        and step.new_inputs.get("isEnabled") is False
+    ):
+        return Severity.RED, "the key is disabled: RDS stops the database, and after seven days does not start it again"
+    if step.type == _LOGS and (days := _shortened(step, "retentionInDays", forever=0)) is not None:
+        return Severity.AMBER, f"logs of more than {days} days are deleted"
+    if step.type.startswith(_PROVIDER):
+        reach = sorted({re.split(r"[.\[]", path, maxsplit=1)[0] for path in changed_paths(step)} & _REACH)
+        if reach:
+            return Severity.AMBER, f"all that is made through it may be somewhere else: its {', '.join(reach)} changes"
+    return Severity.PLAIN, ""
+
+
+def _shortened(step: Step, name: str, *, forever: int | None = None) -> int | None:
+    """The new number of days, if it is less than it was. `forever` is what stands for no end, as nothing does."""
+    before, after = step.old_inputs.get(name, forever), step.new_inputs.get(name, forever)
+    if not isinstance(after, (int, float)) or not isinstance(before, (int, float)) or after == forever:
+        return None
+    return int(after) if before == forever or after < before else None
 
 
 def _judge_loss(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[Severity, str]:
@@ -127,7 +176,7 @@ def _judge_loss(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[
         if not replaced and isinstance(newest, int) and int(authority.group(1)) < newest:
             return Severity.AMBER, "a retired authority's: the last step of a rotation"
         return Severity.RED, "lost: the authority that signs the access graph's certificate" + _because(step)
-    if step.type.startswith("pulumi:providers:"):
+    if step.type.startswith(_PROVIDER):
         return Severity.RED, "the provider is replaced or gone, and with it all that was made through it" + _because(
             step
         )
@@ -140,6 +189,9 @@ def _judge_instance(step: Step) -> tuple[Severity, str]:
     paths = changed_paths(step)
     if "publiclyAccessible" in paths and step.new_inputs.get("publiclyAccessible") is True:
         return Severity.RED, "the database gets an address on the internet"
+    kept = _shortened(step, "backupRetentionPeriod")
+    if kept == 0:
+        return Severity.RED, "every automated backup of the database is deleted, and no more are made"
     felt = list(_felt(step, paths))
     if not felt:
         return Severity.PLAIN, ""
@@ -149,6 +201,15 @@ def _judge_instance(step: Step) -> tuple[Severity, str]:
 def _felt(step: Step, paths: frozenset[str]) -> Iterator[str]:
     if "deletionProtection" in paths and step.new_inputs.get("deletionProtection") is not True:
         yield "its deletion protection is lifted"
+    if "skipFinalSnapshot" in paths and step.new_inputs.get("skipFinalSnapshot") is True:
+        yield "it leaves no snapshot when it is deleted"
+    if kept := _shortened(step, "backupRetentionPeriod"):
+        yield f"backups of more than {kept} days are deleted"
+    if (
+        "iamDatabaseAuthenticationEnabled" in paths
+        and step.new_inputs.get("iamDatabaseAuthenticationEnabled") is not True
+    ):
+        yield "it refuses logins by IAM"
     broken = [text for path, text in _BREAKS_CONNECTIONS.items() if path in paths]
     if broken:
         yield "connections to the database break: " + ", ".join(broken)

@@ -21,6 +21,9 @@ TELEPORT_CLUSTER = "teleport-access-graph:index:TeleportCluster"
 _ACCESS_GRAPH_REPLICAS = 2
 # Values of Access Graph's chart that are outside of its pods' template. A changed count adds or removes pods only.
 _OUTSIDE_THE_PODS = ("values.replicaCount", "values.podDisruptionBudget", "values.service.type")
+# Values of Teleport's chart that reach one side alone. Not `proxyListenerMode`: auth's configuration has it as well.
+_OF_PROXIES = ("values.proxy",)
+_OF_AUTH = ("values.auth", "values.authentication")
 
 _ROLES = ("the access graph", "auth", "proxies")
 
@@ -66,9 +69,9 @@ def _of_step(step: Step, preview: Preview) -> Iterable[Restart]:
                 )
         elif step.parent_type == TELEPORT_CLUSTER:
             reaching = {path for path in paths if _reaches_pods(path)}
-            if any(not path.startswith("values.proxy") for path in reaching):
+            if any(not _is_below(path, _OF_PROXIES) for path in reaching):
                 yield _auth(step, values)
-            if any(not path.startswith("values.auth") for path in reaching):
+            if any(not _is_below(path, _OF_AUTH) for path in reaching):
                 yield _proxies(step, values)
     elif step.type == DEPLOYMENT_PATCH and step.parent_type == TELEPORT_CLUSTER and step.name.endswith("-proxies"):
         yield _proxies(step, _release_values(preview, teleport_cluster(step)))
@@ -76,6 +79,10 @@ def _of_step(step: Step, preview: Preview) -> Iterable[Restart]:
 
 def _reaches_pods(path: str) -> bool:
     return path in ("values", "chart", "version") or path.startswith(("values.", "values["))
+
+
+def _is_below(path: str, values: Iterable[str]) -> bool:
+    return any(path == value or path.startswith((f"{value}.", f"{value}[")) for value in values)
 
 
 def _auth(step: Step, values: Any) -> Restart:

@@ -11,6 +11,7 @@ from tests.unit.preview.previews import (
     INSTANCE,
     KEY,
     LEAF,
+    TELEPORT_RELEASE,
     preview_of,
     recorded,
     step,
@@ -87,6 +88,32 @@ def test_the_loss_of_anything_stateful_is_red(operation: str, type_: str) -> Non
     assert only.reason
 
 
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "aws:rds/clusterSnapshot:ClusterSnapshot",
+        "aws:backup/vault:Vault",
+        "aws:kms/externalKey:ExternalKey",
+        "aws:secretsmanager/secret:Secret",
+        "aws:dynamodb/table:Table",
+        "aws:ebs/volume:Volume",
+        "aws:efs/fileSystem:FileSystem",
+        "aws:s3/bucketV2:BucketV2",
+        "kubernetes:core/v1:PersistentVolume",
+        "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition",
+    ],
+)
+def test_so_is_what_another_program_may_keep_beside_it(type_: str) -> None:
+    (only,) = assess(preview_of(step("delete", type_, "x"))).judgements
+    assert only.severity is Severity.RED
+
+
+@pytest.mark.parametrize("operation", ["discard", "discard-replaced", "read-replacement"])
+def test_what_was_only_read_is_not_lost(operation: str) -> None:
+    (only,) = assess(preview_of(step(operation, NAMESPACE, "x", external=True))).judgements
+    assert only.severity is Severity.PLAIN
+
+
 @pytest.mark.parametrize("name", ["certificates-ca-1-key", "certificates-ca-12-key"])
 def test_the_key_of_an_authority_is_red(name: str) -> None:
     (only,) = assess(preview_of(step("replace", AUTHORITY_KEY, name, reasons=["ecdsaCurve"]))).judgements
@@ -132,6 +159,19 @@ def test_lifted_protection_is_told_even_where_nothing_else_changes(operation: st
     )
 
 
+@pytest.mark.parametrize("operation", ["same", "update"])
+def test_so_is_that_a_destroy_no_longer_leaves_it(operation: str) -> None:
+    """An adopted Teleport is kept by a `destroy` until then, and uninstalled afterwards."""
+    lifted = step(operation, TELEPORT_RELEASE, "teleport-a-release", retainOnDelete=True)
+    assert all(one.severity is Severity.PLAIN for one in assess(preview_of(lifted)).judgements)
+    del lifted["newState"]["retainOnDelete"]
+    (only,) = assess(preview_of(lifted)).judgements
+    assert (only.severity, only.reason) == (
+        Severity.AMBER,
+        "a later `destroy` no longer leaves it where it is, but deletes it",
+    )
+
+
 def test_a_replaced_certificate_is_no_renewal_when_anything_else_is_the_reason() -> None:
     (only,) = assess(
         preview_of(step("replace", AUTHORITY, "certificates-ca-1", reasons=["subject", "readyForRenewal"]))
@@ -155,6 +195,8 @@ def test_a_leaf_is_green_only_with_its_own_authority() -> None:
         ("deletionProtection", {"deletionProtection": True}, Severity.PLAIN, ""),
         ("publiclyAccessible", {"publiclyAccessible": True}, Severity.RED, "an address on the internet"),
         ("backupRetentionPeriod", {"backupRetentionPeriod": 9}, Severity.PLAIN, ""),
+        ("skipFinalSnapshot", {"skipFinalSnapshot": True}, Severity.AMBER, "leaves no snapshot"),
+        ("iamDatabaseAuthenticationEnabled", {}, Severity.AMBER, "refuses logins by IAM"),
     ],
 )
 def test_an_instances_update_is_judged_by_what_it_does(
@@ -163,3 +205,46 @@ def test_an_instances_update_is_judged_by_what_it_does(
     (only,) = assess(preview_of(step("update", INSTANCE, "database-instance", new=new, paths=[path]))).judgements
     assert only.severity is severity
     assert words in only.reason
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "before", "after", "severity", "words"),
+    [
+        (INSTANCE, "backupRetentionPeriod", 35, 7, Severity.AMBER, "backups of more than 7 days are deleted"),
+        (INSTANCE, "backupRetentionPeriod", 35, 0, Severity.RED, "every automated backup of the database is deleted"),
+        (INSTANCE, "backupRetentionPeriod", 7, 35, Severity.PLAIN, ""),
+        (LOG, "retentionInDays", 365, 30, Severity.AMBER, "logs of more than 30 days are deleted"),
+        (LOG, "retentionInDays", None, 30, Severity.AMBER, "logs of more than 30 days are deleted"),
+        (LOG, "retentionInDays", 30, 365, Severity.PLAIN, ""),
+        (LOG, "retentionInDays", 30, 0, Severity.PLAIN, ""),
+        (LOG, "retentionInDays", 30, None, Severity.PLAIN, ""),
+        (KEY, "isEnabled", True, False, Severity.RED, "the key is disabled"),
+        (KEY, "isEnabled", False, True, Severity.PLAIN, ""),
+        (KEY, "deletionWindowInDays", 30, 7, Severity.PLAIN, ""),
+    ],
+)
+def test_what_an_update_deletes_or_locks_away_is_told(
+    type_: str, name: str, before: object, after: object, severity: Severity, words: str
+) -> None:
+    old = {} if before is None else {name: before}
+    new = {} if after is None else {name: after}
+    (only,) = assess(preview_of(step("update", type_, "x", old=old, new=new, paths=[name]))).judgements
+    assert only.severity is severity
+    assert words in only.reason
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "severity"),
+    [
+        ("pulumi:providers:kubernetes", "context", Severity.AMBER),
+        ("pulumi:providers:aws", "region", Severity.AMBER),
+        ("pulumi:providers:aws", "allowedAccountIds", Severity.AMBER),
+        ("pulumi:providers:aws", "version", Severity.PLAIN),
+        ("pulumi:providers:aws", "defaultTags", Severity.PLAIN),
+    ],
+)
+def test_a_provider_that_reaches_elsewhere_is_told(type_: str, name: str, severity: Severity) -> None:
+    """The engine takes it for an update, and everything else for unchanged."""
+    (only,) = assess(preview_of(step("update", type_, "x", old={name: "one"}, new={name: "another"}))).judgements
+    assert only.severity is severity
+    assert (name in only.reason) is (severity is Severity.AMBER)

@@ -79,7 +79,10 @@ def test_the_access_graph_rolls_by_what_reaches_its_pods(paths: list[str], rolls
     [
         (["values.auth.teleportConfig.access_graph"], ["auth"]),
         (["values.proxy.annotations.pod.x"], ["proxies"]),
+        (["values.authentication.type"], ["auth"]),
         (["values.log.level"], ["auth", "proxies"]),
+        # It begins like the proxies' own values, and is in auth's configuration.
+        (["values.proxyListenerMode"], ["auth", "proxies"]),
         (["values"], ["auth", "proxies"]),
         (["timeout"], []),
     ],
