@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ _BESIDE_THE_PROGRAM = (
     "docs/",
     "tests/",
     "bench/",
+    "soak/",
     "examples/",
     "sandbox/",
     "operations/",
@@ -35,6 +37,8 @@ _BESIDE_THE_PROGRAM = (
 # But these decide how a preview or a deployment is made.
 _PART_OF_IT = (".github/workflows/preview.yaml", ".github/workflows/deploy.yaml")
 _DIRECTORY = "environments/"
+# A comment names what is to be read, not what is used.
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
 # Rendered for one machine, kept out of Git, and never deployed.
 LOCAL = "sandbox"
 
@@ -45,9 +49,10 @@ def touched(paths: Iterable[str], configurations: Mapping[str, str]) -> list[str
     `configurations` has the text of each environment's file: a path that it names is part of that environment.
     """
     found: set[str] = set()
+    used = {name: _COMMENT.sub("", text) for name, text in configurations.items()}
     for path in paths:
         own = _environment_of(path)
-        naming = {name for name, text in configurations.items() if path in text}
+        naming = {name for name, text in used.items() if path in text}
         if own is not None:
             found |= {own, *naming}
         elif naming:

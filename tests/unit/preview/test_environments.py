@@ -48,6 +48,19 @@ def test_a_change_touches(paths: list[str], names: list[str]) -> None:
     assert touched(paths, CONFIGURATIONS) == names
 
 
+def test_what_a_comment_names_is_not_used() -> None:
+    """Or the program's own files would reach only the environments whose comments name them."""
+    told = {"dev": "# As in Pulumi.yaml; docs/network.md\na: b # pinned by requirements.txt\n", "prod": "a: b#c.pem\n"}
+    assert touched(["Pulumi.yaml"], told) == touched(["requirements.txt"], told) == ["dev", "prod"]
+    assert touched(["docs/network.md"], told) == []
+    assert touched(["b#c.pem"], told) == ["prod"]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_no_page_touches_an_environment(page: str) -> None:
+    assert touched([f"docs/{page}"], environments(ROOT)) == []
+
+
 def test_the_environments_are_the_configurations_in_the_repository(tmp_path: Path) -> None:
     assert {"dev", "prod"} <= set(environments(ROOT))
     assert "sandbox" not in environments(ROOT)
