@@ -34,14 +34,27 @@ UNKNOWNS = frozenset(
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL)
 _WORD = re.compile(r"[^\s\"'<>]+")
 _URI_USER = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/:@]*:")
+# Over HTTP a user without a password is a token; a database's user may be named.
+_TOKEN_USER = re.compile(r"(?i)(https?://)[^/:@\s\"'<>]+@")
+_NAMES = (
+    r"(?:password|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrase|token|secret|secret[_-]?access[_-]?key|api[_-]?key"
+    r"|client[_-]?secret|client-key-data|private[_-]?key)"
+)
 _ASSIGNED = re.compile(
-    r"(?i)((?<!\d{12}:)"
-    r"(?:password|passwd|pwd|passphrase|token|secret|secret[_-]?access[_-]?key|api[_-]?key|client[_-]?secret"
-    r"|client-key-data|private[_-]?key)[\"']?\s*[:=]\s*)"
+    rf"(?i)((?<!\d{{12}}:){_NAMES}(?:\\*[\"'])?\s*[:=]\s*)"
     # Not what is masked already, nor what follows the type in a URN; nor, above, an ARN's `:secret:`.
     r"(?!\[s(?:ecret|crubbed)\]|:)"
-    r"(\"[^\"\n]+\"|'[^'\n]+'|[^\s\"',;&]+)"
+    # JSON within a text has its quotes escaped.
+    r"(\\+\"[^\"\n]+\"|\"[^\"\n]+\"|'[^'\n]+'|[^\s\"',;&]+)"
 )
+# A block of YAML, or the items of a list: every line that is indented further than the key.
+_BLOCK = re.compile(
+    # The look ahead keeps it from trying fewer blanks, again and again.
+    rf"(?im)^(?=([ \t]*))(\1.*?{_NAMES}[\"']?[ \t]*:[ \t]*(?:[|>][0-9+-]*)?[ \t]*\n)(?:\1(?:[ \t]+|- ).*(?:\n|\Z))+"
+)
+_OPTION = re.compile(r"(?i)(--?[a-z-]*(?:password|passwd|passphrase|token)[ \t]+)(?![-\[])[^\s\"',;]+")
+_SQL = re.compile(r"(?i)(\bpassword\s+)'[^'\n]*'")
+_REGISTRY = re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[A-Za-z0-9+/=]{8,}")
 # A URN or a type token: `privateKey:PrivateKey::name` is no assignment there.
 _IDENTIFIER = re.compile(r"urn:pulumi:\S+|[a-z][a-z0-9-]*:[A-Za-z0-9./_-]+:[A-Z][A-Za-z0-9]*")
 _AUTHORIZATION = re.compile(r"(?i)\b((?:authorization\s*[:=]\s*)?(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
@@ -50,34 +63,57 @@ _TOKENS = re.compile(
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}"
     r"|\bpul-[0-9a-f]{40}\b"
-    r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}"
+    r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bhooks\.slack\.com/services/[A-Za-z0-9/]{10,}"
+    r"|\bglpat-[A-Za-z0-9_-]{16,}|\bnpm_[A-Za-z0-9]{36}|\bhvs\.[A-Za-z0-9_-]{20,}|\b[rs]k_(?:live|test)_[A-Za-z0-9]{10,}"
+    r"|\bAIza[A-Za-z0-9_-]{30,}|\bAGE-SECRET-KEY-1[A-Z0-9]{20,}|\bIQoJb3JpZ2[A-Za-z0-9+/=]{20,}"
+    # What a server keeps of a password can be tried at leisure.
+    r"|\bSCRAM-SHA-256\$[^\s\"']+|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
 )
 _KUBECONFIG = re.compile(r"kind[\"']?\s*:\s*[\"']?Config\b")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
+# On one line, or wrapped as base64(1) and PEM do.
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{20,}(?:(?:\\n|\r?\n)[ \t]*[A-Za-z0-9+/]{4,})*={0,2}")
+_BASE64_LINE = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
+_WRAPPED = re.compile(r"(?:\\n|\r?\n)[ \t]*")
+# A private key begins with its version (PKCS #1 and #8, SEC 1), a key store too; a certificate with another sequence.
+_VERSIONS = (b"\x02\x01\x00", b"\x02\x01\x01", b"\x02\x01\x03")
+_OPENSSH = b"openssh-key-v1"
+_DEEPEST_BASE64 = 2  # a Secret's `data` has a registry's credentials so
 
 _SECRET_KEY = re.compile(
-    r"(?:password|passwd|passphrase|token|privatekey|privatekeypem|privatekeyopenssh|secretaccesskey|clientsecret"
-    r"|apikey|connectionstring|kubeconfig|clientkeydata|bcrypthash)$"
+    r"(?:passwords?|passwordwo|passwd|passphrase|pwd|(?:^|db|user|admin|root|master)pass|tokens?|privatekey|privatekeypem"
+    r"|privatekeyopenssh|accesskey|(?:client|shared|webhook)secret|secretstring|secretbinary|secretstringwo"
+    r"|apikey|connectionstring|kubeconfig|clientkeydata|bcrypthash|tlskey|licensepem)$"
 )
-_SECRET_VARIABLE = re.compile(r"(?i)(?:password|passwd|passphrase|token|secret|api_?key|access_key|private_?key)$")
+# Secret as a text; as a map they are a volume's source and Teleport's values.
+_SECRET_TEXT = frozenset({"secret", "auth"})
+_SECRET_VARIABLE = re.compile(
+    r"(?i)(?:password|passwd|passphrase|pwd|(?:^|_)pass|token|secret|api_?key|access_key|private_?key)$"
+)
 _DEEPEST = 64  # real documents are a tenth of it; deeper ones are dropped rather than followed
 
 
 def scrub(text: str) -> str:
     """`text` with every secret in it replaced; `[secret]` and certificates are untouched."""
-    return _scrub(text, decode=True)
+    return _scrub(text, _DEEPEST_BASE64)
 
 
-def _scrub(text: str, *, decode: bool) -> str:
+def _scrub(text: str, layers: int) -> str:
+    """`layers` of base64 are taken off."""
     if "clusters" in text and "users" in text and _KUBECONFIG.search(text):
         return f"{SCRUBBED} (a kubeconfig)"
     text = _PRIVATE_KEY.sub(f"{SCRUBBED} (a private key)", text)
     if "://" in text and "@" in text:
         text = _WORD.sub(_scrub_uri, text)
+        text = _TOKEN_USER.sub(rf"\1{SCRUBBED}@", text)
     text = _AUTHORIZATION.sub(rf"\1{SCRUBBED}", text)
+    if "\n" in text:
+        text = _BLOCK.sub(rf"\2\1  {SCRUBBED}\n", text)
     text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
+    text = _OPTION.sub(rf"\1{SCRUBBED}", text)
+    text = _SQL.sub(rf"\1{SCRUBBED}", text)
+    text = _REGISTRY.sub(rf"\1{SCRUBBED}", text)
     text = _TOKENS.sub(SCRUBBED, text)
-    return _BASE64.sub(_scrub_base64, text) if decode else text
+    return _BASE64.sub(lambda match: _scrub_base64(match.group(), layers), text) if layers else text
 
 
 def _scrub_uri(match: re.Match[str]) -> str:
@@ -93,14 +129,37 @@ def _scrub_identifier(match: re.Match[str]) -> str:
     return match.group() if match.group(1).rstrip().endswith(":") else f"{match.group(1)}{SCRUBBED}"
 
 
-def _scrub_base64(match: re.Match[str]) -> str:
+def _scrub_base64(encoded: str, layers: int) -> str:
     """What is secret once decoded is secret: a Secret's `data` has it so. A certificate's body decodes to no text."""
-    encoded = match.group().rstrip("=")
+    lines = _WRAPPED.split(encoded)
+    # The last line is the only one of another length, or a word that follows.
+    last = next((position for position, line in enumerate(lines) if len(line) != len(lines[0])), len(lines) - 1)
+    for end in (last + 1, last):
+        if _is_secret("".join(lines[:end]), layers):
+            return SCRUBBED
+    if len(lines) > 1:
+        return _BASE64_LINE.sub(lambda match: _scrub_base64(match.group(), layers), encoded)
+    return encoded
+
+
+def _is_secret(encoded: str, layers: int) -> bool:
+    encoded = encoded.rstrip("=")
     try:
-        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True).decode()
+        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        if _is_private_key(decoded):
+            return True
+        text = decoded.decode()
     except (binascii.Error, ValueError):
-        return match.group()
-    return match.group() if _scrub(decoded, decode=False) == decoded else SCRUBBED
+        return False
+    return bool(text) and _scrub(text, layers - 1) != text
+
+
+def _is_private_key(decoded: bytes) -> bool:
+    """By its first bytes (DER, or OpenSSH's own form)."""
+    if decoded[:1] != b"\x30" or len(decoded) < 2:
+        return decoded.startswith(_OPENSSH)
+    length_bytes = decoded[1] & 0x7F if decoded[1] & 0x80 else 0
+    return decoded[2 + length_bytes : 5 + length_bytes] in _VERSIONS
 
 
 def scrub_value(value: Any, depth: int = 0) -> Any:
@@ -124,7 +183,8 @@ def scrub_value(value: Any, depth: int = 0) -> Any:
 
 
 def _scrub_entry(key: str, value: Any, depth: int) -> Any:
-    if _SECRET_KEY.search(re.sub(r"[^a-z0-9]", "", key.lower())):
+    name = re.sub(r"[^a-z0-9]", "", key.lower())
+    if _SECRET_KEY.search(name) or (name in _SECRET_TEXT and isinstance(value, str)):
         return _hide(value, depth)
     return scrub_value(value, depth + 1)
 

@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +23,13 @@ from tests.unit.preview.previews import SECRET, TELEPORT_RELEASE, document, step
 pytestmark = pytest.mark.unit
 
 CANARY = "cAnArY0123456789xYz"
+
+
+def wrapped(text: str, width: int = 76) -> str:
+    """Base64 as base64(1) writes it."""
+    encoded = base64.b64encode(text.encode()).decode()
+    return "\n".join(encoded[begin : begin + width] for begin in range(0, len(encoded), width))
+
 
 # Every form in which a secret was ever seen in an engine's output, with the canary in it.
 PLANTED = {
@@ -44,10 +53,49 @@ PLANTED = {
     "AWS secret": f"aws_secret_access_key = {CANARY}/AAAAAAAAAAAAAAAA",
     "kubeconfig": f"apiVersion: v1\nkind: Config\nclusters: []\nusers:\n- user: {{client-key-data: {CANARY}}}\n",
     "kubeconfig as JSON": json.dumps({"kind": "Config", "clusters": [], "users": [{"user": {"exec": CANARY}}]}),
+    "URL with a token": f"https://{CANARY}@git.example.com/x",
+    "JSON within a text": json.dumps(json.dumps({"password": CANARY})),
+    "JSON within a text within one": json.dumps(json.dumps(json.dumps({"token": CANARY}))),
+    "block of YAML": f"auth:\n  password: |\n    {CANARY}\n    {CANARY}\n",
+    "list of YAML": f"passwd:\n  - {CANARY}\n",
+    "short name": f"level=error pw={CANARY}",
+    "short variable": f"DB_PASS={CANARY}",
+    "option": f"psql --password {CANARY}",
+    "SQL": f"ALTER ROLE access_graph PASSWORD '{CANARY}'",
+    "a server's own record": f"SCRAM-SHA-256$4096:{CANARY}$x:y",
+    "bcrypt": f"$2b$12${CANARY:A<53}",
+    "GitLab token": f"glpat-{CANARY}",
+    "Slack's web hook": f"https://hooks.slack.com/services/T0/B0/{CANARY}",
+    "Vault token": f"hvs.{CANARY}AAAA",
+    "age key": f"AGE-SECRET-KEY-1{CANARY.upper()}AAAA",
+    "registry": json.dumps({"auths": {"registry.example.com": {"auth": f"{CANARY}="}}}),
     "base64 of a URI": base64.b64encode(f"postgres://u:{CANARY}@h/d".encode()).decode(),
     "base64 of a key": base64.b64encode(f"-----BEGIN PRIVATE KEY-----\n{CANARY}".encode()).decode(),
 }
 ENCODED = base64.b64encode(CANARY.encode()).decode().rstrip("=")[:-2]
+
+
+def private_key(encoding: serialization.Encoding, form: serialization.PrivateFormat) -> bytes:
+    return rsa.generate_private_key(65537, 2048).private_bytes(encoding, form, serialization.NoEncryption())
+
+
+@pytest.mark.parametrize(
+    "container", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
+)
+def test_a_private_key_is_known_without_its_pem_frame(container: serialization.PrivateFormat) -> None:
+    der = private_key(serialization.Encoding.DER, container)
+    encoded = base64.b64encode(der).decode()
+    lines = [encoded[begin : begin + 64] for begin in range(0, len(encoded), 64)]
+    block = "x: |\n  " + "\n  ".join(lines) + "\nother\nwords\n"
+    for form in (encoded, "\n".join(lines), "\\n".join(lines), block):
+        assert not any(line in scrub(form) for line in lines[:-1])
+
+
+@pytest.mark.parametrize("after", ["", "\nword", "\nword\nanother\n", " and more"])
+def test_the_base64_of_a_key_is_gone_line_by_line(after: str) -> None:
+    pem = private_key(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8).decode()
+    for encoded in (wrapped(pem), wrapped(pem, 64), wrapped(wrapped(pem, 10_000))):
+        assert not any(line in scrub(f"{encoded}{after}") for line in encoded.splitlines()[:-1])
 
 
 def leaks(output: str) -> bool:
@@ -89,6 +137,13 @@ def test_nothing_that_is_made_of_a_preview_has_a_planted_secret(form: str) -> No
         {"kind": "Secret", "stringData": {"anything": CANARY}},
         {"kind": "Secret", "data": {"anything": base64.b64encode(CANARY.encode()).decode()}},
         {"env": [{"name": "PGPASSWORD", "value": CANARY}]},
+        {"env": [{"name": "DB_PASS", "value": CANARY}]},
+        {"passwordWo": CANARY},
+        {"secretString": CANARY},
+        {"tokens": [CANARY]},
+        {"adminPwd": CANARY, "dbPass": CANARY},
+        {"secret": CANARY, "auth": CANARY},
+        {"data": {"tls.key": CANARY, "license.pem": CANARY}},
         {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": CANARY},
     ],
 )
@@ -108,6 +163,9 @@ def test_a_secret_is_known_by_where_it_stands(value: dict[str, Any]) -> None:
         "https://charts.releases.teleport.dev",
         "teleport-access-graph.teleport-access-graph.svc.cluster.local:443",
         "secretName: teleport-access-graph-postgres",
+        "postgres://access_graph@db.example.com:5432/access_graph?sslmode=verify-full",
+        "bypass: true",
+        "read it by `pulumi config set --secret databaseUri`",
         "d1fe0ca43967ba4f7ea2ec53a7cbdd35f5681d54702bf4921584f199e95fdb90",
         "-----BEGIN CERTIFICATE-----\nMIIBwTCCAWagAwIBAgIUEnZHvmxPbetZmkFWznEX0Mrf3rUw\n-----END CERTIFICATE-----",
     ],
@@ -119,6 +177,8 @@ def test_what_is_public_stays(public: str) -> None:
 def test_plain_settings_that_sound_like_secrets_stay() -> None:
     settings = {
         "postgres": {"secretName": "teleport-access-graph-postgres", "secretKey": "uri"},
+        "volumes": [{"name": "tls", "secret": {"secretName": "teleport-access-graph-tls"}}],
+        "auth": {"teleportConfig": {"access_graph": {"enabled": True}}},
         "manageMasterUserPassword": True,
         "automountServiceAccountToken": False,
         "password": "",
@@ -154,6 +214,11 @@ _JSON = st.recursive(
         "-----BEGIN PRIVATE KEY-----",
         "eyJaaaaaa.",
         "clusters: Config ",
+        "password:\n ",
+        " token: |\n",
+        "aaaaaaaaaaaaaaaaaaaaaaaa\n",
+        "YWFhYWFhYWFhYWFhYWFhYWFhYWE",
+        "https://a",
     ],
 )
 def test_a_long_text_takes_no_longer_than_it_is_long(piece: str) -> None:
