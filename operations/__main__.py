@@ -357,8 +357,12 @@ def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]
 
 
 def _say(line: str) -> None:
-    # At once, also into a pipe: a line for each as it ends is what the command is for.
-    print(line, flush=True)
+    # At once, also into a pipe: a line for each as it ends is what the command is for. Where nobody reads it any more
+    # (a terminal that was closed), the environments under way still have to end.
+    try:
+        print(line, flush=True)
+    except OSError:
+        pass
 
 
 def _identifier(context: str) -> str | None:

@@ -22,6 +22,7 @@ Say = Callable[[str], None]
 
 # In the order in which they matter to whoever reads the line; what stays the same is not said.
 _OPERATIONS = ("delete", "replace", "create", "update", "import", "read", "refresh")
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAID_AS: Mapping[str, str | None] = {
     "create-replacement": "replace",
     "delete-replaced": None,
@@ -82,7 +83,8 @@ def run_fleet(
     """Run all of `stacks`, `parallel` at a time; after `max_failures` of them no other is begun.
 
     An interrupt (Ctrl-C) begins no other either, and waits for those that are under way: a killed engine leaves a lock
-    and half-made things behind. Every further one calls `cancel`, which asks them to end; they are waited for.
+    and half-made things behind. Every further one calls `cancel`, which asks them to end; they are waited for. So does
+    whatever else ends a command (a time-out, a job that is cancelled, a terminal that is closed): it will not wait.
     """
     report = Report()
     width = max(map(len, stacks), default=0)
@@ -93,12 +95,15 @@ def run_fleet(
 
     interrupts = 0
 
-    def interrupted() -> None:
+    def interrupted(number: int) -> None:
         nonlocal stopped, interrupts
         stopped = True
         interrupts += 1
         under_way = ", ".join(sorted(begun))
-        if interrupts > 1:
+        if number != signal.SIGINT:
+            cancel()
+            say(f"told to end: cancelling {under_way}")
+        elif interrupts > 1:
             cancel()
             say(f"interrupted again: cancelling {under_way}")
         else:
@@ -123,13 +128,17 @@ def run_fleet(
 
 
 @contextmanager
-def _interrupts(act: Callable[[], None]) -> Iterator[None]:
-    """While it lasts, Ctrl-C does that, at whatever moment it comes."""
-    before = signal.signal(signal.SIGINT, lambda *_: act())
+def _interrupts(act: Callable[[int], None]) -> Iterator[None]:
+    """While it lasts, what ends a command does that, at whatever moment it comes. What is ignored (nohup) stays so."""
+    before = {number: signal.getsignal(number) for number in _ENDS}
+    heard = [number for number in _ENDS if number == signal.SIGINT or before[number] is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, lambda got, _: act(got))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 def closing_lines(report: Report) -> list[str]:

@@ -7,6 +7,7 @@ is `fleet`'s.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -20,6 +21,10 @@ from operations.fleet import FleetError, FleetOperation
 from operations.stack import StackError
 
 _ERROR = "error: "
+# The Kubernetes plugin's heading above what it says, even when that is one thing.
+_HEADING = re.compile(r"\d+ errors? occurred:")
+# Said of the stack, whatever failed in it.
+_OF_THE_WHOLE = ("update failed", "preview failed")
 
 
 class EngineCommand(automation.PulumiCommand):
@@ -133,10 +138,16 @@ class EngineRun:
 
 
 def engine_error(said: str) -> str:
-    """The first thing that the engine calls an error, without what the SDK puts around it; else its last line."""
+    """The first thing that the engine calls an error and that says something, without what the SDK puts around it; else
+    its last line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    for line in lines:
+    errors = []
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
         _, marker, text = line.partition(_ERROR)
+        if _HEADING.fullmatch(text):
+            # A line of progress has it too, and nothing of what comes below it.
+            text = following.removeprefix("* ") if following.startswith("* ") else ""
         if marker and text:
-            return text
-    return lines[-1] if lines else "it failed without a word"
+            errors.append(text)
+    telling = [text for text in errors if text not in _OF_THE_WHOLE]
+    return next(iter([*telling, *errors, *lines[-1:]]), "it failed without a word")

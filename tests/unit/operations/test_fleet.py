@@ -144,6 +144,46 @@ def test_a_second_interrupt_cancels_those_under_way_and_loses_no_report(as_in_a_
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_else_ends_a_command_cancels_those_under_way_at_once(number: signal.Signals) -> None:
+    """Killed, the fleet would leave engines with nobody to read them, which die of that in the middle of a step."""
+    cancelled: list[bool] = []
+    before = signal.signal(number, signal.SIG_DFL)
+
+    def run(stack: str, log: Path) -> Mapping[str, int]:
+        os.kill(os.getpid(), number)
+        deadline = time.monotonic() + 60
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise FleetError("it was cancelled")
+
+    said: list[str] = []
+    try:
+        report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=said.append, cancel=lambda: cancelled.append(True))
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert said[0] == "told to end: cancelling dev"
+    assert cancelled == [True]
+    assert report.not_begun == ["staging", "production"]
+    assert report.exit_code == 1
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """`nohup` has a command outlive its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def run(stack: str, log: Path) -> Mapping[str, int]:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return {}
+
+    try:
+        report = run_fleet(STACKS, run, parallel=1, logs=LOGS, say=lambda line: None)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert [outcome.stack for outcome in report.outcomes] == list(STACKS)
+
+
 def test_an_error_that_nobody_thought_of_is_that_environments_alone() -> None:
     def run(stack: str, log: Path) -> Mapping[str, int]:
         if stack == "dev":
@@ -179,6 +219,15 @@ def test_changes_are_said_worst_first(changes: Mapping[str, int], words: str) ->
             "Diagnostics:\n  pulumi:pulumi:Stack (x):\n    error: aws.region: is missing\n    more",
             "aws.region: is missing",
         ),
+        (
+            " ~  kubernetes:helm.sh/v3:Release x **updating failed** error: 1 error occurred:\n"
+            "    pulumi:pulumi:Stack y running error: update failed\nDiagnostics:\n  pulumi:pulumi:Stack (y):\n"
+            "    error: update failed\n  kubernetes:helm.sh/v3:Release (x):\n    error: 1 error occurred:\n"
+            '    \t* Helm release "x" failed to initialize completely\n',
+            'Helm release "x" failed to initialize completely',
+        ),
+        ("error: 2 errors occurred:\n", "error: 2 errors occurred:"),
+        ("error: update failed\nmore", "update failed"),
         (" code: -9\nkilled", "killed"),
         ("", "it failed without a word"),
     ],
