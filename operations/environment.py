@@ -25,6 +25,9 @@ PREFIX = f"{PROJECT}:"
 _SAMPLES = ("dev", "prod")
 # What stands in YAML as it is, whatever is around it.
 _PLAIN = re.compile(r"[A-Za-z0-9](?!.*(: | #|:$))[A-Za-z0-9 ._/:=+@#-]*")
+# The blocks of the sample's own subnets: elsewhere they would shut TAG off from its database.
+_BLOCKS = ("accessGraph", "networkPolicy", "databaseCidrs")
+_NO_BLOCKS = "# databaseCidrs: the blocks of the subnets below; without them TAG may call that port anywhere"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,9 @@ def missing_flags(answers: Mapping[str, str | None], questions: Sequence[Questio
 
 
 def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> dict[Path, str]:
-    """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`."""
-    text = _sample_text(sample, root)
+    """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`,
+    but for what is of its network alone."""
+    text = _without(_sample_text(sample, root), _BLOCKS, _NO_BLOCKS)
     config = _config(text)
     own: dict[str, str] = {f"environments/{sample}/": f"environments/{name}/"}
     for question in questions_of(sample, root):
@@ -127,7 +131,7 @@ def write_environment(
         if not all(_PLAIN.fullmatch(item.strip()) for item in answer.split(",")):
             raise StackError(
                 f"--{flag}: is empty, or has characters that no such value has; "
-                "letters, digits, spaces and ._/:=+@#- are taken"
+                "letters, digits, spaces and ._/:=+@#- are taken, but neither a colon before a space nor # after one"
             )
     files = rendered(sample, name, answers, root)
     configuration, values = files
@@ -195,3 +199,17 @@ def _with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
     end = text.index("\n", last.end_mark.index)
     indent = text[begin : first.start_mark.index]
     return text[:begin] + "\n".join(f"{indent}{item}" for item in items) + text[end:]
+
+
+def _without(text: str, path: Sequence[str], instead: str) -> str:
+    """`text` with the comment `instead` in place of the list at `path`, if there is one."""
+    node: Any = yaml.compose(text)
+    key: Any = None
+    for step in ("config", f"{PREFIX}{path[0]}", *path[1:]):
+        found = [(key, value) for key, value in node.value if key.value == step]
+        if not found:
+            return text
+        key, node = found[0]
+    # A block's own end is where the next key begins.
+    last = node.value[-1] if node.value and not node.flow_style else node
+    return text[: key.start_mark.index] + instead + text[text.index("\n", last.end_mark.index) :]
