@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def privileges(
     if check:
         _check(settings, purpose)
         return
-    state = State(bucket=state_bucket, key_arn=secrets_key)
+    state = State(bucket=_bucket(state_bucket), key_arn=_key(secrets_key))
     if not purpose.reads_world and state == State():
         raise StackError(
             f"privileges: {purpose.value} needs rights on the stack's state alone; "
@@ -75,6 +76,28 @@ def privileges(
             print(f"wrote {out / name}")
     _tell_left_out(state)
     _tell(unscoped)
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]+:key/[A-Za-z0-9-]+")
+
+
+def _bucket(name: str | None) -> str | None:
+    if name is not None and not _BUCKET.fullmatch(name):
+        raise StackError(
+            f"--state-bucket: {name!r} is no bucket's name; give the name alone, without s3:// and what follows it"
+        )
+    return name
+
+
+def _key(arn: str | None) -> str | None:
+    if arn is not None and not _KEY.fullmatch(arn):
+        raise StackError(
+            f"--secrets-key: {arn!r} is not the ARN of a KMS key, which a policy has to name; "
+            "`aws kms describe-key --key-id <alias> --query KeyMetadata.Arn` says it"
+        )
+    return arn
 
 
 def _check(settings: Settings, purpose: Purpose) -> None:

@@ -252,6 +252,7 @@ def dry_run_policy(name: str, group: str, roles: Sequence[Document]) -> list[Doc
 
     https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ (Kubernetes 1.30)
     """
+    quoted = group.replace("\\", "\\\\").replace("'", "\\'")
     written: dict[str, set[str]] = {}
     for role in roles:
         for rule in role.get("rules", ()):
@@ -279,7 +280,7 @@ def dry_run_policy(name: str, group: str, roles: Sequence[Document]) -> list[Doc
                 "matchConditions": [
                     {
                         "name": "members",
-                        "expression": f"has(request.userInfo.groups) && '{group}' in request.userInfo.groups",
+                        "expression": f"has(request.userInfo.groups) && '{quoted}' in request.userInfo.groups",
                     }
                 ],
                 "validations": [

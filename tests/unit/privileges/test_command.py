@@ -156,3 +156,22 @@ def test_the_files_are_of_the_configuration_and_not_of_the_tests(stack_file: Pat
     done = run("--for", "deploy", "--config-file", str(stack_file))
     assert done.exit_code == 1
     assert "absent.yaml" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--state-bucket", "s3://states?region=us-east-1", "is no bucket's name"),
+        ("--state-bucket", "arn:aws:s3:::states", "is no bucket's name"),
+        ("--state-bucket", "*", "is no bucket's name"),
+        ("--secrets-key", "alias/pulumi", "is not the ARN of a KMS key"),
+        ("--secrets-key", "awskms://alias/pulumi", "is not the ARN of a KMS key"),
+        ("--secrets-key", "arn:aws:kms:us-east-1:123456789012:alias/pulumi", "is not the ARN of a KMS key"),
+        ("--secrets-key", "*", "is not the ARN of a KMS key"),
+    ],
+)
+def test_no_policy_is_made_of_what_it_cannot_name(stack_file: Path, flag: str, value: str, said: str) -> None:
+    done = run("--for", "consumer", "--config-file", str(stack_file), flag, value)
+    assert isinstance(done.exception, StackError)
+    assert said in str(done.exception)
+    assert done.stdout == ""

@@ -12,7 +12,7 @@ from components.settings import ManualTeleportSettings, ReleaseTeleportSettings,
 from operations.privileges import chart_objects
 from operations.privileges.kubernetes_objects import OBJECTS, PATCHES, SECRETS
 from operations.privileges.purposes import Purpose
-from operations.privileges.rbac import documents, group_name, object_name, rights
+from operations.privileges.rbac import documents, dry_run_policy, group_name, object_name, rights
 from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import STACK
 from tests.unit.privileges.modes import MODES, configured, directory, recorded, settings_of
@@ -310,3 +310,12 @@ def test_only_dry_runs_have_that_policy() -> None:
 
 def test_names_are_ones_that_kubernetes_takes() -> None:
     assert object_name("Prod_EU.1", Purpose.DEPLOY) == "teleport-access-graph-prod-eu.1-deploy"
+
+
+def test_a_groups_name_cannot_end_the_text_that_it_stands_in() -> None:
+    """Members would be told from others by another expression than the policy's, or by none."""
+    policy, _ = dry_run_policy("x", "o'brien\\' || true", [])
+    (condition,) = policy["spec"]["matchConditions"]
+    assert condition["expression"] == (
+        r"has(request.userInfo.groups) && 'o\'brien\\\' || true' in request.userInfo.groups"
+    )
