@@ -17,7 +17,6 @@ from pathlib import Path
 
 from sandbox import charts, existing_teleport, network
 from sandbox.cloud.launchers import install_launchers
-from sandbox.cloud.service import remove as remove_cloud
 from sandbox.control_plane import CONTEXT, ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.kubelet.claims import claim_path
@@ -113,6 +112,9 @@ class Sandbox:
 
     def remove(self) -> None:
         """Stop everything and take away the home; the stack should have been destroyed before."""
+        # Of all commands this one alone needs AWS's stand-in here, which takes a second and a half to load.
+        from sandbox.cloud.service import remove as remove_cloud
+
         for name in (KUBELET, CLOUD, *reversed(ControlPlane.PARTS)):
             self.supervisor.stop(name)
         self.supervisor.sweep()
