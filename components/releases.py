@@ -8,6 +8,8 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.settings.charts import helm_source
+
 
 def atomic_release(
     name: str,
@@ -22,6 +24,7 @@ def atomic_release(
     opts: pulumi.ResourceOptions,
 ) -> kubernetes.helm.v3.Release:
     """`chart` is a name in `repository` (a URL), or without one the path of a packaged chart."""
+    chart, repository = helm_source(chart, repository)
     return kubernetes.helm.v3.Release(
         name,
         name=release,

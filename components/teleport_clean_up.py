@@ -13,6 +13,7 @@ from components.settings import (
     ReleaseTeleportSettings,
     Settings,
 )
+from components.settings.charts import helm_source
 from components.teleport_args import CA_CONFIG_MAP_NAME
 
 
@@ -33,7 +34,10 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
         if not entry.adopt:
             return []
         chart = entry.chart
-        source = chart.path if isinstance(chart, PathChart) else f"{chart.name} --repo {chart.repository}"
+        name, repository = (
+            (chart.path, None) if isinstance(chart, PathChart) else helm_source(chart.name, chart.repository)
+        )
+        source = name if repository is None else f"{name} --repo {repository}"
         version = "" if isinstance(chart, PathChart) else f" --version {chart.version}"
         files = "".join(f" --values {shlex.quote(path)}" for path in entry.values_files)
         give_back = (

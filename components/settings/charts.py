@@ -32,6 +32,14 @@ class PathChart(Section):
     )
 
 
+def helm_source(name: str, repository: str | None) -> tuple[str, str | None]:
+    """What Helm takes as the chart, and as the repository to look it up in. A registry (oci://) has no index: there the
+    whole URL is the chart, and with the registry as repository Helm finds nothing."""
+    if repository is None or not repository.startswith("oci://"):
+        return name, repository
+    return f"{repository.rstrip('/')}/{name}", None
+
+
 def _kind(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return None
