@@ -23,6 +23,7 @@ from components.settings.teleport import TeleportEntry
 from components.teleport_args import CA_CONFIG_MAP_NAME
 from components.teleport_values import auth_deployment_name, load_values_files
 from components.values_files import ValuesFileError
+from operations.chart_repositories import check_charts
 from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
@@ -52,7 +53,8 @@ class Preflight:
 
     def run(self, skip: Sequence[str] = ()) -> list[Finding]:
         """Every finding whose check does not begin with a name in `skip`."""
-        findings = [*self._interrupted(), *self._files(), check_chart(self.settings), *self._kubernetes()]
+        findings = [*self._interrupted(), *self._files(), check_chart(self.settings)]
+        findings += [*check_charts(self.settings), *self._kubernetes()]
         if self.settings.aws is not None:
             findings.append(check_account(self.settings.aws))
         self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]

@@ -6,8 +6,38 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
+from operations import chart_repositories
 from operations.cluster import Cluster
 from tests.unit.operations.kubernetes_api import KubernetesApi, serving
+
+INDEX = b"""\
+apiVersion: v1
+entries:
+  teleport-access-graph:
+  - {name: teleport-access-graph, version: 1.30.2, created: 2026-01-31T00:00:00Z}
+  - {name: teleport-access-graph, version: 1.29.7}
+  teleport-cluster:
+  - {name: teleport-cluster, version: 18.11.0-rc.1}
+  - {name: teleport-cluster, version: 18.9.1}
+  - {name: teleport-cluster, version: 18.10.3}
+  - {name: teleport-cluster, version: v18.10.2}
+  - {name: teleport-cluster, version: 17.7.0+build.1}
+"""
+
+
+@pytest.fixture(autouse=True)
+def chart_indexes(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | Exception]:
+    """What is read of chart repositories, by URL: no test asks the network for one."""
+    indexes: dict[str, bytes | Exception] = {"https://charts.example.com": INDEX}
+
+    def fetch(repository: str) -> bytes:
+        found = indexes[repository]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(chart_repositories, "fetch_index", fetch)
+    return indexes
 
 
 @pytest.fixture

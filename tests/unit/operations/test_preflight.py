@@ -73,6 +73,8 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
     assert list(findings) == [
         "files",
         "access-graph.chart",
+        "charts.access-graph",
+        f"charts.{CLUSTER}",
         "kubernetes.test.identifier",
         "kubernetes.test.version",
         "access-graph.namespace",
