@@ -63,11 +63,12 @@ def kubernetes_provider(name: str, settings: KubernetesSettings) -> KubernetesPr
         # time in which a pod that mounts it cannot start.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
-        # The plugin's own defaults, pinned: it would take them from environment variables otherwise.
+        # The plugin's own defaults, pinned: it would take them from environment variables otherwise. Only
+        # `delete_unreachable` is left to its variable, by which a cluster that is lost leaves the state: the plugin's
+        # errors name it, and a value here, or in the state that a `refresh` reads, would overrule it.
         enable_server_side_apply=True,
         enable_patch_force=False,
         upsert_existing_objects=False,
-        delete_unreachable=False,
         skip_update_unreachable=False,
     )
 

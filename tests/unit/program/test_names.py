@@ -55,6 +55,12 @@ def test_the_providers_refuse_another_cluster_and_account(stack: Recording) -> N
     assert json.loads(stack["aws"].plain("allowedAccountIds")) == ["123456789012"]
 
 
+def test_the_way_out_of_a_lost_cluster_is_open(stack: Recording) -> None:
+    """The plugin reads PULUMI_K8S_DELETE_UNREACHABLE, which its errors name, only where the provider says nothing."""
+    assert "deleteUnreachable" not in stack["kubernetes"].inputs
+    assert stack["kubernetes"].plain("skipUpdateUnreachable") == "false"
+
+
 def test_clusters_have_one_provider_each(tmp_path: Path) -> None:
     elsewhere = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
     config = configuration(
