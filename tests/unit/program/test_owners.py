@@ -11,7 +11,7 @@ import pytest
 
 from components.digests import content_checksum
 from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
-from tests.unit.monitor import Recording, Secret, leaves, unsealed
+from tests.unit.monitor import PROJECT, STACK, Recording, Secret, leaves, unsealed
 from tests.unit.program.stack import COMPUTED, OF_THE_STACK, OWN_VALUES, configuration, host_authority, run_program
 
 TELEPORT = f"teleport-{TELEPORT_CLUSTER}"
@@ -263,3 +263,25 @@ def test_teleports_in_this_and_in_another_kubernetes_cluster_share_one_access_gr
         "fourth.example.com": "graph.example.com:443",
         "fifth.example.com": "graph.example.com:443",
     }
+
+
+@pytest.mark.slow
+def test_a_teleport_is_followed_to_another_kubernetes_cluster_by_way_of_values(tmp_path: Path) -> None:
+    """The steps of docs/backup.md for a cluster that is gone, from a release that the stack had installed."""
+    ledger: dict[str, Any] = {}
+    authorities = {"mode": "inline", "certificates": [host_authority()]}
+    there = {"context": "new", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
+    steps: list[tuple[dict[str, Any], dict[str, str] | None]] = [
+        ({}, None),
+        ({"adopt": True}, None),
+        (VALUES, there),
+        ({"adopt": True}, there),
+    ]
+    for entry, kubernetes in steps:
+        config = configuration(tmp_path, entry={**entry, "hostAuthorities": authorities})
+        if kubernetes is not None:
+            config["kubernetes"] = kubernetes
+        stack = run_program(config, tmp_path, stacks={f"organization/{PROJECT}/{STACK}": ledger} if ledger else None)
+        ledger = unsealed(stack.outputs)
+    assert ledger["ledger"]["teleport"][TELEPORT_CLUSTER]["clusterIdentifier"] == OTHER_CLUSTER_IDENTIFIER
+    assert of_teleport(stack) == {"ca", "release", "proxies"}
