@@ -156,7 +156,7 @@ def ledger_content(
 
 
 def database_record(settings: Settings) -> dict[str, Any]:
-    """What of the database cannot be changed in place; `ledger_guards` compares it."""
+    """What of the database cannot be changed in place, or not at any time; `ledger_guards` compares it."""
     database = settings.database
     if isinstance(database, ExistingDatabaseSettings):
         return {"mode": database.mode}
@@ -166,6 +166,7 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "databaseName": database.database_name,
         "masterUsername": database.master_username,
         "kmsKeyArn": database.kms_key_arn,
+        "engineVersion": database.engine_version,
         "protect": database.protect,
     }
 

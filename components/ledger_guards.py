@@ -77,6 +77,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
     return [
         *_rotation(recorded, settings),
         *_database(recorded, settings),
+        *_major_version(recorded, settings),
         *_audit_log(recorded, settings),
         *_teleport(recorded, settings),
         *_authority(recorded, settings),
@@ -128,6 +129,31 @@ def _database(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"set it back, {fixed.way_out}",
                 shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
             )
+
+
+def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """Up, and while the `up` waits for it. Until a window to come, the former parameter group, which goes with this
+    `up`, would be in use; and RDS takes none of the new version for a replica, which it upgrades with its source."""
+    before, database = recorded.database, settings.database
+    was = before.get("engineVersion")
+    if was is None or not isinstance(database, RdsDatabaseSettings) or before.get("identifier") != database.identifier:
+        return
+    if int(database.engine_version) < int(was):
+        yield Problem(
+            "database.engineVersion",
+            f"is older than {was}, which the instance {database.identifier} has, and PostgreSQL does not go back",
+            f"set {was} again; what RDS keeps of before an upgrade is a snapshot, for another instance ({DOCS})",
+            shown(database.engine_version),
+        )
+    elif database.engine_version != was and not database.apply_immediately:
+        yield Problem(
+            "database.engineVersion",
+            f"would upgrade the instance {database.identifier} from {was} in a maintenance window to come, and this "
+            "`up` takes away what it needs until then",
+            "set database.applyImmediately to true for this `up`, at a time when the database may be away for some "
+            f"minutes ({DOCS})",
+            shown(database.engine_version),
+        )
 
 
 def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -133,6 +133,40 @@ def test_an_instance_whose_protection_was_lifted_may_be_replaced(
 
 
 @pytest.mark.slow
+def test_a_major_version_is_changed_while_the_up_waits_for_it(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"]["engineVersion"] = "18"
+    with pytest.raises(LedgerError, match=r'engineVersion: "18" would upgrade .* from 17 in a maintenance window'):
+        again(tmp_path, config, recorded, preview=True)
+    config["database"]["applyImmediately"] = True
+    upgraded = again(tmp_path, config, recorded).outputs["ledger"]
+    assert upgraded["database"]["engineVersion"] == "18"
+    del config["database"]["applyImmediately"]
+    assert again(tmp_path, config, upgraded).outputs["ledger"] == upgraded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_older_major_version_follows(
+    at_once: bool, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"] |= {"engineVersion": "16", "applyImmediately": at_once}
+    with pytest.raises(LedgerError, match=r'engineVersion: "16" is older than 17, which .* set 17 again'):
+        again(tmp_path, config, recorded)
+
+
+@pytest.mark.slow
+def test_a_ledger_from_before_versions_were_recorded_allows_any(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    before = copy.deepcopy(recorded)
+    del before["database"]["engineVersion"]
+    config["database"]["engineVersion"] = "18"
+    assert again(tmp_path, config, before).outputs["ledger"]["database"]["engineVersion"] == "18"
+
+
+@pytest.mark.slow
 def test_another_database_in_place_of_a_protected_instance_is_refused(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
