@@ -131,6 +131,7 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
         raise ValuesConflict([_wrong_kind("auth", result["auth"], "a map")])
     before = effective_auth_values(values)
     conflicts += _configuration_conflicts(before, patch)
+    conflicts += _hidden_by_null(values, patch)
     volumes = _list_at(before, "extraVolumes", conflicts)
     mounts = _list_at(before, "extraVolumeMounts", conflicts)
     add_volume = add_mount = False
@@ -183,7 +184,11 @@ def unpatch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[s
 def effective_auth_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as the chart sees them for auth: the root with `auth` merged over it (maps merge, lists replace)."""
     auth = values.get("auth")
-    return merge_values(values, auth) if isinstance(auth, Mapping) else own_copy(values)
+    auth = auth if isinstance(auth, Mapping) else {}
+    if auth.get("teleportConfig") is None:
+        # The chart has a default there, which is all that Helm takes away for a null: the root's shows through.
+        auth = {key: value for key, value in auth.items() if key != "teleportConfig"}
+    return merge_values(values, auth)
 
 
 def auth_deployment_name(release: str, values: Mapping[str, Any]) -> str:
@@ -242,6 +247,34 @@ def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPat
                     "remove the key from the values"
                 )
     return conflicts
+
+
+def _hidden_by_null(values: Mapping[str, Any], patch: AccessGraphPatch) -> list[str]:
+    """Maps of the root that a null under `auth` hides, where the patch has to write: Helm would merge them back in."""
+    section = ("teleportConfig", "access_graph")
+    written: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [(section, patch.configuration())]
+    if patch.audit_log is not None:
+        written.append(((*section, "audit_log"), patch.configuration()["audit_log"]))
+    if patch.ca_path is not None:
+        written += [(("annotations",), {}), (("annotations", "pod"), {CHECKSUM_ANNOTATION: ""})]
+    conflicts: list[str] = []
+    for path, ours in written:
+        root, auth = values, values.get("auth")
+        for key in path[:-1]:
+            root, auth = _inner(root, key), _inner(auth, key)
+        hidden = _inner(root, path[-1])
+        if _inner(auth, path[-1], missing={}) is None and isinstance(hidden, Mapping) and hidden.keys() - ours.keys():
+            where = ".".join(path)
+            conflicts.append(
+                f"auth.{where}: is null, which hides the root's {where} from auth, and the patch has to write there, "
+                f"which would bring it back ({', '.join(sorted(map(str, hidden.keys() - ours.keys())))}); move the "
+                f"root's to proxy.{where}, and remove the null"
+            )
+    return conflicts
+
+
+def _inner(value: Any, key: str, missing: Any = None) -> Any:
+    return value.get(key, missing) if isinstance(value, Mapping) else missing
 
 
 def _said(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.teleport_values import AccessGraphPatch, patch_values, unpatch_values
+from components.teleport_values import AccessGraphPatch, effective_auth_values, patch_values, unpatch_values
 from tests.charts.conftest import Objects, Render
 
 pytestmark = pytest.mark.charts
@@ -85,3 +85,34 @@ def test_both_layouts_give_auth_the_same(render: Render) -> None:
     by_root, by_auth = (rendered(render, patch_values(values(layout, "aws", 2), PATCH)) for layout in LAYOUTS)
     for key in (("Deployment", "teleport-auth"), ("ConfigMap", "teleport-auth"), ("Job", "teleport-auth-test")):
         assert by_root[key] == by_auth[key]
+
+
+NULLS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+    "the configuration": ({"teleportConfig": {"root": {"key": 1}}}, {"teleportConfig": None}, True),
+    "its section": (
+        {"teleportConfig": {"access_graph": {"key": 1}}},
+        {"teleportConfig": {"access_graph": None}},
+        False,
+    ),
+    "the volumes": ({"extraVolumes": [{"name": "other", "emptyDir": {}}]}, {"extraVolumes": None}, False),
+    "the annotations": ({"annotations": {"pod": {"other": "1"}}}, {"annotations": {"pod": None}}, False),
+}
+
+
+@pytest.mark.parametrize("name", NULLS)
+def test_a_null_under_auth_hides_the_roots_as_the_patch_takes_it(render: Render, name: str) -> None:
+    root, auth, shows = NULLS[name]
+    own = {"clusterName": "teleport.example.com", **root, "auth": auth}
+    objects = rendered(render, own)
+    template = objects["Deployment", "teleport-auth"]["spec"]["template"]
+    config = yaml.safe_load(objects["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+    seen = {
+        "the configuration": config.get("root") == {"key": 1},
+        "its section": config.get("access_graph") is not None,
+        "the volumes": "other" in [volume["name"] for volume in template["spec"]["volumes"]],
+        "the annotations": "other" in template["metadata"]["annotations"],
+    }[name]
+    assert seen is shows
+    ((key, value),) = root.items()
+    found = effective_auth_values(own).get(key)
+    assert (found == value) is shows

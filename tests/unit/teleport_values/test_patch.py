@@ -103,6 +103,41 @@ def test_an_empty_list_under_auth_replaces_the_roots_as_in_the_chart() -> None:
     assert [mount["name"] for mount in patched["auth"]["extraVolumeMounts"]] == ["corp-ca", "tag-ca"]
 
 
+@pytest.mark.parametrize(
+    ("auth", "message"),
+    [
+        ({"annotations": None}, r"auth\.annotations: is null, .* bring it back \(deployment, pod\)"),
+        ({"annotations": {"pod": None}}, r"auth\.annotations\.pod: is null, .* bring it back \(team\)"),
+        (
+            {"teleportConfig": {"access_graph": None}},
+            r"auth\.teleportConfig\.access_graph: is null, .* bring it back \(insecure\); move the root's to "
+            r"proxy\.teleportConfig\.access_graph, and remove the null",
+        ),
+    ],
+)
+def test_what_a_null_under_auth_hides_is_not_brought_back_unseen(auth: dict[str, Any], message: str) -> None:
+    values = {
+        "annotations": {"pod": {"team": "infra"}, "deployment": {}},
+        "teleportConfig": {"access_graph": {"insecure": False, "enabled": True}},
+        "auth": auth,
+    }
+    with pytest.raises(ValuesConflict, match=message) as caught:
+        patch_values(values, BUNDLE)
+    assert len(caught.value.conflicts) == 1
+
+
+def test_a_null_that_hides_nothing_of_the_users_is_none() -> None:
+    nothing = {"annotations": {"pod": None}, "teleportConfig": {"access_graph": None}}
+    bare = {"annotations": {"pod": {}}, "teleportConfig": {"access_graph": {"enabled": True}}}
+    assert patch_values({**bare, "auth": nothing}, BUNDLE) == {**bare, **patch_values({}, BUNDLE)}
+
+
+def test_a_null_in_place_of_auths_configuration_hides_nothing_of_the_roots() -> None:
+    values = {"teleportConfig": {"access_graph": {"insecure": True}}, "auth": {"teleportConfig": None}}
+    with pytest.raises(ValuesConflict, match=r"access_graph\.insecure: the values say True"):
+        patch_values(values, BUNDLE)
+
+
 def test_every_contradiction_is_told_at_once() -> None:
     values = {
         "auth": {
