@@ -15,6 +15,7 @@ from components.access_graph import AccessGraph, AccessGraphArgs
 from components.credentials import AccessGraphNamespace, AccessGraphNamespaceArgs, Credentials, CredentialsArgs
 from components.database_uri import check_database_uri
 from components.host_authority_succession import pems
+from components.ledger import ends_of_own
 from components.server_certificate import ServerCertificate
 from components.settings import RdsDatabaseSettings, Settings
 from components.settings.names import POSTGRES_REPLICA_KEY, POSTGRES_SECRET_KEY
@@ -108,6 +109,7 @@ def server_certificate(
         permitted=ledger.apply(lambda _: True),
         recorded=ledger.apply(lambda before: before.trust),
         opts=opts,
+        ends_before=ledger.apply(lambda before: ends_of_own(before, settings, intake.trust_bundle)),
     )
     warn_of_expiry(certificate, intake.now)
     return certificate

@@ -21,6 +21,15 @@ class Expiring:
     """What renews it, in the imperative."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordedEnds:
+    """RFC 3339, as the last complete `up` left them; None for what it left none of."""
+
+    certificate: str | None = None
+    authorities: str | None = None
+    """Of the first that ends among the trusted ones."""
+
+
 def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
     """A line for each of `items` that ends within 60 days of `now` (an aware time), the most urgent first."""
     ends = sorted(((read_time(item.not_after), item) for item in items), key=lambda pair: pair[0])
@@ -30,6 +39,11 @@ def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
 def read_time(text: str) -> datetime:
     """An RFC 3339 time. Go writes nanoseconds and `Z`, of which Python 3.10 reads neither."""
     return datetime.fromisoformat(_FRACTION.sub(_in_microseconds, text).replace("Z", "+00:00"))
+
+
+def write_time(time: datetime) -> str:
+    """RFC 3339, to the second; of a time in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _FRACTION = re.compile(r"\.(\d{1,6})\d*", re.ASCII)

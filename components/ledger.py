@@ -14,6 +14,7 @@ from typing import Any
 import pulumi
 
 from components.authority_phases import AuthorityStep
+from components.expiry import RecordedEnds, write_time
 from components.settings import (
     ExistingDatabaseSettings,
     ExistingSecretTlsSettings,
@@ -23,7 +24,8 @@ from components.settings import (
     Settings,
 )
 from components.tls_assembly import authority_algorithms, authority_step, certificate_names
-from components.trust_steps import TrustRecord
+from components.trust_bundles import Authority
+from components.trust_steps import GENERATED, TrustRecord
 
 LEDGER_VERSION = 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -63,11 +65,13 @@ class Ledger:
     """`host:port` that each Teleport cluster dials; none while the access graph is off."""
     certificate_names: tuple[str, ...] = ()
     """Of a certificate that the stack asks for."""
+    ends: RecordedEnds = field(default_factory=RecordedEnds)
+    """What the outputs beside the ledger say."""
 
     @classmethod
-    def parse(cls, record: Any) -> Ledger:
-        """`record` is the output `ledger`, None before the first `up`. Raises `LedgerError` for one that a newer
-        program wrote."""
+    def parse(cls, record: Any, certificate_not_after: str | None = None, ca_not_after: str | None = None) -> Ledger:
+        """`record` is the output `ledger`, None before the first `up`; the others are the outputs of their names.
+        Raises `LedgerError` for one that a newer program wrote."""
         if not isinstance(record, Mapping):
             return cls()
         version = int(record.get("version", 0))
@@ -99,13 +103,29 @@ class Ledger:
             trust=TrustRecord.parse(record.get("trust")),
             endpoints=dict(record.get("endpoints", _NOTHING)),
             certificate_names=tuple(record.get("certificateNames", ())),
+            ends=RecordedEnds(certificate=certificate_not_after, authorities=ca_not_after),
         )
 
 
 def read_ledger() -> pulumi.Output[Ledger]:
     """The stack's own earlier outputs, through the engine: known at preview, and empty before the first `up`."""
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    return pulumi.StackReference("ledger", stack_name=name).get_output("ledger").apply(Ledger.parse)
+    stack = pulumi.StackReference("ledger", stack_name=name)
+    outputs = [stack.get_output(output) for output in ("ledger", "certificateNotAfter", "caNotAfter")]
+    return pulumi.Output.all(*outputs).apply(lambda read: Ledger.parse(*read))
+
+
+def ends_of_own(recorded: Ledger, settings: Settings, given: Sequence[Authority]) -> RecordedEnds:
+    """When the certificate and the authority end that this `up` may be about to renew, as far as it is recorded.
+    `given` are the authorities of `tls.trustBundleFile`, of which one may be the first that ends."""
+    own = recorded.trust is not None and recorded.trust.mode == settings.tls.mode == GENERATED
+    same = recorded.authority is not None and recorded.authority == authority_step(settings)
+    foreign = {write_time(authority.not_after) for authority in given}
+    first = recorded.ends.authorities
+    return RecordedEnds(
+        certificate=recorded.ends.certificate if own else None,
+        authorities=first if same and first not in foreign else None,
+    )
 
 
 def ledger_record(

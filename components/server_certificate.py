@@ -36,5 +36,5 @@ class ServerCertificate:
     ready: pulumi.Output[bool] | None
     """Resolves once the certificate is as it was asked for; None where the stack does not make it."""
 
-    expiring: tuple[pulumi.Output[Expiring], ...]
-    """What previews warn of; none of it is secret."""
+    expiring: tuple[pulumi.Output[Expiring | None], ...]
+    """What previews warn of; none of it is secret, and all of it is known to them. None for what has no end yet."""

@@ -14,7 +14,7 @@ import pulumi
 
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.certificates import Certificates, CertificatesArgs
-from components.expiry import Expiring, expiry_warnings, read_time
+from components.expiry import Expiring, RecordedEnds, expiry_warnings, read_time, write_time
 from components.server_certificate import ServerCertificate
 from components.settings import (
     CertManagerTlsSettings,
@@ -70,29 +70,34 @@ def make_server_certificate(
     permitted: pulumi.Input[bool],
     recorded: pulumi.Output[TrustRecord | None],
     opts: pulumi.ResourceOptions,
+    ends_before: pulumi.Output[RecordedEnds] | None = None,
 ) -> ServerCertificate:
     """`given` are the authorities of `tls.trustBundleFile`, `namespace` is TAG's, taken from its resource. `permitted`
-    resolves if the authority's step is allowed, `recorded` is what the last complete `up` left. `opts` have the
-    Kubernetes provider."""
+    resolves if the authority's step is allowed, `recorded` is what the last complete `up` left, `ends_before` when of
+    that ends what this one may renew. `opts` have the Kubernetes provider."""
     tls = settings.tls
     further = joined(authority.pem for authority in given) or None
     own = _own_authorities(settings, further, permitted)
+    before = pulumi.Output.from_input(RecordedEnds()) if ends_before is None else ends_before
     bundle = own.trust_bundle if own is not None else None if further is None else pulumi.Output.from_input(further)
     allowed = _allowed(settings, given, bundle, recorded)
     expiring = [_of_bundle(authority) for authority in given]
-    ends = [pulumi.Output.from_input(_rfc3339(authority.not_after)) for authority in given]
+    ends = [pulumi.Output.from_input(write_time(authority.not_after)) for authority in given]
     pair: tuple[pulumi.Output[str] | None, pulumi.Output[str] | None] = (None, None)
     secret_name: pulumi.Output[str] | None = None
     not_after: pulumi.Output[str] | pulumi.Output[str | None] | None
     if own is not None:
-        expiring.append(_of_authority(settings, own))
+        expiring.append(
+            _of_authority(settings, _or_before(own.ca_not_after, before.apply(lambda ends: ends.authorities)))
+        )
         ends.append(own.ca_not_after)
     if isinstance(tls, GeneratedTlsSettings):
         assert own is not None  # generated has a step
         assert own.certificate_pem is not None
         assert own.private_key_pem is not None
         assert own.certificate_not_after is not None
-        expiring.append(_of_certificate(tls, own.certificate_not_after))
+        end = _or_before(own.certificate_not_after, before.apply(lambda ends: ends.certificate))
+        expiring.append(_of_certificate(tls, end))
         pair = (_guarded(own.certificate_pem, allowed), _guarded(own.private_key_pem, allowed))
         not_after = own.certificate_not_after
     else:
@@ -181,10 +186,11 @@ def make_restarter(
 
 
 def warn_of_expiry(certificate: ServerCertificate, now: datetime) -> pulumi.Output[list[str]]:
-    """Warn, in previews too, of what ends within 60 days; what is not known yet cannot be warned of."""
+    """Warn, in previews too, of what ends within 60 days. What is made anew has no end in a preview: of it the end of
+    before is said, and nothing where there is none."""
 
-    def warn(items: list[Expiring]) -> list[str]:
-        warnings = expiry_warnings(items, now)
+    def warn(items: list[Expiring | None]) -> list[str]:
+        warnings = expiry_warnings([item for item in items if item is not None], now)
         for text in warnings:
             pulumi.log.warn(text)
         return warnings
@@ -297,40 +303,49 @@ def _guarded(value: pulumi.Output[Value], allowed: pulumi.Output[bool]) -> pulum
     return pulumi.Output.all(value, allowed).apply(lambda both: both[0])
 
 
-def _of_certificate(tls: GeneratedTlsSettings, not_after: pulumi.Output[str]) -> pulumi.Output[Expiring]:
-    hours = tls.certificate_early_renewal_hours
-    return not_after.apply(
-        lambda end: Expiring(what="the server certificate", not_after=end, remedy=_renewed_by_up(end, hours))
+def _or_before(end: pulumi.Output[str], before: pulumi.Output[str | None]) -> pulumi.Output[str | None]:
+    """`end`, or in a preview that does not know it `before`: always known, so that one end that is not does not keep
+    the others from being said."""
+
+    async def found() -> str | None:
+        return await end.future() or await before.future()
+
+    async def known() -> bool:
+        return True
+
+    return pulumi.Output(
+        end.resources(), asyncio.ensure_future(found()), asyncio.ensure_future(known()), end.is_secret()
     )
 
 
-def _of_authority(settings: Settings, own: Certificates) -> pulumi.Output[Expiring]:
+def _of_certificate(tls: GeneratedTlsSettings, not_after: pulumi.Output[str | None]) -> pulumi.Output[Expiring | None]:
+    hours = tls.certificate_early_renewal_hours
+    return not_after.apply(lambda end: _renewed("the server certificate", end, hours))
+
+
+def _of_authority(settings: Settings, not_after: pulumi.Output[str | None]) -> pulumi.Output[Expiring | None]:
     tls = settings.tls
     section = tls if isinstance(tls, GeneratedTlsSettings) else tls.next_authority
     assert section is not None  # there is an authority
     hours = section.ca_early_renewal_hours
-    return own.ca_not_after.apply(
-        lambda end: Expiring(what="the certificate authority", not_after=end, remedy=_renewed_by_up(end, hours))
-    )
+    return not_after.apply(lambda end: _renewed("the certificate authority", end, hours))
 
 
-def _of_bundle(authority: Authority) -> pulumi.Output[Expiring]:
+def _of_bundle(authority: Authority) -> pulumi.Output[Expiring | None]:
     return pulumi.Output.from_input(
         Expiring(
             what=f"the authority {authority.subject} of tls.trustBundleFile",
-            not_after=_rfc3339(authority.not_after),
+            not_after=write_time(authority.not_after),
             remedy="add its successor to the file, and take it out when nothing is signed by it any more",
         )
     )
 
 
-def _renewed_by_up(end: str, early_renewal_hours: int) -> str:
+def _renewed(what: str, end: str | None, early_renewal_hours: int) -> Expiring | None:
+    if end is None:
+        return None
     due = read_time(end) - timedelta(hours=early_renewal_hours)
-    return f"an `up` from {due:%Y-%m-%d %H:%M} UTC on renews it"
-
-
-def _rfc3339(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Expiring(what=what, not_after=end, remedy=f"an `up` from {due:%Y-%m-%d %H:%M} UTC on renews it")
 
 
 def _first(times: list[str]) -> str:

@@ -12,6 +12,7 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from components import tls_assembly
+from components.expiry import RecordedEnds
 from components.settings import Settings, load_settings
 from components.trust_bundles import Authority, authority_identities, parse_trust_bundle
 from components.trust_steps import TrustRecord
@@ -43,13 +44,20 @@ def run(
     preview: bool = False,
     bundle: tuple[Authority, ...] = (),
     computed: dict[str, Any] | None = None,
+    before: RecordedEnds | None = None,
 ) -> Recording:
     """Makes the certificate and what follows it, and exports all that is said of it."""
 
     def program() -> None:
         options = pulumi.ResourceOptions(providers=[kubernetes.Provider("kubernetes", context="test")])
         made = tls_assembly.make_server_certificate(
-            settings, bundle, "graph", True, pulumi.Output.from_input(recorded), options
+            settings,
+            bundle,
+            "graph",
+            True,
+            pulumi.Output.from_input(recorded),
+            options,
+            None if before is None else pulumi.Output.from_input(before),
         )
         for name in (
             "certificate_pem",
@@ -204,3 +212,22 @@ def test_what_ends_soon_is_warned_of_with_its_remedy(tmp_path: Path) -> None:
         "the certificate authority ends at 2026-12-24 12:00 UTC, in 30 days: an `up` from 2025-12-24 12:00 "
         "UTC on renews it",
     ]
+
+
+def test_a_preview_that_makes_a_certificate_anew_warns_of_the_one_before_and_of_all_else(tmp_path: Path) -> None:
+    """As in the days in which an `up` renews it: its new end is not known then."""
+    soon = parse_trust_bundle(authority("Old", ends=NOW + timedelta(days=20)).pem, now=NOW)
+    settings = settings_of({**GENERATED, "trustBundleFile": "authorities.pem"}, tmp_path)
+    foreign = (
+        "the authority CN=Old of tls.trustBundleFile ends at 2026-12-14 12:00 UTC, in 20 days: add its successor to "
+        "the file, and take it out when nothing is signed by it any more"
+    )
+    before = RecordedEnds(certificate="2026-12-04T12:00:00Z", authorities="2026-11-25T12:00:00.5Z")
+    assert outputs(run(settings, bundle=soon, preview=True, before=before))["warnings"] == [
+        "the certificate authority ends at 2026-11-25 12:00 UTC, in 1 day: an `up` from 2025-11-25 12:00 UTC on renews "
+        "it",
+        "the server certificate ends at 2026-12-04 12:00 UTC, in 10 days: an `up` from 2026-11-04 12:00 UTC on renews "
+        "it",
+        foreign,
+    ]
+    assert outputs(run(settings, bundle=soon, preview=True))["warnings"] == [foreign]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
-from components.ledger import Ledger, LedgerError
+from components.ledger import Ledger, LedgerError, ends_of_own
 from components.ledger_guards import FIXED
+from components.settings import load_settings
+from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
 from tests.unit.program.stack import configuration, run_program
@@ -61,6 +65,43 @@ def test_the_ledger_of_an_up_lets_the_same_up_follow(
 
 def test_before_the_first_up_there_is_nothing_to_remember() -> None:
     assert Ledger.parse(None) == Ledger()
+
+
+@pytest.mark.slow
+def test_a_preview_that_renews_the_certificate_says_when_the_one_before_ends(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plugin does not know its new end then, and the window of renewal lies within that of the warnings."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_: said.append(text))
+    soon = f"{datetime.now(timezone.utc) + timedelta(days=9, hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    outputs = {"ledger": recorded, "certificateNotAfter": soon, "caNotAfter": soon}
+    run_program(config, tmp_path, stacks={ITSELF: outputs}, preview=True)
+    ends = [text.partition(" ends at ")[0] for text in said if ", in 9 days: an `up` from " in text]
+    assert ends == ["the certificate authority", "the server certificate"]
+
+
+def test_an_end_before_is_only_said_of_what_this_up_may_renew(tmp_path: Path) -> None:
+    """Another mode's certificate, another authority or an end that is of a given one: nothing is known of ours."""
+    trust = {"mode": "generated", "authorities": [], "protected": True}
+    ledger = {"version": 1, "trust": trust, "authority": {"generation": 1, "phase": "stable"}}
+    ends = ("2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
+    given = trusted_until(datetime(2027, 2, 1, tzinfo=timezone.utc))
+
+    def found(ledger: dict[str, Any], given: tuple[Authority, ...] = (), **tls: Any) -> tuple[str | None, str | None]:
+        own = load_settings(configuration(tmp_path, tls={"mode": "generated", **tls}), (), root=tmp_path, stack=STACK)
+        before = ends_of_own(Ledger.parse(ledger, *ends), own, given)
+        return before.certificate, before.authorities
+
+    assert found(ledger) == ends
+    assert found(ledger, given) == (ends[0], None)
+    assert found(ledger, authority={"generation": 2, "phase": "introduce"}) == (ends[0], None)
+    assert found({**ledger, "trust": {**trust, "mode": "certManager"}}) == (None, ends[1])
+    assert found({"version": 1}) == (None, None)
+
+
+def trusted_until(end: datetime) -> tuple[Authority, ...]:
+    return (Authority(pem="", subject="", identity="", not_after=end),)
 
 
 def test_a_newer_programs_ledger_is_not_guessed_at() -> None:
