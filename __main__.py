@@ -70,7 +70,9 @@ async def main() -> None:
     surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
 
     # Nothing of Teleport's changes before the access graph is ready to be asked.
-    teleport = assembly.teleport_clusters(settings, intake, providers, certificate.trust_bundle, access_graph)
+    teleport = assembly.teleport_clusters(
+        settings, intake, providers, certificate.trust_bundle, access_graph, surroundings
+    )
 
     logins = None
     if rds_database is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from components.intake import Intake
     from components.ledger import Ledger
     from components.providers import Providers
+    from components.surroundings import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,15 +213,19 @@ def teleport_clusters(
     providers: Providers,
     trust_bundle: pulumi.Output[str] | None,
     access_graph: AccessGraph | None,
+    surroundings: Surroundings,
 ) -> dict[str, TeleportCluster]:
-    """Each Teleport cluster by its name, in the Kubernetes cluster that it runs in, after the access graph."""
+    """Each Teleport cluster by its name, in the Kubernetes cluster that it runs in, after the access graph and what its
+    calls pass."""
     return {
         cluster: TeleportCluster(
             f"teleport-{cluster}",
             teleport_cluster_args(settings, cluster, values, trust_bundle),
             opts=pulumi.ResourceOptions(
                 providers=[providers.teleport[cluster]],
-                depends_on=[] if access_graph is None else [access_graph.release],
+                depends_on=[]
+                if access_graph is None
+                else [access_graph.release, *surroundings.on_the_way(settings, cluster)],
             ),
         )
         for cluster, values in intake.values.items()

@@ -36,6 +36,7 @@ class ExternalServiceArgs(ComponentArgs):
 class ExternalService(pulumi.ComponentResource):
     """The Service; made once it has an address and pods behind it, so it follows upon the release."""
 
+    service: kubernetes.core.v1.Service
     endpoint: pulumi.Output[str]
     """`host:port` for callers outside, known before there is an address."""
     address: pulumi.Output[str]
@@ -66,6 +67,7 @@ class ExternalService(pulumi.ComponentResource):
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
+        self.service = service
         self.endpoint = pulumi.Output.from_input(f"{args.hostname}:{args.port}")
         self.address = service.status.apply(address_of)
         self.register_outputs({"endpoint": self.endpoint, "address": self.address})

@@ -74,6 +74,9 @@ class NetworkPoliciesArgs(ComponentArgs):
 class NetworkPolicies(pulumi.ComponentResource):
     """A policy for each sort of pods in TAG's namespace. Pods of others there are not touched."""
 
+    access_graph: kubernetes.networking.v1.NetworkPolicy
+    """Of TAG's own pods."""
+
     def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = NetworkPoliciesArgs.from_input(args)
         super().__init__("teleport-access-graph:index:NetworkPolicies", name, {}, opts)
@@ -82,13 +85,16 @@ class NetworkPolicies(pulumi.ComponentResource):
             specs["database-jobs"] = database_jobs_policy(args)
         if args.restarter_name is not None:
             specs["certificate-restarter"] = restarter_policy(args)
-        for suffix, spec in specs.items():
-            kubernetes.networking.v1.NetworkPolicy(
+        policies = {
+            suffix: kubernetes.networking.v1.NetworkPolicy(
                 f"{name}-{suffix}",
                 metadata={"name": POLICY_NAMES[suffix], "namespace": args.namespace},
                 spec=spec,
                 opts=pulumi.ResourceOptions(parent=self),
             )
+            for suffix, spec in specs.items()
+        }
+        self.access_graph = policies["access-graph"]
         self.register_outputs({})
 
 

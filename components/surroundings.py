@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from components.access_graph import AccessGraph
     from components.external_service import ExternalService
     from components.monitoring import MonitoringArgs
-    from components.network_policies import NetworkPoliciesArgs
+    from components.network_policies import NetworkPolicies, NetworkPoliciesArgs
     from components.providers import Providers
     from components.server_certificate import ServerCertificate
 
@@ -41,6 +41,20 @@ DEFAULT_DATABASE_PORT = 5432
 class Surroundings:
     external: ExternalService | None
     """None without a way in of its own."""
+    policies: NetworkPolicies | None
+    """None where everybody may call."""
+
+    def on_the_way(self, settings: Settings, cluster: str) -> list[pulumi.Resource]:
+        """What a Teleport's calls pass on their way to TAG. Its proxies ask once, at their start, so it is there
+        before."""
+        passed: list[pulumi.Resource] = []
+        if self.policies is not None:
+            passed.append(self.policies.access_graph)
+        outside = settings.access_graph.external
+        address = None if outside is None else f"{outside.hostname}:{outside.port}"
+        if self.external is not None and settings.endpoint_of(cluster) == address:
+            passed.append(self.external.service)
+        return passed
 
 
 def make_surroundings(
@@ -52,13 +66,14 @@ def make_surroundings(
 ) -> Surroundings:
     """`namespace` is TAG's, taken from its resource."""
     opts = pulumi.ResourceOptions(providers=[providers.kubernetes])
+    policies = None
     if settings.access_graph.network_policy.enabled:
         from components.network_policies import NetworkPolicies
 
-        NetworkPolicies("network-policies", network_policies_args(settings, namespace), opts=opts)
+        policies = NetworkPolicies("network-policies", network_policies_args(settings, namespace), opts=opts)
     make_restarter(settings, namespace, certificate, access_graph, opts)
     if access_graph is None:
-        return Surroundings(external=None)
+        return Surroundings(external=None, policies=policies)
     monitoring = settings.monitoring
     if monitoring.service_monitor or monitoring.rules:
         from components.monitoring import Monitoring
@@ -67,7 +82,8 @@ def make_surroundings(
     for cluster, entry in settings.teleport.items():
         if not isinstance(entry, ManualTeleportSettings):
             _beside_teleport(settings, cluster, entry, pulumi.ResourceOptions(providers=[providers.teleport[cluster]]))
-    return Surroundings(external=_external_service(settings, namespace, access_graph, opts))
+    external = _external_service(settings, namespace, access_graph, opts)
+    return Surroundings(external=external, policies=policies)
 
 
 def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> NetworkPoliciesArgs:

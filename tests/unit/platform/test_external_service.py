@@ -9,8 +9,16 @@ import pytest
 
 from components.external_service import address_of
 from components.settings.names import external_service_name
+from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, unsealed
-from tests.unit.program.stack import COMPUTED, OF_THE_STACK, configuration, run_program
+from tests.unit.program.stack import (
+    COMPUTED,
+    OF_THE_STACK,
+    configuration,
+    host_authority,
+    run_program,
+    values_file,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -66,6 +74,29 @@ def test_it_waits_for_the_pods_behind_it_and_the_ledger_for_it(tmp_path: Path) -
     stack = run(tmp_path)
     assert "access-graph-release" in stack.edges()["external-service-service"]
     assert unsealed(stack.outputs["ledger"])["version"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_teleport_is_told_of_a_name_once_its_calls_get_through(enabled: bool, tmp_path: Path) -> None:
+    """Its proxies ask once, at their start, and are long in asking again."""
+    config = configuration(tmp_path, **NAMED)
+    config["accessGraph"] |= {
+        "enabled": enabled,
+        "external": {"hostname": "graph.example.com"},
+        "networkPolicy": {"enabled": True},
+    }
+    config["teleport"]["second.example.com"] = {
+        **config["teleport"][TELEPORT_CLUSTER],
+        "kubernetes": {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
+        "endpoint": "graph.example.com:443",
+        "valuesFiles": [values_file(tmp_path, "second.example.com")],
+        "hostAuthorities": {"mode": "inline", "certificates": [host_authority("second.example.com")]},
+    }
+    edges = run_program(config, tmp_path, computed=BALANCED).edges()
+    way = {"network-policies-access-graph", "external-service-service"}
+    assert edges["teleport-second.example.com-ca"] & way == (way if enabled else set())
+    assert edges[f"teleport-{TELEPORT_CLUSTER}-ca"] & way == (way - {"external-service-service"} if enabled else set())
 
 
 @pytest.mark.slow
