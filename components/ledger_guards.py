@@ -13,9 +13,17 @@ import pulumi
 from components.authority_phases import algorithm_problem, step_problem
 from components.host_authority_succession import stranger_problems
 from components.ledger import Ledger, LedgerError, database_record, read_ledger, teleport_record
-from components.settings import ExistingSecretTlsSettings, RdsDatabaseSettings, ReleaseTeleportSettings, Settings
+from components.settings import (
+    ExistingSecretTlsSettings,
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    Settings,
+    TeleportSettings,
+    ValuesTeleportSettings,
+)
 from components.settings.errors import Problem, shown
 from components.tls_assembly import authority_algorithms, authority_step, certificate_names
+from components.trust_steps import GENERATED
 
 if TYPE_CHECKING:
     from components.intake import Intake
@@ -24,6 +32,7 @@ Value = TypeVar("Value")
 
 DOCS = "docs/database.md"
 TELEPORT_DOCS = "docs/teleport.md"
+TLS_DOCS = "docs/certificates.md"
 
 
 class Fixed(NamedTuple):
@@ -62,6 +71,9 @@ def checked_ledger(settings: Settings, intake: Intake) -> pulumi.Output[Ledger]:
         problems = [*refusals(recorded, settings), *stranger_problems(recorded, settings, intake)]
         if problems:
             raise LedgerError([f"  {problem}" for problem in problems])
+        warning = rollout_warning(recorded, settings)
+        if warning is not None:
+            pulumi.log.warn(warning)
         return recorded
 
     return read_ledger().apply(check)
@@ -84,6 +96,40 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_namespace(recorded, settings),
         *_endpoints(recorded, settings),
     ]
+
+
+def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
+    """What somebody has to see to before TAG serves what another authority has signed: of a Teleport whose rollout
+    nobody waits for, no `up` knows whether its auth has read the bundle of the last one."""
+    before, tls = recorded.trust, settings.tls
+    if before is None or tls.trust != "bundle" or not settings.access_graph.enabled:
+        return None
+    step = authority_step(settings)
+    if before.mode == tls.mode and (
+        before.mode != GENERATED
+        or step is None
+        or recorded.authority is None
+        or step.signing == recorded.authority.signing
+    ):
+        return None
+    unawaited = [
+        f"teleport.{cluster}"
+        for cluster, entry in settings.teleport.items()
+        if cluster in recorded.endpoints and not _is_awaited(entry)
+    ]
+    if not unawaited:
+        return None
+    return (
+        f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
+        "another authority; see first that auth has restarted with the authorities of the last `up` (the output "
+        f"caBundle), for its calls fail otherwise ({TLS_DOCS})"
+    )
+
+
+def _is_awaited(entry: TeleportSettings) -> bool:
+    if isinstance(entry, ValuesTeleportSettings):
+        return entry.rollout is not None
+    return isinstance(entry, ReleaseTeleportSettings)
 
 
 def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

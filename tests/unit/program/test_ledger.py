@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pulumi
 import pytest
 
 from components.ledger import Ledger, LedgerError, ends_of_own
-from components.ledger_guards import FIXED
-from components.settings import load_settings
+from components.ledger_guards import FIXED, rollout_warning
+from components.settings import Settings, load_settings
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
@@ -394,3 +395,55 @@ def test_after_logins_by_iam_those_by_password_begin_with_the_first(
         return
     with pytest.raises(LedgerError, match=rf"rotation: {rotation} is not where the passwords of a login begin; set 0"):
         again(tmp_path, config, by_iam)
+
+
+AWAITED: dict[str, dict[str, Any]] = {
+    "release": {},
+    "values with rollout": {"mode": "values", "rollout": {}},
+    "values": {"mode": "values"},
+    "manual": {"mode": "manual"},
+}
+BUNDLE = {"mode": "generated", "authorities": [], "protected": False}
+
+
+@pytest.mark.parametrize(
+    ("owner", "warned"), [("release", False), ("values with rollout", False), ("values", True), ("manual", True)]
+)
+def test_a_rollout_that_nobody_waits_for_is_warned_of_before_another_authority_signs(
+    owner: str, warned: bool, tmp_path: Path
+) -> None:
+    found = rollout_warning(*at(tmp_path, owner, "introduce", "switch"))
+    assert (found is not None) is warned
+    assert not warned or str(found).startswith(f"teleport.{TELEPORT_CLUSTER}: nobody waits for the rollout there")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("stable", "introduce"), ("switch", "switch"), ("switch", "retire"), ("retire", "stable")]
+)
+def test_a_step_in_which_the_same_authority_signs_needs_no_warning(before: str, after: str, tmp_path: Path) -> None:
+    assert rollout_warning(*at(tmp_path, "manual", before, after)) is None
+
+
+def test_another_mode_of_the_certificate_is_warned_of_where_somebody_calls(tmp_path: Path) -> None:
+    recorded, settings = at(tmp_path, "manual", "switch", "switch")
+    assert recorded.trust is not None
+    issued = replace(recorded, trust=replace(recorded.trust, mode="certManager"))
+    assert rollout_warning(issued, settings) is not None
+    assert rollout_warning(replace(issued, endpoints={}), settings) is None
+
+
+def at(directory: Path, owner: str, before: str, after: str) -> tuple[Ledger, Settings]:
+    """What an `up` in phase `before` left, and the settings for phase `after` of the second authority."""
+    entry = AWAITED[owner]
+    tls = {"mode": "generated", "authority": {"generation": 2, "phase": after}}
+    config = configuration(directory, tls=tls, entry={key: value for key, value in entry.items() if key != "mode"})
+    if entry:
+        (as_manual if owner == "manual" else as_values)(config)
+    settings = load_settings(config, (), root=directory, stack=STACK)
+    record = {
+        "version": 1,
+        "trust": BUNDLE,
+        "authority": {"generation": 1 if before == "stable" else 2, "phase": before},
+        "endpoints": {TELEPORT_CLUSTER: "graph.example.com:443"},
+    }
+    return Ledger.parse(record), settings
