@@ -118,14 +118,16 @@ def read_ledger() -> pulumi.Output[Ledger]:
 def ends_of_own(recorded: Ledger, settings: Settings, given: Sequence[Authority]) -> RecordedEnds:
     """When the certificate and the authority end that this `up` may be about to renew, as far as it is recorded.
     `given` are the authorities of `tls.trustBundleFile`, of which one may be the first that ends."""
-    own = recorded.trust is not None and recorded.trust.mode == settings.tls.mode == GENERATED
-    same = recorded.authority is not None and recorded.authority == authority_step(settings)
-    foreign = {write_time(authority.not_after) for authority in given}
+    trust, step = recorded.trust, authority_step(settings)
     first = recorded.ends.authorities
-    return RecordedEnds(
-        certificate=recorded.ends.certificate if own else None,
-        authorities=first if same and first not in foreign else None,
-    )
+    if step is None or recorded.authority != step or first in {write_time(authority.not_after) for authority in given}:
+        first = None
+    elif trust is not None and trust.authorities is not None:
+        # Or of one that was trusted then and is not given any more.
+        own = trust.authorities - {authority.identity for authority in given}
+        first = first if len(own) == len(step.trusted) else None
+    same_mode = trust is not None and trust.mode == settings.tls.mode == GENERATED
+    return RecordedEnds(certificate=recorded.ends.certificate if same_mode else None, authorities=first)
 
 
 def ledger_record(

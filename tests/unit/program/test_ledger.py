@@ -84,7 +84,7 @@ def test_a_preview_that_renews_the_certificate_says_when_the_one_before_ends(
 
 def test_an_end_before_is_only_said_of_what_this_up_may_renew(tmp_path: Path) -> None:
     """Another mode's certificate, another authority or an end that is of a given one: nothing is known of ours."""
-    trust = {"mode": "generated", "authorities": [], "protected": True}
+    trust = {"mode": "generated", "authorities": ["ours"], "protected": True}
     ledger = {"version": 1, "trust": trust, "authority": {"generation": 1, "phase": "stable"}}
     ends = ("2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
     given = trusted_until(datetime(2027, 2, 1, tzinfo=timezone.utc))
@@ -98,6 +98,8 @@ def test_an_end_before_is_only_said_of_what_this_up_may_renew(tmp_path: Path) ->
     assert found(ledger, given) == (ends[0], None)
     assert found(ledger, authority={"generation": 2, "phase": "introduce"}) == (ends[0], None)
     assert found({**ledger, "trust": {**trust, "mode": "certManager"}}) == (None, ends[1])
+    assert found({**ledger, "trust": {**trust, "authorities": ["ours", "given no more"]}}) == (ends[0], None)
+    assert found({**ledger, "trust": {**trust, "authorities": None}}) == ends
     assert found({"version": 1}) == (None, None)
 
 
