@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from components.expiry import read_time
-from components.settings import ManualTeleportSettings, Settings, service_name
+from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings, service_name
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.checks.namespace import held_by
 from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
@@ -32,18 +32,18 @@ class Diagnosis:
 def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> list[Diagnosis]:
     """Everything that is known about a stack's access graph and its Teleport clusters."""
     graph = settings.access_graph
-    places = [
-        (settings.kubernetes.context, graph.namespace, graph.release, [(service_name(graph.release), "access-graph")])
-    ]
+    roles = [(service_name(graph.release), "access-graph")]
+    places = [(settings.kubernetes.context, graph.namespace, graph.release, roles, "`up --refresh`")]
     for name, entry in settings.teleport.items():
         if not isinstance(entry, ManualTeleportSettings):
             roles = [
                 (auth_deployment_name(entry.release, {}), "auth"),
                 (proxy_deployment_name(entry.release, {}), "proxy"),
             ]
-            places.append((settings.kubernetes_of(name).context, entry.namespace, entry.release, roles))
+            maker = "`up --refresh`" if isinstance(entry, ReleaseTeleportSettings) else "the release's owner"
+            places.append((settings.kubernetes_of(name).context, entry.namespace, entry.release, roles, maker))
     found: list[Diagnosis] = []
-    for context, namespace, release, deployments in places:
+    for context, namespace, release, deployments, maker in places:
         try:
             cluster = connect(context)
             found += diagnose_namespace(cluster.get("Namespace", namespace))
@@ -55,12 +55,22 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                 if deployment is not None:
                     found += diagnose_deployment(cluster, deployment, role, failed)
                 elif role != "access-graph" or graph.enabled:
-                    cause = "it was never made, or somebody deleted it"
-                    found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, "`up`"))
+                    found.append(_missing(name, namespace, release, revisions, maker))
         except ClusterError as error:
             cause = "the cluster does not answer, or refuses"
             found.append(Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights"))
     return found
+
+
+def _missing(deployment: str, namespace: str, release: str, revisions: Sequence[HelmRelease], maker: str) -> Diagnosis:
+    where, evidence = f"Deployment {deployment} in {namespace}", "does not exist"
+    if not revisions or revisions[-1].status != "deployed":
+        cause = f"it was never made, or is of a release that {namespace} does not have"
+        return Diagnosis(where, evidence, cause, f"{maker} makes it, if namespace and release are right")
+    # The engine compares values, and Helm's record has them: not even a refresh sees what is missing.
+    cause = "somebody deleted it: Helm's record has it, so an `up` finds nothing to change"
+    remedy = f"helm -n {namespace} rollback {release} {revisions[-1].revision} --wait"
+    return Diagnosis(where, evidence, cause, remedy)
 
 
 def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:

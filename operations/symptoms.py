@@ -62,20 +62,20 @@ SYMPTOMS = (
         _TELEPORT,
         "auth does not trust the CA of what the access graph serves: it read its CA file before the CA changed, or "
         "another CA is in the ConfigMap",
-        "`up`; if the ConfigMap is right, restart auth, then the proxies",
+        "`up --refresh`; if the ConfigMap is right, restart auth, then the proxies",
     ),
     _symptom(
         r"remote error: tls: (bad certificate|unknown certificate authority)",
         ("access-graph",),
         "a Teleport that dials does not trust what the access graph serves",
-        "auth's own log says why; `up`, then restart auth and the proxies if the ConfigMap is right",
+        "auth's own log says why; `up --refresh`, then restart auth and the proxies if the ConfigMap is right",
     ),
     _symptom(
         r"access_graph\.ca|failed to read /var/run/access-graph|open /var/run/access-graph",
         ("auth",),
         "auth cannot read its CA file, and does not start without it",
-        "`up` makes the ConfigMap teleport-access-graph-ca; if the access graph is to go, set accessGraph.enabled to "
-        "false first",
+        "`up --refresh` makes the ConfigMap teleport-access-graph-ca; if the access graph is to go, set "
+        "accessGraph.enabled to false first",
     ),
     _symptom(
         r"licen[cs]e (does not|doesn't) include|not (licensed|entitled)|licen[cs]e.*access[ _-]?graph"
@@ -94,7 +94,8 @@ SYMPTOMS = (
         r"password authentication failed|no pg_hba.conf entry|permission denied for (database|schema)|must be owner",
         ("access-graph",),
         "the database refuses the access graph's role",
-        "`up` runs the access Job again; with database.mode existing correct the URI or the role's rights",
+        "delete the access Job (kubectl -n <namespace> get jobs), and `up --refresh` runs it again; with database.mode "
+        "existing correct the URI or the role's rights",
     ),
     _symptom(
         r"(no such host|connection refused|i/o timeout|no route to host|deadline exceeded).*(5432|postgres|pgx|dial)"
@@ -124,13 +125,13 @@ OBJECT_SYMPTOMS = (
         _ALL,
         "the ConfigMap with the access graph's CA is gone while the values still mount it: the pod hangs in "
         "ContainerCreating",
-        "`up` makes it again; to be rid of the access graph set accessGraph.enabled to false and `up` first",
+        "`up --refresh` makes it again; to be rid of the access graph set accessGraph.enabled to false and `up` first",
     ),
     _symptom(
         r"(secret|configmap) \"?([\w.-]+)\"? not found",
         _ALL,
         "something that the pod mounts does not exist",
-        "`up` makes what is the stack's; the rest is in the values' extraVolumes",
+        "`up --refresh` makes what is the stack's; the rest is in the values' extraVolumes",
     ),
     _symptom(
         r"ErrImagePull|ImagePullBackOff|pull access denied|manifest unknown",

@@ -115,6 +115,6 @@ def compare_values(
     return failed(
         check,
         statement,
-        f"{shown} (+ live only, - files only, ~ other): an `up` makes the live values those of the files; "
+        f"{shown} (+ live only, - files only, ~ other): an `up --refresh` makes the live values those of the files; "
         "`adopt` writes what runs",
     )

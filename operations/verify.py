@@ -146,7 +146,7 @@ class Verification:
         secret = secret_data(self._own.get("Secret", name, self._namespace))
         missing = [key for key in keys if key not in secret]
         if missing:
-            reason = f"the Secret {name} in {self._namespace} has no key {', '.join(missing)}; run `up`"
+            reason = f"the Secret {name} in {self._namespace} has no key {', '.join(missing)}; run `up --refresh`"
             return [failed("database.connects", "the URI is there", reason)]
         text, *replicas = (secret[key].decode("utf-8", "replace") for key in keys)
         authorities = None
@@ -246,7 +246,9 @@ class Verification:
             unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
             check = f"teleport.{name}.values"
             findings.append(
-                failed(check, statement, f"{', '.join(unlike)} (+ live only, - files only, ~ other); run `up`")
+                failed(
+                    check, statement, f"{', '.join(unlike)} (+ live only, - files only, ~ other); run `up --refresh`"
+                )
                 if unlike
                 else passed(check, statement, "no difference")
             )

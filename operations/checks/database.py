@@ -28,6 +28,8 @@ _NO_WAY = re.compile(
 )
 # What a server says to whom it does not let in: PAM is how RDS asks IAM.
 _REFUSED = re.compile(r"authentication failed|not permitted to log in|no password supplied|no pg_hba.conf entry")
+# A Job that has run is unchanged to the engine, so what it made comes back with another run alone.
+_ANEW = "delete the Job teleport-access-graph-database-{}-..., and `up --refresh` runs it anew"
 _STATEMENTS = {
     "database.uri": "the URI says no more than every version of the access graph's driver reads",
     "database.verify-full": "the URI authenticates the database server",
@@ -218,10 +220,12 @@ def _login(connection: psycopg.Connection[tuple[Any, ...]], own: OwnLogins) -> F
     assert row is not None
     login, acts_as, owner = row
     if login != own.login:
-        return failed(check, _STATEMENTS[check], f"it is {login}, the configuration makes it {own.login}; run `up`")
+        return failed(
+            check, _STATEMENTS[check], f"it is {login}, the configuration makes it {own.login}; run `up --refresh`"
+        )
     if acts_as != owner or login == owner:
-        reason = f"{login} acts as {acts_as}, not as {owner}: what it makes is lost to the next login; run `up`"
-        return failed(check, _STATEMENTS[check], reason)
+        reason = f"{login} acts as {acts_as}, not as {owner}: what it makes is lost to the next login"
+        return failed(check, _STATEMENTS[check], f"{reason}; {_ANEW.format('access')}")
     return _said(check, f"{login} acts as {owner}")
 
 
@@ -233,7 +237,7 @@ def _retired(connection: psycopg.Connection[tuple[Any, ...]], client: _Client, o
     ).fetchall()
     live = [name for name, can_log_in in rows if can_log_in]
     if live:
-        reason = f"{', '.join(live)} can log in; let the Job that retires logins run (`up`)"
+        reason = f"{', '.join(live)} can log in; {_ANEW.format('logins')}"
         return failed(check, _STATEMENTS[check], reason)
     for name, _ in rows:
         said = _knock(client, user=name, password=str(client.parts.get("password", "none")))
@@ -249,10 +253,10 @@ def _by_iam(connection: psycopg.Connection[tuple[Any, ...]], client: _Client) ->
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam' AND pg_has_role(session_user, oid, 'MEMBER'))"
     ).fetchone()
     if row is None or not row[0]:
-        reason = f"{client.user} is no member of rds_iam; let the access Job run (`up`)"
+        reason = f"{client.user} is no member of rds_iam; {_ANEW.format('access')}"
         return failed(check, _STATEMENTS[check], reason)
     if client.parts.get("password"):
-        return failed(check, _STATEMENTS[check], "the URI has a password; run `up`")
+        return failed(check, _STATEMENTS[check], "the URI has a password; run `up --refresh`")
     said = _knock(client, password=secrets.token_hex(16))
     if said is None or not _REFUSED.search(said):
         return failed(check, _STATEMENTS[check], f"with a made-up token: {said or 'it is let in'}")

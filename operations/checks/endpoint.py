@@ -98,7 +98,7 @@ def check_trust(
     statement = f"the CA that Teleport {cluster} trusts signed what the access graph serves"
     check = f"teleport.{cluster}.trust"
     if trust is None:
-        return failed(check, statement, f"{where} does not exist, and auth cannot start without it; run `up`")
+        return failed(check, statement, f"{where} does not exist, and auth cannot start without it; run `up --refresh`")
     if not ways:
         return failed(check, statement, "no ready pod stands behind the endpoint")
     return _judged(
@@ -146,7 +146,7 @@ def _current(ways: Sequence[Way], host: str, identity: Path | None, current: str
     statement = "the access graph serves the certificate that its Secret holds now"
     check = "endpoint.current-certificate"
     if not current or _END not in current:
-        return failed(check, statement, "the Secret has no certificate in tls.crt; run `up`")
+        return failed(check, statement, "the Secret has no certificate in tls.crt; run `up --refresh`")
     wanted = ssl.PEM_cert_to_DER_cert(current[: current.index(_END) + len(_END)].lstrip())
     seen = [(way, shake_hands(way, server_name=host, trust=None, identity=identity)) for way in ways]
     wrong = [way.label for way, one in seen if one.certificate != wanted]

@@ -77,11 +77,13 @@ def check_configuration(
         return failed(check, statement, f"the ConfigMap {name} has no readable teleport.yaml")
     if not expected:
         if section and section.get("enabled"):
-            return failed(check, statement, f"teleport.yaml still says {section}; run `up`")
+            return failed(check, statement, f"teleport.yaml still says {section}; run `up --refresh`")
         return passed(check, statement, "teleport.yaml has no access_graph that is enabled")
     wrong = {key: (section or {}).get(key) for key in expected if (section or {}).get(key) != expected[key]}
     if wrong:
-        return failed(check, statement, f"teleport.yaml says {wrong} where {dict(expected)} belongs; run `up`")
+        return failed(
+            check, statement, f"teleport.yaml says {wrong} where {dict(expected)} belongs; run `up --refresh`"
+        )
     return passed(
         check, statement, f"endpoint {expected.get('endpoint')}, ca {expected.get('ca', 'from its own store')}"
     )

@@ -167,7 +167,7 @@ def test_another_login_than_the_configurations_fails(rds: Server) -> None:
     succeed(rds.run_access("a"))
     findings = check(rds, uri(rds), OwnLogins(login=B, others=[]))
     assert outcomes(findings) == {**OWN, "database.login": "fail"}
-    assert reason(findings, "database.login") == f"it is {A}, the configuration makes it {B}; run `up`"
+    assert reason(findings, "database.login") == f"it is {A}, the configuration makes it {B}; run `up --refresh`"
 
 
 def test_a_login_that_does_not_act_as_the_owner_fails(rds: Server) -> None:

@@ -10,7 +10,16 @@ from operations.cluster import Cluster
 from operations.diagnose import diagnose_stack
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
-from tests.unit.operations.world import AUTH_READY, CONNECTED, GRAPH, put_pod, put_world, settings
+from tests.unit.operations.world import (
+    AUTH_READY,
+    CLUSTER,
+    CONNECTED,
+    GRAPH,
+    configuration,
+    put_pod,
+    put_world,
+    settings,
+)
 
 SEEN = [
     ("auth", "WARN Failed to connect to Access Graph error: could not find host CA", "does not know the host CA"),
@@ -108,6 +117,30 @@ def test_what_was_mended_is_no_symptom(api: KubernetesApi, tmp_path: Path) -> No
 def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
     found = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert [one.evidence for one in found] == ["does not exist"] * 3
+    assert {one.remedy for one in found} == {"`up --refresh` makes it, if namespace and release are right"}
+
+
+@pytest.mark.parametrize(("mode", "maker"), [("release", "`up --refresh`"), ("values", "the release's owner")])
+def test_a_deployment_is_made_by_whoever_owns_the_release(
+    mode: str, maker: str, api: KubernetesApi, tmp_path: Path
+) -> None:
+    entry = configuration()["teleport"][CLUSTER]
+    if mode == "values":
+        entry = {key: value for key, value in entry.items() if key not in ("adopt", "chart")}
+    stack = settings(tmp_path, teleport={CLUSTER: {**entry, "mode": mode}})
+    put_world(api)
+    gone(api, "teleport-auth")
+    # Helm brings back what it has recorded; an `up`, with a refresh or without, finds nothing to change.
+    (found,) = diagnose_stack(stack, Cluster.connect)
+    assert found.remedy == "helm -n teleport rollback teleport 2 --wait"
+    gone(api, "sh.helm.release.v1.teleport.v2")
+    (found,) = diagnose_stack(stack, Cluster.connect)
+    assert found.remedy == f"{maker} makes it, if namespace and release are right"
+
+
+def gone(api: KubernetesApi, name: str) -> None:
+    (path,) = [path for path in api.objects if path.endswith(("/deployments/" + name, "/secrets/" + name))]
+    del api.objects[path]
 
 
 GAVE_UP = 'Upgrade "teleport" failed: context deadline exceeded'
