@@ -6,7 +6,7 @@ Gathers every problem of every file into one error. What a single file may hold 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -26,7 +26,7 @@ from components.host_authorities import (
 from components.settings import ManualTeleportSettings, ProxyHostAuthorities, RdsDatabaseSettings, Settings
 from components.teleport_args import patched_values
 from components.teleport_assembly import teleport_cluster_args
-from components.teleport_values import ValuesConflict
+from components.teleport_values import ValuesConflict, effective_auth_values
 from components.trust_bundles import (
     Authority,
     TrustBundleError,
@@ -34,6 +34,7 @@ from components.trust_bundles import (
     parse_database_bundle,
     parse_trust_bundle,
 )
+from components.trust_steps import GENERATED
 from components.values_files import ValuesFileError, find_secret_values, load_values_files
 
 # Any text does: whether the patch fits the user's values does not depend on the certificate that does not exist yet.
@@ -112,7 +113,7 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
             for cluster, source in fetched.items()
             if not source.fingerprints
         ),
-        warnings=tuple(map(rotation_gap_warning, fetched)),
+        warnings=(*map(rotation_gap_warning, fetched), *_stores_without_authority(settings, values)),
     )
 
 
@@ -142,6 +143,20 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     except ValuesConflict as error:
         problems.extend(f"{key}: {conflict}" for conflict in error.conflicts)
     return values
+
+
+def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """An authority of the stack's own is in no system's trust store: the chart puts it there, if its owner says so."""
+    if not settings.access_graph.enabled or settings.tls.mode != GENERATED or settings.tls.trust != "system":
+        return
+    for cluster, own in values.items():
+        tls = effective_auth_values(own).get("tls")
+        if not (isinstance(tls, Mapping) and tls.get("existingCASecretName")):
+            yield (
+                f"teleport.{cluster}: tls.trust is system, and the stack itself signs what TAG serves: auth trusts it "
+                "only if the store of its pods or hosts has the authority (the output caBundle), as by the chart's "
+                "tls.existingCASecretName, which is not in the plain values; with trust bundle auth gets it as a file"
+            )
 
 
 def _trust_bundle(settings: Settings, now: datetime, problems: list[str]) -> tuple[Authority, ...]:

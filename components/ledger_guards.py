@@ -100,9 +100,10 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
 
 def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
     """What somebody has to see to before TAG serves what another authority has signed: of a Teleport whose rollout
-    nobody waits for, no `up` knows whether its auth has read the bundle of the last one."""
+    nobody waits for, no `up` knows whether its auth has read the bundle of the last one, and of none what is in its own
+    trust store."""
     before, tls = recorded.trust, settings.tls
-    if before is None or tls.trust != "bundle" or not settings.access_graph.enabled:
+    if before is None or not settings.access_graph.enabled:
         return None
     step = authority_step(settings)
     if before.mode == tls.mode and (
@@ -115,10 +116,16 @@ def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
     unawaited = [
         f"teleport.{cluster}"
         for cluster, entry in settings.teleport.items()
-        if cluster in recorded.endpoints and not _is_awaited(entry)
+        if cluster in recorded.endpoints and (tls.trust == "system" or not _is_awaited(entry))
     ]
     if not unawaited:
         return None
+    if tls.trust == "system":
+        return (
+            f"{', '.join(unawaited)}: by this `up` TAG serves a certificate of another authority; see first that the "
+            "trust store of each auth has it and that auth has restarted with it, for its calls fail otherwise "
+            f"({TLS_DOCS})"
+        )
     return (
         f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
         "another authority; see first that auth has restarted with the authorities of the last `up` (the output "

@@ -434,10 +434,16 @@ def test_another_mode_of_the_certificate_is_warned_of_where_somebody_calls(tmp_p
     assert rollout_warning(replace(issued, endpoints={}), settings) is None
 
 
-def at(directory: Path, owner: str, before: str, after: str) -> tuple[Ledger, Settings]:
+def test_with_the_systems_trust_it_is_each_auths_own_store_that_needs_the_next_authority(tmp_path: Path) -> None:
+    found = rollout_warning(*at(tmp_path, "release", "introduce", "switch", trust="system"))
+    assert "trust store of each auth" in str(found)
+    assert rollout_warning(*at(tmp_path, "release", "switch", "retire", trust="system")) is None
+
+
+def at(directory: Path, owner: str, before: str, after: str, trust: str = "bundle") -> tuple[Ledger, Settings]:
     """What an `up` in phase `before` left, and the settings for phase `after` of the second authority."""
     entry = AWAITED[owner]
-    tls = {"mode": "generated", "authority": {"generation": 2, "phase": after}}
+    tls = {"mode": "generated", "trust": trust, "authority": {"generation": 2, "phase": after}}
     config = configuration(directory, tls=tls, entry={key: value for key, value in entry.items() if key != "mode"})
     if entry:
         (as_manual if owner == "manual" else as_values)(config)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+import yaml
 
-from components.intake import IntakeError
+from components.intake import IntakeError, read_intake
+from components.settings import load_settings
+from tests.samples import TELEPORT_CLUSTER
 from tests.unit.program import stack
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
@@ -43,3 +47,18 @@ def test_the_path_that_an_error_names_is_one_that_may_be_allowed(tmp_path: Path)
     path = problem.removeprefix(f"{KEY}: ").partition(" looks like a secret")[0]
     assert path == 'auth.annotations["example.com/api token"]'
     assert problems_of(tmp_path, files, allowSecretPaths=[path]) == []
+
+
+@pytest.mark.parametrize(
+    ("trust", "store", "warned"),
+    [("bundle", {}, False), ("system", {}, True), ("system", {"existingCASecretName": "trusted"}, False)],
+)
+def test_an_authority_of_the_stacks_own_that_no_store_is_said_to_have_is_warned_of(
+    trust: str, store: dict[str, str], warned: bool, tmp_path: Path
+) -> None:
+    config = stack.configuration(tmp_path, tls={"mode": "generated", "trust": trust})
+    values = {**stack.OWN_VALUES, "tls": {}, "auth": {"tls": store}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    settings = load_settings(config, (), root=tmp_path, stack="dev")
+    found = read_intake(settings, datetime.now(timezone.utc)).warnings
+    assert [text.partition(": ")[0] for text in found] == ([f"teleport.{TELEPORT_CLUSTER}"] if warned else [])
