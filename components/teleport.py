@@ -119,8 +119,11 @@ class TeleportCluster(pulumi.ComponentResource):
                 parent=self,
                 depends_on=after,
                 # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the stack, or
-                # one that has been given back its own values (`enabled: false`), lets it go.
-                retain_on_delete=args.enabled and (args.adopt or args.mode != "release"),
+                # one that has been given back its own values (`enabled: false`), lets it go. Whether an owner whose
+                # rollout nobody waits for has done that is not known.
+                retain_on_delete=args.adopt or args.mode != "release"
+                if args.enabled
+                else args.mode == "values" and args.rollout_image is None,
             ),
         )
         return [config_map]

@@ -12,6 +12,7 @@ from components.settings import (
     PathChart,
     ReleaseTeleportSettings,
     Settings,
+    ValuesTeleportSettings,
 )
 from components.settings.charts import helm_source
 from components.teleport_args import CA_CONFIG_MAP_NAME
@@ -21,7 +22,7 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
     """Lines for a person, commands among them; none when a destroy leaves nothing of this Teleport."""
     entry = settings.teleport[cluster]
     if not settings.access_graph.enabled:
-        return []
+        return _when_off(settings, cluster)
     before = "to leave nothing: accessGraph.enabled: false and `up` come before `destroy`"
     after = "after a plain `destroy`, in this order"
     if isinstance(entry, ManualTeleportSettings):
@@ -29,7 +30,7 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
         return [before, *lines, *([f"delete {entry.ca_path}"] if settings.tls.trust == "bundle" else [])]
     at = f"--namespace {entry.namespace}"
     context = settings.kubernetes_of(cluster).context
-    kubectl = f"kubectl --context {shlex.quote(context)} {at}"
+    kubectl = _kubectl(settings, cluster, entry.namespace)
     if isinstance(entry, ReleaseTeleportSettings):
         if not entry.adopt:
             return []
@@ -51,3 +52,18 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
     if settings.tls.trust == "bundle":
         lines.append(f"{kubectl} delete configmap {CA_CONFIG_MAP_NAME}")
     return lines
+
+
+def _when_off(settings: Settings, cluster: str) -> list[str]:
+    """Of an owner whose rollout nobody waits for, auth may still mount the ConfigMap."""
+    entry = settings.teleport[cluster]
+    if not isinstance(entry, ValuesTeleportSettings) or entry.rollout is not None or settings.tls.trust != "bundle":
+        return []
+    return [
+        f"after `destroy`, once the owner of the release {entry.release} has rolled it out without the patch: "
+        f"{_kubectl(settings, cluster, entry.namespace)} delete configmap {CA_CONFIG_MAP_NAME}"
+    ]
+
+
+def _kubectl(settings: Settings, cluster: str, namespace: str) -> str:
+    return f"kubectl --context {shlex.quote(settings.kubernetes_of(cluster).context)} --namespace {namespace}"

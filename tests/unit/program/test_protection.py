@@ -57,14 +57,16 @@ def test_a_kept_database_keeps_all_it_needs(stack: Recording) -> None:
         ({"adopt": True}, False, {f"{TELEPORT}-release"}),
         ({"adopt": False}, True, set()),
         ({"mode": "values", "chart": ...}, True, {f"{TELEPORT}-ca"}),
-        ({"mode": "values", "chart": ...}, False, set()),
+        ({"mode": "values", "chart": ...}, False, {f"{TELEPORT}-ca"}),
+        ({"mode": "values", "chart": ..., "rollout": {}}, False, set()),
     ],
-    ids=["adopted", "adopted-and-off", "ours", "somebody-else's", "somebody-else's-and-off"],
+    ids=["adopted", "adopted-and-off", "ours", "somebody-else's", "unawaited-and-off", "awaited-and-off"],
 )
 def test_a_destroy_never_costs_teleport_its_start(
     tmp_path: Path, entry: dict[str, Any], enabled: bool, expected: set[str]
 ) -> None:
-    """A release that mounts the ConfigMap and outlives the stack keeps it; given back its own values, it lets it go."""
+    """A release that mounts the ConfigMap and outlives the stack keeps it; given back its own values, it lets it go.
+    Of an owner whose rollout nobody waits for that is not known."""
     config = configuration(tmp_path, entry=entry)
     config["accessGraph"]["enabled"] = enabled
     assert {name for name in kept(run_program(config, tmp_path)) if name.startswith(TELEPORT)} == expected
