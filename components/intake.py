@@ -24,9 +24,9 @@ from components.host_authorities import (
     rotation_gap_warning,
 )
 from components.settings import ManualTeleportSettings, ProxyHostAuthorities, RdsDatabaseSettings, Settings
-from components.teleport_args import patched_values
+from components.teleport_args import CA_CONFIG_MAP_NAME, patched_values
 from components.teleport_assembly import teleport_cluster_args
-from components.teleport_values import ValuesConflict, effective_auth_values
+from components.teleport_values import ValuesConflict, connected_places, effective_auth_values
 from components.trust_bundles import (
     Authority,
     TrustBundleError,
@@ -138,6 +138,14 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
         for path in find_secret_values(values)
         if path not in entry.allow_secret_paths
     )
+    if not settings.access_graph.enabled:
+        # Of the user's own making it would stay, and what it names go: pods would not start any more.
+        problems.extend(
+            f"{key}: {place} connects Teleport to the access graph, and accessGraph.enabled is false; take it out of "
+            "the files with an `up` before the access graph is switched off (`adopt --without-access-graph` writes "
+            "them so)"
+            for place in connected_places(values, settings.endpoint_of(cluster), CA_CONFIG_MAP_NAME)
+        )
     try:
         patched_values(teleport_cluster_args(settings, cluster, values, PLACEHOLDER_BUNDLE))
     except ValuesConflict as error:

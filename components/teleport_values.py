@@ -19,6 +19,7 @@ __all__ = [
     "AuditLog",
     "ValuesConflict",
     "auth_deployment_name",
+    "connected_places",
     "effective_auth_values",
     "find_secret_values",
     "load_values_files",
@@ -189,6 +190,21 @@ def effective_auth_values(values: Mapping[str, Any]) -> dict[str, Any]:
         # The chart has a default there, which is all that Helm takes away for a null: the root's shows through.
         auth = {key: value for key, value in auth.items() if key != "teleportConfig"}
     return merge_values(values, auth)
+
+
+def connected_places(values: Mapping[str, Any], endpoint: str, config_map: str) -> list[str]:
+    """Where the user's values themselves connect Teleport to the access graph: an enabled section with `endpoint`, and
+    volumes of `config_map`, also those of the proxies, without which pods do not start."""
+    places: list[str] = []
+    section = _inner(_inner(effective_auth_values(values), "teleportConfig"), "access_graph")
+    if _inner(section, "endpoint") == endpoint and _inner(section, "enabled") is True:
+        places.append("auth.teleportConfig.access_graph")
+    for level in ("", "auth", "proxy"):
+        volumes = _inner(_inner(values, level) if level else values, "extraVolumes")
+        for entry in volumes if isinstance(volumes, list) else []:
+            if _inner(_inner(entry, "configMap"), "name") == config_map:
+                places.append(f"{level}.extraVolumes".lstrip("."))
+    return places
 
 
 def auth_deployment_name(release: str, values: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -62,3 +63,37 @@ def test_an_authority_of_the_stacks_own_that_no_store_is_said_to_have_is_warned_
     settings = load_settings(config, (), root=tmp_path, stack="dev")
     found = read_intake(settings, datetime.now(timezone.utc)).warnings
     assert [text.partition(": ")[0] for text in found] == ([f"teleport.{TELEPORT_CLUSTER}"] if warned else [])
+
+
+AUTH = "auth.teleportConfig"
+GUIDE = {"name": "tag-ca", "configMap": {"name": "teleport-access-graph-ca"}}
+OURS = {"enabled": True, "endpoint": "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"}
+
+
+@pytest.mark.parametrize(
+    ("own", "places"),
+    [
+        ({"teleportConfig": {"access_graph": OURS}, "extraVolumes": [GUIDE]}, [f"{AUTH}.access_graph", "extraVolumes"]),
+        ({"auth": {"extraVolumes": [GUIDE]}}, ["auth.extraVolumes"]),
+        ({"proxy": {"extraVolumes": [GUIDE]}}, ["proxy.extraVolumes"]),
+        ({"auth": {"teleportConfig": {"access_graph": {**OURS, "enabled": False}}}}, []),
+        ({"auth": {"teleportConfig": {"access_graph": {**OURS, "endpoint": "another:443"}}}}, []),
+    ],
+)
+def test_what_the_values_themselves_connect_is_taken_out_before_the_switch_off(
+    own: dict[str, Any], places: list[str], tmp_path: Path
+) -> None:
+    """Else Teleport would go on mounting a ConfigMap that goes, and hang at its next start."""
+    config = stack.configuration(tmp_path)
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({**stack.OWN_VALUES, **own}))
+    now = datetime.now(timezone.utc)
+    config["accessGraph"]["enabled"] = False
+    off = load_settings(config, (), root=tmp_path, stack="dev")
+    if not places:
+        read_intake(off, now)
+        return
+    with pytest.raises(IntakeError) as refused:
+        read_intake(off, now)
+    assert [problem.partition(" connects ")[0] for problem in refused.value.problems] == [
+        f"{KEY}: {place}" for place in places
+    ]
