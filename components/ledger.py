@@ -49,8 +49,8 @@ class Ledger:
     rotation: int | None = None
     """Generation of the database login; None without a database of the stack's own."""
     audit_log: Mapping[str, str] = field(default_factory=dict)
-    """Start of the audit log's export by Teleport cluster, RFC 3339. Of a cluster that has one no more, too: Teleport
-    has not forgotten it."""
+    """Start of the audit log's export by Teleport cluster, RFC 3339; empty where it began with Teleport's own default.
+    Of a cluster that has one no more, too: Teleport has not forgotten it."""
     teleport: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`teleport_record` of each Teleport cluster."""
     database: Mapping[str, Any] = field(default_factory=dict)
@@ -164,9 +164,10 @@ def ledger_content(
         "trust": trust.stored(),
     }
     starts = {
-        cluster: entry.audit_log.start_date
+        cluster: entry.audit_log.start_date or before.audit_log.get(cluster, "")
         for cluster, entry in settings.teleport.items()
-        if entry.audit_log is not None and entry.audit_log.start_date is not None
+        # With the access graph off Teleport is told nothing.
+        if settings.access_graph.enabled and entry.audit_log is not None and entry.audit_log.enabled
     }
     step = authority_step(settings)
     if step is not None:

@@ -225,7 +225,14 @@ def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     for cluster, entry in settings.teleport.items():
         before = recorded.audit_log.get(cluster)
         after = None if entry.audit_log is None else entry.audit_log.start_date
-        if before is not None and after is not None and after != before:
+        if before == "" and after is not None:
+            yield Problem(
+                f"teleport.{cluster}.auditLog.startDate",
+                "is set, and the export began without one: Teleport has taken its own default and does not change it",
+                "remove it",
+                shown(after),
+            )
+        elif before is not None and after is not None and after != before:
             yield Problem(
                 f"teleport.{cluster}.auditLog.startDate",
                 f"differs from {before}, which Teleport has taken and does not change",

@@ -247,6 +247,28 @@ def test_a_start_of_the_audit_log_is_remembered_while_its_export_is_off(
         again(tmp_path, config, off)
 
 
+@pytest.mark.slow
+def test_an_export_that_began_without_a_start_is_given_none_later(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    entry["auditLog"] = {}
+    begun = again(tmp_path, config, recorded).outputs["ledger"]
+    assert begun["auditLog"] == {TELEPORT_CLUSTER: ""}
+    entry["auditLog"] = {"startDate": "2026-01-31T00:00:00Z"}
+    with pytest.raises(LedgerError, match=r"is set, and the export began without one: .* its own default"):
+        again(tmp_path, config, begun)
+
+
+@pytest.mark.slow
+def test_what_teleport_was_never_told_may_change(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["teleport"][TELEPORT_CLUSTER]["auditLog"] = {"startDate": "2026-01-31T00:00:00Z"}
+    config["accessGraph"]["enabled"] = False
+    assert again(tmp_path, config, recorded).outputs["ledger"]["auditLog"] == {}
+
+
 OWN = {"mode": "release", "adopted": False, "clusterIdentifier": CLUSTER_IDENTIFIER}
 OWN |= {"namespace": "teleport", "release": "teleport"}
 
