@@ -12,7 +12,7 @@ from sandbox.plugins.aws.observing_tables import POD_IDENTITY
 from sandbox.plugins.aws.provider import AwsProvider
 from tests.engine.aws_plugin.conftest import CREDENTIALS, Engine
 from tests.engine.cloud.conftest import Cloud
-from tests.unit.cloud.test_pod_identity import ROLE, document, trust
+from tests.engine.cloud.test_associations import ROLE, document, trust
 
 pytestmark = pytest.mark.engine
 

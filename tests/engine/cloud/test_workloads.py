@@ -19,7 +19,7 @@ from sandbox.cloud.landing_zone import OIDC_AUDIENCE, OIDC_ISSUER
 from sandbox.cloud.launchers import install_launchers
 from sandbox.home import CHECKOUT
 from tests.engine.cloud.conftest import MASTER, Cloud
-from tests.unit.cloud.test_web_identity import SUBJECT, Cluster
+from tests.engine.cloud.test_web_identity import SUBJECT, Cluster
 
 pytestmark = pytest.mark.engine
 

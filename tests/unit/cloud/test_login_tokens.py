@@ -157,6 +157,7 @@ def test_what_is_no_token_is_refused_and_shown_to_nobody(text: str) -> None:
     assert not text or text not in reason
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(TOKEN) - 1), st.sampled_from(string.ascii_letters + string.digits + "&=%/?+-._~: \0é"))
 def test_no_character_of_it_can_be_another(position: int, character: str) -> None:
     tampered = TOKEN[:position] + character + TOKEN[position + 1 :]
@@ -164,11 +165,13 @@ def test_no_character_of_it_can_be_another(position: int, character: str) -> Non
         refusal(tampered)
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(TOKEN)), st.text(min_size=1, max_size=3))
 def test_nothing_can_be_put_in(position: int, inserted: str) -> None:
     refusal(TOKEN[:position] + inserted + TOKEN[position:])
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(TOKEN) - 1), st.integers(1, 80))
 def test_nothing_can_be_left_out(position: int, length: int) -> None:
     # The slash of the empty path says nothing.
@@ -181,6 +184,7 @@ def test_no_parameter_can_come_twice() -> None:
         assert refusal(f"{TOKEN}&{part}") == "its parameters are not each a name and a value, once"
 
 
+@pytest.mark.slow
 @given(st.permutations(TOKEN.partition("?")[2].split("&")))
 def test_the_order_of_its_parameters_is_free_as_it_is_signed_sorted(parts: list[str]) -> None:
     assert opens(f"{TOKEN.partition('?')[0]}?{'&'.join(parts)}") == "ASIATEMPORARY"

@@ -12,7 +12,7 @@ import yaml
 
 from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "backend"
 BUCKET = "acme-dev-pulumi-state"

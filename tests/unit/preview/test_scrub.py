@@ -79,6 +79,7 @@ def private_key(encoding: serialization.Encoding, form: serialization.PrivateFor
     return rsa.generate_private_key(65537, 2048).private_bytes(encoding, form, serialization.NoEncryption())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "container", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
 )
@@ -91,6 +92,7 @@ def test_a_private_key_is_known_without_its_pem_frame(container: serialization.P
         assert not any(line in scrub(form) for line in lines[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["", "\nword", "\nword\nanother\n", " and more"])
 def test_the_base64_of_a_key_is_gone_line_by_line(after: str) -> None:
     pem = private_key(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8).decode()

@@ -23,7 +23,7 @@ from sandbox.cloud.calls import Call
 from sandbox.cloud.landing_zone import ACCOUNT, OIDC_AUDIENCE, OIDC_ISSUER, REGION
 from sandbox.cloud.web_identity import Gate, Refusal
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.engine
 
 ISSUER = OIDC_ISSUER.removeprefix("https://")
 SUBJECT = "system:serviceaccount:teleport-access-graph:database-access"
@@ -113,7 +113,6 @@ def test_an_expired_token_is_refused(gate: Gate, cluster: Cluster) -> None:
     assert refusal(gate, assume(cluster.token(exp=int(time.time()) - 1))) == (400, "ExpiredTokenException")
 
 
-@pytest.mark.slow
 def test_a_token_signed_with_another_key_is_refused(gate: Gate, cluster: Cluster) -> None:
     stranger = RSAKey.generate_key(2048, auto_kid=True)
     assert refusal(gate, assume(cluster.token(stranger))) == (400, "InvalidIdentityToken")

@@ -23,9 +23,9 @@ from sandbox.cloud.landing_zone import ACCOUNT, CLUSTER, OIDC_ISSUER, REGION
 from sandbox.cloud.pod_identity import AssociatingEKS, Publication, associations
 from sandbox.cloud.pod_identity_agent import AUDIENCE, AgentServer, PodIdentityAgent
 from sandbox.cloud.web_identity import ClusterTokens, Gate, Refusal
-from tests.unit.cloud.test_web_identity import Cluster
+from tests.engine.cloud.test_web_identity import Cluster
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.engine
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/graph"
 CLUSTER_ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
@@ -91,7 +91,6 @@ def refusal(agent: PodIdentityAgent, shown: str) -> tuple[int, str]:
     return caught.value.status, caught.value.code
 
 
-@pytest.mark.slow
 def test_a_pod_of_the_account_gets_a_session_of_the_role_that_ends(agent: PodIdentityAgent, cluster: Cluster) -> None:
     found = agent.credentials(token(cluster))
     assert sorted(found) == ["AccessKeyId", "AccountId", "Expiration", "SecretAccessKey", "Token"]
@@ -103,7 +102,6 @@ def test_a_pod_of_the_account_gets_a_session_of_the_role_that_ends(agent: PodIde
     assert 6 * 3600 - 60 < left <= 6 * 3600
 
 
-@pytest.mark.slow
 def test_the_session_may_do_what_the_role_may_and_no_more(agent: PodIdentityAgent, cluster: Cluster) -> None:
     found = agent.credentials(token(cluster))
     call = Call("rds", "DescribeDBInstances", {}, found["AccessKeyId"], found["Token"], REGION, speaks_json=False)
@@ -115,13 +113,11 @@ def test_the_session_may_do_what_the_role_may_and_no_more(agent: PodIdentityAgen
     gate.check(call)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("account", ["graphs:other", "other:graph", "graphs:", ""])
 def test_another_accounts_pod_gets_nothing(agent: PodIdentityAgent, cluster: Cluster, account: str) -> None:
     assert refusal(agent, token(cluster, account)) == (404, "ResourceNotFoundException")
 
 
-@pytest.mark.slow
 def test_a_token_that_is_not_the_clusters_for_the_agent_is_refused(agent: PodIdentityAgent, cluster: Cluster) -> None:
     assert refusal(agent, token(cluster, aud=["sts.amazonaws.com"])) == (400, "InvalidTokenException")
     assert refusal(agent, token(cluster, iss=OIDC_ISSUER + ".example")) == (400, "InvalidTokenException")
@@ -131,7 +127,6 @@ def test_a_token_that_is_not_the_clusters_for_the_agent_is_refused(agent: PodIde
     assert refusal(agent, "") == (400, "InvalidIdentityToken")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -150,7 +145,6 @@ def test_the_roles_trust_has_to_let_eks_take_it_for_this_account(
     assert refusal(agent, token(cluster)) == (403, "AccessDeniedException")
 
 
-@pytest.mark.slow
 def test_the_node_is_told_whose_pods_get_credentials(eks: AssociatingEKS, published: Path) -> None:
     eks.create_cluster("another", f"arn:aws:iam::{ACCOUNT}:role/cluster", {})
     mine = eks.associate(CLUSTER, "graphs", "graph", ROLE, {})
@@ -161,7 +155,6 @@ def test_the_node_is_told_whose_pods_get_credentials(eks: AssociatingEKS, publis
     assert json.loads(published.read_text()) == {**told, "serviceAccounts": []}
 
 
-@pytest.mark.slow
 def test_over_http_a_token_in_the_header_gives_credentials_as_json(agent: PodIdentityAgent, cluster: Cluster) -> None:
     server = AgentServer("127.0.0.1", 0, agent)
     server.start()
