@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from components.database_uri import CA_BUNDLE_PATH
 from components.login_slots import ALL_LOGINS, login_of
@@ -150,7 +151,9 @@ class Verification:
             return [failed("database.connects", "the URI is there", reason)]
         text, *replicas = (secret[key].decode("utf-8", "replace") for key in keys)
         authorities = None
-        if CA_BUNDLE_PATH in text or "sslrootcert" not in text:
+        # Whoever keeps the Secret may have encoded more than must be.
+        decoded = unquote(text)
+        if CA_BUNDLE_PATH in decoded or "sslrootcert" not in decoded:
             found = self._own.get("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME, self._namespace)
             authorities = ((found or {}).get("data") or {}).get(DATABASE_CA_KEY)
         return check_database(

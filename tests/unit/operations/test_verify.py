@@ -312,6 +312,32 @@ def test_a_uri_that_leads_nowhere_is_a_finding_without_its_text(api: KubernetesA
     assert "hunter2" not in str(findings.values())
 
 
+@pytest.mark.parametrize(
+    ("parameter", "used"),
+    [
+        ("", True),
+        ("&sslrootcert=/var/run/database-ca/bundle.pem", True),
+        ("&sslrootcert=%2Fvar%2Frun%2Fdatabase-ca%2Fbundle.pem", True),
+        ("&sslrootcert=%2Fetc%2Fother.pem", False),
+    ],
+)
+def test_the_bundle_is_the_one_that_the_uri_names_however_it_is_encoded(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameter: str, used: bool
+) -> None:
+    asked: list[Any] = []
+
+    def looked_at(_: str, **arguments: Any) -> list[Finding]:
+        asked.append(arguments["authorities"])
+        return []
+
+    monkeypatch.setattr("operations.verify.check_database", looked_at)
+    put_world(api)
+    put_uri(api, f"postgresql://graph@db.example.com/graph?sslmode=verify-full{parameter}")
+    api.put("ConfigMap", "teleport-access-graph-database-ca", GRAPH, data={"bundle.pem": "the bundle"})
+    run(tmp_path)
+    assert asked == ["the bundle" if used else None]
+
+
 @pytest.mark.slow
 def test_a_comment_in_any_language_is_no_obstacle_in_a_bundle(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
