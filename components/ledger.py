@@ -182,7 +182,7 @@ def database_record(settings: Settings) -> dict[str, Any]:
     """What of the database cannot be changed in place, or not at any time; `ledger_guards` compares it."""
     database = settings.database
     if isinstance(database, ExistingDatabaseSettings):
-        return {"mode": database.mode}
+        return {"mode": database.mode, "secretMade": database.secret is None}
     return {
         "mode": database.mode,
         "identifier": database.identifier,

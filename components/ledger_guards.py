@@ -14,6 +14,7 @@ from components.authority_phases import algorithm_problem, step_problem
 from components.host_authority_succession import stranger_problems
 from components.ledger import Ledger, LedgerError, database_record, read_ledger, teleport_record
 from components.settings import (
+    ExistingDatabaseSettings,
     ExistingSecretTlsSettings,
     RdsDatabaseSettings,
     ReleaseTeleportSettings,
@@ -22,6 +23,7 @@ from components.settings import (
     ValuesTeleportSettings,
 )
 from components.settings.errors import Problem, shown
+from components.settings.names import POSTGRES_IAM_SECRET_NAME, POSTGRES_SECRET_NAME
 from components.tls_assembly import authority_algorithms, authority_step, certificate_names
 from components.trust_steps import GENERATED
 
@@ -89,6 +91,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
     return [
         *_rotation(recorded, settings),
         *_database(recorded, settings),
+        *_database_secret(recorded, settings),
         *_major_version(recorded, settings),
         *_audit_log(recorded, settings),
         *_teleport(recorded, settings),
@@ -182,6 +185,23 @@ def _database(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"set it back, {fixed.way_out}",
                 shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
             )
+
+
+def _database_secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """A Secret of the stack's own cannot be handed over under its name: the engine would delete it as the last step."""
+    before, after = recorded.database, settings.database
+    made = before.get("mode") == "rds" or before.get("secretMade")
+    if not made or not isinstance(after, ExistingDatabaseSettings) or after.secret is None:
+        return
+    same_namespace = recorded.namespace.get("name") == settings.access_graph.namespace
+    if same_namespace and after.secret.name in (POSTGRES_SECRET_NAME, POSTGRES_IAM_SECRET_NAME):
+        yield Problem(
+            "database.secret.name",
+            "is the Secret that the stack itself has filled until now, and would delete in this `up`, so that TAG's "
+            "next pods could not start",
+            "give your Secret another name",
+            shown(after.secret.name),
+        )
 
 
 def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ import pulumi
 import pytest
 
 from components.ledger import Ledger, LedgerError, ends_of_own
-from components.ledger_guards import FIXED, rollout_warning
+from components.ledger_guards import FIXED, refusals, rollout_warning
 from components.settings import Settings, load_settings
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
@@ -218,6 +218,28 @@ def test_another_database_in_place_of_a_protected_instance_is_refused(
     del config["aws"]
     with pytest.raises(LedgerError, match=r'database\.mode: "existing" would delete the protected instance'):
         again(tmp_path, config, recorded)
+
+
+@pytest.mark.parametrize("before", [{"mode": "existing", "secretMade": True}, {"mode": "rds", "protect": False}])
+@pytest.mark.parametrize("name", ["teleport-access-graph-postgres", "teleport-access-graph-postgres-iam"])
+def test_a_secret_of_the_stacks_own_is_not_handed_over_under_its_name(
+    name: str, before: dict[str, Any], tmp_path: Path
+) -> None:
+    """The engine would delete it after the release that still names it."""
+
+    def found(ledger: dict[str, Any], **secret: str) -> list[str]:
+        config = configuration(tmp_path, aws=..., database={"mode": "existing", "secret": secret})
+        own = load_settings(config, (), root=tmp_path, stack=STACK)
+        return [problem.key for problem in refusals(Ledger.parse(ledger), own)]
+
+    namespace = {"name": "teleport-access-graph", "made": True, "kept": False}
+    ledger = {"version": 1, "database": before, "namespace": namespace}
+    assert found(ledger, name=name) == ["database.secret.name"]
+    assert found(ledger, name="another") == []
+    assert found({"version": 1}, name=name) == []
+    assert found({**ledger, "database": {"mode": "existing", "secretMade": False}}, name=name) == []
+    elsewhere = {"name": "another", "made": False, "kept": False}
+    assert found({**ledger, "namespace": elsewhere}, name=name) == []
 
 
 @pytest.mark.slow
