@@ -132,9 +132,13 @@ def merged_values(args: TeleportClusterArgs) -> pulumi.Output[Mapping[str, Any]]
     """Secret: the user's plain and secret values with the patch."""
 
     def merge(secret: Mapping[str, Any]) -> Mapping[str, Any]:
+        merged = merge_values(args.values, secret)
+        if merged.get("clusterName") not in (None, args.cluster):
+            # Helm would rename the cluster that runs; of the plain values it is asked before anything is registered.
+            raise SecretValuesConflict(args.cluster, ["clusterName"])
         # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
         try:
-            return patched_values(args, merge_values(args.values, secret))
+            return patched_values(args, merged)
         except ValuesConflict as conflict:
             raise SecretValuesConflict(args.cluster, conflict.places) from None
 

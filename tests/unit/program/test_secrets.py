@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from components.teleport_args import SecretValuesConflict
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, leaves
 from tests.unit.program.stack import COMPUTED, configuration, run_program
@@ -107,6 +108,15 @@ def test_secret_helm_values_stay_in_the_envelope_and_are_patched(tmp_path: Path)
     assert values["auth"]["teleportConfig"]["access_graph"]["enabled"] is True
     assert [volume["name"] for volume in values["auth"]["extraVolumes"]] == ["corp-ca", "tag-ca"]
     assert "canary-token" not in str(stack.outputs)
+
+
+@pytest.mark.slow
+def test_a_secret_value_that_would_rename_the_cluster_is_refused_without_it(tmp_path: Path) -> None:
+    secret_values = {TELEPORT_CLUSTER: {"clusterName": "canary.example.com"}}
+    with pytest.raises(SecretValuesConflict) as refused:
+        run_program(configuration(tmp_path), tmp_path, secrets={"teleportSecretValues": secret_values})
+    assert str(refused.value).startswith(f"teleportSecretValues.{TELEPORT_CLUSTER}.clusterName: ")
+    assert "canary" not in str(refused.value)
 
 
 def test_a_given_database_uri_stays_secret(tmp_path: Path) -> None:
