@@ -23,7 +23,13 @@ from components.host_authorities import (
     pinning_advice,
     rotation_gap_warning,
 )
-from components.settings import ManualTeleportSettings, ProxyHostAuthorities, RdsDatabaseSettings, Settings
+from components.settings import (
+    ManualTeleportSettings,
+    ProxyHostAuthorities,
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    Settings,
+)
 from components.teleport_args import CA_CONFIG_MAP_NAME, patched_values
 from components.teleport_assembly import teleport_cluster_args
 from components.teleport_values import ValuesConflict, connected_places, effective_auth_values
@@ -113,7 +119,11 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
             for cluster, source in fetched.items()
             if not source.fingerprints
         ),
-        warnings=(*map(rotation_gap_warning, fetched), *_stores_without_authority(settings, values)),
+        warnings=(
+            *map(rotation_gap_warning, fetched),
+            *_stores_without_authority(settings, values),
+            *_releases_without_name(settings, values),
+        ),
     )
 
 
@@ -164,6 +174,20 @@ def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[s
                 f"teleport.{cluster}: tls.trust is system, and the stack itself signs what TAG serves: auth trusts it "
                 "only if the store of its pods or hosts has the authority (the output caBundle), as by the chart's "
                 "tls.existingCASecretName, which is not in the plain values; with trust bundle auth gets it as a file"
+            )
+
+
+def _releases_without_name(settings: Settings, values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The chart renders nothing without the cluster's name, and Helm says so when all else of the `up` is done."""
+    if settings.secrets.teleport_values is not None:
+        return
+    for cluster, own in values.items():
+        # With `scratch` the user writes the whole of teleport.yaml, its name included.
+        named = own.get("clusterName") or own.get("chartMode") == "scratch"
+        if isinstance(settings.teleport[cluster], ReleaseTeleportSettings) and not named:
+            yield (
+                f"teleport.{cluster}.valuesFiles: no file has clusterName, without which the teleport-cluster chart "
+                f"cannot be installed; write `clusterName: {cluster}` into one"
             )
 
 

@@ -65,6 +65,19 @@ def test_an_authority_of_the_stacks_own_that_no_store_is_said_to_have_is_warned_
     assert [text.partition(": ")[0] for text in found] == ([f"teleport.{TELEPORT_CLUSTER}"] if warned else [])
 
 
+@pytest.mark.parametrize(
+    ("values", "warned"), [({}, True), ({"chartMode": "scratch"}, False), ({"clusterName": TELEPORT_CLUSTER}, False)]
+)
+def test_a_release_that_the_chart_would_not_render_is_warned_of(
+    values: dict[str, str], warned: bool, tmp_path: Path
+) -> None:
+    config = stack.configuration(tmp_path)
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    settings = load_settings(config, (), root=tmp_path, stack="dev")
+    found = read_intake(settings, datetime.now(timezone.utc)).warnings
+    assert [text.partition(": ")[0] for text in found] == ([KEY] if warned else [])
+
+
 AUTH = "auth.teleportConfig"
 GUIDE = {"name": "tag-ca", "configMap": {"name": "teleport-access-graph-ca"}}
 OURS = {"enabled": True, "endpoint": "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"}
