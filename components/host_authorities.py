@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     HostAuthoritySettings: TypeAlias = InlineHostAuthorities | FileHostAuthorities | ProxyHostAuthorities
 
 _FINGERPRINT = re.compile(r"^[0-9a-f]{64}$")
+_TCTL_YAML = re.compile(r"^kind: cert_authority\b", re.MULTILINE)
 
 
 class HostAuthorityError(ValueError):
@@ -153,6 +154,8 @@ def _certificates_in(text: str, cluster: str | None) -> tuple[list[tuple[str, x5
     """Each certificate with its position in words, and what is wrong with the text itself."""
     stripped = text.lstrip("\ufeff \t\r\n")
     if stripped[:1] not in ("[", "{"):
+        if _TCTL_YAML.search(stripped) and "-----BEGIN " not in stripped:
+            return [], ["is YAML, as tctl prints without a format; run `tctl get cert_authorities --format=json`"]
         return certificates_in_pem(text, "certificate")
     try:
         document = json.loads(stripped)

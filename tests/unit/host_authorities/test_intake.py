@@ -106,6 +106,7 @@ REFUSED = {
     "empty": ("", "there is no certificate"),
     "blank": (" \r\n\n", "there is no certificate"),
     "prose": ("here it comes", "has no PEM block"),
+    "tctl's YAML": ("kind: cert_authority\nspec:\n  active_keys:\n", "is YAML, as tctl prints without a format"),
     "no JSON": ("[{", "neither PEM nor valid JSON"),
     "deep JSON": ("[" * 100_000, "neither PEM nor valid JSON"),
     "JSON of something else": ('["a"]', "no list of certificate authorities"),
