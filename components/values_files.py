@@ -180,6 +180,8 @@ def find_secret_values(values: Mapping[str, Any]) -> list[str]:
 def _looks_secret(key: str, text: str) -> bool:
     if is_secret_text(text):
         return True
+    # The domain of an annotation says whose it is: secret.reloader.stakater.com/reload has the name of a Secret.
+    key = key.rpartition("/")[2]
     named = _SECRET_KEY.search(key) or _SECRET_SHORT_KEY.search(key)
     return bool(named) and not _NO_SECRET_KEY.search(key)
 

@@ -168,6 +168,10 @@ PRIVATE_KEY_HEAD = "-----BEGIN " + "PRIVATE KEY-----"
         ({"licenseSecretName": "license", "tls": {"existingSecretName": "x", "existingCASecretName": ""}}, []),
         ({"imagePullSecrets": [{"name": "x"}], "joinParams": {"tokenName": "t", "method": "kubernetes"}}, []),
         ({"postgres": {"secretName": "s", "secretKey": "uri"}}, []),
+        (
+            {"annotations": {"pod": {"secret.reloader.stakater.com/reload": "tls", "example.com/token": "x"}}},
+            ['annotations.pod["example.com/token"]'],
+        ),
         ({"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, []),
         ({"createProxyToken": True, "token": "", "password": None}, []),
     ],
