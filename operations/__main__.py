@@ -9,7 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:
+    # What `pulumi up` needs was installed, and no more: a traceback would not say what else there is.
+    print(
+        "error: `python -m operations` needs more packages than `pulumi up`; run `make setup`, or "
+        "`pip install -r requirements-dev.txt` in the same environment",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from components.settings import SettingsError
 from components.values_files import ValuesFileError

@@ -55,6 +55,17 @@ def test_a_moment_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 @pytest.mark.slow
+def test_an_environment_with_what_an_up_needs_alone_is_told_of_the_rest() -> None:
+    without = "import runpy, sys; sys.modules['typer'] = None; runpy.run_module('operations', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", without], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(
+        "error: `python -m operations` needs more packages than `pulumi up`; run `make setup`"
+    )
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["full", "gone"])
 def test_output_that_nobody_takes_ends_in_one_line_at_the_most(reader: str) -> None:
     if reader == "full":
