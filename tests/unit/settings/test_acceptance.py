@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -302,6 +303,19 @@ def test_a_secret_key_is_known_by_its_name_alone() -> None:
     configuration = existing_configuration(database={"mode": "existing"})
     assert load(configuration, ("databaseUri",)).secrets.database_uri is None
     assert load({**configuration, "databaseUri": None}, ("databaseUri",)).database.mode == "existing"
+
+
+def test_the_configuration_that_the_documents_give_for_a_database_that_exists_is_valid(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "database.md").read_text(encoding="utf-8")
+    lines = text[text.index("    config:\n") :].splitlines()
+    block = "\n".join(itertools.takewhile(lambda line: line.startswith("    "), lines))
+    config = {key.partition(":")[2]: value for key, value in yaml.safe_load(block)["config"].items()}
+    (entry,) = config["teleport"].values()
+    named = [config["database"]["caBundleFile"], *entry["valuesFiles"], entry["hostAuthorities"]["path"]]
+    for path in named:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x")
+    assert load_settings(config, ("databaseUri",), root=tmp_path, stack="onprem").aws is None
 
 
 @pytest.mark.parametrize(
