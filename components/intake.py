@@ -16,6 +16,7 @@ from typing import Any
 import pulumi
 
 from components.database_authorities import UnknownRegion, ca_bundle
+from components.expiry import Expiring, expiry_warnings, write_time
 from components.host_authorities import (
     HostAuthority,
     HostAuthorityError,
@@ -99,7 +100,8 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
         values[cluster] = {}
         if not isinstance(entry, ManualTeleportSettings):
             values[cluster] = _values(settings, cluster, problems)
-    bundle = _database_ca_bundle(settings, now, problems)
+    ending: list[str] = []
+    bundle = _database_ca_bundle(settings, now, problems, ending)
     trusted = _trust_bundle(settings, now, problems)
     if problems:
         raise IntakeError(problems)
@@ -120,6 +122,7 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
             if not source.fingerprints
         ),
         warnings=(
+            *ending,
             *map(rotation_gap_warning, fetched),
             *_stores_without_authority(settings, values),
             *_releases_without_name(settings, values),
@@ -199,14 +202,27 @@ def _trust_bundle(settings: Settings, now: datetime, problems: list[str]) -> tup
     return _bundle(settings, "tls.trustBundleFile", path, read, "the authorities that Teleport is to trust", problems)
 
 
-def _database_ca_bundle(settings: Settings, now: datetime, problems: list[str]) -> str | None:
+def _database_ca_bundle(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> str | None:
     path = settings.database.ca_bundle_file
     if path is None:
         return _shipped_bundle(settings, problems) if isinstance(settings.database, RdsDatabaseSettings) else None
     read = partial(parse_database_bundle, now=now)
     what = "the authorities of the database's certificate"
+    authorities = _bundle(settings, "database.caBundleFile", path, read, what, problems)
+    if authorities:
+        # Of the last one: which of them has signed the server's certificate is not known here.
+        warnings += expiry_warnings(
+            [
+                Expiring(
+                    what="the last valid authority of database.caBundleFile",
+                    not_after=write_time(max(one.not_after for one in authorities)),
+                    remedy="get the file anew from whoever runs the database; TAG could not connect any more",
+                )
+            ],
+            now,
+        )
     # Written anew: a byte order mark or a comment is somebody's, and not every client of a database reads on past it.
-    return joined(one.pem for one in _bundle(settings, "database.caBundleFile", path, read, what, problems)) or None
+    return joined(one.pem for one in authorities) or None
 
 
 def _shipped_bundle(settings: Settings, problems: list[str]) -> str | None:

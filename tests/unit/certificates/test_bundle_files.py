@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from components.intake import IntakeError, read_intake
+from components.intake import Intake, IntakeError, read_intake
 from components.settings import SettingsError, load_settings
 from components.settings.relations.files import LARGEST_FILE
 from components.trust_bundles import joined
@@ -25,6 +26,11 @@ DER = ONE.certificate.public_bytes(Encoding.DER)
 
 def read(key: str, content: bytes, root: Path) -> str:
     """The bundle that the program goes on with."""
+    found = intake(key, content, root)
+    return found.database_ca_bundle or joined(one.pem for one in found.trust_bundle)
+
+
+def intake(key: str, content: bytes, root: Path) -> Intake:
     (root / "bundle.pem").write_bytes(content)
     changes: dict[str, Any] = {
         "tls.trustBundleFile": {"tls": {**EXISTING, "trustBundleFile": "bundle.pem"}},
@@ -34,8 +40,7 @@ def read(key: str, content: bytes, root: Path) -> str:
     }[key]
     configuration = existing_configuration(**changes)
     configuration["accessGraph"]["enabled"] = False  # nobody's host CAs are looked at
-    found = read_intake(load_settings(configuration, (), root=root, stack=STACK), NOW)
-    return found.database_ca_bundle or joined(one.pem for one in found.trust_bundle)
+    return read_intake(load_settings(configuration, (), root=root, stack=STACK), NOW)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -94,3 +99,17 @@ def test_what_is_empty_or_too_large_is_not_even_read(key: str, content: bytes, w
         read(key, content, tmp_path)
     assert key in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_a_database_bundle_of_which_nothing_will_be_left_is_warned_of(tmp_path: Path) -> None:
+    """It may be one of the others that has signed the server's certificate, as long as there is another."""
+
+    def said(content: str) -> list[str]:
+        warnings = intake("database.caBundleFile", content.encode(), tmp_path).warnings
+        return [text for text in warnings if "database.caBundleFile" in text]
+
+    ending = authority("Ending", ends=NOW + timedelta(days=9, hours=1)).pem
+    (warning,) = said(ending)
+    assert warning.startswith("the last valid authority of database.caBundleFile ends at ")
+    assert ", in 9 days: get the file anew" in warning
+    assert said(ending + ONE.pem) == []
