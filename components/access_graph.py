@@ -14,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 from components.applied import applied
 from components.arguments import ComponentArgs
 from components.database_uri import CA_BUNDLE_PATH
+from components.handed_on import waiting
 from components.releases import atomic_release
 from components.settings.names import (
     CREDENTIALS_ANNOTATION,
@@ -174,7 +175,7 @@ class AccessGraph(pulumi.ComponentResource):
         args = AccessGraphArgs.from_input(args)
         if not isinstance(args.host_authorities, pulumi.Output):
             _some_host_authorities(args.host_authorities)
-        super().__init__("teleport-access-graph:index:AccessGraph", name, {}, opts)
+        super().__init__("teleport-access-graph:index:AccessGraph", name, {}, waiting(opts))
         release = atomic_release(
             f"{name}-release",
             release=args.release,

@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.handed_on import waiting
 from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
 from components.settings.names import CERTIFICATE_RESTARTER_NAME
 
@@ -69,7 +70,7 @@ class CertificateRestarter(pulumi.ComponentResource):
         args = CertificateRestarterArgs.from_input(args)
         if not 1 <= args.every_minutes <= 59:
             raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
-        super().__init__("teleport-access-graph:index:CertificateRestarter", name, {}, opts)
+        super().__init__("teleport-access-graph:index:CertificateRestarter", name, {}, waiting(opts))
         binding = bound_account(
             name,
             object_name=CERTIFICATE_RESTARTER_NAME,

@@ -15,6 +15,7 @@ import pulumi_tls as tls
 from components.applied import applied
 from components.arguments import ComponentArgs
 from components.authority_phases import STABLE, AuthorityStep, algorithms
+from components.handed_on import waiting
 from components.trust_bundles import joined
 
 # RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
@@ -108,7 +109,7 @@ class Certificates(pulumi.ComponentResource):
         step = AuthorityStep(args.generation, args.phase)
         if not args.serves and args.phase != STABLE:
             raise ValueError(f"phase: {args.phase!r} is for an authority that serves; pass {STABLE!r}, or serves=True")
-        super().__init__("teleport-access-graph:index:Certificates", name, {}, opts)
+        super().__init__("teleport-access-graph:index:Certificates", name, {}, waiting(opts))
 
         by_generation = algorithms(step, args.algorithm, args.previous_algorithm)
         # One that serves nothing may be given up again.

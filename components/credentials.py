@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.digests import public_digest
+from components.handed_on import asked, waiting
 from components.settings.names import (
     DATABASE_CA_CONFIG_MAP_NAME,
     DATABASE_CA_KEY,
@@ -49,14 +50,14 @@ class AccessGraphNamespace(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AccessGraphNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = AccessGraphNamespaceArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:AccessGraphNamespace", name, {}, opts)
+        super().__init__("teleport-access-graph:index:AccessGraphNamespace", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         if args.create:
             namespace = kubernetes.core.v1.Namespace(
                 f"{name}-namespace",
                 metadata={"name": args.namespace, "labels": POD_SECURITY_LABELS},
-                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep),
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=asked(args.keep)),
             )
             self.namespace = namespace.metadata["name"]
         else:
@@ -121,7 +122,7 @@ class Credentials(pulumi.ComponentResource):
         given = (args.certificate_pem is not None, args.private_key_pem is not None, args.tls_secret_name is not None)
         if given not in ((True, True, False), (False, False, True)):
             raise ValueError("certificate_pem: pass it and private_key_pem, or tls_secret_name in place of both")
-        super().__init__("teleport-access-graph:index:Credentials", name, {}, opts)
+        super().__init__("teleport-access-graph:index:Credentials", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         if args.tls_secret_name is not None:

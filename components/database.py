@@ -27,6 +27,7 @@ from components.database_monitoring import (
 )
 from components.database_network import Network, make_network
 from components.database_policies import key_policy
+from components.handed_on import asked, waiting
 
 __all__ = ["Database", "DatabaseArgs"]
 
@@ -57,8 +58,8 @@ class Database(pulumi.ComponentResource):
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseArgs.from_input(args)
         check_database_args(args)
-        super().__init__("teleport-access-graph:index:Database", name, {}, opts)
-        kept = args.on_destroy == "keep"
+        super().__init__("teleport-access-graph:index:Database", name, {}, waiting(opts))
+        kept = asked(args.on_destroy == "keep")
         child = pulumi.ResourceOptions(parent=self, retain_on_delete=kept)
         # What nobody needs without the stack: it tells of an instance that is then somebody else's.
         watcher = pulumi.ResourceOptions(parent=self)
@@ -108,7 +109,7 @@ class Database(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=kept,
-                protect=args.protect,
+                protect=asked(args.protect),
                 import_=args.adopt,
                 ignore_changes=ORIGIN_INPUTS,
                 depends_on=[*log_groups, *([monitoring.policy] if monitoring else [])],
@@ -185,7 +186,7 @@ class Database(pulumi.ComponentResource):
         # A final snapshot is unreadable without its key, so `snapshot` leaves the key too; the alias goes, and frees
         # its name.
         options = pulumi.ResourceOptions(
-            parent=self, retain_on_delete=args.on_destroy != "delete", protect=args.protect
+            parent=self, retain_on_delete=asked(args.on_destroy != "delete"), protect=asked(args.protect)
         )
         key = kms.Key(
             f"{name}-key",
@@ -203,7 +204,7 @@ class Database(pulumi.ComponentResource):
             f"{name}-key-alias",
             name=self.identifier.apply(lambda identifier: f"alias/{identifier}"),
             target_key_id=key.key_id,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.on_destroy == "keep"),
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=asked(args.on_destroy == "keep")),
         )
         arn: pulumi.Output[str] = key.arn
         return arn

@@ -18,6 +18,7 @@ from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
+from components.handed_on import waiting
 from components.login_slots import IAM_ROLE, active_slot, login_of, slot_passwords
 from components.settings.names import DATABASE_ACCESS_NAME
 from components.workload_identity import RoleSettings, ServiceAccountRole, service_account_role
@@ -144,7 +145,7 @@ class DatabaseAccess(pulumi.ComponentResource):
     def __init__(self, name: str, args: DatabaseAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseAccessArgs.from_input(args)
         _check(args)
-        super().__init__("teleport-access-graph:index:DatabaseAccess", name, {}, opts)
+        super().__init__("teleport-access-graph:index:DatabaseAccess", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
         by_iam = args.authentication == "iam"
         rotation = int(args.rotation)
@@ -224,8 +225,6 @@ class DatabaseAccess(pulumi.ComponentResource):
                 **connection,
             )
         )
-        # Pulumi does not hand a component's `depends_on` to its children.
-        before: list[Any] = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
         job = database_job(
             f"{name}-job",
             object_name=DATABASE_ACCESS_NAME,
@@ -236,7 +235,6 @@ class DatabaseAccess(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[
-                    *before,
                     account,
                     *([] if secret is None else [secret]),
                     *([] if reader is None else reader.permissions),

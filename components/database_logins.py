@@ -13,6 +13,7 @@ import pulumi
 from components.arguments import ComponentArgs
 from components.database_job import database_job, job_spec
 from components.database_script import RETIRE_LOGINS
+from components.handed_on import waiting
 from components.login_slots import ALL_LOGINS
 from components.settings.names import DATABASE_LOGINS_NAME
 
@@ -55,9 +56,7 @@ class LoginRetirement(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: LoginRetirementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LoginRetirementArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:LoginRetirement", name, {}, opts)
-        # Pulumi does not hand a component's `depends_on` to its children.
-        after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
+        super().__init__("teleport-access-graph:index:LoginRetirement", name, {}, waiting(opts))
         grace = int(args.grace_seconds)
         spec: pulumi.Output[Any] = pulumi.Output.all(job=args.job, login=args.login).apply(
             lambda resolved: job_spec(
@@ -77,7 +76,7 @@ class LoginRetirement(pulumi.ComponentResource):
             spec=spec,
             digest_key=args.digest_key,
             causes=[args.after_run],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.login = pulumi.Output.from_input(args.login)
         self.ready = job.metadata["name"]

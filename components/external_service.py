@@ -12,6 +12,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.handed_on import waiting
 from components.settings.names import CHART_NAME, GRPC_PORT, external_service_name
 
 
@@ -44,9 +45,7 @@ class ExternalService(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ExternalServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = ExternalServiceArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:ExternalService", name, {}, opts)
-        # Pulumi does not hand a component's `depends_on` to its children.
-        after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
+        super().__init__("teleport-access-graph:index:ExternalService", name, {}, waiting(opts))
         spec: dict[str, Any] = {
             "type": "LoadBalancer",
             "selector": {"app.kubernetes.io/name": CHART_NAME, "app.kubernetes.io/instance": args.release},
@@ -65,7 +64,7 @@ class ExternalService(pulumi.ComponentResource):
                 "annotations": args.annotations,
             },
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.service = service
         self.endpoint = pulumi.Output.from_input(f"{args.hostname}:{args.port}")

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.handed_on import waiting
 from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_SECRET_NAME
 
 CERTIFICATE_NAME = "teleport-access-graph"
@@ -75,7 +76,7 @@ class IssuedCertificate(pulumi.ComponentResource):
             raise ValueError("issuer_name: pass it or ca_secret, and not both; one of them has to sign")
         if not args.dns_names:
             raise ValueError("dns_names: is empty; pass the names by which Teleport dials the access graph")
-        super().__init__("teleport-access-graph:index:IssuedCertificate", name, {}, opts)
+        super().__init__("teleport-access-graph:index:IssuedCertificate", name, {}, waiting(opts))
 
         issuer = self._issuer(name, args)
         reference = (

@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.handed_on import waiting
 from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
 from components.monitoring import UNKNOWN_FOR, alert, prometheus_rule
 from components.settings.names import LOCKOUT_WATCH_NAME
@@ -69,7 +70,7 @@ class LockoutWatch(pulumi.ComponentResource):
         args = LockoutWatchArgs.from_input(args)
         if not 1 <= args.every_minutes <= 59:
             raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
-        super().__init__("teleport-access-graph:index:LockoutWatch", name, {}, opts)
+        super().__init__("teleport-access-graph:index:LockoutWatch", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
         metadata = {"name": LOCKOUT_WATCH_NAME, "namespace": args.namespace}
         binding = bound_account(

@@ -14,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.expiry import read_time
+from components.handed_on import waiting
 from components.settings.names import CHART_NAME, METRICS_PORT_NAME, service_name
 
 API_VERSION = "monitoring.coreos.com/v1"
@@ -59,7 +60,7 @@ class Monitoring(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = MonitoringArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:Monitoring", name, {}, opts)
+        super().__init__("teleport-access-graph:index:Monitoring", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
         metadata = {"name": OBJECT_NAME, "namespace": args.namespace, "labels": dict(args.labels)}
         if args.service_monitor:

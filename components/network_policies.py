@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.handed_on import waiting
 from components.settings.names import CHART_NAME, GRPC_PORT, METRICS_PORT, POLICY_NAMES
 
 # DNS on TCP too, for answers that do not fit; OpenShift's DNS pods listen on 5353, and policies see that port.
@@ -79,7 +80,7 @@ class NetworkPolicies(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = NetworkPoliciesArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:NetworkPolicies", name, {}, opts)
+        super().__init__("teleport-access-graph:index:NetworkPolicies", name, {}, waiting(opts))
         specs = {"access-graph": access_graph_policy(args)}
         if args.job_name is not None:
             specs["database-jobs"] = database_jobs_policy(args)

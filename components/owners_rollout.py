@@ -15,6 +15,7 @@ import pulumi
 from components.arguments import ComponentArgs
 from components.awaited_job import awaited_job
 from components.digests import content_checksum
+from components.handed_on import waiting
 from components.kubectl_pods import bound_account, kubectl_pod
 from components.settings.names import ROLLOUT_NAME
 from components.teleport_values import CHECKSUM_ANNOTATION
@@ -110,7 +111,7 @@ class OwnersRollout(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: OwnersRolloutArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = OwnersRolloutArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:OwnersRollout", name, {}, opts)
+        super().__init__("teleport-access-graph:index:OwnersRollout", name, {}, waiting(opts))
         binding = bound_account(
             name,
             object_name=ROLLOUT_NAME,

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
+from components.handed_on import waiting
 
 # https://goteleport.com/docs/reference/infrastructure-as-code/operator-resources/
 API_VERSION = "resources.teleport.dev/v1"
@@ -32,7 +33,7 @@ class ReaderRole(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ReaderRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = ReaderRoleArgs.from_input(args)
-        super().__init__("teleport-access-graph:index:ReaderRole", name, {}, opts)
+        super().__init__("teleport-access-graph:index:ReaderRole", name, {}, waiting(opts))
         role = kubernetes.apiextensions.CustomResource(
             f"{name}-role",
             api_version=API_VERSION,

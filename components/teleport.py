@@ -16,6 +16,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.applied import applied
 from components.digests import content_checksum
+from components.handed_on import asked, waiting
 from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
 from components.releases import atomic_release
 from components.teleport_args import (
@@ -63,12 +64,10 @@ class TeleportCluster(pulumi.ComponentResource):
             raise ValueError(
                 f"mode: {args.mode!r} hands nothing over; emit_merged_values and rollout_image are of 'values'"
             )
-        super().__init__("teleport-access-graph:index:TeleportCluster", name, {}, opts)
-        # Pulumi does not hand a component's `depends_on` to its children.
-        after = list(opts.depends_on or []) if opts is not None else []  # type: ignore[arg-type]
+        super().__init__("teleport-access-graph:index:TeleportCluster", name, {}, waiting(opts))
         steps: list[pulumi.Resource] = []
 
-        authorities = self._authorities(name, args, after) if args.enabled else []
+        authorities = self._authorities(name, args, []) if args.enabled else []
         steps += authorities
         patched = patched_values(args)
         self.values = pulumi.Output.from_input(patched)
@@ -79,15 +78,15 @@ class TeleportCluster(pulumi.ComponentResource):
         self.files = pulumi.Output.from_input(files)
         self.merged_values = merged_values(args) if args.emit_merged_values else None
         if args.mode == "release":
-            steps.append(self._release(name, args, patched, after + steps))
+            steps.append(self._release(name, args, patched, list(steps)))
         elif args.mode == "values":
-            handed_over = self._handed_over(name, args, after + steps)
+            handed_over = self._handed_over(name, args, list(steps))
             steps.append(handed_over)
             if args.rollout_image is not None:
                 steps.append(self._rolled_out(name, args, handed_over))
         if not args.enabled:
             # What auth mounts until it has its own values again, and may read at a start, has the content of before.
-            authorities = self._authorities(name, args, after + steps)
+            authorities = self._authorities(name, args, list(steps))
             steps += authorities
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
             steps.append(self._restarted_proxies(name, args, steps[-1]))
@@ -121,9 +120,11 @@ class TeleportCluster(pulumi.ComponentResource):
                 # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the stack, or
                 # one that has been given back its own values (`enabled: false`), lets it go. Whether an owner whose
                 # rollout nobody waits for has done that is not known.
-                retain_on_delete=args.adopt or args.mode != "release"
-                if args.enabled
-                else args.mode == "values" and args.rollout_image is None,
+                retain_on_delete=asked(
+                    args.adopt or args.mode != "release"
+                    if args.enabled
+                    else args.mode == "values" and args.rollout_image is None
+                ),
             ),
         )
         return [config_map]
@@ -184,7 +185,7 @@ class TeleportCluster(pulumi.ComponentResource):
                 depends_on=after,
                 import_=f"{args.namespace}/{args.release}" if args.adopt else None,
                 # Without it a plain destroy would uninstall a Teleport that was there before this stack.
-                retain_on_delete=args.adopt,
+                retain_on_delete=asked(args.adopt),
             ),
         )
 

@@ -7,11 +7,13 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
+import pulumi_random as random
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 from pulumi.provider.experimental.component import ComponentProvider
@@ -268,3 +270,57 @@ def test_an_argument_in_both_spellings_is_refused() -> None:
 def test_something_else_than_arguments_is_refused() -> None:
     with pytest.raises(TypeError, match="CertificatesArgs: got list"):
         args_class(Certificates).from_input([])  # type: ignore[arg-type]
+
+
+DEPENDENCIES: dict[str, Callable[[pulumi.Resource], Any]] = {
+    "a resource": lambda before: before,
+    "a list": lambda before: [before],
+    "an Output": lambda before: pulumi.Output.from_input([before]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", DEPENDENCIES.values(), ids=DEPENDENCIES)
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_all_that_a_component_makes_waits_for_what_it_depends_on(
+    component: type[pulumi.ComponentResource], given: Callable[[pulumi.Resource], Any]
+) -> None:
+    """Pulumi itself has the component alone wait, of which nobody has anything."""
+
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
+        before = random.RandomId("before", byte_length=4)
+        options = pulumi.ResourceOptions(providers=providers, depends_on=given(before))
+        component("it", ARGUMENTS[component.__name__], options)  # type: ignore[call-arg]
+
+    recording = record(program)
+    before = recording["before"].urn
+    made = [item for item in recording.registrations if item.name == "it" or item.name.startswith("it-")]
+    assert len(made) >= 2
+    assert [item.name for item in made if before not in item.dependencies] == []
+
+
+NOT_ASKED_FOR: dict[str, dict[str, Any]] = {
+    "AccessGraphNamespace": {"keep": False},
+    "TeleportCluster": {"adopt": False},
+    "Database": {"on_destroy": "delete", "protect": False},
+}
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_what_is_asked_of_a_component_no_child_takes_back(component: type[pulumi.ComponentResource]) -> None:
+    """The engine hands `protect` and `retain_on_delete` on to children that say nothing: a "no" would win."""
+    name = component.__name__
+    refused: list[tuple[str, str]] = []
+
+    def look(args: pulumi.ResourceTransformationArgs) -> None:
+        options = ("protect", "retain_on_delete")
+        refused.extend((args.name, option) for option in options if getattr(args.opts, option) is False)
+
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
+        arguments = {**ARGUMENTS[name], **NOT_ASKED_FOR.get(name, {})}
+        component("it", arguments, pulumi.ResourceOptions(providers=providers, transformations=[look]))  # type: ignore[call-arg]
+
+    assert len(record(program).custom()) >= 1
+    assert refused == []

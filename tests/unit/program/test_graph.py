@@ -94,7 +94,7 @@ EDGES: dict[str, set[str]] = {
     },
     f"{TELEPORT}-ca": {"access-graph-release", "certificates-ca-1"},
     f"{TELEPORT}-release": {"access-graph-release", "certificates-ca-1", f"{TELEPORT}-ca"},
-    f"{TELEPORT}-proxies": {"certificates-ca-1", f"{TELEPORT}-release"},
+    f"{TELEPORT}-proxies": {"certificates-ca-1", "access-graph-release", f"{TELEPORT}-release"},
 }
 
 # All that may stand still for the ten minutes in which RDS makes an instance.
