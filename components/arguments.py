@@ -8,8 +8,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Mapping, Sequence
+from types import UnionType
+from typing import Any, ForwardRef, TypeVar, Union, get_args, get_origin
+
+import pulumi
 
 ArgumentsType = TypeVar("ArgumentsType", bound="ComponentArgs")
 
@@ -29,6 +32,23 @@ class ComponentArgs:
         cls.__annotations__ = {
             name: annotation | None if name in cls.__dict__ else annotation for name, annotation in annotations.items()
         }
+
+    def __post_init__(self) -> None:
+        """Take None for the default where there is one.
+
+        Raises `TypeError` for a value of another type than the field's. Without it an Output in place of a plain text
+        would be written into the cluster as the words of its error, and the text of one name be taken for a list of
+        letters.
+        """
+        problems = []
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if value is None and not is_required(field):
+                object.__setattr__(self, field.name, _default(field))
+            elif not _is_of(value, field.type):
+                problems.append(f"{type(self).__name__}: {field.name}: {_rule(value, field.type)}")
+        if problems:
+            raise TypeError("\n".join(problems))
 
     @classmethod
     def from_input(cls: type[ArgumentsType], args: ArgumentsType | Mapping[str, Any]) -> ArgumentsType:
@@ -75,3 +95,54 @@ def camel_case(name: str) -> str:
 def is_required(field: dataclasses.Field[Any]) -> bool:
     """Whether a dataclass field has neither a default nor a default factory."""
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether `value` is of the annotation `kind`. What is in lists and maps is not looked at: they may hold Outputs,
+    and pods take some as they are."""
+    origin = get_origin(kind)
+    if kind is Any or isinstance(kind, TypeVar):
+        return True
+    if origin in (Union, UnionType):
+        return any(_is_of(value, one) for one in get_args(kind))
+    if isinstance(kind, ForwardRef):
+        # `pulumi.Input` has its Output in quotes.
+        return isinstance(value, pulumi.Output)
+    plain = origin or kind
+    if plain is int:
+        # Hosts know one sort of numbers.
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return whole and not isinstance(value, bool)
+    if plain in (list, Sequence):
+        return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    if plain in (dict, Mapping):
+        return isinstance(value, Mapping)
+    return isinstance(value, plain)
+
+
+# In the words of whoever writes a program, in whatever language.
+_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def _rule(value: Any, kind: Any) -> str:
+    """What is wrong with `value`, which may be secret, and what to pass."""
+    alternatives = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    words = []
+    for one in alternatives:
+        plain = get_origin(one) or one
+        if plain in (list, Sequence):
+            words.append("a list")
+        elif plain in (dict, Mapping):
+            words.append("a map")
+        elif plain in _WORDS:
+            words.append(_WORDS[plain])
+    wanted = " or ".join(words)
+    if isinstance(value, (pulumi.Output, Awaitable)):
+        return f"is an Output, and has to be known while the program runs; pass {wanted} that is plain"
+    if value is None:
+        return f"is None; pass {wanted}"
+    return f"is of type {type(value).__name__}; pass {wanted}"

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
@@ -324,3 +324,48 @@ def test_what_is_asked_of_a_component_no_child_takes_back(component: type[pulumi
 
     assert len(record(program).custom()) >= 1
     assert refused == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (
+            "TeleportCluster",
+            {"endpoint": pulumi.Output.from_input("graph.example.com:443")},
+            "endpoint: is an Output, and has to be known while the program runs; pass a text that is plain",
+        ),
+        (
+            "IssuedCertificate",
+            {"validity_hours": pulumi.Output.from_input(1000)},
+            "validity_hours: is an Output, and has to be known while the program runs; pass a whole number",
+        ),
+        ("AccessGraph", {"host_authorities": "authority"}, "host_authorities: is of type str; pass a list"),
+        ("Database", {"subnet_ids": "subnet-0"}, "subnet_ids: is of type str; pass a list"),
+        ("TeleportCluster", {"enabled": "false"}, "enabled: is of type str; pass true or false"),
+        ("AccessGraph", {"replicas": True}, "replicas: is of type bool; pass a whole number"),
+        ("AccessGraph", {"replicas": 1.5}, "replicas: is of type float; pass a whole number"),
+        ("AccessGraph", {"node_selector": ["disk"]}, "node_selector: is of type list; pass a map"),
+        ("AccessGraphNamespace", {"namespace": None}, "namespace: is None; pass a text"),
+        ("AccessGraph", {"release": None, "chart": None}, "release: is None; pass a text\nAccessGraphArgs: chart: is"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(name: str, change: Mapping[str, Any], said: str) -> None:
+    """Before anything is registered: a name that is an Output would be written as the words of the SDK's error."""
+    (component,) = [one for one in COMPONENTS if one.__name__ == name]
+    arguments = {**ARGUMENTS[name], **change}
+    for given in (args_class(component).from_input, lambda made: args_class(component)(**made)):
+        with pytest.raises(TypeError) as caught:
+            given(arguments)
+        assert f"{name}Args: {said}" in str(caught.value)
+
+
+def test_an_input_is_plain_or_comes_later() -> None:
+    """Numbers of a host are all of one sort, and a None stands for the default both ways."""
+
+    def program() -> None:
+        for namespace in ("graph", pulumi.Output.from_input("graph"), pulumi.Output.secret("graph")):
+            args_class(AccessGraphNamespace)(namespace=namespace, create=None)
+        made = args_class(Certificates)(dns_names=pulumi.Output.from_input(["a"]), generation=2.0, phase=None)
+        assert made.phase == "stable"  # type: ignore[attr-defined]
+
+    record(program)
