@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from components.package import VERSION
 from tests.unit.components.component_schema import faults
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "package" / "yaml" / "Pulumi.yaml"
@@ -66,7 +66,6 @@ def example() -> dict[str, Any]:
     return parsed
 
 
-@pytest.mark.slow
 def test_the_program_in_yaml_asks_for_what_the_provider_has() -> None:
     assert faults(example()) == []
 

@@ -19,7 +19,7 @@ from operations.preview.environments import touched
 from tests.unit.components.component_schema import faults as program_faults
 from tests.unit.examples.object_schemas import DEPLOYMENT_SETTINGS, OBJECTS, faults
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 FLEET = ROOT / "examples" / "fleet"
@@ -61,7 +61,6 @@ def changed(document: Mapping[str, Any], path: str, value: Any) -> dict[str, Any
     return broken
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stack.yaml", "program.yaml"])
 def test_the_operators_objects_are_of_its_schemas(name: str) -> None:
     for document in documents(name):
@@ -138,7 +137,6 @@ def test_an_object_that_is_deleted_takes_no_database_along() -> None:
         assert of_kind(name, "Stack")["spec"]["destroyOnFinalize"] is False
 
 
-@pytest.mark.slow
 def test_the_program_is_one_of_the_component_provider() -> None:
     program = of_kind("program.yaml", "Program")["program"]
     assert program_faults(program) == []

@@ -19,6 +19,8 @@ from operations.handshake import Answer, Way, shake_hands, ways_to_service
 from tests.unit.operations.certificates import authority
 from tests.unit.operations.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 HOST = "graph.ns.svc.cluster.local"
 CLUSTER = "teleport.example.com"
 SETTINGS = bytes(3) + b"\x04" + bytes(5)
@@ -96,7 +98,6 @@ ALL = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_right_server_passes_everything(tmp_path: Path, version: ssl.TLSVersion) -> None:
     with server(tmp_path, version=version) as (way, current):
@@ -112,7 +113,6 @@ def test_a_server_that_speaks_first_passes_everything_too(tmp_path: Path) -> Non
         assert outcomes(check([way], current, tmp_path)) == ALL
 
 
-@pytest.mark.slow
 def test_a_server_that_asks_for_no_certificate_lets_anybody_in(tmp_path: Path) -> None:
     with server(tmp_path, clients=None) as (way, current):
         findings = check([way], current, tmp_path)
@@ -198,7 +198,6 @@ def test_nobody_behind_the_endpoint_and_no_ca_fail(tmp_path: Path) -> None:
     assert absent.reason.startswith("the ConfigMap does not exist")
 
 
-@pytest.mark.slow
 def test_a_silent_server_is_told_from_one_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("operations.handshake.TIMEOUT", 0.3)
     monkeypatch.setattr("operations.handshake._LISTEN", 0.1)

@@ -38,6 +38,8 @@ from tests.unit.operations.world import (
 )
 from tests.unit.privileges.modes import settings_of
 
+pytestmark = pytest.mark.slow
+
 TELEPORT = f"teleport.{CLUSTER}."
 
 
@@ -186,7 +188,6 @@ DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", DEFECTS)
 def test_each_defect_fails_its_own_proof(api: KubernetesApi, tmp_path: Path, case: str) -> None:
     put_world(api)
@@ -212,7 +213,6 @@ def test_a_proxy_that_was_answered_since_started_late_enough(api: KubernetesApi,
     assert run(tmp_path)[f"{TELEPORT}proxies"].outcome is Outcome.PASS
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint", "bundle", "outcome"),
     [
@@ -242,7 +242,6 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
     assert "log.level" in finding.reason
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "login", "others"),
     [
@@ -338,7 +337,6 @@ def test_the_bundle_is_the_one_that_the_uri_names_however_it_is_encoded(
     assert asked == ["the bundle" if used else None]
 
 
-@pytest.mark.slow
 def test_a_comment_in_any_language_is_no_obstacle_in_a_bundle(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     bundle = f"# Müller's authority\n{authority('graph-1').pem}"

@@ -15,7 +15,7 @@ from tests.unit.monitor import Recording, record
 from tests.unit.program.stack import OF_THE_STACK, configuration, run_program
 from tests.unit.settings.cases_tls import EXISTING
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 LABELS = {"example.com/team": "identity", "cost-centre": "4711"}
 ANNOTATIONS = {"example.com/contact": "Identity & access, #identity"}
@@ -50,7 +50,6 @@ def has(metadata: dict[str, Any]) -> bool:
     )
 
 
-@pytest.mark.slow
 def test_every_object_has_every_mark(marked: Recording) -> None:
     assert {item.type.rpartition(":")[2] for item in objects(marked)} == {
         "ConfigMap",
@@ -112,7 +111,6 @@ def test_the_chart_gets_what_it_has_values_for(marked: Recording) -> None:
     assert values["serviceAccount"] == {"annotations": ANNOTATIONS}
 
 
-@pytest.mark.slow
 def test_the_role_of_a_login_by_iam_stays_beside_the_marks(tmp_path: Path) -> None:
     config = configuration(tmp_path, annotations=ANNOTATIONS)
     config["database"]["authentication"] = "iam"
@@ -137,7 +135,6 @@ def test_marks_move_no_resource(marked: Recording, stack: Recording) -> None:
     assert urns(stack) - urns(marked) == {item.urn for item in objects(stack) if item.name == "credentials-tls"}
 
 
-@pytest.mark.slow
 def test_every_object_says_whose_stack_made_it(marked: Recording, stack: Recording) -> None:
     for recording in (marked, stack):
         annotations = {item.name: item.plain("metadata.annotations").items() for item in objects(recording)}

@@ -19,7 +19,7 @@ from operations.stack import StackError
 from tests.unit.monitor import STACK
 from tests.unit.privileges.modes import configured, settings_of
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 
@@ -82,7 +82,6 @@ def test_without_a_directory_they_are_printed(stack_file: Path) -> None:
     assert [one["subjects"][0]["name"] for one in bindings] == ["previewers"] * 3
 
 
-@pytest.mark.slow
 def test_what_is_left_out_of_the_state_is_said(stack_file: Path) -> None:
     of = ("--for", "preview", "--config-file", str(stack_file))
     bucket, key = (
@@ -94,7 +93,6 @@ def test_what_is_left_out_of_the_state_is_said(stack_file: Path) -> None:
     assert "left out" not in run(*of, "--state-bucket", "states", "--secrets-key", KEY).stderr
 
 
-@pytest.mark.slow
 def test_a_consumer_of_a_state_that_is_not_named_is_refused(stack_file: Path) -> None:
     of = ("--for", "consumer", "--config-file", str(stack_file))
     with pytest.raises(StackError, match="name its bucket by --state-bucket and the key by --secrets-key"):
@@ -103,7 +101,6 @@ def test_a_consumer_of_a_state_that_is_not_named_is_refused(stack_file: Path) ->
     assert (done.exit_code, "s3:GetObject" in done.stdout) == (0, True)
 
 
-@pytest.mark.slow
 def test_an_unknown_purpose_is_refused(stack_file: Path) -> None:
     assert run("--for", "everything", "--config-file", str(stack_file)).exit_code == 2
 

@@ -12,7 +12,7 @@ import pytest
 
 from operations.supply_chain.lock import LockedPackage, LockError, read_lock, read_pins
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCKS = {
