@@ -94,6 +94,9 @@ def _filled(recorded: Any, deployed: Any) -> Any:
         known = deployed if isinstance(deployed, dict) else {}
         return {key: _filled(value, known.get(key)) for key, value in recorded.items()}
     if isinstance(recorded, list):
+        if MARKER in recorded and isinstance(deployed, list) and len(deployed) != len(recorded):
+            # Which of them the marks stand for is not known. Such are dependencies, whose order is the engine's.
+            return deployed
         items = deployed if isinstance(deployed, list) and len(deployed) == len(recorded) else [None] * len(recorded)
         return [_filled(*pair) for pair in zip(recorded, items, strict=True)]
     return recorded

@@ -75,6 +75,12 @@ def test_what_was_recorded_goes_before_what_is_deployed() -> None:
     assert resource["inputs"]["port"] == 3
 
 
+def test_a_list_that_has_grown_since_is_taken_from_what_is_deployed() -> None:
+    """Which of its items the marks stood for is not known: a dependency more would leave one on nothing."""
+    deployed = export(keys=["a", "c", "d"])
+    assert with_deployment(RECORDED, deployed)["deployment"]["resources"][1]["inputs"]["keys"] == ["a", "c", "d"]
+
+
 def test_a_resource_that_is_not_deployed_is_filled_from_one_of_its_type() -> None:
     deployed = export(port=3)
     deployed["deployment"]["resources"][1]["urn"] = "urn::new"
