@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.expiry import Expiring, expiry_warnings
+from components.expiry import Expiring, expiry_warnings, write_time
 from components.host_authorities import HostAuthority, parse_authorities
 from components.settings.errors import Problem
 
@@ -173,7 +173,7 @@ def _tell(found: Succession, now: datetime) -> None:
 def _expiring(cluster: str, authority: HostAuthority) -> Expiring:
     return Expiring(
         what=f"the host CA {authority.fingerprint} of {cluster}",
-        not_after=authority.not_after.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        not_after=write_time(authority.not_after),
         remedy=f"rotate it in Teleport (`tctl auth rotate --type=host --manual`), with the `up`s of {DOCUMENT}",
     )
 

@@ -60,7 +60,7 @@ def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tupl
     deadline = time.monotonic() + TIMEOUT
     try:
         with opener.open(f"https://{address}{path}", timeout=TIMEOUT) as response:
-            return response.status, _read_within_limits(response, deadline)
+            return response.status, _text_of(response, deadline)
     except urllib.error.HTTPError as error:
         error.close()
         return error.code, ""
@@ -77,16 +77,32 @@ def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tupl
         raise ProxyFetchError(f"cannot be reached ({reason}); check the address and the way to it") from None
 
 
-def _read_within_limits(response: http.client.HTTPResponse, deadline: float) -> str:
+def _text_of(response: http.client.HTTPResponse, deadline: float) -> str:
+    try:
+        return read_limited(response, LARGEST_TEXT, deadline).decode("utf-8")
+    except TooLong:
+        raise ProxyFetchError(f"sends more than {LARGEST_TEXT} bytes; this is no export of host CAs") from None
+    except UnicodeDecodeError:
+        raise ProxyFetchError("answers with something that is not UTF-8; this is no export of host CAs") from None
+
+
+class TooLong(Exception):
+    """More bytes were sent than are taken."""
+
+
+class TooSlow(TimeoutError):
+    """The last byte was not there in time."""
+
+
+def read_limited(response: http.client.HTTPResponse, limit: int, deadline: float) -> bytes:
+    """All of `response`, if it has at most `limit` bytes and ends before `deadline` (of `time.monotonic`). Raises
+    `TooLong` and `TooSlow`."""
     received = bytearray()
     while chunk := response.read1(65536):
         received += chunk
-        if len(received) > LARGEST_TEXT:
-            raise ProxyFetchError(f"sends more than {LARGEST_TEXT} bytes; this is no export of host CAs")
+        if len(received) > limit:
+            raise TooLong
         # The timeout of a socket starts anew with each byte: a trickle needs a limit of its own.
         if time.monotonic() > deadline:
-            raise TimeoutError
-    try:
-        return received.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ProxyFetchError("answers with something that is not UTF-8; this is no export of host CAs") from None
+            raise TooSlow
+    return bytes(received)

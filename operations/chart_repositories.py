@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from components.proxy_export import TooLong, TooSlow, read_limited
 from components.settings import ReleaseTeleportSettings, RepositoryChart, Settings
 from components.settings.chart_versions import numbers
 from components.settings.charts import helm_source
@@ -85,13 +86,11 @@ def fetch_index(repository: str) -> bytes:
     """The text of a repository's index, as Helm asks for it. Raises `IndexUnread`, `NoRepository`."""
     url = f"{repository.rstrip('/')}/index.yaml"
     deadline = time.monotonic() + TIMEOUT
-    received = bytearray()
     try:
         with urllib.request.build_opener().open(url, timeout=TIMEOUT) as response:
-            while chunk := response.read1(65536):
-                received += chunk
-                if len(received) > LARGEST_INDEX or time.monotonic() > deadline:
-                    raise IndexUnread(f"{url} is too long, or too slow to be read in {TIMEOUT:g} s")
+            return read_limited(response, LARGEST_INDEX, deadline)
+    except (TooLong, TooSlow):
+        raise IndexUnread(f"{url} is too long, or too slow to be read in {TIMEOUT:g} s") from None
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (404, 410):
@@ -99,7 +98,6 @@ def fetch_index(repository: str) -> bytes:
         raise IndexUnread(f"{url} answered with status {error.code}") from None
     except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
         raise IndexUnread(f"{url} cannot be reached ({getattr(error, 'reason', None) or error})") from None
-    return bytes(received)
 
 
 def versions_in(index: bytes) -> dict[str, list[str]]:

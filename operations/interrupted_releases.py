@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from components.expiry import read_time
+from components.expiry import read_time, write_time
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.cluster import Cluster, ClusterError, name_of
 from operations.durations import in_words
@@ -27,7 +27,6 @@ RELEASE = "kubernetes:helm.sh/v3:Release"
 _HELM_TIMEOUT = 600
 # When a Helm that does not keep to that is ended.
 _GIVEN_UP = _HELM_TIMEOUT + 60
-_SHOWN = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ class InterruptedRelease:
             return
         last, good = revisions[-1], last_good(revisions)
         since = _moment(last.updated)
-        age = "" if since is None else f" since {since:{_SHOWN}} ({in_words((now - since).total_seconds())})"
+        age = "" if since is None else f" since {write_time(since)} ({in_words((now - since).total_seconds())})"
         problem = f"revision {last.revision} of {self.name} in {self.namespace} is {last.status}{age}"
         back = self._rollback(last.revision if good is None else good)
         reason = self._reason_to_wait(now, since, engines=engines)
@@ -108,7 +107,7 @@ class InterruptedRelease:
         if now >= until:
             return ""
         return (
-            f"a Helm may be at work on it, and has until {until:{_SHOWN}} (timeoutSeconds: "
+            f"a Helm may be at work on it, and has until {write_time(until)} (timeoutSeconds: "
             f"{self.timeout_seconds}); `recover` again from then on"
         )
 
