@@ -20,6 +20,7 @@ import yaml
 Object = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _JSON = "application/json"
 _REQUEST_SECONDS = 30.0
 # Events of a watch are one line each, and a Secret with a Helm release in it can be a megabyte.
@@ -84,6 +85,10 @@ class ApiClient:
 
     async def merge(self, path: str, patch: Object) -> Object:
         return await self.request("PATCH", path, patch, content_type=MERGE_PATCH)
+
+    async def write_status(self, path: str, patch: Object) -> Object:
+        """As the real scheduler and kubelet do: a condition replaces the one of its type; those of others stay."""
+        return await self.request("PATCH", f"{path}/status", patch, content_type=STRATEGIC_MERGE_PATCH)
 
     async def delete(self, path: str, options: Object | None = None) -> Object:
         return await self.request("DELETE", path, options)

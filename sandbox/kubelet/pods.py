@@ -375,14 +375,11 @@ class Pod:
                 await asyncio.sleep(_WRITE_RETRY_SECONDS)
 
     async def _write_status(self) -> None:
-        # Ours from our own memory, which the watch lags behind; those of others from the object.
-        own = {condition["type"] for condition in self._conditions}
-        theirs = [one for one in (self.pod.get("status") or {}).get("conditions") or [] if one["type"] not in own]
         status = pod_status(
             self.pod["spec"],
             self._records(True),
             self._records(False),
-            previous=[*self._conditions, *theirs],
+            previous=self._conditions,  # from our own memory, which the watch lags behind
             generation=self.pod["metadata"].get("generation"),
             pod_ip=self._pod_ip,
             host_ip=HOST_IP,
@@ -391,8 +388,8 @@ class Pod:
             now=timestamp(),
             failure=self._failure,
         )
-        await self.node.client.merge(f"{self.path}/status", {"metadata": {"uid": self.uid}, "status": status})
-        self._conditions = [one for one in status["conditions"] if one["type"] in OWN_CONDITIONS]
+        await self.node.client.write_status(self.path, {"metadata": {"uid": self.uid}, "status": status})
+        self._conditions = status["conditions"]
 
     def _records(self, init: bool) -> Sequence[ContainerRecord]:
         return [one.record for one in (self.inits if init else self.mains)]

@@ -96,8 +96,7 @@ class Scheduler:
             "lastProbeTime": None,
             "lastTransitionTime": timestamp(),
         }
-        others = [one for one in conditions if one["type"] != "PodScheduled"]
-        await self._client.merge(f"{path}/status", {"status": {"conditions": [*others, condition]}})
+        await self._client.write_status(path, {"status": {"conditions": [condition]}})
         self._events.warning(pod, "FailedScheduling", message)
 
 

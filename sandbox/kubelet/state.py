@@ -130,7 +130,7 @@ def conditions(
     previous: Sequence[Object],
     now: str,
 ) -> list[Object]:
-    """The conditions of a bound pod; the time of one moves only when its status does."""
+    """The conditions of a bound pod that its node writes; the time of one moves only when its status does."""
     initialized = all(record.succeeded for record in inits)
     unready = [record.name for record in mains if not record.ready]
     completed = phase == "Succeeded"
@@ -158,14 +158,9 @@ def conditions(
         older = before.get(kind)
         moved = older["lastTransitionTime"] if older and older.get("status") == status else now
         condition: Object = {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": moved}
-        if reason:
-            condition["reason"] = reason
-        if message:
-            condition["message"] = message
-        found.append(condition)
-    # Those of others, such as the controllers' DisruptionTarget, stay.
-    known = {condition["type"] for condition in found}
-    return found + [condition for condition in previous if condition["type"] not in known]
+        # None takes away what stood there: a condition is merged into the one of its type.
+        found.append(condition | {"reason": reason or None, "message": message or None})
+    return found
 
 
 def pod_status(

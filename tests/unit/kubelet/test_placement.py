@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from unittest.mock import AsyncMock, Mock
+
 import pytest
 
 from sandbox.kubelet.addresses import AddressesExhausted, PodAddresses, bind_address
 from sandbox.kubelet.images import IMAGES, ImageUnknown, find_image, normalized
 from sandbox.kubelet.names import names_table, write_table
-from sandbox.kubelet.scheduler import why_not
+from sandbox.kubelet.scheduler import Scheduler, why_not
 
 pytestmark = pytest.mark.unit
 
@@ -51,6 +54,20 @@ def test_taints_and_cordons_hold_pods_off_unless_tolerated():
     assert why_not({"spec": {}}, node(taints=[{**taint, "effect": "PreferNoSchedule"}])) == ""
     assert "unschedulable" in why_not({"spec": {}}, node(unschedulable=True))
     assert why_not({"spec": {"tolerations": [{"operator": "Exists"}]}}, node(unschedulable=True)) == ""
+
+
+def test_a_pod_without_a_place_is_told_so_and_keeps_the_conditions_of_others():
+    """The informer lags behind: what another wrote since must not be written over."""
+    nodes = Mock(get=Mock(return_value=node()))
+    client = Mock(write_status=AsyncMock())
+    ready = {"type": "Ready", "status": "False"}
+    metadata = {"namespace": "n", "name": "p", "uid": "u"}
+    pod = {"metadata": metadata, "spec": {"nodeSelector": {"pool": "b"}}, "status": {"conditions": [ready]}}
+    asyncio.run(Scheduler(client, Mock(), nodes, Mock())._try(pod))
+    (path, patch) = client.write_status.call_args.args
+    (condition,) = patch["status"]["conditions"]
+    assert path == "/api/v1/namespaces/n/pods/p"
+    assert (condition["type"], condition["reason"]) == ("PodScheduled", "Unschedulable")
 
 
 def test_addresses_are_of_the_homes_network_and_not_reused_soon(tmp_path):

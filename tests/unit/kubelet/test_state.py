@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.kubelet.state import ContainerRecord, Running, Terminated, Waiting, conditions, phase_of, pod_status
+from sandbox.kubelet.state import (
+    OWN_CONDITIONS,
+    ContainerRecord,
+    Running,
+    Terminated,
+    Waiting,
+    conditions,
+    phase_of,
+    pod_status,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -75,10 +84,11 @@ def test_a_transition_time_moves_only_with_its_status():
     assert condition(last, "Initialized")["lastTransitionTime"] == EARLIER
 
 
-def test_conditions_of_controllers_stay():
+def test_a_node_writes_its_own_conditions_and_takes_back_what_stood_in_them():
     theirs = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": EARLIER}
-    found = conditions("Running", [], [record(Running(NOW))], sandboxed=True, previous=[theirs], now=NOW)
-    assert theirs in found
+    found = conditions("Running", [], [record(Running(NOW), ready=True)], sandboxed=True, previous=[theirs], now=NOW)
+    assert {one["type"] for one in found} == set(OWN_CONDITIONS)
+    assert (condition(found, "Ready")["reason"], condition(found, "Ready")["message"]) == (None, None)
 
 
 def test_a_succeeded_pod_is_not_ready_and_says_that_it_is_complete():
