@@ -131,13 +131,13 @@ def test_a_liveness_probe_restarts_and_a_readiness_probe_decides(space: Namespac
     space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=180s")
     # What the node controller says of pods whose node slept.
     unready = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
-    theirs = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    theirs = {"type": "nobody.test/watched", "status": "True"}
     patch = json.dumps({"status": {"conditions": [unready, theirs]}})
     space.kubectl("patch", "pod", "probed", "--subresource=status", "--patch", patch)
     space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=180s")
     conditions = {one["type"]: one for one in space.status("probed")["conditions"]}
     assert "reason" not in conditions["Ready"], "the node takes back the whole word of another"
-    assert conditions["DisruptionTarget"]["status"] == "True", "and leaves what is not its own"
+    assert conditions["nobody.test/watched"]["status"] == "True", "and leaves what is not its own"
     space.pod("dying", "sleep 600", container={"livenessProbe": {**check, "exec": {"command": ["/bin/false"]}}})
     eventually(lambda: space.restarts("dying") >= 1, SECONDS, "it is restarted")
     assert "failed liveness probe" in space.events("dying")
