@@ -231,7 +231,7 @@ class Verification:
         findings = [check_values(name, users, release.values, "its values files")]
         if self.values_before is not None and name == next(iter(self.settings.teleport)):
             users = parse_values(self.values_before.read_text(encoding="utf-8"))
-            findings.append(check_values(f"{name}.before", users, release.values, str(self.values_before)))
+            findings.append(check_values(name, users, release.values, str(self.values_before), check="before.values"))
         for role, deployment in (("auth", auth), ("proxy", proxy)):
             findings += check_workload(name, role, users, deployment)
         return findings

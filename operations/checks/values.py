@@ -13,9 +13,11 @@ from operations.findings import Finding, failed, passed
 _APPENDED = ("extraVolumes", "extraVolumeMounts")
 
 
-def check_values(teleport: str, users: Mapping[str, Any], live: Mapping[str, Any], source: str) -> Finding:
+def check_values(
+    teleport: str, users: Mapping[str, Any], live: Mapping[str, Any], source: str, *, check: str = "values"
+) -> Finding:
     """Every value in `users` (from `source`, in words) stands in the live release; lists may have got more."""
-    check = f"teleport.{teleport}.values"
+    check = f"teleport.{teleport}.{check}"
     statement = f"the release of {teleport} has every value of {source}"
     missing = [*missing_values(users, live)]
     for key in _APPENDED:

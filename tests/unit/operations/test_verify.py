@@ -240,6 +240,7 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
     finding = run(tmp_path, values_before=before)[f"teleport.{CLUSTER}.before.values"]
     assert finding.outcome is Outcome.FAIL
     assert "log.level" in finding.reason
+    assert finding.statement == f"the release of {CLUSTER} has every value of {before}"
 
 
 @pytest.mark.parametrize(
