@@ -1,30 +1,49 @@
 """The program by itself: from the start of the interpreter to the last registration, with no engine behind it.
 
-`python -m bench.alone program` runs it before the tests' recording monitor, `modules` prints which of the SDKs' modules
-that loaded, and `imports` only imports those. `clusters <numbers>` prints what a run with that many Teleport clusters
-takes once everything is loaded. What the monitor does counts as the program's.
+`program_process` starts it as the engine's Python host does, before the tests' recording monitor, which is a server in
+the caller's process. `python -m bench.alone <numbers>` prints what a run with that many Teleport clusters takes once
+everything is loaded; there the monitor counts as the program's.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
 import json
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
-SDKS = ("pulumi", "pulumi_aws", "pulumi_kubernetes", "pulumi_random", "pulumi_tls")
+from bench.measuring import Command
+from sandbox.home import CHECKOUT
+from sandbox.plugins.language.host import PROGRAM_RUNNER
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.engine_side import Recorder, engine_side
+from tests.unit.monitor import PROJECT, STACK, Recording, configuration_by_key
+from tests.unit.program import stack
+
+
+@contextmanager
+def program_process() -> Iterator[Command]:
+    """The command that runs the program once, with the default configuration of mode rds."""
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        by_key = configuration_by_key(stack.configuration(directory))
+        environment = os.environ | {"PULUMI_CONFIG": json.dumps(by_key), "PULUMI_CONFIG_SECRET_KEYS": "[]"}
+        with engine_side(Recorder(Recording(), False, stack.COMPUTED, {})) as address:
+            given = {"monitor": address, "engine": address, "project": PROJECT, "stack": STACK, "pwd": temporary}
+            options = [part for name, value in given.items() for part in (f"--{name}", value)]
+            yield Command(
+                [sys.executable, PROGRAM_RUNNER, *options, "--parallel", "16", CHECKOUT], directory, environment
+            )
 
 
 def run_program(clusters: int = 1, directory: Path | None = None) -> int:
     """One run with the default configuration of mode rds and that many Teleports; how many resources it registers."""
-    # Only here: `imports` does without.
-    from tests.samples import TELEPORT_CLUSTER
-    from tests.unit.program import stack
-
     if directory is None:
         with tempfile.TemporaryDirectory() as temporary:
             return run_program(clusters, Path(temporary))
@@ -52,30 +71,17 @@ def seconds_of(numbers: list[int]) -> list[float]:
     return found
 
 
-def loaded_modules() -> list[str]:
-    """The SDKs' modules that are loaded now. One that waits for its first use is of another type until then."""
-    return sorted(
-        name for name, module in sys.modules.items() if name.partition(".")[0] in SDKS and type(module) is ModuleType
-    )
+def modules_of(program: Command) -> list[str]:
+    """The SDKs' modules that a run loads, by name."""
+    listing = replace(program, arguments=[sys.executable, CHECKOUT / "bench" / "modules.py", *program.arguments[1:]])
+    found: list[str] = json.loads(listing.output())
+    return found
 
 
-def main(arguments: list[str]) -> None:
-    what = arguments[0]
-    if what == "program":
-        run_program()
-    elif what == "modules":
-        run_program()
-        print(json.dumps(loaded_modules()))
-    elif what == "imports":
-        for name in json.loads(arguments[1]):
-            importlib.import_module(name)
-        # The program does it too: neither side's row is of the interpreter's end.
-        gc.freeze()
-    elif what == "clusters":
-        print(json.dumps(seconds_of([int(argument) for argument in arguments[1:]])))
-    else:
-        raise SystemExit(f"{what} is none of program, modules, imports, clusters")
+def importing(modules: list[str]) -> Command:
+    """The command that imports those modules and no more."""
+    return Command([sys.executable, CHECKOUT / "bench" / "imports.py", json.dumps(modules)], CHECKOUT)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    print(json.dumps(seconds_of([int(argument) for argument in sys.argv[1:]])))

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from bench import flat_program
+from bench import alone, flat_program
 from bench.measuring import Command, Figure, by_turns, peak_memory, python
 from sandbox import existing_teleport
 from sandbox.charts import ACCESS_GRAPH, TELEPORT, package_chart
@@ -43,9 +44,6 @@ def measured_sandbox() -> Iterator[RunningSandbox]:
 
 def program_alone(runs: int) -> list[Figure]:
     """Processor time and memory of the program without an engine, against importing the SDK modules that it loads."""
-    modules = python(CHECKOUT, "-m", "bench.alone", "modules").output()
-    program = python(CHECKOUT, "-m", "bench.alone", "program")
-    imports = python(CHECKOUT, "-m", "bench.alone", "imports", modules)
     memory: dict[str, list[float]] = {"ours": [], "baseline": []}
 
     def measure(side: str, command: Command) -> float:
@@ -53,15 +51,17 @@ def program_alone(runs: int) -> list[Figure]:
         memory[side].append(megabytes)
         return seconds
 
-    found = by_turns(runs, {"ours": lambda: measure("ours", program), "baseline": lambda: measure("baseline", imports)})
-    count = f"{len(json.loads(modules))} modules of the SDKs; processor time; the recording monitor counts as ours"
+    with alone.program_process() as program:
+        modules = alone.modules_of(program)
+        sides = {"ours": program, "baseline": alone.importing(modules)}
+        found = by_turns(runs, {side: partial(measure, side, command) for side, command in sides.items()})
     return [
         Figure(
             "program alone: start to last registration / importing its SDK modules",
             1.4,
             found["ours"],
             found["baseline"],
-            remark=count,
+            remark=f"{len(modules)} modules of the SDKs; processor time; the recording monitor is another process",
         ),
         Figure("memory of the program / of the same imports", 1.2, memory["ours"], memory["baseline"], unit="MB"),
     ]
@@ -69,7 +69,7 @@ def program_alone(runs: int) -> list[Figure]:
 
 def clusters_on_one_access_graph(runs: int) -> list[Figure]:
     """What a further Teleport cluster costs the program among 50 and among 10: the same, if it is linear."""
-    command = python(CHECKOUT, "-m", "bench.alone", "clusters", "1", "10", "50")
+    command = python(CHECKOUT, "-m", "bench.alone", "1", "10", "50")
     ours, baseline = [], []
     for _ in range(runs):
         one, ten, fifty = json.loads(command.output())

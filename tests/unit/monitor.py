@@ -286,7 +286,7 @@ class RecordingMonitor(mocks.MockMonitor):
         return outputs
 
 
-class _RecordingEngine(mocks.MockEngine):
+class RecordingEngine(mocks.MockEngine):
     """Keeps what the program tells the person who runs it."""
 
     def __init__(self, recording: Recording) -> None:
@@ -338,7 +338,7 @@ def record(
         mocks.MockSettings(
             monitor=monitor,
             monitor_features=set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures),
-            engine=_RecordingEngine(recording),
+            engine=RecordingEngine(recording),
             project=project,
             stack=stack,
             dry_run=preview,
@@ -352,11 +352,7 @@ def record(
     settings.SETTINGS.outputs.clear()
     everything = {**(config or {}), **(secrets or {})}
     pulumi.runtime.set_all_config(
-        {
-            f"{project}:{key}": value if isinstance(value, str) else json.dumps(value)
-            for key, value in everything.items()
-        },
-        [f"{project}:{key}" for key in secrets or {}],
+        configuration_by_key(everything, project), [f"{project}:{key}" for key in secrets or {}]
     )
     loop = asyncio.new_event_loop()
     # What the program fails with is raised below; what else it left waiting would be printed when it is collected, far
@@ -378,6 +374,11 @@ def record(
         # The SDK looks for a current loop when the next test starts.
         asyncio.set_event_loop(asyncio.new_event_loop())
     return recording
+
+
+def configuration_by_key(config: Mapping[str, Any], project: str = PROJECT) -> dict[str, str]:
+    """As the engine hands it to a program: by full key, what is no text as JSON."""
+    return {f"{project}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
 def decoded(value: Any) -> Any:

@@ -7,15 +7,15 @@ the best of a few, so that what else the machine does is no failure.
 from __future__ import annotations
 
 import cProfile
-import json
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.alone import importing, modules_of, program_process
 from bench.flat_program import write
-from bench.measuring import python
+from bench.measuring import Command, python
 from sandbox.home import CHECKOUT
 from tests.unit.bench.states import exported
 from tests.unit.monitor import PROJECT, Recording, record
@@ -23,7 +23,7 @@ from tests.unit.program.stack import COMPUTED, configuration, run_program
 
 pytestmark = pytest.mark.unit
 
-# 1.36 and 1.34 when they were set.
+# 1.33 and 1.39 when they were set.
 TIME_TO_IMPORTS = 1.7
 MEMORY_TO_IMPORTS = 1.45
 # 1.6: what components and settings add to a flat program of the same resources.
@@ -34,9 +34,14 @@ TRIES = 4
 
 
 @pytest.fixture(scope="module")
-def modules() -> list[str]:
-    found: list[str] = json.loads(python(CHECKOUT, "-m", "bench.alone", "modules").output())
-    return found
+def program() -> Iterator[Command]:
+    with program_process() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def modules(program: Command) -> list[str]:
+    return modules_of(program)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +68,8 @@ def test_no_module_of_the_sdks_is_loaded_for_nothing(modules: list[str]) -> None
 
 
 @pytest.mark.slow
-def test_the_program_takes_little_more_than_its_imports(modules: list[str]) -> None:
-    program = python(CHECKOUT, "-m", "bench.alone", "program")
-    imports = python(CHECKOUT, "-m", "bench.alone", "imports", json.dumps(modules))
+def test_the_program_takes_little_more_than_its_imports(program: Command, modules: list[str]) -> None:
+    imports = importing(modules)
     ours, theirs = [program.usage()], [imports.usage()]
     while min(ours)[0] > TIME_TO_IMPORTS * min(theirs)[0] and len(ours) < TRIES:
         ours.append(program.usage())

@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import empty_pb2, json_format, struct_pb2
+from google.protobuf import json_format, struct_pb2
 from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.server import ProviderServicer
-from pulumi.runtime.proto import (
-    engine_pb2,
-    engine_pb2_grpc,
-    provider_pb2,
-    provider_pb2_grpc,
-    resource_pb2_grpc,
-)
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from components.arguments import camel_case, is_required
 from components.package import COMPONENTS, NAME, VERSION
 from tests.unit.components.test_construction import ARGUMENTS, args_class
+from tests.unit.engine_side import Recorder, engine_side
 from tests.unit.monitor import (
     COMPUTED_OUTPUTS,
     PROJECT,
@@ -108,60 +101,12 @@ def test_types_are_what_another_language_is_told() -> None:
     assert "$ref" in graph["properties"]["release"]
 
 
-class _Monitor(resource_pb2_grpc.ResourceMonitorServicer):
-    """The recording monitor, by gRPC."""
-
-    def __init__(self, recorder: RecordingMonitor) -> None:
-        self._recorder = recorder
-
-    def GetDeploymentInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._recorder.GetDeploymentInfo(request)
-
-    def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
-        # The SDK asks for the provider that it was passed; anything else the recorder refuses.
-        return self._recorder.Invoke(request)
-
-    def RegisterResource(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._recorder.RegisterResource(request)
-
-    def RegisterResourceOutputs(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._recorder.RegisterResourceOutputs(request)
-
-
-class _Engine(engine_pb2_grpc.EngineServicer):
-    def GetRootResource(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return engine_pb2.GetRootResourceResponse()
-
-    def SetRootResource(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return engine_pb2.SetRootResourceResponse()
-
-    def Log(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return empty_pb2.Empty()
-
-
-class _NamedRecorder(RecordingMonitor):
-    """The server's threads know of no stack that runs."""
-
-    def make_urn(self, parent: str, type_: str, name: str) -> str:
-        qualified = f"{parent.split('::')[2].split('$')[-1]}${type_}" if parent else type_
-        return f"urn:pulumi:{STACK}::{PROJECT}::{qualified}::{name}"
-
-
-@contextmanager
-def engine(recording: Recording) -> Iterator[str]:
-    """The engine's side of both services, on the loopback interface; its address."""
-    server = grpc.server(ThreadPoolExecutor(max_workers=8))
-    recorder = _NamedRecorder(recording, False, COMPUTED_OUTPUTS, {})
+def recorder(recording: Recording) -> Recorder:
+    """Knows the provider that the program passes."""
+    found = Recorder(recording, False, COMPUTED_OUTPUTS, {})
     urn, _, identifier = KUBERNETES.rpartition("::")
-    recorder.resources[urn] = RecordingMonitor.ResourceRegistration(urn, identifier, {})
-    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(_Monitor(recorder), server)
-    engine_pb2_grpc.add_EngineServicer_to_server(_Engine(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(grace=None).wait()
+    found.resources[urn] = RecordingMonitor.ResourceRegistration(urn, identifier, {})
+    return found
 
 
 def constructed(name: str, inputs: Mapping[str, Any]) -> tuple[Recording, dict[str, Any]]:
@@ -193,7 +138,7 @@ def constructed(name: str, inputs: Mapping[str, Any]) -> tuple[Recording, dict[s
         finally:
             await server.stop(grace=None)
 
-    with engine(recording) as address:
+    with engine_side(recorder(recording)) as address:
         response = asyncio.run(call(address))
     assert response.urn.endswith(f"::{NAME}:index:{name}::it")
     return recording, decoded(json_format.MessageToDict(response.state))
