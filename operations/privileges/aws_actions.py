@@ -23,6 +23,12 @@ MADE_HERE: Conditions = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": "{stac
 MARKED: Conditions = {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": "{stack_tag}"}}
 """About to be made with that tag."""
 
+MARKED_ANEW: Conditions = {
+    **MARKED,
+    "StringEqualsIfExists": {f"aws:ResourceTag/{STACK_TAG}": "{stack_tag}"},
+}
+"""Given that tag, where no other stack's is there: who may tag what is another's has it by that."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
@@ -47,6 +53,20 @@ _SEARCHED = (
     "`recover` looks for what carries the stack's tag, whatever its name: it reads the tags of others' objects too"
 )
 
+_UNTAGGED = (
+    "what is to be made has no name yet, so that the tag is given to whatever has no stack's: a {what} could be given "
+    "this stack's, and be its own by that"
+)
+_UNTAGGED_KEYS = _UNTAGGED.format(what="KMS key of the account whose policy leaves that to IAM")
+_UNTAGGED_ASSOCIATIONS = _UNTAGGED.format(what="Pod Identity association of the cluster")
+_RDS_SECRETS = (
+    "RDS names the secret of a managed master password by a number of its own, so that those of other instances could "
+    "be made to change too; none can be read"
+)
+
+# What the provider appends to a prefix is of one length (https://github.com/hashicorp/terraform-plugin-sdk, helper/id):
+# `*` would take in what another stack named, whose identifier begins with this one's.
+UNIQUE = "?" * 26
 _SECURITY_GROUP = "arn:{partition}:ec2:{region}:{account}:security-group/*"
 _SECURITY_GROUP_RULE = "arn:{partition}:ec2:{region}:{account}:security-group-rule/*"
 _KEY = "arn:{partition}:kms:{region}:{account}:key/*"
@@ -54,19 +74,27 @@ _LOG_GROUPS = tuple(
     f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:/aws/rds/instance/{name}/*"
     for name in ("{identifier}", "{identifier}-replica")
 )
-# Names that the provider ends with random digits: the prefix is `database_policies.role_name_prefix`.
-_ROLE = "arn:{partition}:iam::{account}:role{role_path}{role_prefix}*"
+# The prefix is `database_policies.role_name_prefix`.
+_ROLE = f"arn:{{partition}}:iam::{{account}}:role{{role_path}}{{role_prefix}}{UNIQUE}"
 _INSTANCES = tuple(
     f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}" for name in ("{identifier}", "{identifier}-replica")
 )
 _SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
-_PARAMETER_GROUP = "arn:{partition}:rds:{region}:{account}:pg:{identifier}-*"
+# With the major version in it, which an upgrade changes.
+_PARAMETER_GROUP = f"arn:{{partition}}:rds:{{region}}:{{account}}:pg:{{identifier}}-postgres??-{UNIQUE}"
 _DEFAULT_OPTIONS = "arn:{partition}:rds:{region}:{account}:og:default:*"
-_SNAPSHOT = "arn:{partition}:rds:{region}:{account}:snapshot:{identifier}-final-*"
+_SNAPSHOT = f"arn:{{partition}}:rds:{{region}}:{{account}}:snapshot:{{identifier}}-final-{'?' * 8}"
 _ANY_SNAPSHOT = "arn:{partition}:rds:{region}:{account}:snapshot:*"
-_EVENTS = "arn:{partition}:rds:{region}:{account}:es:{identifier}-*"
+_EVENTS = tuple(
+    f"arn:{{partition}}:rds:{{region}}:{{account}}:es:{{identifier}}-{label}"
+    for label in ("instance", "parameters", "security")
+)
 _TOPIC = "arn:{partition}:sns:{region}:{account}:{identifier}-database"
-_ALARMS = "arn:{partition}:cloudwatch:{region}:{account}:alarm:{identifier}-*"
+_ALARMS = tuple(
+    f"arn:{{partition}}:cloudwatch:{{region}}:{{account}}:alarm:{name}-{label}"
+    for name in ("{identifier}", "{identifier}-replica")
+    for label in ("connections", "cpu", "storage")
+)
 _ASSOCIATIONS = "arn:{partition}:eks:{region}:{account}:podidentityassociation/{eks_cluster}/*"
 _EKS_CLUSTER = "arn:{partition}:eks:{region}:{account}:cluster/{eks_cluster}"
 # RDS makes the managed master password under this name: the page below.
@@ -83,7 +111,9 @@ ACTIONS: dict[str, TypeActions] = {
         ),
         write=(
             # A key has no name to limit its making to.
-            Grant(actions=("kms:CreateKey", "kms:TagResource"), when=MARKED),
+            Grant(actions=("kms:CreateKey",), when=MARKED),
+            # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
+            Grant(actions=("kms:TagResource",), when=MARKED_ANEW, why_everywhere=_UNTAGGED_KEYS),
             # For `recover`, as are the other types' lists among what writes.
             Grant(actions=("kms:ListKeys",), why_everywhere=LISTS),
             Grant(
@@ -137,7 +167,7 @@ ACTIONS: dict[str, TypeActions] = {
         ),
     ),
     "aws:cloudwatch/metricAlarm:MetricAlarm": TypeActions(
-        read=(Grant(actions=("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"), on=(_ALARMS,)),),
+        read=(Grant(actions=("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"), on=_ALARMS),),
         write=(
             Grant(
                 actions=(
@@ -146,7 +176,7 @@ ACTIONS: dict[str, TypeActions] = {
                     "cloudwatch:TagResource",
                     "cloudwatch:UntagResource",
                 ),
-                on=(_ALARMS,),
+                on=_ALARMS,
             ),
         ),
     ),
@@ -259,7 +289,14 @@ ACTIONS: dict[str, TypeActions] = {
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": TypeActions(
         read=(Grant(actions=("eks:DescribePodIdentityAssociation",), on=(_ASSOCIATIONS,)),),
         write=(
-            Grant(actions=("eks:CreatePodIdentityAssociation",), on=(_EKS_CLUSTER,)),
+            Grant(actions=("eks:CreatePodIdentityAssociation",), on=(_EKS_CLUSTER,), when=MARKED),
+            Grant(
+                actions=("eks:TagResource",),
+                on=(_ASSOCIATIONS,),
+                when=MARKED_ANEW,
+                why_everywhere=_UNTAGGED_ASSOCIATIONS,
+            ),
+            # An association has no name of the stack's either, and others of the cluster are other workloads'.
             Grant(
                 actions=(
                     "eks:DeletePodIdentityAssociation",
@@ -268,6 +305,7 @@ ACTIONS: dict[str, TypeActions] = {
                     "eks:UpdatePodIdentityAssociation",
                 ),
                 on=(_ASSOCIATIONS,),
+                when=MADE_HERE,
             ),
             # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-association.html
             Grant(
@@ -299,10 +337,11 @@ ACTIONS: dict[str, TypeActions] = {
                     "rds:RebootDBInstance",
                     "rds:RemoveTagsFromResource",
                     "rds:RestoreDBInstanceFromDBSnapshot",
-                    "rds:RestoreDBInstanceToPointInTime",
                 ),
-                on=(*_INSTANCES, "{restored_instance}"),
+                on=_INSTANCES,
             ),
+            # Of the instance that a restore begins with, which may be another stack's, no more than that.
+            Grant(actions=("rds:RestoreDBInstanceToPointInTime",), on=(*_INSTANCES, "{restored_instance}")),
             # What an instance is made with is asked for too.
             Grant(
                 actions=(
@@ -320,6 +359,7 @@ ACTIONS: dict[str, TypeActions] = {
             Grant(
                 actions=("secretsmanager:CreateSecret", "secretsmanager:RotateSecret", "secretsmanager:TagResource"),
                 on=(_MASTER_SECRET,),
+                why_everywhere=_RDS_SECRETS,
             ),
             Grant(
                 actions=("kms:Decrypt", "kms:GenerateDataKey"),
@@ -392,7 +432,7 @@ ACTIONS: dict[str, TypeActions] = {
         ),
     ),
     "aws:rds/eventSubscription:EventSubscription": TypeActions(
-        read=(Grant(actions=("rds:DescribeEventSubscriptions", "rds:ListTagsForResource"), on=(_EVENTS,)),),
+        read=(Grant(actions=("rds:DescribeEventSubscriptions", "rds:ListTagsForResource"), on=_EVENTS),),
         write=(
             Grant(
                 actions=(
@@ -404,7 +444,7 @@ ACTIONS: dict[str, TypeActions] = {
                     "rds:RemoveSourceIdentifierFromSubscription",
                     "rds:RemoveTagsFromResource",
                 ),
-                on=(_EVENTS,),
+                on=_EVENTS,
             ),
         ),
     ),

@@ -10,7 +10,7 @@ from typing import Any
 from components.database_policies import partition_of, role_name_prefix
 from components.settings import PodIdentitySettings, PointInTimeRestoreSettings, RdsDatabaseSettings, Settings
 from components.settings.stack_outputs import stack_output
-from operations.privileges.aws_actions import ACTIONS, Conditions, Grant
+from operations.privileges.aws_actions import ACTIONS, UNIQUE, Conditions, Grant
 from operations.privileges.purposes import Purpose
 from operations.stack import PROJECT
 
@@ -45,7 +45,7 @@ class Account:
     role_prefix: str
     vpc: str
     subnet_group: str
-    eks_cluster: str
+    eks_cluster: str | None
     database_key: str
     stack_tag: str
     permissions_boundary: str | None
@@ -86,7 +86,7 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         role_prefix=role_name_prefix(database.identifier),
         # Another stack's output is not known here.
         vpc="*" if stack_output(network.vpc_id) else network.vpc_id,
-        subnet_group=network.subnet_group_name or f"{database.identifier}-*",
+        subnet_group=network.subnet_group_name or f"{database.identifier}-{UNIQUE}",
         eks_cluster=_eks_cluster(identity),
         database_key=database.kms_key_arn or key,
         stack_tag=stack_tag,
@@ -124,6 +124,8 @@ def _statements(granted: Iterable[tuple[Grant, Account]]) -> tuple[list[dict[str
     unscoped: list[Unscoped] = []
     for grant, account in granted:
         resources = [one for one in map(account.filled, grant.on) if one is not None] if grant.on else ["*"]
+        if not resources:
+            continue
         conditions = _conditions(grant.when, account)
         for action in grant.actions:
             if grant.why_everywhere:
@@ -200,7 +202,8 @@ def size(document: dict[str, Any]) -> int:
     return len(json.dumps(document, separators=(",", ":")))
 
 
-def _eks_cluster(identity: object) -> str:
-    if isinstance(identity, PodIdentitySettings) and not stack_output(identity.cluster_name):
-        return identity.cluster_name
-    return "*"
+def _eks_cluster(identity: object) -> str | None:
+    """None where pods take no roles by it."""
+    if not isinstance(identity, PodIdentitySettings):
+        return None
+    return "*" if stack_output(identity.cluster_name) else identity.cluster_name

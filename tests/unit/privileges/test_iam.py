@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from operations.privileges.iam import LARGEST_POLICY, Account, State, policies, 
 from operations.privileges.purposes import Purpose
 from sandbox.cloud.policies import Question, is_allowed
 from tests.samples import ACCOUNT, REGION
-from tests.unit.monitor import STACK
-from tests.unit.privileges.modes import MODES, configured, directory, settings_of
+from tests.unit.monitor import STACK, unsealed
+from tests.unit.privileges.modes import MODES, configured, directory, recorded, settings_of
 
 pytestmark = pytest.mark.unit
 
@@ -23,7 +24,9 @@ IDENTIFIER = f"teleport-access-graph-{STACK}"
 TAG = "teleport-access-graph:stack"
 OURS = f"organization/teleport-access-graph/{STACK}"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/rds/instance"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-2026"
+# What the provider ends a prefix with.
+DIGITS = "20261126203800000000000001"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-{DIGITS}"
 RDS = f"arn:aws:rds:{REGION}:{ACCOUNT}"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
@@ -84,6 +87,57 @@ def test_a_deployment_may_all_that_its_table_says_and_a_preview_only_what_reads(
     assert actions_of(policies(settings, Purpose.CONSUMER, state=STATE)[0]) == of_state
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_whatever_the_program_names_is_the_stacks_to_the_policy(mode: str) -> None:
+    """With the digits that the provider gives what has a prefix."""
+    makes = {
+        "aws:cloudwatch/metricAlarm:MetricAlarm": ("PutMetricAlarm", "arn:aws:cloudwatch:{0}:{1}:alarm:{2}"),
+        "aws:iam/role:Role": ("CreateRole", "arn:aws:iam::{1}:role/{2}"),
+        "aws:rds/eventSubscription:EventSubscription": ("CreateEventSubscription", "arn:aws:rds:{0}:{1}:es:{2}"),
+        "aws:rds/parameterGroup:ParameterGroup": ("CreateDBParameterGroup", "arn:aws:rds:{0}:{1}:pg:{2}"),
+        "aws:rds/subnetGroup:SubnetGroup": ("CreateDBSubnetGroup", "arn:aws:rds:{0}:{1}:subgrp:{2}"),
+    }
+    for item in recorded(mode).custom():
+        if item.type in makes:
+            operation, arn = makes[item.type]
+            given = unsealed(item.inputs)
+            name = given.get("name") or given["namePrefix"] + DIGITS
+            action = f"{item.type.split(':')[1].split('/')[0]}:{operation}"
+            assert allowed(Purpose.DEPLOY, action, arn.format(REGION, ACCOUNT, name), mode), item.name
+
+
+def test_an_association_of_another_workload_is_left_alone() -> None:
+    association = f"arn:aws:eks:{REGION}:{ACCOUNT}:podidentityassociation/prod/a-0123456789"
+
+    def may(action: str, **tags: dict[str, str]) -> bool:
+        context = {key: value for kind in tags.values() for key, value in kind.items()}
+        return allowed(Purpose.DEPLOY, f"eks:{action}PodIdentityAssociation", association, "Pod Identity", **context)
+
+    assert may("Delete", resource=marked("Resource"))
+    assert may("Update", resource=marked("Resource"))
+    assert not may("Delete")
+    assert not may("Update", resource=marked("Resource", "organization/teleport-access-graph/prod"))
+    tag = partial(allowed, Purpose.DEPLOY, "eks:TagResource", association, "Pod Identity")
+    assert tag(**marked("Request"))
+    _, unscoped = policies(settings_of("Pod Identity"), Purpose.DEPLOY)
+    assert "eks:TagResource" in {one.right for one in unscoped}
+    assert not tag(**marked("Request"), **marked("Resource", "organization/teleport-access-graph/prod"))
+
+
+def test_the_source_of_a_restore_is_restored_from_and_no_more() -> None:
+    config = {**configured("the least")}
+    restore = {"mode": "pointInTime", "sourceIdentifier": "payroll"}
+    config["database"] = {**config["database"], "restore": restore}
+    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    source = f"{RDS}:db:payroll"
+    write = {action for grant in ACTIONS["aws:rds/instance:Instance"].write for action in grant.actions}
+    of_rds = {action for action in write if action.startswith("rds:")}
+    assert {action for action in of_rds if is_allowed(documents, Question(action=action, resource=source))} == {
+        "rds:RestoreDBInstanceToPointInTime"
+    }
+
+
 def test_reading_actions_read() -> None:
     for type_, one in ACTIONS.items():
         for grant in one.read:
@@ -97,7 +151,7 @@ def test_reading_actions_read() -> None:
         ("rds:DeleteDBInstance", f"{RDS}:db:{IDENTIFIER}", {}),
         ("rds:DeleteDBInstance", f"{RDS}:snapshot:{IDENTIFIER}-final-0a1b2c3d", {}),
         ("rds:CreateDBInstanceReadReplica", f"{RDS}:db:{IDENTIFIER}-replica", {}),
-        ("rds:CreateDBSubnetGroup", f"{RDS}:subgrp:{IDENTIFIER}-20260101", {}),
+        ("rds:CreateDBSubnetGroup", f"{RDS}:subgrp:{IDENTIFIER}-{DIGITS}", {}),
         ("kms:ScheduleKeyDeletion", KEY, marked("Resource")),
         ("kms:CreateKey", "*", marked("Request")),
         ("logs:DeleteLogGroup", f"{LOGS}/{IDENTIFIER}/upgrade", {}),
@@ -128,6 +182,16 @@ def test_a_deployment_may_change_what_is_the_stacks(action: str, resource: str, 
         ("kms:ScheduleKeyDeletion", KEY, marked("Resource", "organization/teleport-access-graph/prod")),
         ("kms:ScheduleKeyDeletion", KEY, {}),
         ("kms:CreateKey", "*", {}),
+        ("kms:TagResource", KEY, {}),
+        ("kms:TagResource", KEY, marked("Request") | marked("Resource", "organization/teleport-access-graph/prod")),
+        # Another stack's, whose identifier begins with this one's.
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-eu-{DIGITS}", {}),
+        ("iam:UpdateAssumeRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-eu-{DIGITS}", {}),
+        ("rds:ModifyDBParameterGroup", f"{RDS}:pg:{IDENTIFIER}-eu-postgres17-{DIGITS}", {}),
+        ("rds:ModifyDBSubnetGroup", f"{RDS}:subgrp:{IDENTIFIER}-eu-{DIGITS}", {}),
+        ("rds:DeleteEventSubscription", f"{RDS}:es:{IDENTIFIER}-eu-instance", {}),
+        ("rds:DeleteDBInstance", f"{RDS}:snapshot:{IDENTIFIER}-final-eu-final-0a1b2c3d", {}),
+        ("cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{IDENTIFIER}-eu-cpu", {}),
         ("logs:DeleteLogGroup", f"{LOGS}/payroll/upgrade", {}),
         ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/administrator", {}),
         ("iam:PassRole", ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
@@ -183,6 +247,7 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
     }
     assert told == everywhere | {
         "iam:CreateRole",
+        "kms:TagResource",
         "logs:DescribeLogGroups",
         "iam:ListRoleTags",
         "rds:DescribeDBInstances",
@@ -190,8 +255,13 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
         "rds:DescribeDBSubnetGroups",
         "rds:ListTagsForResource",
         "rds:RestoreDBInstanceFromDBSnapshot",
+        "secretsmanager:CreateSecret",
+        "secretsmanager:RotateSecret",
+        "secretsmanager:TagResource",
     }
     assert all(one.why for one in unscoped)
+    # Nobody's pods take roles by Pod Identity here.
+    assert not any(action.startswith("eks:") for action in actions_of(documents))
 
 
 def test_a_boundary_ends_what_new_roles_can() -> None:
@@ -199,7 +269,7 @@ def test_a_boundary_ends_what_new_roles_can() -> None:
     config["aws"] = {**config["aws"], "iam": {"permissionsBoundaryArn": BOUNDARY, "path": "/graph/"}}
     settings = load_settings(config, (), root=directory(), stack=STACK)
     documents, unscoped = policies(settings, Purpose.DEPLOY)
-    role = f"arn:aws:iam::{ACCOUNT}:role/graph/{IDENTIFIER}-2026"
+    role = f"arn:aws:iam::{ACCOUNT}:role/graph/{IDENTIFIER}-{DIGITS}"
 
     def may_create(**context: str) -> bool:
         return is_allowed(documents, Question(action="iam:CreateRole", resource=role, context=context))

@@ -125,7 +125,9 @@ def test_no_action_and_no_verb_is_a_pattern() -> None:
 def test_what_reaches_everything_says_why_and_nothing_else_does() -> None:
     """Without a resource and a condition a right is the whole account's."""
     for grant in grants():
-        everywhere = not grant.when and (not grant.on or all(one.endswith((":*", "/*")) for one in grant.on))
+        # What a condition asks only of what has a tag is open for the rest.
+        conditional = bool(grant.when) and "StringEqualsIfExists" not in grant.when
+        everywhere = not conditional and (not grant.on or all(one.endswith((":*", "/*", "!*")) for one in grant.on))
         limited_by_name = any("{identifier}" in one or "{role_prefix}" in one for one in grant.on)
         limited_by_cluster = any("{eks_cluster}" in one for one in grant.on)
         # The snapshot of a restore is told by `iam`, for it depends on the settings' names.
