@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 
 from policy.rules import Properties, ResourceRule
 
@@ -10,12 +11,13 @@ INSTANCE = frozenset({"aws:rds/instance:Instance"})
 PARAMETERS = frozenset({"aws:rds/parameterGroup:ParameterGroup"})
 INGRESS = frozenset({"aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"})
 EGRESS = frozenset({"aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"})
+# The older type of both.
+RULE = frozenset({"aws:ec2/securityGroupRule:SecurityGroupRule"})
 SECURITY_GROUP = frozenset({"aws:ec2/securityGroup:SecurityGroup"})
 
 LEAST_BACKUP_DAYS = 7
 # https://docs.aws.amazon.com/securityhub/latest/userguide/rds-controls.html#rds-25
 GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master"})
-WORLD = frozenset({"0.0.0.0/0", "::/0"})
 
 
 def _is_replica(properties: Properties) -> bool:
@@ -90,13 +92,18 @@ def transport_encrypted(properties: Properties) -> Iterator[str]:
 
 
 def closed_to_the_world(properties: Properties) -> Iterator[str]:
-    for key in ("cidrIpv4", "cidrIpv6"):
-        if properties.get(key) in WORLD:
-            yield f"{key} is {properties[key]}: name the clients' security groups"
+    for key in ("cidrIpv4", "cidrIpv6", "cidrBlocks", "ipv6CidrBlocks"):
+        given = properties.get(key) or ()
+        for block in (given,) if isinstance(given, str) else given:
+            # Written in whatever way.
+            if ip_network(block, strict=False).prefixlen == 0:
+                yield f"{key} is {block}: name the clients' security groups"
 
 
 def no_way_out(properties: Properties) -> Iterator[str]:
-    yield "an egress rule: a database begins no connection"
+    # The older type says which way it is.
+    if properties.get("type", "egress") == "egress":
+        yield "an egress rule: a database begins no connection"
 
 
 def no_inline_rules(properties: Properties) -> Iterator[str]:
@@ -170,13 +177,13 @@ RULES = (
     ResourceRule(
         name="network-is-closed-to-the-world",
         statement="No rule lets the whole internet in.",
-        types=INGRESS | EGRESS,
+        types=INGRESS | EGRESS | RULE,
         violations=closed_to_the_world,
     ),
     ResourceRule(
         name="database-begins-no-connection",
         statement="The database's security group has no way out.",
-        types=EGRESS,
+        types=EGRESS | RULE,
         violations=no_way_out,
     ),
     ResourceRule(

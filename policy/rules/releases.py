@@ -11,10 +11,16 @@ from policy.rules import Properties, ResourceRule
 RELEASE = frozenset({"kubernetes:helm.sh/v3:Release"})
 
 _EXACT = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?")
-_PACKAGED = re.compile(r".+\.(tgz|tar\.gz)")
+# What is at a URL may be another file tomorrow.
+_PACKAGED = re.compile(r"(?!.*://).+\.(tgz|tar\.gz)")
+# A value that its chart alone has: the name of a packaged chart's file is anybody's.
+_HOST_AUTHORITIES = "clusterHostCAs"
 _SECRETS = (
     (re.compile(r"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----"), "a private key"),
-    (re.compile(r"\bpostgres(ql)?://[^\s:/@]+:[^\s@]+@", re.IGNORECASE), "a database URI with a password"),
+    (
+        re.compile(r"\bpostgres(ql)?://([^\s:/@]+:[^\s@]+@|\S*[?&]password=)", re.IGNORECASE),
+        "a database URI with a password",
+    ),
 )
 
 
@@ -36,9 +42,10 @@ def rolled_back(properties: Properties) -> Iterator[str]:
 
 def without_secrets(properties: Properties) -> Iterator[str]:
     """Of the access graph: what a Teleport's owner has among his secret values is his."""
-    if "teleport-access-graph" not in str(properties.get("chart") or ""):
+    values = properties.get("values") or {}
+    if "teleport-access-graph" not in str(properties.get("chart") or "") and _HOST_AUTHORITIES not in values:
         return
-    for path, text in _texts(properties.get("values") or {}):
+    for path, text in _texts(values):
         for pattern, what in _SECRETS:
             if pattern.search(text):
                 yield f"values.{path} holds {what}: name a Secret in its place"

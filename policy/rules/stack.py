@@ -14,11 +14,12 @@ _AUTHORITY_KEY = "tls:index/privateKey:PrivateKey"
 _SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 
 # Taggable types of this stack.
-_TAGGED = frozenset(
+TAGGED = frozenset(
     {
         "aws:cloudwatch/logGroup:LogGroup",
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         "aws:ec2/securityGroup:SecurityGroup",
+        "aws:eks/podIdentityAssociation:PodIdentityAssociation",
         "aws:iam/role:Role",
         "aws:kms/key:Key",
         "aws:rds/eventSubscription:EventSubscription",
@@ -26,8 +27,12 @@ _TAGGED = frozenset(
         "aws:rds/parameterGroup:ParameterGroup",
         "aws:rds/subnetGroup:SubnetGroup",
         "aws:sns/topic:Topic",
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
     }
 )
+
+# What an explicit provider is bound to its account or cluster by.
+_BOUND_BY = {"pulumi:providers:aws": "allowedAccountIds", "pulumi:providers:kubernetes": "clusterIdentifier"}
 
 
 def stateful_is_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
@@ -47,7 +52,7 @@ def authorities_are_protected(resources: Iterable[Resource]) -> Iterator[tuple[R
 
 def everything_is_tagged(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     for resource in resources:
-        if resource.type in _TAGGED and STACK_TAG not in (resource.properties.get("tags") or {}):
+        if resource.type in TAGGED and STACK_TAG not in (resource.properties.get("tags") or {}):
             yield resource, f"has no tag {STACK_TAG}: nobody would find it when the state is lost"
 
 
@@ -56,6 +61,9 @@ def providers_are_explicit(resources: Iterable[Resource]) -> Iterator[tuple[Reso
         package = resource.type.partition(":")[0]
         if package in ("aws", "kubernetes") and (resource.provider or "").startswith("default"):
             yield resource, "uses a default provider: whatever is configured on the machine would decide where it lands"
+        bound_by = _BOUND_BY.get(resource.type)
+        if bound_by and not resource.name.startswith("default") and bound_by not in resource.properties:
+            yield resource, f"has no {bound_by}: the credentials of the machine would decide where its resources land"
 
 
 RULES = (

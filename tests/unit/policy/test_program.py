@@ -11,6 +11,7 @@ import pytest
 from policy.rules import Resource, ResourceRule, certificates, database, releases, stack
 from tests.samples import minimal_configuration
 from tests.unit.monitor import Recording, unsealed
+from tests.unit.privileges.modes import MODES, recorded
 from tests.unit.program.stack import configuration, run_program
 
 pytestmark = pytest.mark.unit
@@ -32,7 +33,8 @@ def broken(recording: Recording) -> set[str]:
             # A reference to a provider is its URN and its id; without one the engine takes a default.
             provider=names.get(item.provider.rpartition("::")[0], "default"),
         )
-        for item in recording.custom()
+        for item in recording.registrations
+        if item.custom
     ]
     found = set()
     for rule in RULES:
@@ -62,6 +64,13 @@ def test_production_keeps_every_rule_and_gives_each_something_to_look_at(tmp_pat
     types = {item.type for item in recording.custom()}
     unseen = {rule.name for rule in RULES if isinstance(rule, ResourceRule) and not rule.types & types}
     assert unseen == {"database-begins-no-connection"}, "a rule whose types the program does not have checks nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_whatever_of_the_program_takes_tags_is_looked_at(mode: str) -> None:
+    tagged = {item.type for item in recorded(mode).custom() if "tags" in item.inputs}
+    assert {rule for rule in tagged if rule.startswith("aws:")} - stack.TAGGED == set()
 
 
 @pytest.mark.slow

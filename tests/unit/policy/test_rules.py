@@ -52,6 +52,8 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("database-transport-is-encrypted", FORCED),
     ("network-is-closed-to-the-world", {"referencedSecurityGroupId": "sg-0"}),
     ("network-is-closed-to-the-world", {"cidrIpv4": "10.0.0.0/16"}),
+    ("network-is-closed-to-the-world", {"type": "ingress", "cidrBlocks": ["10.0.0.0/16"], "ipv6CidrBlocks": []}),
+    ("database-begins-no-connection", {"type": "ingress", "cidrBlocks": ["10.0.0.0/16"]}),
     ("network-rules-stand-alone", {"vpcId": "vpc-0", "ingress": [], "egress": []}),
     ("release-is-pinned", RELEASE),
     ("release-is-pinned", {"chart": "charts/teleport-access-graph-1.30.2.tgz"}),
@@ -83,17 +85,27 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-transport-is-encrypted", {}, "rds.force_ssl is not 1"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "0.0.0.0/0"}, "cidrIpv4 is 0.0.0.0/0"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "::/0"}, "cidrIpv6 is ::/0"),
+    ("network-is-closed-to-the-world", {"cidrIpv6": "0:0:0:0:0:0:0:0/0"}, "cidrIpv6 is 0:0:0:0:0:0:0:0/0"),
+    ("network-is-closed-to-the-world", {"type": "ingress", "cidrBlocks": ["10.0.0.0/8", "0.0.0.0/0"]}, "is 0.0.0.0/0"),
+    ("network-is-closed-to-the-world", {"type": "ingress", "ipv6CidrBlocks": ["::/0"]}, "ipv6CidrBlocks is ::/0"),
     ("database-begins-no-connection", {"cidrIpv4": "10.0.0.0/16"}, "begins no connection"),
+    ("database-begins-no-connection", {"type": "egress", "cidrBlocks": ["10.0.0.0/16"]}, "begins no connection"),
     ("network-rules-stand-alone", {"egress": [{"fromPort": 0}]}, "egress is given inline"),
     ("release-is-pinned", {**RELEASE, "version": "1.x"}, "version is 1.x"),
     ("release-is-pinned", {**RELEASE, "version": "^1.30.2"}, "version is ^1.30.2"),
     ("release-is-pinned", {"chart": "charts/teleport-access-graph"}, "version is missing"),
+    ("release-is-pinned", {"chart": "https://charts.example.com/teleport-access-graph.tgz"}, "version is missing"),
     ("release-is-rolled-back", {**RELEASE, "atomic": False}, "atomic is not true"),
     ("release-is-rolled-back", {**RELEASE, "skipAwait": True}, "skipAwait is true"),
     (
         "release-values-hold-no-secrets",
         {**RELEASE, "values": {"postgres": {"connectionString": "postgres://graph:secret@db.example.com/graph"}}},
         "values.postgres.connectionString holds a database URI with a password",
+    ),
+    (
+        "release-values-hold-no-secrets",
+        {"chart": "charts/graph.tgz", "values": {"clusterHostCAs": ["x"], "uri": "postgres://db/graph?password=x"}},
+        "values.uri holds a database URI with a password",
     ),
     (
         "release-values-hold-no-secrets",
@@ -124,6 +136,14 @@ GOOD_STACKS: list[tuple[str, list[Resource]]] = [
     ("authority-keys-are-protected", [resource(KEY_TYPE, "server-key")]),
     ("aws-objects-are-tagged", [resource(INSTANCE_TYPE, properties=TAGGED), resource(KEY_TYPE)]),
     ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="aws"), resource(KEY_TYPE, provider="default_5_6_2")]),
+    (
+        "providers-are-explicit",
+        [
+            resource("pulumi:providers:aws", properties={"allowedAccountIds": '["123456789012"]'}),
+            resource("pulumi:providers:kubernetes", properties={"clusterIdentifier": "0b1c2d3e"}),
+            resource("pulumi:providers:aws", "default_7_51_1"),
+        ],
+    ),
 ]
 BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE)], "is not protected"),
@@ -131,7 +151,10 @@ BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("authority-keys-are-protected", [AUTHORITY, resource(KEY_TYPE, "ca-1-key")], "is not protected"),
     ("aws-objects-are-tagged", [resource(INSTANCE_TYPE, properties={"tags": {"team": "x"}})], "has no tag"),
     ("aws-objects-are-tagged", [resource("aws:sns/topic:Topic")], "has no tag"),
+    ("aws-objects-are-tagged", [resource("aws:eks/podIdentityAssociation:PodIdentityAssociation")], "has no tag"),
     ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="default_7_51_1")], "uses a default provider"),
+    ("providers-are-explicit", [resource("pulumi:providers:aws")], "has no allowedAccountIds"),
+    ("providers-are-explicit", [resource("pulumi:providers:kubernetes")], "has no clusterIdentifier"),
 ]
 
 
@@ -159,8 +182,7 @@ def test_what_is_wrong_with_a_stack_is_named_with_the_resource(name: str, resour
 
 
 def test_every_rule_has_a_case_that_keeps_it_and_one_that_breaks_it() -> None:
-    # There is no good egress rule of a database.
-    assert {name for name, _ in GOOD} | {"database-begins-no-connection"} == set(RESOURCE_RULES)
+    assert {name for name, _ in GOOD} == set(RESOURCE_RULES)
     assert {name for name, _, _ in BAD} == set(RESOURCE_RULES)
     assert {name for name, _ in GOOD_STACKS} == {name for name, _, _ in BAD_STACKS} == set(STACK_RULES)
 

@@ -162,8 +162,10 @@ def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> No
     assert given == {"preview": 3, "deploy": 2, "drift": 1, "test": 2}[name]
 
 
-def test_a_preview_is_held_to_policies_that_no_pull_request_can_let_go_of() -> None:
-    (step,) = [step for step in jobs("preview")["preview"]["steps"] if step.get("name") == "Preview"]
+@pytest.mark.parametrize(("name", "title"), [("preview", "Preview"), ("deploy", "Deploy")])
+def test_a_preview_and_its_up_are_held_to_the_environments_policies(name: str, title: str) -> None:
+    """The `up` too, for a rule that touches a value which a preview does not know says nothing there."""
+    (step,) = [step for step in jobs(name)[name]["steps"] if step.get("name") == title]
     assert "--policy-pack policy " in step["run"]
     assert step["env"]["POLICY_LEVELS"] == "${{ vars.POLICY_LEVELS }}"
     # Without the variable the strictest, and each that it may name is there.
