@@ -37,15 +37,16 @@ _URI_USER = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/:@]*:")
 # Over HTTP a user without a password is a token; a database's user may be named.
 _TOKEN_USER = re.compile(r"(?i)(https?://)[^/:@\s\"'<>]+@")
 _NAMES = (
-    r"(?:password|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrase|token|secret|secret[_-]?access[_-]?key|api[_-]?key"
-    r"|client[_-]?secret|client-key-data|private[_-]?key)"
+    # Without a hyphen `secretKey` is a chart's value, which names the key within a Secret.
+    r"(?:passwords?|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrases?|tokens?|secret|secret[_-]key|(?:api|access)[_-]?key"
+    r"|client[_-]?secret|client-key-data|private[_-]?key(?:[_-]?pem)?|encryption[_-]?key|x-amz-signature)"
 )
 _ASSIGNED = re.compile(
-    rf"(?i)((?<!\d{{12}}:){_NAMES}(?:\\*[\"'])?\s*[:=]\s*)"
+    rf"(?i)((?<!\d{{12}}:){_NAMES}(?:\\*[\"'])?\s*(?:=>|[:=])\s*)"
     # Not what is masked already, nor what follows the type in a URN; nor, above, an ARN's `:secret:`.
     r"(?!\[s(?:ecret|crubbed)\]|:)"
-    # JSON within a text has its quotes escaped.
-    r"(\\+\"[^\"\n]+\"|\"[^\"\n]+\"|'[^'\n]+'|[^\s\"',;&]+)"
+    # JSON within a text has its quotes escaped. A list, or a map, on one line is taken as a whole.
+    r"(\\+\"[^\"\n]+\"|\"[^\"\n]+\"|'[^'\n]+'|\[[^\[\]\n]*\]|\{[^{}\n]*\}|[^\s\"',;&]+)"
 )
 # A block of YAML, or the items of a list: every line that is indented further than the key.
 _BLOCK = re.compile(
@@ -53,11 +54,13 @@ _BLOCK = re.compile(
     rf"(?im)^(?=([ \t]*))(\1.*?{_NAMES}[\"']?[ \t]*:[ \t]*(?:[|>][0-9+-]*)?[ \t]*\n)(?:\1(?:[ \t]+|- ).*(?:\n|\Z))+"
 )
 _OPTION = re.compile(r"(?i)(--?[a-z-]*(?:password|passwd|passphrase|token)[ \t]+)(?![-\[])[^\s\"',;]+")
-_SQL = re.compile(r"(?i)(\bpassword\s+)'[^'\n]*'")
+_SQL = re.compile(r"(?i)(\bpassword\s+)(?:[eu]?&?'[^'\n]*'|(\$\w*\$).*?\2)")
 _REGISTRY = re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[A-Za-z0-9+/=]{8,}")
 # A URN or a type token: `privateKey:PrivateKey::name` is no assignment there.
 _IDENTIFIER = re.compile(r"urn:pulumi:\S+|[a-z][a-z0-9-]*:[A-Za-z0-9./_-]+:[A-Z][A-Za-z0-9]*")
-_AUTHORIZATION = re.compile(r"(?i)\b((?:authorization\s*[:=]\s*)?(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
+_AUTHORIZATION = re.compile(
+    r"(?i)\b((?:authorization\s*[:=]\s*)?(?:bearer|basic)\s+|authorization\s*[:=]\s*token\s+)[A-Za-z0-9._~+/=-]{8,}"
+)
 _TOKENS = re.compile(
     r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"  # JSON Web Token; Kubernetes' are
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
