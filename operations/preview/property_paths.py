@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from operations.preview.document import Step
-from operations.preview.scrub import UNKNOWNS
+from operations.preview.scrub import MASKED, UNKNOWNS
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _PLAIN_KEY = re.compile(r"[^.\[\]\"\s]+")
@@ -42,8 +42,14 @@ def changed_paths(step: Step) -> frozenset[str]:
 
 
 def changes(step: Step) -> list[Change]:
-    """What differs between the inputs of before and after, sorted by path."""
+    """What differs between the inputs of before and after, sorted by path.
+
+    What the engine masks on one side is masked on the other: a release that is taken over comes from the cluster in
+    plain text, its secret values with the others.
+    """
     before, after = dict(_leaves(step.old_inputs)), dict(_leaves(step.new_inputs))
+    masked = {path for leaves in (before, after) for path, value in leaves.items() if value == MASKED}
+    before, after = _veiled(before, masked), _veiled(after, masked)
     replaced = {path for path, kind in step.differences.items() if kind.endswith("replace")} | {*step.replace_reasons}
     found = [
         Change(path, _shown(before.get(path, _ABSENT)), _shown(after.get(path, _ABSENT)), _is_within(path, replaced))
@@ -105,6 +111,15 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(entry, f"{path}[{position}]")
     elif path:
         yield path, value
+
+
+def _veiled(leaves: Mapping[str, Any], masked: set[str]) -> dict[str, Any]:
+    """`leaves` with one mask in place of all that is at a masked path or below it."""
+    if not masked:
+        return dict(leaves)
+    outermost = sorted(masked, key=len)
+    places = {path: next((one for one in outermost if _is_within(path, {one})), None) for path in leaves}
+    return {places[path] or path: value if places[path] is None else MASKED for path, value in leaves.items()}
 
 
 def _is_within(path: str, others: set[str]) -> bool:

@@ -140,6 +140,19 @@ def test_nothing_that_is_made_of_a_preview_has_a_planted_secret(form: str) -> No
         assert not leaks(made)
 
 
+@pytest.mark.parametrize("secret", [{"values": "[secret]"}, {"values": {"a": {"b": "[secret]"}, "c": 2}}])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_secret_on_one_side_of_a_change_is_shown_on_neither(secret: dict[str, Any], turned: bool) -> None:
+    """As when a release is taken over: the plugin reads its values in plain text, and the program's are secret."""
+    plain = {"values": {"a": {"b": [{"name": "x", "value": CANARY}]}, "c": 1}}
+    old, new = (secret, plain) if turned else (plain, secret)
+    printed = document(step("update", TELEPORT_RELEASE, "teleport-x-release", old=old, new=new, paths=["values.c"]))
+    preview = read_preview(printed)
+    for made in (comment(preview, stack="dev"), page(preview, stack="dev"), issue_body(preview, stack="dev")):
+        assert "values" in made
+        assert not leaks(made)
+
+
 @pytest.mark.parametrize(
     "value",
     [
