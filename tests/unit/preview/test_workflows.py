@@ -97,7 +97,8 @@ def test_code_of_a_pull_request_never_runs_beside_a_token_that_writes() -> None:
     writing = {name for name, job in parsed["jobs"].items() if "write" in job["permissions"].get("pull-requests", "")}
     assert writing == {"comment"}
     (checkout,) = [step for step in parsed["jobs"]["comment"]["steps"] if "checkout" in step.get("uses", "")]
-    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    # Not of the branch that the pull request is for, which may be anybody's.
+    assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
     assert "id-token" not in parsed["jobs"]["comment"]["permissions"]
 
 
