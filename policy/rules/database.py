@@ -86,6 +86,10 @@ def no_master_password_in_the_state(properties: Properties) -> Iterator[str]:
 
 
 def transport_encrypted(properties: Properties) -> Iterator[str]:
+    if "instanceClass" in properties:
+        if "parameterGroupName" not in properties:
+            yield "parameterGroupName is missing, and AWS's own group takes clear connections before PostgreSQL 15"
+        return
     parameters = {one.get("name"): one.get("value") for one in properties.get("parameters") or ()}
     if str(parameters.get("rds.force_ssl")) != "1":
         yield "parameter rds.force_ssl is not 1: clients could connect in clear"
@@ -171,7 +175,7 @@ RULES = (
     ResourceRule(
         name="database-transport-is-encrypted",
         statement="The server refuses connections in clear (RDS.38).",
-        types=PARAMETERS,
+        types=PARAMETERS | INSTANCE,
         violations=transport_encrypted,
     ),
     ResourceRule(

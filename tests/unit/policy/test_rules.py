@@ -19,6 +19,8 @@ RESOURCE_RULES = {rule.name: rule for rule in RULES if isinstance(rule, Resource
 STACK_RULES = {rule.name: rule for rule in RULES if isinstance(rule, StackRule)}
 
 INSTANCE: dict[str, Any] = {
+    "instanceClass": "db.t4g.small",
+    "parameterGroupName": "graph-postgres17",
     "publiclyAccessible": False,
     "storageEncrypted": True,
     "kmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/0",
@@ -32,6 +34,8 @@ INSTANCE: dict[str, Any] = {
     "manageMasterUserPassword": True,
 }
 REPLICA: dict[str, Any] = {
+    "instanceClass": "db.t4g.small",
+    "parameterGroupName": "graph-postgres17",
     "replicateSourceDb": "arn:aws:rds:us-east-1:123456789012:db:graph",
     "publiclyAccessible": False,
     "enabledCloudwatchLogsExports": ["postgresql", "upgrade"],
@@ -47,8 +51,8 @@ LEAF: dict[str, Any] = {"validityPeriodHours": 9528.0, "earlyRenewalHours": 720.
 PRIVATE = f"-----BEGIN EC {'PRIVATE'} KEY-----"
 
 GOOD: list[tuple[str, dict[str, Any]]] = [
-    *((rule.name, INSTANCE) for rule in database.RULES if rule.types == database.INSTANCE),
-    *((rule.name, REPLICA) for rule in database.RULES if rule.types == database.INSTANCE),
+    *((rule.name, INSTANCE) for rule in database.RULES if rule.types >= database.INSTANCE),
+    *((rule.name, REPLICA) for rule in database.RULES if rule.types >= database.INSTANCE),
     ("database-transport-is-encrypted", FORCED),
     ("network-is-closed-to-the-world", {"referencedSecurityGroupId": "sg-0"}),
     ("network-is-closed-to-the-world", {"cidrIpv4": "10.0.0.0/16"}),
@@ -83,6 +87,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-master-password-is-no-state", {**INSTANCE, "password": "x"}, "the master password is in the state"),
     ("database-transport-is-encrypted", {"parameters": [{"name": "rds.force_ssl", "value": "0"}]}, "is not 1"),
     ("database-transport-is-encrypted", {}, "rds.force_ssl is not 1"),
+    ("database-transport-is-encrypted", {"instanceClass": "db.t4g.small"}, "parameterGroupName is missing"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "0.0.0.0/0"}, "cidrIpv4 is 0.0.0.0/0"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "::/0"}, "cidrIpv6 is ::/0"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "0:0:0:0:0:0:0:0/0"}, "cidrIpv6 is 0:0:0:0:0:0:0:0/0"),
