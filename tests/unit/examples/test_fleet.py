@@ -128,8 +128,27 @@ def test_what_the_stacks_objects_name_is_there() -> None:
     account = of_kind("stack.yaml", "ServiceAccount")["metadata"]["name"]
     small = of_kind("program.yaml", "Stack")["spec"]
     assert stack["serviceAccountName"] == small["serviceAccountName"] == account
-    subjects = [one["subjects"] for one in documents("stack.yaml") if one["kind"] == "ClusterRoleBinding"]
-    assert [[subject["name"] for subject in one] for one in subjects] == [[account], [account]]
+    (binding,) = [one for one in documents("stack.yaml") if one["kind"] == "ClusterRoleBinding"]
+    assert [subject["name"] for subject in binding["subjects"]] == [account]
+
+
+def test_the_operators_rights_are_those_of_the_stack() -> None:
+    """Nothing of the cluster's own but to ask who somebody is; the rest by a command that there is."""
+    (binding,) = [one for one in documents("stack.yaml") if "roleRef" in one]
+    assert binding["roleRef"]["name"] == "system:auth-delegator"
+    text = (FLEET / "operator" / "stack.yaml").read_text()
+    (options,) = re.findall(r"# +python -m operations privileges (.*)", text)
+    words = shlex.split(options)
+    known = {option for one in get_command(app).commands["privileges"].params for option in one.opts}  # type: ignore[attr-defined]
+    assert {word for word in words if word.startswith("--")} <= known
+    namespace = of_kind("stack.yaml", "ServiceAccount")["metadata"]["namespace"]
+    assert words[words.index("--group") + 1] == f"system:serviceaccounts:{namespace}"
+
+
+def test_no_code_of_a_pull_request_runs_with_the_role_that_deploys() -> None:
+    given = settings()["settings"]
+    assert given["operationContext"]["oidc"]["aws"]["roleArn"].endswith("-deploy")
+    assert given["gitHub"]["previewPullRequests"] is False
 
 
 def test_an_object_that_is_deleted_takes_no_database_along() -> None:
