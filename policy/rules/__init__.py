@@ -15,6 +15,11 @@ from typing import Any
 Properties = Mapping[str, Any]
 
 
+def given(properties: Properties, key: str) -> bool:
+    """Whether `key` is there, its value known or not: the SDK's mapping takes `in` for a look at the value."""
+    return key in frozenset(properties)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resource:
     """A resource as a policy sees it: what the program asked for, secrets laid open."""

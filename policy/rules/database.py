@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from policy.rules import Properties, ResourceRule
+from policy.rules import Properties, ResourceRule, given
 
 INSTANCE = frozenset({"aws:rds/instance:Instance"})
 PARAMETERS = frozenset({"aws:rds/parameterGroup:ParameterGroup"})
@@ -21,7 +21,7 @@ GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master
 
 
 def _is_replica(properties: Properties) -> bool:
-    return "replicateSourceDb" in properties
+    return given(properties, "replicateSourceDb")
 
 
 def private(properties: Properties) -> Iterator[str]:
@@ -35,7 +35,7 @@ def encrypted_with_an_own_key(properties: Properties) -> Iterator[str]:
         return  # has its source's, in the same region
     if properties.get("storageEncrypted") is not True:
         yield "storageEncrypted is not true: it cannot be turned on later"
-    if "kmsKeyId" not in properties:
+    if not given(properties, "kmsKeyId"):
         yield "kmsKeyId is missing, so that AWS's own key would be used: pass a key of the account's"
 
 
@@ -81,13 +81,13 @@ def no_guessed_master(properties: Properties) -> Iterator[str]:
 
 
 def no_master_password_in_the_state(properties: Properties) -> Iterator[str]:
-    if "password" in properties or "passwordWo" in properties:
+    if given(properties, "password") or given(properties, "passwordWo"):
         yield "the master password is in the state: set manageMasterUserPassword"
 
 
 def transport_encrypted(properties: Properties) -> Iterator[str]:
-    if "instanceClass" in properties:
-        if "parameterGroupName" not in properties:
+    if given(properties, "instanceClass"):
+        if not given(properties, "parameterGroupName"):
             yield "parameterGroupName is missing, and AWS's own group takes clear connections before PostgreSQL 15"
         return
     parameters = {one.get("name"): one.get("value") for one in properties.get("parameters") or ()}

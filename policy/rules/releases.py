@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policy.rules import Properties, ResourceRule
+from policy.rules import Properties, ResourceRule, given
 
 RELEASE = frozenset({"kubernetes:helm.sh/v3:Release"})
 
@@ -43,7 +43,7 @@ def rolled_back(properties: Properties) -> Iterator[str]:
 def without_secrets(properties: Properties) -> Iterator[str]:
     """Of the access graph: what a Teleport's owner has among his secret values is his."""
     values = properties.get("values") or {}
-    if "teleport-access-graph" not in str(properties.get("chart") or "") and _HOST_AUTHORITIES not in values:
+    if "teleport-access-graph" not in str(properties.get("chart") or "") and not given(values, _HOST_AUTHORITIES):
         return
     for path, text in _texts(values):
         for pattern, what in _SECRETS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from policy.rules import Resource, StackRule
+from policy.rules import Resource, StackRule, given
 
 STACK_TAG = "teleport-access-graph:stack"
 
@@ -37,7 +37,7 @@ _BOUND_BY = {"pulumi:providers:aws": "allowedAccountIds", "pulumi:providers:kube
 
 def stateful_is_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     for resource in resources:
-        if resource.type in _STATEFUL and "replicateSourceDb" not in resource.properties and not resource.protect:
+        if resource.type in _STATEFUL and not given(resource.properties, "replicateSourceDb") and not resource.protect:
             yield resource, "is not protected: a wrong setting could replace it, and its data with it"
 
 
@@ -52,7 +52,7 @@ def authorities_are_protected(resources: Iterable[Resource]) -> Iterator[tuple[R
 
 def everything_is_tagged(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     for resource in resources:
-        if resource.type in TAGGED and STACK_TAG not in (resource.properties.get("tags") or {}):
+        if resource.type in TAGGED and not given(resource.properties.get("tags") or {}, STACK_TAG):
             yield resource, f"has no tag {STACK_TAG}: nobody would find it when the state is lost"
 
 
@@ -62,7 +62,7 @@ def providers_are_explicit(resources: Iterable[Resource]) -> Iterator[tuple[Reso
         if package in ("aws", "kubernetes") and (resource.provider or "").startswith("default"):
             yield resource, "uses a default provider: whatever is configured on the machine would decide where it lands"
         bound_by = _BOUND_BY.get(resource.type)
-        if bound_by and not resource.name.startswith("default") and bound_by not in resource.properties:
+        if bound_by and not resource.name.startswith("default") and not given(resource.properties, bound_by):
             yield resource, f"has no {bound_by}: the credentials of the machine would decide where its resources land"
 
 

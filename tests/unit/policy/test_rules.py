@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi_policy.proxy import unknown_checking_proxy
 
 from policy.rules import Resource, ResourceRule, StackRule, certificates, database, releases, stack
 
@@ -184,6 +185,41 @@ def test_what_is_wrong_with_a_stack_is_named_with_the_resource(name: str, resour
     ((found, violation),) = STACK_RULES[name].violations(resources)
     assert found in resources
     assert said in violation
+
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+
+def in_a_preview(properties: dict[str, Any]) -> Any:
+    """As the SDK hands them to a policy: a look at a value that is not known yet ends the rule."""
+    return unknown_checking_proxy(properties)
+
+
+@pytest.mark.parametrize(
+    ("name", "unknown", "said"),
+    [
+        ("database-is-encrypted", {"kmsKeyId": UNKNOWN}, []),
+        ("database-transport-is-encrypted", {"parameterGroupName": UNKNOWN}, []),
+        ("database-master-password-is-no-state", {"password": UNKNOWN}, ["the master password is in the state"]),
+        *(
+            (rule.name, {"replicateSourceDb": UNKNOWN}, [])
+            for rule in database.RULES
+            if rule.types >= database.INSTANCE
+        ),
+    ],
+)
+def test_whether_something_is_there_is_known_before_what_it_is(
+    name: str, unknown: dict[str, Any], said: list[str]
+) -> None:
+    found = list(RESOURCE_RULES[name].violations(in_a_preview({**INSTANCE, **unknown})))
+    assert [violation.partition(":")[0] for violation in found] == said
+
+
+def test_a_replica_of_a_database_to_come_hides_nothing_of_the_database() -> None:
+    replica = resource(INSTANCE_TYPE, "replica", properties=in_a_preview({"replicateSourceDb": UNKNOWN}))
+    instance = resource(INSTANCE_TYPE, "instance", properties=in_a_preview(INSTANCE))
+    found = STACK_RULES["stateful-resources-are-protected"].violations([replica, instance])
+    assert [one.name for one, _ in found] == ["instance"]
 
 
 def test_every_rule_has_a_case_that_keeps_it_and_one_that_breaks_it() -> None:
