@@ -97,8 +97,8 @@ def transport_encrypted(properties: Properties) -> Iterator[str]:
 
 def closed_to_the_world(properties: Properties) -> Iterator[str]:
     for key in ("cidrIpv4", "cidrIpv6", "cidrBlocks", "ipv6CidrBlocks"):
-        given = properties.get(key) or ()
-        for block in (given,) if isinstance(given, str) else given:
+        blocks = properties.get(key) or ()
+        for block in (blocks,) if isinstance(blocks, str) else blocks:
             # Written in whatever way.
             if ip_network(block, strict=False).prefixlen == 0:
                 yield f"{key} is {block}: name the clients' security groups"
