@@ -24,11 +24,21 @@ SECRET_KEYS = {
 # AWS allows 50 tags an object; the stack adds its own.
 MOST_TAGS = 40
 
+# Kept by every service, and by RDS, which alone minds them in values too.
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html
+_KEPT_PREFIXES = r"(?!(?i:aws:|rds:))"
+
+
+def _why_no_tag(value: str) -> str | None:
+    prefix = value[:4].lower()
+    return f"begins with {prefix}, which AWS keeps for itself" if prefix in ("aws:", "rds:") else None
+
+
 _TAG_KEY = matching(
-    r"(?!(?i:aws:))[A-Za-z0-9 _.:/=+@-]{1,128}",
+    rf"{_KEPT_PREFIXES}[A-Za-z0-9 _.:/=+@-]{{1,128}}",
     "the key of an AWS tag: at most 128 letters, digits, spaces and _.:/=+-@",
     "shorten it or leave such characters out",
-    lambda value: "begins with aws:, which AWS keeps for itself" if value.lower().startswith("aws:") else None,
+    _why_no_tag,
 )
 _OWN_TAG = Rule(
     "a tag of your own",
@@ -36,9 +46,10 @@ _OWN_TAG = Rule(
     "leave it out: the stack sets it, and finds its objects by it",
 )
 _TAG_VALUE = matching(
-    r"[A-Za-z0-9 _.:/=+@-]{0,256}",
+    rf"{_KEPT_PREFIXES}[A-Za-z0-9 _.:/=+@-]{{0,256}}",
     "the value of an AWS tag: at most 256 letters, digits, spaces and _.:/=+-@",
     "shorten it or leave such characters out",
+    _why_no_tag,
 )
 # IAM takes two keys that differ in case alone for one.
 _DISTINCT_KEYS = Rule(

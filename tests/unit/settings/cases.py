@@ -625,6 +625,9 @@ CHARTS = [
 TAGS = [
     R("tags", {"aws:owner": "x"}, "begins with aws:", "leave such characters out", key="tags.aws:owner"),
     R("tags", {"Aws:owner": "x"}, "begins with aws:", "leave such characters out", key="tags.Aws:owner"),
+    R("tags", {"rds:owner": "x"}, "begins with rds:", "leave such characters out", key="tags.rds:owner"),
+    R("tags", {"owner": "AWS:x"}, "begins with aws:", "leave such characters out", key="tags.owner"),
+    R("tags", {"owner": "rds:x"}, "begins with rds:", "leave such characters out", key="tags.owner"),
     R("tags", {"Owner": "a", "owner": "b"}, "is not a map of tags whose keys differ in more than case", "for the same"),
     R("tags", {"teleport-access-graph:Stack": "mine"}, "is not a tag of your own", "the stack sets it",
       key="tags.teleport-access-graph:Stack"),
