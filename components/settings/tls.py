@@ -19,6 +19,10 @@ LONGEST_AUTHORITY_HOURS = 50 * 365 * 24
 # What public authorities settled on, and cert-manager's own default.
 ISSUED_CERTIFICATE_HOURS = 90 * 24
 
+# The API group of cert-manager's own issuers, and their kinds.
+CERT_MANAGER_GROUP = "cert-manager.io"
+CERT_MANAGER_ISSUERS = ("Issuer", "ClusterIssuer")
+
 # kubectl with a shell around it: registry.k8s.io/kubectl has none.
 DEFAULT_RESTARTER_IMAGE = "docker.io/alpine/kubectl:1.34.2"
 
@@ -132,7 +136,7 @@ class ExistingIssuerSettings(Section):
     mode: Literal["existing"] = setting(why="whose issuer it is", example="existing")
     name: ObjectName = setting(why="its name", example="internal-ca")
     kind: Annotated[Text, _KIND] = setting("ClusterIssuer", why="ClusterIssuer, Issuer, or a kind of another group")
-    group: DnsName = setting("cert-manager.io", why="API group, for issuers that are not cert-manager's own")
+    group: DnsName = setting(CERT_MANAGER_GROUP, why="API group, for issuers that are not cert-manager's own")
 
 
 class CaIssuerSettings(Section):

@@ -8,7 +8,10 @@ from components.settings.configuration import Configuration
 from components.settings.names import ISSUED_SECRET_NAME, TLS_SECRET_NAME, service_host
 from components.settings.relations import Draft, Findings, finding
 from components.settings.tls import (
+    CERT_MANAGER_GROUP,
+    CERT_MANAGER_ISSUERS,
     CertManagerTlsSettings,
+    ExistingIssuerSettings,
     ExistingSecretTlsSettings,
     GeneratedTlsSettings,
 )
@@ -143,6 +146,23 @@ def certificate_has_a_name(draft: Draft) -> Findings:
             )
 
 
+def issuer_is_of_its_group(draft: Draft) -> Findings:
+    """`tls.issuer.kind` other than `Issuer` and `ClusterIssuer` comes with the `group` that has it."""
+    tls = draft.configuration.tls
+    if not isinstance(tls, CertManagerTlsSettings) or not isinstance(tls.issuer, ExistingIssuerSettings):
+        return
+    # cert-manager's webhook refuses the Certificate, by then beside a database that is being made.
+    if tls.issuer.group == CERT_MANAGER_GROUP and tls.issuer.kind not in CERT_MANAGER_ISSUERS:
+        yield finding(
+            "tls.issuer.kind",
+            tls.issuer.kind,
+            f"is no issuer of {CERT_MANAGER_GROUP}, which tls.issuer.group names",
+            f"set {' or '.join(CERT_MANAGER_ISSUERS)}, or the group of that kind, such as awspca.cert-manager.io",
+            "tls.issuer.group",
+            "tls.mode",
+        )
+
+
 def bundle_is_given(draft: Draft) -> Findings:
     """`tls.trustBundleFile` is there where the stack does not sign, and with `trust: system` no bundle at all."""
     tls = draft.configuration.tls
@@ -196,6 +216,7 @@ RULES = (
     authority_takes_over_from_one,
     extra_names_are_extra,
     certificate_has_a_name,
+    issuer_is_of_its_group,
     bundle_is_given,
     secret_is_somebody_elses,
 )

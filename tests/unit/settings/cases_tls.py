@@ -89,6 +89,8 @@ TLS = [
     _in(ISSUED, "issuer", {"mode": "existing"}, "is missing (the name of a Kubernetes object", "for example to",
         key="tls.issuer.name"),
     _in(ISSUED, "issuer/kind", "clusterissuer", "is not a kind of Kubernetes resource", "such as ClusterIssuer"),
+    _in(ISSUED, "issuer/kind", "AWSPCAClusterIssuer", "is no issuer of cert-manager.io, which tls.issuer.group names",
+        "set Issuer or ClusterIssuer, or the group of that kind"),
     _in(ISSUED, "issuer/group", "cert_manager.io", "is not a DNS name", "full DNS name"),
     _in(ISSUED, "issuer", {"mode": "ca"}, "is missing", "for example to internal-ca", key="tls.issuer.secretName"),
     _in(ISSUED, "issuer/secretName", "ca", "belongs to mode ca, and the mode is existing", "remove it"),
