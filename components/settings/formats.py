@@ -325,12 +325,15 @@ ImageDigest = Annotated[
 
 def _is_network(value: str) -> bool:
     try:
-        return str(ipaddress.ip_network(value)) == value
+        # Python takes zones, Kubernetes does not.
+        return str(ipaddress.ip_network(value)) == value and "%" not in value
     except ValueError:
         return False
 
 
 def _why_no_network(value: str) -> str | None:
+    if "%" in value:
+        return "has a zone, and addresses with one mean another host on every interface"
     try:
         loose = ipaddress.ip_network(value, strict=False)
     except ValueError:

@@ -18,7 +18,9 @@ LONGEST_PATTERN = 512
 
 
 # How Python begins to say what grep refuses too.
-_BROKEN = ("unterminated", "missing )", "unbalanced", "bad escape (end")
+_BROKEN = ("unterminated", "missing )", "unbalanced", "bad escape (end", "bad character range", "min repeat greater")
+# What an escape and a bracket expression have in them is no syntax of their own.
+_LITERAL = re.compile(r"\\.|\[\^?\]?(\[:[a-z]*:\]|[^\]])*\]")
 
 
 def _is_whole(pattern: str) -> bool:
@@ -32,16 +34,43 @@ def _is_whole(pattern: str) -> bool:
     return True
 
 
+def _is_perls(pattern: str) -> bool:
+    """Whether it has a group such as `(?i)`, to some greps an error, to others text: the watch would see nothing."""
+    return "(?" in _LITERAL.sub("", pattern)
+
+
+def _is_text(value: str) -> bool:
+    return 0 < len(value) <= LONGEST_PATTERN and value.isprintable()
+
+
 _PATTERN = Rule(
     f"an extended regular expression of at most {LONGEST_PATTERN} printable characters",
-    lambda value: 0 < len(value) <= LONGEST_PATTERN and value.isprintable() and _is_whole(value),
+    lambda value: _is_text(value) and _is_whole(value) and not _is_perls(value),
     "give what `grep -E` takes, such as 'could not find host CA|access graph.*certificate'",
+    lambda value: (
+        "has a group (?...) of Perl's, which an extended regular expression has not" if _is_perls(value) else None
+    ),
 )
+
+_QUOTED = re.compile(r"""\"(\\.|[^"\\])*"|'(\\.|[^'\\])*'|`[^`]*`""")
+_PAIRS = re.compile(r"\(\)|\[\]|\{\}")
+
+
+def _is_closed(expression: str) -> bool:
+    """Whether PromQL has every quote's and bracket's other, and no comment: it stands within an alert's own, and of an
+    object with a broken alert the Prometheus Operator takes none."""
+    unquoted = _QUOTED.sub("", expression)
+    brackets = re.sub(r"[^()\[\]{}]", "", unquoted)
+    while (fewer := _PAIRS.sub("", brackets)) != brackets:
+        brackets = fewer
+    return not brackets and not re.search(r"[\"'`#]", unquoted)
+
 
 _EXPRESSION = Rule(
     f"a PromQL expression of at most {LONGEST_PATTERN} printable characters",
-    lambda value: 0 < len(value) <= LONGEST_PATTERN and value.isprintable(),
+    lambda value: _is_text(value) and _is_closed(value),
     'give one that yields a time in Unix seconds, such as min(x509_cert_not_after{secret_name="certificate"})',
+    lambda value: None if _is_closed(value) else "has a comment, or a quote or bracket without its other",
 )
 
 

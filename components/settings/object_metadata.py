@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
+from components.settings.names import STACK_ANNOTATION
 from components.settings.rules import Frozen, Rule, Text, matching
 
 # Kubernetes allows 256 KiB an object, keys and values together; ours and the charts' stay far below the other half.
 MOST_ANNOTATION_BYTES = 128 * 1024
 
-# What the access graph's chart and our own objects carry, and selectors count on.
+# What the access graph's chart and our own objects carry, and selectors count on; and what Kubernetes itself puts on
+# the pods of a Job and a Deployment: the API server refuses a Job that has it otherwise (`validateGeneratedSelector`).
 RESERVED_LABELS = frozenset(
     f"app.kubernetes.io/{name}" for name in ("component", "instance", "managed-by", "name", "version")
-)
+) | {"controller-uid", "job-name", "pod-template-hash"}
 # Domains whose keys mean something to a controller or to this program: with them a label would do more than label.
 RESERVED_DOMAINS = (
     "batch.kubernetes.io",
@@ -55,6 +57,11 @@ _NOT_RESERVED = Rule(
     "use a key of your organisation's, such as example.com/team",
     lambda value: "is set by the stack, a chart or Kubernetes itself on some of these objects",
 )
+_NOT_THE_STACKS = Rule(
+    "the key of an annotation that is yours or your cloud's",
+    lambda value: value != STACK_ANNOTATION,
+    "leave it out: the stack finds its objects by it",
+)
 _LITTLE_ENOUGH = Rule(
     f"a map of at most {MOST_ANNOTATION_BYTES} bytes",
     lambda values: (
@@ -70,4 +77,4 @@ AnnotationKey = Annotated[Text, matching(_KEY_PATTERN, "the key of an annotation
 ObjectLabels = Annotated[Mapping[Annotated[LabelKey, _NOT_RESERVED], LabelValue], Frozen]
 ObjectAnnotations = Annotated[Mapping[Annotated[AnnotationKey, _NOT_RESERVED], Text], _LITTLE_ENOUGH, Frozen]
 # Of one object that is ours alone: a cloud's controller reads what its owner writes there.
-ServiceAnnotations = Annotated[Mapping[AnnotationKey, Text], _LITTLE_ENOUGH, Frozen]
+ServiceAnnotations = Annotated[Mapping[Annotated[AnnotationKey, _NOT_THE_STACKS], Text], _LITTLE_ENOUGH, Frozen]

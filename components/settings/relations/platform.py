@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.arguments import camel_case
 from components.settings.database import RdsDatabaseSettings
+from components.settings.errors import join, shown
 from components.settings.relations import Draft, Findings, finding
 from components.settings.relations.tls import certificate_names
 from components.settings.teleport import ManualTeleportSettings
@@ -54,18 +57,25 @@ def one_load_balancer(draft: Draft) -> Findings:
         )
 
 
-def annotations_agree(draft: Draft) -> Findings:
-    """`accessGraph.external.annotations` do not say otherwise than `annotations`."""
-    external = draft.configuration.access_graph.external
-    everywhere = draft.configuration.annotations
-    for key, value in ({} if external is None else external.annotations).items():
+def metadata_agree(draft: Draft) -> Findings:
+    """`accessGraph.external.annotations` agree with `annotations`, and `monitoring.labels` with `labels`."""
+    configuration = draft.configuration
+    external = configuration.access_graph.external
+    annotations = {} if external is None else external.annotations
+    yield from _agree("accessGraph.external.annotations", annotations, "annotations", configuration.annotations)
+    yield from _agree("monitoring.labels", configuration.monitoring.labels, "labels", configuration.labels)
+
+
+def _agree(section: str, own: Mapping[str, str], everywhere_section: str, everywhere: Mapping[str, str]) -> Findings:
+    for key, value in own.items():
         if everywhere.get(key, value) != value:
+            other = shown(everywhere[key]) or "another"
             yield finding(
-                f"accessGraph.external.annotations.{key}",
+                join(section, key),
                 value,
-                f"is {everywhere[key]!r} in annotations, which every object gets",
+                f"is {other} in {everywhere_section}, which every object gets",
                 "set it in one place",
-                f"annotations.{key}",
+                join(everywhere_section, key),
             )
 
 
@@ -164,7 +174,7 @@ RULES = (
     namespace_that_is_kept_is_made,
     outside_name_is_in_the_certificate,
     one_load_balancer,
-    annotations_agree,
+    metadata_agree,
     policies_that_are_described_are_there,
     database_port_is_unknown,
     metrics_are_served_to_be_read,

@@ -198,6 +198,29 @@ def test_the_defaults_of_the_access_graph_and_its_certificate() -> None:
     assert settings.secrets.teleport_values is None
 
 
+@pytest.mark.parametrize(
+    "pattern", [r"turned away \(?", "[(?]", "[](?]", "[^[:digit:](?]x", "could not find|[[:space:]]x{1,2}", "(b|)?a"]
+)
+def test_a_pattern_that_grep_takes_is_accepted(pattern: str, root: Path) -> None:
+    config = minimal_configuration(monitoring={"lockoutWatch": {"pattern": pattern}})
+    watch = load_settings(config, (), root=root, stack=STACK).monitoring.lockout_watch
+    assert watch is not None
+    assert watch.pattern == pattern
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["a", 'min(a{b=~"[(]#", c!=\'"\'}[5m])', r'a{b="\"("} or (c{d=`\`})', "max by (x) (a)"],
+)
+def test_an_expression_that_is_whole_is_accepted(expression: str, root: Path) -> None:
+    (root / "authorities.pem").write_text(CERTIFICATE_FORM)
+    config = minimal_configuration(
+        tls={"mode": "existingSecret", "secretName": "certificate", "trustBundleFile": "authorities.pem"},
+        monitoring={"rules": True, "certificateEnd": expression},
+    )
+    assert load_settings(config, (), root=root, stack=STACK).monitoring.certificate_end == expression
+
+
 def test_the_defaults_of_a_teleport_release() -> None:
     entry = load(minimal_configuration()).teleport[TELEPORT_CLUSTER]
     assert isinstance(entry, ReleaseTeleportSettings)
