@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from components.settings.charts import ChartSettings
 from components.settings.formats import (
+    UNQUOTED,
     Cidr,
     CpuQuantity,
     DnsName,
@@ -87,7 +88,7 @@ class AccessGraphSettings(Section):
         why="whether TAG runs and Teleport uses it; false for a first `up` beside a Teleport that does not exist yet, "
         "and as the ordered way back",
     )
-    namespace: KubernetesName = setting("teleport-access-graph", why="namespace that TAG runs in")
+    namespace: Annotated[KubernetesName, UNQUOTED] = setting("teleport-access-graph", why="namespace that TAG runs in")
     create_namespace: Switch = setting(
         True, why="whether the stack makes the namespace, labels it as `restricted` and owns it; false: it exists"
     )
@@ -95,7 +96,7 @@ class AccessGraphSettings(Section):
         False,
         why="whether a namespace that the stack made outlives it; comes an `up` before `createNamespace: false`",
     )
-    release: ReleaseName = setting(
+    release: Annotated[ReleaseName, UNQUOTED] = setting(
         "teleport-access-graph", why="name of the Helm release, from which the chart derives the Service's"
     )
     chart: ChartSettings = setting(

@@ -29,7 +29,7 @@ from components.settings.database_rules import (
     MONITORING_INTERVALS,
     version_as_text,
 )
-from components.settings.formats import KmsKeyArn, ObjectName, PinnedImage, ProjectPath, SecretKey
+from components.settings.formats import UNQUOTED, KmsKeyArn, ObjectName, PinnedImage, ProjectPath, SecretKey
 from components.settings.rules import Section, Switch, Text, WholeNumber, between, one_of, setting
 from components.settings.unions import by_mode, tag
 
@@ -178,8 +178,8 @@ class RdsDatabaseSettings(Section):
 class SecretReference(Section):
     """A Secret in TAG's namespace that the stack does not make."""
 
-    name: ObjectName = setting(why="name of the Secret", example="access-graph-database")
-    key: SecretKey = setting("uri", why="key of the connection URI in it")
+    name: Annotated[ObjectName, UNQUOTED] = setting(why="name of the Secret", example="access-graph-database")
+    key: Annotated[SecretKey, UNQUOTED] = setting("uri", why="key of the connection URI in it")
 
 
 class ExistingDatabaseSettings(Section):

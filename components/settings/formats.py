@@ -117,6 +117,18 @@ ReleaseName = Annotated[
         _why_no_release_name,
     ),
 ]
+# Charts write names without quotes (`namespace: {{ .Release.Namespace }}`), and what Helm then reads as a number, a
+# truth or nothing, Kubernetes refuses in place of a name.
+_NOT_TEXT = re.compile(
+    r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9]+)(e[-+]?[0-9]+)?|0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+|\.inf|\.nan"
+    r"|y|n|yes|no|on|off|true|false|null",
+    re.ASCII | re.IGNORECASE,
+)
+UNQUOTED = Rule(
+    "text to YAML without quotes, as charts write it",
+    lambda value: not _NOT_TEXT.fullmatch(value),
+    "give a name that YAML does not take for a number, true, false or null",
+)
 ContextName = Annotated[
     Text,
     Rule(

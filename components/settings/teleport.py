@@ -9,6 +9,7 @@ from pydantic import Discriminator, Tag
 from components.settings.charts import ChartSettings
 from components.settings.clusters import KubernetesSettings
 from components.settings.formats import (
+    UNQUOTED,
     Fingerprint,
     HostAndPort,
     KubernetesName,
@@ -64,6 +65,10 @@ ClusterName = Annotated[
         "give the cluster's name, which `tctl status` prints, such as teleport.example.com",
     ),
 ]
+# The chart's Service is called as the release.
+_SERVICE_NAME = matching(
+    r"[a-z].*", "a name that begins with a letter, as that of the proxies' Service does", "begin it with a letter"
+)
 ValuesFile = Annotated[ProjectPath, matching(r".+\.ya?ml", "a YAML file", "give a path that ends in .yaml or .yml")]
 HostPath = Annotated[
     Text,
@@ -162,8 +167,12 @@ class TeleportEntry(Section):
 
 
 class _ChartEntry(TeleportEntry):
-    namespace: KubernetesName = setting("teleport", why="namespace of the teleport-cluster release")
-    release: ReleaseName = setting("teleport", why="name of the release, from which the chart derives its Deployments'")
+    namespace: Annotated[KubernetesName, UNQUOTED] = setting(
+        "teleport", why="namespace of the teleport-cluster release"
+    )
+    release: Annotated[ReleaseName, UNQUOTED, _SERVICE_NAME] = setting(
+        "teleport", why="name of the release, from which the chart derives its Deployments'"
+    )
     values_files: Annotated[tuple[ValuesFile, ...], DISTINCT] = setting(
         (), why="values of the release, the source of truth; later files win, as with `helm -f`"
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag
 
-from components.settings.formats import DnsName, ObjectName, PinnedImage, ProjectPath
+from components.settings.formats import UNQUOTED, DnsName, ObjectName, PinnedImage, ProjectPath
 from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, matching, setting
 from components.settings.unions import by_mode, tag
 
@@ -184,7 +184,7 @@ class ExistingSecretTlsSettings(Section):
     """A certificate in a Secret that somebody else fills and renews."""
 
     mode: Literal["existingSecret"] = setting(why="where the certificate comes from", example="existingSecret")
-    secret_name: ObjectName = setting(
+    secret_name: Annotated[ObjectName, UNQUOTED] = setting(
         why="a Secret of type kubernetes.io/tls in TAG's namespace", example="access-graph-certificate"
     )
     trust: Trust = setting("bundle", why=_TRUST_WHY)

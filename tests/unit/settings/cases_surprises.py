@@ -49,6 +49,30 @@ NAMES = [
     R("tags", {"k" * 129: "x"}, "is not the key of an AWS tag", "shorten it", key=f'tags."{"k" * 60}"'),
 ]  # fmt: skip
 
+# What a chart's template would make a number, a truth or nothing of.
+UNQUOTED = [
+    *(
+        R(path, value, "is not text to YAML without quotes, as charts write it", "does not take for a number, true",
+          key=path.replace("/", "."))
+        for path, value in (
+            ("accessGraph/namespace", "123"), ("accessGraph/namespace", "0x1f"), ("accessGraph/namespace", "1e3"),
+            ("accessGraph/release", "on"), (f"{T}/namespace", "0b1"), (f"{T}/release", "n"),
+        )
+    ),
+    *(
+        R(f"database/secret/{field}", value, "is not text to YAML without quotes", "give a name that YAML",
+          also={"database/secret/name": "database"} if field == "key" else {}, base=existing_configuration)
+        for field, value in (
+            ("name", "2026"), ("name", "0o7"), ("name", "1.5"), ("name", "null"), ("key", "Yes"), ("key", "-1"),
+            ("key", ".5"), ("key", ".NaN"), ("key", "1_0"), ("key", "1e-3"),
+        )
+    ),
+    R("tls", {**EXISTING, "secretName": "true"}, "is not text to YAML without quotes", "give a name that YAML",
+      key="tls.secretName"),
+    R(f"{T}/release", "0teleport", "is not a name that begins with a letter, as that of the proxies' Service does",
+      "begin it with a letter"),
+]  # fmt: skip
+
 # Cyrillic, full-width, a hyphen that is none, an invisible space, a mark that turns the line around.
 LETTERS = [
     R("accessGraph/namespace", "\u0442eleport", "is not a Kubernetes name", "a-z, 0-9"),
@@ -231,4 +255,4 @@ MODES = [
       "belongs to mode irsa", "to irsa", key="aws.workloadIdentity.oidcProviderArn"),
 ]  # fmt: skip
 
-SURPRISES = [*NAMES, *LETTERS, *YAML, *PATHS, *SIZES, *SECRETS, *MODES]
+SURPRISES = [*NAMES, *UNQUOTED, *LETTERS, *YAML, *PATHS, *SIZES, *SECRETS, *MODES]
