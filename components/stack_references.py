@@ -5,7 +5,9 @@ Owns one StackReference for each stack that is named. Which settings may be refe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -17,6 +19,13 @@ from components.settings.stack_outputs import StackOutput, stack_output
 
 class StackOutputError(pulumi.RunError):
     """Another stack's output cannot be used as the setting that names it."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    value: Any
+    secret: bool
+    """Whether it is another stack's secret, named by mistake perhaps: no error shows it."""
 
 
 class StackReferences:
@@ -33,7 +42,7 @@ class StackReferences:
         reference = stack_output(value)
         if reference is None:
             return value
-        return self._found(reference, key).apply(lambda found: _checked(found, reference, key, rule))
+        return self._found(reference, key).apply(lambda found: _checked(found.value, found, reference, key, rule))
 
     def texts(
         self, values: Sequence[str], *, key: str, rule: Rule, least: int = 1
@@ -50,26 +59,29 @@ class StackReferences:
             return [value]
         return self._found(reference, key).apply(
             lambda found: [
-                _checked(item, reference, key, rule) for item in (found if isinstance(found, list) else [found])
+                _checked(item, found, reference, key, rule)
+                for item in (found.value if isinstance(found.value, list) else [found.value])
             ]
         )
 
-    def _found(self, reference: StackOutput, key: str) -> pulumi.Output[Any]:
+    def _found(self, reference: StackOutput, key: str) -> pulumi.Output[_Found]:
         if reference.stack not in self._stacks:
             # Named as the stack: that is unique, and a preview says what is read.
             self._stacks[reference.stack] = pulumi.StackReference(reference.stack)
         stack = self._stacks[reference.stack]
         # By name, so that one secret output does not make the others secret.
-        return pulumi.Output.all(
+        read = pulumi.Output.all(
             stack.get_output(reference.output),
             stack.get_output(reference.output.split(".")[0]),
             pulumi.Output.unsecret(stack.outputs.apply(sorted)),
-        ).apply(lambda found: _at_path(found, reference, key))
+        )
+        secret: pulumi.Output[bool] = pulumi.Output.from_input(asyncio.ensure_future(read.is_secret()))
+        return pulumi.Output.all(read, secret).apply(lambda both: _Found(_at_path(both[0], reference, key), both[1]))
 
 
-def _at_path(found: Sequence[Any], reference: StackOutput, key: str) -> Any:
+def _at_path(read: Sequence[Any], reference: StackOutput, key: str) -> Any:
     """The output of that very name, or else the inner value to which the dotted path leads."""
-    whole, part, names = found
+    whole, part, names = read
     if whole is not None:
         return whole
     for step in reference.output.split(".")[1:]:
@@ -81,15 +93,15 @@ def _at_path(found: Sequence[Any], reference: StackOutput, key: str) -> Any:
     return part
 
 
-def _checked(found: Any, reference: StackOutput, key: str, rule: Rule) -> str:
+def _checked(value: Any, found: _Found, reference: StackOutput, key: str, rule: Rule) -> str:
     source = f"(output {reference.output} of {reference.stack})"
-    if not isinstance(found, str):
+    if not isinstance(value, str):
         raise StackOutputError(str(Problem(key, f"{source} is not text", f"let that stack export {rule.statement}")))
-    if not rule.accepts(found):
-        reason = rule.because(found) or f"is not {rule.statement}"
+    if not rule.accepts(value):
+        reason = rule.because(value) or f"is not {rule.statement}"
         remedy = "correct that stack's output, or name another one"
-        raise StackOutputError(str(Problem(key, f"{source} {reason}", remedy, shown(found))))
-    return found
+        raise StackOutputError(str(Problem(key, f"{source} {reason}", remedy, None if found.secret else shown(value))))
+    return value
 
 
 def _joined(lists: Sequence[Sequence[str]], key: str, least: int) -> list[pulumi.Input[str]]:

@@ -85,3 +85,24 @@ def test_the_name_of_a_secret_output_may_be_told_but_never_its_value(tmp_path: P
         run(tmp_path, vpcId=f"stack:{CLUSTER}#vpc")
     assert "kubeconfig" in str(refused.value)
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ({"vpcId": f"stack:{CLUSTER}#kubeconfig"}, "(output kubeconfig of acme/cluster/prod) is not the id of a VPC"),
+        (
+            {"clientSecurityGroupIds": [f"stack:{CLUSTER}#admin.token"]},
+            "(output admin.token of acme/cluster/prod) is not the id of a security group",
+        ),
+    ],
+)
+def test_a_secret_output_that_was_named_by_mistake_is_refused_unshown(
+    network: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    cluster = {**OUTPUTS[CLUSTER], "admin": Secret({"token": "canary-token"})}
+    with pytest.raises(StackOutputError) as refused:
+        run(tmp_path, {**OUTPUTS, CLUSTER: cluster}, **network)
+    assert words in str(refused.value)
+    assert "canary" not in str(refused.value)
