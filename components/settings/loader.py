@@ -119,6 +119,8 @@ def load_settings(config: Mapping[str, Any], secret_keys: Collection[str], *, ro
     configuration, wrong, places = _validate(plain)
     problems += [problem for problem in wrong if problem.key not in refused]
     mended = [*refused, *(join(*place.mendable[0]) for place in places)]
+    # A secret that stands among the plain settings is told there, and not that its own key is missing as well.
+    mended += [key for place in places if (key := str(place.parts[-1])) in SECRET_KEYS]
     if configuration is None:
         configuration, _, _ = _validate(_mended(plain, places))
     if configuration is not None:

@@ -11,8 +11,11 @@ _SECRET_TEXT = re.compile(
     r"|\b(ghp|gho|ghs|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
     r"|\b[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"
 )
-# Of what is about to be shown it is enough that it might be one: a URL with whatever before an @, a name and a value.
-_PERHAPS_SECRET = re.compile(r"://\S*@|PRIVATE KEY|(password|secret|token)\s*[=:]", re.IGNORECASE)
+# Of what is about to be shown it is enough that it might be one: a URL with whatever before an @, a name and its
+# password before one (but an image with a tag before its digest), a name and a value.
+_PERHAPS_SECRET = re.compile(
+    r"://\S*@|:[^\s@]{0,256}@(?!sha256:)|PRIVATE KEY|(password|secret|token)\s*[=:]", re.IGNORECASE
+)
 
 
 def is_secret_text(text: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
+from components.settings.configuration import SECRET_KEYS
 from components.settings.errors import Problem, join, shown
 from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
 from components.settings.rules import Section
@@ -79,6 +80,9 @@ def _unknown(place: Place) -> Problem:
             return Problem(
                 place.key, f"belongs to a {mode}, and this is a {chosen}", f"remove it, or what makes it a {chosen}"
             )
+    if key in SECRET_KEYS:
+        remedy = f"set it with `pulumi config set --secret {key}`, remove it here, and change what was exposed"
+        return Problem(place.key, "is a secret, which has a key of its own beside the plain settings", remedy)
     return Problem(place.key, "is not a setting", suggestion(key, own))
 
 

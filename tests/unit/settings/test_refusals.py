@@ -167,7 +167,13 @@ def test_the_error_ends_the_program_without_a_traceback() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["postgres://graph:hunter2@db.example.com/graph", "password=hunter2", "AKIAIOSFODNN7EXAMPLE", "token: hunter2"]
+    [
+        "postgres://graph:hunter2@db.example.com/graph",
+        "graph:hunter2@db.example.com:5432",
+        "password=hunter2",
+        "AKIAIOSFODNN7EXAMPLE",
+        "token: hunter2",
+    ]
     # Assembled, so that no scanner takes it for one.
     + ["https://" + f"{user}@example.com/charts" for user in ("someone", "user:pa/ssword")]
     + ["ghp" + "-" + "a" * 36],
