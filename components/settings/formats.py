@@ -337,10 +337,15 @@ ImageDigest = Annotated[
 
 def _is_network(value: str) -> bool:
     try:
-        # Python takes zones, Kubernetes does not.
-        return str(ipaddress.ip_network(value)) == value and "%" not in value
+        network = ipaddress.ip_network(value)
     except ValueError:
         return False
+    # Python takes zones, and IPv4 in IPv6; Kubernetes does not.
+    return str(network) == value and "%" not in value and not _is_mapped(network)
+
+
+def _is_mapped(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    return network.version == 6 and network.network_address.ipv4_mapped is not None
 
 
 def _why_no_network(value: str) -> str | None:
@@ -350,6 +355,8 @@ def _why_no_network(value: str) -> str | None:
         loose = ipaddress.ip_network(value, strict=False)
     except ValueError:
         return None
+    if _is_mapped(loose):
+        return "is IPv4 written as IPv6, which Kubernetes refuses"
     return "has no prefix length" if "/" not in value else f"is not written as the block {loose}"
 
 

@@ -83,6 +83,8 @@ POLICIES = [
       key="accessGraph.networkPolicy.clientNamespaces[0]", also=ON),
     R(f"{POLICY}/clientCidrs", ["everybody"], "is not a block of IP addresses", "10.20.0.0/16",
       key="accessGraph.networkPolicy.clientCidrs[0]", also=ON),
+    R(f"{POLICY}/clientCidrs", ["::ffff:a00:0/104"], "is IPv4 written as IPv6", "such as 10.20.0.0/16",
+      key="accessGraph.networkPolicy.clientCidrs[0]", also=ON),
     R(f"{POLICY}/clientCidrs", ["fe80::%eth0/64"], "has a zone, and addresses with one", "2001:db8::/32",
       key="accessGraph.networkPolicy.clientCidrs[0]", also=ON),
     R(f"{POLICY}/databaseCidrs", ["10.0.0.0/16", "10.0.0.0/16"], "is not a list without repetitions", "remove what",
