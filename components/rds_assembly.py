@@ -146,10 +146,9 @@ def database_args(
         if network.subnet_ids is None
         else references.texts(network.subnet_ids, key=f"{key}.subnetIds", rule=SUBNET_ID, least=2),
         subnet_group_name=network.subnet_group_name,
-        client_security_group_ids=[
-            references.text(group, key=f"{key}.clientSecurityGroupIds[{index}]", rule=SECURITY_GROUP_ID)
-            for index, group in enumerate(network.client_security_group_ids)
-        ],
+        client_security_group_ids=references.each(
+            network.client_security_group_ids, key=f"{key}.clientSecurityGroupIds", rule=SECURITY_GROUP_ID
+        ),
         client_prefix_list_ids=list(network.client_prefix_list_ids),
         client_cidrs=list(network.client_cidrs),
         engine_version=database.engine_version,

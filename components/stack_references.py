@@ -53,6 +53,18 @@ class StackReferences:
         members = [self._members(value, f"{key}[{index}]", rule) for index, value in enumerate(values)]
         return pulumi.Output.all(*members).apply(lambda lists: _joined(lists, key, least))
 
+    def each(self, values: Sequence[str], *, key: str, rule: Rule) -> list[pulumi.Input[str]]:
+        """As `text`, for each of a list whose members have to be different; a literal stays what it is."""
+        members = [self.text(value, key=f"{key}[{index}]", rule=rule) for index, value in enumerate(values)]
+        # One secret among them does not make the others secret.
+        joined = pulumi.Output.unsecret(pulumi.Output.all(*members)).apply(
+            lambda found: _joined([[value] for value in found], key, 1)
+        )
+        return [
+            member if isinstance(member, str) else pulumi.Output.all(member, joined).apply(lambda both: str(both[0]))
+            for member in members
+        ]
+
     def _members(self, value: str, key: str, rule: Rule) -> pulumi.Input[list[str]]:
         reference = stack_output(value)
         if reference is None:

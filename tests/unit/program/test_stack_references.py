@@ -69,6 +69,10 @@ def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> No
             {"subnetIds": [f"stack:{NETWORK}#privateSubnetIds", SUBNETS[0]]},
             "has 4 members, and 2 or more are needed, all different",
         ),
+        (
+            {"clientSecurityGroupIds": [f"stack:{CLUSTER}#nodeSecurityGroupId", "sg-0a1b2c3d"]},
+            r"clientSecurityGroupIds: has 2 members, .*, all different",
+        ),
         ({"clientSecurityGroupIds": [f"stack:{CLUSTER}#core.oidc.arn"]}, "refers to output core.oidc.arn"),
     ],
 )
