@@ -50,6 +50,8 @@ def secret_values(text: str, settings: Settings) -> dict[str, Any]:
     key = "teleportSecretValues"
     try:
         values = json.loads(text)
+        # Python takes more than JSON has (NaN, half a surrogate pair), and the engine would fail with a traceback.
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, Mapping):

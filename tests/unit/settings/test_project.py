@@ -104,6 +104,12 @@ def test_a_secret_stored_in_plain_is_refused_without_showing_it() -> None:
     [
         ("canary", "teleportSecretValues", "is not an object of Teleport cluster name to values"),
         ('["canary"]', "teleportSecretValues", "is not an object of Teleport cluster name to values"),
+        (
+            '{"teleport.example.com": {"canary": NaN}}',
+            "teleportSecretValues",
+            "is not an object of Teleport cluster name",
+        ),
+        ('{"teleport.example.com": {"a": "canary\\ud800"}}', "teleportSecretValues", "is not an object of Teleport"),
         ("[" * 100_000, "teleportSecretValues", "is not an object of Teleport cluster name to values"),
         ('{"other": {"a": "canary"}}', "teleportSecretValues.other", "is no Teleport cluster with Helm values"),
         (
