@@ -23,7 +23,7 @@ from components.settings import (
     Settings,
     ValuesTeleportSettings,
 )
-from components.settings.names import CERTIFICATE_RESTARTER_NAME
+from components.settings.names import CERTIFICATE_RESTARTER_NAME, SERVICE_PORT
 from components.tls_assembly import make_restarter
 
 if TYPE_CHECKING:
@@ -124,11 +124,12 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
 def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
     """Namespace and release of each Teleport whose pods call TAG's Service directly, by cluster name: those of the
     chart, in the same Kubernetes cluster, that dial no other name."""
+    own = f"{settings.service_host}:{SERVICE_PORT}"
     return {
         cluster: {"namespace": entry.namespace, "release": entry.release}
         for cluster, entry in settings.teleport.items()
         if not isinstance(entry, ManualTeleportSettings)
-        and entry.endpoint is None
+        and settings.endpoint_of(cluster) == own
         and settings.kubernetes_of(cluster).cluster_identifier == settings.kubernetes.cluster_identifier
     }
 

@@ -93,6 +93,13 @@ def test_callers_that_are_named_join_those_that_are_known() -> None:
     ]
 
 
+def test_a_teleport_that_is_told_the_services_own_endpoint_is_known_as_one_that_is_told_nothing() -> None:
+    own = release_entry(endpoint="teleport-access-graph.teleport-access-graph.svc.cluster.local:443")
+    config = with_policy(minimal_configuration(teleport={TELEPORT_CLUSTER: own}), clientNamespaces=["agents"])
+    assert callers(config)[0] == CALLER
+    assert callers(minimal_configuration(teleport={TELEPORT_CLUSTER: own})) == [CALLER]
+
+
 def elsewhere() -> dict[str, Any]:
     return release_entry(
         kubernetes={"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}, endpoint="graph.example.com:443"
