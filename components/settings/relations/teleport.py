@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from components.settings.charts import RepositoryChart
 from components.settings.clusters import KubernetesSettings
+from components.settings.names import SERVICE_PORT, service_host
 from components.settings.relations import Draft, Findings, finding
 from components.settings.relations.tls import certificate_names
 from components.settings.teleport import (
@@ -79,6 +80,28 @@ def endpoint_is_reachable(draft: Draft) -> Findings:
                 "has a host that is not in the server certificate, and Teleport verifies it",
                 "add the host to tls.extraDnsNames",
                 "tls",
+                "accessGraph.release",
+                "accessGraph.namespace",
+                "accessGraph.clusterDomain",
+            )
+
+
+def endpoint_has_the_port_of_its_host(draft: Draft) -> Findings:
+    """`endpoint` has the port on which its host answers: 443 of TAG's Service, or `accessGraph.external.port`."""
+    graph = draft.configuration.access_graph
+    ports = {service_host(graph.release, graph.namespace, graph.cluster_domain): (SERVICE_PORT, "TAG's Service has")}
+    if graph.external is not None:
+        ports[graph.external.hostname] = (graph.external.port, "accessGraph.external.port is")
+    for key, entry, _ in _entries(draft):
+        host, _, given = (entry.endpoint or "").rpartition(":")
+        port, whose = ports.get(host, (None, ""))
+        if port is not None and given != str(port):
+            yield finding(
+                f"{key}.endpoint",
+                entry.endpoint,
+                f"has port {given}, and {whose} {port}: nobody would answer Teleport there",
+                f"give {host}:{port}",
+                "accessGraph.external",
                 "accessGraph.release",
                 "accessGraph.namespace",
                 "accessGraph.clusterDomain",
@@ -249,6 +272,7 @@ RULES = (
     someone_uses_it,
     host_authorities_are_given,
     endpoint_is_reachable,
+    endpoint_has_the_port_of_its_host,
     contexts_and_identifiers_agree,
     releases_are_apart,
     new_releases_have_names_of_their_own,
