@@ -367,7 +367,8 @@ Cidr = Annotated[
 
 
 # Charts and files.
-_SEMVER = r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
+_NUMBER = r"(0|[1-9][0-9]{0,8})"
+SEMVER = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 
 
 def _why_no_version(value: str) -> str | None:
@@ -381,7 +382,7 @@ def _why_no_version(value: str) -> str | None:
 ChartVersion = Annotated[
     Text,
     matching(
-        _SEMVER, "an exact chart version of three numbers", "give one such as 1.30.2, without range", _why_no_version
+        SEMVER, "an exact chart version of three numbers", "give one such as 1.30.2, without range", _why_no_version
     ),
 ]
 ChartRepository = Annotated[

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.settings.charts import PathChart
+from components.settings.formats import SEMVER
 from components.settings.names import CHART_NAME
 from components.settings.relations import Draft, Finding, Findings, finding
 from components.settings.relations.access_graph import access_graph_version
@@ -31,7 +32,6 @@ LARGEST_FILE = 1024 * 1024
 # A description of a chart; it is unpacked into memory.
 LARGEST_DESCRIPTION = 64 * 1024
 
-_SEMVER_START = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _TELEPORT_CHART = "teleport-cluster"
 
 
@@ -146,7 +146,7 @@ def _description(path: Path) -> tuple[str, str] | None:
     if not isinstance(chart, dict):
         return None
     name, version = str(chart.get("name")), str(chart.get("version"))
-    return (name, version) if _SEMVER_START.match(version) else None
+    return (name, version) if re.fullmatch(SEMVER, version, re.ASCII) else None
 
 
 RULES = (files_can_be_read, packaged_charts_are_right)

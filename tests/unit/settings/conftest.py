@@ -29,6 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("teleport-access-graph", "18.0.0"),
         ("teleport-cluster", "18.10.3"),
         ("teleport-cluster", "13.0.0"),
+        ("teleport-cluster", "18.10.3built"),
     ):
         package(root / f"{name}-{version}.tgz", {f"{name}/Chart.yaml": f"name: {name}\nversion: {version}\n"})
     described = "name: teleport-access-graph\nversion: 1.30.2\n"
