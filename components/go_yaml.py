@@ -6,11 +6,13 @@ What both take otherwise than PyYAML: `1e3` is a number, `1:30` is text, and equ
 from __future__ import annotations
 
 import datetime
-import math
 import re
-from typing import Any, Final
+import sys
+from typing import Any, Final, TypeVar
 
 import yaml
+
+Number = TypeVar("Number", int, float)
 
 _TAG: Final = "tag:yaml.org,2002:"
 
@@ -63,14 +65,18 @@ def _construct_int(loader: GoLoader, node: yaml.ScalarNode) -> int:
     digits = text.lstrip("+-").lower()
     for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
         if digits.startswith(prefix):
-            return sign * int(digits[2:], base)
-    return sign * int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10)
+            return sign * _finite(int(digits[2:], base), node)
+    return sign * _finite(int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10), node)
 
 
 def _construct_float(loader: GoLoader, node: yaml.ScalarNode) -> float:
     text = str(loader.construct_scalar(node)).replace("_", "").lower()
-    number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
-    if not math.isfinite(number):
+    return _finite(float(text.replace(".inf", "inf").replace(".nan", "nan")), node)
+
+
+def _finite(number: Number, node: yaml.ScalarNode) -> Number:
+    """`number`, if it has a place among JSON's, which are floating: an integer of Python's has no end."""
+    if not -sys.float_info.max <= number <= sys.float_info.max:
         raise yaml.constructor.ConstructorError(None, None, "JSON has no infinite number", node.start_mark)
     return number
 

@@ -76,6 +76,8 @@ def test_keys_become_text() -> None:
             "holds more than 100000 values, by aliases of aliases",
         ),
         ("a: .inf", "JSON has no infinite number"),
+        ("a: " + "9" * 400, "JSON has no infinite number"),
+        ("a: 0x" + "f" * 5000, "JSON has no infinite number"),
         ("a: !!python/object:os.system {}", "line 1: a tag that values do not have"),
     ],
 )
