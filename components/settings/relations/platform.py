@@ -10,7 +10,7 @@ from components.settings.errors import join, shown
 from components.settings.relations import Draft, Findings, finding
 from components.settings.relations.tls import certificate_names
 from components.settings.teleport import ManualTeleportSettings
-from components.settings.tls import ExistingSecretTlsSettings
+from components.settings.tls import ExistingSecretTlsSettings, GeneratedTlsSettings
 
 
 def namespace_that_is_kept_is_made(draft: Draft) -> Findings:
@@ -122,20 +122,27 @@ def metrics_are_served_to_be_read(draft: Draft) -> Findings:
 
 
 def alarm_follows_the_renewal(draft: Draft) -> Findings:
-    """`monitoring.expiryDays` lie within the time in which a certificate is renewed."""
+    """`monitoring.expiryDays` lie within the time in which a certificate, and the stack's own authority, is renewed."""
     days, tls = draft.configuration.monitoring.expiry_days, draft.configuration.tls
-    if isinstance(tls, ExistingSecretTlsSettings) or not draft.configuration.monitoring.rules:
+    renewals: dict[str, int] = {}
+    if not isinstance(tls, ExistingSecretTlsSettings):
+        renewals["tls.certificateEarlyRenewalHours"] = tls.certificate_early_renewal_hours
+    if isinstance(tls, GeneratedTlsSettings):
+        renewals["tls.caEarlyRenewalHours"] = tls.ca_early_renewal_hours
+    elif tls.next_authority is not None:
+        renewals["tls.nextAuthority.caEarlyRenewalHours"] = tls.next_authority.ca_early_renewal_hours
+    if not renewals or not draft.configuration.monitoring.rules:
         return
-    if days * 24 >= tls.certificate_early_renewal_hours:
+    key, hours = min(renewals.items(), key=lambda renewal: renewal[1])
+    if days * 24 >= hours:
         yield finding(
             "monitoring.expiryDays",
             days,
-            f"is no less than the {tls.certificate_early_renewal_hours} hours of tls.certificateEarlyRenewalHours, so "
-            "there would be an alert before anything could be late",
+            f"is no less than the {hours} hours of {key}, so there would be an alert before anything could be late",
             "set fewer days, or renew earlier",
             "monitoring.rules",
             "tls.mode",
-            "tls.certificateEarlyRenewalHours",
+            *renewals,
         )
 
 
