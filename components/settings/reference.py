@@ -35,7 +35,9 @@ the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.
 - YAML makes a boolean of `true`, numbers of `1.30` and `1e3`, another text of a date, and takes the zero off
   `012345678901`: such texts go in quotes.
 - In the tables `<cluster>` is a name, `[]` an item of a list, and `{file}` a mode or shape in which a key is known.
-- `pulumi config set --path 'teleport-access-graph:database.port' 6432` sets one key of an object.
+- `pulumi config set --path 'teleport-access-graph:database.port' 6432` sets one key of an object. There a name with
+  dots stands in brackets, `'teleport-access-graph:teleport["teleport.example.com"].adopt'`, and a text that is all
+  digits, such as `aws.accountId`, takes `--type string`.
 
 ## Secrets
 

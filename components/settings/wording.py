@@ -12,9 +12,15 @@ from components.settings.errors import Problem, join, shown
 from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
 from components.settings.rules import Section
 
-_YAML_BOOLEAN = "quote it if it is meant as text: YAML reads an unquoted true or false as a boolean"
+# `pulumi config set --path` too makes a boolean of true and a number of digits, unless it is told a type.
+_YAML_BOOLEAN = (
+    "quote it if it is meant as text (`pulumi config set`: --type string): YAML reads an unquoted true or false as a "
+    "boolean"
+)
 _SECRET_KEY = re.compile(r"password|secret|token", re.IGNORECASE)
-_YAML_NUMBER = "put it in quotes: YAML reads it as a number, and drops leading zeros"
+_YAML_NUMBER = (
+    "put it in quotes (`pulumi config set`: --type string): YAML reads it as a number, and drops leading zeros"
+)
 
 
 def problem_of(error: Mapping[str, Any]) -> tuple[Problem, Place]:

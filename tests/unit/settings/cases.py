@@ -640,7 +640,7 @@ TAGS = [
     R("tags", {"teleport-access-graph:Stack": "mine"}, "is not a tag of your own", "the stack sets it",
       key="tags.teleport-access-graph:Stack"),
     R("tags", {"a": True}, "is not text", "YAML reads an unquoted", key="tags.a"),
-    R("tags", {"a": 7}, "is not text", "put it in quotes", key="tags.a"),
+    R("tags", {"a": 7}, "is not text", "put it in quotes (`pulumi config set`: --type string)", key="tags.a"),
     R("tags", {"a": None}, "is not text", "or leave the key out", key="tags.a"),
     R("tags", {"a": "x" * 257}, "is not the value of an AWS tag", "shorten it", key="tags.a"),
     R("tags", {"a": "1<2"}, "is not the value of an AWS tag", "leave such characters out", key="tags.a"),
