@@ -75,7 +75,10 @@ class Database(pulumi.ComponentResource):
             name_prefix=pulumi.Output.format("{0}-postgres{1}-", self.identifier, args.engine_version),
             family=pulumi.Output.format("postgres{0}", args.engine_version),
             description="Settings of the Teleport Access Graph database",
-            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "immediate"}],
+            # AWS keeps no method for a value that is its own default, as this one is from PostgreSQL 15 on, and answers
+            # "pending-reboot": another one would be a change in every `up` (terraform-provider-aws #39252). Nothing
+            # waits for it: an instance begins with the group, or takes a new one at a reboot in any case.
+            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
             tags=args.tags,
             opts=child,
         )

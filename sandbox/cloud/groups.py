@@ -109,6 +109,9 @@ def _check(parameter: dict[str, Any], installation: Installation) -> None:
     parameter["ApplyType"] = "static" if static else "dynamic"
     parameter["Source"] = "user"
     parameter["IsModifiable"] = True
+    if parameters.is_default(name, str(parameter.get("ParameterValue", "")), installation):
+        # To RDS that is no modification, so that it does not keep the method either (terraform-provider-aws #39252).
+        parameter |= {"Source": "system", "ApplyMethod": "pending-reboot"}
 
 
 def _reset_db_parameter_group(response: RDSResponse) -> ActionResult:

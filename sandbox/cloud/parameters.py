@@ -117,10 +117,22 @@ def needs_restart(name: str, installation: Installation) -> bool:
     return known_settings(installation).get(name) == "postmaster"
 
 
+def is_default(name: str, value: str, installation: Installation) -> bool:
+    """Whether RDS has the value by itself, as far as that is known here."""
+    return name == FORCE_SSL and _is_on(value) == _forced_by_default(installation)
+
+
+def _forced_by_default(installation: Installation) -> bool:
+    return installation.major >= FIRST_MAJOR_WITH_FORCED_SSL
+
+
+def _is_on(value: str) -> bool:
+    return value.lower() in ("1", "on", "true")
+
+
 def for_server(group: Mapping[str, str], installation: Installation) -> ServerParameters:
     """The settings of a parameter group that this server can act on; what it cannot is logged."""
-    forced_by_default = installation.major >= FIRST_MAJOR_WITH_FORCED_SSL
-    force_ssl = group.get(FORCE_SSL, "1" if forced_by_default else "0").lower() in ("1", "on", "true")
+    force_ssl = _is_on(group[FORCE_SSL]) if FORCE_SSL in group else _forced_by_default(installation)
     settings: dict[str, str] = {}
     for name, value in sorted(group.items()):
         if name in RDS_OWN:

@@ -99,7 +99,9 @@ class ParameterGroup(Kind):
         if answer is None or not answer["DBParameterGroups"]:
             return None
         group = answer["DBParameterGroups"][0]
-        pages = client.get_paginator("describe_db_parameters").paginate(DBParameterGroupName=id_, Source="user")
+        pages = client.get_paginator("describe_db_parameters").paginate(DBParameterGroupName=id_)
+        # As the official plugin: what was changed, and what was asked for even where AWS has it by itself.
+        asked = {parameter["name"] for parameter in inputs.get("parameters") or []}
         return id_, {
             "name": group["DBParameterGroupName"],
             "arn": group["DBParameterGroupArn"],
@@ -113,7 +115,8 @@ class ParameterGroup(Kind):
                 }
                 for page in pages
                 for parameter in page["Parameters"]
-                if parameter.get("ParameterValue") is not None and parameter.get("Source", "user") == "user"
+                if parameter.get("ParameterValue") is not None
+                and (parameter.get("Source", "user") == "user" or parameter["ParameterName"] in asked)
             ],
             "tagsAll": tags_of(connection, group["DBParameterGroupArn"]),
         }

@@ -158,6 +158,16 @@ def test_parameter_group(engine: Engine, aws: Any) -> None:
     group = engine.create(PARAMETER_GROUP, parameters=[force_ssl], **inputs)
     assert group.outputs["parameters"] == [force_ssl]
     assert group.outputs["description"] == "Managed by Pulumi"
+    # What AWS answers of a value that is its own default.
+    default = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "pending-reboot"}
+    aws("rds").modify_db_parameter_group(DBParameterGroupName=group.id, Parameters=[{**default, "Source": "system"}])
+    group = engine.refresh(group)
+    assert group is not None
+    assert group.outputs["parameters"] == [{**force_ssl, "applyMethod": "pending-reboot"}], "it was asked for"
+    assert engine.diff(group, parameters=[force_ssl], **inputs).changes, "the method is a change in every up"
+    waiting = {**force_ssl, "applyMethod": "pending-reboot"}
+    assert not engine.diff(group, parameters=[waiting], **inputs).changes
+    aws("rds").modify_db_parameter_group(DBParameterGroupName=group.id, Parameters=[{**default, "Source": "user"}])
     group = engine.update(group, parameters=[{**force_ssl, "value": "0"}], **inputs)
     assert group.outputs["parameters"] == [{**force_ssl, "value": "0"}]
     next_major = engine.diff(group, parameters=[force_ssl], namePrefix="graph-postgres18-", family="postgres18")

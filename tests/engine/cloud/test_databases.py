@@ -80,6 +80,25 @@ def test_a_parameter_group_may_let_plaintext_in_and_the_change_needs_no_restart(
         assert connection.execute("SELECT pg_postmaster_start_time()").fetchone() == started
 
 
+def test_a_value_that_rds_has_by_itself_is_no_modification_and_keeps_no_method(cloud: Cloud) -> None:
+    """Whoever asks for another method asks for it in every `up`: terraform-provider-aws #39252."""
+    rds = cloud.client("rds")
+
+    def forced(major: str, value: str) -> tuple[str, str]:
+        name = f"forced-{major}-{value}"
+        rds.create_db_parameter_group(
+            DBParameterGroupName=name, DBParameterGroupFamily=f"postgres{major}", Description=name
+        )
+        force = {"ParameterName": "rds.force_ssl", "ParameterValue": value, "ApplyMethod": "immediate"}
+        rds.modify_db_parameter_group(DBParameterGroupName=name, Parameters=[force])
+        (found,) = rds.describe_db_parameters(DBParameterGroupName=name)["Parameters"]
+        rds.delete_db_parameter_group(DBParameterGroupName=name)
+        return found["Source"], found["ApplyMethod"]
+
+    assert forced("17", "1") == ("system", "pending-reboot")
+    assert forced("17", "0") == ("user", "immediate")
+
+
 def test_rds_refuses_parameters_as_the_real_one_does(cloud: Cloud) -> None:
     rds = cloud.client("rds")
     rds.create_db_parameter_group(DBParameterGroupName="odd", DBParameterGroupFamily="postgres17", Description="odd")
