@@ -33,6 +33,9 @@ __all__ = ["Database", "DatabaseArgs"]
 
 # Where the data come from matters when the instance is made. A change of it later is none of the instance's.
 ORIGIN_INPUTS = ["snapshotIdentifier", "restoreToPointInTime"]
+# An instance has one key for its Performance Insights for good, also while they are off: AWS refuses another, and whose
+# an adopted instance has is not said. https://github.com/hashicorp/terraform-provider-aws/pull/9746
+INSIGHTS_KEY_INPUT = "performanceInsightsKmsKeyId"
 
 
 class Database(pulumi.ComponentResource):
@@ -114,7 +117,7 @@ class Database(pulumi.ComponentResource):
                 retain_on_delete=kept,
                 protect=asked(args.protect),
                 import_=args.adopt,
-                ignore_changes=ORIGIN_INPUTS,
+                ignore_changes=[*ORIGIN_INPUTS, *([] if args.adopt is None else [INSIGHTS_KEY_INPUT])],
                 depends_on=[*log_groups, *([monitoring.policy] if monitoring else [])],
             ),
         )

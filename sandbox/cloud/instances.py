@@ -77,6 +77,9 @@ def has_backups(database: DBInstance) -> bool:
 def insights_after(given: Mapping[str, Any], before: DBInstance | None = None) -> dict[str, Any]:
     """The insights fields after a call that gives some of them. Raises where RDS refuses the combination."""
     fields: dict[str, Any] = {field: getattr(before, field, None) for field in INSIGHTS_FIELDS.values()}
+    insights_key = fields["performance_insights_kms_key_id"]
+    if insights_key and given.get("performance_insights_kms_key_id") not in (None, insights_key):
+        raise InvalidParameterCombination("You can't change your Performance Insights KMS key.")
     for parameter, field in INSIGHTS_FIELDS.items():
         if given.get(parameter) is not None:
             fields[field] = given[parameter]
@@ -84,7 +87,8 @@ def insights_after(given: Mapping[str, Any], before: DBInstance | None = None) -
     fields["database_insights_mode"] = fields["database_insights_mode"] or "standard"
     retention = fields["performance_insights_retention_period"]
     if not fields["performance_insights_enabled"]:
-        fields["performance_insights_kms_key_id"] = fields["performance_insights_retention_period"] = None
+        # The key stays with the instance.
+        fields["performance_insights_retention_period"] = None
     elif not retention:
         fields["performance_insights_retention_period"] = DEFAULT_RETENTION_DAYS
     if fields["database_insights_mode"] == "advanced" and (

@@ -279,7 +279,10 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
     """Made by hand before, with a key and a subnet group of its own, and left behind in the end."""
     name, cloud = "tests-adopted", running_sandbox.cloud()
     rds = aws(running_sandbox, "rds")
-    key = aws(running_sandbox, "kms").create_key(Description="theirs")["KeyMetadata"]["Arn"]
+    key, insights_key = (
+        aws(running_sandbox, "kms").create_key(Description=use)["KeyMetadata"]["Arn"]
+        for use in ("theirs", "of their insights, for good")
+    )
     rds.create_db_subnet_group(
         DBSubnetGroupName="theirs", DBSubnetGroupDescription="theirs", SubnetIds=list(cloud.subnet_ids)
     )
@@ -297,6 +300,8 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         MasterUsername=MASTER,
         MasterUserPassword="only-in-this-test-1",
         BackupRetentionPeriod=3,
+        EnablePerformanceInsights=True,
+        PerformanceInsightsKMSKeyId=insights_key,
         Tags=[{"Key": "theirs", "Value": "yes"}],
     )
     eventually(
@@ -327,7 +332,10 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         assert not {"CreateDBInstance", "DeleteDBInstance", "CreateDBSubnetGroup", "CreateKey"} & set(written)
         after = instance(stack, name)
         assert after is not None
-        same = ("DbiResourceId", "InstanceCreateTime", "KmsKeyId", "DBSubnetGroup", "Endpoint", "EngineVersion")
+        same = (
+            "DbiResourceId", "InstanceCreateTime", "KmsKeyId", "PerformanceInsightsKMSKeyId", "DBSubnetGroup",
+            "Endpoint", "EngineVersion",
+        )  # fmt: skip
         assert {field: after[field] for field in same} == {field: before[field] for field in same}
         assert (after["DeletionProtection"], after["BackupRetentionPeriod"]) == (True, 7)
         assert notes(stack) == ["theirs"]

@@ -95,6 +95,9 @@ def test_what_the_program_sets_is_read_back(cloud: Cloud) -> None:
         "/aws/rds/instance/told/postgresql",
         "/aws/rds/instance/told/upgrade",
     ], "RDS makes the groups that nobody made before it"
+    rds, other = cloud.client("rds"), cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    with pytest.raises(ClientError, match="You can't change your Performance Insights KMS key"):
+        rds.modify_db_instance(DBInstanceIdentifier="told", PerformanceInsightsKMSKeyId=other)
 
 
 def test_the_advanced_insights_need_their_retention(cloud: Cloud) -> None:

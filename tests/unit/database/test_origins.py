@@ -75,6 +75,8 @@ def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key
     inputs = instance(recording)
     assert (inputs["dbSubnetGroupName"], inputs["kmsKeyId"]) == ("their-subnets", "arn:aws:kms:x")
     assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == recording.of_type("aws:kms/key:Key") == []
+    # AWS changes that of no instance, and nobody has said which one it has.
+    assert "performanceInsightsKmsKeyId" in registration.ignore_changes
 
 
 @pytest.mark.slow
