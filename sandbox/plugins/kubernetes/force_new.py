@@ -12,7 +12,8 @@ from sandbox.plugins.kubernetes.schema import Kind
 
 IDENTITY: Final = (".metadata.name", ".metadata.namespace")
 CONFIG_MAP_DATA: Final = (".binaryData", ".data")
-SECRET_DATA: Final = (".type", ".stringData", ".data")
+SECRET_TYPE: Final = (".type",)
+SECRET_DATA: Final = (".stringData", ".data")
 BINDING: Final = (".roleRef",)
 CONTAINER_FIELDS: Final = (
     "args",
@@ -97,7 +98,7 @@ def force_new(kind: Kind, inputs: Mapping[str, Any], config_map_mutable: bool, s
         return IDENTITY
     immutable = inputs.get("immutable") is True
     if kind.key == "v1/Secret":
-        return IDENTITY if secret_mutable and not immutable else (*IDENTITY, *SECRET_DATA)
+        return (*IDENTITY, *(SECRET_TYPE if secret_mutable and not immutable else (*SECRET_TYPE, *SECRET_DATA)))
     if kind.key == "v1/ConfigMap":
         return IDENTITY if config_map_mutable and not immutable else (*IDENTITY, *CONFIG_MAP_DATA)
     return (*IDENTITY, *BY_KIND.get(kind.key, ()))

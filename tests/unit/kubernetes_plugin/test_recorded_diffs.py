@@ -33,6 +33,15 @@ def diff(type_: str, outputs: Properties, news: Properties, **options: bool) -> 
     return Objects(connected, silent).diff("urn", kind, outputs, news, [])
 
 
+def test_another_type_of_a_secret_replaces_it_though_its_data_may_change() -> None:
+    """The API server refuses it otherwise: provider/pkg/provider/diff_test.go of the official plugin."""
+    (entry,) = (entry for (op, _), entry in recorded.steps("basics", 4).items() if op == "update")
+    old, news = entry["oldState"], recorded.values(entry["newState"]["inputs"])
+    outputs = recorded.outputs(old, recorded.values(old["inputs"]))
+    assert diff(old["type"], outputs, news).replaces == []
+    assert diff(old["type"], outputs, {**news, "type": "kubernetes.io/tls"}).replaces == ["type"]
+
+
 CHANGES = [
     (program, step, op, name)
     for program, last in (("basics", 5), ("adoption", 7))
