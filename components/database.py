@@ -79,8 +79,8 @@ class Database(pulumi.ComponentResource):
             family=pulumi.Output.format("postgres{0}", args.engine_version),
             description="Settings of the Teleport Access Graph database",
             # AWS keeps no method for a value that is its own default, as this one is from PostgreSQL 15 on, and answers
-            # "pending-reboot": another one would be a change in every `up` (terraform-provider-aws #39252). Nothing
-            # waits for it: an instance begins with the group, or takes a new one at a reboot in any case.
+            # "pending-reboot": another one would be a change in every `up` (terraform-provider-aws #39252). An instance
+            # begins with the group, or takes a new one at a reboot in any case.
             parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
             tags=args.tags,
             opts=child,
