@@ -98,7 +98,7 @@ class Database(pulumi.ComponentResource):
             f"{name}-instance",
             identifier=self.identifier,
             engine="postgres",
-            engine_version=args.engine_version,
+            engine_version=_version_to_ask_for(args),
             instance_class=args.instance_class,
             allocated_storage=args.allocated_storage_gib,
             **self._origin(args, key_arn),
@@ -315,6 +315,17 @@ def _managed_secret_arn(secrets: Sequence[Any]) -> Any:
     if not secrets and pulumi.runtime.is_dry_run():
         return UNKNOWN
     return secrets[0].secret_arn
+
+
+def _version_to_ask_for(args: DatabaseArgs) -> pulumi.Input[str | None]:
+    """Of a major RDS makes its own default of it, at a modification too: a newer minor is an upgrade at once, an older
+    one is refused. The provider asks for that wherever it read a minor (terraform-provider-aws #49496), as of an
+    instance that is imported, and after a restore from a snapshot."""
+    if args.adopt is None and not _is_restored(args):
+        return args.engine_version
+    return pulumi.Output.all(args.engine_version, args.upgrade).apply(
+        lambda resolved: resolved[0] if resolved[1] else None
+    )
 
 
 def _is_restored(args: DatabaseArgs) -> bool:

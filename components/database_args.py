@@ -42,6 +42,10 @@ class DatabaseArgs(ComponentArgs):
     engine_version: pulumi.Input[str] = "17"
     """Major version only: RDS then picks the minor, and applies newer ones in the maintenance window."""
 
+    upgrade: pulumi.Input[bool] = False
+    """Whether `engine_version` is another than the instance had so far, of one that is restored or adopted: it has the
+    version of its data, and RDS is told one only to change it."""
+
     database_name: pulumi.Input[str] = "access_graph"
     instance_class: pulumi.Input[str] = "db.t4g.medium"
     port: pulumi.Input[int] = 5432

@@ -86,6 +86,12 @@ def guarded(value: pulumi.Input[Value], ledger: pulumi.Output[Ledger]) -> pulumi
     return pulumi.Output.all(value, ledger).apply(lambda both: both[0])
 
 
+def is_upgrade(recorded: Ledger, database: RdsDatabaseSettings) -> bool:
+    """Whether the instance is there, and its version so far was another, or is one that nobody wrote down."""
+    before = recorded.database
+    return before.get("identifier") == database.identifier and before.get("engineVersion") != database.engine_version
+
+
 def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
     """Everything in `settings` that may not follow upon `recorded`."""
     return [

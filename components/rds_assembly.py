@@ -14,7 +14,7 @@ from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
 from components.database_logins import LoginRetirement, LoginRetirementArgs
 from components.ledger import Ledger
-from components.ledger_guards import guarded
+from components.ledger_guards import guarded, is_upgrade
 from components.providers import Providers
 from components.settings import (
     AwsSettings,
@@ -152,6 +152,7 @@ def database_args(
         client_prefix_list_ids=list(network.client_prefix_list_ids),
         client_cidrs=list(network.client_cidrs),
         engine_version=database.engine_version,
+        upgrade=ledger.apply(lambda recorded: is_upgrade(recorded, database)),
         database_name=database.database_name,
         instance_class=database.instance_class,
         port=database.port,

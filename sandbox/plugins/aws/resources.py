@@ -53,11 +53,6 @@ def _autoscaled(old: Any, new: Any, news: Properties) -> bool:
     return bool(limit is not UNKNOWN and old > new and limit > new)
 
 
-def _same_version(old: Any, new: Any, news: Properties) -> bool:
-    """A major alone stands for each of its minors."""
-    return str(old) == str(new) or str(old).startswith(f"{new}.")
-
-
 def _lower(old: Any, new: Any, news: Properties) -> bool:
     return str(old).lower() == str(new).lower()
 
@@ -302,7 +297,9 @@ TYPES: Final = {
                 "deletionProtection": Input("boolean"),
                 "enabledCloudwatchLogsExports": Input("set", choices=LOG_TYPES),
                 "engine": Input(computed=True, replaces=True, same=_lower, choices=("postgres",)),
-                "engineVersion": Input(computed=True, pattern=r"\d+(\.\d+)*", same=_same_version),
+                # A major is another than the minor that was read of an imported instance:
+                # https://github.com/hashicorp/terraform-provider-aws/pull/49496
+                "engineVersion": Input(computed=True, pattern=r"\d+(\.\d+)*"),
                 "finalSnapshotIdentifier": Input(pattern=r"[A-Za-z][0-9A-Za-z]*(-[0-9A-Za-z]+)*", longest=255),
                 "iamDatabaseAuthenticationEnabled": Input("boolean"),
                 "identifier": Input(computed=True, pattern=RDS_NAME, longest=63, conflicts=("identifierPrefix",)),

@@ -268,3 +268,10 @@ def test_changed_map_is_shown_by_its_keys() -> None:
 def test_secret_stays_secret_through_a_check() -> None:
     inputs = TYPES[ROLE].check("role", {}, {"assumeRolePolicy": Secret("{}")}, SEED).inputs
     assert inputs["assumeRolePolicy"] == Secret("{}")
+
+
+def test_a_major_version_is_another_than_the_minor_that_was_read() -> None:
+    """As the official plugin has it of an instance that is imported; without one AWS's stays."""
+    table = TYPES[INSTANCE]
+    assert table.difference({"engineVersion": "17.5"}, {"engineVersion": "17"}, []).diffs == ["engineVersion"]
+    assert not table.difference({"engineVersion": "17.5"}, {}, []).changes

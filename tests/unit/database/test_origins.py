@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 IDENTIFIER = "teleport-access-graph-dev"
 # An instance that is made empty is told these for good; one with data has them of its data.
-OF_THE_DATA = {"dbName", "username", "kmsKeyId"}
+OF_THE_DATA = {"dbName", "username", "kmsKeyId", "engineVersion"}
 ADOPTED = {"adopt": "graph", "subnet_ids": None, "subnet_group_name": "their-subnets", "kms_key_arn": "arn:aws:kms:x"}
 
 
@@ -77,6 +77,16 @@ def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key
     assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == recording.of_type("aws:kms/key:Key") == []
     # AWS changes that of no instance, and nobody has said which one it has.
     assert "performanceInsightsKmsKeyId" in registration.ignore_changes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("origin", [{"restore_snapshot": "graph-final-1"}, {"restore_source": "graph"}, ADOPTED])
+def test_an_instance_that_has_a_version_is_told_one_to_change_it_alone(origin: dict[str, Any]) -> None:
+    """A major alone is another than the minor that the provider reads, and RDS takes its own default for it."""
+    assert "engineVersion" not in instance(record_database(**origin))
+    upgraded = record_database(**origin, engine_version="18", upgrade=True)
+    assert instance(upgraded)["engineVersion"] == "18"
+    assert instance(record_database())["engineVersion"] == "17"
 
 
 @pytest.mark.slow

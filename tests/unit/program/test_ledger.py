@@ -191,6 +191,21 @@ def test_a_major_version_is_changed_while_the_up_waits_for_it(
 
 
 @pytest.mark.slow
+def test_a_restored_instance_is_told_a_version_where_the_ledger_has_another(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["database"]["restore"] = {"mode": "snapshot", "snapshotIdentifier": "graph-final"}
+    first, same = run_program(config, tmp_path), again(tmp_path, config, recorded)
+    config["database"] |= {"engineVersion": "18", "applyImmediately": True}
+    upgraded = again(tmp_path, config, recorded)
+    asked = [one["database-instance"].inputs.get("engineVersion") for one in (first, same, upgraded)]
+    assert asked == [None, None, "18"]
+    # A ledger that does not say which one it was forbids no upgrade.
+    del recorded["database"]["engineVersion"]
+    assert again(tmp_path, config, recorded)["database-instance"].inputs["engineVersion"] == "18"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False])
 def test_no_older_major_version_follows(
     at_once: bool, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
