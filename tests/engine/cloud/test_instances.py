@@ -333,7 +333,7 @@ def test_what_a_databases_stack_needs_of_other_services_is_there(cloud: Cloud) -
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
     rds.create_db_parameter_group(DBParameterGroupName="reset", DBParameterGroupFamily="postgres17", Description="x")
-    parameter = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    parameter = {"ParameterName": "rds.force_ssl", "ParameterValue": "0", "ApplyMethod": "immediate"}
     rds.modify_db_parameter_group(DBParameterGroupName="reset", Parameters=[parameter])
     (set_one,) = rds.describe_db_parameters(DBParameterGroupName="reset", Source="user")["Parameters"]
     assert parameter.items() <= set_one.items()
