@@ -103,8 +103,7 @@ class PostgresBackedRDS(Origins):
             return super().modify_db_instance(db_instance_identifier, db_kwargs)
         self._refuse_unless_settled(database, "modify")
         wanted_version = db_kwargs.pop("engine_version", None)
-        # A major is RDS's default minor of it, and that is often an older one than what runs; here it always is.
-        if wanted_version and wanted_version != database.engine_version:
+        if wanted_version and wanted_version not in (database.engine_version, database.engine_version.split(".")[0]):
             raise InvalidParameterCombination(
                 f"Cannot upgrade postgres from {database.engine_version} to {wanted_version}"
             )
