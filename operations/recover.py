@@ -50,6 +50,9 @@ from operations.unrecorded import carrying
 _REFRESH_TIMEOUT = 300
 # Seconds; how long somebody else's Helm waits is not ours to know: https://helm.sh/docs/helm/helm_upgrade/
 _OTHERS_TIMEOUT = 300
+# The last update has ended, as one does by itself when its client has been gone for a while; or there was none yet:
+# https://github.com/pulumi/pulumi/issues/5364, and its pkg/backend/httpstate
+_NOT_LOCKED = ("update has already completed", "has never been updated")
 # What answers for a stack that comes back, which nobody may have asked for.
 RESTORE = "--restore-record"
 _JOB_PREFIXES = (DATABASE_ACCESS_NAME, DATABASE_LOGINS_NAME)
@@ -149,7 +152,8 @@ class Recovery:
         try:
             run_engine(["cancel", "--yes", "--stack", self.stack], self.root)
         except StackError as error:
-            if "no update" in str(error).lower() or "not currently being updated" in str(error).lower():
+            # Pulumi Cloud's words for a stack that nothing works on; a file or a bucket has no error for that.
+            if any(words in str(error).lower() for words in _NOT_LOCKED):
                 return "there was none"
             raise
         return "cleared"

@@ -87,8 +87,8 @@ class Programs:
     def backend(self, url: str) -> None:
         (self._directory / "backend").write_text(url)
 
-    def no_lock(self) -> None:
-        (self._directory / "cancel").write_text("error: the stack is not currently being updated")
+    def cancel_fails_with(self, message: str) -> None:
+        (self._directory / "cancel").write_text(message)
 
     def import_fails_with(self, message: str) -> None:
         (self._directory / "import").write_text(message)
@@ -139,8 +139,18 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
     assert lock.act is not None
     assert lock.act() == "cleared"
     assert programs.calls[-1] == "pulumi cancel --yes --stack test --non-interactive"
-    programs.no_lock()
-    assert lock.act() == "there was none"
+    # Pulumi Cloud knows whether anything is at work, and says so as an error.
+    for ended in (
+        "error: [409] Conflict: The Update has already completed",
+        "error: [409] Conflict: The Update has not started or The Update has been cancelled or The Update has already "
+        "completed",
+        "error: stack acme/graph/test has never been updated",
+    ):
+        programs.cancel_fails_with(ended)
+        assert lock.act() == "there was none"
+    programs.cancel_fails_with("error: [404] Not found: Stack 'test' not found")
+    with pytest.raises(StackError, match="Stack 'test' not found"):
+        lock.act()
 
 
 @pytest.fixture
