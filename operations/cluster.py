@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import os
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -71,7 +73,8 @@ class Cluster:
         settings.retries = False
         try:
             _check_plugin(context)
-            config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
+            with _logged_errors() as errors:
+                config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
             name = context or config.list_kube_config_contexts()[1]["name"]
         except yaml.YAMLError as error:
             # The parser's own text may quote the file, which holds credentials.
@@ -83,6 +86,13 @@ class Cluster:
             raise ClusterError(
                 f"kubeconfig: {what} cannot be used ({error}); look at `kubectl config get-contexts`"
             ) from None
+        if errors:
+            # On a terminal the program writes there itself, and the library stumbles over the text that it did not get.
+            said = " ".join(errors[0].removeprefix("exec: ").split())[:300] if errors[0].startswith("exec: ") else ""
+            raise ClusterError(
+                f"{name}: the program that the kubeconfig gets its credentials by gave none "
+                f"({said or 'what it said is above'}); log in again where it does, or use another context"
+            )
         return cls(client.ApiClient(settings), name)
 
     @staticmethod
@@ -205,8 +215,13 @@ class Cluster:
         if not error.status:
             # The client library's word for a handshake that broke off: nobody has answered.
             return self._unreachable(error)
-        if error.status in (401, 403):
-            return NotAllowed(f"{self.context}: not allowed to {what} ({error.status}); use a context that may")
+        if error.status == 401:
+            return ClusterError(
+                f"{self.context}: cannot {what}: the API server does not accept these credentials (401); log in again "
+                "where the kubeconfig gets them, or use another context"
+            )
+        if error.status == 403:
+            return NotAllowed(f"{self.context}: not allowed to {what} (403); use a context that may")
         return ClusterError(f"{self.context}: cannot {what}: {error.status} {error.reason}")
 
     def _unreachable(self, error: Exception) -> ClusterError:
@@ -214,6 +229,20 @@ class Cluster:
         return ClusterError(
             f"{self.context}: the cluster cannot be reached ({reason}); check the context and the way to it"
         )
+
+
+@contextmanager
+def _logged_errors() -> Iterator[list[str]]:
+    """What the client library logs meanwhile: of a program that gives no credentials it says so there alone, and asks
+    without any."""
+    errors: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield errors
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _check_plugin(context: str | None) -> None:

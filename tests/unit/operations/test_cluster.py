@@ -60,11 +60,15 @@ def test_deleting_what_is_gone_is_no_error(api: KubernetesApi, cluster: Cluster)
 
 
 def test_what_may_not_be_read_says_so(api: KubernetesApi, cluster: Cluster) -> None:
-    api.refuse = {"/secrets/tls": 403, "/configmaps/x": 500}
+    api.refuse = {"/secrets/tls": 403, "/configmaps/x": 500, "/secrets/other": 401}
     with pytest.raises(NotAllowed, match=r"test: not allowed to read Secret tls \(403\)"):
         cluster.get("Secret", "tls", "ns")
     with pytest.raises(ClusterError, match="test: cannot read ConfigMap x: 500"):
         cluster.get("ConfigMap", "x", "ns")
+    # Rights have nothing to do with it, and a context that has more of them does not help.
+    with pytest.raises(ClusterError, match=r"Secret other: the API server .* \(401\); log in again") as unknown:
+        cluster.get("Secret", "other", "ns")
+    assert not isinstance(unknown.value, NotAllowed)
 
 
 def test_the_api_server_is_asked_what_is_allowed(api: KubernetesApi, cluster: Cluster) -> None:
@@ -135,6 +139,39 @@ def test_a_plugin_that_is_there_or_is_not_needed_is_no_obstacle(api: KubernetesA
         document = yaml.safe_load(kubeconfig.read_text())
         kubeconfig.write_text(yaml.safe_dump({**document, "users": users}))
         assert Cluster.connect("test").identifier() == IDENTIFIER
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (
+            "echo 'The SSO session has expired;' >&2; echo 'run aws sso login' >&2; exit 255",
+            "process returned 255. The SSO session has expired; run aws sso login",
+        ),
+        ("echo no JSON", "failed to decode process output: Expecting value: line 1 column 1 (char 0)"),
+    ],
+)
+def test_a_plugin_that_gives_no_credentials_is_what_is_wrong(
+    api: KubernetesApi, tmp_path: Path, program: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As when a login has expired: the server's refusal of who asks without any is no word on it."""
+    change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "command": "sh", "args": ["-c", program]})
+    with pytest.raises(ClusterError) as refused:
+        Cluster.connect()
+    assert str(refused.value) == (
+        f"test: the program that the kubeconfig gets its credentials by gave none ({said}); log in again where it "
+        "does, or use another context"
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_plugin_that_speaks_to_the_terminal_itself_is_not_quoted(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "command": "sh", "args": ["-c", "echo expired >&2; exit 1"]})
+    with pytest.raises(ClusterError, match=r"gave none \(what it said is above\); log in again"):
+        Cluster.connect()
 
 
 def change_user(kubeconfig: Path, **user: Any) -> None:
