@@ -16,6 +16,7 @@ from operations.checks.namespace import held_by
 from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, name_of
 from operations.helm_releases import PENDING, HelmRelease, failed_upgrade, list_revisions
+from operations.ownership import connect_to_read
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
 
 
@@ -45,7 +46,7 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
     found: list[Diagnosis] = []
     for context, namespace, release, deployments, maker in places:
         try:
-            cluster = connect(context)
+            cluster = connect_to_read(settings, connect, context)
             found += diagnose_namespace(cluster.get("Namespace", namespace))
             revisions = list_revisions(cluster, namespace, release)
             found += diagnose_release(namespace, release, revisions)
@@ -57,7 +58,7 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                 elif role != "access-graph" or graph.enabled:
                     found.append(_missing(name, namespace, release, revisions, maker))
         except ClusterError as error:
-            cause = "the cluster does not answer, or refuses"
+            cause = "the cluster does not answer, refuses, or is not the stack's"
             found.append(Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights"))
     return found
 

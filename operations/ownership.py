@@ -4,11 +4,12 @@ wrote it. Names alone say nothing: another stack may have the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from components.settings import Settings
 from components.settings.names import CREDENTIALS_ANNOTATION, STACK_ANNOTATION, STACK_TAG, TLS_SECRET_NAME
-from operations.cluster import Cluster, Document
+from operations.cluster import Cluster, ClusterError, Document, NotAllowed
 from operations.helm_releases import HelmRelease
 from operations.stack import PROJECT, short_name
 
@@ -26,6 +27,31 @@ def full_name(state: Mapping[str, Any], stack: str) -> str:
     # The backends without organizations call theirs so.
     given = {2: stack, 1: f"{organization}/{PROJECT}/{short_name(stack)}"}
     return recorded or given.get(len(rest), f"organization/{PROJECT}/{stack}")
+
+
+def require_own(settings: Settings, cluster: Cluster) -> None:
+    """That a context leads to the cluster that the stack means by it: names alone are the same in every environment.
+    Raises `ClusterError`."""
+    context, found = cluster.context, cluster.identifier()
+    meant = {settings.kubernetes, *map(settings.kubernetes_of, settings.teleport)}
+    identifiers = {one.cluster_identifier for one in meant if one.context == context}
+    if identifiers != {found}:
+        said = " and ".join(sorted(identifiers))
+        raise ClusterError(
+            f"{context}: is another cluster than the stack's: UID of kube-system is {found or 'unknown'}, "
+            f"clusterIdentifier says {said}; take another context, or correct one of them. Nothing was touched"
+        )
+
+
+def connect_to_read(settings: Settings, connect: Callable[[str], Cluster], context: str) -> Cluster:
+    """For those who change nothing: whom the cluster does not tell which one it is may look nevertheless.
+    Raises `ClusterError`."""
+    cluster = connect(context)
+    try:
+        require_own(settings, cluster)
+    except NotAllowed:
+        pass
+    return cluster
 
 
 def maker(document: Document) -> str | None:

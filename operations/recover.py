@@ -42,7 +42,7 @@ from operations.helm_releases import list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
-from operations.ownership import full_name
+from operations.ownership import full_name, require_own
 from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
 from operations.unrecorded import carrying
 
@@ -136,15 +136,7 @@ class Recovery:
         """Raises `ClusterError` for another cluster than the one that is configured for that context."""
         if context not in self._clusters:
             cluster = self.connect(context)
-            found = cluster.identifier()
-            meant = {self.settings.kubernetes, *map(self.settings.kubernetes_of, self.settings.teleport)}
-            identifiers = {one.cluster_identifier for one in meant if one.context == context}
-            if identifiers != {found}:
-                said = " and ".join(sorted(identifiers))
-                raise ClusterError(
-                    f"{context}: is another cluster than the stack's: UID of kube-system is {found or 'unknown'}, "
-                    f"clusterIdentifier says {said}; take another context, or correct one of them. Nothing was touched"
-                )
+            require_own(self.settings, cluster)
             self._clusters[context] = cluster
         return self._clusters[context]
 

@@ -45,6 +45,7 @@ from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
 from operations.helm_releases import deployed_release
+from operations.ownership import connect_to_read
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Verification:
 
     def _cluster(self, context: str) -> Cluster:
         if context not in self._clusters:
-            self._clusters[context] = self.connect(context)
+            self._clusters[context] = connect_to_read(self.settings, self.connect, context)
         return self._clusters[context]
 
     @property

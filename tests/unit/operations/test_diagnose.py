@@ -83,6 +83,18 @@ def test_a_right_stack_has_no_findings(api: KubernetesApi, tmp_path: Path) -> No
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
 
 
+def test_another_cluster_is_not_looked_at_under_the_stacks_names(api: KubernetesApi, tmp_path: Path) -> None:
+    """Names are the same in every environment: all may be well, and of another one."""
+    put_world(api)
+    api.put("Namespace", "kube-system", uid="other")
+    found = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert {one.where for one in found} == {"context test"}
+    assert found[0].evidence.startswith("test: is another cluster than the stack's: UID of kube-system is other, ")
+    # Who may not ask which one it is may look all the same.
+    api.refuse = {"/namespaces/kube-system": 403}
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
 def test_logs_events_states_and_releases_are_looked_at(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     api.logs["teleport-auth-0"] = CONNECTED + "WARN Access Graph: could not find host CA\n"

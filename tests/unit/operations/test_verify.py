@@ -57,6 +57,16 @@ def not_passed(findings: dict[str, Finding]) -> dict[str, Outcome]:
     return {name: finding.outcome for name, finding in findings.items() if finding.outcome is not Outcome.PASS}
 
 
+def test_another_cluster_proves_nothing(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.put("Namespace", "kube-system", uid="other")
+    findings = run(tmp_path)
+    assert set(findings) == {"endpoint", "database", f"teleport.{CLUSTER}"}
+    for finding in findings.values():
+        assert finding.outcome is Outcome.FAIL
+        assert "test: is another cluster than the stack's: UID of kube-system is other" in finding.reason
+
+
 def test_a_right_stack_passes_every_proof_but_the_database_that_is_not_there(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
