@@ -10,6 +10,7 @@ import binascii
 import json
 import logging
 import os
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,15 @@ class Cluster:
                 f"({said or 'what it said is above'}); log in again where it does, or use another context"
             )
         return cls(client.ApiClient(settings), name)
+
+    def kubectl(self, namespace: str = "") -> str:
+        """The beginning of a command for people, which reaches this cluster whatever their current context is."""
+        at = f" --namespace {namespace}" if namespace else ""
+        return f"kubectl --context {shlex.quote(self.context)}{at}"
+
+    def helm(self, namespace: str) -> str:
+        """As `kubectl`."""
+        return f"helm --kube-context {shlex.quote(self.context)} --namespace {namespace}"
 
     @staticmethod
     def knows(kind: str) -> bool:

@@ -49,29 +49,30 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             cluster = connect_to_read(settings, connect, context)
             found += diagnose_namespace(cluster.get("Namespace", namespace))
             revisions = list_revisions(cluster, namespace, release)
-            found += diagnose_release(namespace, release, revisions)
+            helm = cluster.helm(namespace)
+            found += diagnose_release(helm, release, revisions)
             failed = failed_upgrade(revisions)
             for name, role in deployments:
                 deployment = cluster.get("Deployment", name, namespace)
                 if deployment is not None:
                     found += diagnose_deployment(cluster, deployment, role, failed)
                 elif role != "access-graph" or graph.enabled:
-                    found.append(_missing(name, namespace, release, revisions, maker))
+                    found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, maker))
         except ClusterError as error:
             cause = "the cluster does not answer, refuses, or is not the stack's"
             found.append(Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights"))
     return found
 
 
-def _missing(deployment: str, namespace: str, release: str, revisions: Sequence[HelmRelease], maker: str) -> Diagnosis:
+def _missing(deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], maker: str) -> Diagnosis:
+    """`back` is the command that has Helm bring a revision back, but for its number."""
     where, evidence = f"Deployment {deployment} in {namespace}", "does not exist"
     if not revisions or revisions[-1].status != "deployed":
         cause = f"it was never made, or is of a release that {namespace} does not have"
         return Diagnosis(where, evidence, cause, f"{maker} makes it, if namespace and release are right")
     # The engine compares values, and Helm's record has them: not even a refresh sees what is missing.
     cause = "somebody deleted it: Helm's record has it, so an `up` finds nothing to change"
-    remedy = f"helm -n {namespace} rollback {release} {revisions[-1].revision} --wait"
-    return Diagnosis(where, evidence, cause, remedy)
+    return Diagnosis(where, evidence, cause, f"{back} {revisions[-1].revision} --wait")
 
 
 def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:
@@ -121,8 +122,8 @@ def diagnose_deployment(
     return [*found.values(), *([unknown] if unknown is not None and not found else [])]
 
 
-def diagnose_release(namespace: str, release: str, revisions: Sequence[HelmRelease]) -> list[Diagnosis]:
-    """What Helm's revisions say."""
+def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) -> list[Diagnosis]:
+    """What Helm's revisions say. `helm` begins a command for where it is."""
     if not revisions:
         return []
     last, where = revisions[-1], f"release {release}"
@@ -134,7 +135,7 @@ def diagnose_release(namespace: str, release: str, revisions: Sequence[HelmRelea
     if failed is None:
         return []
     said = f": {failed.description}" if failed.description else ""
-    history = f"`helm -n {namespace} history {release}` has all; correct what is below, then `up`"
+    history = f"`{helm} history {release}` has all; correct what is below, then `up`"
     if failed is last:
         cause = "the last upgrade failed; the revision before it is what Helm compares with"
         return [Diagnosis(where, f"{evidence}{said}", cause, history)]

@@ -37,11 +37,10 @@ def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, 
     if not made_by_the_engine(found):
         return Step(problem, "somebody else made it: rename or remove it yourself, or give the stack another name")
     if other is None:
-        at = f" --namespace {namespace}" if namespace else ""
         return Step(
             problem,
             "it does not say which stack made it: leave another's; if it is this one's, as of an earlier version of "
-            f"the program, delete it: `kubectl delete {kind.lower()} {name}{at} --context {cluster.context}`",
+            f"the program, delete it: `{cluster.kubectl(namespace or '')} delete {kind.lower()} {name}`",
         )
     if other != stack:
         return Step(problem, f"leave it, the stack {other} made it: give one of the two another namespace or name")

@@ -147,7 +147,7 @@ class Preflight:
         check, statement = "access-graph.namespace", f"the namespace {settings.namespace} is this stack's to make"
         namespace = cluster.get("Namespace", settings.namespace)
         if not settings.create_namespace:
-            findings = check_existing_namespace(self.settings, namespace)
+            findings = check_existing_namespace(self.settings, cluster, namespace)
             return [*findings, *self._inside(cluster, namespace)]
         held = held_by(namespace) if namespace is not None else None
         if held is not None:
@@ -193,7 +193,7 @@ class Preflight:
     ) -> list[Finding]:
         check = f"teleport.{name}"
         if cluster.get("Namespace", entry.namespace) is None:
-            reason = f"make it, with the licence in it: kubectl create namespace {entry.namespace}"
+            reason = f"make it, with the licence in it: {cluster.kubectl()} create namespace {entry.namespace}"
             return [failed(f"{check}.namespace", f"the namespace {entry.namespace} exists", reason)]
         findings = [passed(f"{check}.namespace", f"the namespace {entry.namespace} exists", "it does")]
         files = load_values_files(entry.values_files, self.settings.root)
@@ -235,7 +235,7 @@ class Preflight:
         if "license.pem" not in secret_data(found):
             reason = (
                 f"there is no Secret {secret} with the key license.pem in {namespace}; "
-                f"kubectl -n {namespace} create secret generic {secret} --from-file=license.pem"
+                f"{cluster.kubectl(namespace)} create secret generic {secret} --from-file=license.pem"
             )
             return [*findings, failed(check, statement, reason)]
         return [

@@ -41,7 +41,8 @@ SYMPTOMS = (
         ("proxy",),
         "the proxy asked auth for the access graph once, at its start, before it answered, and now backs off up to ten "
         "minutes",
-        "once auth is connected, restart the proxies: kubectl rollout restart deployment/<release>-proxy",
+        "once auth is connected, restart the proxies: kubectl -n <namespace> rollout restart "
+        "deployment/<release>-proxy",
     ),
     _symptom(
         r"certificate is (not )?valid for|is not valid for any names|hostname mismatch|doesn't match"
@@ -158,6 +159,9 @@ OBJECT_SYMPTOMS = (
         "add nodes, or correct accessGraph.nodeSelector, tolerations, resources",
     ),
     _symptom(
-        r"CrashLoopBackOff", _ALL, "the program ends again and again", "its last lines say why: kubectl logs --previous"
+        r"CrashLoopBackOff",
+        _ALL,
+        "the program ends again and again",
+        "its last lines say why: kubectl -n <namespace> logs --previous <pod>",
     ),
 )

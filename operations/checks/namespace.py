@@ -25,12 +25,12 @@ def held_by(namespace: Document) -> str | None:
     return next((str(one["message"]) for one in said if one.get("status") == "True"), "it does not say what for")
 
 
-def check_existing_namespace(settings: Settings, namespace: Document | None) -> list[Finding]:
+def check_existing_namespace(settings: Settings, cluster: Cluster, namespace: Document | None) -> list[Finding]:
     """Of one that the stack does not make."""
     name = settings.access_graph.namespace
     check, statement = "access-graph.namespace", f"the namespace {name} exists"
     if namespace is None:
-        reason = f"it does not, and accessGraph.createNamespace is false; kubectl create namespace {name}"
+        reason = f"it does not, and accessGraph.createNamespace is false; {cluster.kubectl()} create namespace {name}"
         return [failed(check, statement, reason)]
     if held_by(namespace) is not None:
         return [failed(check, statement, "it is being deleted, and takes nothing new; wait until it is gone, make it")]
@@ -41,7 +41,7 @@ def check_existing_namespace(settings: Settings, namespace: Document | None) -> 
         return [*findings, passed(check, statement, f"{ENFORCE}={level}")]
     reason = (
         f"its label {ENFORCE} is {level or 'missing'}: the stack's pods run as well, and nothing keeps others from "
-        f"running with more; kubectl label namespace {name} --overwrite {ENFORCE}={STRICTEST}"
+        f"running with more; {cluster.kubectl()} label namespace {name} --overwrite {ENFORCE}={STRICTEST}"
     )
     return [*findings, not_proven(check, statement, reason)]
 

@@ -127,7 +127,8 @@ def check_proxies(
         if line and not answered:
             earlier.append(f"{name_of(pod)} says: {line}")
     if earlier:
-        restart = f"kubectl rollout restart deployment/{name_of(proxy)}"
+        kubectl = cluster.kubectl(proxy["metadata"]["namespace"])
+        restart = f"{kubectl} rollout restart deployment/{name_of(proxy)}"
         return failed(check, statement, f"{'; '.join(earlier)}; restart them: {restart}")
     first = min(filter(None, map(started_at, pods)))
     return passed(

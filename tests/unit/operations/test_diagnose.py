@@ -144,7 +144,7 @@ def test_a_deployment_is_made_by_whoever_owns_the_release(
     gone(api, "teleport-auth")
     # Helm brings back what it has recorded; an `up`, with a refresh or without, finds nothing to change.
     (found,) = diagnose_stack(stack, Cluster.connect)
-    assert found.remedy == "helm -n teleport rollback teleport 2 --wait"
+    assert found.remedy == "helm --kube-context test --namespace teleport rollback teleport 2 --wait"
     gone(api, "sh.helm.release.v1.teleport.v2")
     (found,) = diagnose_stack(stack, Cluster.connect)
     assert found.remedy == f"{maker} makes it, if namespace and release are right"

@@ -125,7 +125,7 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
     "no licence": (
         lambda api: api.put("Secret", "license", "teleport", data={}),
         f"{TELEPORT}licence",
-        "--from-file=license.pem",
+        "kubectl --context test --namespace teleport create secret generic license --from-file=license.pem",
     ),
     "an old Teleport": (
         lambda api: put_deployment(api, "teleport-auth", "teleport")["spec"]["template"]["spec"].update(
@@ -384,14 +384,17 @@ def test_a_namespace_that_lets_pods_do_more_is_not_proven(
     assert not_passed(findings) == {"access-graph.pod-security": Outcome.NOT_PROVEN}
     reason = findings["access-graph.pod-security"].reason
     assert f"enforce is {level or 'missing'}" in reason
-    assert f"kubectl label namespace {GRAPH} --overwrite pod-security.kubernetes.io/enforce=restricted" in reason
+    assert (
+        f"kubectl --context test label namespace {GRAPH} --overwrite pod-security.kubernetes.io/enforce=restricted"
+        in reason
+    )
 
 
 def test_a_namespace_that_is_missing_or_on_its_way_out_stops_an_up(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     missing = in_existing_namespace(tmp_path)["access-graph.namespace"]
     assert missing.outcome is Outcome.FAIL
-    assert f"kubectl create namespace {GRAPH}" in missing.reason
+    assert f"kubectl --context test create namespace {GRAPH}" in missing.reason
     put_namespace(api, phase="Terminating")
     leaving = in_existing_namespace(tmp_path)["access-graph.namespace"]
     assert leaving.outcome is Outcome.FAIL

@@ -438,7 +438,7 @@ def test_what_this_stack_did_not_certainly_make_is_left(
         assert step.remedy.startswith("leave it, the stack acme/graph/test made it")
     else:
         place = "" if namespace is None else f" --namespace {namespace}"
-        assert f"`kubectl delete {kind.lower()} {name[kind]}{place} --context test`" in step.remedy
+        assert f"`kubectl --context test{place} delete {kind.lower()} {name[kind]}`" in step.remedy
     assert api.deleted == []
 
 

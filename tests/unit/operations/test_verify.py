@@ -162,7 +162,7 @@ DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
     "a proxy got no answer": (
         lambda api: api.logs.update({"teleport-proxy-0": "WARN Access Graph: Unexpected end of JSON input\n"}),
         "proxies",
-        "kubectl rollout restart deployment/teleport-proxy",
+        "kubectl --context test --namespace teleport rollout restart deployment/teleport-proxy",
     ),
     "auth is still being rolled out": (
         lambda api: put_deployment(
