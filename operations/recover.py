@@ -250,11 +250,16 @@ class Recovery:
                 continue
             auth = cluster.get("Deployment", f"{entry.release}-auth", entry.namespace)
             if CA_CONFIG_MAP_NAME in json.dumps((auth or {}).get("spec", {}).get("template", {})):
+                place = self.settings.kubernetes_of(name)
+                own = place.cluster_identifier == self.settings.kubernetes.cluster_identifier
+                provider = "kubernetes" if own else f"kubernetes-{place.cluster_identifier}"
                 yield Step(
                     f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace} is mounted by auth, and the state does "
                     "not know it",
-                    "leave it: without it auth could not start. Import it: pulumi import kubernetes:core/v1:ConfigMap "
-                    f"teleport-{name}-ca {entry.namespace}/{CA_CONFIG_MAP_NAME} --parent cluster=<its component's URN>",
+                    "leave it: without it auth could not start. Import it, with the URNs of `pulumi stack --show-urns`:"
+                    f" pulumi import kubernetes:core/v1:ConfigMap teleport-{name}-ca {entry.namespace}/"
+                    f"{CA_CONFIG_MAP_NAME} --stack {self.stack} --protect=false --generate-code=false --parent "
+                    f"cluster=<URN of teleport-{name}> --provider kubernetes=<URN of the provider {provider}>",
                 )
             else:
                 yield orphan(cluster, "ConfigMap", found, entry.namespace, self._name)

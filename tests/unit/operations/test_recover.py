@@ -714,6 +714,12 @@ def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
     assert "somebody else made it" in theirs.remedy
     assert mounted.act is None
     assert "without it auth could not start" in mounted.remedy
+    # Without the provider the engine would look in the current context's cluster, or refuse for lack of one.
+    assert mounted.remedy.endswith(
+        f"pulumi import kubernetes:core/v1:ConfigMap teleport-{CLUSTER}-ca teleport/teleport-access-graph-ca --stack "
+        f"test --protect=false --generate-code=false --parent cluster=<URN of teleport-{CLUSTER}> "
+        "--provider kubernetes=<URN of the provider kubernetes>"
+    )
     assert api.deleted == []
 
 
