@@ -14,7 +14,7 @@ from components.settings import ManualTeleportSettings, ReleaseTeleportSettings,
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.checks.namespace import held_by
 from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
-from operations.cluster import Cluster, ClusterError, Document, name_of
+from operations.cluster import Cluster, ClusterError, Document, condition, name_of
 from operations.helm_releases import PENDING, HelmRelease, failed_upgrade, list_revisions
 from operations.ownership import connect_to_read
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
@@ -96,8 +96,13 @@ def diagnose_deployment(
     `failed` is an upgrade that Helm gave up: its pods are gone, and what was said of them is the reason.
     """
     namespace = deployment["metadata"]["namespace"]
+    itself, kubectl = f"Deployment {name_of(deployment)} in {namespace}", cluster.kubectl(namespace)
+    if deployment["spec"].get("replicas") == 0:
+        cause = "somebody scaled it to no pod: Helm's record has more, so an `up` finds nothing to change"
+        remedy = f"{kubectl} scale deployment/{name_of(deployment)} --replicas=<as many as its values say>"
+        return [Diagnosis(itself, "spec.replicas is 0", cause, remedy)]
     found: dict[str, Diagnosis] = {}
-    pods = pods_of(cluster, deployment)
+    pods, lacking = pods_of(cluster, deployment), _lacking(deployment)
     for pod in pods:
         for where, line in _lines(cluster, pod):
             _match(SYMPTOMS, role, where, line, found)
@@ -106,7 +111,7 @@ def diagnose_deployment(
     # What was said before all was well is over.
     since = rolled_out(deployment) if failed is None else _beginning(failed)
     names = {name_of(deployment), *map(name_of, pods)}
-    unknown: Diagnosis | None = None
+    unknown, of = "", ""
     for event in cluster.list("Event", namespace):
         about = str((event.get("involvedObject") or {}).get("name", ""))
         if event.get("type") == "Normal" or not any(about == name or about.startswith(f"{name}-") for name in names):
@@ -116,10 +121,27 @@ def diagnose_deployment(
         if since is not None and at is not None and at < since:
             continue
         line = f"{event.get('reason', '')}: {event.get('message', '')}"
-        if not _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found) and failed is not None:
-            cause = f"it is what the cluster said of a pod while revision {failed.revision} was being rolled out"
-            unknown = Diagnosis(f"event of {about}", line.strip()[:300], cause, "correct what it names, then `up`")
-    return [*found.values(), *([unknown] if unknown is not None and not found else [])]
+        if not _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found):
+            unknown, of = line.strip()[:300], f"event of {about}"
+    if found:
+        return [*found.values()]
+    if failed is not None and unknown:
+        cause = f"it is what the cluster said of a pod while revision {failed.revision} was being rolled out"
+        return [Diagnosis(of, unknown, cause, "correct what it names, then `up`")]
+    if lacking is not None:
+        cause = "it lacks pods that are ready, and no log or event says anything that is known here"
+        evidence = "; ".join(filter(None, [lacking, unknown]))
+        return [Diagnosis(itself, evidence, cause, f"{kubectl} describe pods, and their logs; correct what they name")]
+    return []
+
+
+def _lacking(deployment: Document) -> str | None:
+    """What the Deployment says of pods that it does not have or that are not ready; None when it has enough."""
+    for kind, bad in (("ReplicaFailure", "True"), ("Available", "False"), ("Progressing", "False")):
+        said = condition(deployment, kind)
+        if said.get("status") == bad:
+            return f"{said.get('reason', kind)}: {said.get('message', '')}"[:300]
+    return None
 
 
 def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) -> list[Diagnosis]:

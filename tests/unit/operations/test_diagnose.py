@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,6 +220,49 @@ def test_an_event_after_the_rollout_counts(api: KubernetesApi, tmp_path: Path) -
     put_event(api, "teleport-auth-0", "2026-06-01T13:00:00Z", "FailedScheduling: 0/1 nodes are available")
     (event,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert event.cause == "no node takes the pod"
+
+
+def of_auth(api: KubernetesApi) -> dict[str, Any]:
+    return api.objects["/apis/apps/v1/namespaces/teleport/deployments/teleport-auth"]
+
+
+QUOTA = 'pods "teleport-auth-7d4-k8" is forbidden: exceeded quota: compute'
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason", "message"),
+    [
+        ("ReplicaFailure", "True", "FailedCreate", QUOTA),
+        ("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
+        ("Progressing", "False", "ProgressDeadlineExceeded", 'ReplicaSet "teleport-auth-7d4" has timed out.'),
+    ],
+)
+def test_a_deployment_that_lacks_pods_is_a_finding_whatever_the_reason(
+    kind: str, status: str, reason: str, message: str, api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    conditions = of_auth(api)["status"]["conditions"]
+    conditions[:] = [one for one in conditions if one["type"] != kind]
+    conditions.append({"type": kind, "status": status, "reason": reason, "message": message})
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == ("Deployment teleport-auth in teleport", f"{reason}: {message}")
+    assert found.remedy.startswith("kubectl --context test --namespace teleport describe pods")
+    # What the cluster said last is told with it; what is known goes before it.
+    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T13:00:00Z", "Unhealthy: readiness probe failed")
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert found.evidence == f"{reason}: {message}; Unhealthy: readiness probe failed"
+    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T13:00:00Z", "FailedScheduling: 0/1 nodes are available")
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert found.cause == "no node takes the pod"
+
+
+def test_a_deployment_that_was_scaled_to_nothing_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
+    """It calls itself available, and neither log nor event is left to read."""
+    put_world(api)
+    of_auth(api)["spec"]["replicas"] = 0
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == ("Deployment teleport-auth in teleport", "spec.replicas is 0")
+    assert found.remedy.startswith("kubectl --context test --namespace teleport scale deployment/teleport-auth ")
 
 
 def test_a_namespace_that_is_held_says_by_what(api: KubernetesApi, tmp_path: Path) -> None:
