@@ -31,7 +31,12 @@ from components.settings.names import (
     SERVICE_PORT,
 )
 from components.teleport_args import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
-from components.teleport_values import auth_deployment_name, load_values_files, proxy_deployment_name
+from components.teleport_values import (
+    auth_deployment_name,
+    effective_auth_values,
+    load_values_files,
+    proxy_deployment_name,
+)
 from components.values_files import ValuesFileError, parse_values
 from operations.address_book import AddressBook, AddressBookError
 from operations.aws_session import database_token
@@ -44,7 +49,7 @@ from operations.checks.values import check_values, check_workload, differences
 from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
-from operations.helm_releases import deployed_release
+from operations.helm_releases import HelmRelease, deployed_release
 from operations.ownership import connect_to_read
 
 
@@ -193,12 +198,14 @@ class Verification:
             found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
             bundle = ((found or {}).get("data") or {}).get(CA_KEY)
             where = f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace}"
+        live = deployed_release(cluster, entry.namespace, entry.release)
+        remedy = _way_back(cluster, entry, live, expected)
         return [
-            check_configuration(cluster, name, entry.namespace, entry.release, expected),
+            check_configuration(cluster, name, entry.namespace, entry.release, expected, remedy),
             self._trust(name, ways, where, bundle, endpoint),
             check_auth(cluster, name, auth),
             check_proxies(cluster, name, auth, proxy, graph, proxy_checksum(endpoint, bundle)),
-            *self._kept(cluster, name, entry, auth, proxy),
+            *self._kept(name, entry, live, auth, proxy),
         ]
 
     def _trust(self, name: str, ways: list[Way], where: str | None, bundle: str | None, endpoint: str) -> Finding:
@@ -215,13 +222,12 @@ class Verification:
 
     def _kept(
         self,
-        cluster: Cluster,
         name: str,
         entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+        release: HelmRelease | None,
         auth: Document,
         proxy: Document,
     ) -> list[Finding]:
-        release = deployed_release(cluster, entry.namespace, entry.release)
         if release is None:
             statement = f"the release of {name} is Helm's"
             reason = f"Helm knows of no deployed release {entry.release} in {entry.namespace}"
@@ -243,8 +249,9 @@ class Verification:
         """After the switch-off (or before the first `up` with it): Teleport is as its owner has it."""
         cluster = self._cluster(self.settings.kubernetes_of(name).context)
         self._deployments(cluster, entry)
-        findings = [check_configuration(cluster, name, entry.namespace, entry.release, None)]
         release = deployed_release(cluster, entry.namespace, entry.release)
+        remedy = _way_back(cluster, entry, release, None)
+        findings = [check_configuration(cluster, name, entry.namespace, entry.release, None, remedy)]
         if release is not None:
             statement = f"the values of {name} are those of its files"
             unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
@@ -273,6 +280,24 @@ class Verification:
         if found is None:
             raise ClusterError(f"{cluster.context}: there is no Deployment {name} in {namespace}; is `release` right?")
         return found
+
+
+def _way_back(
+    cluster: Cluster,
+    entry: ReleaseTeleportSettings | ValuesTeleportSettings,
+    live: HelmRelease | None,
+    expected: Mapping[str, Any] | None,
+) -> str:
+    """What makes a `teleport.yaml` say what is expected of it, where it says something else."""
+    section = (effective_auth_values(live.values if live else {}).get("teleportConfig") or {}).get("access_graph") or {}
+    as_expected = expected.items() <= section.items() if expected else not section.get("enabled")
+    if live is not None and as_expected:
+        # The engine compares values, as Helm recorded them: of what was edited beside Helm not even a refresh knows.
+        back = f"{cluster.helm(entry.namespace)} rollback {entry.release} {live.revision} --wait"
+        return f"Helm's record has it right, so somebody edited it: {back}, then restart auth and the proxies"
+    if isinstance(entry, ReleaseTeleportSettings):
+        return "run `up --refresh`"
+    return "let the release's owner roll out what this stack hands over (output teleportValues)"
 
 
 def _bound(

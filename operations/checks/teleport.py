@@ -62,9 +62,9 @@ def _is_trouble(line: str) -> bool:
 
 
 def check_configuration(
-    cluster: Cluster, teleport: str, namespace: str, release: str, expected: Mapping[str, Any] | None
+    cluster: Cluster, teleport: str, namespace: str, release: str, expected: Mapping[str, Any] | None, remedy: str
 ) -> Finding:
-    """What auth's own `teleport.yaml` says; None means that the access graph is off."""
+    """What auth's own `teleport.yaml` says; None means that the access graph is off. `remedy` is for another text."""
     check = f"teleport.{teleport}.configuration"
     statement = f"auth of {teleport} is told of the access graph" if expected else f"auth of {teleport} knows of none"
     name = f"{release}-auth"
@@ -77,13 +77,11 @@ def check_configuration(
         return failed(check, statement, f"the ConfigMap {name} has no readable teleport.yaml")
     if not expected:
         if section and section.get("enabled"):
-            return failed(check, statement, f"teleport.yaml still says {section}; run `up --refresh`")
+            return failed(check, statement, f"teleport.yaml still says {section}; {remedy}")
         return passed(check, statement, "teleport.yaml has no access_graph that is enabled")
     wrong = {key: (section or {}).get(key) for key in expected if (section or {}).get(key) != expected[key]}
     if wrong:
-        return failed(
-            check, statement, f"teleport.yaml says {wrong} where {dict(expected)} belongs; run `up --refresh`"
-        )
+        return failed(check, statement, f"teleport.yaml says {wrong} where {dict(expected)} belongs; {remedy}")
     return passed(
         check, statement, f"endpoint {expected.get('endpoint')}, ca {expected.get('ca', 'from its own store')}"
     )

@@ -31,6 +31,7 @@ from tests.unit.operations.world import (
     PATCH,
     PROXY_STARTED,
     USERS,
+    configuration,
     put_deployment,
     put_pod,
     put_world,
@@ -399,6 +400,24 @@ def test_what_cannot_be_read_is_one_finding_that_does_not_quote_it(
     monkeypatch.setattr(Verification, "_database", broken)
     found = run(tmp_path)["database"]
     assert (found.outcome, "hunter2" in found.reason) == (Outcome.FAIL, False)
+
+
+@pytest.mark.parametrize(("mode", "roller"), [("release", "run `up --refresh`"), ("values", "let the release's owner")])
+def test_what_brings_auths_configuration_back_depends_on_who_changed_it(
+    mode: str, roller: str, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Helm's record is what the engine compares with: what was edited beside it no `up` takes back."""
+    entry = configuration()["teleport"][CLUSTER]
+    if mode == "values":
+        entry = {key: value for key, value in entry.items() if key not in ("adopt", "chart")}
+    stack = settings(tmp_path, teleport={CLUSTER: {**entry, "mode": mode}})
+    put_world(api)
+    change_configuration(endpoint="other:443")(api)
+    edited = run(tmp_path, settings=stack)[f"{TELEPORT}configuration"].reason
+    assert "rollback teleport 2 --wait, then restart auth and the proxies" in edited
+    assert "`up" not in edited
+    put_release(api, 3, "deployed", USERS)
+    assert roller in run(tmp_path, settings=stack)[f"{TELEPORT}configuration"].reason
 
 
 def test_switched_off_teleport_has_its_owners_values_and_nothing_else(api: KubernetesApi, tmp_path: Path) -> None:
