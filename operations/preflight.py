@@ -31,8 +31,8 @@ from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.helm_releases import PENDING, HelmRelease, deployed_release, list_revisions
-from operations.teleport_release import check_floor, check_lists, compare_values, teleport_version
-from operations.tested_versions import check_chart
+from operations.teleport_release import check_floor, check_lists, check_step, compare_values, teleport_version
+from operations.tested_versions import check_chart, version_of
 
 # The chart uses APIs of that version; Teleport's page on the access graph says the same.
 KUBERNETES_FLOOR = (1, 21)
@@ -291,6 +291,7 @@ class Preflight:
             reason = f"revision {live.revision} runs, and no `up` of this stack recorded it; set adopt to true"
             statement = f"the release {entry.release} is this stack's"
             findings.append(self._not_recorded(f"{check}.adopt", statement, reason))
+        findings.append(check_step(name, version_of(entry.chart, self.settings.root), live))
         findings.append(compare_values(self.settings, name, files, live, secret_values=self.secret_values))
         return findings
 

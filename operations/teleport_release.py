@@ -60,6 +60,27 @@ def check_floor(check: str, statement: str, settings: Settings, found: tuple[str
     return passed(check, statement, f"{version} ({source}); the access graph {wanted} needs {dotted(row.teleport)}")
 
 
+def check_step(name: str, wanted: str, live: HelmRelease) -> Finding:
+    """Whether Teleport can go from the release's version to the chart's (`wanted`): somebody may have upgraded it by
+    hand, and an `up` that changes anything takes it to the chart's. The rules:
+    https://goteleport.com/docs/upgrading/overview/"""
+    check, statement = f"teleport.{name}.chart", f"{live.name} can go to the chart's version"
+    now, then = numbers(live.chart_version), numbers(wanted)
+    seen = f"revision {live.revision} has {live.chart_version}"
+    if then[0] < now[0]:
+        reason = (
+            f"{seen}, the chart of this entry {wanted}: Teleport does not go back a major version; raise chart.version"
+        )
+        return failed(check, statement, reason)
+    if then[0] > now[0] + 1:
+        reason = f"{seen}, the chart of this entry {wanted}: Teleport takes one major version at a time"
+        return failed(check, statement, f"{reason}; go to {now[0] + 1} first")
+    if then < now:
+        reason = f"{seen}, the chart of this entry {wanted}: an `up` that changes its values takes it back"
+        return not_proven(check, statement, f"{reason}; raise chart.version, unless that is meant")
+    return passed(check, statement, seen if then == now else f"{seen}, and goes to {wanted}")
+
+
 def check_lists(settings: Settings, name: str, files: Mapping[str, Any], live: HelmRelease) -> Finding:
     """Of a release that somebody else owns: lists replace each other when values are merged, so the handed-over ones
     must have what runs."""

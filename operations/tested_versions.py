@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from components.settings import PathChart, Settings
+from pathlib import Path
+
+from components.settings import PathChart, RepositoryChart, Settings
 from components.settings.chart_versions import dotted, known_chart, nearest_chart
 from components.settings.relations.files import packaged_chart
 from operations.findings import Finding, not_proven, passed
 
 
-def chart_version(settings: Settings) -> str:
-    """The chart's version, which is the service's; a packaged chart has it in it."""
-    chart = settings.access_graph.chart
-    if not isinstance(chart, PathChart):
+def version_of(chart: RepositoryChart | PathChart, root: Path) -> str:
+    """A chart's version; a packaged one has it in it."""
+    if isinstance(chart, RepositoryChart):
         return chart.version
-    return (packaged_chart(settings.root, chart.path) or ("", "0.0.0"))[1]
+    return (packaged_chart(root, chart.path) or ("", "0.0.0"))[1]
+
+
+def chart_version(settings: Settings) -> str:
+    """The access graph's, which is the service's."""
+    return version_of(settings.access_graph.chart, settings.root)
 
 
 def check_chart(settings: Settings) -> Finding:

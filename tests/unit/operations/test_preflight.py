@@ -83,8 +83,33 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
         f"{TELEPORT}licence",
         f"{TELEPORT}version",
         f"{TELEPORT}release",
+        f"{TELEPORT}chart",
         f"{TELEPORT}values",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chart", "outcome", "reason"),
+    [
+        ("18.10.3", Outcome.PASS, "revision 2 has 18.10.3"),
+        ("19.0.1", Outcome.PASS, "revision 2 has 18.10.3, and goes to 19.0.1"),
+        ("18.10.2", Outcome.NOT_PROVEN, "an `up` that changes its values takes it back; raise chart.version, unless"),
+        ("17.7.0", Outcome.FAIL, "Teleport does not go back a major version; raise chart.version"),
+        ("20.0.0", Outcome.FAIL, "Teleport takes one major version at a time; go to 19 first"),
+    ],
+)
+def test_a_teleport_that_was_upgraded_by_hand_is_not_taken_back_unseen(
+    chart: str, outcome: Outcome, reason: str, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Its values are those of the files, so that nothing else would say so."""
+    put_world(api)
+    put_uri(api)
+    entry = configuration()["teleport"][CLUSTER]
+    entry["chart"]["version"] = chart
+    found = run(tmp_path, settings=settings(tmp_path, teleport={CLUSTER: entry}), outputs=OUTPUTS)
+    assert found[f"{TELEPORT}values"].outcome is Outcome.PASS
+    assert (found[f"{TELEPORT}chart"].outcome, reason in found[f"{TELEPORT}chart"].reason) == (outcome, True)
 
 
 @pytest.mark.slow
