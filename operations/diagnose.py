@@ -15,7 +15,7 @@ from components.teleport_values import auth_deployment_name, proxy_deployment_na
 from operations.checks.namespace import held_by
 from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, condition, name_of
-from operations.helm_releases import PENDING, HelmRelease, failed_upgrade, list_revisions
+from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, failed_upgrade, list_revisions
 from operations.ownership import connect_to_read
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
 
@@ -56,6 +56,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                 deployment = cluster.get("Deployment", name, namespace)
                 if deployment is not None:
                     found += diagnose_deployment(cluster, deployment, role, failed)
+                elif revisions and revisions[-1].status in TAKEN_AWAY:
+                    continue  # said of the release
                 elif role != "access-graph" or graph.enabled:
                     found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, maker))
         except ClusterError as error:
@@ -153,6 +155,12 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) 
     if last.status in PENDING:
         cause = "an upgrade was killed: Helm answers `another operation is in progress` to every other"
         return [Diagnosis(where, evidence, cause, "`recover` rolls it back")]
+    if last.status in TAKEN_AWAY:
+        cause = (
+            "an uninstallation was killed, or kept Helm's record: no `up` finds it gone, and Helm upgrades it no more"
+        )
+        remedy = f"`recover` ends its removal where that costs nothing, then `up`; {helm} rollback {release} "
+        return [Diagnosis(where, evidence, cause, f"{remedy}{last.revision} --wait has it back")]
     failed = failed_upgrade(list(revisions))
     if failed is None:
         return []

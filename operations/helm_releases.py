@@ -16,6 +16,8 @@ from typing import Any
 from operations.cluster import Cluster, ClusterError, Document, name_of, secret_data
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
+# Left by an uninstallation that was killed, or by one that kept the history: Helm can neither upgrade nor install it.
+TAKEN_AWAY = ("uninstalling", "uninstalled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class HelmRelease:
     chart_version: str
     app_version: str
     description: str  # what Helm says of it: why it failed, or to which revision it went back
-    updated: str  # RFC 3339, when Helm began with it
+    updated: str  # RFC 3339, when Helm began with it: to roll it out, or to take it away
     values: dict[str, Any] = field(repr=False)  # the user's, without the chart's defaults
     manifest: str = field(repr=False)
 
@@ -77,7 +79,7 @@ def parse_release(secret: Document) -> HelmRelease:
             chart_version=str(chart["version"]),
             app_version=str(chart.get("appVersion", "")),
             description=str(record["info"].get("description", "")),
-            updated=str(record["info"].get("last_deployed", "")),
+            updated=str(record["info"].get("deleted") or record["info"].get("last_deployed", "")),
             values=record.get("config") or {},
             manifest=record.get("manifest", ""),
         )

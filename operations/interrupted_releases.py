@@ -1,4 +1,5 @@
-"""Helm releases that are left pending, or that the state does not know: what `recover` does to them, by Helm.
+"""Helm releases that are left pending or half uninstalled, or that the state does not know: what `recover` does to
+them, by Helm.
 
 A release that somebody else owns, that somebody may be working on, or whose removal would cost data is never touched:
 the step then says what its owner can run.
@@ -18,7 +19,7 @@ from components.expiry import read_time, write_time
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.cluster import Cluster, ClusterError, name_of
 from operations.durations import in_words
-from operations.helm_releases import PENDING, HelmRelease, list_revisions
+from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, list_revisions
 from operations.mending import Step
 from operations.ownership import is_release_of
 
@@ -50,40 +51,44 @@ class InterruptedRelease:
         return f"{self.namespace}/{self.name}"
 
     def steps(self, now: datetime, *, engines: bool, stacks: bool) -> Iterator[Step]:
-        """Nothing of a release that is not pending.
+        """Nothing of a release that is neither pending nor taken away.
 
         engines: whether the engine's own record says that it was working on it when it was killed.
         stacks: whether it is this stack's.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
-        if not revisions or revisions[-1].status not in PENDING:
+        if not revisions or revisions[-1].status not in (*PENDING, *TAKEN_AWAY):
             return
         last, good = revisions[-1], last_good(revisions)
+        taken_away = last.status in TAKEN_AWAY
         since = _moment(last.updated)
         age = "" if since is None else f" since {write_time(since)} ({in_words((now - since).total_seconds())})"
         problem = f"revision {last.revision} of {self.name} in {self.namespace} is {last.status}{age}"
         back = self._rollback(last.revision if good is None else good)
-        reason = self._reason_to_wait(now, since, engines=engines)
+        reason = "" if last.status == "uninstalled" else self._reason_to_wait(now, since, engines=engines)
         if self.owned_by:
             remedy = f"leave it to whoever owns it ({self.owned_by}). When no Helm works on it: `{_shown(back)}`"
             yield Step(problem, remedy)
         elif reason:
             yield Step(problem, reason)
         elif not stacks:
-            yield Step(problem, self._not_certain(f"`{_shown(self._uninstall() if good is None else back)}`"))
+            command = self._uninstall() if good is None or taken_away else back
+            yield Step(problem, self._not_certain(f"`{_shown(command)}`"))
+        elif taken_away:
+            yield self._half_gone(problem, last.revision)
         elif good is not None:
             yield Step(problem, f"roll it back to revision {good}", lambda: run_helm(back, self.root))
         else:
             yield self._never_ran(problem, back)
 
     def unknown(self, stack: str, *, engines: bool) -> Iterator[Step]:
-        """The access graph's release when the state does not know it; nothing of one that is pending.
+        """The access graph's release when the state does not know it; nothing of one that is pending or taken away.
 
         stack: full name of ours.
         engines: whether the engine was making it when it was killed; what it may take in, it then does.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
-        if not revisions or revisions[-1].status in PENDING:
+        if not revisions or revisions[-1].status in (*PENDING, *TAKEN_AWAY):
             return
         problem = f"the release {self.name} in {self.namespace} exists, and the state does not know it"
         command = self._uninstall()
@@ -110,6 +115,14 @@ class InterruptedRelease:
             f"a Helm may be at work on it, and has until {write_time(until)} (timeoutSeconds: "
             f"{self.timeout_seconds}); `recover` again from then on"
         )
+
+    def _half_gone(self, problem: str, revision: int) -> Step:
+        command = self._uninstall()
+        if self.keeps_data:
+            back = self._rollback(revision)
+            return Step(problem, f"to have it back: `{_shown(back)}`; to end its removal: `{_shown(command)}`")
+        remedy = "end its removal: it keeps nothing, and the next `up` installs it again"
+        return Step(problem, remedy, lambda: run_helm(command, self.root))
 
     def _never_ran(self, problem: str, back: list[str]) -> Step:
         command = self._uninstall()

@@ -30,7 +30,7 @@ from operations.checks.namespace import check_existing_namespace, check_foreign_
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
-from operations.helm_releases import PENDING, HelmRelease, deployed_release, list_revisions
+from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, deployed_release, list_revisions
 from operations.teleport_release import check_floor, check_lists, check_step, compare_values, teleport_version
 from operations.tested_versions import check_chart, version_of
 
@@ -181,9 +181,10 @@ class Preflight:
 
     def _no_pending(self, cluster: Cluster, namespace: str, release: str, check: str, statement: str) -> list[Finding]:
         revisions = list_revisions(cluster, namespace, release)
-        if revisions and revisions[-1].status in PENDING:
+        if revisions and revisions[-1].status in (*PENDING, *TAKEN_AWAY):
             last = revisions[-1]
-            reason = f"revision {last.revision} of {release} is {last.status}; `recover` rolls it back"
+            way = "rolls it back" if last.status in PENDING else "ends its removal, or says how to have it back"
+            reason = f"revision {last.revision} of {release} is {last.status}; `recover` {way}"
             return [failed(check, statement, reason)]
         seen = f"revision {revisions[-1].revision} is {revisions[-1].status}" if revisions else "it does not exist yet"
         return [passed(check, statement, seen)]

@@ -287,7 +287,8 @@ class Recovery:
                 yield from self._named(cluster, kind, LOCKOUT_WATCH_NAME, entry.namespace, recorded)
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice."""
+        """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice. One of which
+        a record is left is `_pending`'s."""
         for resource in state.get("resources") or []:
             if resource.get("type") != RELEASE:
                 continue

@@ -166,13 +166,14 @@ def put_release(
     namespace: str = "teleport",
     description: str = "",
     updated: str = "2026-06-01T12:00:30.123456789Z",
+    deleted: str = "",
 ) -> None:
     """A release's record as Helm 3 keeps it."""
     record = {
         "name": name,
         "namespace": namespace,
         "version": revision,
-        "info": {"status": status, "description": description, "last_deployed": updated},
+        "info": {"status": status, "description": description, "last_deployed": updated, "deleted": deleted},
         "chart": {"metadata": {"name": "teleport-cluster", "version": "18.10.3", "appVersion": "18.10.3"}},
         "config": values,
         "manifest": "---\n",

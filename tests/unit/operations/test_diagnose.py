@@ -215,6 +215,16 @@ def test_an_upgrade_that_worked_after_a_failed_one_ends_the_matter(api: Kubernet
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
 
 
+def test_a_release_that_was_being_taken_away_is_told_once(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_release(api, 1, "uninstalling", {}, name=GRAPH, namespace=GRAPH)
+    gone(api, GRAPH)
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == (f"release {GRAPH}", "revision 1 is uninstalling")
+    assert "`recover` ends its removal" in found.remedy
+    assert found.remedy.endswith(f"helm --kube-context test --namespace {GRAPH} rollback {GRAPH} 1 --wait has it back")
+
+
 def test_an_event_after_the_rollout_counts(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     put_event(api, "teleport-auth-0", "2026-06-01T13:00:00Z", "FailedScheduling: 0/1 nodes are available")

@@ -147,6 +147,11 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         "access-graph.namespace",
         "it is being deleted, and takes nothing new until it is gone: it does not say what for",
     ),
+    "a release that is half uninstalled": (
+        lambda api: put_release(api, 4, "uninstalling", USERS),
+        f"{TELEPORT}release",
+        "revision 4 of teleport is uninstalling; `recover` ends its removal, or says how to have it back",
+    ),
     "no licence": (
         lambda api: api.put("Secret", "license", "teleport", data={}),
         f"{TELEPORT}licence",

@@ -302,6 +302,55 @@ def test_a_pending_installation_is_uninstalled(api: KubernetesApi, programs: Pro
     assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("status", ["uninstalling", "uninstalled"])
+def test_a_release_that_was_being_taken_away_is_taken_away_and_leaves_the_state(
+    status: str, api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """The engine compares what Helm recorded, and finds nothing to do; Helm neither upgrades nor installs it."""
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    put_release(api, 1, status, GRAPH_VALUES, name=GRAPH, namespace=GRAPH, deleted="2026-06-01T12:00:00Z")
+    (step,) = steps(tmp_path)
+    assert step.problem.startswith(f"revision 1 of {GRAPH} in {GRAPH} is {status} since 2026-06-01T12:00:00Z (")
+    assert step.remedy == "end its removal: it keeps nothing, and the next `up` installs it again"
+    assert step.act is not None
+    step.act()
+    assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test")
+
+
+@pytest.mark.slow
+def test_what_a_helm_may_be_taking_away_is_left_until_its_time_is_up(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    put_release(api, 1, "uninstalling", GRAPH_VALUES, name=GRAPH, namespace=GRAPH, deleted="2026-06-01T15:00:00Z")
+    (tmp_path / "proc").mkdir()
+    now = datetime(2026, 6, 1, 15, 1, tzinfo=timezone.utc)
+    at_work = Recovery(
+        settings=settings(tmp_path), stack="test", processes=tmp_path / "proc", root=tmp_path, now=lambda: now
+    )
+    step = next(step for step in at_work.steps() if step.problem != LOCK)
+    assert step.act is None
+    assert "a Helm may be at work on it, and has until 2026-06-01T15:10:00Z" in step.remedy
+
+
+@pytest.mark.slow
+def test_a_teleport_that_was_being_taken_away_is_its_owners_to_decide(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    put_release(api, 3, "uninstalling", USERS, deleted="2026-06-01T12:00:00Z")
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    at = "--namespace teleport --kube-context test --wait --timeout 600s"
+    assert step.remedy == (
+        f"to have it back: `helm rollback teleport 3 {at}`; to end its removal: `helm uninstall teleport {at}`"
+    )
+
+
 def pending_teleport(api: KubernetesApi) -> None:
     """A Teleport whose first installation has not ended, and of which nothing was made."""
     put_world(api)
