@@ -229,7 +229,7 @@ def graph(
     from operations.preview.document import read_preview
 
     if preview_file is not None:
-        text = preview_file.read_text(encoding="utf-8")
+        text = preview_file.read_text(encoding="utf-8", errors="replace")
     else:
         arguments = ["preview", "--json", "--show-sames", *(["--stack", stack] if stack else [])]
         text = run_engine([*arguments, *(["--config-file", str(config_file)] if config_file else [])], timeout=600.0)

@@ -114,7 +114,7 @@ def _read(file: Path, exit_code: int | None, log: Path | None) -> Preview:
 
 def _text(file: Path | None) -> str:
     # A preview that was killed may have left nothing at all: that too is worth a comment.
-    return file.read_text(errors="replace") if file is not None and file.exists() else ""
+    return file.read_text(encoding="utf-8", errors="replace") if file is not None and file.exists() else ""
 
 
 def _is_allowed(labels: str, stack: str) -> bool:

@@ -14,6 +14,7 @@ from operations.__main__ import app
 from operations.durations import DURATIONS, duration, in_words
 from operations.graph import critical_path, picture, resources
 from operations.preview.document import Step, read_preview
+from operations.stack import StackError
 from tests.unit.preview.previews import (
     GRAPH_RELEASE,
     INSTANCE,
@@ -126,3 +127,13 @@ def test_the_command_writes_the_picture_and_says_the_figure(tmp_path: Path) -> N
     assert done.exit_code == 0, done.output
     assert re.match(r"critical path: 9 min 58 s of 10 min 46 s one after the other \(93%\), 10 of 32", done.output)
     assert out.read_text().startswith("<svg ")
+
+
+def test_a_file_that_is_no_preview_is_an_error_in_words_and_no_picture(tmp_path: Path) -> None:
+    """As a shell writes it that makes UTF-16 of what it redirects."""
+    file, out = tmp_path / "preview.json", tmp_path / "graph.svg"
+    file.write_bytes((RECORDINGS / "first.json").read_text().encode("utf-16"))
+    done = CliRunner().invoke(app, ["graph", "--preview", str(file), "--out", str(out)])
+    assert isinstance(done.exception, StackError)
+    assert "the file is not its output" in str(done.exception)
+    assert not out.exists()
