@@ -76,9 +76,9 @@ def database_token(settings: AwsSettings, host: str, port: int, user: str) -> st
 
     Signed here, without asking AWS. Raises `NoSession`.
     """
-    client = aws_client(settings, "rds")
     try:
         with asking_aws():
+            client = aws_client(settings, "rds")
             return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
     except NoSession as error:
         raise NoSession(f"no token can be signed: {error}") from None

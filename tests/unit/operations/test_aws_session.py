@@ -11,7 +11,7 @@ from moto.sts.models import AssumedRole, sts_backends
 
 from components.providers import aws_provider
 from components.settings import AwsSettings
-from operations.aws_session import aws_client
+from operations.aws_session import NoSession, aws_client, database_token
 from operations.cloud_account import check_account, identity_of
 from operations.findings import Outcome
 from tests.unit.monitor import record
@@ -62,6 +62,17 @@ def test_the_role_is_taken_with_what_its_trust_policy_asks_for(
     (taken,) = assumed()
     assert (taken.role_arn, taken.external_id, taken.session_name) == (ROLE["roleArn"], external_id, session_name)
     assert client.describe_db_instances()["DBInstances"] == []
+
+
+@pytest.mark.parametrize("role", [None, ROLE], ids=["its own credentials", "a role's"])
+def test_a_profile_that_is_not_there_is_no_session_and_no_traceback(
+    role: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_PROFILE", "gone")
+    with pytest.raises(NoSession, match=r"no token can be signed: The config profile \(gone\) could not be found"):
+        database_token(of_role(role), "db.example.com", 5432, "access_graph_iam")
+    assert "log in, or correct" in check_account(of_role(role)).reason
 
 
 def provider_inputs(settings: AwsSettings) -> dict[str, Any]:
