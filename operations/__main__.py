@@ -187,7 +187,7 @@ def recover(
             print(f"  {step.remedy}")
         elif yes and step.option not in agreed:
             print(f"  {step.remedy}: with {step.option}")
-        elif yes or typer.confirm(f"  {step.remedy}?"):
+        elif yes or _agreed(f"  {step.remedy}?"):
             print(f"  {step.remedy}: {step.act()}")
             done += 1
             continue
@@ -347,6 +347,15 @@ def fleet(
     for line in closing_lines(report):
         _say(line)
     raise typer.Exit(report.exit_code)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise  # Ctrl-C
+        raise StackError("recover: nobody answers here, so the rest is left; --yes does all of it") from None
 
 
 def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]:

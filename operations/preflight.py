@@ -155,6 +155,9 @@ class Preflight:
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
             reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
             return [self._not_recorded(check, statement, reason)]
+        if namespace is None and (self.outputs or {}).get("namespace") == settings.namespace:
+            reason = "this stack made it, and it is gone with all that was in it; a plain `up` does not look: "
+            return [failed(check, statement, f"{reason}`up --refresh`")]
         findings = [passed(check, statement, "made by this stack" if namespace else "it does not exist yet")]
         return [*findings, *self._inside(cluster, namespace)]
 

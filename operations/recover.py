@@ -205,6 +205,18 @@ class Recovery:
             if found is not None:
                 yield orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
             return  # whatever the stack makes in there is made after it
+        if ("Namespace", namespace) in recorded and cluster.get("Namespace", namespace) is None:
+            # Releases apart: Helm's are looked at one by one.
+            gone = [
+                str(one["urn"])
+                for one in present(state)
+                if one.get("type") != RELEASE and f"{one.get('id')}/".startswith(f"{namespace}/")
+            ]
+            yield Step(
+                f"the state has the namespace {namespace}, and the cluster does not",
+                "take it out of the state, with all that was in it: an `up` believes the state, and would make nothing",
+                functools.partial(self._forget, gone),
+            )
         release = self.settings.access_graph.release
         if ("Release", f"{namespace}/{release}") not in recorded:
             engines = f"{namespace}/{release}" in under_way(state)
@@ -295,15 +307,15 @@ class Recovery:
             namespace, _, name = str(resource.get("id", "")).partition("/")
             cluster = self._cluster(context_of(self.settings, resource))
             if not list_revisions(cluster, namespace, name):
-                command = ["refresh", "--target", str(resource["urn"]), "--yes", "--skip-preview"]
                 yield Step(
                     f"the state has the release {name} in {namespace}, and Helm does not",
                     "take it out of the state",
-                    functools.partial(self._forget, command),
+                    functools.partial(self._forget, [str(resource["urn"])]),
                 )
 
-    def _forget(self, command: list[str]) -> str:
-        run_engine([*command, *self._of_stack()], self.root, _REFRESH_TIMEOUT)
+    def _forget(self, urns: list[str]) -> str:
+        targets = [argument for urn in urns for argument in ("--target", urn)]
+        run_engine(["refresh", *targets, "--yes", "--skip-preview", *self._of_stack()], self.root, _REFRESH_TIMEOUT)
         return "taken out"
 
     def _of_stack(self) -> list[str]:

@@ -115,7 +115,7 @@ SYMPTOMS = (
         r"access[ _-]?graph.*(no such host|connection refused|i/o timeout|deadline exceeded|unavailable)",
         _TELEPORT,
         "the access graph does not answer at its endpoint",
-        "look at its pods below; from another Kubernetes cluster: its LoadBalancer, teleport.<cluster>.endpoint",
+        "look at its own pods; from another Kubernetes cluster: its LoadBalancer, teleport.<cluster>.endpoint",
     ),
 )
 

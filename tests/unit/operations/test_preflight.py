@@ -89,6 +89,19 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_namespace_that_somebody_deleted_is_not_one_that_is_still_to_be_made(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """The state has it, so that a plain `up` finds nothing to do."""
+    put_world(api)
+    del api.objects[f"/api/v1/namespaces/{GRAPH}"]
+    finding = run(tmp_path, outputs=OUTPUTS)["access-graph.namespace"]
+    assert finding.outcome is Outcome.FAIL
+    assert "this stack made it, and it is gone with all that was in it" in finding.reason
+    assert "`up --refresh`" in finding.reason
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chart", "outcome", "reason"),
     [

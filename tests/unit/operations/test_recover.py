@@ -237,6 +237,12 @@ def test_what_is_declined_and_what_is_advice_is_left_and_counted(
 
 
 @pytest.mark.slow
+def test_where_nobody_can_answer_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    result = command(monkeypatch, tmp_path, [Step("a is wrong", "mend a", done)])
+    assert isinstance(result.exception, StackError)
+    assert str(result.exception) == "recover: nobody answers here, so the rest is left; --yes does all of it"
+
+
 def test_yes_does_not_answer_for_what_has_an_option_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     steps = [Step("one", "put it back", done, option="--restore-record")]
     result = command(monkeypatch, tmp_path, steps, "--yes")
@@ -785,6 +791,27 @@ def test_the_authoritys_config_map_that_auth_mounts_is_not_deleted_for_being_beg
     assert [step.act is None for step in steps(tmp_path)] == [True, False], "named, and then accounted for"
     assert run(tmp_path) == ["left", "done"]
     assert api.deleted == []
+
+
+@pytest.mark.slow
+def test_a_namespace_that_somebody_deleted_leaves_the_state_before_an_up(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(NAMESPACE_RECORDED, CA_RECORDED, f"Secret:{GRAPH}/teleport-access-graph-tls")
+    programs.record(
+        {"urn": f"urn::release::{GRAPH}", "id": f"{GRAPH}/{GRAPH}", "type": "kubernetes:helm.sh/v3:Release"}
+    )
+    del api.objects[f"/api/v1/namespaces/{GRAPH}"]
+    namespace, release = steps(tmp_path)
+    assert namespace.problem == f"the state has the namespace {GRAPH}, and the cluster does not"
+    assert release.problem == f"the state has the release {GRAPH} in {GRAPH}, and Helm does not"
+    assert namespace.act is not None
+    assert namespace.act() == "taken out"
+    assert programs.calls[-1] == (
+        f"pulumi refresh --target urn::{NAMESPACE_RECORDED} --target urn::Secret:{GRAPH}/teleport-access-graph-tls "
+        "--yes --skip-preview --stack test --non-interactive"
+    )
 
 
 def test_a_namespace_that_was_made_last_goes_with_everything_in_it(
