@@ -42,7 +42,7 @@ app = typer.Typer(
 
 Stack = Annotated[str | None, typer.Option(help="The stack; by default the selected one.")]
 ConfigFile = Annotated[Path | None, typer.Option(help="Its configuration, when it is not Pulumi.<stack>.yaml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
 AllowUnproven = Annotated[
     bool, typer.Option("--allow-unproven", help="Exit 0 also when something could not be looked at from here.")
 ]

@@ -102,8 +102,12 @@ class BegunOperations:
         if not name or noun.endswith("Patch") or (kind, identity) in recorded or name == CA_CONFIG_MAP_NAME:
             self._open.discard(urn)
             return
-        cluster = self.cluster(context_of(self.settings, resource))
+        context = context_of(self.settings, resource)
         problem = f"the engine was making {noun} {identity}, and does not know whether it did"
+        if context is None:
+            yield Step(problem, "look for it: its cluster is not in the configuration any more")
+            return
+        cluster = self.cluster(context)
         if kind == RELEASE:
             if list_revisions(cluster, str(namespace), str(name)):
                 yield Step(problem, f"import {identity}", functools.partial(self._import, resource, identity))
@@ -155,14 +159,15 @@ class BegunOperations:
         return "done"
 
 
-def context_of(settings: Settings, resource: Mapping[str, Any]) -> str:
-    """The context of the provider that the resource is made with; `providers.py` names them by their cluster."""
+def context_of(settings: Settings, resource: Mapping[str, Any]) -> str | None:
+    """The context of the provider that the resource is made with, which `providers.py` names by its cluster; None for a
+    cluster that is not in the configuration any more."""
     name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
     for cluster in settings.teleport:
         place = settings.kubernetes_of(cluster)
         if name == f"kubernetes-{place.cluster_identifier}":
             return place.context
-    return settings.kubernetes.context
+    return None if name.startswith("kubernetes-") else settings.kubernetes.context
 
 
 def present(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:

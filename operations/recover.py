@@ -304,8 +304,11 @@ class Recovery:
         for resource in state.get("resources") or []:
             if resource.get("type") != RELEASE:
                 continue
+            context = context_of(self.settings, resource)
+            if context is None:
+                continue  # its entry was taken out, and of such the engine uninstalls none: they stay in their cluster
             namespace, _, name = str(resource.get("id", "")).partition("/")
-            cluster = self._cluster(context_of(self.settings, resource))
+            cluster = self._cluster(context)
             if not list_revisions(cluster, namespace, name):
                 yield Step(
                     f"the state has the release {name} in {namespace}, and Helm does not",

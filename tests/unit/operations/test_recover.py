@@ -1092,6 +1092,24 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
 
 
 @pytest.mark.slow
+def test_what_is_in_a_cluster_that_was_taken_out_is_not_looked_for_in_another(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    elsewhere = "urn::kubernetes-11111111-0000-4000-8000-000000000001::0123"
+    release = {"urn": "urn::second", "id": "second/second", "type": "kubernetes:helm.sh/v3:Release"}
+    programs.record({**release, "provider": elsewhere})
+    assert steps(tmp_path) == []
+
+    making = begun("kubernetes:core/v1:ConfigMap", "teleport-ca", metadata={"name": "some", "namespace": "second"})
+    making["resource"]["provider"] = elsewhere
+    programs.state(*ALL_RECORDED, pending=[making])
+    (step,) = steps(tmp_path)
+    assert (step.act, step.remedy) == (None, "look for it: its cluster is not in the configuration any more")
+
+
+@pytest.mark.slow
 def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
