@@ -248,6 +248,8 @@ def _logged_errors() -> Iterator[list[str]]:
     errors: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
+    # The library logs as the root itself; what others log on the way, as of a refused token, is not what failed.
+    handler.addFilter(lambda record: record.name == "root")
     logging.getLogger().addHandler(handler)
     try:
         yield errors
