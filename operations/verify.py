@@ -6,7 +6,7 @@ Owns what is looked at, and where; each side's proofs are in `checks`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from components.database_uri import CA_BUNDLE_PATH
 from components.login_slots import ALL_LOGINS, login_of
 from components.settings import (
     ExistingDatabaseSettings,
+    GeneratedTlsSettings,
     ManualTeleportSettings,
     ReleaseTeleportSettings,
     Settings,
@@ -47,7 +48,7 @@ from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
 from operations.checks.values import check_values, check_workload, differences
 from operations.cluster import Cluster, ClusterError, Document, secret_data
-from operations.findings import Finding, failed, not_proven, passed
+from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
 from operations.helm_releases import HelmRelease, deployed_release
 from operations.ownership import connect_to_read
@@ -115,16 +116,19 @@ class Verification:
         cluster = next(iter(self.settings.teleport), "teleport")
         name = str(self.outputs.get("tlsSecretName"))
         secret = secret_data(self._own.get("Secret", name, self._namespace))
+        pair = check_pair(
+            secret.get("tls.crt"),
+            secret.get("tls.key"),
+            names=dialled_names(self.settings),
+            trust=self.outputs.get("caBundle") or system_trust(),
+            now=datetime.now(timezone.utc),
+            where=f"Secret {name}",
+        )
+        if isinstance(self.settings.tls, GeneratedTlsSettings):
+            pair = [_of_this_stack(one) for one in pair]
         return [
             self._same_outputs(host),
-            *check_pair(
-                secret.get("tls.crt"),
-                secret.get("tls.key"),
-                names=dialled_names(self.settings),
-                trust=self.outputs.get("caBundle") or system_trust(),
-                now=datetime.now(timezone.utc),
-                where=f"Secret {name}",
-            ),
+            *pair,
             *check_endpoint(
                 ways,
                 host=host,
@@ -280,6 +284,14 @@ class Verification:
         if found is None:
             raise ClusterError(f"{cluster.context}: there is no Deployment {name} in {namespace}; is `release` right?")
         return found
+
+
+def _of_this_stack(finding: Finding) -> Finding:
+    """What is wrong with a certificate that the stack issued itself."""
+    if finding.outcome is Outcome.PASS:
+        return finding
+    remedy = "the stack issued it: `up --refresh` renews what is due, and writes back what was changed by hand"
+    return replace(finding, reason=f"{finding.reason}; {remedy}")
 
 
 def _way_back(

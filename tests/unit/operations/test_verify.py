@@ -296,6 +296,25 @@ def test_outputs_of_another_configuration_are_noticed(api: KubernetesApi, tmp_pa
     assert findings["outputs"].outcome is Outcome.FAIL
 
 
+@pytest.mark.parametrize("generated", [True, False])
+def test_what_mends_a_certificate_that_was_replaced_by_hand_depends_on_whose_it_is(
+    generated: bool, api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    pem = base64.b64encode(authority("somebody").issue(tmp_path, "server", (HOST,)).read_bytes()).decode()
+    api.put("Secret", "certificate", GRAPH, data={"tls.crt": pem, "tls.key": pem})
+    (tmp_path / "ca.pem").write_text(authority("graph-1").pem)
+    theirs = {"mode": "existingSecret", "secretName": "certificate", "trustBundleFile": "ca.pem"}
+    findings = run(
+        tmp_path,
+        settings=settings(tmp_path, **({} if generated else {"tls": theirs})),
+        outputs={**OUTPUTS, "caBundle": authority("graph-1").pem, "tlsSecretName": "certificate"},
+    )
+    assert findings["certificate.names"].outcome is Outcome.PASS
+    chain = findings["certificate.chain"]
+    assert (chain.outcome, "the stack issued it: `up --refresh`" in chain.reason) == (Outcome.FAIL, generated)
+
+
 def test_what_cannot_be_reached_is_one_line_each(api: KubernetesApi, tmp_path: Path) -> None:
     findings = run(tmp_path)
     assert {name: one.outcome for name, one in findings.items()} == {
