@@ -34,7 +34,8 @@ class ComponentArgs:
         }
 
     def __post_init__(self) -> None:
-        """Take None for the default where there is one.
+        """Take None for the default where there is one, and of a whole number an `int`: hosts know one sort of numbers,
+        and 2.0 would be written into names and scripts as it is. What is no number yet, an Output, is left.
 
         Raises `TypeError` for a value of another type than the field's. Without it an Output in place of a plain text
         would be written into the cluster as the words of its error, and the text of one name be taken for a list of
@@ -47,6 +48,8 @@ class ComponentArgs:
                 object.__setattr__(self, field.name, _default(field))
             elif not _is_of(value, field.type):
                 problems.append(f"{type(self).__name__}: {field.name}: {_rule(value, field.type)}")
+            elif isinstance(value, float) and int in (get_args(field.type) or (field.type,)):
+                object.__setattr__(self, field.name, int(value))
         if problems:
             raise TypeError("\n".join(problems))
 
@@ -114,7 +117,6 @@ def _is_of(value: Any, kind: Any) -> bool:
         return isinstance(value, pulumi.Output)
     plain = origin or kind
     if plain is int:
-        # Hosts know one sort of numbers.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         return whole and not isinstance(value, bool)
     if plain in (list, Sequence):

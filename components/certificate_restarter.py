@@ -113,4 +113,4 @@ def cron_job_spec(
         node_selector=args.node_selector,
         tolerations=args.tolerations,
     )
-    return every_few_minutes(pod, minutes=int(args.every_minutes), name=CERTIFICATE_RESTARTER_NAME, failures_kept=3)
+    return every_few_minutes(pod, minutes=args.every_minutes, name=CERTIFICATE_RESTARTER_NAME, failures_kept=3)

@@ -148,9 +148,8 @@ class DatabaseAccess(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:DatabaseAccess", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
         by_iam = args.authentication == "iam"
-        rotation = int(args.rotation)
-        slot = active_slot(rotation)
-        login = login_of(authentication=args.authentication, rotation=rotation)
+        slot = active_slot(args.rotation)
+        login = login_of(authentication=args.authentication, rotation=args.rotation)
 
         secret_values: dict[str, pulumi.Input[str]] = {}
         password = None
@@ -168,7 +167,7 @@ class DatabaseAccess(pulumi.ComponentResource):
                         parent=self, ignore_changes=["keepers"] if password_of.settled else None
                     ),
                 )
-                for letter, password_of in slot_passwords(rotation).items()
+                for letter, password_of in slot_passwords(args.rotation).items()
             }
             password = passwords[slot].result
             # Secret as the password is.

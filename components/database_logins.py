@@ -57,16 +57,15 @@ class LoginRetirement(pulumi.ComponentResource):
     def __init__(self, name: str, args: LoginRetirementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LoginRetirementArgs.from_input(args)
         super().__init__("teleport-access-graph:index:LoginRetirement", name, {}, waiting(opts))
-        grace = int(args.grace_seconds)
         spec: pulumi.Output[Any] = pulumi.Output.all(job=args.job, login=args.login).apply(
             lambda resolved: job_spec(
                 script=RETIRE_LOGINS,
                 environment=[
                     {"name": "LOGIN_ROLE", "value": resolved["login"]},
                     {"name": "LOGIN_ROLES", "value": " ".join(ALL_LOGINS)},
-                    {"name": "GRACE_SECONDS", "value": str(grace)},
+                    {"name": "GRACE_SECONDS", "value": str(args.grace_seconds)},
                 ],
-                **{**resolved["job"], "timeout_seconds": resolved["job"]["timeout_seconds"] + grace},
+                **{**resolved["job"], "timeout_seconds": resolved["job"]["timeout_seconds"] + args.grace_seconds},
             )
         )
         job = database_job(

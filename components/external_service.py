@@ -49,7 +49,7 @@ class ExternalService(pulumi.ComponentResource):
         spec: dict[str, Any] = {
             "type": "LoadBalancer",
             "selector": {"app.kubernetes.io/name": CHART_NAME, "app.kubernetes.io/instance": args.release},
-            "ports": [{"name": "grpc", "protocol": "TCP", "port": int(args.port), "targetPort": GRPC_PORT}],
+            "ports": [{"name": "grpc", "protocol": "TCP", "port": args.port, "targetPort": GRPC_PORT}],
             "externalTrafficPolicy": args.external_traffic_policy,
         }
         if args.source_ranges:

@@ -100,7 +100,7 @@ def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
     """Both of kube-state-metrics' series are stamps; before a first success there is only the CronJob's own."""
     selector = f'{{namespace="{args.namespace}",cronjob="{LOCKOUT_WATCH_NAME}"}}'
     created = f"kube_cronjob_created{selector}"
-    silence = FAILED_LOOKS * 60 * int(args.every_minutes)
+    silence = FAILED_LOOKS * 60 * args.every_minutes
     return [
         alert(
             "AccessGraphLocksAuthOut",
@@ -125,7 +125,6 @@ def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
 
 def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
     """Wire form."""
-    minutes = int(args.every_minutes)
     pod = kubectl_pod(
         account=LOCKOUT_WATCH_NAME,
         container="watch",
@@ -135,10 +134,10 @@ def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
             "NAMESPACE": args.namespace,
             "SELECTOR": f"app.kubernetes.io/instance={args.release},app.kubernetes.io/component=auth",
             "PATTERN": args.pattern,
-            "MINUTES": str(minutes),
+            "MINUTES": str(args.every_minutes),
         },
         # The log of a few minutes is held in memory.
         memory_limit="256Mi",
         image_pull_secrets=args.image_pull_secrets,
     )
-    return every_few_minutes(pod, minutes=minutes, name=LOCKOUT_WATCH_NAME, failures_kept=1)
+    return every_few_minutes(pod, minutes=args.every_minutes, name=LOCKOUT_WATCH_NAME, failures_kept=1)

@@ -102,7 +102,7 @@ def service_monitor_spec(args: MonitoringArgs) -> dict[str, Any]:
     """Of the chart's own Service: the one from outside has other labels, and no such port."""
     return {
         "selector": {"matchLabels": {"app.kubernetes.io/name": CHART_NAME, "app.kubernetes.io/instance": args.release}},
-        "endpoints": [{"port": METRICS_PORT_NAME, "interval": f"{int(args.scrape_interval_seconds)}s"}],
+        "endpoints": [{"port": METRICS_PORT_NAME, "interval": f"{args.scrape_interval_seconds}s"}],
     }
 
 
@@ -121,22 +121,21 @@ def alerts(
 ) -> list[dict[str, Any]]:
     """The rules, in the order in which they matter."""
     certificate, authority = "AccessGraphCertificateEnds", "AccessGraphAuthorityEnds"
-    days = int(args.expiry_days)
     found = _availability(namespace, service_name(args.release))
     if certificate_not_after:
         remedy = "an `up` renews it, and none has since its renewal was due"
-        found.append(_end(certificate, _constant(certificate_not_after), days, remedy))
+        found.append(_end(certificate, _constant(certificate_not_after), args.expiry_days, remedy))
     if args.issued_certificate is not None:
         remedy = "cert-manager has not renewed it: kubectl describe certificate"
         series = _issued(namespace, args.issued_certificate)
-        found += [_end(certificate, series, days, remedy), _unknown_end(series, "cert-manager")]
+        found += [_end(certificate, series, args.expiry_days, remedy), _unknown_end(series, "cert-manager")]
     if args.certificate_end is not None:
         remedy = "whoever fills its Secret has not renewed it"
         series = f"({args.certificate_end})"
-        found += [_end(certificate, series, days, remedy), _unknown_end(series, "the exporter")]
+        found += [_end(certificate, series, args.expiry_days, remedy), _unknown_end(series, "the exporter")]
     if authority_not_after:
         remedy = "an `up` renews the stack's own; of others, add the successor to tls.trustBundleFile"
-        found.append(_end(authority, _constant(authority_not_after), days, remedy))
+        found.append(_end(authority, _constant(authority_not_after), args.expiry_days, remedy))
     return found
 
 

@@ -167,7 +167,7 @@ def _dns() -> dict[str, Any]:
 def _database(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:
     if args.database_port is None:
         return []
-    return [_rule("to", [_block(one) for one in args.database_cidrs], [int(args.database_port)])]
+    return [_rule("to", [_block(one) for one in args.database_cidrs], [args.database_port])]
 
 
 def _aws(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:

@@ -6,9 +6,10 @@ from pathlib import Path
 # The engine starts this file by its path, so that the package beside it is not found.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pulumi.provider.experimental import component_provider_host
+from pulumi.provider.server import main
 
-from components.package import COMPONENTS, NAME, VERSION
+from provider.host import Host
 
 if __name__ == "__main__":
-    component_provider_host(components=list(COMPONENTS), name=NAME, version=VERSION)
+    # The engine's address and options, behind the directory.
+    main(Host(), sys.argv[1:])

@@ -26,7 +26,12 @@ class Certificates(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:Certificates", name, {**inputs, **outputs}, remote=True)
 
 
-inputs = {"dnsNames": [pulumi.Output.from_input("graph.example.com")], "protect": False}
+inputs = {
+    "dnsNames": [pulumi.Output.from_input("graph.example.com")],
+    "caValidityHours": pulumi.Output.from_input(87600),
+    "generation": 1,
+    "protect": False,
+}
 certificates = Certificates("graph", inputs)
 pulumi.export("authority", certificates.caPem)
 pulumi.export("bundle", certificates.trustBundle)

@@ -47,6 +47,7 @@ credentials = Credentials(
     ),
     opts=in_cluster,
 )
+assert credentials.database_secret_name is not None  # it was given the URI
 access_graph = AccessGraph(
     "access-graph",
     AccessGraphArgs(

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pulumi.provider.experimental.component import ComponentProvider
-
-from components.package import COMPONENTS, NAME, VERSION
+from components.package import NAME
+from provider.host import Host
 
 REFERENCE = re.compile(r"\$\{([\w-]+)(?:\.(\w+))?[^}]*\}")
 
@@ -18,7 +17,7 @@ REFERENCE = re.compile(r"\$\{([\w-]+)(?:\.(\w+))?[^}]*\}")
 @functools.cache
 def schema() -> Mapping[str, Any]:
     """As the provider answers the engine."""
-    parsed: dict[str, Any] = json.loads(str(ComponentProvider(list(COMPONENTS), NAME, version=VERSION).schema))
+    parsed: dict[str, Any] = json.loads(str(Host().schema))
     return parsed
 
 

@@ -16,13 +16,13 @@ import pulumi_kubernetes as kubernetes
 import pulumi_random as random
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
-from pulumi.provider.experimental.component import ComponentProvider
 
 import components
 from components.arguments import ComponentArgs, camel_case
 from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace
 from components.package import COMPONENTS
+from provider.host import Host
 from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, record
 
@@ -239,7 +239,7 @@ def test_a_component_host_can_derive_a_schema(component: type[pulumi.ComponentRe
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_component_host_constructs_the_same(component: type[pulumi.ComponentResource]) -> None:
     """Pulumi's own host, called as the engine calls it: camelCase inputs, the published type token."""
-    host = ComponentProvider(list(COMPONENTS), "teleport-access-graph")
+    host = Host()
 
     def program() -> None:
         providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]

@@ -11,12 +11,12 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format, struct_pb2
-from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.server import ProviderServicer
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from components.arguments import camel_case, is_required
 from components.package import COMPONENTS, NAME, VERSION
+from provider.host import Host
 from tests.unit.components.test_construction import ARGUMENTS, args_class
 from tests.unit.engine_side import Recorder, engine_side
 from tests.unit.monitor import (
@@ -38,12 +38,8 @@ BY_NAME = {component.__name__: component for component in COMPONENTS}
 KUBERNETES = f"urn:pulumi:{STACK}::{PROJECT}::pulumi:providers:kubernetes::cluster::0a1b2c3d"
 
 
-def provider() -> ComponentProvider:
-    return ComponentProvider(list(COMPONENTS), NAME, version=VERSION)
-
-
 def schema() -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(str(provider().schema))
+    parsed: dict[str, Any] = json.loads(str(Host().schema))
     return parsed
 
 
@@ -115,7 +111,7 @@ def constructed(name: str, inputs: Mapping[str, Any]) -> tuple[Recording, dict[s
 
     async def call(address: str) -> Any:
         server = grpc.aio.server()
-        servicer = ProviderServicer(provider(), [], engine_address=address)
+        servicer = ProviderServicer(Host(), [], engine_address=address)
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -168,6 +164,29 @@ def test_a_plain_mapping_constructs_the_certificates_and_their_key_comes_back_se
 def test_a_secret_input_is_secret_in_what_is_made_of_it() -> None:
     recording, _ = constructed("Certificates", {"dnsNames": hidden(["graph.example.com"])})
     assert recording["it-server-request"].inputs["dnsNames"] == Secret(["graph.example.com"])
+
+
+@pytest.mark.slow
+def test_a_whole_number_is_written_as_one() -> None:
+    """On the wire it is a float: 2.0 would be in names, in Go's durations and in the arithmetic of a shell."""
+    recording, _ = constructed("Certificates", {"dnsNames": ["graph.example.com"], "generation": 2})
+    assert recording["it-ca-2"].plain("subject") == {"commonName": "Teleport Access Graph CA 2"}
+    issued = {camel_case(key): value for key, value in ARGUMENTS["IssuedCertificate"].items()}
+    recording, _ = constructed("IssuedCertificate", {**issued, "timeoutSeconds": 60})
+    certificate = recording["it-certificate"]
+    assert certificate.plain("metadata")["annotations"]["pulumi.com/timeoutSeconds"] == "60"
+    assert certificate.plain("spec")["duration"] == "1000h0m0s"
+    rollout = {camel_case(key): value for key, value in ARGUMENTS["OwnersRollout"].items()}
+    recording, _ = constructed("OwnersRollout", {**rollout, "timeoutSeconds": 1200})
+    (container,) = recording["it-job"].plain("spec")["template"]["spec"]["containers"]
+    assert {"name": "SECONDS_TO_WAIT", "value": "1200"} in container["env"]
+
+
+@pytest.mark.slow
+def test_a_number_of_another_resource_is_taken_as_it_comes() -> None:
+    """The SDK itself turns numbers into `int`, which an Output cannot be."""
+    recording, _ = constructed("Certificates", {"dnsNames": ["graph.example.com"], "caValidityHours": hidden(1000)})
+    assert recording["it-ca-1"].inputs["validityPeriodHours"] == Secret(1000)
 
 
 @pytest.mark.slow
