@@ -25,8 +25,9 @@ from components.reader_role import ReaderRole
 from components.teleport import TeleportCluster
 
 NAME = "teleport-access-graph"
-# Of the wheel and of the provider's schema alike: major.minor.patch. A minor may add arguments, a major may take away.
-VERSION = "1.0.0"
+# Of the whole program, the wheel and the provider's schema: major.minor.patch, as in CHANGELOG.md and of the tag by
+# which others take them. A minor may add arguments, a major may take away.
+VERSION = "0.1.0"
 
 # The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
 COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (

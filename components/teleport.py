@@ -150,7 +150,7 @@ class TeleportCluster(pulumi.ComponentResource):
             f"{name}-rollout",
             OwnersRolloutArgs(
                 namespace=args.namespace,
-                deployment=auth_deployment_name(args.release, args.values),
+                deployment=auth_deployment_name(args.release),
                 values_config_map=handed_over.metadata["name"],
                 # The version alone is still the former one in a preview, the content alone the same after a way back.
                 hand_over=pulumi.Output.all(
@@ -200,7 +200,7 @@ class TeleportCluster(pulumi.ComponentResource):
         patience = f"{max(LEAST_PATIENCE_SECONDS, waits)}s"
         return kubernetes.apps.v1.DeploymentPatch(
             f"{name}-proxies",
-            metadata={"name": proxy_deployment_name(args.release, args.values), "namespace": args.namespace},
+            metadata={"name": proxy_deployment_name(args.release), "namespace": args.namespace},
             spec={"template": {"metadata": {"annotations": {PROXY_ANNOTATION: checksum}}}},
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -16,6 +16,7 @@ from components.settings import (
 )
 from components.settings.charts import helm_source
 from components.teleport_args import CA_CONFIG_MAP_NAME
+from components.teleport_values import proxy_deployment_name
 
 
 def clean_up(settings: Settings, cluster: str) -> list[str]:
@@ -48,7 +49,7 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
     else:
         give_back = f"let the owner of the release {entry.release} roll it out without the patch"
     lines = [before, f"{after}: {give_back}"]
-    lines.append(f"{kubectl} rollout restart deployment/{entry.release}-proxy")
+    lines.append(f"{kubectl} rollout restart deployment/{proxy_deployment_name(entry.release)}")
     if settings.tls.trust == "bundle":
         lines.append(f"{kubectl} delete configmap {CA_CONFIG_MAP_NAME}")
     return lines

@@ -207,12 +207,12 @@ def connected_places(values: Mapping[str, Any], endpoint: str, config_map: str) 
     return places
 
 
-def auth_deployment_name(release: str, values: Mapping[str, Any]) -> str:
+def auth_deployment_name(release: str) -> str:
     """The chart calls it after the release alone; no value changes the name (teleport-cluster 18)."""
     return f"{release}-auth"
 
 
-def proxy_deployment_name(release: str, values: Mapping[str, Any]) -> str:
+def proxy_deployment_name(release: str) -> str:
     """As `auth_deployment_name`."""
     return f"{release}-proxy"
 

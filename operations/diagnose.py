@@ -38,8 +38,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
     for name, entry in settings.teleport.items():
         if not isinstance(entry, ManualTeleportSettings):
             roles = [
-                (auth_deployment_name(entry.release, {}), "auth"),
-                (proxy_deployment_name(entry.release, {}), "proxy"),
+                (auth_deployment_name(entry.release), "auth"),
+                (proxy_deployment_name(entry.release), "proxy"),
             ]
             maker = "`up --refresh`" if isinstance(entry, ReleaseTeleportSettings) else "the release's owner"
             places.append((settings.kubernetes_of(name).context, entry.namespace, entry.release, roles, maker))

@@ -139,7 +139,7 @@ class InterruptedRelease:
     def _made(self) -> list[str]:
         """What of the chart's runs or keeps something: by its label, and by the names that the chart gives."""
         names = {
-            "Deployment": (auth_deployment_name(self.name, {}), proxy_deployment_name(self.name, {})),
+            "Deployment": (auth_deployment_name(self.name), proxy_deployment_name(self.name)),
             "PersistentVolumeClaim": (self.name,),
         }
         found = []

@@ -254,7 +254,7 @@ class Preflight:
         entry: ReleaseTeleportSettings | ValuesTeleportSettings,
         live: HelmRelease | None,
     ) -> Finding:
-        auth = cluster.get("Deployment", auth_deployment_name(entry.release, {}), entry.namespace)
+        auth = cluster.get("Deployment", auth_deployment_name(entry.release), entry.namespace)
         return self._floor(name, teleport_version(live, auth, _proxy(entry), self.settings.root))
 
     def _floor(self, name: str, found: tuple[str, str] | None) -> Finding:

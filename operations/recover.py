@@ -32,6 +32,7 @@ from components.settings.names import (
     external_service_name,
 )
 from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
+from components.teleport_values import auth_deployment_name
 from operations.aws_session import NoSession
 from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
@@ -260,7 +261,7 @@ class Recovery:
             found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
             if found is None or ("ConfigMap", f"{entry.namespace}/{CA_CONFIG_MAP_NAME}") in recorded:
                 continue
-            auth = cluster.get("Deployment", f"{entry.release}-auth", entry.namespace)
+            auth = cluster.get("Deployment", auth_deployment_name(entry.release), entry.namespace)
             if CA_CONFIG_MAP_NAME in json.dumps((auth or {}).get("spec", {}).get("template", {})):
                 place = self.settings.kubernetes_of(name)
                 own = place.cluster_identifier == self.settings.kubernetes.cluster_identifier

@@ -272,10 +272,9 @@ class Verification:
     def _deployments(
         self, cluster: Cluster, entry: ReleaseTeleportSettings | ValuesTeleportSettings
     ) -> tuple[Document, Document]:
-        values = load_values_files(entry.values_files, self.settings.root)
         return (
-            self._deployment(cluster, auth_deployment_name(entry.release, values), entry.namespace),
-            self._deployment(cluster, proxy_deployment_name(entry.release, values), entry.namespace),
+            self._deployment(cluster, auth_deployment_name(entry.release), entry.namespace),
+            self._deployment(cluster, proxy_deployment_name(entry.release), entry.namespace),
         )
 
     @staticmethod

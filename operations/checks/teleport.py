@@ -11,6 +11,7 @@ import yaml
 
 from components.expiry import read_time
 from components.teleport_args import PROXY_ANNOTATION
+from components.teleport_values import auth_deployment_name
 from operations.cluster import Cluster, Document, condition, is_ready, name_of
 from operations.findings import Finding, failed, not_proven, passed
 
@@ -67,7 +68,7 @@ def check_configuration(
     """What auth's own `teleport.yaml` says; None means that the access graph is off. `remedy` is for another text."""
     check = f"teleport.{teleport}.configuration"
     statement = f"auth of {teleport} is told of the access graph" if expected else f"auth of {teleport} knows of none"
-    name = f"{release}-auth"
+    name = auth_deployment_name(release)  # the chart calls both the same
     found = cluster.get("ConfigMap", name, namespace)
     if found is None:
         return failed(check, statement, f"there is no ConfigMap {name} in {namespace}; is the release's name right?")

@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from components.package import VERSION
 from sandbox.plugins.aws import resources as aws
 from sandbox.plugins.kubernetes.force_new import IDENTITY, force_new
 from sandbox.plugins.kubernetes.schema import kind_of_type
@@ -24,7 +25,6 @@ from tests.unit.monitor import Recording, Registration, unsealed
 from tests.unit.program.stack import COMPUTED, run_program
 
 STATES = Path(__file__).parent
-VERSION = "0.1.0"
 FILE = "inputs.json"
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 LOCALLY_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"

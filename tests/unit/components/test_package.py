@@ -12,6 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from components.package import VERSION
+from operations.supply_chain.commands import project_version
 from tests.unit.components.component_schema import faults
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
@@ -56,9 +57,13 @@ def test_the_provider_runs_in_the_programs_environment_and_needs_no_more() -> No
 
 
 def test_what_is_shown_takes_the_version_that_this_is() -> None:
-    for file in ("python/requirements.txt", "yaml/Pulumi.yaml"):
-        shown = (ROOT / "examples" / "package" / file).read_text()
+    for file in ("package/python/requirements.txt", "package/yaml/Pulumi.yaml", "fleet/operator/program.yaml"):
+        shown = (ROOT / "examples" / file).read_text()
         assert set(re.findall(r"teleport-access-graph(?:/provider)?@v([\d.]+\d)", shown)) == {VERSION}
+
+
+def test_a_tag_is_one_version_of_the_package_and_of_the_changelog() -> None:
+    assert project_version() == VERSION
 
 
 def example() -> dict[str, Any]:

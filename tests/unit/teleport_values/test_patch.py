@@ -200,5 +200,5 @@ def test_a_patch_that_does_not_fit_together_is_refused(changes: dict[str, Any], 
 
 
 def test_deployments_are_named_after_the_release() -> None:
-    assert auth_deployment_name("prod", USERS) == "prod-auth"
-    assert proxy_deployment_name("prod", USERS) == "prod-proxy"
+    assert auth_deployment_name("prod") == "prod-auth"
+    assert proxy_deployment_name("prod") == "prod-proxy"
