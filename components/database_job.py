@@ -61,17 +61,18 @@ def job_spec(
     database: str,
     master: str,
     region: str,
-    master_secret_arn: str | None,
     image: str,
     aws_cli_image: str,
     timeout_seconds: int,
+    master_secret_arn: str | None = None,
     placement: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Spec of a Job that runs the SQL of `script` as the master user; its pod fits the `restricted` pod security
     standard.
 
-    Holds no secret, only the names of where they are. `environment` is the script's own, beside libpq's. `placement`
-    is added to the pod: its pull secrets, nodes and tolerations.
+    Holds no secret, only the names of where they are. `environment` is the script's own, beside libpq's. Without
+    `master_secret_arn` the password is in the Secret; a component host drops what is None of a map. `placement` is
+    added to the pod: its pull secrets, nodes and tolerations.
     """
     managed = master_secret_arn is not None
     hardened = {

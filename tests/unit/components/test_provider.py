@@ -190,6 +190,25 @@ def test_a_number_of_another_resource_is_taken_as_it_comes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("master", ["masterPassword", "masterSecretArn"])
+def test_what_one_component_says_of_its_job_the_next_takes(master: str) -> None:
+    """A map loses its nulls on the way through the engine, and its numbers come as floats."""
+    access = {camel_case(key): value for key, value in ARGUMENTS["DatabaseAccess"].items()}
+    if master == "masterPassword":
+        access = {**access, "masterSecretArn": None, "kmsKeyArn": None, "masterPassword": hidden("password")}
+    first, state = constructed("DatabaseAccess", access)
+    retirement = {camel_case(key): value for key, value in ARGUMENTS["LoginRetirement"].items()}
+    second, _ = constructed("LoginRetirement", {**retirement, "job": state["job"]})
+    made, retired = (one["it-job"].plain("spec") for one in (first, second))
+    assert retired["activeDeadlineSeconds"] == made["activeDeadlineSeconds"] + 5
+    (before,), (after,) = (one["template"]["spec"]["containers"] for one in (made, retired))
+    assert {"name": "PGPORT", "value": "5432"} in after["env"]
+    assert [one for one in after["env"] if one["name"] == "PGPASSWORD"] == [
+        one for one in before["env"] if one["name"] == "PGPASSWORD"
+    ]
+
+
+@pytest.mark.slow
 def test_what_is_made_has_the_provider_that_the_program_passed() -> None:
     recording, _ = constructed("AccessGraphNamespace", {"namespace": "graph"})
     assert {item.provider for item in recording.custom()} == {KUBERNETES}
