@@ -30,7 +30,6 @@ class HelmRelease:
     status: str  # deployed, superseded, failed, uninstalling, pending-install, ...
     chart: str
     chart_version: str
-    app_version: str
     description: str  # what Helm says of it: why it failed, or to which revision it went back
     updated: str  # RFC 3339, when Helm began with it: to roll it out, or to take it away
     values: dict[str, Any] = field(repr=False)  # the user's, without the chart's defaults
@@ -77,13 +76,13 @@ def parse_release(secret: Document) -> HelmRelease:
             status=record["info"]["status"],
             chart=chart["name"],
             chart_version=str(chart["version"]),
-            app_version=str(chart.get("appVersion", "")),
             description=str(record["info"].get("description", "")),
             updated=str(record["info"].get("deleted") or record["info"].get("last_deployed", "")),
             values=record.get("config") or {},
             manifest=record.get("manifest", ""),
         )
     except (binascii.Error, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        # Its text may quote the record, and that has the release's values, secret ones among them.
         raise ClusterError(
-            f"Secret {name_of(secret)} is no record of Helm 3 ({error!r}); look at `helm history`"
+            f"Secret {name_of(secret)} is no record of Helm 3 ({type(error).__name__}); look at `helm history`"
         ) from None

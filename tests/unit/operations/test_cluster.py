@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 import threading
@@ -213,3 +214,13 @@ def test_a_record_that_is_not_helms_is_named(api: KubernetesApi, cluster: Cluste
     api.put("Secret", "odd", "teleport", metadata={"labels": {"owner": "helm", "name": "x"}}, data={"release": "eA=="})
     with pytest.raises(ClusterError, match="Secret odd is no record of Helm 3"):
         list_revisions(cluster, "teleport", "x")
+
+
+def test_a_damaged_record_is_not_quoted(api: KubernetesApi, cluster: Cluster) -> None:
+    """It has the values of the release, those that are secret too."""
+    record = gzip.compress(b'{"config": {"password": "canary", "name": "\xff"}}')
+    packed = base64.b64encode(base64.b64encode(record)).decode()
+    api.put("Secret", "odd", "teleport", metadata={"labels": {"owner": "helm", "name": "x"}}, data={"release": packed})
+    with pytest.raises(ClusterError, match="Secret odd is no record of Helm 3") as refused:
+        list_revisions(cluster, "teleport", "x")
+    assert "canary" not in str(refused.value)
