@@ -397,6 +397,20 @@ def test_a_database_bundle_with_such_a_comment_is_written_as_it_is(tmp_path: Pat
     assert "refused" in {one.check: one for one in found}["database.connects"].reason
 
 
+@pytest.mark.parametrize(("known", "outcome"), [(True, Outcome.FAIL), (False, Outcome.NOT_PROVEN)])
+def test_a_database_that_does_not_answer_has_failed_only_where_there_is_a_way_to_it(
+    known: bool, outcome: Outcome
+) -> None:
+    """From outside of its network nobody can tell; one whose address this machine was given has to answer."""
+    found = check_database(
+        "postgresql://graph@localhost:1/graph?sslmode=verify-full",
+        authorities=authority("graph-1").pem,
+        book=AddressBook(entries={"localhost": {"1": ["127.0.0.1:1"]}} if known else {}),
+    )
+    connects = {one.check: one for one in found}["database.connects"]
+    assert (connects.outcome, "refused" in connects.reason) == (outcome, True)
+
+
 def test_outputs_with_hidden_values_are_findings_that_quote_nothing(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     pair = base64.b64encode(authority("graph-1").pem.encode()).decode()
