@@ -23,11 +23,11 @@ from components.database_monitoring import (
     make_log_groups,
     make_monitoring_role,
     make_topic,
-    replica_identifier,
 )
 from components.database_network import Network, make_network
 from components.database_policies import key_policy
 from components.handed_on import asked, waiting
+from components.settings.names import replica_identifier
 
 __all__ = ["Database", "DatabaseArgs"]
 

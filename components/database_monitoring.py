@@ -6,7 +6,9 @@ import pulumi
 from pulumi_aws import cloudwatch, iam, rds, sns
 
 from components.database_args import DatabaseArgs
-from components.database_policies import monitoring_trust, partition_of, role_name_prefix, topic_policy
+from components.database_policies import monitoring_trust, role_name_prefix, topic_policy
+from components.settings.formats import partition_of
+from components.settings.names import replica_identifier
 
 LOG_EXPORTS = ("postgresql", "upgrade")
 
@@ -83,11 +85,6 @@ def make_monitoring_role(name: str, args: DatabaseArgs, opts: pulumi.ResourceOpt
         opts=opts,
     )
     return MonitoringRole(role, policy)
-
-
-def replica_identifier(identifier: str) -> str:
-    """Name of the read replica of an instance."""
-    return f"{identifier}-replica"
 
 
 def make_topic(

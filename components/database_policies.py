@@ -8,15 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from components.settings.formats import partition_of
+from components.settings.names import replica_identifier
+
 # RDS's events, and CloudWatch's alarms.
 PUBLISHERS = ("events.rds.amazonaws.com", "cloudwatch.amazonaws.com")
-
-
-def partition_of(region: str) -> str:
-    """The ARN partition of a region: `aws`, `aws-us-gov` or `aws-cn`."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def role_name_prefix(identifier: str) -> str:
@@ -58,7 +54,7 @@ def key_policy(*, region: str, account_id: str, identifier: str) -> str:
                             "kms:EncryptionContext:aws:logs:arn": (
                                 [
                                     f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{name}/*"
-                                    for name in (identifier, f"{identifier}-replica")
+                                    for name in (identifier, replica_identifier(identifier))
                                 ]
                             )
                         }

@@ -179,6 +179,13 @@ def memory_bytes(quantity: str) -> float:
 _PARTITION = r"arn:aws(-cn|-us-gov)?"
 
 
+def partition_of(region: str) -> str:
+    """The ARN partition of a region: `aws`, `aws-us-gov` or `aws-cn`."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
 def _why_no_account(value: str) -> str | None:
     if value.isdigit() and len(value) < 12:
         return f"has {len(value)} digits of 12: YAML drops leading zeros of a number that is not quoted"

@@ -42,6 +42,9 @@ DATABASE_CA_KEY = "bundle.pem"
 DATABASE_ACCESS_NAME = "teleport-access-graph-database-access"
 DATABASE_LOGINS_NAME = "teleport-access-graph-database-logins"
 
+# What the stack appends to the instance's name for a read replica.
+REPLICA_SUFFIX = "-replica"
+
 # Of a CronJob, its ServiceAccount, Role and RoleBinding: in TAG's namespace, and in each Teleport's.
 CERTIFICATE_RESTARTER_NAME = "teleport-access-graph-certificate-restarter"
 LOCKOUT_WATCH_NAME = "teleport-access-graph-lockout-watch"
@@ -57,6 +60,11 @@ POLICY_NAMES = {
     "database-jobs": f"{CHART_NAME}-database-jobs",
     "certificate-restarter": CERTIFICATE_RESTARTER_NAME,
 }
+
+
+def replica_identifier(identifier: str) -> str:
+    """RDS's name of the read replica of an instance."""
+    return f"{identifier}{REPLICA_SUFFIX}"
 
 
 def service_name(release: str) -> str:

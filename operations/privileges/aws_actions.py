@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from components.settings.names import STACK_TAG
+from components.settings.names import STACK_TAG, replica_identifier
 
 Conditions: TypeAlias = dict[str, dict[str, str]]
 
@@ -72,12 +72,13 @@ _SECURITY_GROUP_RULE = "arn:{partition}:ec2:{region}:{account}:security-group-ru
 _KEY = "arn:{partition}:kms:{region}:{account}:key/*"
 _LOG_GROUPS = tuple(
     f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:/aws/rds/instance/{name}/*"
-    for name in ("{identifier}", "{identifier}-replica")
+    for name in ("{identifier}", replica_identifier("{identifier}"))
 )
 # The prefix is `database_policies.role_name_prefix`.
 _ROLE = f"arn:{{partition}}:iam::{{account}}:role{{role_path}}{{role_prefix}}{UNIQUE}"
 _INSTANCES = tuple(
-    f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}" for name in ("{identifier}", "{identifier}-replica")
+    f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}"
+    for name in ("{identifier}", replica_identifier("{identifier}"))
 )
 _SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
 # With the major version in it, which an upgrade changes.

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from components.database_policies import partition_of, role_name_prefix
+from components.database_policies import role_name_prefix
 from components.settings import PodIdentitySettings, PointInTimeRestoreSettings, RdsDatabaseSettings, Settings
+from components.settings.formats import partition_of
 from components.settings.stack_outputs import stack_output
 from operations.privileges.aws_actions import ACTIONS, UNIQUE, Conditions, Grant
 from operations.privileges.purposes import Purpose

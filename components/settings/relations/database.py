@@ -6,6 +6,7 @@ from components.settings.clusters import AwsSettings, IrsaSettings, PodIdentityS
 from components.settings.database import LARGEST_STORAGE_GIB, ExistingDatabaseSettings, RdsDatabaseSettings
 from components.settings.database_operation import ExistingTopicSettings
 from components.settings.database_rules import windows_overlap
+from components.settings.formats import partition_of
 from components.settings.relations import Draft, Findings, finding
 from components.settings.stack_outputs import stack_output
 
@@ -135,10 +136,6 @@ def arns_are_of_the_account(draft: Draft) -> Findings:
             )
 
 
-def _partition(region: str) -> str:
-    return {"cn": "aws-cn"}.get(region[:2], "aws-us-gov" if region.startswith("us-gov-") else "aws")
-
-
 def _arn_is_here(key: str, arn: str | None, aws: AwsSettings, *, any_account: bool = False) -> Findings:
     if arn is None:
         return
@@ -156,11 +153,11 @@ def _arn_is_here(key: str, arn: str | None, aws: AwsSettings, *, any_account: bo
         yield finding(
             key, arn, f"is of region {region}, and aws.region is {aws.region}", "give one of that region", "aws.region"
         )
-    if partition != _partition(aws.region):
+    if partition != partition_of(aws.region):
         yield finding(
             key,
             arn,
-            f"is of partition {partition}, and region {aws.region} is in {_partition(aws.region)}",
+            f"is of partition {partition}, and region {aws.region} is in {partition_of(aws.region)}",
             "correct one of them",
             "aws.region",
         )

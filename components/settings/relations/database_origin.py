@@ -8,10 +8,8 @@ from components.settings.database import RdsDatabaseSettings
 from components.settings.database_operation import PointInTimeRestoreSettings, SnapshotRestoreSettings
 from components.settings.database_rules import LONGEST_IDENTIFIER
 from components.settings.moments import moment
+from components.settings.names import REPLICA_SUFFIX
 from components.settings.relations import Draft, Findings, finding
-
-# What the stack appends to the instance's name for a read replica.
-REPLICA_SUFFIX = "-replica"
 
 
 def subnets_have_one_source(draft: Draft) -> Findings:

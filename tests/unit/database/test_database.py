@@ -9,7 +9,8 @@ import pytest
 
 from components.database import DatabaseArgs
 from components.database_authorities import ca_bundle
-from components.database_policies import key_policy, partition_of, role_name_prefix
+from components.database_policies import key_policy, role_name_prefix
+from components.settings.formats import partition_of
 from tests.unit.database.graph import TAGS, lineage, record_database
 from tests.unit.monitor import Recording, Secret, leaves
 
