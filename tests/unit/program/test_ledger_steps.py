@@ -9,6 +9,7 @@ import pytest
 
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, RecordingMonitor
+from tests.unit.platform.test_external_service import BALANCED, NAMED
 from tests.unit.program.stack import configuration, run_program
 
 STEPS = (
@@ -19,6 +20,7 @@ STEPS = (
     f"teleport-{TELEPORT_CLUSTER}-release",
     f"teleport-{TELEPORT_CLUSTER}-proxies",
     "database-logins-job",
+    "external-service-service",
 )
 
 
@@ -33,7 +35,9 @@ def test_an_up_that_fails_at_a_step_tells_no_ledger(step: str, tmp_path: Path, m
         return register(monitor, request)
 
     monkeypatch.setattr(RecordingMonitor, "RegisterResource", failing)
+    config = configuration(tmp_path, **NAMED)
+    config["accessGraph"]["external"] = {"hostname": "graph.example.com"}
     begun = Recording()
     with pytest.raises(TimeoutError, match="did not become ready"):
-        run_program(configuration(tmp_path), tmp_path, recording=begun)
+        run_program(config, tmp_path, computed=BALANCED, recording=begun)
     assert "ledger" not in begun.outputs

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.applied import LeftOutError
+from tests.unit.monitor import Recording
 from tests.unit.program import stack
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
@@ -21,8 +22,10 @@ AS_BEFORE = {
 
 
 @pytest.mark.parametrize("what", AS_BEFORE)
-def test_what_is_left_out_is_named(what: str, tmp_path: Path) -> None:
+def test_what_is_left_out_is_named_and_the_ledger_stays_as_it_was(what: str, tmp_path: Path) -> None:
     type_, outputs = AS_BEFORE[what]
     computed: dict[str, Any] = {**stack.COMPUTED, type_: {**stack.COMPUTED.get(type_, {}), **outputs}}
+    begun = Recording()
     with pytest.raises(LeftOutError, match=f"{what}: this run leaves it as it was"):
-        stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed)
+        stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed, recording=begun)
+    assert "ledger" not in begun.outputs
