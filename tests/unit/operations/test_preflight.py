@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -213,6 +214,27 @@ def test_each_obstacle_is_told(api: KubernetesApi, tmp_path: Path, case: str) ->
     assert reason in findings[check].reason
     assert findings[check].reason.endswith(f" [--skip {check}]")
     assert not_passed(run(tmp_path, skip=(check,))) == {}
+
+
+@pytest.mark.parametrize(("minor", "outcome"), [("20", Outcome.FAIL), ("21", Outcome.PASS), ("21+", Outcome.PASS)])
+def test_the_oldest_kubernetes_that_serves_is_1_21(
+    api: KubernetesApi, tmp_path: Path, minor: str, outcome: Outcome
+) -> None:
+    """Managed clusters put a plus behind the number."""
+    put_before(api)
+    api.minor = minor
+    assert run(tmp_path)["kubernetes.test.version"].outcome is outcome
+
+
+def test_the_licence_is_looked_for_in_the_secret_that_the_values_name(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**USERS, "licenseSecretName": "bought"}), encoding="utf-8")
+    entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
+    own = settings(tmp_path, teleport={CLUSTER: entry})
+    check = f"{TELEPORT}licence"
+    assert "there is no Secret bought with the key license.pem" in run(tmp_path, settings=own)[check].reason
+    api.put("Secret", "bought", "teleport", data={"license.pem": base64.b64encode(b"x").decode()})
+    assert run(tmp_path, settings=own)[check].outcome is Outcome.PASS
 
 
 @pytest.mark.slow

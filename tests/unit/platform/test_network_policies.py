@@ -173,6 +173,9 @@ def test_a_database_that_exists_is_called_freely_until_its_subnets_are_said() ->
         {"to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 6432}]},
     ]
     assert of(existing_configuration()).job_name is None
+    # Whether its URI logs in by IAM is not known either: who names AWS's blocks says so.
+    by_iam = with_policy(existing_configuration(), databaseCidrs=["10.20.0.0/24"], awsCidrs=["10.30.0.0/24"])
+    assert access_graph_policy(of(by_iam))["egress"][2:] == [{"to": [{"ipBlock": {"cidr": "10.30.0.0/24"}}], **HTTPS}]
 
 
 def test_a_login_by_iam_lets_the_pods_call_aws() -> None:
