@@ -231,6 +231,16 @@ def test_what_destroy_leaves(on_destroy: str, protect: bool) -> None:
     assert ("finalSnapshotIdentifier" in inputs) is (on_destroy != "delete")
 
 
+def test_the_last_snapshot_has_another_name_for_each_instance(recording: Recording) -> None:
+    """What replaces an instance makes another name: its last snapshot would find that of the former one there."""
+    assert recording["database-final-snapshot"].plain("keepers") == {
+        "identifier": IDENTIFIER,
+        "kms_key": "arn:aws:kms:us-east-1:123456789012:key/database-key",
+        "database_name": "access_graph",
+        "master_username": "tag_admin",
+    }
+
+
 def test_managed_password_never_meets_the_state(recording: Recording, instance: dict[str, Any]) -> None:
     assert not instance.keys() & {"password", "passwordWo"}
     assert recording.of_type("random:index/randomPassword:RandomPassword") == []
