@@ -59,9 +59,9 @@ def _acyclic(dependencies: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     before: dict[str, list[str]] = {node: [] for node in dependencies}
     state: dict[str, int] = {}  # 1: being visited, 2: done
     for root in dependencies:
-        stack = [(root, iter(()) if root in state else iter(dependencies[root]))]
         if root in state:
             continue
+        stack = [(root, iter(dependencies[root]))]
         state[root] = 1
         while stack:
             node, rest = stack[-1]
