@@ -104,6 +104,28 @@ def test_an_access_graph_of_before_is_told_and_left_out_when_asked(
     assert read(cluster, without_access_graph=True).values == bare
 
 
+def test_a_connection_that_verified_nothing_is_left_out_whole(
+    api: KubernetesApi, cluster: Cluster, tmp_path: Path
+) -> None:
+    bare = {"clusterName": "teleport.example.com", "enterprise": True}
+    section = {"enabled": True, "endpoint": "graph:443", "ca": "/elsewhere/ca.pem", "insecure": True}
+    put_release(api, 1, "deployed", {**bare, "auth": {"teleportConfig": {"access_graph": section}}})
+    left = read(cluster, without_access_graph=True)
+    assert "access_graph" not in json.dumps(left.values)
+    assert not left.has_access_graph
+
+
+def test_secrets_that_are_written_again_are_closed_to_others_again(
+    api: KubernetesApi, cluster: Cluster, tmp_path: Path
+) -> None:
+    put_release(api, 1, "deployed", VALUES)
+    _, secret = write_adoption(read(cluster), tmp_path)
+    assert secret is not None
+    secret.chmod(0o644)
+    write_adoption(read(cluster), tmp_path)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
 def test_what_cannot_be_adopted_is_refused(api: KubernetesApi, cluster: Cluster) -> None:
     with pytest.raises(AdoptError, match="no deployed release teleport in teleport"):
         read(cluster)

@@ -216,6 +216,16 @@ def test_no_older_major_version_follows(
 
 
 @pytest.mark.slow
+def test_another_instance_may_have_any_version(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    lifted = copy.deepcopy(recorded)
+    lifted["database"]["protect"] = False
+    config["database"] |= {"identifier": "another", "engineVersion": "16", "protect": False, "onDestroy": "snapshot"}
+    assert again(tmp_path, config, lifted).outputs["ledger"]["database"]["engineVersion"] == "16"
+
+
+@pytest.mark.slow
 def test_a_ledger_from_before_versions_were_recorded_allows_any(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -279,6 +289,8 @@ def test_a_start_of_the_audit_log_is_remembered_while_its_export_is_off(
     entry["auditLog"] = {"enabled": False}
     off = again(tmp_path, config, before).outputs["ledger"]
     assert off["auditLog"] == {TELEPORT_CLUSTER: "2026-01-31T00:00:00Z"}
+    entry["auditLog"] = {}
+    assert again(tmp_path, config, off).outputs["ledger"]["auditLog"] == off["auditLog"]
     entry["auditLog"] = {"startDate": "2026-02-28T00:00:00Z"}
     with pytest.raises(LedgerError, match=r"auditLog\.startDate: \"2026-02-28T00:00:00Z\" differs from 2026-01-31"):
         again(tmp_path, config, off)

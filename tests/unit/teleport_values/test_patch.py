@@ -126,6 +126,24 @@ def test_what_a_null_under_auth_hides_is_not_brought_back_unseen(auth: dict[str,
     assert len(caught.value.conflicts) == 1
 
 
+def test_a_null_does_not_hide_the_audit_logs_further_keys_unseen() -> None:
+    patch = AccessGraphPatch(
+        endpoint=ENDPOINT, ca_path=None, config_map=None, ca_checksum=None, audit_log=AuditLog(enabled=True)
+    )
+    values = {
+        "teleportConfig": {"access_graph": {"audit_log": {"enabled": True, "start_date": "2026-01-01T00:00:00Z"}}},
+        "auth": {"teleportConfig": {"access_graph": {"audit_log": None}}},
+    }
+    with pytest.raises(ValuesConflict, match=r"access_graph\.audit_log: is null, .* bring it back \(start_date\)"):
+        patch_values(values, patch)
+
+
+def test_a_one_is_no_true() -> None:
+    """Teleport reads the section by its types, and so do the values that are held against the patch's."""
+    with pytest.raises(ValuesConflict, match=r"access_graph\.enabled: the values say 1, the patch True"):
+        patch_values({"auth": {"teleportConfig": {"access_graph": {"enabled": 1}}}}, BUNDLE)
+
+
 def test_a_null_that_hides_nothing_of_the_users_is_none() -> None:
     nothing = {"annotations": {"pod": None}, "teleportConfig": {"access_graph": None}}
     bare = {"annotations": {"pod": {}}, "teleportConfig": {"access_graph": {"enabled": True}}}
