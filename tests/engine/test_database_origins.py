@@ -223,6 +223,20 @@ def test_a_moment_of_a_living_database_comes_back_in_another_stack(
         assert made["PerformanceInsightsEnabled"] is True
         nothing_changes(stack)
         assert notes(stack) == ["before"]
+        deleted_by_hand(stack, "last-of-moment")
+        stack.database(restore={"mode": "snapshot", "snapshotIdentifier": "last-of-moment"})
+        stack.pulumi("up", "--refresh")
+        assert notes(stack) == ["before"]
+        findings(stack)
+        nothing_changes(stack)
+
+
+def deleted_by_hand(stack: OwnStack, snapshot: str) -> None:
+    """The instance is gone, as by an administrator who means it, with a last snapshot."""
+    rds = aws(stack, "rds")
+    rds.modify_db_instance(DBInstanceIdentifier=stack.identifier, DeletionProtection=False, ApplyImmediately=True)
+    rds.delete_db_instance(DBInstanceIdentifier=stack.identifier, FinalDBSnapshotIdentifier=snapshot)
+    eventually(lambda: instance(stack, stack.identifier) is None, WAIT_SECONDS, "the instance is gone")
 
 
 def test_a_moment_out_of_reach_is_refused_in_awss_words(running_sandbox: RunningSandbox, origin: OwnStack) -> None:
