@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from moto import mock_aws
 from operations import chart_repositories
 from operations.cluster import Cluster
 from tests.unit.operations.kubernetes_api import KubernetesApi, serving
+from tests.unit.operations.recover_world import Programs
 
 INDEX = b"""\
 apiVersion: v1
@@ -69,3 +71,10 @@ def aws_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     with mock_aws():
         yield
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    programs = Programs(tmp_path / "programs")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}{os.pathsep}{os.environ['PATH']}")
+    return programs

@@ -1,0 +1,146 @@
+"""What the tests of `recover` share: `pulumi` and `helm` that note how they are called, states, a recovery's steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from components.settings.names import STACK_ANNOTATION
+from operations.__main__ import app
+from operations.mending import Step
+from operations.recover import Recovery
+from operations.stack import PROJECT, StackFile
+from tests.unit.operations.world import CLUSTER, GRAPH, configuration, settings
+
+NAME = f"organization/{PROJECT}/test"
+ENGINES = {"managedFields": [{"manager": "pulumi-kubernetes-0123", "operation": "Apply"}]}
+OTHERS = {**ENGINES, "annotations": {STACK_ANNOTATION: "acme/graph/test"}}
+OURS = {**ENGINES, "annotations": {STACK_ANNOTATION: NAME}}
+_PROGRAM = """#!/bin/sh
+echo "{name} $*" >> {at}/calls
+case "$*" in
+    *export*) cat {at}/state;;
+    whoami*) printf '{{"user": "someone", "url": "%s"}}' "$(cat {at}/backend)";;
+    *cancel*) cat {at}/cancel >&2; test ! -s {at}/cancel;;
+    "stack import"*) while [ "$1" != --file ]; do shift; done; cp "$2" {at}/stored;;
+    import*) cat {at}/import >&2; test ! -s {at}/import && cp {at}/after {at}/state;;
+    *) echo Done.;;
+esac
+"""
+
+
+class Programs:
+    """Stands for `pulumi` and `helm` on PATH: notes how they are called, and prints the state."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir()
+        for name in ("pulumi", "helm"):
+            (directory / name).write_text(_PROGRAM.format(name=name, at=directory))
+            (directory / name).chmod(0o755)
+        (directory / "cancel").touch()
+        (directory / "import").touch()
+        self.backend("https://api.example.com")
+        self.state()
+
+    def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
+        """`ids` are preceded by their kind: `Role:teleport/x`."""
+        resources = []
+        for one in ids:
+            kind, _, identity = one.rpartition(":")
+            resources.append({"urn": f"urn::{one}", "id": identity, "type": f"kubernetes:core/v1:{kind}"})
+        document = {"deployment": {"resources": resources, "pending_operations": pending or []}}
+        for moment in ("state", "after"):
+            (self._directory / moment).write_text(json.dumps(document))
+
+    def record(self, *resources: dict[str, Any]) -> None:
+        """Add to the state."""
+        self.import_records(*resources)
+        (self._directory / "state").write_text((self._directory / "after").read_text())
+
+    def import_records(self, *resources: dict[str, Any]) -> None:
+        """Add to the state as it is once something was imported."""
+        document = json.loads((self._directory / "after").read_text())
+        document["deployment"]["resources"] += resources
+        (self._directory / "after").write_text(json.dumps(document))
+
+    def backend(self, url: str) -> None:
+        (self._directory / "backend").write_text(url)
+
+    def cancel_fails_with(self, message: str) -> None:
+        (self._directory / "cancel").write_text(message)
+
+    def import_fails_with(self, message: str) -> None:
+        (self._directory / "import").write_text(message)
+
+    def stored(self) -> dict[str, Any]:
+        """The state as it was put back last."""
+        stored: dict[str, Any] = json.loads((self._directory / "stored").read_text())
+        return stored
+
+    def imports(self) -> list[str]:
+        """Ids of what was imported."""
+        return [call.split()[4] for call in self.calls if call.startswith("pulumi import ")]
+
+    @property
+    def calls(self) -> list[str]:
+        return (self._directory / "calls").read_text().splitlines()
+
+
+LOCK = "the stack test may still be locked by an `up` that was killed"
+
+
+def steps(root: Path, **changes: Any) -> list[Step]:
+    """All of them but the lock's."""
+    (root / "proc").mkdir(exist_ok=True)
+    found = Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root).steps()
+    return [step for step in found if step.problem != LOCK]
+
+
+GRAPH_VALUES = {"podAnnotations": {"checksum/credentials": "0123"}}
+NAMESPACE_RECORDED, RELEASE_RECORDED = f"Namespace:{GRAPH}", f"Release:{GRAPH}/{GRAPH}"
+CA_RECORDED = "ConfigMap:teleport/teleport-access-graph-ca"
+ALL_RECORDED = (NAMESPACE_RECORDED, RELEASE_RECORDED, CA_RECORDED)
+
+
+def recovery(root: Path) -> Recovery:
+    return Recovery(settings=settings(root), stack="test", processes=root / "proc", root=root)
+
+
+PROVIDER = "urn:pulumi:test::p::pulumi:providers:aws::aws::id"
+
+
+def begun(kind: str, resource_name: str, /, **inputs: Any) -> dict[str, Any]:
+    """An operation that the engine wrote down when it began to make something."""
+    urn = f"urn:pulumi:test::p::{kind}::{resource_name}"
+    resource = {"type": kind, "urn": urn, "inputs": inputs, "parent": "urn:parent", "provider": PROVIDER}
+    return {"type": "creating", "resource": resource}
+
+
+def run(root: Path, **changes: Any) -> list[str]:
+    """Every step done as it comes, as `--yes` does it; what each says it did."""
+    (root / "proc").mkdir(exist_ok=True)
+    return every_act(Recovery(settings=settings(root, **changes), stack="test", processes=root / "proc", root=root))
+
+
+def every_act(recovery: Recovery) -> list[str]:
+    return [step.act() if step.act else "left" for step in recovery.steps() if step.problem != LOCK]
+
+
+def of_another_owner() -> dict[str, Any]:
+    """The entry of a Teleport whose release this stack does not own."""
+    entry = configuration()["teleport"][CLUSTER]
+    return {CLUSTER: {key: entry[key] for key in ("hostAuthorities", "valuesFiles")} | {"mode": "values"}}
+
+
+def invoke(monkeypatch: pytest.MonkeyPatch, root: Path, steps: list[Step], *arguments: str, answers: str = "") -> Any:
+    """`python -m operations recover` over a stack of which these are the steps."""
+    monkeypatch.setattr("operations.recover.Recovery.steps", lambda self: iter(steps))
+    file = StackFile(name="test", path=root, plain=configuration(), secret_keys=frozenset())
+    monkeypatch.setattr(StackFile, "settings", lambda self: settings(root))
+    monkeypatch.setattr("operations.__main__.read_stack_file", lambda *_: file)
+    return CliRunner().invoke(app, ["recover", "--stack", "test", *arguments], input=answers)
