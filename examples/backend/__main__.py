@@ -50,8 +50,13 @@ def bucket_rules(bucket_arn: str, key_arn: str) -> str:
     rules = [
         nobody("InClear", ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}),
         nobody("ByAnOldTls", ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
-        # A request that names no encryption gets the bucket's.
-        nobody("WithAnotherEncryption", ["s3:PutObject"], {"StringEquals": {encryption: "AES256"}}),
+        # A request that names no encryption gets the bucket's. One that names KMS without a key would get AWS's own:
+        # to StringNotEquals a key that is not named is another one.
+        nobody(
+            "WithAnotherEncryption",
+            ["s3:PutObject"],
+            {"Null": {encryption: "false"}, "StringNotEquals": {key_id: key_arn}},
+        ),
         nobody("WithAnotherKey", ["s3:PutObject"], {"Null": {key_id: "false"}, "StringNotEquals": {key_id: key_arn}}),
     ]
     if protect:

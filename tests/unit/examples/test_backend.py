@@ -110,7 +110,10 @@ def test_the_buckets_policy_only_forbids() -> None:
         "ByAnOldTls": (["s3:*"], {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
         "WithAnotherEncryption": (
             ["s3:PutObject"],
-            {"StringEquals": {"s3:x-amz-server-side-encryption": "AES256"}},
+            {
+                "Null": {"s3:x-amz-server-side-encryption": "false"},
+                "StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": KEY_ARN},
+            },
         ),
         "WithAnotherKey": (
             ["s3:PutObject"],
