@@ -6,7 +6,7 @@ Each value is another one than the setting's default, and than any other's here,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ PLACES = [
 
 
 @pytest.fixture(scope="module")
-def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Recording]]:
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Recording]:
     recordings = {}
     for name, cases in STACKS.items():
         directory: Path = tmp_path_factory.mktemp(name)
@@ -163,7 +163,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Re
                 section = section.setdefault(one, {})
             section[key] = value
         recordings[name] = run_program(config, directory)
-    return recordings  # type: ignore[return-value]
+    return recordings
 
 
 @pytest.mark.parametrize(("stack", "resource", "place", "expected"), PLACES)
