@@ -3,14 +3,9 @@
 What a setting means is in `components/settings`; what becomes of it in the component of that name.
 """
 
-import atexit
-import gc
+from components.short_run import begin
 
-# A run makes little garbage and soon ends, while the collector would walk 150,000 objects of the SDKs' modules again
-# and again. Before the imports, for they make most of its work. At its end the interpreter walks them in any case,
-# unless they are frozen.
-gc.disable()
-atexit.register(gc.freeze)
+begin()  # before the imports, for they make most of its work
 
 from datetime import datetime, timezone
 

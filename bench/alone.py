@@ -28,13 +28,13 @@ from tests.unit.program import stack
 
 
 @contextmanager
-def program_process() -> Iterator[Command]:
-    """The command that runs the program once, with the default configuration of mode rds."""
+def program_process(recording: Recording | None = None) -> Iterator[Command]:
+    """The command that runs the program, with the default configuration of mode rds; `recording` gets what it does."""
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         by_key = configuration_by_key(stack.configuration(directory))
         environment = os.environ | {"PULUMI_CONFIG": json.dumps(by_key), "PULUMI_CONFIG_SECRET_KEYS": "[]"}
-        with engine_side(Recorder(Recording(), False, stack.COMPUTED, {})) as address:
+        with engine_side(Recorder(recording or Recording(), False, stack.COMPUTED, {})) as address:
             given = {"monitor": address, "engine": address, "project": PROJECT, "stack": STACK, "pwd": temporary}
             options = [part for name, value in given.items() for part in (f"--{name}", value)]
             yield Command(

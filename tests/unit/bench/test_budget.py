@@ -9,6 +9,7 @@ from __future__ import annotations
 import cProfile
 import runpy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from bench.alone import importing, modules_of, program_process
 from bench.flat_program import write
 from bench.measuring import Command, python
+from components.short_run import SDK_DEBUG_VARIABLE
 from sandbox.home import CHECKOUT
 from tests.unit.bench.states import exported
 from tests.unit.monitor import PROJECT, Recording, record
@@ -98,6 +100,19 @@ def test_the_engine_hears_of_the_providers_while_the_rest_is_loaded_and_the_end_
     loaded, frozen = python(CHECKOUT, "-c", START_AND_END).output().split()
     assert loaded == "False"
     assert int(frozen) > 100_000
+
+
+# Two runs in a process of their own, before a server that counts: as a user's, and as that of one who asks.
+@pytest.mark.slow
+@pytest.mark.parametrize(("asked", "messages"), [({}, 0), ({SDK_DEBUG_VARIABLE: "true"}, 4)])
+def test_the_sdks_debug_messages_are_sent_to_who_asks_for_them(asked: dict[str, str], messages: int) -> None:
+    recording = Recording()
+    with program_process(recording) as program:
+        replace(program, environment={**program.environment, **asked}).output()
+    debug = [text for text in recording.said if text not in (*recording.notices, *recording.warnings)]
+    assert len(recording.custom()) > 30
+    # The stack itself is registered before the program begins.
+    assert len(debug) >= messages * len(recording.custom()) if asked else len(debug) <= 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,38 @@
+"""What one run of the program spares itself, which is short and whose SDK talks more than anybody listens.
+
+For `__main__.py` alone: a component in somebody else's program changes nothing of that program.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+from typing import Any
+
+# Set to anything, the SDK's debug messages are sent, which `pulumi up --debug` then shows.
+SDK_DEBUG_VARIABLE = "TELEPORT_ACCESS_GRAPH_SDK_DEBUG"
+
+
+def begin() -> None:
+    """Before the SDKs are imported.
+
+    A run makes little garbage, while the collector would walk the 150,000 objects of the SDKs' modules again and again,
+    most often while they are imported. At its end the interpreter walks them in any case, unless they are frozen.
+    """
+    gc.disable()
+    atexit.register(gc.freeze)
+    if not os.environ.get(SDK_DEBUG_VARIABLE):
+        _send_no_debug_messages()
+
+
+def _send_no_debug_messages() -> None:
+    """The SDK (3.272) sends the engine four for each resource, by a call that its event loop waits for, whether the
+    engine is asked for them or not. They tell of the SDK's own steps."""
+    import pulumi.log
+
+    setattr(pulumi.log, "debug", _nothing)  # noqa: B010 - a function of a module has no other way for a type checker
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
