@@ -11,11 +11,9 @@ import asyncio
 import datetime
 import functools
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
 import pulumi
 from cryptography import x509
@@ -27,8 +25,6 @@ from pulumi.runtime import mocks, settings
 from pulumi.runtime.proto import engine_pb2, resource_pb2
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_SENTINEL
 from pulumi.runtime.stack import run_in_stack
-
-from components.short_run import SDK_DEBUG_VARIABLE
 
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET_VALUE = "1b47061264138c4ac30d75fd1eb44270"
@@ -358,8 +354,6 @@ def record(
     pulumi.runtime.set_all_config(
         configuration_by_key(everything, project), [f"{project}:{key}" for key in secrets or {}]
     )
-    # The SDK's debug messages too are looked through for what they should not have.
-    everything_said = patch.dict(os.environ, {SDK_DEBUG_VARIABLE: "true"})
     loop = asyncio.new_event_loop()
     # What the program fails with is raised below; what else it left waiting would be printed when it is collected, far
     # from its test and after the runner's closing lines.
@@ -367,8 +361,7 @@ def record(
     asyncio.set_event_loop(loop)
     try:
         # A program that waits for what never comes is an error here, not a test run that never ends.
-        with everything_said:
-            loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=300))
+        loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=300))
     finally:
         if begun and (left := asyncio.all_tasks(loop)):
             # What is on its way when a program fails may reach the engine or not: here it always does.

@@ -8,6 +8,7 @@ import os
 import runpy
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from cryptography import x509
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from components.short_run import SDK_DEBUG_VARIABLE
 from tests.samples import TELEPORT_CLUSTER, minimal_configuration, release_entry
 from tests.unit.monitor import COMPUTED_OUTPUTS, PROJECT, STACK, Recording, record
 
@@ -82,11 +84,13 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
     before = Path.cwd()
     os.chdir(directory)
     try:
-        return record(
-            lambda: runpy.run_path(str(ROOT / "__main__.py")) and None,
-            config=config,
-            **{"computed": COMPUTED, **options},
-        )
+        # The SDK's debug messages too are looked through for what they should not have.
+        with patch.dict(os.environ, {SDK_DEBUG_VARIABLE: "true"}):
+            return record(
+                lambda: runpy.run_path(str(ROOT / "__main__.py")) and None,
+                config=config,
+                **{"computed": COMPUTED, **options},
+            )
     finally:
         # The program turns it off for its own short life.
         gc.enable()
