@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         measure("program alone", lambda: figures.program_alone(options.runs))
-        measure("clusters", lambda: figures.clusters_on_one_access_graph(options.cold_runs))
+        measure("clusters", lambda: figures.clusters_on_one_access_graph(options.runs))
         measure("deployed stack", deployed)
         measure("set-up", figures.set_up)
         measure("from nothing", lambda: figures.from_nothing(options.cold_runs, lambda line: print(line, flush=True)))
