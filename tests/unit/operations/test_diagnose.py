@@ -13,13 +13,12 @@ from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
     AUTH_READY,
-    CLUSTER,
     CONNECTED,
     GRAPH,
-    configuration,
     put_pod,
     put_world,
     settings,
+    settings_of_mode,
 )
 
 SEEN = [
@@ -137,10 +136,7 @@ def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -
 def test_a_deployment_is_made_by_whoever_owns_the_release(
     mode: str, maker: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
-    entry = configuration()["teleport"][CLUSTER]
-    if mode == "values":
-        entry = {key: value for key, value in entry.items() if key not in ("adopt", "chart")}
-    stack = settings(tmp_path, teleport={CLUSTER: {**entry, "mode": mode}})
+    stack = settings_of_mode(tmp_path, mode)
     put_world(api)
     gone(api, "teleport-auth")
     # Helm brings back what it has recorded; an `up`, with a refresh or without, finds nothing to change.

@@ -31,11 +31,11 @@ from tests.unit.operations.world import (
     PATCH,
     PROXY_STARTED,
     USERS,
-    configuration,
     put_deployment,
     put_pod,
     put_world,
     settings,
+    settings_of_mode,
 )
 from tests.unit.privileges.modes import settings_of
 
@@ -440,10 +440,7 @@ def test_what_brings_auths_configuration_back_depends_on_who_changed_it(
     mode: str, roller: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
     """Helm's record is what the engine compares with: what was edited beside it no `up` takes back."""
-    entry = configuration()["teleport"][CLUSTER]
-    if mode == "values":
-        entry = {key: value for key, value in entry.items() if key not in ("adopt", "chart")}
-    stack = settings(tmp_path, teleport={CLUSTER: {**entry, "mode": mode}})
+    stack = settings_of_mode(tmp_path, mode)
     put_world(api)
     change_configuration(endpoint="other:443")(api)
     edited = run(tmp_path, settings=stack)[f"{TELEPORT}configuration"].reason

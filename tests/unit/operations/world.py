@@ -71,6 +71,14 @@ def settings(root: Path, **changes: Any) -> Settings:
     return load_settings(configuration(**changes), (), root=root, stack="test")
 
 
+def settings_of_mode(root: Path, mode: str) -> Settings:
+    """As `settings`, with the Teleport's entry of that mode: `release` or `values`."""
+    entry = configuration()["teleport"][CLUSTER]
+    if mode == "values":
+        entry = {key: value for key, value in entry.items() if key not in ("adopt", "chart")}
+    return settings(root, teleport={CLUSTER: {**entry, "mode": mode}})
+
+
 def put_world(api: KubernetesApi) -> None:
     """Everything that an `up` made, and what was there before."""
     for namespace in (GRAPH, "teleport"):
