@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from pulumi_kubernetes import Provider as KubernetesProvider
 
+from components.settings.names import kubernetes_provider_name
+
 if TYPE_CHECKING:
     import pulumi_aws as aws
 
@@ -32,16 +34,15 @@ class Providers:
 
 def make_providers(settings: Settings) -> Providers:
     """Register the providers that `settings` needs, each Kubernetes cluster once."""
-    main = kubernetes_provider("kubernetes", settings.kubernetes)
-    by_identifier = {settings.kubernetes.cluster_identifier: main}
+    own = settings.kubernetes.cluster_identifier
+    main = kubernetes_provider(kubernetes_provider_name(own, own), settings.kubernetes)
+    by_identifier = {own: main}
     teleport: dict[str, KubernetesProvider] = {}
     for cluster, entry in settings.teleport.items():
         target = entry.kubernetes or settings.kubernetes
         if target.cluster_identifier not in by_identifier:
-            # Named by the cluster's identity: an entry may be renamed or go without replacing what others have there.
-            by_identifier[target.cluster_identifier] = kubernetes_provider(
-                f"kubernetes-{target.cluster_identifier}", target
-            )
+            name = kubernetes_provider_name(target.cluster_identifier, own)
+            by_identifier[target.cluster_identifier] = kubernetes_provider(name, target)
         teleport[cluster] = by_identifier[target.cluster_identifier]
     return Providers(
         kubernetes=main,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.settings import Settings
+from components.settings.names import KUBERNETES_PROVIDER, kubernetes_provider_name
 from components.teleport_args import CA_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.cluster import Cluster, Document
@@ -163,11 +164,11 @@ def context_of(settings: Settings, resource: Mapping[str, Any]) -> str | None:
     """The context of the provider that the resource is made with, which `providers.py` names by its cluster; None for a
     cluster that is not in the configuration any more."""
     name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
-    for cluster in settings.teleport:
-        place = settings.kubernetes_of(cluster)
-        if name == f"kubernetes-{place.cluster_identifier}":
+    own = settings.kubernetes.cluster_identifier
+    for place in map(settings.kubernetes_of, settings.teleport):
+        if place.cluster_identifier != own and name == kubernetes_provider_name(place.cluster_identifier, own):
             return place.context
-    return None if name.startswith("kubernetes-") else settings.kubernetes.context
+    return None if name.startswith(f"{KUBERNETES_PROVIDER}-") else settings.kubernetes.context
 
 
 def present(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:

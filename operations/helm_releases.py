@@ -18,6 +18,7 @@ from operations.cluster import Cluster, ClusterError, Document, name_of, secret_
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 # Left by an uninstallation that was killed, or by one that kept the history: Helm can neither upgrade nor install it.
 TAKEN_AWAY = ("uninstalling", "uninstalled")
+UNSETTLED = (*PENDING, *TAKEN_AWAY)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from components.expiry import read_time, write_time
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.cluster import Cluster, ClusterError, name_of
 from operations.durations import in_words
-from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, list_revisions
+from operations.helm_releases import TAKEN_AWAY, UNSETTLED, HelmRelease, list_revisions
 from operations.mending import Step
 from operations.ownership import is_release_of
 
@@ -57,7 +57,7 @@ class InterruptedRelease:
         stacks: whether it is this stack's.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
-        if not revisions or revisions[-1].status not in (*PENDING, *TAKEN_AWAY):
+        if not revisions or revisions[-1].status not in UNSETTLED:
             return
         last, good = revisions[-1], last_good(revisions)
         taken_away = last.status in TAKEN_AWAY
@@ -88,7 +88,7 @@ class InterruptedRelease:
         engines: whether the engine was making it when it was killed; what it may take in, it then does.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
-        if not revisions or revisions[-1].status in (*PENDING, *TAKEN_AWAY):
+        if not revisions or revisions[-1].status in UNSETTLED:
             return
         problem = f"the release {self.name} in {self.namespace} exists, and the state does not know it"
         command = self._uninstall()

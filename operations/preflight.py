@@ -30,7 +30,7 @@ from operations.checks.namespace import check_existing_namespace, check_foreign_
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
-from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, deployed_release, list_revisions
+from operations.helm_releases import PENDING, UNSETTLED, HelmRelease, deployed_release, list_revisions
 from operations.teleport_release import check_floor, check_lists, check_step, compare_values, teleport_version
 from operations.tested_versions import check_chart, version_of
 
@@ -184,7 +184,7 @@ class Preflight:
 
     def _no_pending(self, cluster: Cluster, namespace: str, release: str, check: str, statement: str) -> list[Finding]:
         revisions = list_revisions(cluster, namespace, release)
-        if revisions and revisions[-1].status in (*PENDING, *TAKEN_AWAY):
+        if revisions and revisions[-1].status in UNSETTLED:
             last = revisions[-1]
             way = "rolls it back" if last.status in PENDING else "ends its removal, or says how to have it back"
             reason = f"revision {last.revision} of {release} is {last.status}; `recover` {way}"

@@ -30,6 +30,7 @@ from components.settings.names import (
     STACK_TAG,
     TLS_SECRET_NAME,
     external_service_name,
+    kubernetes_provider_name,
 )
 from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
 from components.teleport_values import auth_deployment_name
@@ -264,8 +265,8 @@ class Recovery:
             auth = cluster.get("Deployment", auth_deployment_name(entry.release), entry.namespace)
             if CA_CONFIG_MAP_NAME in json.dumps((auth or {}).get("spec", {}).get("template", {})):
                 place = self.settings.kubernetes_of(name)
-                own = place.cluster_identifier == self.settings.kubernetes.cluster_identifier
-                provider = "kubernetes" if own else f"kubernetes-{place.cluster_identifier}"
+                own = self.settings.kubernetes.cluster_identifier
+                provider = kubernetes_provider_name(place.cluster_identifier, own)
                 yield Step(
                     f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace} is mounted by auth, and the state does "
                     "not know it",

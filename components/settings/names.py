@@ -42,6 +42,7 @@ DATABASE_CA_KEY = "bundle.pem"
 DATABASE_ACCESS_NAME = "teleport-access-graph-database-access"
 DATABASE_LOGINS_NAME = "teleport-access-graph-database-logins"
 
+KUBERNETES_PROVIDER = "kubernetes"
 # What the stack appends to the instance's name for a read replica.
 REPLICA_SUFFIX = "-replica"
 
@@ -60,6 +61,14 @@ POLICY_NAMES = {
     "database-jobs": f"{CHART_NAME}-database-jobs",
     "certificate-restarter": CERTIFICATE_RESTARTER_NAME,
 }
+
+
+def kubernetes_provider_name(identifier: str, main: str) -> str:
+    """Of the engine's provider for the cluster `identifier`; `main` is the cluster that the access graph runs in.
+
+    By the cluster's identity: an entry may be renamed or go without replacing what others have there.
+    """
+    return KUBERNETES_PROVIDER if identifier == main else f"{KUBERNETES_PROVIDER}-{identifier}"
 
 
 def replica_identifier(identifier: str) -> str:

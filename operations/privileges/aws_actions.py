@@ -70,16 +70,13 @@ UNIQUE = "?" * 26
 _SECURITY_GROUP = "arn:{partition}:ec2:{region}:{account}:security-group/*"
 _SECURITY_GROUP_RULE = "arn:{partition}:ec2:{region}:{account}:security-group-rule/*"
 _KEY = "arn:{partition}:kms:{region}:{account}:key/*"
+_BOTH = ("{identifier}", replica_identifier("{identifier}"))
 _LOG_GROUPS = tuple(
-    f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:/aws/rds/instance/{name}/*"
-    for name in ("{identifier}", replica_identifier("{identifier}"))
+    f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:/aws/rds/instance/{name}/*" for name in _BOTH
 )
 # The prefix is `database_policies.role_name_prefix`.
 _ROLE = f"arn:{{partition}}:iam::{{account}}:role{{role_path}}{{role_prefix}}{UNIQUE}"
-_INSTANCES = tuple(
-    f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}"
-    for name in ("{identifier}", replica_identifier("{identifier}"))
-)
+_INSTANCES = tuple(f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}" for name in _BOTH)
 _SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
 # With the major version in it, which an upgrade changes.
 _PARAMETER_GROUP = f"arn:{{partition}}:rds:{{region}}:{{account}}:pg:{{identifier}}-postgres??-{UNIQUE}"
@@ -93,7 +90,7 @@ _EVENTS = tuple(
 _TOPIC = "arn:{partition}:sns:{region}:{account}:{identifier}-database"
 _ALARMS = tuple(
     f"arn:{{partition}}:cloudwatch:{{region}}:{{account}}:alarm:{name}-{label}"
-    for name in ("{identifier}", "{identifier}-replica")
+    for name in _BOTH
     for label in ("connections", "cpu", "storage")
 )
 _ASSOCIATIONS = "arn:{partition}:eks:{region}:{account}:podidentityassociation/{eks_cluster}/*"
