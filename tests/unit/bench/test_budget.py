@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cProfile
 import runpy
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from bench.alone import importing, modules_of, program_process
 from bench.flat_program import write
 from bench.measuring import Command, python
-from components.short_run import SDK_DEBUG_VARIABLE
+from components.short_run import SDK_DEBUG_VARIABLE, stack_without_text
 from sandbox.home import CHECKOUT
 from tests.unit.bench.states import exported
 from tests.unit.monitor import PROJECT, Recording, record
@@ -80,14 +81,17 @@ def test_the_program_takes_little_more_than_its_imports(program: Command, module
     assert min(memory for _, memory in ours) <= MEMORY_TO_IMPORTS * min(memory for _, memory in theirs)
 
 
-# Runs the program in a process of its own and says what of it was loaded when AWS's provider was sent, and how many
-# objects were out of the collector's sight at the end: what is registered first is run last.
+# Runs the program in a process of its own and says what of it was loaded when AWS's provider was sent, of how many
+# files of its own the text was read, and how many objects were out of the collector's sight at the end: what is
+# registered first is run last.
 START_AND_END = """
-import atexit, gc, sys, tempfile
+import atexit, gc, linecache, sys, tempfile
 from pathlib import Path
 from tests.unit.program import stack
 
-atexit.register(lambda: print(gc.get_freeze_count()))
+# An entry of one item is a file that was not read yet.
+read = lambda: [file for file, entry in linecache.cache.items() if len(entry) > 1 and "/components/" in file]
+atexit.register(lambda: print(len(read()), gc.get_freeze_count()))
 seen = {"seen": lambda _: print("components.rds_assembly" in sys.modules)}
 computed = {**stack.COMPUTED, "pulumi:providers:aws": seen}
 with tempfile.TemporaryDirectory() as directory:
@@ -97,9 +101,17 @@ with tempfile.TemporaryDirectory() as directory:
 
 @pytest.mark.slow
 def test_the_engine_hears_of_the_providers_while_the_rest_is_loaded_and_the_end_walks_no_objects() -> None:
-    loaded, frozen = python(CHECKOUT, "-c", START_AND_END).output().split()
+    loaded, files_read, frozen = python(CHECKOUT, "-c", START_AND_END).output().split()
     assert loaded == "False"
+    assert files_read == "0"
     assert int(frozen) > 100_000
+
+
+def test_a_stack_without_text_is_that_of_the_standard_library() -> None:
+    ours, theirs = stack_without_text(), traceback.extract_stack()
+    assert ours[:-1] == theirs[:-1]
+    assert [frame.line for frame in ours[-3:]] == [frame.line for frame in theirs[-3:]]
+    assert stack_without_text(limit=1)[0].name == theirs[-1].name
 
 
 # Two runs in a process of their own, before a server that counts: as a user's, and as that of one who asks.
