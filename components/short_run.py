@@ -5,26 +5,21 @@ For `__main__.py` alone: a component in somebody else's program changes nothing 
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 import traceback
 from types import FrameType
 from typing import Any
 
+from components import collector
+
 # Set to anything, the SDK's debug messages are sent, which `pulumi up --debug` then shows.
 SDK_DEBUG_VARIABLE = "TELEPORT_ACCESS_GRAPH_SDK_DEBUG"
 
 
 def begin() -> None:
-    """Before the SDKs are imported.
-
-    A run makes little garbage, while the collector would walk the 150,000 objects of the SDKs' modules again and again,
-    most often while they are imported. At its end the interpreter walks them in any case, unless they are frozen.
-    """
-    gc.disable()
-    atexit.register(gc.freeze)
+    """Before the SDKs are imported. A run makes so little garbage that the collector rests to its end."""
+    collector.pause()
     setattr(traceback, "extract_stack", stack_without_text)  # noqa: B010 - see `_send_no_debug_messages`
     if not os.environ.get(SDK_DEBUG_VARIABLE):
         _send_no_debug_messages()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from components import collector
+
+collector.pause()
+
 import json
 import os
 import sys
@@ -31,6 +35,8 @@ from operations.preview import commands as preview_commands
 from operations.privileges import commands as privileges_commands
 from operations.stack import ROOT, StackError, read_begun, read_outputs, read_stack_file, run_engine, selected_stack
 from operations.supply_chain import commands as supply_chain_commands
+
+collector.resume()
 
 app = typer.Typer(
     help="Looks at the live world of a stack, and mends it. Clusters are reached by kubeconfig contexts.",

@@ -6,8 +6,14 @@ from pathlib import Path
 # The engine starts this file by its path, so that the package around it is not found.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from components import collector
+
+collector.pause()
+
 from pulumi_policy import PolicyPack
 
 from policy.pack import policies
+
+collector.resume()
 
 PolicyPack("teleport-access-graph", policies())

@@ -92,10 +92,11 @@ def _install(
 def launcher_text(module: str, python: Path, repository: Path) -> str:
     """A script that becomes the stand-in: `exec`, so that the engine's child is the plugin itself.
 
-    `-I` keeps the caller's directory and PYTHON* variables out: the plugin must not import the program's modules.
+    `-I` keeps the caller's directory and PYTHON* variables out: the plugin must not import the program's modules. The
+    collector rests until it serves (`serve.py`).
     """
     start = (
-        f"import runpy, sys; sys.path.insert(0, {str(repository)!r}); "
+        f"import gc, runpy, sys; gc.disable(); sys.path.insert(0, {str(repository)!r}); "
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
     )
     arguments: Sequence[str] = [str(python), "-I", "-c", start]

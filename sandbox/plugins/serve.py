@@ -5,6 +5,7 @@ Owns the translation between wire and Python; knows nothing of any one plugin.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import signal
@@ -353,6 +354,9 @@ def serve_until_the_engine_ends(
     register: Callable[[grpc.Server], None], at_end: Callable[[], None] = lambda: None
 ) -> NoReturn:
     """Serves, then leaves at once, whatever operation is under way; `at_end` ends what would outlive the process."""
+    # The launcher turned it off. What is loaded by now stays, and need not be walked.
+    gc.freeze()
+    gc.enable()
     server, port = start_server(register)
     run_until_the_engine_ends(server, port)
     at_end()
