@@ -25,6 +25,8 @@ PREFIX = f"{PROJECT}:"
 _SAMPLES = ("dev", "prod")
 # What stands in YAML as it is, whatever is around it.
 _PLAIN = re.compile(r"[A-Za-z0-9](?!.*(: | #|:$))[A-Za-z0-9 ._/:=+@#-]*")
+_WORD = re.compile(r"[\w-]+")
+_BY_ITSELF = r"(?<![\w-])VALUE(?![\w-])"
 # The blocks of the sample's own subnets: elsewhere they would shut TAG off from its database.
 _BLOCKS = ("accessGraph", "networkPolicy", "databaseCidrs")
 _NO_BLOCKS = "# databaseCidrs: the blocks of the subnets below; without them TAG may call that port anywhere"
@@ -41,10 +43,22 @@ class Question:
     text: str
     several: bool = False
     """Whether the answer is a list, given with commas."""
+    word_at: str | None = None
+    """Of what may be a plain word, such as `prod` or `teleport`: a pattern of the places in which it is meant."""
+
+    def pattern(self, value: str) -> str:
+        """Where the sample's `value` stands: never in the middle of another word."""
+        where = self.word_at if self.word_at and _WORD.fullmatch(value) else _BY_ITSELF
+        return where.replace("VALUE", re.escape(value))
 
 
 QUESTIONS = (
-    Question(flag="context", path=("kubernetes", "context"), text="kubeconfig context of TAG's cluster"),
+    Question(
+        flag="context",
+        path=("kubernetes", "context"),
+        text="kubeconfig context of TAG's cluster",
+        word_at=r"(?:(?<=context: )|(?<=--context ))VALUE(?=[\s,}]|$)",
+    ),
     Question(
         flag="cluster-identifier",
         path=("kubernetes", "clusterIdentifier"),
@@ -70,8 +84,18 @@ QUESTIONS = (
         text="security groups of the nodes or pods that connect, with commas (ids, or stack:...)",
         several=True,
     ),
-    Question(flag="teleport", path=("teleport",), text="Teleport's cluster name, as in `tctl status`"),
-    Question(flag="owner", path=("tags", "Owner"), text="who answers for it, as a tag"),
+    Question(
+        flag="teleport",
+        path=("teleport",),
+        text="Teleport's cluster name, as in `tctl status`",
+        word_at=r"(?<![\w.:/-])VALUE(?=:[\s\d])|(?<=clusterName: )VALUE(?=\s|$)",
+    ),
+    Question(
+        flag="owner",
+        path=("tags", "Owner"),
+        text="who answers for it, as a tag",
+        word_at=r"(?:(?<=Owner: )|(?<=/team: ))VALUE(?=\s|$)",
+    ),
 )
 
 
@@ -90,13 +114,15 @@ def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> 
     but for what is of its network alone."""
     text = _without(_sample_text(sample, root), _BLOCKS, _NO_BLOCKS)
     config = _config(text)
-    own: dict[str, str] = {f"environments/{sample}/": f"environments/{name}/"}
-    for question in questions_of(sample, root):
+    own = {rf"(?<![\w/-])environments/{sample}/": f"environments/{name}/"}
+    # The longer first, for one may have another in it.
+    questions = sorted(questions_of(sample, root), key=lambda question: -len(str(_value(config, question))))
+    for question in questions:
         value, answer = _value(config, question), answers[question.flag]
         if question.several:
             text = _with_list(text, question.path, [item.strip() for item in answer.split(",") if item.strip()])
         else:
-            own[str(value)] = answer
+            own[question.pattern(str(value))] = answer
     values = (root / f"environments/{sample}/teleport.yaml").read_text(encoding="utf-8")
     values = values.replace(f"release of {sample}:", f"release of {name}:")
     return {
@@ -139,9 +165,10 @@ def write_environment(
     if kept:
         teleport = load_values_files([str(values)], root).get("clusterName", answers["teleport"])
         if teleport != answers["teleport"]:
+            other_way = "" if name == sample else ", or move it away for the sample's to be written"
             raise StackError(
                 f"{values}: exists, and its clusterName is {teleport}, not {answers['teleport']}: the program would "
-                "refuse it; correct it, or move it away for the sample's to be written"
+                f"refuse it; correct it{other_way}"
             )
     with tempfile.TemporaryDirectory() as directory:
         for path, text in files.items():
@@ -184,9 +211,10 @@ def _value(config: Mapping[str, Any], question: Question) -> Any:
 
 
 def _replaced(text: str, values: Mapping[str, str]) -> str:
-    """All at once, the longer first, so that no answer is taken for a sample's id."""
-    pattern = re.compile("|".join(re.escape(old) for old in sorted(values, key=len, reverse=True)))
-    return pattern.sub(lambda match: values[match[0]], text)
+    """What the patterns find, all at once, so that no answer is taken for a sample's id."""
+    answers = list(values.values())
+    pattern = re.compile("|".join(f"({one})" for one in values), re.MULTILINE)
+    return pattern.sub(lambda match: answers[(match.lastindex or 0) - 1], text)
 
 
 def _with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:

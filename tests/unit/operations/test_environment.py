@@ -15,10 +15,10 @@ from components.settings import SettingsError
 from operations import __main__ as command_line
 from operations.environment import QUESTIONS, questions_of, rendered, write_environment
 from operations.stack import StackError, read_stack_file
+from tests.unit.shipped_environments import REPOSITORY, as_shipped
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, as_shipped]
 
-REPOSITORY = Path(__file__).parents[3]
 ANSWERS = {
     # It has the sample's region in it: what was answered is not replaced again.
     "context": "staging-eu-central-1-b",
@@ -104,6 +104,31 @@ def test_it_differs_from_the_sample_where_it_was_asked_and_nowhere_else(sample: 
     for database in databases:
         del database["network"]
     assert databases[0] == databases[1]
+
+
+@pytest.mark.parametrize(
+    ("flag", "word"),
+    [("context", "prod"), ("context", "teleport-access-graph"), ("owner", "me"), ("teleport", "teleport")],
+)
+def test_a_word_that_a_filled_in_sample_has_is_replaced_where_it_is_meant_alone(
+    flag: str, word: str, root: Path
+) -> None:
+    """`prod` is in `production`, and `me` in `name`."""
+    for path, text in rendered("prod", "prod", {**ANSWERS, flag: word}, root).items():
+        (root / path).write_text(text)
+    before = config((root / "Pulumi.prod.yaml").read_text())
+    answers = {**ANSWERS, flag: "acme-1"}
+    write_environment("prod", "staging", answers, root)
+    after = config((root / "Pulumi.staging.yaml").read_text())
+    for section in ("accessGraph", "database", "aws", "tls", "monitoring"):
+        assert after[f"teleport-access-graph:{section}"] == before[f"teleport-access-graph:{section}"]
+    assert after["teleport-access-graph:kubernetes"]["context"] == answers["context"]
+    assert after["teleport-access-graph:labels"] == {"example.com/team": answers["owner"]}
+    assert after["teleport-access-graph:tags"] == {"Environment": "staging", "Owner": answers["owner"]}
+    ((teleport, entry),) = after["teleport-access-graph:teleport"].items()
+    assert (teleport, entry["hostAuthorities"]["address"]) == (answers["teleport"], f"{answers['teleport']}:443")
+    values = yaml.safe_load((root / "environments/staging/teleport.yaml").read_text())
+    assert values["clusterName"] == answers["teleport"]
 
 
 def test_the_sample_gives_itself_when_it_is_answered_with_its_own_ids(root: Path) -> None:
