@@ -18,6 +18,7 @@ from operations.__main__ import app
 from operations.preview.environments import touched
 from tests.unit.components.component_schema import faults as program_faults
 from tests.unit.examples.object_schemas import DEPLOYMENT_SETTINGS, OBJECTS, faults
+from tests.unit.shipped_environments import as_shipped
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
@@ -25,8 +26,12 @@ ROOT = Path(__file__).parents[3]
 FLEET = ROOT / "examples" / "fleet"
 SETTINGS = FLEET / "deployments" / "Pulumi.prod.deploy.yaml"
 WORKFLOW = FLEET / "actions" / "fleet.yaml"
-PROD = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
 ENGINE = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["requiredPulumiVersion"].removeprefix(">=")
+
+
+def prod() -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
+    return config
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -104,14 +109,15 @@ def test_what_kubernetes_requires_is_known(kind: str, path: str) -> None:
     assert faults(changed(binding, path, None), schema) == [f"{path}: is required"]
 
 
+@as_shipped
 def test_the_stack_is_the_environment_that_the_repository_has() -> None:
     spec = of_kind("stack.yaml", "Stack")["spec"]
     assert spec["stack"] == "prod"
     assert "config" not in spec
     (kubeconfig,) = [yaml.safe_load(one["data"]["config"]) for one in documents("stack.yaml") if "data" in one]
-    assert kubeconfig["current-context"] == PROD["teleport-access-graph:kubernetes"]["context"]
+    assert kubeconfig["current-context"] == prod()["teleport-access-graph:kubernetes"]["context"]
     account = of_kind("stack.yaml", "ServiceAccount")["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
-    assert account.split(":")[4] == PROD["teleport-access-graph:aws"]["accountId"]
+    assert account.split(":")[4] == prod()["teleport-access-graph:aws"]["accountId"]
     assert spec["workspaceTemplate"]["spec"]["image"] == f"pulumi/pulumi:{ENGINE}-nonroot"
 
 
@@ -186,14 +192,15 @@ def test_and_what_the_cli_would_drop_is_caught(path: str, value: Any, said: str)
     assert faults(changed(settings(), path, value), DEPLOYMENT_SETTINGS) == [said]
 
 
+@as_shipped
 def test_deployments_begin_with_what_reaches_the_environment() -> None:
     configurations = {"prod": (ROOT / "Pulumi.prod.yaml").read_text()}
     for path in settings()["settings"]["gitHub"]["paths"]:
         assert touched([path.replace("**", "any.py")], configurations) == ["prod"], path
     command = settings()["settings"]["operationContext"]["preRunCommands"][0]
-    assert command.endswith(f"--alias {PROD['teleport-access-graph:kubernetes']['context']}")
+    assert command.endswith(f"--alias {prod()['teleport-access-graph:kubernetes']['context']}")
     role = settings()["settings"]["operationContext"]["oidc"]["aws"]["roleArn"]
-    assert role.split(":")[4] == PROD["teleport-access-graph:aws"]["accountId"]
+    assert role.split(":")[4] == prod()["teleport-access-graph:aws"]["accountId"]
 
 
 def test_the_matrix_goes_in_two_waves_and_breaks_none_off() -> None:

@@ -12,6 +12,7 @@ import pytest
 from operations import __main__ as command_line
 from operations.stack import ROOT, StackError
 from tests.unit.preview.previews import RECORDINGS
+from tests.unit.shipped_environments import as_shipped
 
 pytestmark = pytest.mark.unit
 
@@ -28,6 +29,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return said.removeprefix("error: ").strip()
 
 
+@as_shipped
 @pytest.mark.slow
 def test_a_place_that_nothing_can_be_read_from_or_written_to_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from operations.preview.environments import ROOT, environments, touched
+from tests.unit.shipped_environments import as_shipped
 
 pytestmark = pytest.mark.unit
 
@@ -61,8 +62,12 @@ def test_no_page_touches_an_environment(page: str) -> None:
     assert touched([f"docs/{page}"], environments(ROOT)) == []
 
 
-def test_the_environments_are_the_configurations_in_the_repository(tmp_path: Path) -> None:
+@as_shipped
+def test_the_samples_are_environments() -> None:
     assert {"dev", "prod"} <= set(environments(ROOT))
+
+
+def test_the_environments_are_the_configurations_beside_the_program(tmp_path: Path) -> None:
     assert "sandbox" not in environments(ROOT)
     (tmp_path / "Pulumi.yaml").write_text("name: x")
     (tmp_path / "Pulumi.one.yaml").write_text("a: 1")
@@ -71,6 +76,7 @@ def test_the_environments_are_the_configurations_in_the_repository(tmp_path: Pat
     assert environments(tmp_path) == {"one": "a: 1"}
 
 
+@as_shipped
 def test_it_runs_with_python_alone() -> None:
     """As the workflow's first job does: nothing installed, no site-packages."""
     done = subprocess.run(

@@ -41,6 +41,7 @@ from tests.samples import (
     release_entry,
 )
 from tests.unit.settings.conftest import package
+from tests.unit.shipped_environments import as_shipped
 
 pytestmark = pytest.mark.unit
 
@@ -378,6 +379,7 @@ def test_the_configuration_given_is_left_as_it_was() -> None:
     assert configuration == minimal_configuration()
 
 
+@as_shipped
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_the_environments_of_the_project_load(stack: str) -> None:
     text = (REPOSITORY / f"Pulumi.{stack}.yaml").read_text()
