@@ -161,6 +161,12 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
         }
     }
     lines = ["# into the stack's file, under `config:` (host CAs are still to be added):", _dump(entry).rstrip()]
+    if not _is_within(plain, root):
+        lines += [
+            "",
+            f"# {plain.parent} is outside {root}, where no path of a configuration may begin: write the files there,",
+            "# such as --output environments/<environment>, and delete these.",
+        ]
     if secret is not None:
         stack = _environment_of(plain, root)
         lines += [
@@ -267,8 +273,9 @@ def _write(path: Path, content: str, mode: int) -> None:
     temporary.replace(path)
 
 
+def _is_within(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
 def _relative(path: Path, root: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(root.resolve()))
-    except ValueError:
-        return str(path)
+    return str(path.resolve().relative_to(root.resolve())) if _is_within(path, root) else str(path)

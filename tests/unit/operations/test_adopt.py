@@ -64,6 +64,19 @@ def test_values_come_out_whole_and_secrets_apart(api: KubernetesApi, cluster: Cl
     assert "# --stack staging` has of others." in text
 
 
+def test_a_directory_of_which_no_path_could_be_configured_is_said(
+    api: KubernetesApi, cluster: Cluster, tmp_path: Path
+) -> None:
+    put_release(api, 1, "deployed", VALUES)
+    adoption = read(cluster)
+    here, elsewhere = tmp_path / "program", tmp_path / "elsewhere"
+    inside = snippet(adoption, here / "environments" / "prod" / "x.yaml", None, here)
+    assert "valuesFiles:\n    - environments/prod/x.yaml\n" in inside
+    assert "is outside" not in inside
+    said = f"# {elsewhere} is outside {here}, where no path of a configuration may begin: write the files there,"
+    assert said in snippet(adoption, elsewhere / "x.yaml", None, here)
+
+
 def test_writing_again_changes_nothing_and_another_file_is_not_overwritten(
     api: KubernetesApi, cluster: Cluster, tmp_path: Path
 ) -> None:
