@@ -6,7 +6,7 @@ VENV := .venv/bin
 ARGS ?=
 # Without it, each of the hundreds of processes of a test run would compile the same modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-# How many modules of tests run beside each other; each worker has a sandbox of its own (about 1.5 GB).
+# How many modules of tests run beside each other; each worker has a sandbox of its own (up to 3 GB).
 WORKERS ?= 2
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -18,7 +18,7 @@ help: ## This list
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:
+setup: ## Install what the commands need into .venv, as most others do first
 	@$(PYTHON) sandbox/bootstrap.py
 
 up: setup ## Start the sandbox with a Teleport in it and run `pulumi up` of the whole stack
@@ -42,13 +42,14 @@ recover: setup ## After a crash: clear what a killed `up` left behind, so that t
 diagnose: setup ## Say what logs, events and objects mean, with the remedy
 	@$(VENV)/python -m sandbox diagnose $(ARGS)
 
-status: setup ## What runs, what it listens on, which tools and plugins it uses
+status: setup ## What runs, where it answers, which tools and plugins it uses
 	@$(VENV)/python -m sandbox status $(ARGS)
 
 env: setup ## Print `export` lines: eval "$$(make env)", then pulumi, kubectl, helm and psql work on the sandbox
 	@$(VENV)/python -m sandbox env $(ARGS)
 
 environment: setup ## Make the configuration of another environment: make environment NAME=staging [ARGS="--like prod"]
+	$(if $(NAME),,$(error NAME is missing: make environment NAME=staging))
 	@$(VENV)/python -m operations environment "$(NAME)" $(ARGS)
 
 down: setup ## Destroy the stack, stop the sandbox, leave nothing behind

@@ -74,7 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add("tools", help="find or build the programs, start nothing").set_defaults(run=_tools)
     add("start", help="start the sandbox without running the engine").set_defaults(run=_start)
-    for name, text, run in (("up", "start, and deploy the stack", _up), ("preview", "start, and preview", _preview)):
+    for name, text, run in (
+        ("up", "start, and deploy the stack; what follows goes to `pulumi up`", _up),
+        ("preview", "start, and preview; what follows goes to `pulumi preview`", _preview),
+    ):
         command = add(name, help=text)
         command.set_defaults(run=run, passes_on=True)
     add("adopt", help="write the values file of the Teleport release that runs").set_defaults(run=_adopt)
@@ -82,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         command = add(name, help=f"run operations {name} on the sandbox", add_help=False)
         command.set_defaults(run=_operation, name=name, passes_on=True)
     add("env", help="print export lines for a shell").set_defaults(run=_env)
-    add("status", help="what runs").set_defaults(run=_status)
+    add("status", help="what runs, where it answers, which tools and plugins it uses").set_defaults(run=_status)
     down = add("down", help="destroy the stack, stop everything, remove the home")
     down.add_argument(
         "--no-destroy", action="store_true", help="leave the engine out: nothing outlives the home anyway"
@@ -138,6 +141,8 @@ def _adopt(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _operation(sandbox: Sandbox, options: argparse.Namespace) -> int:
+    if "--help" in options.rest:  # the operation's own, which needs no sandbox
+        return subprocess.run([sys.executable, "-m", "operations", options.name, "--help"], cwd=CHECKOUT).returncode
     cloud = sandbox.running()
     if options.name == "recover" and sandbox.stack.locked():
         sandbox.stack.repair_state()
@@ -168,6 +173,8 @@ def _status(sandbox: Sandbox, options: argparse.Namespace) -> int:
         )
     for link in sorted(sandbox.home.bin.iterdir()):
         print(f"  {link.name:<24} {os.readlink(link) if link.is_symlink() else link}")
+    for name, fact in sandbox.facts():
+        print(f"  {name:<24} {fact}")
     return 0 if alive else 1
 
 

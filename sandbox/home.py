@@ -38,7 +38,7 @@ class Home:
 
     @property
     def run(self) -> Path:
-        """Pid files, `<part>.ready.json`, network.json."""
+        """Pid files, `<part>.ready.json`, network.json, plugins.txt."""
         return self.root / "run"
 
     @property

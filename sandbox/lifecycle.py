@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from sandbox import charts, existing_teleport, network
 from sandbox.cloud.launchers import install_launchers
 from sandbox.control_plane import CONTEXT, ControlPlane
@@ -28,6 +30,7 @@ from sandbox.supervisor import SandboxError, Supervisor
 from sandbox.toolchain import Toolchain, ensure_toolchain
 
 _IDENTITY = "sandbox.json"
+_PLUGINS = "plugins.txt"
 _LINKED_TOOLS = ("pulumi", "helm")
 
 Say = Callable[[str], None]
@@ -99,7 +102,22 @@ class Sandbox:
         """The official ones where they are installed or the network allows it, else the stand-ins."""
         python = Path(sys.executable)
         fetch_plugins(toolchain.path("pulumi"), self.cache.root, plugin_versions(python), self._say)
-        return install_plugins(self.home.root, python, CHECKOUT, downloaded_plugins(self.cache.root))
+        chosen = install_plugins(self.home.root, python, CHECKOUT, downloaded_plugins(self.cache.root))
+        lines = [f"{one.name} {one.version} ({one.source})\n" for one in chosen]
+        (self.home.run / _PLUGINS).write_text("".join(lines))
+        return chosen
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What `status` says beside the processes: addresses that answer, and the plugins chosen at the last start."""
+        found = []
+        if self.home.kubeconfig.exists():
+            (cluster,) = yaml.safe_load(self.home.kubeconfig.read_text())["clusters"]
+            found.append(("Kubernetes API", cluster["cluster"]["server"]))
+        if self.supervisor.running(CLOUD) is not None:
+            found.append(("AWS API", ready_facts(self.home, CLOUD)["url"]))
+        if (self.home.run / _PLUGINS).exists():
+            found += [("plugin", line) for line in (self.home.run / _PLUGINS).read_text().splitlines()]
+        return found
 
     def running(self) -> CloudFacts:
         """Facts of a sandbox that runs, without starting anything. Raises SandboxError when it does not."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cli import main
+from sandbox.home import Home
 from sandbox.lifecycle import Sandbox
 
 pytestmark = pytest.mark.unit
@@ -37,3 +38,25 @@ def test_another_error_of_the_system_is_not_taken_for_it(tmp_path: Path, monkeyp
     monkeypatch.setattr(Sandbox, "start", start)
     with pytest.raises(OSError, match="Permission denied"):
         main(["--home", str(tmp_path / "home"), "start"])
+
+
+def test_status_says_where_it_answers_and_which_plugins_it_uses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home.at(tmp_path / "home")
+    home.create()
+    (home.root / "sandbox.json").write_text("{}")
+    home.kubeconfig.write_text("clusters: [{name: sandbox, cluster: {server: 'https://127.0.0.9:6443'}}]")
+    (home.run / "plugins.txt").write_text("tls 5.6.2 (official)\naws 7.51.1 (stand-in)\n")
+    assert main(["--home", str(home.root), "status"]) == 1, "nothing runs"
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[-3:]]
+    assert [line[-1] for line in lines] == [
+        "API           https://127.0.0.9:6443",
+        "tls 5.6.2 (official)",
+        "aws 7.51.1 (stand-in)",
+    ]
+
+
+def test_the_help_of_an_operation_needs_no_sandbox(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--home", str(tmp_path / "none"), "verify", "--help"]) == 0
+    assert "Prove the deployed stack from outside" in capfd.readouterr().out
