@@ -279,7 +279,7 @@ def environment(
     from operations.environment import ask, check_name, missing_flags, questions_of, rendered, write_environment
 
     check_name(name, ROOT, force=force)
-    if cluster_identifier is None and context is not None:
+    if cluster_identifier is None and context is not None and not sys.stdin.isatty():
         cluster_identifier = _identifier(context)
     given = {
         "context": context,
@@ -297,7 +297,7 @@ def environment(
     missing = missing_flags(given, questions)
     if missing and not sys.stdin.isatty():
         raise StackError(f"{', '.join(missing)}: missing, and there is no terminal to ask at; pass what they are")
-    answers = ask(given, questions, lambda text: str(typer.prompt(text)))
+    answers = ask(given, questions, lambda text: str(typer.prompt(text)), _identifier)
     written = write_environment(like, name, answers, ROOT, force=force)
     for path in rendered(like, name, answers, ROOT):
         print(f"{'wrote' if path in written else 'kept'} {path}")

@@ -183,11 +183,22 @@ def write_environment(
     return written
 
 
-def ask(given: Mapping[str, str | None], questions: Sequence[Question], prompt: Callable[[str], str]) -> dict[str, str]:
-    """`given` with an answer to everything, asked for in order where it is missing."""
+def ask(
+    given: Mapping[str, str | None],
+    questions: Sequence[Question],
+    prompt: Callable[[str], str],
+    identify: Callable[[str], str | None],
+) -> dict[str, str]:
+    """`given` with an answer to everything, asked for in order where it is missing.
+
+    `identify` asks the cluster of a context for its identifier; None where it does not say.
+    """
     answers: dict[str, str] = {}
     for question in questions:
-        answers[question.flag] = given.get(question.flag) or prompt(question.text)
+        answer = given.get(question.flag)
+        if not answer and question.flag == "cluster-identifier":
+            answer = identify(answers["context"])
+        answers[question.flag] = answer or prompt(question.text)
     return answers
 
 

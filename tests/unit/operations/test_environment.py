@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from components.settings import SettingsError
 from operations import __main__ as command_line
-from operations.environment import QUESTIONS, questions_of, rendered, write_environment
+from operations.environment import QUESTIONS, ask, questions_of, rendered, write_environment
 from operations.stack import StackError, read_stack_file
 from tests.unit.shipped_environments import REPOSITORY, as_shipped
 
@@ -246,6 +246,21 @@ def test_without_a_terminal_all_that_is_missing_is_named(root: Path, monkeypatch
     assert isinstance(result.exception, StackError)
     missing = [f"--{question.flag}" for question in QUESTIONS if question.flag not in ("region", "owner")]
     assert str(result.exception).startswith(f"{', '.join(missing)}: missing")
+
+
+@pytest.mark.parametrize(("says", "asked"), [("0f1e", False), (None, True)])
+def test_on_a_terminal_the_cluster_is_asked_who_it_is_before_the_person(says: str | None, asked: bool) -> None:
+    prompts: list[str] = []
+
+    def prompt(text: str) -> str:
+        prompts.append(text)
+        return "mine"
+
+    answers = ask({"owner": "me"}, QUESTIONS, prompt, {"mine": says}.get)
+    assert list(answers) == [question.flag for question in QUESTIONS]
+    assert (answers["context"], answers["cluster-identifier"]) == ("mine", says or "mine")
+    assert ("UID of its namespace kube-system" in prompts) is asked
+    assert "who answers for it, as a tag" not in prompts
 
 
 @pytest.mark.slow
