@@ -55,6 +55,8 @@ class StackReferences:
 
     def each(self, values: Sequence[str], *, key: str, rule: Rule) -> list[pulumi.Input[str]]:
         """As `text`, for each of a list whose members have to be different; a literal stays what it is."""
+        if not any(stack_output(value) for value in values):
+            return list(values)
         members = [self.text(value, key=f"{key}[{index}]", rule=rule) for index, value in enumerate(values)]
         # One secret among them does not make the others secret.
         joined = pulumi.Output.unsecret(pulumi.Output.all(*members)).apply(

@@ -49,6 +49,24 @@ def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("clients", "rule", "field"),
+    [
+        ({"clientCidrs": ["10.20.4.0/22"]}, "database-ingress-10.20.4.0-22", "cidrIpv4"),
+        ({"clientPrefixListIds": ["pl-0a1b2c3d"]}, "database-ingress-pl-0a1b2c3d", "prefixListId"),
+    ],
+)
+def test_clients_may_be_blocks_or_prefix_lists_alone(
+    clients: dict[str, list[str]], rule: str, field: str, tmp_path: Path
+) -> None:
+    """The list of security groups is empty then, which is no list of too few."""
+    recording = run(tmp_path, clientSecurityGroupIds=[], **clients)
+    (ingress,) = recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert ingress.name == rule
+    assert [ingress.inputs[field]] in clients.values()
+
+
+@pytest.mark.slow
 def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> None:
     assert not isinstance(run(tmp_path)["database-ingress-0"].inputs["referencedSecurityGroupId"], Secret)
 
