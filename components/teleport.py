@@ -91,7 +91,12 @@ class TeleportCluster(pulumi.ComponentResource):
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
             steps.append(self._restarted_proxies(name, args, steps[-1]))
         trusted = [
-            applied(f"the ConfigMap {CA_CONFIG_MAP_NAME}", {CA_KEY: args.trust_bundle}, config_map.data)
+            applied(
+                f"the ConfigMap {CA_CONFIG_MAP_NAME}",
+                args.trust_bundle,
+                # What others keep beside it in there is theirs.
+                config_map.data.apply(lambda data: (data or {}).get(CA_KEY)),
+            )
             for config_map in authorities
         ]
         self.ready = pulumi.Output.all(*trusted, *[step.urn for step in steps]).apply(lambda _: True)

@@ -29,3 +29,11 @@ def test_what_is_left_out_is_named_and_the_ledger_stays_as_it_was(what: str, tmp
     with pytest.raises(LeftOutError, match=f"{what}: this run leaves it as it was"):
         stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed, recording=begun)
     assert "ledger" not in begun.outputs
+
+
+def test_what_others_keep_in_the_same_config_map_is_not_missed(tmp_path: Path) -> None:
+    """Applied, it comes back with the keys of others in it: a controller's, or an operator's further authority."""
+    data = {"ca.pem": stack.COMPUTED[stack.SELF_SIGNED]["certPem"], "others.pem": "somebody else's"}
+    computed: dict[str, Any] = {**stack.COMPUTED, "kubernetes:core/v1:ConfigMap": {"=data": data}}
+    recording = stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed)
+    assert "ledger" in recording.outputs
