@@ -137,6 +137,20 @@ GRANT :"owner" TO CURRENT_USER WITH INHERIT TRUE, SET TRUE;
 \else
 GRANT :"owner" TO CURRENT_USER;
 \endif
+-- Data that were there before, adopted or restored, may have an owner whom the master user cannot act for.
+SELECT set_config('access_graph.owner', :'owner', true) AS own_role \gset
+DO $body$
+DECLARE
+  owner text := current_setting('access_graph.owner');
+  former text := (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database());
+BEGIN
+  IF former <> owner AND NOT pg_has_role(former, 'USAGE') THEN
+    RAISE EXCEPTION 'the database % belongs to %, and % may not hand it over', current_database(), former, current_user
+      USING HINT = format('As %1$I, in that database: CREATE ROLE %2$I; GRANT %2$I, %3$I TO %1$I; '
+        'REASSIGN OWNED BY %3$I TO %2$I; REVOKE %3$I FROM %1$I;', current_user, owner, former);
+  END IF;
+END
+$body$;
 SELECT format('ALTER DATABASE %I OWNER TO %I', :'database', :'owner')
   WHERE :'owner' <> (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :'database') \gexec
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from components.database_access import OWNER_ROLE
 from components.database_uri import database_uri
@@ -95,6 +97,40 @@ def test_other_roles_cannot_connect(rds: Server) -> None:
     finally:
         with rds.superuser() as connection:
             connection.execute("DROP ROLE stranger")
+
+
+@pytest.fixture
+def former_user(rds: Server) -> Iterator[str]:
+    """Of an access graph that was set up by hand, in its own database, of which it is the owner."""
+    with rds.connect(MASTER, MASTER_PASSWORD) as master:
+        master.execute("CREATE ROLE former LOGIN PASSWORD 'former'")
+        master.execute("GRANT former TO CURRENT_USER")
+        master.execute(sql.SQL("ALTER DATABASE {} OWNER TO former").format(sql.Identifier(DATABASE)))
+        master.execute("REVOKE former FROM CURRENT_USER")
+    with rds.connect("former", "former") as connection:
+        connection.execute("CREATE SCHEMA cluster_one")
+        connection.execute("CREATE TABLE cluster_one.events (id int)")
+    yield "former"
+    for database in (DATABASE, "postgres"):
+        with rds.superuser(database) as connection:
+            connection.execute("REASSIGN OWNED BY former TO CURRENT_USER")
+            connection.execute("DROP OWNED BY former")
+    with rds.superuser() as connection:
+        connection.execute("DROP ROLE former")
+
+
+def test_a_database_of_somebody_elses_is_handed_over_by_what_the_job_says(rds: Server, former_user: str) -> None:
+    refused = rds.run_access("a")
+    assert refused.returncode != 0
+    assert f"belongs to {former_user}, and {MASTER} may not hand it over" in refused.stderr
+    statements = refused.stderr.partition("in that database: ")[2].splitlines()[0]
+    with rds.connect(MASTER, MASTER_PASSWORD) as master:
+        for statement in statements.split(";")[:-1]:
+            master.execute(statement.encode())
+    succeed(rds.run_access("a"))
+    with rds.login("a") as connection:
+        connection.execute("ALTER TABLE cluster_one.events ADD COLUMN label text")
+        connection.execute("CREATE TABLE cluster_one.more (id int)")
 
 
 def test_extensions_are_made_where_they_are_available(rds: Server) -> None:
