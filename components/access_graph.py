@@ -43,7 +43,11 @@ class AccessGraphArgs(ComponentArgs):
     """PEM of each host CA whose certificates TAG accepts: Teleport's auth and proxies present theirs."""
 
     database_secret_name: pulumi.Input[str]
+    """Secret in `namespace` with the connection URI under `database_secret_key`."""
+
     tls_secret_name: pulumi.Input[str]
+    """Secret in `namespace` of type kubernetes.io/tls: what TAG serves."""
+
     credentials_checksum: pulumi.Input[str]
     """Changes whenever a Secret or the CA bundle does: TAG reads them at its start only, and the chart does not look
     at them."""

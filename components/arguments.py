@@ -34,12 +34,11 @@ class ComponentArgs:
         }
 
     def __post_init__(self) -> None:
-        """Take None for the default where there is one, and of a whole number an `int`: hosts know one sort of numbers,
-        and 2.0 would be written into names and scripts as it is. What is no number yet, an Output, is left.
+        """Replace None by the field's default, where there is one, and a whole number such as 2.0 by an `int`: hosts
+        know one sort of numbers, and 2.0 would be written into names and scripts as it is. An Output stays.
 
-        Raises `TypeError` for a value of another type than the field's. Without it an Output in place of a plain text
-        would be written into the cluster as the words of its error, and the text of one name be taken for a list of
-        letters.
+        Raises `TypeError` for a value of another type than the field's. Without this check an Output in place of plain
+        text would be written into the cluster as the words of its error, and one name be taken for a list of letters.
         """
         problems = []
         for field in dataclasses.fields(self):  # type: ignore[arg-type]

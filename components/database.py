@@ -42,20 +42,27 @@ class Database(pulumi.ComponentResource):
     """A private, encrypted PostgreSQL instance that only its clients reach."""
 
     address: pulumi.Output[str]
-    """Known once the clients may reach it."""
+    """DNS name of the instance; known once the clients may reach it."""
     port: pulumi.Output[int]
     endpoint: pulumi.Output[str]
+    """`host:port`."""
     database_name: pulumi.Output[str]
     instance_arn: pulumi.Output[str]
     resource_id: pulumi.Output[str]
+    """`db-...`, by which IAM policies name the instance."""
     identifier: pulumi.Output[str]
     master_username: pulumi.Output[str]
     master_secret_arn: pulumi.Output[str | None]
+    """The secret in which AWS keeps a managed master password; None with a generated one."""
     master_password: pulumi.Output[str | None]
+    """The generated master password, secret; None with a managed one."""
     kms_key_arn: pulumi.Output[str]
     ca_bundle: pulumi.Output[str]
+    """PEM of the authorities that sign the server's certificate."""
     topic_arn: pulumi.Output[str | None]
+    """SNS topic of RDS's events and the alarms; None without one."""
     replica_address: pulumi.Output[str | None]
+    """DNS name of the read replica, as `address`; None without one."""
     replica_resource_id: pulumi.Output[str | None]
 
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:

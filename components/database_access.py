@@ -54,7 +54,7 @@ class DatabaseAccessArgs(ComponentArgs):
     """
 
     after: pulumi.Input[bool] = True
-    """No password is made, or made anew, before it is known: what refuses a rotation fails it."""
+    """No password is made, or made anew, before this has a value: a guard that refuses a rotation fails it."""
 
     master_password: pulumi.Input[str] | None = None
     """The generated master password. Exactly one of this and `master_secret_arn`."""
@@ -88,6 +88,7 @@ class DatabaseAccessArgs(ComponentArgs):
     """Address of a read replica."""
 
     replica_port: pulumi.Input[int] | None = None
+    """Its port; `port` when not given."""
 
     image: pulumi.Input[str] = "public.ecr.aws/docker/library/postgres:17.6-alpine"
     """Has `psql` (14 or newer), `sh` and `awk`."""
@@ -128,10 +129,13 @@ class DatabaseAccess(pulumi.ComponentResource):
     """
 
     uri: pulumi.Output[str]
+    """`postgres://` URI of the login in use, secret; known once the Job has made it."""
     replica_uri: pulumi.Output[str | None]
-    """Secret; None without a replica."""
+    """The same for the read replica, secret; None without one."""
     login: pulumi.Output[str]
+    """The role that logs in."""
     owner: pulumi.Output[str]
+    """The role that owns the database, and that the login acts as."""
     database_name: pulumi.Output[str]
     client_annotations: pulumi.Output[Mapping[str, str]]
     """Of Access Graph's ServiceAccount; empty where its pods need no role."""
@@ -280,7 +284,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         login: str,
         password: pulumi.Output[str] | None,
     ) -> pulumi.Output[Any]:
-        """Secret, without a password too: who may log in where is nobody else's concern."""
+        """Secret even where it has no password (IAM): who may log in where is nobody else's concern."""
         return pulumi.Output.secret(
             pulumi.Output.all(host, port, args.database_name, password, self.ready).apply(
                 lambda resolved: database_uri(

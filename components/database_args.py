@@ -26,7 +26,7 @@ class DatabaseArgs(ComponentArgs):
     vpc_id: pulumi.Input[str]
 
     subnet_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
-    """Private subnets in at least two availability zones. Exactly one of this and `subnet_group_name`."""
+    """Ids of private subnets in at least two availability zones. Exactly one of this and `subnet_group_name`."""
 
     subnet_group_name: pulumi.Input[str] | None = None
     """A DB subnet group that exists: an adopted instance stays in its own."""
@@ -36,15 +36,17 @@ class DatabaseArgs(ComponentArgs):
     the prefix lists and blocks below; there must be one in all."""
 
     client_prefix_list_ids: Sequence[str] = ()
+    """Managed prefix lists (`pl-...`) whose addresses may connect."""
+
     client_cidrs: Sequence[str] = ()
-    """Private IPv4 blocks."""
+    """Private IPv4 blocks whose addresses may connect."""
 
     engine_version: pulumi.Input[str] = "17"
     """Major version only: RDS then picks the minor, and applies newer ones in the maintenance window."""
 
     upgrade: pulumi.Input[bool] = False
-    """Whether `engine_version` is another than the instance had so far, of one that is restored or adopted: it has the
-    version of its data, and RDS is told one only to change it."""
+    """Matters for a restored or adopted instance, which has the version of its data: RDS is told `engine_version` only
+    when this is true, to upgrade it."""
 
     database_name: pulumi.Input[str] = "access_graph"
     instance_class: pulumi.Input[str] = "db.t4g.medium"
@@ -70,8 +72,14 @@ class DatabaseArgs(ComponentArgs):
     """A key that exists, instead of an own one. Its policy must let CloudWatch Logs use it."""
 
     log_retention_days: pulumi.Input[int] = 30
+    """How long CloudWatch keeps PostgreSQL's log; one of the numbers of days that CloudWatch Logs takes."""
+
     role_path: pulumi.Input[str] = "/"
+    """IAM path of the monitoring role; begins and ends with a slash."""
+
     permissions_boundary_arn: pulumi.Input[str] | None = None
+    """ARN of the policy beyond which that role can do nothing; none without one."""
+
     monitoring_interval_seconds: int = 60
     """0 turns enhanced monitoring off; else 1, 5, 10, 15, 30 or 60."""
 
@@ -89,10 +97,13 @@ class DatabaseArgs(ComponentArgs):
     """Addresses that are asked to subscribe to the own topic."""
 
     alarm_free_storage_gib: int | None = None
-    """Alarm below it; none without. Alarms need a topic."""
+    """Free storage, in GiB, below which there is an alarm; no such alarm when not given. Alarms need a topic."""
 
     alarm_cpu_percent: int | None = None
+    """CPU, in percent, above which there is an alarm; no such alarm when not given."""
+
     alarm_connections: int | None = None
+    """Number of connections above which there is an alarm; no such alarm when not given."""
 
     replica: bool = False
     """Whether there is a read replica. RDS makes none where `master_password` is `managed`."""
@@ -116,7 +127,7 @@ class DatabaseArgs(ComponentArgs):
     """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own."""
 
     apply_immediately: pulumi.Input[bool] = False
-    """Whether changes that interrupt the service wait for the maintenance window (false) or not."""
+    """Whether changes that interrupt the service are made at once (true) or in the maintenance window (false)."""
 
     on_destroy: str = "keep"
     """What `pulumi destroy` leaves: `keep` the instance and all it needs, `snapshot` a final snapshot and its key,
@@ -133,7 +144,8 @@ class DatabaseArgs(ComponentArgs):
 
 
 def check_database_args(args: DatabaseArgs) -> None:
-    """Refuse what would pick no branch below. Settings give better messages; this guards other callers."""
+    """Raise `ValueError` for arguments that do not fit together, or that none of the choices knows. Settings say it
+    better; this is for programs that use the component without them."""
     choices = {
         "master_password": ("managed", "generated"),
         "on_destroy": ("keep", "snapshot", "delete"),

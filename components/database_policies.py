@@ -1,6 +1,7 @@
-"""Policy documents of the database's KMS key and IAM roles, in whichever partition of AWS the region is.
+"""Policy documents of the database's KMS key, SNS topic and IAM roles, in whichever partition of AWS the region is.
 
-Pure functions; `database.py` and `database_access.py` own the key and the roles.
+Pure functions; who makes the key is `database.py`, the topic `database_monitoring.py`, the roles that and
+`workload_identity.py`.
 """
 
 from __future__ import annotations
@@ -51,12 +52,10 @@ def key_policy(*, region: str, account_id: str, identifier: str) -> str:
                     "Resource": "*",
                     "Condition": {
                         "ArnLike": {
-                            "kms:EncryptionContext:aws:logs:arn": (
-                                [
-                                    f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{name}/*"
-                                    for name in (identifier, replica_identifier(identifier))
-                                ]
-                            )
+                            "kms:EncryptionContext:aws:logs:arn": [
+                                f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/rds/instance/{name}/*"
+                                for name in (identifier, replica_identifier(identifier))
+                            ]
                         }
                     },
                 },

@@ -1,7 +1,7 @@
 """What the Jobs on the database run: the shell around `psql`, the SQL that makes the roles, grants and extensions, and
 the SQL that retires logins.
 
-Pure text and one pure function. Every name and value reaches it by environment, so the text is the same for every
+Text, and pure functions. Every name and value reaches a script by environment, so the text is the same for every
 stack. Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text has neither.
 """
 

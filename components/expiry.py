@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 # Two monthly rounds of maintenance: long enough to act, short enough that a year's certificate is mostly quiet.
 WARNING_DAYS = 60
 
+_FRACTION = re.compile(r"\.(\d{1,6})\d*", re.ASCII)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expiring:
@@ -44,9 +46,6 @@ def read_time(text: str) -> datetime:
 def write_time(time: datetime) -> str:
     """RFC 3339, to the second; of a time in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-_FRACTION = re.compile(r"\.(\d{1,6})\d*", re.ASCII)
 
 
 def _in_microseconds(fraction: re.Match[str]) -> str:

@@ -28,10 +28,19 @@ class ExternalServiceArgs(ComponentArgs):
     """By which callers dial, a name of TAG's certificate."""
 
     port: int = 443
+    """Port of the load balancer."""
+
     annotations: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
+    """Of the Service, by which the cloud's controller knows what to make."""
+
     source_ranges: Sequence[str] = ()
+    """Blocks that the load balancer lets in, where it can; when empty, every address."""
+
     load_balancer_class: str | None = None
+    """The controller that makes the load balancer, where there are several."""
+
     external_traffic_policy: str = "Cluster"
+    """`Cluster`, or `Local`: the caller's address is kept, and only nodes with a TAG pod are sent to."""
 
 
 class ExternalService(pulumi.ComponentResource):

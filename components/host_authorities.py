@@ -44,10 +44,14 @@ class HostAuthorityError(ValueError):
 class HostAuthority:
     """One CA certificate of a Teleport cluster."""
 
-    pem: str  # normalised: one block, "\n" line ends, a newline at the end
-    fingerprint: str  # SHA-256 of the DER, 64 lower-case hex digits
-    subject: str  # RFC 4514
-    not_after: datetime  # aware, UTC
+    pem: str
+    """Normalised: one block, `\\n` line ends, a newline at the end."""
+    fingerprint: str
+    """SHA-256 of the DER, 64 lower-case hexadecimal digits."""
+    subject: str
+    """RFC 4514."""
+    not_after: datetime
+    """An aware time, in UTC."""
 
 
 def load_host_authorities(

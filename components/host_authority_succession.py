@@ -39,6 +39,7 @@ class Succession:
     kept: tuple[HostAuthority, ...]
     """Accepted before, no longer given, and accepted still: the other side of a rotation."""
     leaving: tuple[HostAuthority, ...]
+    """Accepted before, no longer given, and no longer accepted: dropped, or expired."""
 
     @property
     def accepted(self) -> tuple[HostAuthority, ...]:

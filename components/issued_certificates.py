@@ -40,10 +40,14 @@ class IssuedCertificateArgs(ComponentArgs):
     """Subject alternative names, at least one."""
 
     issuer_kind: str = "ClusterIssuer"
+    """`ClusterIssuer`, `Issuer` (of `namespace`), or a kind of another group."""
+
     issuer_name: str | None = None
-    """An issuer that is there."""
+    """An issuer that is there. Exactly one of this and `ca_secret`."""
 
     issuer_group: str = "cert-manager.io"
+    """API group of the issuer's kind."""
+
     ca_secret: str | None = None
     """In place of an issuer: a Secret in `namespace` with an authority's pair, of which an Issuer is made."""
 
@@ -51,7 +55,11 @@ class IssuedCertificateArgs(ComponentArgs):
     """`ECDSA` (P-256) or `RSA` (4096 bits)."""
 
     validity_hours: int = 2160
+    """90 days, cert-manager's own default; the issuer may give less."""
+
     early_renewal_hours: int = 720
+    """30 days before the end cert-manager renews it."""
+
     awaited: bool = True
     """Whether an `up` waits until it has been issued: nobody needs it while the access graph is off, and the
     authority's Secret can only be put into a namespace that is there."""

@@ -60,7 +60,10 @@ class LockoutWatchArgs(ComponentArgs):
     """Whether there is an alert as well, a PrometheusRule in the same namespace."""
 
     rule_labels: Mapping[str, str] = field(default_factory=dict)
+    """Of the PrometheusRule, by which Prometheus selects it."""
+
     image_pull_secrets: Sequence[str] = ()
+    """Names of Secrets in `namespace` with credentials of the image's registry."""
 
 
 class LockoutWatch(pulumi.ComponentResource):

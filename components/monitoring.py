@@ -36,12 +36,18 @@ class MonitoringArgs(ComponentArgs):
     """Name of TAG's Helm release."""
 
     service_monitor: bool = False
+    """Whether Prometheus is told to read TAG's metrics."""
+
     rules: bool = False
+    """Whether Prometheus is given the alerts."""
+
     labels: Mapping[str, str] = field(default_factory=dict)
     """By which Prometheus selects what it is told."""
 
     scrape_interval_seconds: int = 30
     expiry_days: int = 21
+    """Days before the end of a certificate or an authority at which there is an alert."""
+
     certificate_not_after: pulumi.Input[str] | None = None
     """RFC 3339: the end of a certificate that only an `up` renews."""
 
@@ -52,7 +58,7 @@ class MonitoringArgs(ComponentArgs):
     """Name of cert-manager's Certificate, which is renewed between two `up`s."""
 
     certificate_end: str | None = None
-    """PromQL of when a certificate ends that somebody else renews, in Unix seconds, by an exporter of theirs."""
+    """PromQL of the end, in Unix seconds, of a certificate that somebody else renews, by an exporter of theirs."""
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -107,6 +113,7 @@ def service_monitor_spec(args: MonitoringArgs) -> dict[str, Any]:
 
 
 def alert(name: str, expression: str, lasting: str, severity: str, summary: str, description: str) -> dict[str, Any]:
+    """A rule of a PrometheusRule, wire form. `lasting` is a duration of Prometheus', such as `5m`."""
     return {
         "alert": name,
         "expr": expression,

@@ -48,21 +48,35 @@ class NetworkPoliciesArgs(ComponentArgs):
     """Whether somebody calls of whom nothing is known. With no namespace and no block given, everybody may."""
 
     client_namespaces: Sequence[str] = ()
+    """Namespaces whose pods may call TAG, beside the Teleports'."""
+
     client_cidrs: Sequence[str] = ()
+    """Blocks that may call TAG."""
+
     metrics: bool = False
+    """Whether TAG serves metrics, which are then let in."""
+
     metrics_namespaces: Sequence[str] = ()
-    """None: every namespace."""
+    """Namespaces whose pods may read them; when empty, every address."""
 
     database_port: int | None = None
-    """None: not known, and TAG's own calls are left open."""
+    """Port that TAG and the Jobs call; None where it is not known, and TAG's own calls are left open."""
 
     database_cidrs: Sequence[str] = ()
+    """Blocks in which the database is; when empty, every address at that port."""
+
     access_graph_calls_aws: bool = False
+    """Whether TAG calls AWS's API, as for logins by IAM."""
+
     jobs_call_aws: bool = False
+    """Whether the database Jobs do, as for a managed master password."""
+
     pod_identity: bool = False
     """Whether pods take their roles from the agent of EKS Pod Identity."""
 
     aws_cidrs: Sequence[str] = ()
+    """Endpoints of AWS's API; when empty, every address at port 443."""
+
     job_name: str | None = None
     """`app.kubernetes.io/name` of the database Jobs' pods; none without such Jobs."""
 
@@ -70,6 +84,7 @@ class NetworkPoliciesArgs(ComponentArgs):
     """The same of the certificate's restarter."""
 
     api_server_cidrs: Sequence[str] = ()
+    """Addresses of the Kubernetes API, which the restarter calls; when empty, its calls are left open."""
 
 
 class NetworkPolicies(pulumi.ComponentResource):

@@ -1,7 +1,7 @@
 """Certificates in PEM text, as people copy it and programs write it: all of them, or what is wrong with the text.
 
 Pure, and in one pass over the text however long it is. What a certificate may be used for is said by whoever reads it;
-here are only the two questions that all of them ask.
+here are only the questions that several of them ask.
 """
 
 from __future__ import annotations

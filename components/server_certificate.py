@@ -31,10 +31,10 @@ class ServerCertificate:
 
     certificate_not_after: pulumi.Output[str | None] | None
     """RFC 3339. Of a certificate that cert-manager renews it is the end that the engine saw last, which is no later
-    than the real one; None, also inside, where the stack never sees it."""
+    than the real one. None, or an Output of None, where the stack has not seen it."""
 
     ready: pulumi.Output[bool] | None
     """Resolves once the certificate is as it was asked for; None where the stack does not make it."""
 
     expiring: tuple[pulumi.Output[Expiring | None], ...]
-    """What previews warn of; none of it is secret, and all of it is known to them. None for what has no end yet."""
+    """What previews warn of: not secret, and known to them. An Output of None stands for what has no end yet."""

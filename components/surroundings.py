@@ -143,7 +143,8 @@ def _database_port(settings: Settings) -> int | None:
 
 
 def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificate: ServerCertificate) -> MonitoringArgs:
-    """Ends that an `up` moves are told by the stack; those that others move, by whoever measures them."""
+    """What Prometheus is told. The end of what an `up` renews is a constant of the stack's; that of what others renew
+    is asked of whoever measures it."""
     from components.issued_certificates import CERTIFICATE_NAME
     from components.monitoring import MonitoringArgs
 

@@ -62,11 +62,17 @@ class TeleportClusterArgs(ComponentArgs):
     """The namespace that Teleport runs in; it exists already, for it holds the licence."""
 
     release: str = "teleport"
+    """Name of the teleport-cluster release, at most 53 characters."""
+
     chart: str | None = None
     """Mode `release`: a chart's name in `repository`, or the path of a packaged one relative to the program."""
 
     repository: str | None = None
+    """URL of the chart's repository; none for a packaged chart."""
+
     version: str | None = None
+    """Exact version of a chart in a repository; a packaged chart has its own."""
+
     values: Mapping[str, Any] = field(default_factory=dict)
     """The user's own values, without ours."""
 
@@ -83,10 +89,13 @@ class TeleportClusterArgs(ComponentArgs):
     """Take over a release that runs already. It is then never uninstalled by this stack."""
 
     audit_log_enabled: bool | None = None
+    """Whether Teleport exports its audit log to the access graph; none, and the patch says nothing of it."""
+
     audit_log_start_date: str | None = None
-    """RFC 3339; Teleport takes it once."""
+    """RFC 3339: from when on. Teleport takes it once, and its own default when not given."""
 
     timeout_seconds: int = 600
+    """Mode `release`: how long Helm waits for auth and the proxies."""
 
     rollout_image: str | None = None
     """Mode `values`: image with kubectl and a shell, by which the owner's rollout is awaited; none, and nothing is."""
@@ -95,13 +104,14 @@ class TeleportClusterArgs(ComponentArgs):
     """How long the owner may take."""
 
     rollout_image_pull_secrets: Sequence[str] = ()
+    """Names of Secrets in `namespace` with credentials of that image's registry."""
 
     host_ca_path: str = HOST_CA_PATH
     """Mode `manual`: where the file of the authorities is on auth's hosts, absolute."""
 
 
 def proxy_checksum(endpoint: str, trust_bundle: str | None) -> str:
-    """With what the proxies are marked: all that auth's answer to them is made of."""
+    """The mark of the proxies' pods, 64 hexadecimal digits: a digest of all that auth's answer to them is made of."""
     return content_checksum(endpoint, trust_bundle or "")
 
 

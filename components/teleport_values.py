@@ -74,11 +74,15 @@ class AuditLog:
 class AccessGraphPatch:
     """What Teleport's auth needs to reach the access graph. Raises `ValueError` when the parts do not fit together."""
 
-    endpoint: str  # host:port; Teleport verifies the server's certificate against the host
+    endpoint: str
+    """`host:port`; Teleport verifies the server's certificate against the host."""
     # One decision: all set (Teleport gets the CA as a file), or none (Teleport's own trust store covers the endpoint).
-    ca_path: str | None  # absolute, in the container, directly under mount_path
-    config_map: str | None  # name of the ConfigMap whose key is the file name of ca_path
-    ca_checksum: Any  # of the ConfigMap's content, or an Output of it: auth reads the CA once, so a change must roll it
+    ca_path: str | None
+    """Absolute, in the container, directly under `mount_path`."""
+    config_map: str | None
+    """Name of the ConfigMap whose key is the file name of `ca_path`."""
+    ca_checksum: Any
+    """Of the ConfigMap's content, or an Output of it: auth reads the CA once, so a change must roll it."""
     volume: str = "tag-ca"
     mount_path: str = "/var/run/access-graph"
     audit_log: AuditLog | None = None

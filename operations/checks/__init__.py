@@ -1,1 +1,5 @@
-"""What `verify` proves, one module for each side: the endpoint, the database, Teleport, the user's own values."""
+"""What `verify` and `preflight` look at, one module for each side.
+
+`verify` proves what is deployed (endpoint, database, Teleport, values), `preflight` asks before an `up` (definitions,
+namespace, where the certificate comes from); both judge a certificate by `certificate`.
+"""
