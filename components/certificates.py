@@ -16,13 +16,11 @@ from components.applied import applied
 from components.arguments import ComponentArgs
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.handed_on import waiting
+from components.settings.tls import LONGEST_CERTIFICATE_HOURS
 from components.trust_bundles import joined
 
 # RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
 SERVER_COMMON_NAME = "Teleport Access Graph"
-
-# The longest that every client takes of a server certificate, whoever signed it: Apple's limit is 398 days.
-MAXIMUM_SERVER_VALIDITY_HOURS = 397 * 24
 
 KEY_ALGORITHMS: dict[str, dict[str, Any]] = {
     "ECDSA": {"algorithm": "ECDSA", "ecdsa_curve": "P256"},
@@ -57,7 +55,7 @@ class CertificatesArgs(ComponentArgs):
     ca_early_renewal_hours: pulumi.Input[int] = 8760
     """A year before the end, the next `up` re-signs the authority with the same key."""
 
-    certificate_validity_hours: pulumi.Input[int] = MAXIMUM_SERVER_VALIDITY_HOURS
+    certificate_validity_hours: pulumi.Input[int] = LONGEST_CERTIFICATE_HOURS
     """At most 397 days (9528 hours)."""
 
     certificate_early_renewal_hours: pulumi.Input[int] = 720

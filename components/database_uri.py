@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote
 
 import pulumi
 
+from components.settings.names import DEFAULT_POSTGRES_PORT
+
 # Where the chart's `volumes` put the database's CA bundle, in Access Graph's pods and in the access Job's.
 CA_BUNDLE_PATH = "/var/run/database-ca/bundle.pem"
 
@@ -222,7 +224,7 @@ def _location(location: str) -> tuple[str, int, list[str]]:
         )
     elif given and not (_PORT.fullmatch(given) and 0 < int(given) < 65536):
         problems.append("has a port that is none; give 1 to 65535, and percent-encode user and password")
-    return host, 5432 if problems or not given else int(given), problems
+    return host, DEFAULT_POSTGRES_PORT if problems or not given else int(given), problems
 
 
 def _is_address(host: str) -> bool:

@@ -23,6 +23,7 @@ from components.settings import (
     ReleaseTeleportSettings,
     Settings,
 )
+from components.stack_tags import full_name
 from components.tls_assembly import authority_algorithms, authority_step, certificate_names
 from components.trust_bundles import Authority
 from components.trust_steps import GENERATED, TrustRecord
@@ -109,8 +110,7 @@ class Ledger:
 
 def read_ledger() -> pulumi.Output[Ledger]:
     """The stack's own earlier outputs, through the engine: known at preview, and empty before the first `up`."""
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    stack = pulumi.StackReference("ledger", stack_name=name)
+    stack = pulumi.StackReference("ledger", stack_name=full_name(pulumi.get_stack()))
     outputs = [stack.get_output(output) for output in ("ledger", "certificateNotAfter", "caNotAfter")]
     return pulumi.Output.all(*outputs).apply(lambda read: Ledger.parse(*read))
 

@@ -27,6 +27,7 @@ from components.settings import (
     Settings,
     SnapshotRestoreSettings,
 )
+from components.settings.database_network import FEWEST_SUBNETS
 from components.settings.formats import EKS_CLUSTER_NAME, OIDC_PROVIDER_ARN, SECURITY_GROUP_ID, SUBNET_ID, VPC_ID
 from components.settings.moments import in_utc
 from components.settings.names import POSTGRES_SECRET_KEY, service_name
@@ -144,7 +145,7 @@ def database_args(
         vpc_id=references.text(network.vpc_id, key=f"{key}.vpcId", rule=VPC_ID),
         subnet_ids=None
         if network.subnet_ids is None
-        else references.texts(network.subnet_ids, key=f"{key}.subnetIds", rule=SUBNET_ID, least=2),
+        else references.texts(network.subnet_ids, key=f"{key}.subnetIds", rule=SUBNET_ID, least=FEWEST_SUBNETS),
         subnet_group_name=network.subnet_group_name,
         client_security_group_ids=references.each(
             network.client_security_group_ids, key=f"{key}.clientSecurityGroupIds", rule=SECURITY_GROUP_ID

@@ -23,7 +23,7 @@ from components.settings import (
     Settings,
     ValuesTeleportSettings,
 )
-from components.settings.names import CERTIFICATE_RESTARTER_NAME, SERVICE_PORT
+from components.settings.names import CERTIFICATE_RESTARTER_NAME, DEFAULT_POSTGRES_PORT, SERVICE_PORT
 from components.tls_assembly import make_restarter
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from components.network_policies import NetworkPolicies, NetworkPoliciesArgs
     from components.providers import Providers
     from components.server_certificate import ServerCertificate
-
-DEFAULT_DATABASE_PORT = 5432
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +136,7 @@ def _database_port(settings: Settings) -> int | None:
     """None where it is not known: a URI is secret, and nobody looks into it for this."""
     database, policy = settings.database, settings.access_graph.network_policy
     if isinstance(database, ExistingDatabaseSettings):
-        return (policy.database_port or DEFAULT_DATABASE_PORT) if policy.database_cidrs else None
+        return (policy.database_port or DEFAULT_POSTGRES_PORT) if policy.database_cidrs else None
     return database.port
 
 

@@ -13,7 +13,8 @@ import pulumi
 
 from components.arguments import ComponentArgs
 from components.digests import content_checksum
-from components.teleport_values import AccessGraphPatch, AuditLog, ValuesConflict, merge_values, patch_values
+from components.teleport_values import AccessGraphPatch, AuditLog, ValuesConflict, patch_values
+from components.values_files import merge_values
 
 CA_CONFIG_MAP_NAME = "teleport-access-graph-ca"
 CA_KEY = "ca.pem"

@@ -12,22 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.settings.secret_texts import may_be_shown
-from components.values_files import find_secret_values, load_values_files, merge_values, own_copy
-
-__all__ = [
-    "AccessGraphPatch",
-    "AuditLog",
-    "ValuesConflict",
-    "auth_deployment_name",
-    "connected_places",
-    "effective_auth_values",
-    "find_secret_values",
-    "load_values_files",
-    "merge_values",
-    "patch_values",
-    "proxy_deployment_name",
-    "unpatch_values",
-]
+from components.values_files import merge_values, own_copy
 
 CHECKSUM_ANNOTATION = "checksum/access-graph-ca"
 

@@ -21,8 +21,8 @@ from components.settings import (
 )
 from components.settings.teleport import TeleportEntry
 from components.teleport_args import CA_CONFIG_MAP_NAME
-from components.teleport_values import auth_deployment_name, load_values_files
-from components.values_files import ValuesFileError
+from components.teleport_values import auth_deployment_name
+from components.values_files import ValuesFileError, load_values_files
 from operations.chart_repositories import check_charts
 from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions

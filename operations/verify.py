@@ -35,10 +35,9 @@ from components.teleport_args import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
 from components.teleport_values import (
     auth_deployment_name,
     effective_auth_values,
-    load_values_files,
     proxy_deployment_name,
 )
-from components.values_files import ValuesFileError, parse_values
+from components.values_files import ValuesFileError, load_values_files, parse_values
 from operations.address_book import AddressBook, AddressBookError
 from operations.aws_session import database_token
 from operations.checks.certificate import check_pair

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic.alias_generators import to_camel
 
+from components.settings.names import DEFAULT_POSTGRES_PORT
+
 if TYPE_CHECKING:
     from components.settings.database import RdsDatabaseSettings
 
@@ -20,7 +22,6 @@ PRODUCTION, DEVELOPMENT = "production", "development"
 # What the controls ask for unless an account sets their parameters: CloudWatch.16 a year, RDS.11 a week.
 LEAST_LOG_RETENTION_DAYS = 365
 LEAST_BACKUP_RETENTION_DAYS = 7
-DEFAULT_POSTGRES_PORT = 5432
 
 # Settings by key whose default depends on the profile.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(

@@ -7,9 +7,9 @@ import warnings
 from typing import Annotated
 
 from components.settings.formats import ObjectName, PinnedImage
+from components.settings.names import DEFAULT_KUBECTL_IMAGE
 from components.settings.object_metadata import ObjectLabels
 from components.settings.rules import DISTINCT, Rule, Section, Switch, Text, WholeNumber, between, setting
-from components.settings.tls import DEFAULT_RESTARTER_IMAGE
 
 # What auth logs at every try, each five seconds, when TAG does not know the host CA of its certificate.
 LOCKED_OUT = "could not find host CA"
@@ -84,7 +84,7 @@ class LockoutWatchSettings(Section):
         5, why="how often it looks, at the log since the look before"
     )
     image: PinnedImage = setting(
-        DEFAULT_RESTARTER_IMAGE, why="has kubectl, sh and grep; a mirror of it where images are mirrored"
+        DEFAULT_KUBECTL_IMAGE, why="has kubectl, sh and grep; a mirror of it where images are mirrored"
     )
     image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(
         (), why="names of Secrets, in Teleport's namespace, with credentials of a private registry"

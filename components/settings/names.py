@@ -20,6 +20,8 @@ GRPC_PORT = 9090
 METRICS_PORT = 3000
 # Of the chart's Service.
 METRICS_PORT_NAME = "metrics"
+# Of PostgreSQL, where nothing else is said.
+DEFAULT_POSTGRES_PORT = 5432
 LONGEST_SERVICE_NAME = 63
 
 # The TLS Secrets that the stack fills in TAG's namespace: with its own pair, and by cert-manager's hand. Two names, for
@@ -54,6 +56,9 @@ LOCKOUT_WATCH_NAME = "teleport-access-graph-lockout-watch"
 ROLLOUT_NAME = "teleport-access-graph-rollout"
 
 CERT_MANAGER_API_VERSION = "cert-manager.io/v1"
+
+# kubectl with a shell around it, for the pods that run a script of the stack's: registry.k8s.io/kubectl has none.
+DEFAULT_KUBECTL_IMAGE = "docker.io/alpine/kubectl:1.34.2"
 
 # Of the NetworkPolicies, by whose pods they are about.
 POLICY_NAMES = {

@@ -19,6 +19,7 @@ from components.settings.formats import (
     ReleaseName,
 )
 from components.settings.moments import MOMENT
+from components.settings.names import DEFAULT_KUBECTL_IMAGE
 from components.settings.rules import (
     DISTINCT,
     Rule,
@@ -31,7 +32,6 @@ from components.settings.rules import (
     matching,
     setting,
 )
-from components.settings.tls import DEFAULT_RESTARTER_IMAGE
 from components.settings.unions import by_mode, tag
 
 # A host CA is about 1.3 kB; a set with room for rotations is far below.
@@ -206,7 +206,7 @@ class RolloutSettings(Section):
     """How the stack waits for somebody else's rollout: a Job in Teleport's namespace that may only look."""
 
     image: PinnedImage = setting(
-        DEFAULT_RESTARTER_IMAGE,
+        DEFAULT_KUBECTL_IMAGE,
         why="has kubectl, sh, date, grep, sleep and tr; a mirror of it where images are mirrored",
     )
     timeout_seconds: Annotated[WholeNumber, between(60, 3600, "seconds")] = setting(

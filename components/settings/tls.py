@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Tag
 
 from components.settings.formats import UNQUOTED, DnsName, ObjectName, PinnedImage, ProjectPath
+from components.settings.names import DEFAULT_KUBECTL_IMAGE
 from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, matching, setting
 from components.settings.unions import by_mode, tag
 
@@ -22,9 +23,6 @@ ISSUED_CERTIFICATE_HOURS = 90 * 24
 # The API group of cert-manager's own issuers, and their kinds.
 CERT_MANAGER_GROUP = "cert-manager.io"
 CERT_MANAGER_ISSUERS = ("Issuer", "ClusterIssuer")
-
-# kubectl with a shell around it: registry.k8s.io/kubectl has none.
-DEFAULT_RESTARTER_IMAGE = "docker.io/alpine/kubectl:1.34.2"
 
 _CERTIFICATE_HOURS = between(
     1,
@@ -109,7 +107,7 @@ class RestarterSettings(Section):
 
     mode: Literal["restarter"] = setting(why="who restarts TAG after a renewal", example="restarter")
     image: PinnedImage = setting(
-        DEFAULT_RESTARTER_IMAGE,
+        DEFAULT_KUBECTL_IMAGE,
         why="has kubectl, sh, base64, sha256sum and cut; a mirror of it where images are mirrored",
     )
     every_minutes: Annotated[WholeNumber, between(1, 59, "minutes")] = setting(

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from components.database_uri import DatabaseUriError, check_database_uri
+from components.settings.names import DEFAULT_POSTGRES_PORT
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
 from operations.findings import Finding, failed, not_proven, passed
@@ -71,7 +72,7 @@ class _Client:
 
     @property
     def place(self) -> tuple[str, int]:
-        return str(self.parts.get("host", "")), int(self.parts.get("port") or 5432)
+        return str(self.parts.get("host", "")), int(self.parts.get("port") or DEFAULT_POSTGRES_PORT)
 
     @property
     def user(self) -> str:
@@ -328,7 +329,7 @@ def _parts(uri: str) -> dict[str, Any] | None:
         parts = dict(conninfo.conninfo_to_dict(uri))
     except psycopg.ProgrammingError:
         return None
-    host, port = str(parts.get("host", "")), str(parts.get("port") or 5432)
+    host, port = str(parts.get("host", "")), str(parts.get("port") or DEFAULT_POSTGRES_PORT)
     # libpq takes lists of hosts and ports, of which one may be anybody's.
     if "," in host + port or not (port.isascii() and port.isdigit()):
         return None

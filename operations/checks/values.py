@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.teleport_values import effective_auth_values, merge_values
-from components.values_files import join_path
+from components.teleport_values import effective_auth_values
+from components.values_files import join_path, merge_values
 from operations.cluster import Document, name_of
 from operations.findings import Finding, failed, passed
 
