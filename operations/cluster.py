@@ -48,6 +48,8 @@ _KINDS = {
     "CronJob": ("/apis/batch/v1", "cronjobs"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
 }
+# In place of an answer for what the server does not have: that is an error.
+_AN_ERROR = object()
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -186,14 +188,22 @@ class Cluster:
         return plain
 
     def _ask(
-        self, method: str, path: str, what: str, query: Mapping[str, str] = MappingProxyType({}), /, **more: Any
+        self,
+        method: str,
+        path: str,
+        what: str,
+        query: Mapping[str, str] = MappingProxyType({}),
+        *,
+        body: Document | None = None,
+        missing: Any = _AN_ERROR,
     ) -> Any:
-        """The answer as JSON; `body` is sent, and `missing` is the answer where the server has nothing there."""
+        """The answer as JSON. `body` is sent; `missing` is the answer where the server has nothing there. `what`, an
+        infinitive, is said in errors."""
         try:
-            return json.loads(self._send(method, path, query, more.get("body")))
+            return json.loads(self._send(method, path, query, body))
         except ApiException as error:
-            if error.status == 404 and "missing" in more:
-                return more["missing"]
+            if error.status == 404 and missing is not _AN_ERROR:
+                return missing
             raise self._refused(error, what) from None
         except (urllib3.exceptions.HTTPError, ConfigException) as error:
             raise self._unreachable(error) from None

@@ -50,11 +50,11 @@ class InterruptedRelease:
         """As the state has it."""
         return f"{self.namespace}/{self.name}"
 
-    def steps(self, now: datetime, *, engines: bool, stacks: bool) -> Iterator[Step]:
+    def steps(self, now: datetime, *, by_engine: bool, is_own: bool) -> Iterator[Step]:
         """Nothing of a release that is neither pending nor taken away.
 
-        engines: whether the engine's own record says that it was working on it when it was killed.
-        stacks: whether it is this stack's.
+        by_engine: whether the engine's own record says that it was working on it when it was killed.
+        is_own: whether the release is this stack's.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         if not revisions or revisions[-1].status not in UNSETTLED:
@@ -65,13 +65,13 @@ class InterruptedRelease:
         age = "" if since is None else f" since {write_time(since)} ({in_words((now - since).total_seconds())})"
         problem = f"revision {last.revision} of {self.name} in {self.namespace} is {last.status}{age}"
         back = self._rollback(last.revision if good is None else good)
-        reason = "" if last.status == "uninstalled" else self._reason_to_wait(now, since, engines=engines)
+        reason = "" if last.status == "uninstalled" else self._reason_to_wait(now, since, by_engine=by_engine)
         if self.owned_by:
             remedy = f"leave it to whoever owns it ({self.owned_by}). When no Helm works on it: `{_shown(back)}`"
             yield Step(problem, remedy)
         elif reason:
             yield Step(problem, reason)
-        elif not stacks:
+        elif not is_own:
             command = self._uninstall() if good is None or taken_away else back
             yield Step(problem, self._not_certain(f"`{_shown(command)}`"))
         elif taken_away:
@@ -81,11 +81,11 @@ class InterruptedRelease:
         else:
             yield self._never_ran(problem, back)
 
-    def unknown(self, stack: str, *, engines: bool) -> Iterator[Step]:
+    def unknown(self, stack: str, *, by_engine: bool) -> Iterator[Step]:
         """The access graph's release when the state does not know it; nothing of one that is pending or taken away.
 
         stack: full name of ours.
-        engines: whether the engine was making it when it was killed; what it may take in, it then does.
+        by_engine: whether the engine was making it when it was killed; `begun` then imports it.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         if not revisions or revisions[-1].status in UNSETTLED:
@@ -95,16 +95,17 @@ class InterruptedRelease:
         if is_release_of(stack, self.cluster, revisions[-1]):
             remedy = "uninstall it: it keeps nothing, and the next `up` installs it again"
             yield Step(problem, remedy, lambda: run_helm(command, self.root))
-        elif not engines:
+        elif not by_engine:
             yield Step(problem, self._not_certain(f"`{_shown(command)}`"))
 
     def is_of(self, stack: str) -> bool:
+        """Whether it is certainly that stack's (its full name), by its newest revision."""
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         return bool(revisions) and is_release_of(stack, self.cluster, revisions[-1])
 
-    def _reason_to_wait(self, now: datetime, since: datetime | None, *, engines: bool) -> str:
+    def _reason_to_wait(self, now: datetime, since: datetime | None, *, by_engine: bool) -> str:
         """Empty when no Helm can be at work on it any more: the engine's was ended with it."""
-        if engines:
+        if by_engine:
             return ""
         if since is None:
             return "Helm does not say since when: see that none is at work on it, then `helm rollback` it yourself"

@@ -20,7 +20,8 @@ class Step:
 
     problem: str
     remedy: str
-    act: Callable[[], str] | None = None  # says what it did
+    act: Callable[[], str] | None = None
+    """Does it, and says what it did."""
     option: str = ""
     """The option that answers for it beside `--yes`, which alone does not."""
 

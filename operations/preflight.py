@@ -19,6 +19,7 @@ from components.settings import (
     Settings,
     ValuesTeleportSettings,
 )
+from components.settings.chart_versions import dotted
 from components.settings.teleport import TeleportEntry
 from components.teleport_args import CA_CONFIG_MAP_NAME
 from components.teleport_values import auth_deployment_name
@@ -40,12 +41,15 @@ KUBERNETES_FLOOR = (1, 21)
 
 @dataclass
 class Preflight:
-    """One run over one configuration. `outputs` are those of the last `up`, empty before the first."""
+    """One run over one configuration."""
 
     settings: Settings
-    secret_values: bool = False  # whether the secret key with Helm values is set
-    outputs: Mapping[str, Any] | None = field(default_factory=dict)  # None: they could not be read
-    begun: Sequence[str] | None = None  # what the engine began to make and has no end of; None: it was not asked
+    secret_values: bool = False
+    """Whether the secret key with Helm values is set."""
+    outputs: Mapping[str, Any] | None = field(default_factory=dict)
+    """Those of the last `up`, empty before the first; None where they could not be read."""
+    begun: Sequence[str] | None = None
+    """Names of what the engine began to make and has no end of; None where it was not asked."""
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     unmatched: list[str] = field(default_factory=list, init=False)
@@ -103,7 +107,7 @@ class Preflight:
                 # Wherever it runs: its proxy is all that can be asked.
                 findings.append(self._floor(name, teleport_version(None, None, _proxy(entry), self.settings.root)))
             elif there is not None:
-                findings += self._guarded(f"teleport.{name}", _bound(self._teleport, there, name, entry))
+                findings += self._guarded(f"teleport.{name}", partial(self._teleport, there, name, entry))
         return findings
 
     def _not_recorded(self, check: str, statement: str, reason: str) -> Finding:
@@ -133,13 +137,13 @@ class Preflight:
             findings.append(failed(f"kubernetes.{name}.identifier", statement, reason))
         else:
             findings.append(passed(f"kubernetes.{name}.identifier", statement, found))
-        version, shown = cluster.version(), "{}.{}"
-        statement = f"{name} has Kubernetes {shown.format(*KUBERNETES_FLOOR)} or newer"
+        version = cluster.version()
+        statement = f"{name} has Kubernetes {dotted(KUBERNETES_FLOOR)} or newer"
         if version < KUBERNETES_FLOOR:
-            reason = f"it is {shown.format(*version)}; upgrade the cluster"
+            reason = f"it is {dotted(version)}; upgrade the cluster"
             findings.append(failed(f"kubernetes.{name}.version", statement, reason))
         else:
-            findings.append(passed(f"kubernetes.{name}.version", statement, shown.format(*version)))
+            findings.append(passed(f"kubernetes.{name}.version", statement, dotted(version)))
         return findings
 
     def _access_graph(self, cluster: Cluster) -> list[Finding]:
@@ -310,12 +314,6 @@ class Preflight:
             return [passed(check, statement, "it has an address")]
         reason = "nothing gave it an address, and Helm waits for one in vain; "
         return [failed(check, statement, f"{reason}set service.type: ClusterIP, or install what assigns addresses")]
-
-
-def _bound(
-    check: Callable[[Cluster, str, Any], list[Finding]], cluster: Cluster, name: str, entry: Any
-) -> Callable[[], list[Finding]]:
-    return lambda: check(cluster, name, entry)
 
 
 def _proxy(entry: TeleportEntry) -> ProxyHostAuthorities | None:

@@ -185,13 +185,13 @@ class Recovery:
             )
 
     def _pending(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        engines, graph = under_way(state), self._graph_release()
+        begun, graph = under_way(state), self._graph_release()
         is_recorded = ("Release", graph.identity) in _recorded(state)
-        is_ours = is_recorded or graph.identity in engines or graph.is_of(self._name)
-        yield from graph.steps(self.now(), engines=graph.identity in engines, stacks=is_ours)
+        is_own = is_recorded or graph.identity in begun or graph.is_of(self._name)
+        yield from graph.steps(self.now(), by_engine=graph.identity in begun, is_own=is_own)
         for release in self._teleport_releases():
             # That a release is this stack's is what the mode of its entry says.
-            yield from release.steps(self.now(), engines=release.identity in engines, stacks=True)
+            yield from release.steps(self.now(), by_engine=release.identity in begun, is_own=True)
 
     def _state(self) -> Mapping[str, Any]:
         document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
@@ -221,8 +221,8 @@ class Recovery:
             )
         release = self.settings.access_graph.release
         if ("Release", f"{namespace}/{release}") not in recorded:
-            engines = f"{namespace}/{release}" in under_way(state)
-            yield from self._graph_release().unknown(self._name, engines=engines)
+            by_engine = f"{namespace}/{release}" in under_way(state)
+            yield from self._graph_release().unknown(self._name, by_engine=by_engine)
         for kind, name in (
             ("Secret", POSTGRES_SECRET_NAME),
             ("Secret", POSTGRES_IAM_SECRET_NAME),

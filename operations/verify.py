@@ -60,12 +60,15 @@ class Verification:
     settings: Settings
     outputs: Mapping[str, Any]
     book: AddressBook = field(default_factory=AddressBook.from_environment)
-    host_identities: Mapping[str, Path] = field(default_factory=dict)  # by Teleport cluster; certificate and key, PEM
-    values_before: Path | None = None  # values of the release before this stack, for the first Teleport cluster
+    host_identities: Mapping[str, Path] = field(default_factory=dict)
+    """By Teleport cluster name, a PEM file with a host certificate and its key."""
+    values_before: Path | None = None
+    """File with the values that the first Teleport's release had before this stack."""
     connect: Callable[[str], Cluster] = Cluster.connect
     _clusters: dict[str, Cluster] = field(default_factory=dict)
 
     def run(self) -> list[Finding]:
+        """Every finding, in the order of the flow."""
         findings: list[Finding] = []
         enabled = self.settings.access_graph.enabled
         ways: list[Way] = []
@@ -79,7 +82,7 @@ class Verification:
                 findings.append(not_proven(f"teleport.{name}", statement, reason))
                 continue
             check = self._teleport if enabled else self._without_access_graph
-            findings += self._guarded(f"teleport.{name}", f"Teleport {name}", _bound(check, name, entry, ways))
+            findings += self._guarded(f"teleport.{name}", f"Teleport {name}", partial(check, name, entry, ways))
         return findings
 
     def _guarded(self, check: str, what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -308,9 +311,3 @@ def _way_back(
     if isinstance(entry, ReleaseTeleportSettings):
         return "run `up --refresh`"
     return "let the release's owner roll out what this stack hands over (output teleportValues)"
-
-
-def _bound(
-    check: Callable[[str, Any, list[Way]], list[Finding]], name: str, entry: Any, ways: list[Way]
-) -> Callable[[], list[Finding]]:
-    return lambda: check(name, entry, ways)

@@ -108,5 +108,6 @@ def numbers(version: str) -> Version:
     return found[0], found[1], found[2]
 
 
-def dotted(version: Version) -> str:
+def dotted(version: tuple[int, ...]) -> str:
+    """`(1, 30, 2)` -> `1.30.2`."""
     return ".".join(map(str, version))

@@ -144,7 +144,7 @@ def _primary(client: _Client, own: OwnLogins | None) -> list[Finding]:
     names = [f"database.{check}" for check in checks]
     try:
         with client.connect() as connection:
-            findings = [_said("database.connects", f"as {connection.info.user} to {host}:{port}")]
+            findings = [_proven("database.connects", f"as {connection.info.user} to {host}:{port}")]
             findings.append(_wrong_name(client))
             findings += _rights(connection)
             if own is not None:
@@ -172,13 +172,13 @@ def _keeps_the_rules(uri: str, ca_bundle_given: bool, allow_unverified: bool) ->
     except DatabaseUriError as error:
         problems = [line.removeprefix("databaseUri: the URI ") for line in str(error).splitlines()]
         return failed(check, _STATEMENTS[check], f"it {'; it '.join(problems)}")
-    return _said(check, "all of it is known")
+    return _proven(check, "all of it is known")
 
 
 def _verifies(mode: str | int | None, *, allow_unverified: bool) -> Finding:
     check = "database.verify-full"
     if mode == "verify-full":
-        return _said(check, "sslmode=verify-full")
+        return _proven(check, "sslmode=verify-full")
     if allow_unverified:
         return not_proven(check, _STATEMENTS[check], f"sslmode={mode}, which database.allowUnverified permits")
     return failed(check, _STATEMENTS[check], f"sslmode={mode}; only verify-full does, write it into the URI")
@@ -193,7 +193,9 @@ def _rights(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Finding]:
     assert row is not None  # one is connected to it
     user, database, owner, owns = row
     if owns:
-        findings.append(_said("database.owner", f"{user} owns {database}" + ("" if user == owner else f" as {owner}")))
+        findings.append(
+            _proven("database.owner", f"{user} owns {database}" + ("" if user == owner else f" as {owner}"))
+        )
     else:
         remedy = f"ALTER DATABASE {database} OWNER TO ..., or correct the URI"
         findings.append(failed("database.owner", _STATEMENTS["database.owner"], f"{owner} owns {database}; {remedy}"))
@@ -209,7 +211,7 @@ def _rights(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Finding]:
             reason = f"{_one_line(error)}; grant it, or let the role own the database"
             findings.append(failed(check, _STATEMENTS[check], reason))
         else:
-            findings.append(_said(check, "done, and rolled back"))
+            findings.append(_proven(check, "done, and rolled back"))
     return findings
 
 
@@ -227,7 +229,7 @@ def _login(connection: psycopg.Connection[tuple[Any, ...]], own: OwnLogins) -> F
     if acts_as != owner or login == owner:
         reason = f"{login} acts as {acts_as}, not as {owner}: what it makes is lost to the next login"
         return failed(check, _STATEMENTS[check], f"{reason}; {_ANEW.format('access')}")
-    return _said(check, f"{login} acts as {owner}")
+    return _proven(check, f"{login} acts as {owner}")
 
 
 def _retired(connection: psycopg.Connection[tuple[Any, ...]], client: _Client, own: OwnLogins) -> Finding:
@@ -245,7 +247,7 @@ def _retired(connection: psycopg.Connection[tuple[Any, ...]], client: _Client, o
         if said is None or not _REFUSED.search(said):
             return failed(check, _STATEMENTS[check], f"{name}: {said or 'is let in'}")
     names = ", ".join(name for name, _ in rows)
-    return _said(check, f"{names} is refused" if names else "there is none")
+    return _proven(check, f"{names} is refused" if names else "there is none")
 
 
 def _by_iam(connection: psycopg.Connection[tuple[Any, ...]], client: _Client) -> Finding:
@@ -261,7 +263,7 @@ def _by_iam(connection: psycopg.Connection[tuple[Any, ...]], client: _Client) ->
     said = _knock(client, password=secrets.token_hex(16))
     if said is None or not _REFUSED.search(said):
         return failed(check, _STATEMENTS[check], f"with a made-up token: {said or 'it is let in'}")
-    return _said(check, "by a token, and refused with a made-up one")
+    return _proven(check, "by a token, and refused with a made-up one")
 
 
 def _replica(uri: str, primary: _Client) -> Finding:
@@ -280,7 +282,7 @@ def _replica(uri: str, primary: _Client) -> Finding:
                     connection.execute(f"CREATE TABLE public.verify_{secrets.token_hex(8)} (id integer)")
             except psycopg.errors.ReadOnlySqlTransaction:
                 follows = "follows its primary and" if row and row[0] else "is no standby, yet"
-                return _said(check, f"{host}:{port} {follows} refuses to write")
+                return _proven(check, f"{host}:{port} {follows} refuses to write")
             return failed(
                 check, _STATEMENTS[check], f"{host}:{port} writes: it is no replica; correct database.replica"
             )
@@ -302,7 +304,7 @@ def _wrong_name(client: _Client) -> Finding:
     if said is None:
         return failed(check, _STATEMENTS[check], "it was let in; does the URI's sslrootcert take effect?")
     if "does not match host name" in said or "certificate verify failed" in said:
-        return _said(check, "refused, its certificate is for another")
+        return _proven(check, "refused, its certificate is for another")
     return failed(check, _STATEMENTS[check], f"failed for another reason: {said}")
 
 
@@ -345,7 +347,7 @@ def _addresses(host: str, port: int) -> list[tuple[str, int]]:
     return [(str(address[0]), int(address[1])) for *_, address in found]
 
 
-def _said(check: str, reason: str) -> Finding:
+def _proven(check: str, reason: str) -> Finding:
     return passed(check, _STATEMENTS[check], reason)
 
 
