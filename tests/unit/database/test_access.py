@@ -128,6 +128,7 @@ def test_pod_fits_the_restricted_standard(managed: bool) -> None:
             "capabilities": {"drop": ["ALL"]},
         }
         assert container["resources"].keys() == {"requests", "limits"}
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", "the engine shows why the Job failed"
     assert {next(iter(volume.keys() - {"name"})) for volume in spec["volumes"]} <= {"configMap", "emptyDir"}
     assert spec["automountServiceAccountToken"] is False
     assert spec["restartPolicy"] == "Never"

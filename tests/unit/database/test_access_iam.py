@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pulumi_random as random
 import pytest
 
+from components.database_access import DatabaseAccess, DatabaseAccessArgs
 from components.database_policies import database_login_policy, pod_identity_trust
 from tests.unit.database.graph import (
+    ACCESS,
     BY_IAM,
     BY_POD_IDENTITY,
     CANARY_MASTER,
@@ -21,7 +24,7 @@ from tests.unit.database.graph import (
     lineage,
     record_access,
 )
-from tests.unit.monitor import Recording, Secret, leaves
+from tests.unit.monitor import Recording, Secret, leaves, record
 
 pytestmark = pytest.mark.unit
 
@@ -127,10 +130,25 @@ def test_access_graphs_role_is_its_service_accounts_alone(recording: Recording) 
     }
 
 
-def test_annotations_come_after_the_permissions_that_they_stand_for(recording: Recording) -> None:
+def test_annotations_name_the_role_of_those_who_need_one(recording: Recording) -> None:
     annotations = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/database-access-client-role"}
     assert recording.component_outputs["database-access"]["client_annotations"] == annotations
     assert record_access().component_outputs["database-access"]["client_annotations"] == {}
+
+
+@pytest.mark.parametrize("identity", [{}, BY_POD_IDENTITY])
+def test_annotations_come_after_the_permissions_that_they_stand_for(identity: dict[str, Any]) -> None:
+    """A pod that starts before them is turned away."""
+
+    def program() -> None:
+        arguments: dict[str, Any] = {**ACCESS, **MANAGED, **BY_IAM, **identity}
+        access = DatabaseAccess("database-access", DatabaseAccessArgs(**arguments))
+        random.RandomId("pod", byte_length=4, keepers=access.client_annotations)
+
+    permissions = {"database-access-client-role", "database-access-client-role-policy"}
+    if identity:
+        permissions |= {"database-access-client-pod-identity"}
+    assert permissions <= record(program).edges()["pod"]
 
 
 def test_the_two_roles_are_not_each_others(recording: Recording) -> None:

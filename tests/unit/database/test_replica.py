@@ -35,6 +35,12 @@ def test_its_address_is_known_once_every_client_reaches_it() -> None:
     }
 
 
+def test_its_log_groups_stand_before_it() -> None:
+    """RDS would make them itself, unencrypted and for ever."""
+    recording = record_database(**REPLICA)
+    assert {"database-replica-log-postgresql", "database-replica-log-upgrade"} <= recording.edges()["database-replica"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("on_destroy", "kept"), [("keep", True), ("snapshot", False), ("delete", False)])
 def test_the_protection_of_the_instance_is_not_the_replicas(on_destroy: str, kept: bool) -> None:

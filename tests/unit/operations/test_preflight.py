@@ -171,6 +171,11 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         f"{TELEPORT}licence",
         "kubectl --context test --namespace teleport create secret generic license --from-file=license.pem",
     ),
+    "a licence under another key": (
+        lambda api: api.put("Secret", "license", "teleport", data={"license": "eA=="}),
+        f"{TELEPORT}licence",
+        "kubectl --context test --namespace teleport create secret generic license --from-file=license.pem",
+    ),
     "an old Teleport": (
         lambda api: put_deployment(api, "teleport-auth", "teleport")["spec"]["template"]["spec"].update(
             containers=[{"name": "teleport", "image": "teleport-ent:17.7.0"}]

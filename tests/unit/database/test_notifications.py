@@ -1,0 +1,58 @@
+"""Who is told of the database: the alarms as CloudWatch gets them, and the topic once it may be published to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.database.graph import TAGS, record_database
+
+pytestmark = pytest.mark.unit
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:operations"
+IDENTIFIER = "teleport-access-graph-dev"
+
+
+@pytest.mark.parametrize(
+    ("argument", "label", "metric", "comparison", "threshold"),
+    [
+        ("alarm_free_storage_gib", "storage", "FreeStorageSpace", "LessThanThreshold", 5 * 1024**3),
+        ("alarm_cpu_percent", "cpu", "CPUUtilization", "GreaterThanThreshold", 5),
+        ("alarm_connections", "connections", "DatabaseConnections", "GreaterThanThreshold", 5),
+    ],
+)
+def test_an_alarm_is_exactly_this(argument: str, label: str, metric: str, comparison: str, threshold: int) -> None:
+    """After a quarter of an hour, and again when it is over; without figures nothing is said."""
+    changes: dict[str, Any] = {"topic_arn": TOPIC, argument: 5}
+    (alarm,) = record_database(**changes).of_type("aws:cloudwatch/metricAlarm:MetricAlarm")
+    assert alarm.name == f"database-alarm-{label}"
+    assert alarm.inputs == {
+        "name": f"{IDENTIFIER}-{label}",
+        "alarmDescription": f"Database {IDENTIFIER} of Teleport Access Graph: {metric}",
+        "namespace": "AWS/RDS",
+        "metricName": metric,
+        "dimensions": {"DBInstanceIdentifier": IDENTIFIER},
+        "statistic": "Average",
+        "comparisonOperator": comparison,
+        "threshold": threshold,
+        "period": 300,
+        "evaluationPeriods": 3,
+        "treatMissingData": "missing",
+        "alarmActions": [TOPIC],
+        "okActions": [TOPIC],
+        "tags": TAGS,
+    }
+
+
+def test_who_publishes_waits_until_the_topic_lets_it() -> None:
+    """RDS tries a subscription when it is made, and refuses one whose topic it may not publish to."""
+    edges = record_database(own_topic=True, alarm_cpu_percent=80).edges()
+    publishers = {name for name in edges if name.startswith(("database-events-", "database-alarm-"))}
+    assert publishers == {
+        "database-events-instance",
+        "database-events-parameters",
+        "database-events-security",
+        "database-alarm-cpu",
+    }
+    assert {name for name in publishers if {"database-topic", "database-topic-policy"} <= edges[name]} == publishers
