@@ -63,6 +63,30 @@ def test_each_step_has_its_authorities(
     }
 
 
+def test_an_authority_and_a_server_certificate_ask_for_exactly_this() -> None:
+    """Both say whose key they are, and the authority by whose it is signed: chains are found by these identifiers."""
+    recording = registered(dns_names=[HOST, "other.example.com"])
+    authority, server = recording["certificates-ca-1"], recording["certificates-server"]
+    assert {key: value for key, value in authority.inputs.items() if not key.endswith("Pem")} == {
+        "subject": {"commonName": "Teleport Access Graph CA 1"},
+        "isCaCertificate": True,
+        "setSubjectKeyId": True,
+        "setAuthorityKeyId": True,
+        "allowedUses": ["cert_signing", "crl_signing"],
+        "validityPeriodHours": 87600,
+        "earlyRenewalHours": 8760,
+    }
+    assert {key: value for key, value in server.inputs.items() if not key.endswith("Pem")} == {
+        "setSubjectKeyId": True,
+        "allowedUses": ["digital_signature", "server_auth", "client_auth"],
+        "validityPeriodHours": 9528,
+        "earlyRenewalHours": 720,
+    }
+    request = recording["certificates-server-request"]
+    assert request.plain("dnsNames") == [HOST, "other.example.com"]
+    assert request.plain("subject") == {"commonName": "Teleport Access Graph"}
+
+
 @pytest.mark.slow
 def test_protection_can_be_lifted() -> None:
     for generation, phase in STEPS:

@@ -130,6 +130,7 @@ def test_only_its_own_pods_get_the_tokens_of_its_own_account() -> None:
         {"kind": "ServiceAccount", "name": account.plain("metadata.name"), "namespace": "graph"}
     ]
     assert binding.plain("roleRef.name") == recording["restarter-role"].plain("metadata.name")
+    assert "restarter-role-binding" in recording.edges()["restarter-cron-job"], "no look before it may look"
     pod = recording["restarter-cron-job"].plain("spec.jobTemplate.spec.template.spec")
     assert pod["serviceAccountName"] == account.plain("metadata.name")
     assert pod["automountServiceAccountToken"] is True
@@ -157,6 +158,9 @@ def test_it_looks_as_often_as_it_is_told_and_never_twice_at_once() -> None:
     assert spec["schedule"] == "*/7 * * * *"
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["startingDeadlineSeconds"] == 420
+    assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (1, 3)
+    job = spec["jobTemplate"]["spec"]
+    assert (job["backoffLimit"], job["activeDeadlineSeconds"]) == (0, 120), "a look that hangs gives way to the next"
     with pytest.raises(ValueError, match="every_minutes: 60 is not 1 to 59"):
         registered(every_minutes=60)
 

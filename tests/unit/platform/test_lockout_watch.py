@@ -108,6 +108,7 @@ def test_it_reads_pods_and_their_logs_in_teleports_namespace_alone() -> None:
         "RoleBinding",
         "CronJob",
     }
+    assert "watch-role-binding" in stack.edges()["watch-cron-job"], "no look before it may look"
 
 
 def test_its_pod_fits_the_strictest_standard() -> None:
@@ -120,6 +121,7 @@ def test_its_pod_fits_the_strictest_standard() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+    assert container["resources"]["limits"] == {"memory": "256Mi"}, "the log of a few minutes is held in memory"
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
 
 

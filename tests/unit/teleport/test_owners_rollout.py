@@ -172,6 +172,10 @@ def test_it_may_read_one_deployment_and_one_config_map_by_name() -> None:
     ]
 
 
+def test_it_looks_no_sooner_than_it_may() -> None:
+    assert "rollout-role-binding" in registered().edges()["rollout-job"]
+
+
 def test_its_pod_fits_the_restricted_standard_and_tells_its_last_words() -> None:
     pod = registered(image_pull_secrets=["registry"])["rollout-job"].plain("spec.template.spec")
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
