@@ -49,8 +49,8 @@ def test_the_pods_get_their_uri_pair_and_bundle_by_name(access_graph: Objects) -
     volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
     assert volumes["tls"]["secret"]["secretName"] == "teleport-access-graph-tls"
     assert volumes["database-ca"]["configMap"]["name"] == "teleport-access-graph-database-ca"
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert mounts["database-ca"] == "/var/run/database-ca"
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert mounts["database-ca"] == {"name": "database-ca", "mountPath": "/var/run/database-ca", "readOnly": True}
     assert container["resources"] == {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
 
 

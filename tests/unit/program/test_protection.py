@@ -1,4 +1,4 @@
-"""What the engine refuses to delete, and what a destroy leaves in place."""
+"""What the engine refuses to delete, what a destroy leaves in place, and that a release goes back by itself."""
 
 from __future__ import annotations
 
@@ -87,3 +87,11 @@ def test_no_change_but_the_origin_is_ignored_and_only_jobs_are_replaced_by_delet
     # One that is deleted later would still have the name that a way back needs.
     jobs = {item.name for item in stack.registrations if item.type == "kubernetes:batch/v1:Job"}
     assert {item.name for item in stack.registrations if item.delete_before_replace} == jobs != set()
+
+
+def test_a_release_that_fails_goes_back_and_is_the_same_from_every_machine(stack: Recording) -> None:
+    for release in stack.of_type("kubernetes:helm.sh/v3:Release"):
+        options = {key: release.plain(key) for key in ("atomic", "skipAwait", "timeout")}
+        assert options == {"atomic": True, "skipAwait": False, "timeout": 600}
+        assert release.plain("keyring") == "", "the plugin's default is the home directory of whoever runs it"
+    assert len(stack.of_type("kubernetes:helm.sh/v3:Release")) == 2
