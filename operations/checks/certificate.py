@@ -68,16 +68,23 @@ def _pair(server: x509.Certificate, key: bytes | None, statement: str) -> Findin
 
 def _names(server: x509.Certificate, names: Sequence[str], where: str) -> Finding:
     check, statement = "certificate.names", f"the certificate in {where} is for every name that Teleport dials"
-    try:
-        extension = server.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        certified = extension.value.get_values_for_type(x509.DNSName)
-    except x509.ExtensionNotFound:
+    certified = dns_names(server)
+    if certified is None:
         return failed(check, statement, "it has no subject alternative name, and the common name does not count")
     missing = [name for name in names if not any(_matches(pattern, name) for pattern in certified)]
     if missing:
         has = ", ".join(certified) or "no DNS name"
         return failed(check, statement, f"{', '.join(missing)} is not in it, it has {has}; issue one with that name")
     return passed(check, statement, ", ".join(names))
+
+
+def dns_names(certificate: x509.Certificate) -> list[str] | None:
+    """The DNS names among its subject alternative names; None where it has no alternative name at all."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return None
+    return extension.value.get_values_for_type(x509.DNSName)
 
 
 def _matches(pattern: str, name: str) -> bool:

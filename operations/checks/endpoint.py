@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from operations.checks.certificate import dns_names
 from operations.findings import Finding, failed, not_proven, passed
 from operations.handshake import Answer, Handshake, Way, foreign_identity, shake_hands
 
@@ -154,6 +155,5 @@ def _current(ways: Sequence[Way], host: str, identity: Path | None, current: str
         return failed(
             check, statement, f"{', '.join(wrong)} serves another; restart the Deployment and read its events"
         )
-    names = x509.load_der_x509_certificate(wanted).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    listed = ", ".join(names.value.get_values_for_type(x509.DNSName))
+    listed = ", ".join(dns_names(x509.load_der_x509_certificate(wanted)) or ["no DNS name"])
     return passed(check, statement, f"SHA-256 {hashlib.sha256(wanted).hexdigest()[:16]}..., for {listed}")

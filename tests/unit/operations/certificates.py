@@ -22,6 +22,14 @@ class Authority:
     def pem(self) -> str:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
+    def intermediate(self, name: str) -> Authority:
+        """An authority that this one has signed."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _builder(_name(name), self.certificate.subject, key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        return Authority(certificate.sign(self.key, hashes.SHA256()), key)
+
     def issue(self, directory: Path, name: str, hosts: tuple[str, ...] = ()) -> Path:
         """A file with a certificate and its key."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -16,7 +16,7 @@ from operations.checks.endpoint import check_endpoint, check_trust
 from operations.cluster import Cluster, ClusterError
 from operations.findings import Finding, Outcome
 from operations.handshake import Answer, Way, shake_hands, ways_to_service
-from tests.unit.operations.certificates import authority
+from tests.unit.operations.certificates import Authority, authority
 from tests.unit.operations.kubernetes_api import KubernetesApi
 
 pytestmark = pytest.mark.slow
@@ -30,8 +30,9 @@ SETTINGS = bytes(3) + b"\x04" + bytes(5)
 def server(
     directory: Path,
     *,
+    name: str = "replica",
     hosts: tuple[str, ...] = (HOST,),
-    generation: int = 1,
+    issuer: Authority | None = None,
     clients: str | None = CLUSTER,
     version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     serve: Callable[[ssl.SSLSocket], None] | None = None,
@@ -39,7 +40,7 @@ def server(
     """A replica as the access graph has them: mutual TLS with one host CA (None: any client); and its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = version
-    identity = authority(f"graph-{generation}").issue(directory, "replica", hosts)
+    identity = (issuer or authority("graph-1")).issue(directory, name, hosts)
     context.load_cert_chain(identity)
     if clients is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -113,6 +114,26 @@ def test_a_server_that_speaks_first_passes_everything_too(tmp_path: Path) -> Non
         assert outcomes(check([way], current, tmp_path)) == ALL
 
 
+def test_a_certificate_whose_common_name_alone_is_right_is_for_no_name(tmp_path: Path) -> None:
+    """As Go verifies. That it is the Secret's is true all the same."""
+    with server(tmp_path, name=HOST, hosts=()) as (way, current):
+        findings = check([way], current, tmp_path)
+    assert findings["name"].outcome is Outcome.FAIL
+    assert "replica wrong name" in findings["name"].reason
+    assert findings["current-certificate"].outcome is Outcome.PASS
+    assert findings["current-certificate"].reason.endswith("..., for no DNS name")
+
+
+def test_an_intermediate_authority_in_the_bundle_is_an_anchor(tmp_path: Path) -> None:
+    """As Go verifies: what Teleport's bundle has need not be self-signed."""
+    intermediate = authority("root").intermediate("graph-intermediate")
+    with server(tmp_path, issuer=intermediate) as (way, _):
+        found = check_trust(
+            [way], host=HOST, cluster=CLUSTER, trust=intermediate.pem, where="the ConfigMap", identity=None
+        )
+    assert found.outcome is Outcome.PASS, found.reason
+
+
 def test_a_server_that_asks_for_no_certificate_lets_anybody_in(tmp_path: Path) -> None:
     with server(tmp_path, clients=None) as (way, current):
         findings = check([way], current, tmp_path)
@@ -140,7 +161,7 @@ def test_a_certificate_for_any_name_fails(tmp_path: Path) -> None:
 
 
 def test_a_certificate_of_another_authority_fails(tmp_path: Path) -> None:
-    with server(tmp_path, generation=2) as (way, current):
+    with server(tmp_path, issuer=authority("graph-2")) as (way, current):
         findings = check([way], current, tmp_path)
         trust = check_trust(
             [way], host=HOST, cluster=CLUSTER, trust=authority("graph-1").pem, where="the ConfigMap", identity=None
