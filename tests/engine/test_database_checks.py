@@ -179,6 +179,18 @@ def test_a_login_that_does_not_act_as_the_owner_fails(rds: Server) -> None:
     assert f"{A} acts as {A}, not as {OWNER_ROLE}" in reason(findings, "database.login")
 
 
+def test_a_login_that_owns_the_database_itself_fails(rds: Server) -> None:
+    """What it makes would be its own, and the next login could not use it."""
+    succeed(rds.run_access("a"))
+    with rds.superuser() as connection:
+        connection.execute(f"ALTER ROLE {A} RESET role")
+        handed_over = sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(DATABASE), sql.Identifier(A))
+        connection.execute(handed_over)
+    findings = check(rds, uri(rds), own_logins())
+    assert outcomes(findings) == {**OWN, "database.login": "fail"}
+    assert f"{A} acts as {A}, not as {A}: what it makes is lost" in reason(findings, "database.login")
+
+
 def test_a_login_that_was_not_retired_fails_until_it_is(rds: Server) -> None:
     for slot in ("a", "b", None):
         succeed(rds.run_access(slot))
