@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from components.pem_certificates import is_authority
+from components.pem_certificates import UNREADABLE, is_authority
 from operations.findings import Finding, failed, not_proven, passed
 
 # Enough to bring a renewal that stands still to somebody's attention.
@@ -40,13 +40,17 @@ def check_pair(
     except ValueError:
         return [failed("certificate.pair", statement, "tls.crt has no readable PEM certificate; write it again")]
     server, *others = chain
-    return [
-        _pair(server, key, statement),
-        _names(server, names, where),
-        _uses(server, where),
-        _dates(server, now, where),
-        _chain(server, others, trust, now, where),
-    ]
+    try:
+        return [
+            _pair(server, key, statement),
+            _names(server, names, where),
+            _uses(server, where),
+            _dates(server, now, where),
+            _chain(server, others, trust, now, where),
+        ]
+    except UNREADABLE:
+        reason = "a certificate in tls.crt, or one that Teleport trusts, has a part that cannot be read; issue it anew"
+        return [failed("certificate.pair", statement, reason)]
 
 
 def _pair(server: x509.Certificate, key: bytes | None, statement: str) -> Finding:

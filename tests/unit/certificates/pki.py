@@ -76,12 +76,12 @@ def authority(
 def server(
     signer: Pair,
     *,
-    names: Sequence[str] = (HOST,),
+    names: Sequence[str] | bytes = (HOST,),
     begins: datetime = NOW - timedelta(days=1),
     ends: datetime = NOW + timedelta(days=90),
     uses: Sequence[x509.ObjectIdentifier] | None = (ExtendedKeyUsageOID.SERVER_AUTH,),
 ) -> Pair:
-    """A server certificate; `uses` None leaves the extension out."""
+    """A server certificate; `uses` None leaves the extension out, and `names` may be DER that nobody can read."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
@@ -96,7 +96,11 @@ def server(
             critical=False,
         )
     )
-    if names:
+    if isinstance(names, bytes):
+        builder = builder.add_extension(
+            x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, names), critical=False
+        )
+    elif names:
         builder = builder.add_extension(
             x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
         )
