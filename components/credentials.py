@@ -12,6 +12,7 @@ import pulumi_kubernetes as kubernetes
 from components.arguments import ComponentArgs
 from components.digests import public_digest
 from components.handed_on import asked, waiting
+from components.pod_security import NAMESPACE_LABELS
 from components.settings.names import (
     DATABASE_CA_CONFIG_MAP_NAME,
     DATABASE_CA_KEY,
@@ -21,9 +22,6 @@ from components.settings.names import (
     POSTGRES_SECRET_NAME,
     TLS_SECRET_NAME,
 )
-
-# Kubernetes' Pod Security Standards: every pod of ours fits the strictest, and the API server then keeps it so.
-POD_SECURITY_LABELS = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ class AccessGraphNamespace(pulumi.ComponentResource):
         if args.create:
             namespace = kubernetes.core.v1.Namespace(
                 f"{name}-namespace",
-                metadata={"name": args.namespace, "labels": POD_SECURITY_LABELS},
+                metadata={"name": args.namespace, "labels": NAMESPACE_LABELS},
                 opts=pulumi.ResourceOptions(parent=self, retain_on_delete=asked(args.keep)),
             )
             self.namespace = namespace.metadata["name"]

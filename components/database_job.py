@@ -14,14 +14,12 @@ from components.awaited_job import awaited_job
 from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, job_script
 from components.database_uri import CA_BUNDLE_PATH
 from components.digests import public_digest
+from components.pod_security import USER, container_security_context, pod_security_context
 
 MASTER_PASSWORD_KEY = "master-password"
 
 # Label of the pods, by which a NetworkPolicy finds them.
 POD_NAME = "teleport-access-graph-database-jobs"
-
-# Any user but root will do; this is Access Graph's own.
-JOB_USER = 65532
 
 
 def database_job(
@@ -75,11 +73,7 @@ def job_spec(
     added to the pod: its pull secrets, nodes and tolerations.
     """
     managed = master_secret_arn is not None
-    hardened = {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    hardened = container_security_context()
     # A psql and an AWS CLI use some 100 MB at most; without a limit a full node evicts this pod first.
     resources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
     # The end of the log becomes the container's message, which the engine shows when the Job fails.
@@ -105,13 +99,8 @@ def job_spec(
         "serviceAccountName": service_account,
         "automountServiceAccountToken": False,
         "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": JOB_USER,
-            "runAsGroup": JOB_USER,
-            "fsGroup": JOB_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        # The volumes belong to that group: of the two containers one reads what the other has written.
+        "securityContext": {**pod_security_context(), "fsGroup": USER},
         "containers": [
             {
                 "name": "psql",

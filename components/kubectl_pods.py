@@ -10,8 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-# Any user but root will do; this is Access Graph's own.
-USER = 65532
+from components.pod_security import container_security_context, pod_security_context
 
 
 def bound_account(
@@ -57,23 +56,14 @@ def kubectl_pod(
         "serviceAccountName": account,
         "automountServiceAccountToken": True,
         "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security_context(),
         "containers": [
             {
                 "name": container,
                 "image": image,
                 "command": ["/bin/sh", "-ec", script],
                 "env": [{"name": key, "value": value} for key, value in variables.items()],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": container_security_context(),
                 # The end of the log becomes the container's message, which the engine and `describe` show.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 # A kubectl uses some 50 MB; without a limit a full node evicts this pod first.
