@@ -44,6 +44,8 @@ class KubernetesApi:
         self.logs: dict[str, str] = {}
         self.refuse: dict[str, int] = {}
         self.deleted: list[str] = []
+        self.orphaning: list[str] = []
+        """Paths of the Jobs that were deleted without their pods, as batch/v1 does unless it is told otherwise."""
         self.may_not: set[tuple[str, str]] = set()
         """Verb and resource that a review of access refuses."""
         self.reviews: list[Document] = []
@@ -87,6 +89,8 @@ class KubernetesApi:
         if url.path in self.objects:
             if method == "DELETE":
                 self.deleted.append(url.path)
+                if "/jobs/" in url.path and query.get("propagationPolicy") not in ("Background", "Foreground"):
+                    self.orphaning.append(url.path)
                 deleted = self.objects[url.path] if url.path in self.held else self.objects.pop(url.path)
                 if deleted["kind"] == "Service":  # of which the API server answers with the object
                     return 200, json.dumps(deleted)

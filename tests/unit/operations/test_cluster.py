@@ -60,6 +60,13 @@ def test_deleting_what_is_gone_is_no_error(api: KubernetesApi, cluster: Cluster)
     assert api.deleted == ["/api/v1/namespaces/ns/configmaps/x"]
 
 
+def test_a_job_is_deleted_with_its_pods(api: KubernetesApi, cluster: Cluster) -> None:
+    api.put("Job", "x", "ns")
+    cluster.delete("Job", "x", "ns")
+    assert api.deleted == ["/apis/batch/v1/namespaces/ns/jobs/x"]
+    assert api.orphaning == []
+
+
 def test_what_may_not_be_read_says_so(api: KubernetesApi, cluster: Cluster) -> None:
     api.refuse = {"/secrets/tls": 403, "/configmaps/x": 500, "/secrets/other": 401}
     with pytest.raises(NotAllowed, match=r"test: not allowed to read Secret tls \(403\)"):
