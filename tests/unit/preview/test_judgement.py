@@ -220,6 +220,7 @@ def test_an_instances_update_is_judged_by_what_it_does(
         (LOG, "retentionInDays", 30, None, Severity.PLAIN, ""),
         (KEY, "isEnabled", True, False, Severity.RED, "the key is disabled"),
         (KEY, "isEnabled", False, True, Severity.PLAIN, ""),
+        (KEY, "isEnabled", False, False, Severity.PLAIN, ""),
         (KEY, "deletionWindowInDays", 30, 7, Severity.PLAIN, ""),
     ],
 )
