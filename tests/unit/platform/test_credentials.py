@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from components.credentials import Credentials
+from components.digests import keyed_digest
 from tests.unit.components.test_construction import ARGUMENTS, constructed
 
 pytestmark = pytest.mark.unit
@@ -31,3 +32,9 @@ def checksum(**changes: Any) -> str:
 @pytest.mark.parametrize("argument", CHANGES)
 def test_the_digest_follows_everything_that_the_pods_mount(argument: str) -> None:
     assert checksum() == checksum() != checksum(**{argument: CHANGES[argument]})
+
+
+def test_a_digest_key_that_could_be_guessed_is_refused() -> None:
+    with pytest.raises(ValueError, match="the digest key has 31 characters; at least 32 are needed"):
+        keyed_digest("k" * 31, ["value"])
+    assert len(keyed_digest("k" * 32, ["value"])) == 64
