@@ -58,7 +58,12 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             to_port=args.port,
             description="PostgreSQL from Teleport Access Graph",
             tags=args.tags,
-            opts=opts,
+            # It goes when its client is no longer named, and stays where the group stays: retained by itself, it would
+            # let a client in that has been taken out.
+            opts=pulumi.ResourceOptions(
+                parent=opts.parent,
+                deleted_with=group,
+            ),
         )
 
     # Named by the client where it is known, so that the order of a list means nothing.

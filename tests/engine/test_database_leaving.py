@@ -93,13 +93,16 @@ def generated(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def kept(running_sandbox: RunningSandbox) -> Iterator[KeptDatabase]:
-    """Made by a stack of production's defaults, which is then destroyed."""
+    """Made by a stack of production's defaults, which takes a client out and is then destroyed."""
 
     def production(settings: Settings) -> None:
         for key in ("profile", "masterPassword", "onDestroy"):
             del settings["database"][key]
+        settings["database"]["network"]["clientCidrs"] = ["10.1.0.0/16"]
 
     with own_stack(running_sandbox, KEPT, production) as stack:
+        stack.pulumi("up")
+        stack.change(lambda settings: settings["database"]["network"].pop("clientCidrs"))
         stack.pulumi("up")
         up_without_a_change(stack)
         uri = secret_values(stack, stack.namespace, "teleport-access-graph-postgres")["uri"]
@@ -137,7 +140,9 @@ def test_keep_leaves_the_instance_and_all_it_needs(running_sandbox: RunningSandb
     rules = aws(running_sandbox, "ec2").describe_security_group_rules(
         Filters=[{"Name": "group-id", "Values": [group["VpcSecurityGroupId"]]}]
     )["SecurityGroupRules"]
-    assert [(rule["FromPort"], rule["IsEgress"]) for rule in rules] == [(6432, False)]
+    assert [(rule["FromPort"], rule["IsEgress"], "CidrIpv4" in rule) for rule in rules] == [(6432, False, False)], (
+        "the clients keep their rule, and one that was taken out has none"
+    )
     assert aws(running_sandbox, "iam").get_role(RoleName=left["role"][0])["Role"]["Arn"] == running["MonitoringRoleArn"]
     assert asked(running_sandbox, kept.uri) is None
 

@@ -121,6 +121,8 @@ class Registration:
     property_dependencies: dict[str, frozenset[str]]
     protect: bool
     retain_on_delete: bool
+    deleted_with: str
+    """URN of what takes it along, so that it is not deleted by itself when that is."""
     import_id: str
     provider: str
     additional_secret_outputs: frozenset[str]
@@ -244,6 +246,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 },
                 protect=bool(request.protect),
                 retain_on_delete=bool(request.retainOnDelete),
+                deleted_with=request.deletedWith,
                 import_id=request.importId,
                 provider=request.provider,
                 additional_secret_outputs=frozenset(request.additionalSecretOutputs),

@@ -204,8 +204,6 @@ KEPT = {
         "database-log-upgrade",
         "database-subnet-group",
         "database-security-group",
-        "database-ingress-sg-0a1b2c3d",
-        "database-ingress-sg-1a1b2c3d",
         "database-parameter-group",
         "database-monitoring-role",
         "database-monitoring-policy",
@@ -229,6 +227,16 @@ def test_what_destroy_leaves(on_destroy: str, protect: bool) -> None:
     assert inputs["deletionProtection"] is (protect or on_destroy == "keep")
     assert inputs["skipFinalSnapshot"] is (on_destroy == "delete")
     assert ("finalSnapshotIdentifier" in inputs) is (on_destroy != "delete")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on_destroy", ["keep", "snapshot", "delete"])
+def test_a_client_that_is_taken_out_is_let_in_no_more_and_the_others_stay_with_the_group(on_destroy: str) -> None:
+    recording = record_database(on_destroy=on_destroy)
+    rules = recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert [(rule.retain_on_delete, rule.deleted_with) for rule in rules] == [
+        (False, recording["database-security-group"].urn)
+    ] * 2
 
 
 def test_the_last_snapshot_has_another_name_for_each_instance(recording: Recording) -> None:

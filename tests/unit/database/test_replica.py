@@ -54,7 +54,7 @@ def test_the_protection_of_the_instance_is_not_the_replicas(on_destroy: str, kep
 @pytest.mark.slow
 def test_who_watches_goes_with_the_stack_and_what_is_watched_may_stay() -> None:
     recording = record_database(**REPLICA, **WATCHED, on_destroy="keep")
-    gone = {item.name for item in recording.custom() if not item.retain_on_delete}
+    gone = {item.name for item in recording.custom() if not (item.retain_on_delete or item.deleted_with)}
     assert gone == {
         "database-master-password",
         "database-final-snapshot",

@@ -42,7 +42,6 @@ def test_a_kept_database_keeps_all_it_needs(stack: Recording) -> None:
         "database-log-upgrade",
         "database-subnet-group",
         "database-security-group",
-        "database-ingress-sg-0123456789abcdef0",
         "database-parameter-group",
         "database-monitoring-role",
         "database-monitoring-policy",
