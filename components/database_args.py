@@ -35,6 +35,10 @@ class DatabaseArgs(ComponentArgs):
     """Security groups of what may connect: Access Graph's and the access Job's pods. Each gets an ingress rule, as do
     the prefix lists and blocks below; there must be one in all."""
 
+    client_security_group_names: Sequence[str] = ()
+    """What the state calls each of them, in the same order. Without: by its id where that is text, else by its place,
+    which is another one's as soon as one before it goes."""
+
     client_prefix_list_ids: Sequence[str] = ()
     """Managed prefix lists (`pl-...`) whose addresses may connect."""
 
@@ -156,6 +160,10 @@ def check_database_args(args: DatabaseArgs) -> None:
         value = getattr(args, field_name)
         if value not in allowed:
             raise ValueError(f"DatabaseArgs: {field_name}: {value!r} is none of {', '.join(map(str, allowed))}")
+    if args.client_security_group_names and len(args.client_security_group_names) != len(
+        args.client_security_group_ids
+    ):
+        raise ValueError("DatabaseArgs: client_security_group_names: give one for each of client_security_group_ids")
     if not (args.client_security_group_ids or args.client_prefix_list_ids or args.client_cidrs):
         raise ValueError(
             "DatabaseArgs: client_security_group_ids: is empty, and so are client_prefix_list_ids and client_cidrs, so "

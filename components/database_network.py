@@ -46,6 +46,7 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
         security_group: pulumi.Input[str] | None = None,
         prefix_list: str | None = None,
         block: str | None = None,
+        former: str | None = None,
     ) -> vpc.SecurityGroupIngressRule:
         return vpc.SecurityGroupIngressRule(
             f"{name}-ingress-{label}",
@@ -63,13 +64,20 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             opts=pulumi.ResourceOptions(
                 parent=opts.parent,
                 deleted_with=group,
+                aliases=None if former is None else [pulumi.Alias(name=f"{name}-ingress-{former}")],
             ),
         )
 
-    # Named by the client where it is known, so that the order of a list means nothing.
+    # Named by the client, so that its place in a list means nothing: AWS refuses a rule that is there already, and one
+    # that takes the place of another is made, or changed, before that goes.
+    places = [
+        client if isinstance(client, str) else str(index) for index, client in enumerate(args.client_security_group_ids)
+    ]
     ingress = [
-        rule(client if isinstance(client, str) else str(index), security_group=client)
-        for index, client in enumerate(args.client_security_group_ids)
+        rule(called, security_group=client, former=None if called == place else place)
+        for called, place, client in zip(
+            args.client_security_group_names or places, places, args.client_security_group_ids, strict=True
+        )
     ]
     ingress += [rule(client, prefix_list=client) for client in args.client_prefix_list_ids]
     ingress += [rule(client.replace("/", "-"), block=client) for client in args.client_cidrs]

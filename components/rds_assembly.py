@@ -31,6 +31,7 @@ from components.settings.database_network import FEWEST_SUBNETS
 from components.settings.formats import EKS_CLUSTER_NAME, OIDC_PROVIDER_ARN, SECURITY_GROUP_ID, SUBNET_ID, VPC_ID
 from components.settings.moments import in_utc
 from components.settings.names import POSTGRES_SECRET_KEY, service_name
+from components.settings.stack_outputs import PREFIX
 from components.stack_references import StackReferences
 from components.stack_tags import stack_tags
 
@@ -150,6 +151,7 @@ def database_args(
         client_security_group_ids=references.each(
             network.client_security_group_ids, key=f"{key}.clientSecurityGroupIds", rule=SECURITY_GROUP_ID
         ),
+        client_security_group_names=[client.removeprefix(PREFIX) for client in network.client_security_group_ids],
         client_prefix_list_ids=list(network.client_prefix_list_ids),
         client_cidrs=list(network.client_cidrs),
         engine_version=database.engine_version,

@@ -253,7 +253,12 @@ class RecordingMonitor(mocks.MockMonitor):
                 delete_before_replace=bool(request.deleteBeforeReplace),
                 ignore_changes=tuple(request.ignoreChanges),
                 timeouts=json_format.MessageToDict(request.customTimeouts),
-                aliases=tuple(request.aliasURNs) + tuple(alias.urn for alias in request.aliases if alias.urn),
+                aliases=tuple(request.aliasURNs)
+                + tuple(
+                    # Another name under the same parent is all that one by its parts is used for.
+                    alias.urn or self.make_urn(request.parent, request.type, alias.spec.name)
+                    for alias in request.aliases
+                ),
             )
         )
         state = struct_pb2.Struct()

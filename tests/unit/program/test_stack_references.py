@@ -19,10 +19,13 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     NETWORK: {"vpcId": "vpc-0a1b2c3d", "privateSubnetIds": SUBNETS, "count": 3},
     CLUSTER: {
         "nodeSecurityGroupId": "sg-0a1b2c3d",
+        "bastion": "sg-1a1b2c3d",
         "core": {"oidcProvider": {"arn": OIDC_PROVIDER_ARN}},
         "kubeconfig": Secret("canary-kubeconfig"),
     },
 }
+# The rule of the nodes' security group.
+NODES = f"database-ingress-{CLUSTER}#nodeSecurityGroupId"
 
 
 def run(directory: Path, outputs: dict[str, dict[str, Any]] = OUTPUTS, **network: Any) -> Recording:
@@ -42,7 +45,7 @@ def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path
     recording = run(tmp_path)
     assert recording["database-security-group"].inputs["vpcId"] == "vpc-0a1b2c3d"
     assert recording["database-subnet-group"].inputs["subnetIds"] == SUBNETS
-    assert recording["database-ingress-0"].inputs["referencedSecurityGroupId"] == "sg-0a1b2c3d"
+    assert recording[NODES].inputs["referencedSecurityGroupId"] == "sg-0a1b2c3d"
     assert recording["database-ingress-sg-9a9b9c9d"].inputs["referencedSecurityGroupId"] == "sg-9a9b9c9d"
     assert OIDC_PROVIDER_ARN in recording["database-access-role"].inputs["assumeRolePolicy"]
     assert recording.references[1:] == sorted(OUTPUTS, reverse=True), "each stack is read once"
@@ -67,8 +70,30 @@ def test_clients_may_be_blocks_or_prefix_lists_alone(
 
 
 @pytest.mark.slow
+def test_a_client_before_it_may_go_and_the_rule_of_a_reference_stays(tmp_path: Path) -> None:
+    """AWS would refuse what takes another's place: its rule is there until the end of the `up`."""
+    nodes = f"stack:{CLUSTER}#nodeSecurityGroupId"
+    before = run(tmp_path, clientSecurityGroupIds=[f"stack:{CLUSTER}#bastion", "sg-9a9b9c9d", nodes])
+    after = run(tmp_path, clientSecurityGroupIds=[nodes])
+    assert [before[name].plain("referencedSecurityGroupId") for name in rules(before)] == [
+        "sg-1a1b2c3d",
+        "sg-0a1b2c3d",
+        "sg-9a9b9c9d",
+    ]
+    assert rules(after) == [NODES]
+    assert after[NODES].urn == before[NODES].urn
+    # As it was called by its place.
+    assert [urn.rpartition("::")[2] for urn in before[NODES].aliases] == ["database-ingress-2"]
+    assert before["database-ingress-sg-9a9b9c9d"].aliases == ()
+
+
+def rules(recording: Recording) -> list[str]:
+    return sorted(item.name for item in recording.custom() if item.name.startswith("database-ingress-"))
+
+
+@pytest.mark.slow
 def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> None:
-    assert not isinstance(run(tmp_path)["database-ingress-0"].inputs["referencedSecurityGroupId"], Secret)
+    assert not isinstance(run(tmp_path)[NODES].inputs["referencedSecurityGroupId"], Secret)
 
 
 @pytest.mark.slow
