@@ -109,7 +109,10 @@ class PostgresBackedRDS(Origins):
             )
         self._check_certificate_authority(db_kwargs)
         refuse_of_replicas(database, db_kwargs)
-        if "master_user_password" in db_kwargs and database.manage_master_user_password:
+        stays_managed = (
+            database.manage_master_user_password and db_kwargs.get("manage_master_user_password") is not False
+        )
+        if "master_user_password" in db_kwargs and stays_managed:
             raise InvalidParameterCombination(
                 "You can't specify MasterUserPassword for an instance with ManageMasterUserPassword enabled."
             )

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -188,6 +189,14 @@ def test_a_changed_password_is_the_servers_and_so_is_a_rotated_one(cloud: Cloud)
     instance = cloud.settled("changing")
     assert cloud.master_password(instance) != managed
     cloud.connect(instance).close()
+
+    third: dict[str, Any] = {"DBInstanceIdentifier": "changing", "MasterUserPassword": "third-password-3"}
+    with pytest.raises(ClientError, match="an instance with ManageMasterUserPassword enabled"):
+        rds.modify_db_instance(**third, ApplyImmediately=True)
+    rds.modify_db_instance(**third, ManageMasterUserPassword=False, ApplyImmediately=True)
+    instance = cloud.settled("changing")
+    assert "MasterUserSecret" not in instance
+    cloud.connect(instance, password="third-password-3").close()
 
 
 def test_a_new_port_and_a_new_parameter_group_reach_the_server(cloud: Cloud) -> None:
