@@ -191,6 +191,7 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "kmsKeyArn": database.kms_key_arn,
         "engineVersion": database.engine_version,
         "protect": database.protect,
+        "replica": database.replica is not None,
     }
 
 

@@ -99,6 +99,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_database(recorded, settings),
         *_database_secret(recorded, settings),
         *_major_version(recorded, settings),
+        *_managed_password(recorded, settings),
         *_audit_log(recorded, settings),
         *_teleport(recorded, settings),
         *_authority(recorded, settings),
@@ -232,6 +233,22 @@ def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             "set database.applyImmediately to true for this `up`, at a time when the database may be away for some "
             f"minutes ({DOCS})",
             shown(database.engine_version),
+        )
+
+
+def _managed_password(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """RDS takes over no password of an instance that has a replica, and that would go as the last step."""
+    before, database = recorded.database, settings.database
+    if not before.get("replica") or not isinstance(database, RdsDatabaseSettings):
+        return
+    if before.get("identifier") == database.identifier and database.master_password == "managed":
+        yield Problem(
+            "database.masterPassword",
+            f"is not possible yet: the instance {database.identifier} has a read replica, which this `up` would take "
+            "away only after RDS has refused",
+            f"set it to generated again and `up` first, without database.replica, which onDestroy keep leaves to be "
+            f"deleted by you ({DOCS})",
+            shown(database.master_password),
         )
 
 

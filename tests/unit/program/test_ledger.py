@@ -236,6 +236,21 @@ def test_a_ledger_from_before_versions_were_recorded_allows_any(
 
 
 @pytest.mark.slow
+def test_a_password_is_handed_to_aws_by_an_up_after_the_replica_went(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """RDS manages none of an instance with a replica, and the engine takes that away at the end of an `up`."""
+    config["database"] |= {"masterPassword": "generated", "replica": {}}
+    replicated = again(tmp_path, config, recorded).outputs["ledger"]
+    del config["database"]["replica"]
+    without = again(tmp_path, config, replicated).outputs["ledger"]
+    config["database"]["masterPassword"] = "managed"
+    with pytest.raises(LedgerError, match=r'database\.masterPassword: "managed" is not possible yet: .* read replica'):
+        again(tmp_path, config, replicated)
+    assert again(tmp_path, config, without).outputs["ledger"] == recorded
+
+
+@pytest.mark.slow
 def test_another_database_in_place_of_a_protected_instance_is_refused(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
