@@ -16,6 +16,7 @@ from components.ledger import Ledger, LedgerError, database_record, read_ledger,
 from components.settings import (
     ExistingDatabaseSettings,
     ExistingSecretTlsSettings,
+    ManualTeleportSettings,
     RdsDatabaseSettings,
     ReleaseTeleportSettings,
     Settings,
@@ -102,6 +103,7 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_managed_password(recorded, settings),
         *_audit_log(recorded, settings),
         *_teleport(recorded, settings),
+        *_taken_names(recorded, settings),
         *_authority(recorded, settings),
         *_namespace(recorded, settings),
         *_endpoints(recorded, settings),
@@ -374,4 +376,26 @@ def _teleport(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"would let a `destroy` uninstall {release}, which was there before this stack",
                 "set it to true again; it stays so for as long as the stack has the release",
                 shown(entry.adopt),
+            )
+
+
+def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What the stack has in a Teleport's namespace has fixed names there, and for an entry of another name the engine
+    makes it before it deletes what is there."""
+    places = {
+        (before.get("clusterIdentifier"), before.get("namespace")): cluster
+        for cluster, before in recorded.teleport.items()
+        if before.get("mode") != "manual"
+    }
+    for cluster, entry in settings.teleport.items():
+        if isinstance(entry, ManualTeleportSettings):
+            continue
+        before = places.get((settings.kubernetes_of(cluster).cluster_identifier, entry.namespace), cluster)
+        if before != cluster:
+            yield Problem(
+                f"teleport.{cluster}",
+                f"is where {before} has been until now: what the stack made in the namespace {entry.namespace} would "
+                "be made a second time, under the same names, before it is deleted",
+                f"set accessGraph.enabled to false and `up`, take teleport.{before} out and `up`, and then add this "
+                f"one ({TELEPORT_DOCS})",
             )

@@ -17,7 +17,7 @@ from components.settings import Settings, load_settings
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
-from tests.unit.program.stack import configuration, run_program
+from tests.unit.program.stack import configuration, run_program, values_file
 
 ITSELF = f"organization/{PROJECT}/{STACK}"
 
@@ -408,6 +408,33 @@ def test_an_adopted_release_stays_one_that_no_destroy_uninstalls(
 ) -> None:
     with pytest.raises(LedgerError, match=r"\.adopt: false would let a `destroy` uninstall the release teleport"):
         again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: OWN | {"adopted": True}}})
+
+
+def renamed(config: dict[str, Any], directory: Path) -> None:
+    name = "other.example.com"
+    entry = config["teleport"].pop(TELEPORT_CLUSTER) | {"valuesFiles": [values_file(directory, name)]}
+    del entry["hostAuthorities"]
+    config["teleport"][name] = entry
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["release", "values"])
+def test_an_entry_of_another_name_comes_after_the_one_whose_place_it_takes(
+    mode: str, config: dict[str, Any], tmp_path: Path
+) -> None:
+    """What is in a Teleport's namespace has fixed names, and the engine makes the new before it deletes the old."""
+    config["accessGraph"]["enabled"] = False
+    config["teleport"][TELEPORT_CLUSTER]["adopt"] = True
+    if mode == "values":
+        as_values(config)
+    before = run_program(config, tmp_path).outputs["ledger"]
+    without = again(tmp_path, {**config, "teleport": {}}, before).outputs["ledger"]
+    renamed(config, tmp_path)
+    with pytest.raises(LedgerError) as no:
+        again(tmp_path, config, before)
+    (problem,) = no.value.problems
+    assert f"teleport.other.example.com: is where {TELEPORT_CLUSTER} has been until now" in problem
+    assert again(tmp_path, config, without).outputs["ledger"]["teleport"].keys() == {"other.example.com"}
 
 
 HOST = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
