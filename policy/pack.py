@@ -56,6 +56,9 @@ def _resource(found: PolicyResource) -> Resource:
         properties=found.props,
         protect=found.opts.protect,
         provider=None if found.provider is None else found.provider.name,
+        made_from={
+            key: frozenset(source.urn for source in sources) for key, sources in found.property_dependencies.items()
+        },
     )
 
 

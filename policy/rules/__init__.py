@@ -31,6 +31,8 @@ class Resource:
     protect: bool = False
     provider: str | None = None
     """Name of its provider; None for a provider itself and for components."""
+    made_from: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """URNs of the resources that each property comes from: known before any value is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policy.rules import Resource, StackRule, given
+from policy.rules.certificates import LEAF
 
 STACK_TAG = "teleport-access-graph:stack"
 
 # What cannot be made again: data, the key that reads them, and the key that everybody trusts.
 _STATEFUL = frozenset({"aws:rds/instance:Instance", "aws:kms/key:Key"})
 _AUTHORITY_KEY = "tls:index/privateKey:PrivateKey"
-_SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
+_SIGNED_WITH = "caPrivateKeyPem"
 
 # Taggable types of this stack.
 TAGGED = frozenset(
@@ -42,12 +43,12 @@ def stateful_is_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resou
 
 
 def authorities_are_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
-    """At least the key of one authority: one that retires is let go on purpose."""
+    """The keys that sign: one that retires, or has signed nothing yet, is let go on purpose."""
     known = list(resources)
-    names = {resource.name for resource in known if resource.type == _SELF_SIGNED}
-    keys = [one for one in known if one.type == _AUTHORITY_KEY and one.name.removesuffix("-key") in names]
-    if keys and not any(key.protect for key in keys):
-        yield keys[0], "is not protected: without it every Teleport would have to be told of another authority"
+    signing = {urn for one in known if one.type in LEAF for urn in one.made_from.get(_SIGNED_WITH, ())}
+    for key in known:
+        if key.type == _AUTHORITY_KEY and key.urn in signing and not key.protect:
+            yield key, "is not protected: without it every Teleport would have to be told of another authority"
 
 
 def everything_is_tagged(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:

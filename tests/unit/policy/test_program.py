@@ -11,8 +11,8 @@ import pytest
 from policy.rules import Resource, ResourceRule, certificates, database, releases, stack
 from tests.samples import minimal_configuration
 from tests.unit.monitor import Recording, unsealed
-from tests.unit.privileges.modes import MODES, recorded
-from tests.unit.program.stack import configuration, run_program
+from tests.unit.privileges.modes import MODES, configured, recorded
+from tests.unit.program.stack import configuration, host_authority, run_program
 
 pytestmark = pytest.mark.unit
 
@@ -32,6 +32,7 @@ def broken(recording: Recording) -> set[str]:
             protect=item.protect,
             # A reference to a provider is its URN and its id; without one the engine takes a default.
             provider=names.get(item.provider.rpartition("::")[0], "default"),
+            made_from=item.property_dependencies,
         )
         for item in recording.registrations
         if item.custom
@@ -64,6 +65,17 @@ def test_production_keeps_every_rule_and_gives_each_something_to_look_at(tmp_pat
     types = {item.type for item in recording.custom()}
     unseen = {rule.name for rule in RULES if isinstance(rule, ResourceRule) and not rule.types & types}
     assert unseen == {"database-begins-no-connection"}, "a rule whose types the program does not have checks nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["cert-manager", "somebody's Secret"])
+def test_an_authority_that_is_introduced_ahead_of_a_move_may_still_be_given_up(before: str, tmp_path: Path) -> None:
+    tls = {**configured(before)["tls"], "nextAuthority": {}}
+    (tmp_path / "ca.pem").write_text(host_authority())
+    recording = run_program(configuration(tmp_path, tls=tls), tmp_path)
+    (key,) = [item for item in recording.custom() if item.type == "tls:index/privateKey:PrivateKey"]
+    assert not key.protect
+    assert "authority-keys-are-protected" not in broken(recording)
 
 
 @pytest.mark.slow

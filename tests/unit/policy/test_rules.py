@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +133,20 @@ def resource(type_: str, name: str = "it", **changes: Any) -> Resource:
 
 
 INSTANCE_TYPE, KEY_TYPE = "aws:rds/instance:Instance", "tls:index/privateKey:PrivateKey"
-AUTHORITY = resource("tls:index/selfSignedCert:SelfSignedCert", "ca-1")
+OLD_KEY, NEW_KEY = resource(KEY_TYPE, "ca-1-key"), resource(KEY_TYPE, "ca-2-key")
+SIGNED_BY_THE_OLD = resource(
+    "tls:index/locallySignedCert:LocallySignedCert",
+    "server",
+    properties=LEAF,
+    made_from={"caPrivateKeyPem": frozenset({OLD_KEY.urn}), "certRequestPem": frozenset({NEW_KEY.urn})},
+)
 TAGGED = {"tags": {stack.STACK_TAG: "organization/graph/prod"}}
 
 GOOD_STACKS: list[tuple[str, list[Resource]]] = [
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE, protect=True), resource(KEY_TYPE)]),
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE, properties=REPLICA)]),
-    ("authority-keys-are-protected", [AUTHORITY, resource(KEY_TYPE, "ca-1-key", protect=True), resource(KEY_TYPE)]),
-    ("authority-keys-are-protected", [resource(KEY_TYPE, "server-key")]),
+    ("authority-keys-are-protected", [SIGNED_BY_THE_OLD, replace(OLD_KEY, protect=True), NEW_KEY]),
+    ("authority-keys-are-protected", [resource("tls:index/selfSignedCert:SelfSignedCert", "ca-2"), NEW_KEY]),
     ("aws-objects-are-tagged", [resource(INSTANCE_TYPE, properties=TAGGED), resource(KEY_TYPE)]),
     ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="aws"), resource(KEY_TYPE, provider="default_5_6_2")]),
     (
@@ -154,7 +161,8 @@ GOOD_STACKS: list[tuple[str, list[Resource]]] = [
 BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE)], "is not protected"),
     ("stateful-resources-are-protected", [resource("aws:kms/key:Key")], "is not protected"),
-    ("authority-keys-are-protected", [AUTHORITY, resource(KEY_TYPE, "ca-1-key")], "is not protected"),
+    ("authority-keys-are-protected", [SIGNED_BY_THE_OLD, OLD_KEY], "is not protected"),
+    ("authority-keys-are-protected", [replace(NEW_KEY, protect=True), OLD_KEY, SIGNED_BY_THE_OLD], "is not protected"),
     ("aws-objects-are-tagged", [resource(INSTANCE_TYPE, properties={"tags": {"team": "x"}})], "has no tag"),
     ("aws-objects-are-tagged", [resource("aws:sns/topic:Topic")], "has no tag"),
     ("aws-objects-are-tagged", [resource("aws:eks/podIdentityAssociation:PodIdentityAssociation")], "has no tag"),
