@@ -38,15 +38,22 @@ _URI_USER = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/:@]*:")
 _TOKEN_USER = re.compile(r"(?i)(https?://)[^/:@\s\"'<>]+@")
 _NAMES = (
     # Without a hyphen `secretKey` is a chart's value, which names the key within a Secret.
-    r"(?:passwords?|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrases?|tokens?|secret|secret[_-]key|(?:api|access)[_-]?key"
+    r"(?:passwords?|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrases?|tokens?|secret|secret[_-]key|(?:api|access|license)[_-]?key"
     r"|client[_-]?secret|client-key-data|private[_-]?key(?:[_-]?pem)?|encryption[_-]?key|x-amz-signature)"
 )
+# Quotes within are doubled or escaped, JSON within a text has its own escaped, and the last may be cut off. A list, or
+# a map, on one line is taken as a whole.
+_VALUE = r"(?:\\+\"[^\"\n]+\"?|\"(?:[^\"\\\n]|\\.)+\"?|'(?:[^'\n]|'')+'?|\[[^\[\]\n]*\]|\{[^{}\n]*\}|[^\s\"',;&]+)"
 _ASSIGNED = re.compile(
     rf"(?i)((?<!\d{{12}}:){_NAMES}(?:\\*[\"'])?\s*(?:=>|[:=])\s*)"
     # Not what is masked already, nor what follows the type in a URN; nor, above, an ARN's `:secret:`.
-    r"(?!\[s(?:ecret|crubbed)\]|:)"
-    # JSON within a text has its quotes escaped. A list, or a map, on one line is taken as a whole.
-    r"(\\+\"[^\"\n]+\"|\"[^\"\n]+\"|'[^'\n]+'|\[[^\[\]\n]*\]|\{[^{}\n]*\}|[^\s\"',;&]+)"
+    r"(?!\[s(?:ecret|crubbed)\](?![ \t]*=>)|:)"
+    # What it was and what it will be.
+    rf"{_VALUE}(?:[ \t]*=>[ \t]*{_VALUE})?"
+)
+# Of YAML without quotes, all of the line: there a password may have blanks.
+_LINE = re.compile(
+    rf"(?im)^([ \t]*(?:[-+~][ \t]+)*[\w.-]{{0,128}}?{_NAMES}[ \t]*:[ \t]+)(?!\[s(?:ecret|crubbed)\])[^\s\"'\[{{|>].*"
 )
 # A block of YAML, or the items of a list: every line that is indented further than the key.
 _BLOCK = re.compile(
@@ -54,6 +61,11 @@ _BLOCK = re.compile(
     rf"(?im)^(?=([ \t]*))(\1.*?{_NAMES}[\"']?[ \t]*:[ \t]*(?:[|>][0-9+-]*)?[ \t]*\n)(?:\1(?:[ \t]+|- ).*(?:\n|\Z))+"
 )
 _OPTION = re.compile(r"(?i)(--?[a-z-]*(?:password|passwd|passphrase|token)[ \t]+)(?![-\[])[^\s\"',;]+")
+# As curl takes a user with the password.
+_USER = re.compile(
+    r"((?<![\w-])(?:-[uU]|--(?:proxy-)?user)[= \t]*)([\"'])?([^\s\"':]{1,256}:)(?(2)(?:(?!\2).)+|[^\s\"']+)"
+)
+_COOKIES = re.compile(r"(?i)(cookie\\*[\"']?\s*:\s*\[?\s*\\*[\"']?)[^\s=;\"']{1,256}=[^\"'\n]+")
 _SQL = re.compile(r"(?i)(\bpassword\s+)(?:[eu]?&?'[^'\n]*'|(\$\w*\$).*?\2)")
 _REGISTRY = re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[A-Za-z0-9+/=]{8,}")
 # A URN or a type token: `privateKey:PrivateKey::name` is no assignment there.
@@ -85,7 +97,7 @@ _DEEPEST_BASE64 = 2  # a Secret's `data` has a registry's credentials so
 _SECRET_KEY = re.compile(
     r"(?:passwords?|passwordwo|passwd|passphrase|pwd|(?:^|db|user|admin|root|master)pass|tokens?|privatekey|privatekeypem"
     r"|privatekeyopenssh|accesskey|(?:client|shared|webhook)secret|secretstring|secretbinary|secretstringwo"
-    r"|apikey|connectionstring|kubeconfig|clientkeydata|bcrypthash|tlskey|licensepem)$"
+    r"|apikey|connectionstring|kubeconfig|clientkeydata|bcrypthash|tlskey|licensepem|licensekey|cookie)$"
 )
 # Secret as a text; as a map they are a volume's source and Teleport's values.
 _SECRET_TEXT = frozenset({"secret", "auth"})
@@ -111,8 +123,11 @@ def _scrub(text: str, layers: int) -> str:
     text = _AUTHORIZATION.sub(rf"\1{SCRUBBED}", text)
     if "\n" in text:
         text = _BLOCK.sub(rf"\2\1  {SCRUBBED}\n", text)
+    text = _LINE.sub(rf"\1{SCRUBBED}", text)
     text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
     text = _OPTION.sub(rf"\1{SCRUBBED}", text)
+    text = _USER.sub(rf"\1\2\3{SCRUBBED}", text)
+    text = _COOKIES.sub(rf"\1{SCRUBBED}", text)
     text = _SQL.sub(rf"\1{SCRUBBED}", text)
     text = _REGISTRY.sub(rf"\1{SCRUBBED}", text)
     text = _TOKENS.sub(SCRUBBED, text)
