@@ -43,6 +43,11 @@ def is_reserved(key: str) -> bool:
     return key in RESERVED_LABELS or (bool(separator) and domain in RESERVED_DOMAINS)
 
 
+def metadata_bytes(values: Mapping[str, str]) -> int:
+    """As Kubernetes counts them."""
+    return sum(len(key.encode()) + len(value.encode()) for key, value in values.items())
+
+
 # Before the slash a name of DNS, of at most 253 characters in all.
 _PART = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _KEY_PATTERN = rf"((?=[^/]{{1,253}}/){_PART}(\.{_PART})*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?"
@@ -64,9 +69,7 @@ _NOT_THE_STACKS = Rule(
 )
 _LITTLE_ENOUGH = Rule(
     f"a map of at most {MOST_ANNOTATION_BYTES} bytes",
-    lambda values: (
-        sum(len(key.encode()) + len(value.encode()) for key, value in values.items()) <= MOST_ANNOTATION_BYTES
-    ),
+    lambda values: metadata_bytes(values) <= MOST_ANNOTATION_BYTES,
     "shorten it: Kubernetes allows 262144 bytes an object with everybody else's",
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from components.settings.configuration import SECRET_KEYS
-from components.settings.errors import Problem, join, shown
+from components.settings.errors import Problem, join, shown, shown_key
 from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
 from components.settings.rules import Section
 
@@ -113,10 +113,30 @@ def _no_mode(place: Place, value: Any) -> Problem:
         return Problem(place.key, "is not a map", f"give one with {_shapes(union_members(place.annotation))}")
     key = join(*place.parts, "mode")
     if "mode" not in value:
-        return Problem(key, "is missing", f"set {_listed(modes)}")
+        return _split_name(place, value) or Problem(key, "is missing", f"set {_listed(modes)}")
     mode = value["mode"]
     match = nearest(mode, modes) if isinstance(mode, str) else None
     return Problem(key, f"is not one of {', '.join(modes)}", f"set {match or _listed(modes)}", shown(mode))
+
+
+def _split_name(place: Place, value: Mapping[str, Any]) -> Problem | None:
+    """What `pulumi config set --path` makes of a name with dots in it that is not in quotes: a map in a map."""
+    known = {key for section in union_members(place.annotation).values() for key in fields_by_key(section)}
+    name = [str(place.parts[-1])]
+    while isinstance(value, Mapping) and value and not value.keys() & known:
+        part, value = next(iter(value.items()))
+        if nearest(part, known):
+            return None
+        name.append(str(part))
+    if len(name) == 1 or not isinstance(value, Mapping):
+        return None
+    whole, where = ".".join(name), join(*place.parts[:-1])
+    return Problem(
+        place.key,
+        f"is the first part of {shown_key(whole)}, a name that was split at its dots",
+        f"set it with `pulumi config set --path '{where}[\"{whole}\"].<key>'`, and remove this with `pulumi config rm "
+        f"--path {place.key}`",
+    )
 
 
 def _wrong_type(place: Place, value: Any) -> Problem:

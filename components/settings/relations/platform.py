@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from components.arguments import camel_case
 from components.settings.database import RdsDatabaseSettings
 from components.settings.errors import join, shown
+from components.settings.object_metadata import MOST_ANNOTATION_BYTES, metadata_bytes
 from components.settings.relations import Draft, Findings, finding
 from components.settings.relations.tls import certificate_names
 from components.settings.teleport import ManualTeleportSettings
@@ -64,6 +65,21 @@ def metadata_agree(draft: Draft) -> Findings:
     annotations = {} if external is None else external.annotations
     yield from _agree("accessGraph.external.annotations", annotations, "annotations", configuration.annotations)
     yield from _agree("monitoring.labels", configuration.monitoring.labels, "labels", configuration.labels)
+
+
+def annotations_fit_in_one_object(draft: Draft) -> Findings:
+    """`annotations` and `accessGraph.external.annotations` have at most 131072 bytes together: one Service has both."""
+    configuration = draft.configuration
+    external = configuration.access_graph.external
+    both = {} if external is None else {**configuration.annotations, **external.annotations}
+    if metadata_bytes(both) > MOST_ANNOTATION_BYTES:
+        yield finding(
+            "accessGraph.external.annotations",
+            ...,
+            f"have more than {MOST_ANNOTATION_BYTES} bytes with annotations, which every object gets",
+            "shorten either: Kubernetes allows 262144 bytes an object with everybody else's",
+            "annotations",
+        )
 
 
 def _agree(section: str, own: Mapping[str, str], everywhere_section: str, everywhere: Mapping[str, str]) -> Findings:
@@ -182,6 +198,7 @@ RULES = (
     outside_name_is_in_the_certificate,
     one_load_balancer,
     metadata_agree,
+    annotations_fit_in_one_object,
     policies_that_are_described_are_there,
     database_port_is_unknown,
     metrics_are_served_to_be_read,

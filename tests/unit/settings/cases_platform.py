@@ -65,6 +65,8 @@ EXTERNAL = [
     R("accessGraph/external", {**OUTSIDE, "annotations": {"team": "a"}}, "is another in annotations", "in one place",
       key="accessGraph.external.annotations.team",
       also={**NAMED, "annotations": {"team": "postgres://team:canary@example.com"}}),
+    R("accessGraph/external", {**OUTSIDE, "annotations": {"a": "x" * 70000}}, "have more than 131072 bytes with annot",
+      "shorten either", key="accessGraph.external.annotations", also={**NAMED, "annotations": {"b": "x" * 70000}}),
     R("accessGraph/external", {**OUTSIDE, "annotations": {"teleport-access-graph/stack": "mine"}},
       "is not the key of an annotation that is yours or your cloud's", "the stack finds its objects by it",
       key="accessGraph.external.annotations.teleport-access-graph/stack", also=NAMED),
