@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from components.go_yaml import EngineLoader
 from components.settings import load_settings
 from components.values_files import load_values_files
 from operations.preview.environments import LOCAL
@@ -209,7 +210,7 @@ def _sample_text(sample: str, root: Path) -> str:
 
 
 def _config(text: str) -> dict[str, Any]:
-    config = yaml.safe_load(text)["config"]
+    config = yaml.load(text, Loader=EngineLoader)["config"]
     return {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
 
 

@@ -157,7 +157,9 @@ def test_the_sample_gives_itself_when_it_is_answered_with_its_own_ids(root: Path
         ("vpc-id", "vpc-1", "database.network.vpcId"),
         ("account-id", "12", "aws.accountId"),
         ("subnet-ids", "subnet-0011223344556677a", "database.network.subnetIds"),
-        ("owner", "no", "tags.Owner"),
+        ("owner", "true", "tags.Owner"),
+        ("owner", "1e3", "tags.Owner"),  # a number to the engine, and text to a YAML of before
+        ("context", "1e3", "kubernetes.context"),
     ],
 )
 def test_an_answer_that_the_program_would_refuse_is_refused_and_nothing_is_written(
@@ -167,6 +169,13 @@ def test_an_answer_that_the_program_would_refuse_is_refused_and_nothing_is_writt
         write_environment("dev", "staging", {**ANSWERS, flag: answer}, root)
     assert {problem.key for problem in refused.value.problems} == {key}
     assert not list(root.glob("**/*staging*"))
+
+
+@pytest.mark.parametrize("owner", ["no", "on", "1:30"])
+def test_an_answer_that_the_program_would_take_is_taken(owner: str, root: Path) -> None:
+    """As the engine reads it, to which these are text."""
+    write_environment("dev", "staging", {**ANSWERS, "owner": owner}, root)
+    assert read_stack_file("staging", root=root).settings(root).tags["Owner"] == owner
 
 
 @pytest.mark.parametrize(
