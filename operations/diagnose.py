@@ -17,7 +17,11 @@ from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, condition, name_of
 from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, failed_upgrade, list_revisions
 from operations.ownership import connect_to_read
+from operations.preview.scrub import scrub
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
+
+# A line of a log may be a whole document.
+LONGEST_EVIDENCE = 300
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def diagnose_deployment(
             continue
         line = f"{event.get('reason', '')}: {event.get('message', '')}"
         if not _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found):
-            unknown, of = line.strip()[:300], f"event of {about}"
+            unknown, of = _quoted(line), f"event of {about}"
     if found:
         return [*found.values()]
     if failed is not None and unknown:
@@ -142,7 +146,7 @@ def _lacking(deployment: Document) -> str | None:
     for kind, bad in (("ReplicaFailure", "True"), ("Available", "False"), ("Progressing", "False")):
         said = condition(deployment, kind)
         if said.get("status") == bad:
-            return f"{said.get('reason', kind)}: {said.get('message', '')}"[:300]
+            return _quoted(f"{said.get('reason', kind)}: {said.get('message', '')}")
     return None
 
 
@@ -164,7 +168,7 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) 
     failed = failed_upgrade(list(revisions))
     if failed is None:
         return []
-    said = f": {failed.description}" if failed.description else ""
+    said = f": {scrub(failed.description)}" if failed.description else ""
     history = f"`{helm} history {release}` has all; correct what is below, then `up`"
     if failed is last:
         cause = "the last upgrade failed; the revision before it is what Helm compares with"
@@ -186,9 +190,14 @@ def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found:
     """Whether a symptom fits the line."""
     for symptom in symptoms:
         if role in symptom.roles and symptom.pattern.search(line):
-            found[symptom.cause] = Diagnosis(where, line.strip()[:300], symptom.cause, symptom.remedy)
+            found[symptom.cause] = Diagnosis(where, _quoted(line), symptom.cause, symptom.remedy)
             return True
     return False
+
+
+def _quoted(line: str) -> str:
+    """As evidence: what others wrote may have a secret in it, of which a cut would leave half."""
+    return scrub(line.strip())[:LONGEST_EVIDENCE]
 
 
 def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from components.teleport_args import PROXY_ANNOTATION
 from components.teleport_values import auth_deployment_name
 from operations.cluster import Cluster, Document, condition, is_ready, name_of
 from operations.findings import Finding, failed, not_proven, passed
+from operations.preview.scrub import scrub
 
 _CONTAINER = "teleport"
 # Long enough for the line that auth wrote when it connected, days ago on a quiet cluster.
@@ -44,10 +45,10 @@ def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding
 
 
 def last_statement(log: str) -> str | None:
-    """The last line that says how the connection to the access graph is."""
+    """The last line that says how the connection to the access graph is, without secrets: it is shown."""
     for line in reversed(log.splitlines()):
         if _ABOUT.search(line) and (_is_trouble(line) or _CONNECTED.search(line)):
-            return line.strip()
+            return scrub(line.strip())
     return None
 
 

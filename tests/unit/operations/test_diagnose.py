@@ -170,11 +170,11 @@ def put_event(api: KubernetesApi, about: str, at: str, text: str) -> None:
     )
 
 
-def put_failed_upgrade(api: KubernetesApi) -> None:
+def put_failed_upgrade(api: KubernetesApi, reason: str = GAVE_UP) -> None:
     """Revision 3 did not get ready, and Helm went back; the pods of 3 are gone."""
     put_world(api)
     put_release(api, 2, "superseded", {})
-    put_release(api, 3, "failed", {}, description=GAVE_UP)
+    put_release(api, 3, "failed", {}, description=reason)
     put_release(api, 4, "deployed", {}, description="Rollback to 2")
 
 
@@ -195,6 +195,25 @@ def test_a_failed_upgrade_is_told_with_helms_reason_and_the_pods_own(api: Kubern
     # Nothing is known of that line, and it is all that there is of the proxies.
     assert other.evidence == "Unhealthy: readiness probe failed"
     assert "while revision 3 was being rolled out" in other.cause
+
+
+def test_no_secret_of_a_log_an_event_or_helm_is_evidence(api: KubernetesApi, tmp_path: Path) -> None:
+    """Also where the line is cut before the @ by which a password is known."""
+    put_failed_upgrade(api, reason=f"{GAVE_UP} env DB_PASSWORD=canary")
+    address = f"postgres://graph:canary{'x' * 300}@db.example.com/graph"
+    api.logs["teleport-auth-0"] = CONNECTED + f"WARN Access Graph: could not find host CA {address}\n"
+    put_event(api, "teleport-auth-7d4-k8", DURING, f'FailedMount: configmap "banner" not found {address}')
+    put_event(api, "teleport-proxy-5f-aa", DURING, f"Unhealthy: {address}")
+    found = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert [one.where for one in found] == [
+        "release teleport",
+        "log of teleport-auth-0",
+        "event of teleport-auth-7d4-k8",
+        "event of teleport-proxy-5f-aa",
+    ]
+    for one in found:
+        assert "canary" not in one.evidence
+        assert "[scrubbed]" in one.evidence
 
 
 def test_an_upgrade_that_stays_failed_is_told_with_helms_reason(api: KubernetesApi, tmp_path: Path) -> None:

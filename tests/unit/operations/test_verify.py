@@ -212,6 +212,16 @@ def test_each_defect_fails_its_own_proof(api: KubernetesApi, tmp_path: Path, cas
     assert {name: one for name, one in not_passed(findings).items() if name not in others} == right
 
 
+def test_no_secret_of_a_log_is_said(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    for pod in ("teleport-auth-0", "teleport-proxy-0"):
+        api.logs[pod] = "WARN Access Graph: cannot connect with token=canary\n"
+    findings = run(tmp_path)
+    for check in ("auth-connected", "proxies"):
+        assert "canary" not in findings[TELEPORT + check].reason
+        assert "cannot connect with token=[scrubbed]" in findings[TELEPORT + check].reason
+
+
 def test_a_log_that_says_nothing_proves_nothing(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     api.logs["teleport-auth-0"] = "INFO something else\n"
