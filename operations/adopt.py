@@ -217,10 +217,11 @@ def _without_access_graph(values: Mapping[str, Any], section: Mapping[str, Any])
 
 
 def _patch_in(section: Mapping[str, Any]) -> AccessGraphPatch:
-    """The patch that would have made the section, so that its parts can be recognised."""
+    """The patch that would have made the section, so that its parts can be recognised; its endpoint is no part of
+    that, and need not be one that serves."""
     trusted = section.get("ca") == CA_PATH
     return AccessGraphPatch(
-        endpoint=str(section.get("endpoint") or "unknown:443"),
+        endpoint="unknown:443",
         ca_path=CA_PATH if trusted else None,
         config_map=CA_CONFIG_MAP_NAME if trusted else None,
         ca_checksum="" if trusted else None,

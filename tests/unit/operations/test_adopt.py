@@ -117,11 +117,15 @@ def test_an_access_graph_of_before_is_told_and_left_out_when_asked(
     assert read(cluster, without_access_graph=True).values == bare
 
 
+# Teleport takes what was written for an address, and fails to dial it.
+@pytest.mark.parametrize(
+    "endpoint", ["graph:443", "graph", "https://graph:443", "graph:99999", 443, None, {"host": "x"}]
+)
 def test_a_connection_that_verified_nothing_is_left_out_whole(
-    api: KubernetesApi, cluster: Cluster, tmp_path: Path
+    endpoint: Any, api: KubernetesApi, cluster: Cluster, tmp_path: Path
 ) -> None:
     bare = {"clusterName": "teleport.example.com", "enterprise": True}
-    section = {"enabled": True, "endpoint": "graph:443", "ca": "/elsewhere/ca.pem", "insecure": True}
+    section = {"enabled": True, "endpoint": endpoint, "ca": "/elsewhere/ca.pem", "insecure": True}
     put_release(api, 1, "deployed", {**bare, "auth": {"teleportConfig": {"access_graph": section}}})
     left = read(cluster, without_access_graph=True)
     assert "access_graph" not in json.dumps(left.values)
