@@ -289,6 +289,12 @@ def _said(value: Any) -> str:
     return repr(value) if may_be_shown(str(value)) else "a text that is not shown"
 
 
+def _entry_said(entry: Mapping[str, Any]) -> str:
+    """An entry of a list as it stands there, unless something in it may be a secret (a CSI driver's attribute)."""
+    hidden = not may_be_shown(str(entry)) or find_secret_values({"entry": entry})
+    return f"an entry {entry.get('name')!r} that is not shown" if hidden else repr(entry)
+
+
 def _wrong_kind(path: str, value: Any, wanted: str) -> str:
     """Without the value: text in place of a map may hold whatever is below it, join tokens too."""
     kinds: dict[type, str] = {dict: "a map", list: "a list", str: "text"}
@@ -324,7 +330,7 @@ def _volume_is_missing(volumes: list[Any], patch: AccessGraphPatch, conflicts: l
     strangers = [entry for entry in named if not _is_our_volume(entry, patch)]
     if strangers:
         conflicts.append(
-            f"extraVolumes: the values have {strangers[0]!r}, the patch {patch.volume_entry()!r}; "
+            f"extraVolumes: the values have {_entry_said(strangers[0])}, the patch {patch.volume_entry()!r}; "
             f"two volumes cannot be called {patch.volume!r}, rename the first"
         )
     return not named
@@ -338,7 +344,7 @@ def _mount_is_missing(mounts: list[Any], patch: AccessGraphPatch, conflicts: lis
             missing = False
         elif path == patch.mount_path or path.startswith(patch.mount_path + "/"):
             conflicts.append(
-                f"extraVolumeMounts: the values have {entry!r}, the patch {patch.mount_entry()!r}; "
+                f"extraVolumeMounts: the values have {_entry_said(entry)}, the patch {patch.mount_entry()!r}; "
                 f"two volumes cannot be mounted at {patch.mount_path!r} or below it, move the first"
             )
     return missing

@@ -97,6 +97,22 @@ def test_same_configmap_with_the_file_named_is_ours_and_another_file_is_not() ->
         patch_values(values("root.pem"), BUNDLE)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"extraVolumes": [{"name": "tag-ca", "csi": {"driver": "x", "volumeAttributes": {"password": "canary"}}}]},
+        {"extraVolumes": [{"name": "tag-ca", "csi": {"volumeAttributes": {"at": "https://user:canary@example.com"}}}]},
+        {"extraVolumeMounts": [{"name": "x", "mountPath": "/var/run/access-graph", "token": "canary"}]},
+    ],
+)
+def test_a_clash_does_not_show_what_may_be_a_secret(values: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValuesConflict, match=r"the values have an entry '(tag-ca|x)' that is not shown, the patch"
+    ) as clash:
+        patch_values({"auth": values}, BUNDLE)
+    assert "canary" not in str(clash.value)
+
+
 def test_an_empty_list_under_auth_replaces_the_roots_as_in_the_chart() -> None:
     patched = patch_values({**USERS, "auth": {"extraVolumes": []}}, BUNDLE)
     assert [volume["name"] for volume in patched["auth"]["extraVolumes"]] == ["tag-ca"]
