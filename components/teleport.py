@@ -189,6 +189,8 @@ class TeleportCluster(pulumi.ComponentResource):
                 parent=self,
                 depends_on=after,
                 import_=f"{args.namespace}/{args.release}" if args.adopt else None,
+                # A refresh reads them from Helm's record, which knows of no secret.
+                additional_secret_outputs=None if args.secret_values is None else ["values"],
                 # Without it a plain destroy would uninstall a Teleport that was there before this stack.
                 retain_on_delete=asked(args.adopt),
             ),
@@ -210,6 +212,8 @@ class TeleportCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[release],
+                # The state has the whole live Deployment, and what its owner's secret values put into it.
+                additional_secret_outputs=None if args.secret_values is None else ["metadata", "spec"],
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             ),
         )

@@ -111,6 +111,17 @@ def test_secret_helm_values_stay_in_the_envelope_and_are_patched(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_what_a_refresh_reads_of_secret_helm_values_is_secret(stack: Recording, tmp_path: Path) -> None:
+    """Helm's record and the live Deployment know of no secret, and neither does what the plugin reads of them."""
+    release, proxies = f"teleport-{TELEPORT_CLUSTER}-release", f"teleport-{TELEPORT_CLUSTER}-proxies"
+    assert stack[release].additional_secret_outputs == stack[proxies].additional_secret_outputs == set()
+    secret_values = {TELEPORT_CLUSTER: {"proxy": {"extraEnv": [{"name": "TOKEN", "value": "canary"}]}}}
+    secret = run_program(configuration(tmp_path), tmp_path, secrets={"teleportSecretValues": secret_values})
+    assert secret[release].additional_secret_outputs == {"values"}
+    assert secret[proxies].additional_secret_outputs == {"metadata", "spec"}
+
+
+@pytest.mark.slow
 def test_a_secret_value_that_would_rename_the_cluster_is_refused_without_it(tmp_path: Path) -> None:
     secret_values = {TELEPORT_CLUSTER: {"clusterName": "canary.example.com"}}
     with pytest.raises(SecretValuesConflict) as refused:
