@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.settings.secret_texts import may_be_shown
-from components.values_files import merge_values, own_copy
+from components.values_files import find_secret_values, merge_values, own_copy
 
 CHECKSUM_ANNOTATION = "checksum/access-graph-ca"
 
