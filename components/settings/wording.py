@@ -18,6 +18,7 @@ _YAML_BOOLEAN = (
     "boolean"
 )
 _SECRET_KEY = re.compile(r"password|secret|token", re.IGNORECASE)
+_LABEL = re.compile(r"[A-Za-z0-9-]{1,63}")
 _YAML_NUMBER = (
     "put it in quotes (`pulumi config set`: --type string): YAML reads it as a number, and drops leading zeros"
 )
@@ -121,11 +122,13 @@ def _no_mode(place: Place, value: Any) -> Problem:
 
 def _split_name(place: Place, value: Mapping[str, Any]) -> Problem | None:
     """What `pulumi config set --path` makes of a name with dots in it that is not in quotes: a map in a map."""
+    if place.field is None or get_origin(plain_type(place.field.annotation)) is not Mapping:
+        return None  # it is no name that the user has chosen
     known = {key for section in union_members(place.annotation).values() for key in fields_by_key(section)}
     name = [str(place.parts[-1])]
     while isinstance(value, Mapping) and value and not value.keys() & known:
         part, value = next(iter(value.items()))
-        if nearest(part, known):
+        if nearest(str(part), known) or not _LABEL.fullmatch(str(part)):
             return None
         name.append(str(part))
     if len(name) == 1 or not isinstance(value, Mapping):

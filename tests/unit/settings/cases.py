@@ -510,6 +510,8 @@ TELEPORT = [
       key="teleport.graph"),
     R("teleport/graph", {"example": {"auditLog": {"enabled": True}}}, "is the first part of graph.example, a name that",
       "and remove this with `pulumi config rm --path teleport.graph`", key="teleport.graph"),
+    R("teleport/graph", {"two words": {"mode": "release"}}, "is missing", "set release", key="teleport.graph.mode"),
+    R("database", {"credentials": {}}, "is missing", "set rds or existing", key="database.mode"),
     R("teleport/graph", {"hostAuthority": {"path": "a.pem"}}, "is missing", "set release", key="teleport.graph.mode"),
     R(f"{T}/mode", "relase", "is not one of release, values, manual", "set release"),
     R(f"{T}/mode", True, "is not one of release, values, manual", "set release, values or manual"),
