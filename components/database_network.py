@@ -59,11 +59,12 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             to_port=args.port,
             description="PostgreSQL from Teleport Access Graph",
             tags=args.tags,
-            # It goes when its client is no longer named, and stays where the group stays: retained by itself, it would
-            # let a client in that has been taken out.
+            # It goes when its client is no longer named, and stays with a group that is kept: retained by itself, it
+            # would let a client in that has been taken out. Where the group goes, the engine deletes it as well: one
+            # that it had only forgotten would be in the way of an `up` after a `destroy` that did not end.
             opts=pulumi.ResourceOptions(
                 parent=opts.parent,
-                deleted_with=group,
+                deleted_with=group if opts.retain_on_delete else None,
                 aliases=None if former is None else [pulumi.Alias(name=f"{name}-ingress-{former}")],
             ),
         )

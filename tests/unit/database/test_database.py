@@ -234,8 +234,9 @@ def test_what_destroy_leaves(on_destroy: str, protect: bool) -> None:
 def test_a_client_that_is_taken_out_is_let_in_no_more_and_the_others_stay_with_the_group(on_destroy: str) -> None:
     recording = record_database(on_destroy=on_destroy)
     rules = recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    group = recording["database-security-group"].urn
     assert [(rule.retain_on_delete, rule.deleted_with) for rule in rules] == [
-        (False, recording["database-security-group"].urn)
+        (False, group if on_destroy == "keep" else "")
     ] * 2
 
 
