@@ -57,6 +57,7 @@ def test_status_says_where_it_answers_and_which_plugins_it_uses(
     ]
 
 
+@pytest.mark.slow
 def test_the_help_of_an_operation_needs_no_sandbox(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--home", str(tmp_path / "none"), "verify", "--help"]) == 0
     assert "Prove the deployed stack from outside" in capfd.readouterr().out
