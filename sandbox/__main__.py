@@ -8,12 +8,6 @@ from sandbox.parts import NOBODYS_AWS
 # Before AWS's SDK is imported.
 os.environ |= NOBODYS_AWS
 
-from components import collector
-
-collector.pause()
-
 from sandbox.cli import main
-
-collector.resume()
 
 sys.exit(main())
