@@ -26,6 +26,8 @@ from tests.unit.engine_side import Recorder, engine_side
 from tests.unit.monitor import PROJECT, STACK, Recording, configuration_by_key
 from tests.unit.program import stack
 
+SDKS = ("pulumi", "pulumi_aws", "pulumi_kubernetes", "pulumi_random", "pulumi_tls")
+
 
 @contextmanager
 def program_process(recording: Recording | None = None) -> Iterator[Command]:
@@ -71,8 +73,12 @@ def seconds_of(numbers: list[int]) -> list[float]:
     return found
 
 
+def of_sdks(modules: list[str]) -> list[str]:
+    return [name for name in modules if name.partition(".")[0] in SDKS]
+
+
 def modules_of(program: Command) -> list[str]:
-    """The SDKs' modules that a run loads, by name."""
+    """The modules of installed packages that a run loads, by name: the SDKs' and those of all other libraries."""
     listing = replace(program, arguments=[sys.executable, CHECKOUT / "bench" / "modules.py", *program.arguments[1:]])
     found: list[str] = json.loads(listing.output())
     return found

@@ -1,11 +1,11 @@
-"""`modules.py <file> <arguments>`: runs that file as a program and prints, as JSON, the SDKs' modules that it loads."""
+"""`modules.py <file> <arguments>`: runs that file as a program and prints, as JSON, the modules that it loads of
+installed packages: the SDKs and every other library, but neither Python's own nor the program's."""
 
 import json
 import runpy
 import sys
+import sysconfig
 from types import ModuleType
-
-SDKS = ("pulumi", "pulumi_aws", "pulumi_kubernetes", "pulumi_random", "pulumi_tls")
 
 
 def main(file: str) -> None:
@@ -14,9 +14,14 @@ def main(file: str) -> None:
     except SystemExit as ended:
         if ended.code:
             raise
+    installed = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     # One that waits for its first use is of another type until then.
-    loaded = [name for name, module in sys.modules.items() if type(module) is ModuleType]
-    print(json.dumps(sorted(name for name in loaded if name.partition(".")[0] in SDKS)))
+    loaded = {name: module for name, module in sys.modules.items() if type(module) is ModuleType}
+    print(json.dumps(sorted(name for name, module in loaded.items() if _file(module).startswith(installed))))
+
+
+def _file(module: ModuleType) -> str:
+    return getattr(module, "__file__", None) or ""
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.alone import importing, modules_of, program_process
+from bench.alone import importing, modules_of, of_sdks, program_process
 from bench.flat_program import write
 from bench.measuring import Command, python
 from components.short_run import SDK_DEBUG_VARIABLE, stack_without_text
@@ -44,7 +44,7 @@ def program() -> Iterator[Command]:
 
 @pytest.fixture(scope="module")
 def modules(program: Command) -> list[str]:
-    return modules_of(program)
+    return of_sdks(modules_of(program))
 
 
 @pytest.fixture(scope="module")

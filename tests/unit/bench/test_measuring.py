@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.alone import run_program
+from bench.alone import SDKS, run_program
 from bench.measuring import BenchError, Command, Figure, by_turns, peak_memory
-from bench.modules import SDKS
 from bench.plot import plot
 from bench.results import write_results
 
