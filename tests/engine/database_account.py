@@ -18,7 +18,7 @@ def objects_of(sandbox: RunningSandbox, identifier: str) -> dict[str, list[str]]
     Kinds of which there is none are left out. A key counts while it can be used; deletion takes weeks.
     """
     rds, logs, kms = (aws(sandbox, service) for service in ("rds", "logs", "kms"))
-    iam, ec2, sns = (aws(sandbox, service) for service in ("iam", "ec2", "sns"))
+    iam, ec2, sns, cloudwatch = (aws(sandbox, service) for service in ("iam", "ec2", "sns", "cloudwatch"))
     found = {
         "instance": _names(rds.describe_db_instances()["DBInstances"], "DBInstanceIdentifier"),
         "snapshot": _names(rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"], "DBSnapshotIdentifier"),
@@ -30,6 +30,7 @@ def objects_of(sandbox: RunningSandbox, identifier: str) -> dict[str, list[str]]
         "security group": _names(ec2.describe_security_groups()["SecurityGroups"], "GroupName"),
         "role": _names(iam.list_roles()["Roles"], "RoleName"),
         "topic": [topic["TopicArn"].rpartition(":")[2] for topic in sns.list_topics()["Topics"]],
+        "alarm": _names(cloudwatch.describe_alarms()["MetricAlarms"], "AlarmName"),
         "log group": [
             name.removeprefix("/aws/rds/instance/")
             for name in _names(logs.describe_log_groups()["logGroups"], "logGroupName")

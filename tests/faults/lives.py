@@ -12,9 +12,10 @@ from sandbox.plugins.faults import Point
 from sandbox.workloads.host_authority import create_authority
 from tests.engine.stacks import Settings
 from tests.faults.journeys import DESTROY, UP, Journey
-from tests.faults.moves import moves
+from tests.faults.moves import OTHER_TELEPORT, Teleports, moves
 from tests.faults.points import sampled
-from tests.faults.results import KILLED, NOT_TAKEN_BACK, RESTARTED, TAKEN_BACK
+from tests.faults.results import KILLED, NOT_TAKEN_BACK, RESTARTED, TAKEN_BACK, TURNED
+from tests.faults.switches import some
 from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, check_converged, check_gone, said
 
 # The engine's own order may pass a point by while others are made at the same time: one at a time, it passes none.
@@ -48,17 +49,18 @@ class Life:
         # A rotation gives the free slot another password; that the one in use opens the database, `verify` proves.
         self._kept = Kept(may_go=True, may_change=("::database-access-login-a", "::database-access-login-b"))
         ((cluster, entry),) = stack.settings["teleport"].items()
-        few, many = Path(entry["hostAuthorities"]["path"]), directory / "host-authorities.pem"
-        further = directory / "further.pem"
-        create_authority(further, cluster)
-        # Its key stands behind it in that file.
-        certificate = further.read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
-        many.write_text((CHECKOUT / few).read_text() + certificate)
+        few, many, other = entry["hostAuthorities"]["path"], directory / "many.pem", directory / "other.pem"
+        many.write_text((CHECKOUT / few).read_text() + _host_authority(directory, cluster))
+        other.write_text(_host_authority(directory, OTHER_TELEPORT))
         # The program takes no absolute path.
-        self._host_cas = (str(few), os.path.relpath(many, CHECKOUT))
+        paths = (os.path.relpath(file, CHECKOUT) for file in (many, other))
+        self._teleports = Teleports(few, *paths, namespace=f"{stack.namespace}-teleport")
 
     def begin(self) -> None:
         """The stack as it is configured stands."""
+        # What restarts the instance would else be pending until its window, and each preview would show it.
+        self._stack.database(applyImmediately=True)
+        self._stack.kubectl("create", "namespace", self._teleports.namespace)
         self._stack.pulumi("up")
         self._kept.check(self._stack.recorded())
 
@@ -77,12 +79,16 @@ class Life:
         """A destroy; nothing stays."""
         self._stack.pulumi("destroy")
         check_gone(self._stack)
+        self._stack.kubectl("delete", "namespace", self._teleports.namespace)
 
     def _move(self, chance: random.Random, kills: int, tell: Callable[[str], None]) -> None:
         before = self._stack.settings
-        move = chance.choice(moves(before, self._host_cas))
+        move, switches = chance.choice(moves(before, self._teleports)), some(chance)
         tell(move.name)
         self._stack.change(move.change)
+        for switch in switches:
+            tell(f"{TURNED}{switch}")
+            self._stack.change(switch.turn)
         wanted = self._stack.settings
 
         def each(struck: list[Point]) -> None:
@@ -111,6 +117,14 @@ class Life:
             raise NotConverged(f"what was begun is neither taken back nor refused:\n{said(done)}")
         self._kept.check(self._stack.recorded())
         return done.returncode == 0
+
+
+def _host_authority(directory: Path, cluster: str) -> str:
+    """A host CA of that Teleport's, in PEM."""
+    file = directory / f"{cluster}.pem"
+    create_authority(file, cluster)
+    # Its key stands behind it in that file.
+    return file.read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
 
 
 def is_refusal(shown: str) -> bool:

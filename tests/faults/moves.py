@@ -1,12 +1,14 @@
 """What a user may change on a stack that runs, one step after the other: the moves of a random life.
 
-Pure: each move is a change of the settings that is allowed as they are now.
+Pure: each move is a change of the settings that is allowed as they are now. What needs no thought of the others is
+among the switches (`tests/faults/switches.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from tests.engine.stacks import Settings
@@ -21,41 +23,106 @@ _STEPS: Final = {
 FIRST_AUTHORITY: Final = {"generation": 1, "phase": "stable"}
 
 
+OTHER_TELEPORT: Final = "other.example.com"
+
+
 @dataclass(frozen=True)
 class Move:
     name: str
     change: Callable[[Settings], None]
 
 
-def moves(settings: Settings, host_cas: tuple[str, str]) -> list[Move]:
-    """Those that the settings allow. `host_cas`: paths of the host CAs of Teleport, and of the same with one more."""
+@dataclass(frozen=True)
+class Teleports:
+    """Paths of host CAs: Teleport's, the same with one more, and those of another Teleport (`OTHER_TELEPORT`), with the
+    namespace of that one."""
+
+    few: str
+    many: str
+    other: str
+    namespace: str
+
+
+def moves(settings: Settings, teleports: Teleports) -> list[Move]:
+    """Those that the settings allow."""
     found = [
-        Move("rotate", _rotated),
         Move("step of the authority", _next_step),
         Move("labels", _labelled),
         Move("another name", _named),
+        *_moves_of_the_database(settings["database"]),
     ]
     if not _enabled(settings):
         return [*found, Move("on", lambda now: now["accessGraph"].update(enabled=True))]
-    found += [
+    return [
+        *found,
         Move("replicas", _scaled),
         Move("off", lambda now: now["accessGraph"].update(enabled=False)),
         Move("network policy", _fenced),
+        *_moves_of_teleports(settings, teleports),
     ]
-    few, many = host_cas
-    if _host_authorities(settings)["path"] == many:
-        return [*found, Move("host CA leaves", lambda now: _host_authorities(now).update(path=few, former="drop"))]
-    return [*found, Move("host CA joins", lambda now: _host_authorities(now).update(path=many, former="keep"))]
+
+
+def _moves_of_the_database(database: Settings) -> list[Move]:
+    found = []
+    # Tokens of IAM are not rotated, and a login that was stays behind its number.
+    if database.get("authentication") == "iam":
+        found.append(Move("login by password", lambda now: now["database"].pop("authentication")))
+    else:
+        found.append(Move("rotate", _rotated))
+        if not database.get("rotation"):
+            found.append(Move("login by IAM", lambda now: now["database"].update(authentication="iam")))
+    # RDS replicates no instance whose password it manages, and takes over none of one that has a replica.
+    if "replica" in database:
+        found.append(Move("replica leaves", lambda now: now["database"].pop("replica")))
+    elif database["masterPassword"] == "generated":
+        found.append(Move("replica joins", lambda now: now["database"].update(replica={})))
+        found.append(Move("master password of AWS", lambda now: now["database"].update(masterPassword="managed")))
+    else:
+        found.append(Move("master password of ours", lambda now: now["database"].update(masterPassword="generated")))
+    return found
+
+
+def _moves_of_teleports(settings: Settings, teleports: Teleports) -> list[Move]:
+    found = [Move("audit log", _exported)]
+    if _first(settings)["hostAuthorities"]["path"] == teleports.many:
+        dropped = {"path": teleports.few, "former": "drop"}
+        found.append(Move("host CA leaves", lambda now: _first(now)["hostAuthorities"].update(dropped)))
+    else:
+        joined = {"path": teleports.many, "former": "keep"}
+        found.append(Move("host CA joins", lambda now: _first(now)["hostAuthorities"].update(joined)))
+    there = settings["teleport"].get(OTHER_TELEPORT)
+    if there is not None:
+        found.append(Move("a Teleport leaves", lambda now: now["teleport"].pop(OTHER_TELEPORT)))
+    authorities = {"mode": "file", "path": teleports.other}
+    entries = {
+        "by hand": {"mode": "manual", "hostAuthorities": authorities},
+        "by values": {"mode": "values", "hostAuthorities": authorities, "namespace": teleports.namespace},
+    }
+    for way, entry in entries.items():
+        if entry != there:
+            name = f"a Teleport joins {way}" if there is None else f"a Teleport goes on {way}"
+            found.append(Move(name, partial(_joined, entry)))
+    return found
 
 
 def _enabled(settings: Settings) -> bool:
     return bool(settings["accessGraph"].get("enabled", True))
 
 
-def _host_authorities(settings: Settings) -> dict[str, Any]:
-    (entry,) = settings["teleport"].values()
-    found: dict[str, Any] = entry["hostAuthorities"]
+def _first(settings: Settings) -> dict[str, Any]:
+    """The entry that is always there."""
+    (entry,) = (entry for cluster, entry in settings["teleport"].items() if cluster != OTHER_TELEPORT)
+    found: dict[str, Any] = entry
     return found
+
+
+def _joined(entry: dict[str, Any], settings: Settings) -> None:
+    settings["teleport"][OTHER_TELEPORT] = entry
+
+
+def _exported(settings: Settings) -> None:
+    if _first(settings).pop("auditLog", None) is None:
+        _first(settings)["auditLog"] = {"enabled": True}
 
 
 def _rotated(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from sandbox.plugins.faults import Point
 POINTS, SEQUENCES = "points.json", "sequences.json"
 # What happens in a sequence beside its changes; a kill says where.
 KILLED = "killed at "
+TURNED = "and "  # a switch, in the same `up` as the move before it
 RESTARTED, TAKEN_BACK, NOT_TAKEN_BACK = "pods restarted", "taken back", "not to be taken back"
 
 
@@ -104,15 +105,17 @@ class Sequences(_Published):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many, the changes in them, and how often the engine was killed, pods started anew and a change was taken
-        back."""
+        """How many, the changes in them, the settings that were turned beside a change, and how often the engine was
+        killed, pods started anew and a change was taken back."""
         events = [event for happened in self._happened.values() for event in happened]
         kills = sum(event.startswith(KILLED) for event in events)
+        turned = sum(event.startswith(TURNED) for event in events)
         restarts, back = events.count(RESTARTED), events.count(TAKEN_BACK)
-        others = kills + restarts + back + events.count(NOT_TAKEN_BACK)
+        others = kills + turned + restarts + back + events.count(NOT_TAKEN_BACK)
         return {
             "sequences": len(self._happened),
             "changes": len(events) - others,
+            "settings turned beside": turned,
             "kills": kills,
             "pods restarted": restarts,
             "taken back": back,

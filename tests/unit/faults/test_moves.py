@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from tests.faults.lives import is_refusal
-from tests.faults.moves import moves
+from tests.faults.moves import Teleports, moves
+from tests.faults.switches import SWITCHES, some
 
 pytestmark = pytest.mark.unit
 
-HOST_CAS = ("few.pem", "many.pem")
+TELEPORTS = Teleports("few.pem", "many.pem", "other.pem", "other")
 SETTINGS: dict[str, Any] = {
     "accessGraph": {},
-    "database": {"mode": "rds"},
+    "database": {"mode": "rds", "masterPassword": "managed"},
     "tls": {"mode": "generated"},
     "teleport": {"teleport.example.com": {"mode": "manual", "hostAuthorities": {"mode": "file", "path": "few.pem"}}},
 }
@@ -24,7 +25,7 @@ SETTINGS: dict[str, Any] = {
 
 def named(settings: dict[str, Any], name: str) -> dict[str, Any]:
     """The settings after that move."""
-    (move,) = [one for one in moves(settings, HOST_CAS) if one.name == name]
+    (move,) = [one for one in moves(settings, TELEPORTS) if one.name == name]
     changed = copy.deepcopy(settings)
     move.change(changed)
     return changed
@@ -46,6 +47,10 @@ def test_an_authority_takes_its_steps_in_order_and_then_again() -> None:
         ("replicas", "replicas"),
         ("another name", "another name"),
         ("network policy", "network policy"),
+        ("a Teleport joins by values", "a Teleport leaves"),
+        ("audit log", "audit log"),
+        ("login by IAM", "login by password"),
+        ("master password of ours", "master password of AWS"),
     ],
 )
 def test_there_and_back_is_where_it_was(there: str, back: str) -> None:
@@ -54,17 +59,41 @@ def test_there_and_back_is_where_it_was(there: str, back: str) -> None:
     again = named(named(gone, back), there)
     assert again["accessGraph"] == gone["accessGraph"]
     assert again["tls"] == gone["tls"]
+    assert again["teleport"] == gone["teleport"]
+    assert again["database"] == gone["database"]
 
 
 def test_every_move_changes_something_wherever_a_life_has_come() -> None:
     chance, settings, seen = random.Random(1), copy.deepcopy(SETTINGS), set()
     for _ in range(300):
         before = copy.deepcopy(settings)
-        move = chance.choice(moves(settings, HOST_CAS))
+        move = chance.choice(moves(settings, TELEPORTS))
         move.change(settings)
         assert settings != before, move.name
         seen.add(move.name)
-    assert len(seen) == 10
+        database = settings["database"]
+        assert "replica" not in database or database["masterPassword"] == "generated"
+        assert database.get("authentication") != "iam" or not database.get("rotation")
+    assert len(seen) == 22
+
+
+def test_a_switch_turned_twice_leaves_the_settings_as_they_were() -> None:
+    settings = copy.deepcopy(SETTINGS)
+    for switch in SWITCHES:
+        switch.turn(settings)
+        assert settings[switch.concern].items() >= switch.on.items()
+    for switch in SWITCHES:
+        switch.turn(settings)
+    assert settings == {**SETTINGS, "annotations": {}, "tags": {}}
+
+
+def test_every_switch_is_turned_at_some_time_and_none_twice_in_a_move() -> None:
+    chance, turned = random.Random(1), set()
+    for _ in range(200):
+        switches = [str(switch) for switch in some(chance)]
+        assert len(set(switches)) == len(switches)
+        turned.update(switches)
+    assert len(turned) == len(SWITCHES)
 
 
 REFUSED = "    error: The stack cannot go from where it stands\n\nResources:\n    12 unchanged\n    1 errored\n"

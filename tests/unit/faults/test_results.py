@@ -53,10 +53,19 @@ def test_a_sequence_that_converged_is_not_repeated_on_the_same_commit(tmp_path: 
     sequences = Sequences(tmp_path, "abc", "2026-06-01")
     assert sequences.left(3) == [1, 2, 3]
     sequences.add(10, ["labels"])
-    sequences.add(2, ["rotate", "killed at key create before engine", "pods restarted", "taken back", "off"])
+    sequences.add(
+        2, ["rotate", "and tls.trust", "killed at key create before engine", "pods restarted", "taken back", "off"]
+    )
     resumed = Sequences(tmp_path, "abc", "2026-06-02")
     assert resumed.left(3) == [1, 3]
     assert Sequences(tmp_path, "def", "2026-06-02").left(3) == [1, 2, 3]
     document = json.loads((tmp_path / SEQUENCES).read_text())
     assert list(document["sequences"]) == ["2", "10"]
-    assert document["counts"] == {"sequences": 2, "changes": 3, "kills": 1, "pods restarted": 1, "taken back": 1}
+    assert document["counts"] == {
+        "sequences": 2,
+        "changes": 3,
+        "settings turned beside": 1,
+        "kills": 1,
+        "pods restarted": 1,
+        "taken back": 1,
+    }
