@@ -17,14 +17,13 @@ from components.authority_phases import AuthorityStep
 from components.expiry import RecordedEnds, write_time
 from components.settings import (
     ExistingDatabaseSettings,
-    ExistingSecretTlsSettings,
     ManualTeleportSettings,
     RdsDatabaseSettings,
     ReleaseTeleportSettings,
     Settings,
 )
 from components.stack_tags import full_name
-from components.tls_assembly import authority_algorithms, authority_step, certificate_names
+from components.tls_assembly import authority_algorithms, authority_step
 from components.trust_bundles import Authority
 from components.trust_steps import GENERATED, TrustRecord
 
@@ -159,7 +158,7 @@ def ledger_content(
         "endpoints": {cluster: settings.endpoint_of(cluster) for cluster in settings.teleport}
         if settings.access_graph.enabled
         else {},
-        "certificateNames": [] if isinstance(settings.tls, ExistingSecretTlsSettings) else certificate_names(settings),
+        "certificateNames": list(settings.certificate_names or ()),
         "hostAuthorities": {name: list(pems) for name, pems in host_authorities.items()},
         "trust": trust.stored(),
     }

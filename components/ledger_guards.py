@@ -15,7 +15,6 @@ from components.host_authority_succession import stranger_problems
 from components.ledger import Ledger, LedgerError, database_record, read_ledger, teleport_record
 from components.settings import (
     ExistingDatabaseSettings,
-    ExistingSecretTlsSettings,
     ManualTeleportSettings,
     RdsDatabaseSettings,
     ReleaseTeleportSettings,
@@ -25,7 +24,7 @@ from components.settings import (
 )
 from components.settings.errors import Problem, shown
 from components.settings.names import POSTGRES_IAM_SECRET_NAME, POSTGRES_SECRET_NAME
-from components.tls_assembly import authority_algorithms, authority_step, certificate_names
+from components.tls_assembly import authority_algorithms, authority_step
 from components.trust_steps import GENERATED
 
 if TYPE_CHECKING:
@@ -303,9 +302,9 @@ def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     """TAG serves the new certificate while Teleport still dials the former name, and verifies it."""
-    if isinstance(settings.tls, ExistingSecretTlsSettings):
+    former, names = recorded.namespace.get("name"), settings.certificate_names
+    if names is None:
         return
-    former, names = recorded.namespace.get("name"), certificate_names(settings)
     yield from _names_to_come(recorded, settings)
     for cluster, endpoint in recorded.endpoints.items():
         host = endpoint.rpartition(":")[0]

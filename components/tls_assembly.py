@@ -55,14 +55,6 @@ def authority_algorithms(settings: Settings) -> dict[int, str]:
     return algorithms(step, tls.next_authority.algorithm, None)
 
 
-def certificate_names(settings: Settings) -> list[str]:
-    """The names of a certificate that the stack asks for, the Service's first."""
-    tls = settings.tls
-    assert not isinstance(tls, ExistingSecretTlsSettings)  # its owner decides them
-    own = [] if isinstance(tls, CertManagerTlsSettings) and not tls.include_service_name else [settings.service_host]
-    return [*own, *tls.extra_dns_names]
-
-
 def make_server_certificate(
     settings: Settings,
     given: Sequence[Authority],
@@ -205,7 +197,7 @@ def _own_authorities(settings: Settings, further: str | None, permitted: pulumi.
     common: dict[str, Any] = {"generation": step.generation, "further_authorities": further, "permitted": permitted}
     if isinstance(tls, GeneratedTlsSettings):
         arguments = CertificatesArgs(
-            dns_names=certificate_names(settings),
+            dns_names=_names(settings),
             algorithm=tls.algorithm,
             previous_algorithm=tls.authority.previous_algorithm,
             ca_validity_hours=tls.ca_validity_hours,
@@ -229,6 +221,12 @@ def _own_authorities(settings: Settings, further: str | None, permitted: pulumi.
     return Certificates("certificates", arguments)
 
 
+def _names(settings: Settings) -> list[str]:
+    """Of a certificate that the stack asks for."""
+    assert settings.certificate_names is not None  # its owner decides those of an existing Secret's
+    return list(settings.certificate_names)
+
+
 def _foreign(
     settings: Settings, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> tuple[pulumi.Output[str], pulumi.Output[str | None] | None]:
@@ -248,7 +246,7 @@ def _foreign(
         "issued-certificate",
         IssuedCertificateArgs(
             namespace=namespace,
-            dns_names=certificate_names(settings),
+            dns_names=_names(settings),
             algorithm=tls.algorithm,
             validity_hours=tls.certificate_validity_hours,
             early_renewal_hours=tls.certificate_early_renewal_hours,

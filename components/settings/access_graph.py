@@ -18,6 +18,7 @@ from components.settings.formats import (
     ObjectName,
     ReleaseName,
 )
+from components.settings.names import service_host
 from components.settings.network_policy import NetworkPolicySettings
 from components.settings.object_metadata import LabelKey, LabelValue, ServiceAnnotations
 from components.settings.rules import DISTINCT, Frozen, Section, Switch, WholeNumber, between, setting
@@ -146,6 +147,11 @@ class AccessGraphSettings(Section):
     network_policy: NetworkPolicySettings = setting(
         {}, why="who may call TAG's pods, and whom the stack's pods may call"
     )
+
+    @property
+    def service_host(self) -> str:
+        """TAG's DNS name inside its Kubernetes cluster."""
+        return service_host(self.release, self.namespace, self.cluster_domain)
 
     @property
     def has_disruption_budget(self) -> bool:

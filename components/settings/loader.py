@@ -24,7 +24,7 @@ from components.settings.database import DatabaseSettings
 from components.settings.database_profiles import with_profile_defaults
 from components.settings.errors import Problem, SettingsError, join, shown_key
 from components.settings.monitoring import MonitoringSettings
-from components.settings.names import SERVICE_PORT, service_host
+from components.settings.names import SERVICE_PORT
 from components.settings.places import Place, fields_by_key
 from components.settings.relations import (
     Draft,
@@ -39,7 +39,7 @@ from components.settings.relations import (
     tls,
 )
 from components.settings.teleport import TeleportSettings
-from components.settings.tls import TlsSettings
+from components.settings.tls import TlsSettings, certificate_names
 from components.settings.wording import problems_of, suggestion
 
 # Deeper than any setting, and far below what Python's own recursion bears.
@@ -97,8 +97,12 @@ class Settings:
     @property
     def service_host(self) -> str:
         """TAG's DNS name inside its Kubernetes cluster."""
-        graph = self.access_graph
-        return service_host(graph.release, graph.namespace, graph.cluster_domain)
+        return self.access_graph.service_host
+
+    @property
+    def certificate_names(self) -> tuple[str, ...] | None:
+        """The names that TAG's certificate is to have; None where somebody else decides them."""
+        return certificate_names(self.tls, self.service_host)
 
     def endpoint_of(self, cluster: str) -> str:
         """host:port by which a Teleport cluster reaches TAG."""

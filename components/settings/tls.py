@@ -197,3 +197,12 @@ TlsSettings = Annotated[
     | Annotated[ExistingSecretTlsSettings, Tag(tag("existingSecret"))],
     Discriminator(by_mode),
 ]
+
+
+def certificate_names(tls: TlsSettings, service_host: str) -> tuple[str, ...] | None:
+    """The names that the certificate is to have, the Service's first; None where somebody else decides them."""
+    if isinstance(tls, ExistingSecretTlsSettings):
+        return None
+    if isinstance(tls, CertManagerTlsSettings) and not tls.include_service_name:
+        return tls.extra_dns_names
+    return (service_host, *tls.extra_dns_names)

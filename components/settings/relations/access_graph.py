@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.settings.charts import RepositoryChart
 from components.settings.formats import LONGEST_DNS_NAME, memory_bytes
-from components.settings.names import CHART_NAME, service_host, service_name
+from components.settings.names import CHART_NAME, service_name
 from components.settings.relations import Draft, Findings, finding
 
 # Made by Kubernetes itself, shared by all: the stack labels the namespace as `restricted` and deletes it in the end.
@@ -81,12 +81,12 @@ def names_fit(draft: Draft) -> Findings:
             f"makes the Service {name}, and a Service's name begins with a letter",
             "begin it with a letter",
         )
-    host = service_host(settings.release, settings.namespace, settings.cluster_domain)
-    if len(host) > LONGEST_DNS_NAME:
+    length = len(settings.service_host)
+    if length > LONGEST_DNS_NAME:
         yield finding(
             "accessGraph.clusterDomain",
             settings.cluster_domain,
-            f"makes TAG's name {len(host)} characters long, and a DNS name has at most {LONGEST_DNS_NAME}",
+            f"makes TAG's name {length} characters long, and a DNS name has at most {LONGEST_DNS_NAME}",
             "shorten it, or the namespace or release",
             "accessGraph.release",
             "accessGraph.namespace",

@@ -9,9 +9,8 @@ from components.settings.database import RdsDatabaseSettings
 from components.settings.errors import join, shown
 from components.settings.object_metadata import MOST_ANNOTATION_BYTES, metadata_bytes
 from components.settings.relations import Draft, Findings, finding
-from components.settings.relations.tls import certificate_names
 from components.settings.teleport import ManualTeleportSettings
-from components.settings.tls import ExistingSecretTlsSettings, GeneratedTlsSettings
+from components.settings.tls import ExistingSecretTlsSettings, GeneratedTlsSettings, certificate_names
 
 
 def namespace_that_is_kept_is_made(draft: Draft) -> Findings:
@@ -30,7 +29,8 @@ def namespace_that_is_kept_is_made(draft: Draft) -> Findings:
 def outside_name_is_in_the_certificate(draft: Draft) -> Findings:
     """`accessGraph.external.hostname` is a name of the certificate."""
     configuration = draft.configuration
-    external, names = configuration.access_graph.external, certificate_names(configuration)
+    external = configuration.access_graph.external
+    names = certificate_names(configuration.tls, configuration.access_graph.service_host)
     if external is not None and names is not None and external.hostname not in names:
         yield finding(
             "accessGraph.external.hostname",

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 from components.settings.charts import RepositoryChart
 from components.settings.clusters import KubernetesSettings
-from components.settings.names import SERVICE_PORT, service_host
+from components.settings.names import SERVICE_PORT
 from components.settings.relations import Draft, Findings, finding
-from components.settings.relations.tls import certificate_names
 from components.settings.teleport import (
     ManualTeleportSettings,
     ReleaseTeleportSettings,
     TeleportSettings,
     ValuesTeleportSettings,
 )
+from components.settings.tls import certificate_names
 
 # The first Teleport with an access graph of its own service: the page this project started from.
 OLDEST_TELEPORT = (14, 3, 4)
@@ -61,7 +61,7 @@ def host_authorities_are_given(draft: Draft) -> Findings:
 def endpoint_is_reachable(draft: Draft) -> Findings:
     """`endpoint` is there for a Teleport in another Kubernetes cluster, with a host in the certificate."""
     configuration = draft.configuration
-    names = certificate_names(configuration)
+    names = certificate_names(configuration.tls, configuration.access_graph.service_host)
     for key, entry, kubernetes in _entries(draft):
         elsewhere = kubernetes.cluster_identifier != configuration.kubernetes.cluster_identifier
         if elsewhere and entry.endpoint is None:
@@ -89,7 +89,7 @@ def endpoint_is_reachable(draft: Draft) -> Findings:
 def endpoint_has_the_port_of_its_host(draft: Draft) -> Findings:
     """`endpoint` has the port on which its host answers: 443 of TAG's Service, or `accessGraph.external.port`."""
     graph = draft.configuration.access_graph
-    ports = {service_host(graph.release, graph.namespace, graph.cluster_domain): (SERVICE_PORT, "TAG's Service has")}
+    ports = {graph.service_host: (SERVICE_PORT, "TAG's Service has")}
     if graph.external is not None:
         ports[graph.external.hostname] = (graph.external.port, "accessGraph.external.port is")
     for key, entry, _ in _entries(draft):

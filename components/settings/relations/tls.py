@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.settings.configuration import Configuration
-from components.settings.names import ISSUED_SECRET_NAME, TLS_SECRET_NAME, service_host
+from components.settings.names import ISSUED_SECRET_NAME, TLS_SECRET_NAME
 from components.settings.relations import Draft, Findings, finding
 from components.settings.tls import (
     CERT_MANAGER_GROUP,
@@ -15,17 +14,6 @@ from components.settings.tls import (
     ExistingSecretTlsSettings,
     GeneratedTlsSettings,
 )
-
-
-def certificate_names(configuration: Configuration) -> tuple[str, ...] | None:
-    """The names that the certificate is to have; None where somebody else decides them."""
-    tls, graph = configuration.tls, configuration.access_graph
-    if isinstance(tls, ExistingSecretTlsSettings):
-        return None
-    own = service_host(graph.release, graph.namespace, graph.cluster_domain)
-    if isinstance(tls, CertManagerTlsSettings) and not tls.include_service_name:
-        return tls.extra_dns_names
-    return (own, *tls.extra_dns_names)
 
 
 def load_balancer_has_a_name(draft: Draft) -> Findings:
@@ -103,10 +91,9 @@ def authority_takes_over_from_one(draft: Draft) -> Findings:
 
 def extra_names_are_extra(draft: Draft) -> Findings:
     """`tls.extraDnsNames` leaves out the Service's own name."""
-    settings, tls = draft.configuration.access_graph, draft.configuration.tls
+    host, tls = draft.configuration.access_graph.service_host, draft.configuration.tls
     if isinstance(tls, ExistingSecretTlsSettings):
         return
-    host = service_host(settings.release, settings.namespace, settings.cluster_domain)
     if host in tls.extra_dns_names:
         yield finding(
             "tls.extraDnsNames",

@@ -128,7 +128,7 @@ def test_a_certificate_for_public_names_alone_has_not_the_services(tmp_path: Pat
     settings = settings_of(
         tls, tmp_path, teleport={}, accessGraph={**existing_configuration()["accessGraph"], "enabled": False}
     )
-    assert tls_assembly.certificate_names(settings) == ["graph.example.com"]
+    assert settings.certificate_names == ("graph.example.com",)
 
 
 def test_a_secret_that_exists_makes_nothing_at_all(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from components.host_authority_succession import pems, successions
 from components.ledger import Ledger, ledger_content
 from components.login_slots import active_slot, login_of, slot_passwords
 from components.settings.names import ISSUED_SECRET_NAME, TLS_SECRET_NAME, service_host
-from components.tls_assembly import authority_step, certificate_names, trust_of
+from components.tls_assembly import authority_step, trust_of
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.model.certificates import authority, bundle_of, identities, identity
 from tests.unit.model.configurations import Configuration, refused, understood
@@ -225,7 +225,7 @@ class Up:
     def _server(self, world: World) -> Iterator[None]:
         step = authority_step(self.settings)
         assert step is not None
-        signer, names = world.authorities[step.signing], frozenset(certificate_names(self.settings))
+        signer, names = world.authorities[step.signing], frozenset(self.settings.certificate_names or ())
         # Another certificate of the same authority is another input, so that the leaf follows a renewal.
         made_of = (signer.key, signer.renewal, names)
         if world.leaf is None or world.leaf_due or world.jobs.get(SERVER) != made_of:
@@ -239,7 +239,7 @@ class Up:
         yield from ()
 
     def _issued(self, world: World) -> Iterator[None]:
-        names, now = frozenset(certificate_names(self.settings)), world.secrets.get(ISSUED_SECRET_NAME)
+        names, now = frozenset(self.settings.certificate_names or ()), world.secrets.get(ISSUED_SECRET_NAME)
         if not isinstance(now, Leaf) or now.names != names:
             world.secrets[ISSUED_SECRET_NAME] = Leaf(world.issuer, names, world.fresh())
         yield from ()
