@@ -31,7 +31,7 @@ from components.settings import (
     ReleaseTeleportSettings,
     Settings,
 )
-from components.teleport_args import CA_CONFIG_MAP_NAME, patched_values
+from components.teleport_args import patched_values
 from components.teleport_assembly import teleport_cluster_args
 from components.teleport_values import ValuesConflict, connected_places, effective_auth_values
 from components.trust_bundles import (
@@ -157,7 +157,7 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
             f"{key}: {place} connects Teleport to the access graph, and accessGraph.enabled is false; take it out of "
             "the files with an `up` before the access graph is switched off (`adopt --without-access-graph` writes "
             "them so)"
-            for place in connected_places(values, settings.endpoint_of(cluster), CA_CONFIG_MAP_NAME)
+            for place in connected_places(values, settings.endpoint_of(cluster))
         )
     try:
         patched_values(teleport_cluster_args(settings, cluster, values, PLACEHOLDER_BUNDLE))

@@ -20,8 +20,6 @@ from components.handed_on import asked, waiting
 from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
 from components.releases import atomic_release
 from components.teleport_args import (
-    CA_CONFIG_MAP_NAME,
-    CA_KEY,
     MODES,
     PROXY_ANNOTATION,
     VALUES_CONFIG_MAP_NAME,
@@ -34,7 +32,7 @@ from components.teleport_args import (
     patched_values,
     proxy_checksum,
 )
-from components.teleport_values import auth_deployment_name, proxy_deployment_name
+from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, auth_deployment_name, proxy_deployment_name
 
 # Of the plugin, where nothing is said.
 LEAST_PATIENCE_SECONDS = 600

@@ -16,10 +16,6 @@ from components.digests import content_checksum
 from components.teleport_values import AccessGraphPatch, AuditLog, ValuesConflict, patch_values
 from components.values_files import merge_values
 
-CA_CONFIG_MAP_NAME = "teleport-access-graph-ca"
-CA_KEY = "ca.pem"
-CA_MOUNT_PATH = "/var/run/access-graph"
-CA_PATH = f"{CA_MOUNT_PATH}/{CA_KEY}"
 # Where Teleport's hosts keep the file when there is no chart: /var/run is empty after a restart of the machine.
 HOST_CA_PATH = "/etc/teleport-access-graph/ca.pem"
 PROXY_ANNOTATION = "checksum/access-graph"
@@ -118,14 +114,11 @@ def proxy_checksum(endpoint: str, trust_bundle: str | None) -> str:
 
 def access_graph_patch(args: TeleportClusterArgs) -> AccessGraphPatch:
     """What `args` asks for, in the terms of the merge."""
-    trusted = args.trust_bundle is not None
     audit_log = None
     if args.audit_log_enabled is not None:
         audit_log = AuditLog(enabled=args.audit_log_enabled, start_date=args.audit_log_start_date)
     return AccessGraphPatch(
         endpoint=args.endpoint,
-        ca_path=CA_PATH if trusted else None,
-        config_map=CA_CONFIG_MAP_NAME if trusted else None,
         ca_checksum=None
         if args.trust_bundle is None
         else pulumi.Output.from_input(args.trust_bundle).apply(lambda bundle: content_checksum(bundle)),

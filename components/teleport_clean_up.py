@@ -15,8 +15,7 @@ from components.settings import (
     ValuesTeleportSettings,
 )
 from components.settings.charts import helm_source
-from components.teleport_args import CA_CONFIG_MAP_NAME
-from components.teleport_values import proxy_deployment_name
+from components.teleport_values import CA_CONFIG_MAP_NAME, proxy_deployment_name
 
 
 def clean_up(settings: Settings, cluster: str) -> list[str]:

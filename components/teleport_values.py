@@ -16,20 +16,12 @@ from components.values_files import find_secret_values, merge_values, own_copy
 
 CHECKSUM_ANNOTATION = "checksum/access-graph-ca"
 
-# What the chart's own auth Deployment uses (teleport-cluster 18, templates/auth/deployment.yaml).
-CHART_VOLUMES = frozenset(
-    {"auth-serviceaccount-token", "config", "data", "gcp-credentials", "license", "teleport-tls-ca"}
-)
-CHART_MOUNTS = frozenset(
-    {
-        "/etc/teleport",
-        "/etc/teleport-secrets",
-        "/etc/teleport-tls-ca",
-        "/var/lib/license",
-        "/var/lib/teleport",
-        "/var/run/secrets/kubernetes.io/serviceaccount",
-    }
-)
+# The authorities of the access graph's certificate: the ConfigMap, its key, and where auth's pods find them.
+CA_CONFIG_MAP_NAME = "teleport-access-graph-ca"
+CA_KEY = "ca.pem"
+CA_VOLUME = "tag-ca"
+CA_MOUNT_PATH = "/var/run/access-graph"
+CA_PATH = f"{CA_MOUNT_PATH}/{CA_KEY}"
 
 _ENDPOINT = re.compile(r"^(?P<host>[^\s:/@]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})$")
 
@@ -57,52 +49,45 @@ class AuditLog:
 
 @dataclass(frozen=True, kw_only=True)
 class AccessGraphPatch:
-    """What Teleport's auth needs to reach the access graph. Raises `ValueError` when the parts do not fit together."""
+    """What Teleport's auth needs to reach the access graph. Raises `ValueError` for an endpoint that is none."""
 
     endpoint: str
     """`host:port`; Teleport verifies the server's certificate against the host."""
-    # One decision: all set (Teleport gets the CA as a file), or none (Teleport's own trust store covers the endpoint).
-    ca_path: str | None
-    """Absolute, in the container, directly under `mount_path`."""
-    config_map: str | None
-    """Name of the ConfigMap whose key is the file name of `ca_path`."""
     ca_checksum: Any
-    """Of the ConfigMap's content, or an Output of it: auth reads the CA once, so a change must roll it."""
-    volume: str = "tag-ca"
-    mount_path: str = "/var/run/access-graph"
+    """Of the ConfigMap's content, or an Output of it: auth reads the CA once, so a change must roll it. None where
+    Teleport's own trust store covers the endpoint, and auth gets no CA."""
     audit_log: AuditLog | None = None
 
     def __post_init__(self) -> None:
         match = _ENDPOINT.match(self.endpoint)
         if not match or not 0 < int(match["port"]) < 65536:
             raise ValueError(f"endpoint: {self.endpoint!r} is not host:port")
-        if (self.ca_path is None) != (self.config_map is None):
-            raise ValueError("ca_path and config_map go together: the file, and the ConfigMap that it comes from")
-        if self.ca_path is None and self.ca_checksum is not None:
-            raise ValueError("ca_checksum: given without ca_path, so nothing reads what it is the checksum of")
-        if self.ca_path is not None and posixpath.dirname(self.ca_path) != self.mount_path:
-            raise ValueError(f"ca_path: {self.ca_path!r} is not directly under mount_path {self.mount_path!r}")
-        if self.volume in CHART_VOLUMES:
-            raise ValueError(f"volume: {self.volume!r} is the chart's own; take another name")
-        if _clean(self.mount_path) != self.mount_path or self.mount_path in CHART_MOUNTS:
-            raise ValueError(f"mount_path: {self.mount_path!r} is the chart's own or not a clean absolute path")
+
+    @property
+    def brings_ca(self) -> bool:
+        """Whether auth gets the CA as a file."""
+        return self.ca_checksum is not None
 
     def configuration(self) -> dict[str, Any]:
         """The `access_graph` section of auth's `teleport.yaml`."""
         section: dict[str, Any] = {"enabled": True, "endpoint": self.endpoint}
-        if self.ca_path is not None:
-            section["ca"] = self.ca_path
+        if self.brings_ca:
+            section["ca"] = CA_PATH
         if self.audit_log is not None:
             section["audit_log"] = {"enabled": self.audit_log.enabled}
             if self.audit_log.start_date is not None:
                 section["audit_log"]["start_date"] = self.audit_log.start_date
         return section
 
-    def volume_entry(self) -> dict[str, Any]:
-        return {"name": self.volume, "configMap": {"name": self.config_map}}
 
-    def mount_entry(self) -> dict[str, Any]:
-        return {"name": self.volume, "mountPath": self.mount_path, "readOnly": True}
+def volume_entry() -> dict[str, Any]:
+    """Of `extraVolumes`: the ConfigMap."""
+    return {"name": CA_VOLUME, "configMap": {"name": CA_CONFIG_MAP_NAME}}
+
+
+def mount_entry() -> dict[str, Any]:
+    """Of `extraVolumeMounts`."""
+    return {"name": CA_VOLUME, "mountPath": CA_MOUNT_PATH, "readOnly": True}
 
 
 def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str, Any]:
@@ -125,10 +110,10 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
     volumes = _list_at(before, "extraVolumes", conflicts)
     mounts = _list_at(before, "extraVolumeMounts", conflicts)
     add_volume = add_mount = False
-    if patch.ca_path is not None:
+    if patch.brings_ca:
         conflicts += _annotation_conflicts(before)
-        add_volume = _volume_is_missing(volumes, patch, conflicts)
-        add_mount = _mount_is_missing(mounts, patch, conflicts)
+        add_volume = _volume_is_missing(volumes, conflicts)
+        add_mount = _mount_is_missing(mounts, conflicts)
     if conflicts:
         raise ValuesConflict(conflicts)
 
@@ -136,10 +121,10 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
     section = _map_at(auth, "teleportConfig", "access_graph")
     section.update(merge_values(section, patch.configuration()))
     if add_volume:
-        auth["extraVolumes"] = [*own_copy(volumes), patch.volume_entry()]
+        auth["extraVolumes"] = [*own_copy(volumes), volume_entry()]
     if add_mount:
-        auth["extraVolumeMounts"] = [*own_copy(mounts), patch.mount_entry()]
-    if patch.ca_checksum is not None:
+        auth["extraVolumeMounts"] = [*own_copy(mounts), mount_entry()]
+    if patch.brings_ca:
         _map_at(auth, "annotations", "pod")[CHECKSUM_ANNOTATION] = patch.ca_checksum
     return result
 
@@ -154,11 +139,11 @@ def unpatch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[s
             continue
         _remove_configuration(level, ours)
         _prune(level, ("annotations", "pod", CHECKSUM_ANNOTATION))
-        if patch.ca_path is None:
+        if not patch.brings_ca:
             continue
         for key, is_ours in (("extraVolumes", _is_our_volume), ("extraVolumeMounts", _is_our_mount)):
             if isinstance(level.get(key), list):
-                kept = [entry for entry in level[key] if not is_ours(entry, patch)]
+                kept = [entry for entry in level[key] if not is_ours(entry)]
                 if len(kept) != len(level[key]):
                     level[key] = kept
     auth = result.get("auth")
@@ -181,9 +166,9 @@ def effective_auth_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return merge_values(values, auth)
 
 
-def connected_places(values: Mapping[str, Any], endpoint: str, config_map: str) -> list[str]:
+def connected_places(values: Mapping[str, Any], endpoint: str) -> list[str]:
     """Where the user's values themselves connect Teleport to the access graph: an enabled section with `endpoint`, and
-    volumes of `config_map`, also those of the proxies, without which pods do not start."""
+    volumes of the CA's ConfigMap, also those of the proxies, without which pods do not start."""
     places: list[str] = []
     section = _inner(_inner(effective_auth_values(values), "teleportConfig"), "access_graph")
     if _inner(section, "endpoint") == endpoint and _inner(section, "enabled") is True:
@@ -191,7 +176,7 @@ def connected_places(values: Mapping[str, Any], endpoint: str, config_map: str) 
     for level in ("", "auth", "proxy"):
         volumes = _inner(_inner(values, level) if level else values, "extraVolumes")
         for entry in volumes if isinstance(volumes, list) else []:
-            if _inner(_inner(entry, "configMap"), "name") == config_map:
+            if _inner(_inner(entry, "configMap"), "name") == CA_CONFIG_MAP_NAME:
                 places.append(f"{level}.extraVolumes".lstrip("."))
     return places
 
@@ -239,7 +224,7 @@ def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPat
     if section.get("insecure") not in (None, False):
         conflicts.append(
             f"{path}.insecure: the values say {_said(section['insecure'])}, the patch verifies the server"
-            f"{'' if patch.ca_path is None else ' with ' + repr(patch.ca_path)}; remove the key from the values"
+            f"{' with ' + repr(CA_PATH) if patch.brings_ca else ''}; remove the key from the values"
         )
     audit_log = section.get("audit_log")
     if "audit_log" in ours and audit_log is not None:
@@ -260,7 +245,7 @@ def _hidden_by_null(values: Mapping[str, Any], patch: AccessGraphPatch) -> list[
     written: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [(section, patch.configuration())]
     if patch.audit_log is not None:
         written.append(((*section, "audit_log"), patch.configuration()["audit_log"]))
-    if patch.ca_path is not None:
+    if patch.brings_ca:
         written += [(("annotations",), {}), (("annotations", "pod"), {CHECKSUM_ANNOTATION: ""})]
     conflicts: list[str] = []
     for path, ours in written:
@@ -325,51 +310,54 @@ def _list_at(effective: Mapping[str, Any], key: str, conflicts: list[str]) -> li
     return entries
 
 
-def _volume_is_missing(volumes: list[Any], patch: AccessGraphPatch, conflicts: list[str]) -> bool:
-    named = [entry for entry in volumes if isinstance(entry, Mapping) and entry.get("name") == patch.volume]
-    strangers = [entry for entry in named if not _is_our_volume(entry, patch)]
+def _volume_is_missing(volumes: list[Any], conflicts: list[str]) -> bool:
+    named = [entry for entry in volumes if isinstance(entry, Mapping) and entry.get("name") == CA_VOLUME]
+    strangers = [entry for entry in named if not _is_our_volume(entry)]
     if strangers:
         conflicts.append(
-            f"extraVolumes: the values have {_entry_said(strangers[0])}, the patch {patch.volume_entry()!r}; "
-            f"two volumes cannot be called {patch.volume!r}, rename the first"
+            f"extraVolumes: the values have {_entry_said(strangers[0])}, the patch {volume_entry()!r}; "
+            f"two volumes cannot be called {CA_VOLUME!r}, rename the first"
         )
     return not named
 
 
-def _mount_is_missing(mounts: list[Any], patch: AccessGraphPatch, conflicts: list[str]) -> bool:
+def _mount_is_missing(mounts: list[Any], conflicts: list[str]) -> bool:
     missing = True
     for entry in mounts:
         path = _mount_path(entry)
-        if _is_our_mount(entry, patch):
+        if _is_our_mount(entry):
             missing = False
-        elif path == patch.mount_path or path.startswith(patch.mount_path + "/"):
+        elif path == CA_MOUNT_PATH or path.startswith(f"{CA_MOUNT_PATH}/"):
             conflicts.append(
-                f"extraVolumeMounts: the values have {_entry_said(entry)}, the patch {patch.mount_entry()!r}; "
-                f"two volumes cannot be mounted at {patch.mount_path!r} or below it, move the first"
+                f"extraVolumeMounts: the values have {_entry_said(entry)}, the patch {mount_entry()!r}; "
+                f"two volumes cannot be mounted at {CA_MOUNT_PATH!r} or below it, move the first"
             )
     return missing
 
 
-def _is_our_volume(entry: Any, patch: AccessGraphPatch) -> bool:
+def _is_our_volume(entry: Any) -> bool:
     """The same file from the same ConfigMap under our name, however written (by hand from Teleport's guide, say)."""
-    if not isinstance(entry, Mapping) or entry.get("name") != patch.volume:
+    if not isinstance(entry, Mapping) or entry.get("name") != CA_VOLUME:
         return False
     source = entry.get("configMap")
-    if not isinstance(source, Mapping) or source.get("name") != patch.config_map or set(entry) != {"name", "configMap"}:
+    if (
+        not isinstance(source, Mapping)
+        or source.get("name") != CA_CONFIG_MAP_NAME
+        or set(entry) != {"name", "configMap"}
+    ):
         return False
     items = source.get("items")
-    file_name = posixpath.basename(patch.ca_path or "")
     return not items or any(
-        isinstance(item, Mapping) and item.get("path") == file_name == item.get("key") for item in items
+        isinstance(item, Mapping) and item.get("path") == CA_KEY == item.get("key") for item in items
     )
 
 
-def _is_our_mount(entry: Any, patch: AccessGraphPatch) -> bool:
+def _is_our_mount(entry: Any) -> bool:
     # A ConfigMap is read-only with or without `readOnly`.
     return (
         isinstance(entry, Mapping)
-        and entry.get("name") == patch.volume
-        and _mount_path(entry) == patch.mount_path
+        and entry.get("name") == CA_VOLUME
+        and _mount_path(entry) == CA_MOUNT_PATH
         and set(entry) <= {"name", "mountPath", "readOnly"}
     )
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.teleport_args import CA_CONFIG_MAP_NAME, CA_PATH
-from components.teleport_values import AccessGraphPatch, unpatch_values
+from components.teleport_values import CA_PATH, AccessGraphPatch, unpatch_values
 from components.values_files import ValuesFileError, find_secret_values, join_path, merge_values, parse_values
 from operations.cluster import Cluster
 from operations.helm_releases import HelmRelease, deployed_release
@@ -219,13 +218,7 @@ def _without_access_graph(values: Mapping[str, Any], section: Mapping[str, Any])
 def _patch_in(section: Mapping[str, Any]) -> AccessGraphPatch:
     """The patch that would have made the section, so that its parts can be recognised; its endpoint is no part of
     that, and need not be one that serves."""
-    trusted = section.get("ca") == CA_PATH
-    return AccessGraphPatch(
-        endpoint="unknown:443",
-        ca_path=CA_PATH if trusted else None,
-        config_map=CA_CONFIG_MAP_NAME if trusted else None,
-        ca_checksum="" if trusted else None,
-    )
+    return AccessGraphPatch(endpoint="unknown:443", ca_checksum="" if section.get("ca") == CA_PATH else None)
 
 
 class _Dumper(yaml.SafeDumper):

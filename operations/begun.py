@@ -15,7 +15,7 @@ from typing import Any
 
 from components.settings import Settings
 from components.settings.names import KUBERNETES_PROVIDER, kubernetes_provider_name
-from components.teleport_args import CA_CONFIG_MAP_NAME
+from components.teleport_values import CA_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.cluster import Cluster, Document
 from operations.helm_releases import list_revisions

@@ -21,8 +21,7 @@ from components.settings import (
 )
 from components.settings.chart_versions import dotted
 from components.settings.teleport import TeleportEntry
-from components.teleport_args import CA_CONFIG_MAP_NAME
-from components.teleport_values import auth_deployment_name
+from components.teleport_values import CA_CONFIG_MAP_NAME, auth_deployment_name
 from components.values_files import ValuesFileError, load_values_files
 from operations.chart_repositories import check_charts
 from operations.checks.certificate_source import check_source

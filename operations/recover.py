@@ -32,8 +32,8 @@ from components.settings.names import (
     external_service_name,
     kubernetes_provider_name,
 )
-from components.teleport_args import CA_CONFIG_MAP_NAME, VALUES_CONFIG_MAP_NAME
-from components.teleport_values import auth_deployment_name
+from components.teleport_args import VALUES_CONFIG_MAP_NAME
+from components.teleport_values import CA_CONFIG_MAP_NAME, auth_deployment_name
 from operations.aws_session import NoSession
 from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off

@@ -10,7 +10,6 @@ from typing import Any
 from components.proxy_export import ProxyFetchError, get_from_proxy
 from components.settings import ProxyHostAuthorities, Settings
 from components.settings.chart_versions import dotted, known_chart, nearest_chart, numbers
-from components.teleport_args import CA_CONFIG_MAP_NAME, CA_PATH
 from components.teleport_values import AccessGraphPatch, effective_auth_values, unpatch_values
 from components.values_files import find_secret_values
 from operations.checks.values import differences
@@ -107,12 +106,7 @@ def check_lists(settings: Settings, name: str, files: Mapping[str, Any], live: H
 
 def _patch(settings: Settings, name: str) -> AccessGraphPatch:
     """The stack's own, so that it can be taken out."""
-    return AccessGraphPatch(
-        endpoint=settings.endpoint_of(name),
-        ca_path=CA_PATH,
-        config_map=CA_CONFIG_MAP_NAME,
-        ca_checksum="",
-    )
+    return AccessGraphPatch(endpoint=settings.endpoint_of(name), ca_checksum="")
 
 
 def compare_values(

@@ -31,8 +31,10 @@ from components.settings.names import (
     POSTGRES_SECRET_KEY,
     SERVICE_PORT,
 )
-from components.teleport_args import CA_CONFIG_MAP_NAME, CA_KEY, proxy_checksum
+from components.teleport_args import proxy_checksum
 from components.teleport_values import (
+    CA_CONFIG_MAP_NAME,
+    CA_KEY,
     auth_deployment_name,
     effective_auth_values,
     proxy_deployment_name,

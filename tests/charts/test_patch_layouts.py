@@ -13,12 +13,7 @@ from tests.charts.conftest import Objects, Render
 
 pytestmark = pytest.mark.charts
 
-PATCH = AccessGraphPatch(
-    endpoint="graph.example.svc:443",
-    ca_path="/var/run/access-graph/ca.pem",
-    config_map="teleport-access-graph-ca",
-    ca_checksum="0123",
-)
+PATCH = AccessGraphPatch(endpoint="graph.example.svc:443", ca_checksum="0123")
 MODES = ("standalone", "aws", "gcp", "azure", "scratch")
 OWN: dict[str, Any] = {
     "extraVolumes": [{"name": "corp-ca", "configMap": {"name": "corp-ca"}}],

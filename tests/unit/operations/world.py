@@ -16,12 +16,7 @@ from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_
 CLUSTER = "teleport.example.com"
 HOST = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
 GRAPH = "teleport-access-graph"
-PATCH = AccessGraphPatch(
-    endpoint=f"{HOST}:443",
-    ca_path="/var/run/access-graph/ca.pem",
-    config_map="teleport-access-graph-ca",
-    ca_checksum="0123",
-)
+PATCH = AccessGraphPatch(endpoint=f"{HOST}:443", ca_checksum="0123")
 USERS: dict[str, Any] = {
     "clusterName": CLUSTER,
     "enterprise": True,

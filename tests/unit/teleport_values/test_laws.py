@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.teleport_values import (
+    CA_PATH,
     AccessGraphPatch,
     AuditLog,
     ValuesConflict,
     effective_auth_values,
+    mount_entry,
     patch_values,
     unpatch_values,
+    volume_entry,
 )
 
 Values = dict[str, Any]
@@ -63,11 +66,9 @@ users_values = section(with_auth=True)
 patches = st.builds(
     AccessGraphPatch,
     endpoint=st.just("graph.example.svc:443"),
-    ca_path=st.just("/var/run/access-graph/ca.pem"),
-    config_map=st.just("graph-ca"),
     ca_checksum=names,
     audit_log=st.none() | st.builds(AuditLog, enabled=st.booleans(), start_date=st.none() | names),
-) | st.just(AccessGraphPatch(endpoint="graph.example.svc:443", ca_path=None, config_map=None, ca_checksum=None))
+) | st.just(AccessGraphPatch(endpoint="graph.example.svc:443", ca_checksum=None))
 
 OWNED = {
     ("teleportConfig", "access_graph", "enabled"),
@@ -120,7 +121,7 @@ def test_the_input_is_not_touched(values: Values, patch: AccessGraphPatch) -> No
 @law
 @given(users_values, patches)
 def test_a_later_patch_has_the_last_word_on_the_checksum_only(values: Values, patch: AccessGraphPatch) -> None:
-    if patch.ca_path is None:
+    if not patch.brings_ca:
         return
     renewed = AccessGraphPatch(**{**vars(patch), "ca_checksum": "renewed"})
     assert patch_values(patch_values(values, patch), renewed) == patch_values(values, renewed)
@@ -150,9 +151,9 @@ def test_outside_of_auth_nothing_changes(values: Values, patch: AccessGraphPatch
 @given(users_values, patches)
 def test_lists_are_appended_to(values: Values, patch: AccessGraphPatch) -> None:
     before, after = effective_auth_values(values), effective_auth_values(patch_values(values, patch))
-    added = [] if patch.ca_path is None else [patch.volume_entry()]
+    added = [volume_entry()] if patch.brings_ca else []
     assert (after.get("extraVolumes") or []) == (before.get("extraVolumes") or []) + added
-    added = [] if patch.ca_path is None else [patch.mount_entry()]
+    added = [mount_entry()] if patch.brings_ca else []
     assert (after.get("extraVolumeMounts") or []) == (before.get("extraVolumeMounts") or []) + added
 
 
@@ -229,9 +230,7 @@ def test_a_contradiction_is_refused_and_both_sides_named(
     values: Values, contradiction: tuple[str, Any], at_root: bool
 ) -> None:
     key, value = contradiction
-    patch = AccessGraphPatch(
-        endpoint="graph.example.svc:443", ca_path="/var/run/access-graph/ca.pem", config_map="graph-ca", ca_checksum="x"
-    )
+    patch = AccessGraphPatch(endpoint="graph.example.svc:443", ca_checksum="x")
     level = values if at_root else values.setdefault("auth", {})
     level.setdefault("teleportConfig", {}).setdefault("access_graph", {})[key] = value
     if at_root:  # `auth` wins over the root, so it must not say otherwise
@@ -241,7 +240,7 @@ def test_a_contradiction_is_refused_and_both_sides_named(
     assert len(caught.value.conflicts) == 1
     assert f"auth.teleportConfig.access_graph.{key}" in str(caught.value)
     assert repr(value) in str(caught.value)
-    assert repr(patch.configuration().get(key, patch.ca_path)) in str(caught.value)
+    assert repr(patch.configuration().get(key, CA_PATH)) in str(caught.value)
 
 
 @pytest.mark.slow
@@ -252,9 +251,7 @@ def test_another_export_of_the_audit_log_is_refused_and_both_sides_named(
 ) -> None:
     key, value = contradiction
     ours = {"enabled": True, "start_date": "2026-01-31T00:00:00Z"}
-    patch = AccessGraphPatch(
-        endpoint="graph.example.svc:443", ca_path=None, config_map=None, ca_checksum=None, audit_log=AuditLog(**ours)
-    )
+    patch = AccessGraphPatch(endpoint="graph.example.svc:443", ca_checksum=None, audit_log=AuditLog(**ours))
     level = values if at_root else values.setdefault("auth", {})
     section = level.setdefault("teleportConfig", {}).setdefault("access_graph", {})
     section["audit_log"] = {**ours, key: value}
@@ -273,14 +270,12 @@ def test_another_export_of_the_audit_log_is_refused_and_both_sides_named(
 @given(users_values, st.booleans())
 def test_a_taken_volume_name_is_refused_and_both_sides_named(values: Values, at_root: bool) -> None:
     theirs = {"name": "tag-ca", "secret": {"secretName": "mine"}}
-    patch = AccessGraphPatch(
-        endpoint="graph.example.svc:443", ca_path="/var/run/access-graph/ca.pem", config_map="graph-ca", ca_checksum="x"
-    )
+    patch = AccessGraphPatch(endpoint="graph.example.svc:443", ca_checksum="x")
     put_entry(values, "extraVolumes", theirs, at_root)
     with pytest.raises(ValuesConflict) as caught:
         patch_values(values, patch)
     assert repr(theirs) in str(caught.value)
-    assert repr(patch.volume_entry()) in str(caught.value)
+    assert repr(volume_entry()) in str(caught.value)
 
 
 @pytest.mark.slow
@@ -295,14 +290,12 @@ def test_a_taken_mount_path_is_refused_and_both_sides_named(
     values: Values, at_root: bool, suffix: str, name: str
 ) -> None:
     theirs = {"name": name, "mountPath": f"/var/run/access-graph{suffix}", "subPath": "x"}
-    patch = AccessGraphPatch(
-        endpoint="graph.example.svc:443", ca_path="/var/run/access-graph/ca.pem", config_map="graph-ca", ca_checksum="x"
-    )
+    patch = AccessGraphPatch(endpoint="graph.example.svc:443", ca_checksum="x")
     put_entry(values, "extraVolumeMounts", theirs, at_root)
     with pytest.raises(ValuesConflict) as caught:
         patch_values(values, patch)
     assert repr(theirs) in str(caught.value)
-    assert repr(patch.mount_entry()) in str(caught.value)
+    assert repr(mount_entry()) in str(caught.value)
 
 
 def put_entry(values: Values, key: str, entry: Values, at_root: bool) -> None:

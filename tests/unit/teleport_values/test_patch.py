@@ -11,19 +11,26 @@ from components.teleport_values import (
     AuditLog,
     ValuesConflict,
     auth_deployment_name,
+    mount_entry,
     patch_values,
     proxy_deployment_name,
     unpatch_values,
+    volume_entry,
 )
 
 ENDPOINT = "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
-BUNDLE = AccessGraphPatch(
-    endpoint=ENDPOINT,
-    ca_path="/var/run/access-graph/ca.pem",
-    config_map="teleport-access-graph-ca",
-    ca_checksum="0123",
-)
-SYSTEM = AccessGraphPatch(endpoint=ENDPOINT, ca_path=None, config_map=None, ca_checksum=None)
+BUNDLE = AccessGraphPatch(endpoint=ENDPOINT, ca_checksum="0123")
+SYSTEM = AccessGraphPatch(endpoint=ENDPOINT, ca_checksum=None)
+# What the chart's own auth Deployment uses (teleport-cluster 18, templates/auth/deployment.yaml).
+CHART_VOLUMES = {"auth-serviceaccount-token", "config", "data", "gcp-credentials", "license", "teleport-tls-ca"}
+CHART_MOUNTS = {
+    "/etc/teleport",
+    "/etc/teleport-secrets",
+    "/etc/teleport-tls-ca",
+    "/var/lib/license",
+    "/var/lib/teleport",
+    "/var/run/secrets/kubernetes.io/serviceaccount",
+}
 USERS = {
     "clusterName": "teleport.example.com",
     "extraVolumes": [{"name": "corp-ca", "configMap": {"name": "corp-ca"}}],
@@ -62,8 +69,6 @@ def test_without_a_ca_only_the_configuration_is_added() -> None:
 def test_audit_log_is_passed_on() -> None:
     patch = AccessGraphPatch(
         endpoint=ENDPOINT,
-        ca_path=None,
-        config_map=None,
         ca_checksum=None,
         audit_log=AuditLog(enabled=True, start_date="2026-01-01T00:00:00Z"),
     )
@@ -143,9 +148,7 @@ def test_what_a_null_under_auth_hides_is_not_brought_back_unseen(auth: dict[str,
 
 
 def test_a_null_does_not_hide_the_audit_logs_further_keys_unseen() -> None:
-    patch = AccessGraphPatch(
-        endpoint=ENDPOINT, ca_path=None, config_map=None, ca_checksum=None, audit_log=AuditLog(enabled=True)
-    )
+    patch = AccessGraphPatch(endpoint=ENDPOINT, ca_checksum=None, audit_log=AuditLog(enabled=True))
     values = {
         "teleportConfig": {"access_graph": {"audit_log": {"enabled": True, "start_date": "2026-01-01T00:00:00Z"}}},
         "auth": {"teleportConfig": {"access_graph": {"audit_log": None}}},
@@ -214,23 +217,17 @@ def test_an_empty_auth_is_none() -> None:
     assert patch_values({"auth": None}, BUNDLE) == patch_values({}, BUNDLE)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"endpoint": "no-port"}, "is not host:port"),
-        ({"endpoint": "host:0"}, "is not host:port"),
-        ({"endpoint": "https://host:443"}, "is not host:port"),
-        ({"ca_path": None}, "go together"),
-        ({"config_map": None}, "go together"),
-        ({"ca_path": "/elsewhere/ca.pem"}, "not directly under mount_path"),
-        ({"volume": "config"}, "the chart's own"),
-        ({"mount_path": "/etc/teleport", "ca_path": "/etc/teleport/ca.pem"}, "the chart's own"),
-        ({"ca_path": None, "config_map": None}, "nothing reads"),
-    ],
-)
-def test_a_patch_that_does_not_fit_together_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        AccessGraphPatch(**{**vars(BUNDLE), **changes})
+@pytest.mark.parametrize("endpoint", ["no-port", "host:0", "https://host:443"])
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="is not host:port"):
+        AccessGraphPatch(endpoint=endpoint, ca_checksum="0123")
+
+
+def test_the_chart_has_neither_our_volume_nor_anything_where_it_is_mounted() -> None:
+    mount = mount_entry()
+    assert volume_entry()["name"] == mount["name"]
+    assert mount["name"] not in CHART_VOLUMES
+    assert not [path for path in CHART_MOUNTS if f"{path}/".startswith(f"{mount['mountPath']}/")]
 
 
 def test_deployments_are_named_after_the_release() -> None:
