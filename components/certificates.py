@@ -16,6 +16,7 @@ from components.applied import applied
 from components.arguments import ComponentArgs
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.handed_on import waiting
+from components.known_after import known_after
 from components.settings.tls import LONGEST_CERTIFICATE_HOURS
 from components.trust_bundles import joined
 
@@ -203,7 +204,4 @@ class Certificates(pulumi.ComponentResource):
 def _key_arguments(algorithm: str, args: CertificatesArgs) -> dict[str, Any]:
     """Keys are where everything begins, so what keeps them waiting keeps all of the component waiting."""
     arguments = KEY_ALGORITHMS[algorithm]
-    if isinstance(args.permitted, bool):
-        return arguments
-    permitted = pulumi.Output.all(args.permitted)
-    return arguments | {"algorithm": permitted.apply(lambda _: arguments["algorithm"])}
+    return arguments | {"algorithm": known_after(arguments["algorithm"], args.permitted)}

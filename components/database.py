@@ -27,6 +27,7 @@ from components.database_monitoring import (
 from components.database_network import Network, make_network
 from components.database_policies import key_policy
 from components.handed_on import asked, waiting
+from components.known_after import known_after
 from components.settings.names import replica_identifier
 
 __all__ = ["Database", "DatabaseArgs"]
@@ -146,7 +147,7 @@ class Database(pulumi.ComponentResource):
                 make_alarms(f"{name}-replica", args, replica.identifier, topic_arn, watcher)
 
         ingress = [rule.security_group_rule_id for rule in network.ingress]
-        self.address = pulumi.Output.all(instance.address, *ingress).apply(lambda made: made[0])
+        self.address = known_after(instance.address, *ingress)
         self.port = pulumi.Output.from_input(args.port)
         self.endpoint = instance.endpoint
         self.database_name = pulumi.Output.from_input(args.database_name)
@@ -173,7 +174,7 @@ class Database(pulumi.ComponentResource):
         self.replica_address = pulumi.Output.from_input(None)
         self.replica_resource_id = pulumi.Output.from_input(None)
         if replica is not None:
-            self.replica_address = pulumi.Output.all(replica.address, *ingress).apply(lambda made: made[0])
+            self.replica_address = known_after(replica.address, *ingress)
             self.replica_resource_id = replica.resource_id
         self.register_outputs(
             {

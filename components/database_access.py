@@ -19,6 +19,7 @@ from components.database_policies import database_login_policy, role_name_prefix
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
 from components.handed_on import waiting
+from components.known_after import known_after
 from components.login_slots import IAM_ROLE, active_slot, login_of, slot_passwords
 from components.settings.names import DATABASE_ACCESS_NAME
 from components.workload_identity import RoleSettings, ServiceAccountRole, service_account_role
@@ -166,7 +167,7 @@ class DatabaseAccess(pulumi.ComponentResource):
                     special=False,
                     # A slot's password is new each time that its turn comes, and stays while the other one is in use:
                     # an `up` that failed half way can be taken back, and then be repeated.
-                    keepers={"rotation": _known_after(str(password_of.generation), args.after)},
+                    keepers={"rotation": known_after(str(password_of.generation), args.after)},
                     opts=pulumi.ResourceOptions(
                         parent=self, ignore_changes=["keepers"] if password_of.settled else None
                     ),
@@ -261,7 +262,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         if client:
             # With the permissions in it: a pod that starts before them is turned away.
             granted = [resource.urn for resource in client.permissions]
-            self.client_annotations = pulumi.Output.all(client.annotations, *granted).apply(lambda made: made[0])
+            self.client_annotations = known_after(client.annotations, *granted)
         self.register_outputs(
             {
                 "uri": self.uri,
@@ -341,10 +342,6 @@ def role_settings(args: DatabaseAccessArgs) -> RoleSettings:
         permissions_boundary_arn=args.permissions_boundary_arn,
         tags=args.tags,
     )
-
-
-def _known_after(text: str, after: pulumi.Input[bool]) -> pulumi.Output[str]:
-    return pulumi.Output.from_input(after).apply(lambda _: text)
 
 
 def _check(args: DatabaseAccessArgs) -> None:

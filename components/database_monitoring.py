@@ -7,6 +7,7 @@ from pulumi_aws import cloudwatch, iam, rds, sns
 
 from components.database_args import DatabaseArgs
 from components.database_policies import monitoring_trust, role_name_prefix, topic_policy
+from components.known_after import known_after
 from components.settings.formats import partition_of
 from components.settings.names import replica_identifier
 
@@ -115,7 +116,7 @@ def make_topic(
         sns.TopicSubscription(
             f"{name}-topic-email-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=opts
         )
-    return pulumi.Output.all(topic.arn, policy.id).apply(lambda made: made[0])
+    return known_after(topic.arn, policy.id)
 
 
 def make_event_subscriptions(

@@ -6,7 +6,7 @@ Pure, apart from `checked_ledger`, which puts the rules into the graph. An autho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import pulumi
 
@@ -29,8 +29,6 @@ from components.trust_steps import GENERATED
 
 if TYPE_CHECKING:
     from components.intake import Intake
-
-Value = TypeVar("Value")
 
 DOCS = "docs/database.md"
 TELEPORT_DOCS = "docs/teleport.md"
@@ -79,11 +77,6 @@ def checked_ledger(settings: Settings, intake: Intake) -> pulumi.Output[Ledger]:
         return recorded
 
     return read_ledger().apply(check)
-
-
-def guarded(value: pulumi.Input[Value], ledger: pulumi.Output[Ledger]) -> pulumi.Output[Value]:
-    """`value`, which nothing gets to see unless the ledger allows this run: no resource is made from it before."""
-    return pulumi.Output.all(value, ledger).apply(lambda both: both[0])
 
 
 def is_upgrade(recorded: Ledger, database: RdsDatabaseSettings) -> bool:

@@ -13,8 +13,9 @@ from components.credentials import AccessGraphNamespace
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
 from components.database_logins import LoginRetirement, LoginRetirementArgs
+from components.known_after import known_after
 from components.ledger import Ledger
-from components.ledger_guards import guarded, is_upgrade
+from components.ledger_guards import is_upgrade
 from components.providers import Providers
 from components.settings import (
     AwsSettings,
@@ -140,8 +141,8 @@ def database_args(
     return DatabaseArgs(
         region=cloud.region,
         account_id=cloud.account_id,
-        # The one value that everything of the instance is made from.
-        identifier=guarded(database.identifier, ledger),
+        # The one value that everything of the instance is made from: nothing is, unless the ledger allows this run.
+        identifier=known_after(database.identifier, ledger),
         adopt=database.identifier if database.adopt else None,
         vpc_id=references.text(network.vpc_id, key=f"{key}.vpcId", rule=VPC_ID),
         subnet_ids=None

@@ -15,6 +15,7 @@ import pulumi
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.certificates import Certificates, CertificatesArgs
 from components.expiry import Expiring, RecordedEnds, expiry_warnings, read_time, write_time
+from components.known_after import known_after
 from components.server_certificate import ServerCertificate
 from components.settings import (
     CertManagerTlsSettings,
@@ -90,16 +91,16 @@ def make_server_certificate(
         assert own.certificate_not_after is not None
         end = _or_before(own.certificate_not_after, before.apply(lambda ends: ends.certificate))
         expiring.append(_of_certificate(tls, end))
-        pair = (_guarded(own.certificate_pem, allowed), _guarded(own.private_key_pem, allowed))
+        pair = (known_after(own.certificate_pem, allowed), known_after(own.private_key_pem, allowed))
         not_after = own.certificate_not_after
     else:
         foreign, not_after = _foreign(settings, _unless_refused(namespace, allowed), opts)
-        secret_name = _guarded(foreign, allowed)
+        secret_name = known_after(foreign, allowed)
     return ServerCertificate(
         certificate_pem=pair[0],
         private_key_pem=pair[1],
         secret_name=secret_name,
-        trust_bundle=None if bundle is None else _guarded(bundle, allowed),
+        trust_bundle=None if bundle is None else known_after(bundle, allowed),
         ca_not_after=pulumi.Output.all(*ends).apply(_first) if ends else None,
         certificate_not_after=not_after,
         ready=None if own is None else own.ready,
@@ -286,7 +287,7 @@ def _refuse(problem: Problem | None) -> bool:
 
 
 def _unless_refused(value: pulumi.Input[Value], allowed: pulumi.Output[Any]) -> pulumi.Output[Value]:
-    """`value` once `allowed` is settled, failing as it does. Unlike `_guarded`, known in previews that do not know
+    """`value` once `allowed` is settled, failing as it does. Unlike `known_after`, known in previews that do not know
     `allowed` yet: a namespace that is not known would look like a replacement."""
     found: pulumi.Output[Value] = pulumi.Output.from_input(value)
 
@@ -295,10 +296,6 @@ def _unless_refused(value: pulumi.Input[Value], allowed: pulumi.Output[Any]) -> 
         return cast("Value", await found.future())
 
     return pulumi.Output(found.resources(), asyncio.ensure_future(settled()), found.is_known(), found.is_secret())
-
-
-def _guarded(value: pulumi.Output[Value], allowed: pulumi.Output[bool]) -> pulumi.Output[Value]:
-    return pulumi.Output.all(value, allowed).apply(lambda both: both[0])
 
 
 def _or_before(end: pulumi.Output[str], before: pulumi.Output[str | None]) -> pulumi.Output[str | None]:
