@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 from operations.durations import duration, in_words
 from operations.preview.document import Preview, Step
@@ -56,7 +57,7 @@ def critical_path(steps: Mapping[str, Step]) -> CriticalPath:
     ends: dict[str, float] = {}
     before: dict[str, str | None] = {}
     for urn in _in_order(steps):
-        first = max((one for one in _known(steps, urn)), key=lambda one: (ends[one], one), default=None)
+        first = max(_known(steps, urn), key=lambda one: (ends[one], one), default=None)
         before[urn] = first
         ends[urn] = duration(steps[urn].type).seconds + (ends[first] if first is not None else 0.0)
     last = max(ends, key=lambda one: (ends[one], one), default=None)
@@ -100,16 +101,7 @@ def _known(steps: Mapping[str, Step], urn: str) -> list[str]:
 
 def _in_order(steps: Mapping[str, Step]) -> list[str]:
     """Each after what it depends on. The engine's graph has no cycle."""
-    placed: dict[str, None] = {}
-    for root in steps:
-        stack = [root]
-        while stack:
-            missing = [one for one in _known(steps, stack[-1]) if one not in placed]
-            if missing:
-                stack.extend(missing)
-            else:
-                placed.setdefault(stack.pop())
-    return list(placed)
+    return list(TopologicalSorter({urn: _known(steps, urn) for urn in steps}).static_order())
 
 
 def _beside(steps: Mapping[str, Step], chain: Sequence[Step]) -> list[str]:
