@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -34,60 +35,32 @@ def check_endpoint(
     if not ways:
         return [failed("endpoint.reached", name, "no ready pod stands behind the endpoint; look at the pods' events")]
     trust = system_trust() if trust is None else trust
+
+    def refused(check: str, statement: str, presented: Path | None) -> Finding:
+        attempt = partial(shake_hands, server_name=host, trust=trust, identity=presented, expect_refusal=True)
+        return _judged(check, statement, ways, attempt, lambda seen: seen.answer is Answer.REFUSED)
+
+    dial = partial(shake_hands, server_name=host, trust=trust, identity=identity)
     findings = [
-        _judged(
-            "endpoint.name",
-            name,
-            ways,
-            lambda way: shake_hands(way, server_name=host, trust=trust, identity=identity),
-            server_was_verified,
-        ),
+        _judged("endpoint.name", name, ways, dial, server_was_verified),
         _judged(
             "endpoint.wrong-name",
             "a client that asks for another name turns away",
             ways,
-            lambda way: shake_hands(way, server_name=f"wrong.{host}", trust=trust, identity=identity),
+            partial(dial, server_name=f"wrong.{host}"),
             lambda seen: seen.answer is Answer.WRONG_NAME,
         ),
     ]
-    accepted = f"a host certificate of {cluster} is accepted"
+    check, accepted = "endpoint.host-certificate", f"a host certificate of {cluster} is accepted"
     if identity is None:
-        findings.append(
-            not_proven(
-                "endpoint.host-certificate",
-                accepted,
-                "none was given; name with --host-identity a file with a certificate of Teleport's host CA and its key",
-            )
-        )
+        remedy = "name with --host-identity a file with a certificate of Teleport's host CA and its key"
+        findings.append(not_proven(check, accepted, f"none was given; {remedy}"))
     else:
-        findings.append(
-            _judged(
-                "endpoint.host-certificate",
-                accepted,
-                ways,
-                lambda way: shake_hands(way, server_name=host, trust=trust, identity=identity),
-                lambda seen: seen.answer is Answer.ACCEPTED,
-            )
-        )
-    findings.append(
-        _judged(
-            "endpoint.no-certificate",
-            "a client without a certificate is refused",
-            ways,
-            lambda way: shake_hands(way, server_name=host, trust=trust, expect_refusal=True),
-            lambda seen: seen.answer is Answer.REFUSED,
-        )
-    )
+        findings.append(_judged(check, accepted, ways, dial, lambda seen: seen.answer is Answer.ACCEPTED))
+    findings.append(refused("endpoint.no-certificate", "a client without a certificate is refused", None))
     with foreign_identity(cluster) as foreign:
-        findings.append(
-            _judged(
-                "endpoint.foreign-certificate",
-                "a certificate of another authority that calls itself the same is refused",
-                ways,
-                lambda way: shake_hands(way, server_name=host, trust=trust, identity=foreign, expect_refusal=True),
-                lambda seen: seen.answer is Answer.REFUSED,
-            )
-        )
+        statement = "a certificate of another authority that calls itself the same is refused"
+        findings.append(refused("endpoint.foreign-certificate", statement, foreign))
     findings.append(_current(ways, host, identity, current_certificate))
     return findings
 
@@ -102,13 +75,8 @@ def check_trust(
         return failed(check, statement, f"{where} does not exist, and auth cannot start without it; run `up --refresh`")
     if not ways:
         return failed(check, statement, "no ready pod stands behind the endpoint")
-    return _judged(
-        check,
-        statement,
-        ways,
-        lambda way: shake_hands(way, server_name=host, trust=trust, identity=identity),
-        server_was_verified,
-    )
+    dial = partial(shake_hands, server_name=host, trust=trust, identity=identity)
+    return _judged(check, statement, ways, dial, server_was_verified)
 
 
 def server_was_verified(seen: Handshake) -> bool:
