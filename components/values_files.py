@@ -174,7 +174,7 @@ _PLAIN_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
 
 def find_secret_values(values: Mapping[str, Any]) -> list[str]:
     """Paths (`auth.extraEnv[0].value`) of texts and numbers that look like secrets, by key or by form."""
-    return [path for path, key, text in _texts(values, "", "", values) if text and _looks_secret(key, text)]
+    return [path for path, key, text in _texts(values, "", "") if text and _looks_secret(key, text)]
 
 
 def _looks_secret(key: str, text: str) -> bool:
@@ -186,7 +186,7 @@ def _looks_secret(key: str, text: str) -> bool:
     return bool(named) and not _NO_SECRET_KEY.search(key)
 
 
-def _texts(value: Any, path: str, key: str, parent: Any) -> Iterator[tuple[str, str, str]]:
+def _texts(value: Any, path: str, key: str) -> Iterator[tuple[str, str, str]]:
     """Each text with its path and the name that says what it is: the key, or an environment variable's own name."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
@@ -195,10 +195,10 @@ def _texts(value: Any, path: str, key: str, parent: Any) -> Iterator[tuple[str, 
             # {secretName: x, secretKey: uri}: the key inside a Secret, not a key.
             if name == "secretKey" and "secretName" in value:
                 meaning = "secretKeyName"
-            yield from _texts(inner, join_path(path, str(name)), meaning, value)
+            yield from _texts(inner, join_path(path, str(name)), meaning)
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         for index, inner in enumerate(value):
-            yield from _texts(inner, f"{path}[{index}]", key, parent)
+            yield from _texts(inner, f"{path}[{index}]", key)
     elif isinstance(value, str) or (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -130,10 +130,10 @@ class Cluster:
         found: Document | None = self._ask("GET", path, f"read {plural} {name}", missing=None)
         return found
 
-    def list(self, kind: str, namespace: str, labels: str = "", fields: str = "") -> list[Document]:
-        """The objects of a namespace that match the selectors, by name."""
-        selectors = {"labelSelector": labels, "fieldSelector": fields}
-        answer = self._ask("GET", _path(*_KINDS[kind], namespace), f"list {kind}s in {namespace}", selectors)
+    def list(self, kind: str, namespace: str, labels: str = "") -> list[Document]:
+        """The objects of a namespace that match the selector, by name."""
+        query = {"labelSelector": labels}
+        answer = self._ask("GET", _path(*_KINDS[kind], namespace), f"list {kind}s in {namespace}", query)
         return sorted(answer.get("items") or [], key=name_of)
 
     def delete(self, kind: str, name: str, namespace: str | None = None) -> None:

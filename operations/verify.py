@@ -83,8 +83,10 @@ class Verification:
                 reason = "mode manual: there is no chart to look into; read its auth's log"
                 findings.append(not_proven(f"teleport.{name}", statement, reason))
                 continue
-            check = self._teleport if enabled else self._without_access_graph
-            findings += self._guarded(f"teleport.{name}", f"Teleport {name}", partial(check, name, entry, ways))
+            look: Callable[[], list[Finding]] = partial(self._without_access_graph, name, entry)
+            if enabled:
+                look = partial(self._teleport, name, entry, ways)
+            findings += self._guarded(f"teleport.{name}", f"Teleport {name}", look)
         return findings
 
     def _guarded(self, check: str, what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -252,7 +254,7 @@ class Verification:
         return findings
 
     def _without_access_graph(
-        self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings, ways: list[Way]
+        self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
     ) -> list[Finding]:
         """After the switch-off (or before the first `up` with it): Teleport is as its owner has it."""
         cluster = self._cluster(self.settings.kubernetes_of(name).context)

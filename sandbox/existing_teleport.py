@@ -32,6 +32,7 @@ OWN_ANNOTATION = "example.com/owner"
 
 # A process of a moment each, on a machine that may be busy with the database at the same time.
 _TIMEOUT_SECONDS = 180
+_EXPORT_SECONDS = 30
 
 # What its owner chose: the stack must find it there afterwards, every bit of it.
 VALUES: Mapping[str, object] = {
@@ -73,14 +74,12 @@ def install(home: Home, chart: Path, environment: Mapping[str, str]) -> bool:
     return True
 
 
-def export_host_authorities(
-    home: Home, target: Path, seconds: float = 30, host: str = f"{RELEASE}.{NAMESPACE}.svc.cluster.local"
-) -> None:
+def export_host_authorities(home: Home, target: Path, host: str = f"{RELEASE}.{NAMESPACE}.svc.cluster.local") -> None:
     """Write the host CAs that the running proxy exports, as an operator would by `tctl auth export --type=tls-host`.
 
     `host` is the proxy's Service.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + _EXPORT_SECONDS
     while True:
         try:
             addresses = AddressBook(path=home.names).resolve(host, 443)

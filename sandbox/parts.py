@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,11 @@ def is_foreign(variable: str) -> bool:
     return variable in _FOREIGN_NAMES or variable.startswith(_FOREIGN_PREFIXES)
 
 
-def clean_environment(home: Home, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+def clean_environment(home: Home) -> dict[str, str]:
     """The caller's environment without what is foreign, the sandbox's programs first on PATH."""
-    environment = {name: value for name, value in base.items() if not is_foreign(name)}
+    environment = {name: value for name, value in os.environ.items() if not is_foreign(name)}
     own = [str(home.bin), str(Path(sys.executable).parent)]
-    rest = [entry for entry in base.get("PATH", "").split(os.pathsep) if entry and entry not in own]
+    rest = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in own]
     return environment | {
         "PATH": os.pathsep.join([*own, *rest]),
         "SANDBOX_HOME": str(home.root),

@@ -117,10 +117,10 @@ def matching(
     return Rule(statement, lambda value: compiled.fullmatch(value) is not None, remedy, because)
 
 
-def one_of(values: Collection[Any], statement: str = "", remedy: str = "") -> Rule:
+def one_of(values: Collection[Any], statement: str = "") -> Rule:
     """One of a known list that is too long, or not text enough, for a Literal."""
     listed = ", ".join(str(value) for value in values)
-    return Rule(statement or f"one of {listed}", lambda value: value in values, remedy or f"set one of {listed}")
+    return Rule(statement or f"one of {listed}", lambda value: value in values, f"set one of {listed}")
 
 
 def _distinct(values: Sequence[Any]) -> bool:

@@ -104,14 +104,12 @@ def policies(
     *,
     organization: str = "organization",
     state: State | None = None,
-    types: Iterable[str] = tuple(ACTIONS),
 ) -> tuple[list[dict[str, Any]], list[Unscoped]]:
     """Policy documents, as many as the size of one asks for, and what in them is not limited to the stack."""
     account = account_of(settings, organization)
     granted: list[tuple[Grant, Account]] = []
     if account is not None and purpose.reads_world:
-        for type_ in types:
-            actions = ACTIONS[type_]
+        for actions in ACTIONS.values():
             granted += [(grant, account) for grant in (*actions.read, *(actions.write if purpose.writes else ()))]
     statements, unscoped = _statements(granted)
     region = None if settings.aws is None else settings.aws.region

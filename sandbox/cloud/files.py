@@ -1,4 +1,4 @@
-"""Files that others read while they are written: complete or absent, private or not, never half there."""
+"""Files that others read while they are written: complete or absent, never half there, and only this user's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-PRIVATE = 0o600
+_PRIVATE = 0o600
 
 
-def write_atomically(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step. A reader sees the old content or the new; a killed writer leaves the old."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
@@ -23,8 +23,8 @@ def write_atomically(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         raise
 
 
-def write_json(path: Path, value: Any, mode: int = PRIVATE) -> None:
-    write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode(), mode)
+def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
 def read_json(path: Path, default: Any) -> Any:

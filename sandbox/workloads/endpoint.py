@@ -19,6 +19,7 @@ from sandbox.workloads.journal import StartRefused
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HTTP2_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 
+_TIMEOUT_SECONDS = 5.0
 _KNOWN_KEYS = {"enabled", "endpoint", "ca", "insecure", "audit_log"}
 _KNOWN_AUDIT_LOG_KEYS = {"enabled", "start_date"}
 
@@ -117,7 +118,7 @@ def client_context(settings: AccessGraphSettings, authority: str | None, identit
     return context
 
 
-def dial(settings: AccessGraphSettings, context: ssl.SSLContext, timeout: float = 5.0) -> Connection:
+def dial(settings: AccessGraphSettings, context: ssl.SSLContext) -> Connection:
     """Connect, shake hands, and have the server answer. Raises DialFailed."""
     host, port = settings.address
     try:
@@ -129,7 +130,7 @@ def dial(settings: AccessGraphSettings, context: ssl.SSLContext, timeout: float 
     failure = DialFailed("no address")
     for address in addresses:
         try:
-            return _attempt(address, host, context, timeout)
+            return _attempt(address, host, context)
         except DialFailed as error:
             failure = error
             if error.authority_unknown:
@@ -137,9 +138,9 @@ def dial(settings: AccessGraphSettings, context: ssl.SSLContext, timeout: float 
     raise failure
 
 
-def _attempt(address: tuple[str, int], host: str, context: ssl.SSLContext, timeout: float) -> Connection:
+def _attempt(address: tuple[str, int], host: str, context: ssl.SSLContext) -> Connection:
     try:
-        plain = socket.create_connection(address, timeout)
+        plain = socket.create_connection(address, _TIMEOUT_SECONDS)
     except OSError as error:
         raise DialFailed(f"dial tcp {address[0]}:{address[1]}: {error.strerror or error}") from None
     opened: socket.socket = plain
