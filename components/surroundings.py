@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from components.known_after import unless_refused
 from components.settings import (
     CertManagerTlsSettings,
     ExistingDatabaseSettings,
@@ -23,8 +24,7 @@ from components.settings import (
     Settings,
     ValuesTeleportSettings,
 )
-from components.settings.names import CERTIFICATE_RESTARTER_NAME, DEFAULT_POSTGRES_PORT, SERVICE_PORT
-from components.tls_assembly import make_restarter
+from components.settings.names import CERTIFICATE_RESTARTER_NAME, DEFAULT_POSTGRES_PORT, SERVICE_PORT, service_name
 
 if TYPE_CHECKING:
     from components.access_graph import AccessGraph
@@ -69,9 +69,11 @@ def make_surroundings(
         from components.network_policies import NetworkPolicies
 
         policies = NetworkPolicies("network-policies", network_policies_args(settings, namespace), opts=opts)
-    make_restarter(settings, namespace, certificate, access_graph, opts)
     if access_graph is None:
         return Surroundings(external=None, policies=policies)
+    restarter = _restarter_settings(settings)
+    if restarter is not None:
+        _make_restarter(settings, restarter, namespace, certificate, access_graph, opts)
     monitoring = settings.monitoring
     if monitoring.service_monitor or monitoring.rules:
         from components.monitoring import Monitoring
@@ -89,12 +91,11 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
     from components.database_job import POD_NAME
     from components.network_policies import NetworkPoliciesArgs
 
-    graph, database, tls = settings.access_graph, settings.database, settings.tls
+    graph, database = settings.access_graph, settings.database
     policy = graph.network_policy
     teleports = known_callers(settings)
     instance = database if isinstance(database, RdsDatabaseSettings) else None
     identity = None if settings.aws is None else settings.aws.workload_identity
-    restarts = not isinstance(tls, GeneratedTlsSettings) and isinstance(tls.reloader, RestarterSettings)
     return NetworkPoliciesArgs(
         namespace=namespace,
         release=graph.release,
@@ -114,7 +115,7 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
         pod_identity=isinstance(identity, PodIdentitySettings),
         aws_cidrs=list(policy.aws_cidrs),
         job_name=None if instance is None else POD_NAME,
-        restarter_name=CERTIFICATE_RESTARTER_NAME if restarts else None,
+        restarter_name=None if _restarter_settings(settings) is None else CERTIFICATE_RESTARTER_NAME,
         api_server_cidrs=list(policy.api_server_cidrs),
     )
 
@@ -160,6 +161,44 @@ def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificat
         authority_not_after=certificate.ca_not_after,
         issued_certificate=CERTIFICATE_NAME if isinstance(tls, CertManagerTlsSettings) else None,
         certificate_end=monitoring.certificate_end,
+    )
+
+
+def _restarter_settings(settings: Settings) -> RestarterSettings | None:
+    """None where the Secret changes in an `up` alone, or somebody else restarts TAG after it has changed."""
+    tls = settings.tls
+    if isinstance(tls, GeneratedTlsSettings) or not isinstance(tls.reloader, RestarterSettings):
+        return None
+    return tls.reloader
+
+
+def _make_restarter(
+    settings: Settings,
+    restarter: RestarterSettings,
+    namespace: pulumi.Input[str],
+    certificate: ServerCertificate,
+    access_graph: AccessGraph,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    from components.certificate_restarter import CertificateRestarter, CertificateRestarterArgs
+
+    assert certificate.secret_name is not None  # not generated
+    graph = settings.access_graph
+    CertificateRestarter(
+        "certificate-restarter",
+        CertificateRestarterArgs(
+            # A step that is refused leaves no account of a restarter behind.
+            namespace=unless_refused(namespace, certificate.secret_name),
+            secret_name=certificate.secret_name,
+            # The chart names its Deployment like its Service.
+            deployment_name=access_graph.release_name.apply(service_name),
+            image=restarter.image,
+            every_minutes=restarter.every_minutes,
+            image_pull_secrets=list(graph.image_pull_secrets),
+            node_selector=dict(graph.node_selector),
+            tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+        ),
+        opts=opts,
     )
 
 

@@ -8,32 +8,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.certificates import Certificates, CertificatesArgs
 from components.expiry import Expiring, RecordedEnds, expiry_warnings, read_time, write_time
-from components.known_after import known_after
+from components.known_after import known_after, unless_refused
 from components.server_certificate import ServerCertificate
 from components.settings import (
     CertManagerTlsSettings,
     ExistingIssuerSettings,
     ExistingSecretTlsSettings,
     GeneratedTlsSettings,
-    RestarterSettings,
     Settings,
 )
 from components.trust_bundles import Authority, authority_identities, joined
 from components.trust_steps import TrustRecord, trust_problem
 
 if TYPE_CHECKING:
-    from components.access_graph import AccessGraph
-    from components.certificate_restarter import CertificateRestarter
     from components.settings.errors import Problem
-
-Value = TypeVar("Value")
 
 
 def authority_step(settings: Settings) -> AuthorityStep | None:
@@ -94,7 +89,7 @@ def make_server_certificate(
         pair = (known_after(own.certificate_pem, allowed), known_after(own.private_key_pem, allowed))
         not_after = own.certificate_not_after
     else:
-        foreign, not_after = _foreign(settings, _unless_refused(namespace, allowed), opts)
+        foreign, not_after = _foreign(settings, unless_refused(namespace, allowed), opts)
         secret_name = known_after(foreign, allowed)
     return ServerCertificate(
         certificate_pem=pair[0],
@@ -142,40 +137,6 @@ def trust_refusal(settings: Settings, before: TrustRecord | None, identities: fr
     if not settings.access_graph.enabled or before is None or before.mode == settings.tls.mode == "generated":
         return None  # the succession of the stack's own authorities has rules of its own
     return trust_problem(before, trust_of(settings, identities))
-
-
-def make_restarter(
-    settings: Settings,
-    namespace: pulumi.Input[str],
-    certificate: ServerCertificate,
-    access_graph: AccessGraph | None,
-    opts: pulumi.ResourceOptions,
-) -> CertificateRestarter | None:
-    """The restarter, where the Secret changes between `up`s, there is something to restart, and nobody else does it."""
-    tls = settings.tls
-    if isinstance(tls, GeneratedTlsSettings) or access_graph is None or not isinstance(tls.reloader, RestarterSettings):
-        return None
-    from components.certificate_restarter import CertificateRestarter, CertificateRestarterArgs
-    from components.settings.names import service_name
-
-    assert certificate.secret_name is not None  # not generated
-    graph = settings.access_graph
-    return CertificateRestarter(
-        "certificate-restarter",
-        CertificateRestarterArgs(
-            # A step that is refused leaves no account of a restarter behind.
-            namespace=_unless_refused(namespace, certificate.secret_name),
-            secret_name=certificate.secret_name,
-            # The chart names its Deployment like its Service.
-            deployment_name=access_graph.release_name.apply(service_name),
-            image=tls.reloader.image,
-            every_minutes=tls.reloader.every_minutes,
-            image_pull_secrets=list(graph.image_pull_secrets),
-            node_selector=dict(graph.node_selector),
-            tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
-        ),
-        opts=opts,
-    )
 
 
 def warn_of_expiry(certificate: ServerCertificate, now: datetime) -> pulumi.Output[list[str]]:
@@ -284,18 +245,6 @@ def _refuse(problem: Problem | None) -> bool:
     if problem is not None:
         raise pulumi.RunError(f"The stack cannot go from where it stands to this configuration:\n  {problem}")
     return True
-
-
-def _unless_refused(value: pulumi.Input[Value], allowed: pulumi.Output[Any]) -> pulumi.Output[Value]:
-    """`value` once `allowed` is settled, failing as it does. Unlike `known_after`, known in previews that do not know
-    `allowed` yet: a namespace that is not known would look like a replacement."""
-    found: pulumi.Output[Value] = pulumi.Output.from_input(value)
-
-    async def settled() -> Value:
-        await allowed.future()
-        return cast("Value", await found.future())
-
-    return pulumi.Output(found.resources(), asyncio.ensure_future(settled()), found.is_known(), found.is_secret())
 
 
 def _or_before(end: pulumi.Output[str], before: pulumi.Output[str | None]) -> pulumi.Output[str | None]:
