@@ -178,7 +178,7 @@ def ledger_content(
 
 
 def database_record(settings: Settings) -> dict[str, Any]:
-    """What of the database cannot be changed in place, or not at any time; `ledger_guards` compares it."""
+    """What of the database cannot be changed in place, or not at any time; `database_steps` compares it."""
     database = settings.database
     if isinstance(database, ExistingDatabaseSettings):
         return {"mode": database.mode, "secretMade": database.secret is None}
@@ -201,7 +201,7 @@ def namespace_record(settings: Settings) -> dict[str, Any]:
 
 
 def teleport_record(settings: Settings, cluster: str) -> dict[str, Any]:
-    """Who owns the release, and which one it is; `ledger_guards` compares it."""
+    """Who owns the release, and which one it is; `teleport_steps` compares it."""
     entry = settings.teleport[cluster]
     if isinstance(entry, ManualTeleportSettings):
         return {"mode": entry.mode}

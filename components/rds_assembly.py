@@ -13,9 +13,9 @@ from components.credentials import AccessGraphNamespace
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
 from components.database_logins import LoginRetirement, LoginRetirementArgs
+from components.database_steps import is_upgrade
 from components.known_after import known_after
 from components.ledger import Ledger
-from components.ledger_guards import is_upgrade
 from components.providers import Providers
 from components.settings import (
     AwsSettings,

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from components import ledger_guards
+from components import database_steps, ledger_guards
 from components.host_authority_succession import successions
 from components.ledger import Ledger
 from components.settings import Settings
@@ -46,7 +46,7 @@ def kept_by_nobody(recorded: Ledger, settings_: Settings, intake: Any) -> list[A
 
 # What is switched off -> the machine that finds it, and what it finds broken.
 SWITCHED_OFF: dict[str, tuple[Any, str, Callable[..., Any], type[Everything], str]] = {
-    "one rotation at a time": (ledger_guards, "_rotation", nothing, Logins, "is in use, and is not valid"),
+    "one rotation at a time": (database_steps, "_rotation", nothing, Logins, "is in use, and is not valid"),
     "the namespace stays": (ledger_guards, "_namespace", nothing, Owners, "is mounted, and is not there"),
     "a former host CA is kept": (ups, "successions", kept_by_nobody, HostAuthorities, "does not accept a host CA"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components import ledger_guards
+from components import ledger_guards, teleport_steps
 from components.login_slots import SlotPassword, slot_passwords
 from tests.unit.model import configurations
 from tests.unit.model import up as ups
@@ -81,8 +81,8 @@ OFF: dict[str, tuple[Any, str, Configuration, Configuration, str]] = {
         "a running auth does not trust a serving certificate",
     ),
     "a release that is owned": (
-        ledger_guards,
-        "_teleport",
+        teleport_steps,
+        "_release",
         replace(PLAIN, adopt=False),
         replace(PLAIN, adopt=False, owner="values"),
         "Teleport is uninstalled",

@@ -11,8 +11,9 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.database_steps import FIXED, RESTORE
 from components.ledger import Ledger, LedgerError, ends_of_own
-from components.ledger_guards import FIXED, refusals, rollout_warning
+from components.ledger_guards import refusals, rollout_warning
 from components.settings import Settings, load_settings
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
@@ -161,7 +162,7 @@ def test_what_would_replace_or_rename_the_protected_instance_is_refused_with_its
         again(tmp_path, config, recorded, preview=True)
     (problem,) = no.value.problems
     assert problem.strip().startswith(f"{fixed.key}: ")
-    assert fixed.way_out in problem
+    assert RESTORE in problem
 
 
 @pytest.mark.slow

@@ -1,0 +1,162 @@
+"""What one `up` may change of the database, given what the last complete one left of it.
+
+Pure. What may be asked for at all is said by the settings; what the instance is made of is `database`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from components.ledger import Ledger, database_record
+from components.settings import ExistingDatabaseSettings, RdsDatabaseSettings, Settings
+from components.settings.errors import Problem, shown
+from components.settings.names import POSTGRES_IAM_SECRET_NAME, POSTGRES_SECRET_NAME
+
+DOCUMENT = "docs/database.md"
+
+
+class Fixed(NamedTuple):
+    """A property that an instance keeps for good: AWS cannot change it, or clients would not survive the change."""
+
+    field: str
+    """Of `ledger.database_record`."""
+    key: str
+    """Of the configuration."""
+    would: str = "replace the protected instance {identifier}, which was made with {was}"
+
+
+RESTORE = (
+    "or make the new instance beside the old one: another database.identifier in another stack, with database.restore "
+    f"to bring the data ({DOCUMENT})"
+)
+# Sources: ForceNew in terraform-provider-aws' aws_db_instance (db_name, username, kms_key_id). It renames an instance
+# in place (identifier), and RDS gives a renamed instance another endpoint at once.
+FIXED = (
+    Fixed(
+        "identifier",
+        "database.identifier",
+        "rename the protected instance {identifier}, and pods would lose the endpoint that they connect to",
+    ),
+    Fixed("databaseName", "database.databaseName"),
+    Fixed("masterUsername", "database.masterUsername"),
+    Fixed("kmsKeyArn", "database.kmsKeyArn"),
+)
+
+
+def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """Everything in the database's settings that may not follow upon `recorded`."""
+    yield from _rotation(recorded, settings)
+    yield from _instance(recorded, settings)
+    yield from _secret(recorded, settings)
+    yield from _major_version(recorded, settings)
+    yield from _managed_password(recorded, settings)
+
+
+def is_upgrade(recorded: Ledger, database: RdsDatabaseSettings) -> bool:
+    """Whether the instance is there, and its version so far was another, or is one that nobody wrote down."""
+    before = recorded.database
+    return before.get("identifier") == database.identifier and before.get("engineVersion") != database.engine_version
+
+
+def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """One generation at a time: the next but one would change the password of the slot that pods are using."""
+    database = settings.database
+    if not recorded.database or not isinstance(database, RdsDatabaseSettings) or database.authentication != "password":
+        return
+    # Where the last complete `up` had no login with a password, one that failed may have begun with the first.
+    reached = 0 if recorded.rotation is None else recorded.rotation
+    if database.rotation not in (reached, reached + 1):
+        yield Problem(
+            "database.rotation",
+            f"does not follow upon {reached}, which the last complete `up` reached"
+            if recorded.rotation is not None
+            else "is not where the passwords of a login begin",
+            f"set {reached} or {reached + 1}: each generation takes an `up` of its own, so that the login in use never "
+            "changes its password",
+            str(database.rotation),
+        )
+
+
+def _instance(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What would replace or delete a protected instance: the engine says only that it will not."""
+    before, after = recorded.database, database_record(settings)
+    if before.get("mode") != "rds" or not before.get("protect"):
+        return
+    identifier = before.get("identifier")
+    if after["mode"] != "rds":
+        yield Problem(
+            "database.mode",
+            f"would delete the protected instance {identifier}",
+            "if it is to go, set database.protect to false, `up`, and then change the mode; if it is to stay, set "
+            f"database.onDestroy to keep as well ({DOCUMENT})",
+            shown(after["mode"]),
+        )
+        return
+    for fixed in FIXED:
+        if before.get(fixed.field) != after[fixed.field]:
+            was = before.get(fixed.field) or "a key of the stack"
+            yield Problem(
+                fixed.key,
+                f"would {fixed.would.format(identifier=identifier, was=was)}",
+                f"set it back, {RESTORE}",
+                shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
+            )
+
+
+def _secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """A Secret of the stack's own cannot be handed over under its name: the engine would delete it as the last step."""
+    before, after = recorded.database, settings.database
+    made = before.get("mode") == "rds" or before.get("secretMade")
+    if not made or not isinstance(after, ExistingDatabaseSettings) or after.secret is None:
+        return
+    same_namespace = recorded.namespace.get("name") == settings.access_graph.namespace
+    if same_namespace and after.secret.name in (POSTGRES_SECRET_NAME, POSTGRES_IAM_SECRET_NAME):
+        yield Problem(
+            "database.secret.name",
+            "is the Secret that the stack itself has filled until now, and would delete in this `up`, so that TAG's "
+            "next pods could not start",
+            "give your Secret another name",
+            shown(after.secret.name),
+        )
+
+
+def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """Up, and while the `up` waits for it. Until a window to come, the former parameter group, which goes with this
+    `up`, would be in use; and RDS takes none of the new version for a replica, which it upgrades with its source."""
+    before, database = recorded.database, settings.database
+    was = before.get("engineVersion")
+    if was is None or not isinstance(database, RdsDatabaseSettings) or before.get("identifier") != database.identifier:
+        return
+    if int(database.engine_version) < int(was):
+        yield Problem(
+            "database.engineVersion",
+            f"is older than {was}, which the instance {database.identifier} has, and PostgreSQL does not go back",
+            f"set {was} again; what RDS keeps of before an upgrade is a snapshot, for another instance ({DOCUMENT})",
+            shown(database.engine_version),
+        )
+    elif database.engine_version != was and not database.apply_immediately:
+        yield Problem(
+            "database.engineVersion",
+            f"would upgrade the instance {database.identifier} from {was} in a maintenance window to come, and this "
+            "`up` takes away what it needs until then",
+            "set database.applyImmediately to true for this `up`, at a time when the database may be away for some "
+            f"minutes ({DOCUMENT})",
+            shown(database.engine_version),
+        )
+
+
+def _managed_password(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """RDS takes over no password of an instance that has a replica, and that would go as the last step."""
+    before, database = recorded.database, settings.database
+    if not before.get("replica") or not isinstance(database, RdsDatabaseSettings):
+        return
+    if before.get("identifier") == database.identifier and database.master_password == "managed":
+        yield Problem(
+            "database.masterPassword",
+            f"is not possible yet: the instance {database.identifier} has a read replica, which this `up` would take "
+            "away only after RDS has refused",
+            f"set it to generated again and `up` first, without database.replica, which onDestroy keep leaves to be "
+            f"deleted by you ({DOCUMENT})",
+            shown(database.master_password),
+        )

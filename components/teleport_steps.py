@@ -1,0 +1,104 @@
+"""What one `up` may change of a Teleport, given what the last complete one left of it.
+
+Pure. The order within an `up` is `teleport`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.ledger import Ledger, teleport_record
+from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings
+from components.settings.errors import Problem, shown
+
+DOCUMENT = "docs/teleport.md"
+
+
+def teleport_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """Everything in the Teleports' settings that may not follow upon `recorded`."""
+    yield from _audit_log(recorded, settings)
+    yield from _release(recorded, settings)
+    yield from _taken_names(recorded, settings)
+
+
+def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    for cluster, entry in settings.teleport.items():
+        before = recorded.audit_log.get(cluster)
+        after = None if entry.audit_log is None else entry.audit_log.start_date
+        if before == "" and after is not None:
+            yield Problem(
+                f"teleport.{cluster}.auditLog.startDate",
+                "is set, and the export began without one: Teleport has taken its own default and does not change it",
+                "remove it",
+                shown(after),
+            )
+        elif before is not None and after is not None and after != before:
+            yield Problem(
+                f"teleport.{cluster}.auditLog.startDate",
+                f"differs from {before}, which Teleport has taken and does not change",
+                f"set {before} again",
+                shown(after),
+            )
+
+
+def _release(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What would uninstall a Teleport. Of the engine's own doing a release goes as its entry does."""
+    for cluster, before in recorded.teleport.items():
+        if before.get("mode") != "release":
+            continue
+        release = f"the release {before.get('release')} in {before.get('namespace')}"
+        entry = settings.teleport.get(cluster)
+        key = f"teleport.{cluster}"
+        if not isinstance(entry, ReleaseTeleportSettings):
+            if not before.get("adopted"):
+                yield Problem(
+                    key if entry is None else f"{key}.mode",
+                    f"would uninstall {release}, which this stack owns",
+                    f"set teleport.{cluster}.adopt to true and `up` first: the release is kept then, whoever is to own "
+                    f"it ({DOCUMENT})",
+                    None if entry is None else shown(entry.mode),
+                )
+            continue
+        after = teleport_record(settings, cluster)
+        for field, setting in (
+            ("namespace", "namespace"),
+            ("release", "release"),
+            ("clusterIdentifier", "kubernetes.clusterIdentifier"),
+        ):
+            if before.get(field) != after[field]:
+                yield Problem(
+                    f"{key}.{setting}",
+                    f"differs from {before.get(field)}: another release, and {release} would go or be forgotten",
+                    f"give {release} away first, with mode values and an `up`, then take over the other one with adopt "
+                    f"({DOCUMENT})",
+                    shown(after[field]),
+                )
+        if before.get("adopted") and not entry.adopt:
+            yield Problem(
+                f"{key}.adopt",
+                f"would let a `destroy` uninstall {release}, which was there before this stack",
+                "set it to true again; it stays so for as long as the stack has the release",
+                shown(entry.adopt),
+            )
+
+
+def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What the stack has in a Teleport's namespace has fixed names there, and for an entry of another name the engine
+    makes it before it deletes what is there."""
+    places = {
+        (before.get("clusterIdentifier"), before.get("namespace")): cluster
+        for cluster, before in recorded.teleport.items()
+        if before.get("mode") != "manual"
+    }
+    for cluster, entry in settings.teleport.items():
+        if isinstance(entry, ManualTeleportSettings):
+            continue
+        before = places.get((settings.kubernetes_of(cluster).cluster_identifier, entry.namespace), cluster)
+        if before != cluster:
+            yield Problem(
+                f"teleport.{cluster}",
+                f"is where {before} has been until now: what the stack made in the namespace {entry.namespace} would "
+                "be made a second time, under the same names, before it is deleted",
+                f"set accessGraph.enabled to false and `up`, take teleport.{before} out and `up`, and then add this "
+                f"one ({DOCUMENT})",
+            )
