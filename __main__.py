@@ -46,16 +46,14 @@ async def main() -> None:
     namespace = assembly.access_graph_namespace(settings, intake.database_ca_bundle, in_kubernetes)
     certificate = assembly.server_certificate(settings, intake, ledger, namespace, in_kubernetes)
 
-    database, rds_database = None, None
+    database, rds_access = None, None
     if isinstance(settings.database, RdsDatabaseSettings):
         await load("components.rds_assembly")  # AWS's SDK, which nothing else needs
         from components import rds_assembly as rds
 
         database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
-        rds_database = rds.make_database_access(
-            settings, providers, references, ledger, database, namespace, digest_key
-        )
-    connection = assembly.existing_database_connection(settings) if rds_database is None else rds_database.connection
+        rds_access = rds.make_database_access(settings, providers, references, ledger, database, namespace, digest_key)
+    connection = assembly.existing_database_connection(settings) if rds_access is None else rds_access.connection
     credentials = assembly.access_graph_credentials(
         namespace, certificate, connection, digest_key, intake.database_ca_bundle, in_kubernetes
     )
@@ -70,8 +68,10 @@ async def main() -> None:
     )
 
     logins = None
-    if rds_database is not None:
-        logins = rds.retire_logins(rds_database, providers, namespace, digest_key, access_graph, credentials, teleport)
+    if rds_access is not None:
+        logins = rds.retire_logins(
+            rds_access.access, providers, namespace, digest_key, access_graph, credentials, teleport
+        )
 
     export_outputs(
         stack_outputs(

@@ -42,10 +42,9 @@ if TYPE_CHECKING:
     from components.teleport import TeleportCluster
 
 
-class RdsDatabase(NamedTuple):
-    """The instance, the login to it, and how pods connect."""
+class RdsAccess(NamedTuple):
+    """The login to the instance, and how pods connect."""
 
-    instance: Database
     access: DatabaseAccess
     connection: DatabaseConnection
 
@@ -74,7 +73,7 @@ def make_database_access(
     database: Database,
     namespace: AccessGraphNamespace,
     digest_key: pulumi.Input[str],
-) -> RdsDatabase:
+) -> RdsAccess:
     """The owner role, the login and the Job that makes them, in the access graph's namespace."""
     entry = settings.database
     assert isinstance(entry, RdsDatabaseSettings)
@@ -102,11 +101,11 @@ def make_database_access(
         iam_region=settings.aws.region if entry.authentication == "iam" and settings.aws is not None else None,
         service_account_annotations=access.client_annotations if entry.authentication == "iam" else None,
     )
-    return RdsDatabase(database, access, connection)
+    return RdsAccess(access, connection)
 
 
 def retire_logins(
-    database: RdsDatabase,
+    access: DatabaseAccess,
     providers: Providers,
     namespace: AccessGraphNamespace,
     digest_key: pulumi.Input[str],
@@ -121,9 +120,9 @@ def retire_logins(
         "database-logins",
         LoginRetirementArgs(
             namespace=namespace.namespace,
-            job=database.access.job,
-            login=database.access.login,
-            after_run=database.access.run,
+            job=access.job,
+            login=access.login,
+            after_run=access.run,
             digest_key=digest_key,
         ),
         opts=pulumi.ResourceOptions(providers=[providers.kubernetes], depends_on=rolled_out),

@@ -40,7 +40,6 @@ Say = Callable[[str], None]
 class Running:
     """A sandbox on which the engine can work."""
 
-    toolchain: Toolchain
     plugins: list[PluginChoice]
     cloud: CloudFacts
     stack: Stack
@@ -96,7 +95,7 @@ class Sandbox:
         )
         self._configure(cloud_facts, access_graph_chart, teleport_chart)
         self._say(f"the sandbox is up ({time.monotonic() - started:.1f} s) in {self.home.root}")
-        return Running(toolchain, plugins, cloud_facts, self.stack)
+        return Running(plugins, cloud_facts, self.stack)
 
     def _plugins(self, toolchain: Toolchain) -> list[PluginChoice]:
         """The official ones where they are installed or the network allows it, else the stand-ins."""

@@ -36,7 +36,6 @@ class ServerCertificate:
     """PEM: the server's certificate, then the root's, as RDS sends its chain."""
     key: bytes
     """PEM, PKCS #8, not encrypted."""
-    valid_until: datetime.datetime
 
 
 class RdsAuthority:
@@ -79,7 +78,7 @@ class RdsAuthority:
             .sign(self._key, hashes.SHA256())
         )
         chain = certificate.public_bytes(serialization.Encoding.PEM) + self.bundle.read_bytes()
-        return ServerCertificate(chain, _pem(key), certificate.not_valid_after_utc)
+        return ServerCertificate(chain, _pem(key))
 
 
 def needs_renewal(certificate_pem: bytes, now: datetime.datetime) -> bool:
