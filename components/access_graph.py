@@ -13,19 +13,17 @@ import pulumi_kubernetes as kubernetes
 
 from components.applied import applied
 from components.arguments import ComponentArgs
-from components.database_uri import CA_BUNDLE_PATH
+from components.database_uri import CA_BUNDLE_DIRECTORY
 from components.handed_on import waiting
 from components.releases import atomic_release
 from components.settings.names import (
     CREDENTIALS_ANNOTATION,
-    DATABASE_CA_KEY,
     POSTGRES_SECRET_KEY,
     SERVICE_PORT,
     service_host,
 )
 
 DATABASE_CA_VOLUME = "database-ca"
-DATABASE_CA_MOUNT_PATH = CA_BUNDLE_PATH.removesuffix(f"/{DATABASE_CA_KEY}")
 # The chart's own.
 DEFAULT_IMAGE = "public.ecr.aws/gravitational/access-graph"
 
@@ -121,7 +119,7 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
     if args.database_ca_config_map is not None:
         values["volumes"] = [{"name": DATABASE_CA_VOLUME, "configMap": {"name": args.database_ca_config_map}}]
         values["volumeMounts"] = [
-            {"name": DATABASE_CA_VOLUME, "mountPath": DATABASE_CA_MOUNT_PATH, "readOnly": True},
+            {"name": DATABASE_CA_VOLUME, "mountPath": CA_BUNDLE_DIRECTORY, "readOnly": True},
         ]
     postgres: dict[str, Any] = values["postgres"]
     if args.database_replica_key is not None:

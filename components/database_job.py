@@ -12,7 +12,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.awaited_job import awaited_job
 from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, job_script
-from components.database_uri import CA_BUNDLE_PATH
+from components.database_uri import CA_BUNDLE_DIRECTORY, CA_BUNDLE_PATH
 from components.digests import public_digest
 from components.pod_security import USER, container_security_context, pod_security_context
 
@@ -111,7 +111,7 @@ def job_spec(
                 "resources": resources,
                 **told,
                 "volumeMounts": [
-                    {"name": "database-ca", "mountPath": CA_BUNDLE_PATH.rpartition("/")[0], "readOnly": True},
+                    {"name": "database-ca", "mountPath": CA_BUNDLE_DIRECTORY, "readOnly": True},
                     scratch,
                     *([master_secret] if managed else []),
                 ],

@@ -15,10 +15,11 @@ from urllib.parse import quote, unquote
 
 import pulumi
 
-from components.settings.names import DEFAULT_POSTGRES_PORT
+from components.settings.names import DATABASE_CA_KEY, DEFAULT_POSTGRES_PORT
 
 # Where the chart's `volumes` put the database's CA bundle, in Access Graph's pods and in the access Job's.
-CA_BUNDLE_PATH = "/var/run/database-ca/bundle.pem"
+CA_BUNDLE_DIRECTORY = "/var/run/database-ca"
+CA_BUNDLE_PATH = f"{CA_BUNDLE_DIRECTORY}/{DATABASE_CA_KEY}"
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 

@@ -13,7 +13,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.handed_on import waiting
-from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_SECRET_NAME
+from components.settings.names import CERT_MANAGER_API_VERSION, CERT_MANAGER_GROUP, ISSUED_SECRET_NAME
 
 CERTIFICATE_NAME = "teleport-access-graph"
 ISSUER_NAME = "teleport-access-graph"
@@ -45,7 +45,7 @@ class IssuedCertificateArgs(ComponentArgs):
     issuer_name: str | None = None
     """An issuer that is there. Exactly one of this and `ca_secret`."""
 
-    issuer_group: str = "cert-manager.io"
+    issuer_group: str = CERT_MANAGER_GROUP
     """API group of the issuer's kind."""
 
     ca_secret: str | None = None
@@ -90,7 +90,7 @@ class IssuedCertificate(pulumi.ComponentResource):
         reference = (
             {"kind": args.issuer_kind, "name": args.issuer_name, "group": args.issuer_group}
             if issuer is None
-            else {"kind": "Issuer", "name": ISSUER_NAME, "group": "cert-manager.io"}
+            else {"kind": "Issuer", "name": ISSUER_NAME, "group": CERT_MANAGER_GROUP}
         )
         certificate = _Certificate(
             f"{name}-certificate",

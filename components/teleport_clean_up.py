@@ -9,12 +9,12 @@ import shlex
 
 from components.settings import (
     ManualTeleportSettings,
-    PathChart,
     ReleaseTeleportSettings,
     Settings,
     ValuesTeleportSettings,
 )
 from components.settings.charts import helm_source
+from components.teleport_assembly import chart_arguments
 from components.teleport_values import CA_CONFIG_MAP_NAME, proxy_deployment_name
 
 
@@ -34,12 +34,10 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
     if isinstance(entry, ReleaseTeleportSettings):
         if not entry.adopt:
             return []
-        chart = entry.chart
-        name, repository = (
-            (chart.path, None) if isinstance(chart, PathChart) else helm_source(chart.name, chart.repository)
-        )
+        chart = chart_arguments(entry.chart)
+        name, repository = helm_source(chart["chart"], chart["repository"])
         source = name if repository is None else f"{name} --repo {repository}"
-        version = "" if isinstance(chart, PathChart) else f" --version {chart.version}"
+        version = "" if chart["version"] is None else f" --version {chart['version']}"
         files = "".join(f" --values {shlex.quote(path)}" for path in entry.values_files)
         give_back = (
             f"helm upgrade {entry.release} {source}{version} {at} --kube-context {shlex.quote(context)} --reset-values"

@@ -1,5 +1,7 @@
-"""What looks at the live world: preflight, adopt, recover, verify, diagnose. Works wherever a kubeconfig reaches.
+"""What looks at the live world, and mends it: preflight, adopt, recover, verify, diagnose, and many environments at a
+time by fleet. Works wherever a kubeconfig reaches.
 
-And what a preview says, for people: comment, drift.
+And what is said of the program for people: of a preview (comment, drift, graph), of the rights that each purpose takes,
+of another environment's configuration, of what it is made of.
 The Pulumi program itself is `components`; nothing here changes what it declares.
 """

@@ -55,7 +55,9 @@ LOCKOUT_WATCH_NAME = "teleport-access-graph-lockout-watch"
 # Of the Job that waits for the owner of a Teleport release.
 ROLLOUT_NAME = "teleport-access-graph-rollout"
 
-CERT_MANAGER_API_VERSION = "cert-manager.io/v1"
+# The API group of cert-manager's own kinds, issuers among them.
+CERT_MANAGER_GROUP = "cert-manager.io"
+CERT_MANAGER_API_VERSION = f"{CERT_MANAGER_GROUP}/v1"
 
 # kubectl with a shell around it, for the pods that run a script of the stack's: registry.k8s.io/kubectl has none.
 DEFAULT_KUBECTL_IMAGE = "docker.io/alpine/kubectl:1.34.2"

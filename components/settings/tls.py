@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Tag
 
 from components.settings.formats import UNQUOTED, DnsName, ObjectName, PinnedImage, ProjectPath
-from components.settings.names import DEFAULT_KUBECTL_IMAGE
+from components.settings.names import CERT_MANAGER_GROUP, DEFAULT_KUBECTL_IMAGE
 from components.settings.rules import DISTINCT, Section, Switch, Text, WholeNumber, between, matching, setting
 from components.settings.unions import by_mode, tag
 
@@ -20,8 +20,7 @@ LONGEST_AUTHORITY_HOURS = 50 * 365 * 24
 # What public authorities settled on, and cert-manager's own default.
 ISSUED_CERTIFICATE_HOURS = 90 * 24
 
-# The API group of cert-manager's own issuers, and their kinds.
-CERT_MANAGER_GROUP = "cert-manager.io"
+# The kinds of cert-manager's own issuers.
 CERT_MANAGER_ISSUERS = ("Issuer", "ClusterIssuer")
 
 _CERTIFICATE_HOURS = between(

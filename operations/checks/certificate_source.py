@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from components.settings import CertManagerTlsSettings, ExistingIssuerSettings, ExistingSecretTlsSettings, Settings
-from components.settings.names import CERT_MANAGER_API_VERSION
+from components.settings.names import CERT_MANAGER_API_VERSION, CERT_MANAGER_GROUP
 from operations.checks.certificate import check_pair
 from operations.cluster import Cluster, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
+# All of cert-manager's own group; the namespace for the Secrets of a ClusterIssuer is its controller's business.
 _PLURALS = {"Issuer": "issuers", "ClusterIssuer": "clusterissuers"}
-# The controller's own namespace for the Secrets of a ClusterIssuer is its business; these kinds are all of its group.
-_GROUP = CERT_MANAGER_API_VERSION.partition("/")[0]
 
 
 def dialled_names(settings: Settings) -> list[str]:
@@ -56,7 +55,7 @@ def _issuer(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> Fi
         return not_proven(check, statement, reason)
     kind, name = tls.issuer.kind, tls.issuer.name
     statement = f"the {kind} {name} is ready"
-    if tls.issuer.group != _GROUP or kind not in _PLURALS:
+    if tls.issuer.group != CERT_MANAGER_GROUP or kind not in _PLURALS:
         return not_proven(check, statement, f"issuers of {tls.issuer.group} are not known here")
     scope = None if kind == "ClusterIssuer" else namespace
     issuer = cluster.get_custom(CERT_MANAGER_API_VERSION, _PLURALS[kind], name, scope)

@@ -19,6 +19,7 @@ from components.settings import (
     Settings,
 )
 from components.settings.clusters import KubernetesSettings
+from components.settings.names import CERT_MANAGER_GROUP
 from components.values_files import load_values_files
 from operations.privileges import chart_objects
 from operations.privileges.iam import Unscoped
@@ -103,7 +104,7 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
         own.unscoped.append(Unscoped(right=f"all of namespace {graph.namespace}, in every namespace", why=_NAMESPACE))
     for issuer in _cluster_issuers(settings):
         # `preflight` asks whether it is ready.
-        _name(own, (Resource("cert-manager.io", "clusterissuers"), (issuer,)), {"get"})
+        _name(own, (Resource(CERT_MANAGER_GROUP, "clusterissuers"), (issuer,)), {"get"})
     # Its UID is the cluster's identity: components/providers.py.
     _name(own, (NAMESPACES, ("kube-system",)), {"get"})
     if purpose.reads_secrets:
@@ -130,7 +131,7 @@ def _cluster_issuers(settings: Settings) -> Iterator[str]:
     tls = settings.tls
     if isinstance(tls, CertManagerTlsSettings) and isinstance(tls.issuer, ExistingIssuerSettings):
         issuer = tls.issuer
-        if issuer.group == "cert-manager.io" and issuer.kind == "ClusterIssuer":
+        if issuer.group == CERT_MANAGER_GROUP and issuer.kind == "ClusterIssuer":
             yield issuer.name
 
 
