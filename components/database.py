@@ -79,20 +79,7 @@ class Database(pulumi.ComponentResource):
         key_arn = self._key(name, args) if args.kms_key_arn is None else pulumi.Output.from_input(args.kms_key_arn)
         log_groups: list[pulumi.Resource] = [*make_log_groups(name, args, self.identifier, key_arn, child)]
         network = make_network(name, args, child)
-        parameter_group = rds.ParameterGroup(
-            f"{name}-parameter-group",
-            # The name changes with the major version, so that the new group stands before the instance leaves the old
-            # one.
-            name_prefix=pulumi.Output.format("{0}-postgres{1}-", self.identifier, args.engine_version),
-            family=pulumi.Output.format("postgres{0}", args.engine_version),
-            description="Settings of the Teleport Access Graph database",
-            # AWS keeps no method for a value that is its own default, as this one is from PostgreSQL 15 on, and answers
-            # "pending-reboot": another one would be a change in every `up` (terraform-provider-aws #39252). An instance
-            # begins with the group, or takes a new one at a reboot in any case.
-            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
-            tags=args.tags,
-            opts=child,
-        )
+        parameter_group = self._parameter_group(name, args, child)
         monitoring = make_monitoring_role(name, args, child) if args.monitoring_interval_seconds else None
         password = None
         if args.master_password == "generated":
@@ -133,18 +120,7 @@ class Database(pulumi.ComponentResource):
 
         topic_arn = make_topic(name, args, key_arn, watcher)
         if topic_arn is not None:
-            identifiers: list[pulumi.Input[str]] = [instance.identifier]
-            if replica is not None:
-                identifiers.append(replica.identifier)
-            sources: dict[str, list[pulumi.Input[str]] | None] = {
-                "db-instance": identifiers,
-                "db-parameter-group": [parameter_group.name],
-                "db-security-group": None,
-            }
-            make_event_subscriptions(name, args, topic_arn, sources, watcher)
-            make_alarms(name, args, instance.identifier, topic_arn, watcher)
-            if replica is not None:
-                make_alarms(f"{name}-replica", args, replica.identifier, topic_arn, watcher)
+            self._watch(name, args, topic_arn, instance, replica, parameter_group, watcher)
 
         ingress = [rule.security_group_rule_id for rule in network.ingress]
         self.address = known_after(instance.address, *ingress)
@@ -223,6 +199,22 @@ class Database(pulumi.ComponentResource):
         arn: pulumi.Output[str] = key.arn
         return arn
 
+    def _parameter_group(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> rds.ParameterGroup:
+        return rds.ParameterGroup(
+            f"{name}-parameter-group",
+            # The name changes with the major version, so that the new group stands before the instance leaves the old
+            # one.
+            name_prefix=pulumi.Output.format("{0}-postgres{1}-", self.identifier, args.engine_version),
+            family=pulumi.Output.format("postgres{0}", args.engine_version),
+            description="Settings of the Teleport Access Graph database",
+            # AWS keeps no method for a value that is its own default, as this one is from PostgreSQL 15 on, and answers
+            # "pending-reboot": another one would be a change in every `up` (terraform-provider-aws #39252). An instance
+            # begins with the group, or takes a new one at a reboot in any case.
+            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
+            tags=args.tags,
+            opts=child,
+        )
+
     def _origin(self, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> dict[str, Any]:
         """What an instance is made with, for good. Restored, it has the name, the master user and the key of its data,
         and AWS replaces one that asks for others."""
@@ -298,6 +290,30 @@ class Database(pulumi.ComponentResource):
             **{**common, "deletion_protection": args.on_destroy == "keep"},
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*groups])),
         )
+
+    def _watch(
+        self,
+        name: str,
+        args: DatabaseArgs,
+        topic_arn: pulumi.Output[str],
+        instance: rds.Instance,
+        replica: rds.Instance | None,
+        parameter_group: rds.ParameterGroup,
+        watcher: pulumi.ResourceOptions,
+    ) -> None:
+        """RDS's events and the alarms, to the topic."""
+        identifiers: list[pulumi.Input[str]] = [instance.identifier]
+        if replica is not None:
+            identifiers.append(replica.identifier)
+        sources: dict[str, list[pulumi.Input[str]] | None] = {
+            "db-instance": identifiers,
+            "db-parameter-group": [parameter_group.name],
+            "db-security-group": None,
+        }
+        make_event_subscriptions(name, args, topic_arn, sources, watcher)
+        make_alarms(name, args, instance.identifier, topic_arn, watcher)
+        if replica is not None:
+            make_alarms(f"{name}-replica", args, replica.identifier, topic_arn, watcher)
 
     def _final_snapshot(self, name: str, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> pulumi.Output[str] | None:
         if args.on_destroy == "delete":

@@ -153,28 +153,12 @@ class DatabaseAccess(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:DatabaseAccess", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
         by_iam = args.authentication == "iam"
-        slot = active_slot(args.rotation)
         login = login_of(authentication=args.authentication, rotation=args.rotation)
 
         secret_values: dict[str, pulumi.Input[str]] = {}
         password = None
         if not by_iam:
-            passwords = {
-                letter: random.RandomPassword(
-                    f"{name}-login-{letter}",
-                    length=40,
-                    # Letters and digits survive every client's idea of a URI, though the URI is percent-encoded too.
-                    special=False,
-                    # A slot's password is new each time that its turn comes, and stays while the other one is in use:
-                    # an `up` that failed half way can be taken back, and then be repeated.
-                    keepers={"rotation": known_after(str(password_of.generation), args.after)},
-                    opts=pulumi.ResourceOptions(
-                        parent=self, ignore_changes=["keepers"] if password_of.settled else None
-                    ),
-                )
-                for letter, password_of in slot_passwords(args.rotation).items()
-            }
-            password = passwords[slot].result
+            password = self._passwords(name, args)[active_slot(args.rotation)].result
             # Secret as the password is.
             secret_values[VERIFIER_KEY] = password.apply(scram_verifier)
         if args.master_password is not None:
@@ -276,6 +260,22 @@ class DatabaseAccess(pulumi.ComponentResource):
                 "run": self.run,
             }
         )
+
+    def _passwords(self, name: str, args: DatabaseAccessArgs) -> dict[str, random.RandomPassword]:
+        """By slot."""
+        return {
+            letter: random.RandomPassword(
+                f"{name}-login-{letter}",
+                length=40,
+                # Letters and digits survive every client's idea of a URI, though the URI is percent-encoded too.
+                special=False,
+                # A slot's password is new each time that its turn comes, and stays while the other one is in use:
+                # an `up` that failed half way can be taken back, and then be repeated.
+                keepers={"rotation": known_after(str(password_of.generation), args.after)},
+                opts=pulumi.ResourceOptions(parent=self, ignore_changes=["keepers"] if password_of.settled else None),
+            )
+            for letter, password_of in slot_passwords(args.rotation).items()
+        }
 
     def _uri(
         self,
