@@ -1,6 +1,7 @@
 """Keys and certificates of the control plane: one authority for the cluster, one for etcd, and what they issue.
 
-Owns what is in `<home>/control-plane/pki`. Nothing here is the program's PKI, which Pulumi makes.
+Owns what is in `<home>/control-plane/pki`, and how a key is written. Nothing here is the program's PKI, which Pulumi
+makes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Authority:
         certificate = (
             _builder(subject, subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(sign_certificates=True), critical=True)
+            .add_extension(key_usage(sign_certificates=True), critical=True)
             .sign(key, hashes.SHA256())
         )
         return cls(_write(directory, name, certificate, key), certificate, key)
@@ -69,7 +70,7 @@ class Authority:
         builder = (
             _builder(_name(common_name, organizations), self.certificate.subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(sign_certificates=False), critical=True)
+            .add_extension(key_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         )
         if hosts:
@@ -83,7 +84,7 @@ def create_signing_key(directory: Path, name: str) -> Path:
     """The RSA key that signs service accounts' tokens; returns its file."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path = directory / f"{name}.key"
-    _write_private(path, _key_pem(key))
+    write_private(path, key_pem(key))
     return path
 
 
@@ -112,7 +113,8 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    """Of an authority, or of what it signs."""
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=sign_certificates,
@@ -129,17 +131,18 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
 def _write(directory: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
     pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
     pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    _write_private(pair.key, _key_pem(key))
+    write_private(pair.key, key_pem(key))
     return pair
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    """PKCS #8, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
-def _write_private(path: Path, contents: bytes) -> None:
+def write_private(path: Path, contents: bytes) -> None:
     """Never readable by others, not even between creation and chmod."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_FILE_MODE)

@@ -6,7 +6,6 @@ One root a home, made once; its certificate alone is the bundle that clients tru
 from __future__ import annotations
 
 import datetime
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from sandbox.pki import key_pem, key_usage, write_private
 
 BUNDLE_NAME = "rds-ca-bundle.pem"
 KEY_NAME = "rds-ca.key"
@@ -53,7 +54,7 @@ class RdsAuthority:
         if not (bundle.exists() and key_file.exists()):
             key: PrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=2048)
             certificate = _self_signed(key, region)
-            _write_private(key_file, _pem(key))
+            write_private(key_file, key_pem(key))
             bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
         assert isinstance(loaded, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey))
@@ -78,7 +79,7 @@ class RdsAuthority:
             .sign(self._key, hashes.SHA256())
         )
         chain = certificate.public_bytes(serialization.Encoding.PEM) + self.bundle.read_bytes()
-        return ServerCertificate(chain, _pem(key))
+        return ServerCertificate(chain, key_pem(key))
 
 
 def needs_renewal(certificate_pem: bytes, now: datetime.datetime) -> bool:
@@ -103,20 +104,7 @@ def _self_signed(key: PrivateKey, region: str) -> x509.Certificate:
         .not_valid_after(now + ROOT_VALIDITY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                key_cert_sign=True,
-                crl_sign=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
+        .add_extension(key_usage(sign_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
 
@@ -125,15 +113,3 @@ def _new_key(ca_identifier: str) -> PrivateKey:
     if "ecc384" in ca_identifier:
         return ec.generate_private_key(ec.SECP384R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=4096 if "rsa4096" in ca_identifier else 2048)
-
-
-def _pem(key: PrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
