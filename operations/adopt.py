@@ -18,6 +18,7 @@ from components.teleport_values import CA_PATH, AccessGraphPatch, unpatch_values
 from components.values_files import ValuesFileError, find_secret_values, join_path, merge_values, parse_values
 from operations.cluster import Cluster
 from operations.helm_releases import HelmRelease, deployed_release
+from operations.value_at import value_at
 
 SECRET_KEY = "teleportSecretValues"
 
@@ -194,8 +195,7 @@ def _environment_of(plain: Path, root: Path) -> str:
 
 def _access_graph(values: Mapping[str, Any]) -> Mapping[str, Any]:
     for level in (values.get("auth"), values):
-        configuration = level.get("teleportConfig") if isinstance(level, Mapping) else None
-        section = configuration.get("access_graph") if isinstance(configuration, Mapping) else None
+        section = value_at(level, "teleportConfig", "access_graph")
         if isinstance(section, Mapping) and section:
             return section
     return {}

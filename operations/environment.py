@@ -20,6 +20,7 @@ from components.settings import load_settings
 from components.values_files import load_values_files
 from operations.preview.environments import LOCAL
 from operations.stack import PROJECT, StackError
+from operations.value_at import value_at
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 PREFIX = f"{PROJECT}:"
@@ -215,9 +216,7 @@ def _config(text: str) -> dict[str, Any]:
 
 
 def _value(config: Mapping[str, Any], question: Question) -> Any:
-    value: Any = config
-    for step in question.path:
-        value = value.get(step) if isinstance(value, Mapping) else None
+    value = value_at(config, *question.path)
     # A section by itself is a map by name: the name is asked for.
     return next(iter(value)) if isinstance(value, Mapping) else value
 

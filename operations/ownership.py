@@ -12,6 +12,7 @@ from components.settings.names import CREDENTIALS_ANNOTATION, STACK_ANNOTATION, 
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed
 from operations.helm_releases import HelmRelease
 from operations.stack import PROJECT, short_name
+from operations.value_at import value_at
 
 
 def full_name(state: Mapping[str, Any], stack: str) -> str:
@@ -19,8 +20,8 @@ def full_name(state: Mapping[str, Any], stack: str) -> str:
     operations = [one.get("resource") or {} for one in state.get("pending_operations") or []]
     found = set()
     for resource in [*(state.get("resources") or []), *operations]:
-        found.add(str(_at(resource, "inputs", "tags", STACK_TAG)))
-        found.add(str(_at(resource, "inputs", "metadata", "annotations", STACK_ANNOTATION)))
+        found.add(str(value_at(resource, "inputs", "tags", STACK_TAG)))
+        found.add(str(value_at(resource, "inputs", "metadata", "annotations", STACK_ANNOTATION)))
     # A renamed stack has recorded its former name as well.
     recorded = max((name for name in found if name.endswith(f"/{short_name(stack)}")), default="")
     organization, *rest = stack.split("/")
@@ -56,7 +57,7 @@ def connect_to_read(settings: Settings, connect: Callable[[str], Cluster], conte
 
 def maker(document: Document) -> str | None:
     """Full name of the stack that made a Kubernetes object; None where it does not say."""
-    found = _at(document, "metadata", "annotations", STACK_ANNOTATION)
+    found = value_at(document, "metadata", "annotations", STACK_ANNOTATION)
     return None if found is None else str(found)
 
 
@@ -73,16 +74,10 @@ def made_by_the_engine(document: Document) -> bool:
 def is_release_of(stack: str, cluster: Cluster, revision: HelmRelease) -> bool:
     """Whether a release of the access graph is certainly that stack's: its values have what this program alone writes,
     and around it is what the stack made. stack: its full name."""
-    if _at(revision.values, "podAnnotations", CREDENTIALS_ANNOTATION) is None:
+    if value_at(revision.values, "podAnnotations", CREDENTIALS_ANNOTATION) is None:
         return False
     around = (
         cluster.get("Namespace", revision.namespace),
         cluster.get("Secret", TLS_SECRET_NAME, revision.namespace),
     )
     return any(found is not None and maker(found) == stack for found in around)
-
-
-def _at(document: Any, *path: str) -> Any:
-    for part in path:
-        document = document.get(part) if isinstance(document, Mapping) else None
-    return document

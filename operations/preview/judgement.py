@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from operations.preview.document import QUIET, Preview, Step
-from operations.preview.property_paths import RELEASE, changed_paths, value_at
+from operations.preview.property_paths import RELEASE, changed_paths
 from operations.preview.restarts import Restart, restarts
+from operations.value_at import value_at
 
 
 class Severity(IntEnum):

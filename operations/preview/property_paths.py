@@ -68,15 +68,6 @@ def changes(step: Step) -> list[Change]:
     return found
 
 
-def value_at(values: Any, *keys: str) -> Any:
-    """The value under `keys`; None where there is none."""
-    for key in keys:
-        if not isinstance(values, Mapping):
-            return None
-        values = values.get(key)
-    return values
-
-
 def certificates_in(text: str) -> list[x509.Certificate]:
     """Certificates of a text with PEM blocks; a block that is none is left out."""
     found = []

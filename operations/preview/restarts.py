@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.preview.document import Preview, Step
-from operations.preview.property_paths import RELEASE, changed_paths, value_at
+from operations.preview.property_paths import RELEASE, changed_paths
+from operations.value_at import value_at
 
 DEPLOYMENT_PATCH = "kubernetes:apps/v1:DeploymentPatch"
 ACCESS_GRAPH = "teleport-access-graph:index:AccessGraph"

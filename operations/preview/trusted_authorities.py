@@ -14,8 +14,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from operations.preview.document import Preview
-from operations.preview.property_paths import RELEASE, certificates_in, fingerprint, subject, value_at
+from operations.preview.property_paths import RELEASE, certificates_in, fingerprint, subject
 from operations.preview.restarts import ACCESS_GRAPH
+from operations.value_at import value_at
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from operations.privileges.kubernetes_objects import DEPLOYMENTS, ROLE_BINDINGS, ROLES, Resource
+from operations.value_at import value_at
 
 # Helm keeps each revision of a release as a Secret `sh.helm.release.v1.<release>.v<revision>` in its namespace
 # (https://helm.sh/docs/topics/advanced/#storage-backends).
@@ -63,8 +64,5 @@ def cluster_role_binding_names(namespace: str, release: str) -> list[str]:
 def asked_for(values: Mapping[str, Any]) -> Iterator[Resource]:
     """Resources of `TELEPORT_BY_VALUE` that a release with `values` has."""
     for path, resources in TELEPORT_BY_VALUE.items():
-        found: Any = values
-        for part in path.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        if found is True:
+        if value_at(values, *path.split(".")) is True:
             yield from resources
