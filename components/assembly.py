@@ -57,7 +57,7 @@ def pod_placement(settings: Settings) -> dict[str, Any]:
     placement: dict[str, Any] = {
         "imagePullSecrets": [{"name": name} for name in graph.image_pull_secrets],
         "nodeSelector": dict(graph.node_selector),
-        "tolerations": [item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+        "tolerations": graph.pod_tolerations,
     }
     return {key: value for key, value in placement.items() if value}
 
@@ -201,7 +201,7 @@ def access_graph_args(
             "minAvailable": graph.pod_disruption_budget.min_available,
         },
         node_selector=dict(graph.node_selector),
-        tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+        tolerations=graph.pod_tolerations,
         labels=dict(settings.labels),
         annotations=dict(settings.annotations),
     )

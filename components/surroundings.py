@@ -196,7 +196,7 @@ def _make_restarter(
             every_minutes=restarter.every_minutes,
             image_pull_secrets=list(graph.image_pull_secrets),
             node_selector=dict(graph.node_selector),
-            tolerations=[item.model_dump(by_alias=True, exclude_none=True) for item in graph.tolerations],
+            tolerations=graph.pod_tolerations,
         ),
         opts=opts,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from components.settings.charts import ChartSettings
 from components.settings.formats import (
@@ -152,6 +152,11 @@ class AccessGraphSettings(Section):
     def service_host(self) -> str:
         """TAG's DNS name inside its Kubernetes cluster."""
         return service_host(self.release, self.namespace, self.cluster_domain)
+
+    @property
+    def pod_tolerations(self) -> list[dict[str, Any]]:
+        """`tolerations`, wire form."""
+        return [item.model_dump(by_alias=True, exclude_none=True) for item in self.tolerations]
 
     @property
     def has_disruption_budget(self) -> bool:
