@@ -223,9 +223,9 @@ def teleport_clusters(
             teleport_cluster_args(settings, cluster, values, trust_bundle),
             opts=pulumi.ResourceOptions(
                 providers=[providers.teleport[cluster]],
-                depends_on=[]
-                if access_graph is None
-                else [access_graph.release, *surroundings.on_the_way(settings, cluster)],
+                depends_on=[access_graph.release, *surroundings.on_the_way(settings, cluster)]
+                if access_graph is not None and settings.connects(cluster)
+                else [],
             ),
         )
         for cluster, values in intake.values.items()

@@ -131,13 +131,14 @@ def accepted_host_authorities(
 
 
 def successions(recorded: Ledger, settings: Settings, intake: Intake) -> list[Succession]:
-    """Of every Teleport cluster, one that has left the settings too; none while the access graph is off."""
+    """Of every Teleport cluster, one that has left the settings or is not connected any more too; none while the access
+    graph is off."""
     if not settings.access_graph.enabled:
         return []
     found = []
     for cluster in sorted({*recorded.host_authorities, *intake.host_authorities}):
         entry = settings.teleport.get(cluster)
-        source = None if entry is None else entry.host_authorities
+        source = None if entry is None or not entry.connected else entry.host_authorities
         found.append(
             succession(
                 cluster,

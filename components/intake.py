@@ -61,7 +61,7 @@ class IntakeError(pulumi.RunError):
 @dataclass(frozen=True, kw_only=True)
 class Intake:
     host_authorities: Mapping[str, tuple[HostAuthority, ...]]
-    """By Teleport cluster name; empty while the access graph is off, for nobody needs them then."""
+    """By Teleport cluster name, of those that use the access graph: nobody needs the others'."""
     values: Mapping[str, Mapping[str, Any]]
     """The user's own Helm values by Teleport cluster name."""
     database_ca_bundle: str | None
@@ -90,7 +90,7 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
     host_authorities: dict[str, tuple[HostAuthority, ...]] = {}
     values: dict[str, Mapping[str, Any]] = {}
     for cluster, entry in settings.teleport.items():
-        if settings.access_graph.enabled and entry.host_authorities is not None:
+        if settings.connects(cluster) and entry.host_authorities is not None:
             try:
                 host_authorities[cluster] = load_host_authorities(
                     entry.host_authorities, cluster=cluster, root=settings.root, now=now
@@ -151,12 +151,12 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
         for path in find_secret_values(values)
         if path not in entry.allow_secret_paths
     )
-    if not settings.access_graph.enabled:
+    if not settings.connects(cluster):
         # Of the user's own making it would stay, and what it names go: pods would not start any more.
+        switch = f"teleport.{cluster}.connected" if settings.access_graph.enabled else "accessGraph.enabled"
         problems.extend(
-            f"{key}: {place} connects Teleport to the access graph, and accessGraph.enabled is false; take it out of "
-            "the files with an `up` before the access graph is switched off (`adopt --without-access-graph` writes "
-            "them so)"
+            f"{key}: {place} connects Teleport to the access graph, and {switch} is false; take it out of the files "
+            "with an `up` before that is switched off (`adopt --without-access-graph` writes them so)"
             for place in connected_places(values, settings.endpoint_of(cluster))
         )
     try:
@@ -172,7 +172,7 @@ def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[s
         return
     for cluster, own in values.items():
         tls = effective_auth_values(own).get("tls")
-        if not (isinstance(tls, Mapping) and tls.get("existingCASecretName")):
+        if settings.connects(cluster) and not (isinstance(tls, Mapping) and tls.get("existingCASecretName")):
             yield (
                 f"teleport.{cluster}: tls.trust is system, and the stack itself signs what TAG serves: auth trusts it "
                 "only if the store of its pods or hosts has the authority (the output caBundle), as by the chart's "

@@ -155,9 +155,9 @@ def ledger_content(
         "database": database_record(settings),
         "namespace": namespace_record(settings),
         "teleport": {cluster: teleport_record(settings, cluster) for cluster in settings.teleport},
-        "endpoints": {cluster: settings.endpoint_of(cluster) for cluster in settings.teleport}
-        if settings.access_graph.enabled
-        else {},
+        "endpoints": {
+            cluster: settings.endpoint_of(cluster) for cluster in settings.teleport if settings.connects(cluster)
+        },
         "certificateNames": list(settings.certificate_names or ()),
         "hostAuthorities": {name: list(pems) for name, pems in host_authorities.items()},
         "trust": trust.stored(),
@@ -165,8 +165,8 @@ def ledger_content(
     starts = {
         cluster: entry.audit_log.start_date or before.audit_log.get(cluster, "")
         for cluster, entry in settings.teleport.items()
-        # With the access graph off Teleport is told nothing.
-        if settings.access_graph.enabled and entry.audit_log is not None and entry.audit_log.enabled
+        # One that does not use the access graph is told nothing.
+        if settings.connects(cluster) and entry.audit_log is not None and entry.audit_log.enabled
     }
     step = authority_step(settings)
     if step is not None:

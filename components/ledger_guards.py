@@ -77,7 +77,7 @@ def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
     unawaited = [
         f"teleport.{cluster}"
         for cluster, entry in settings.teleport.items()
-        if cluster in recorded.endpoints and (tls.trust == "system" or not _is_awaited(entry))
+        if cluster in recorded.endpoints and entry.connected and (tls.trust == "system" or not _is_awaited(entry))
     ]
     if not unawaited:
         return None
@@ -137,7 +137,8 @@ def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         host = endpoint.rpartition(":")[0]
         # A TAG in another namespace has another Secret: the former one serves until Teleport has gone over.
         moved = former != settings.access_graph.namespace and f".{former}.svc." in host
-        if cluster in settings.teleport and host not in names and not moved:
+        entry = settings.teleport.get(cluster)
+        if entry is not None and entry.connected and host not in names and not moved:
             yield Problem(
                 "tls.extraDnsNames",
                 f"lacks {host}, which Teleport {cluster} dials until this `up` has told it another name: its calls "
@@ -151,11 +152,9 @@ def _names_to_come(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     What somebody else issues TAG serves only after a restart besides, which no `up` waits for."""
     if not recorded.certificate_names or recorded.namespace.get("name") != settings.access_graph.namespace:
         return
-    if not settings.access_graph.enabled:
-        return
     for cluster in recorded.endpoints.keys() & settings.teleport.keys():
         host = settings.endpoint_of(cluster).rpartition(":")[0]
-        if host not in recorded.certificate_names:
+        if settings.connects(cluster) and host not in recorded.certificate_names:
             yield Problem(
                 f"teleport.{cluster}.endpoint",
                 f"is at {host}, a name that the certificate has not had: calls would fail where TAG does not serve it "

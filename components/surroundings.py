@@ -80,7 +80,7 @@ def make_surroundings(
 
         Monitoring("monitoring", monitoring_args(settings, namespace, certificate), opts=opts)
     for cluster, entry in settings.teleport.items():
-        if not isinstance(entry, ManualTeleportSettings):
+        if settings.connects(cluster) and not isinstance(entry, ManualTeleportSettings):
             _beside_teleport(settings, cluster, entry, pulumi.ResourceOptions(providers=[providers.teleport[cluster]]))
     external = _external_service(settings, namespace, access_graph, opts)
     return Surroundings(external=external, policies=policies)
@@ -101,7 +101,7 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
         release=graph.release,
         teleports=list(teleports.values()),
         # A load balancer may hide the callers' addresses, so that only who runs it knows from where calls seem to come.
-        further_callers=len(teleports) < len(settings.teleport)
+        further_callers=len(teleports) < sum(entry.connected for entry in settings.teleport.values())
         or graph.external is not None
         or graph.service_type == "LoadBalancer",
         client_namespaces=list(policy.client_namespaces),
@@ -122,12 +122,13 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
 
 def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
     """Namespace and release of each Teleport whose pods call TAG's Service directly, by cluster name: those of the
-    chart, in the same Kubernetes cluster, that dial no other name."""
+    chart that use it, in the same Kubernetes cluster, that dial no other name."""
     own = f"{settings.service_host}:{SERVICE_PORT}"
     return {
         cluster: {"namespace": entry.namespace, "release": entry.release}
         for cluster, entry in settings.teleport.items()
-        if not isinstance(entry, ManualTeleportSettings)
+        if entry.connected
+        and not isinstance(entry, ManualTeleportSettings)
         and settings.endpoint_of(cluster) == own
         and settings.kubernetes_of(cluster).cluster_identifier == settings.kubernetes.cluster_identifier
     }

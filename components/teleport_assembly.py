@@ -25,7 +25,7 @@ def teleport_cluster_args(
     common: dict[str, Any] = {
         "cluster": cluster,
         "mode": entry.mode,
-        "enabled": settings.access_graph.enabled,
+        "enabled": settings.connects(cluster),
         "endpoint": settings.endpoint_of(cluster),
         "trust_bundle": trust_bundle if settings.tls.trust == "bundle" else None,
         "audit_log_enabled": None if entry.audit_log is None else entry.audit_log.enabled,

@@ -21,7 +21,7 @@ from components.teleport_values import CA_CONFIG_MAP_NAME, proxy_deployment_name
 def clean_up(settings: Settings, cluster: str) -> list[str]:
     """Lines for a person, commands among them; none when a destroy leaves nothing of this Teleport."""
     entry = settings.teleport[cluster]
-    if not settings.access_graph.enabled:
+    if not settings.connects(cluster):
         return _when_off(settings, cluster)
     before = "to leave nothing: accessGraph.enabled: false and `up` come before `destroy`"
     after = "after a plain `destroy`, in this order"

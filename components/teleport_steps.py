@@ -95,10 +95,12 @@ def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             continue
         before = places.get((settings.kubernetes_of(cluster).cluster_identifier, entry.namespace), cluster)
         if before != cluster:
+            # Others keep their access graph meanwhile.
+            switch = f"teleport.{before}.connected" if len(recorded.teleport) > 1 else "accessGraph.enabled"
             yield Problem(
                 f"teleport.{cluster}",
                 f"is where {before} has been until now: what the stack made in the namespace {entry.namespace} would "
                 "be made a second time, under the same names, before it is deleted",
-                f"set accessGraph.enabled to false and `up`, take teleport.{before} out and `up`, and then add this "
-                f"one ({DOCUMENT})",
+                f"set {switch} to false and `up`, take teleport.{before} out and `up`, and then add this one "
+                f"({DOCUMENT})",
             )

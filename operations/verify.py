@@ -72,19 +72,19 @@ class Verification:
     def run(self) -> list[Finding]:
         """Every finding, in the order of the flow."""
         findings: list[Finding] = []
-        enabled = self.settings.access_graph.enabled
         ways: list[Way] = []
-        if enabled:
+        if self.settings.access_graph.enabled:
             findings += self._guarded("endpoint", "the endpoint", lambda: self._endpoint(ways))
             findings += self._guarded("database", "the database", self._database)
         for name, entry in self.settings.teleport.items():
+            connected = self.settings.connects(name)
             if isinstance(entry, ManualTeleportSettings):
-                statement = f"{name} is connected"
+                statement = f"{name} is connected" if connected else f"{name} is not connected any more"
                 reason = "mode manual: there is no chart to look into; read its auth's log"
                 findings.append(not_proven(f"teleport.{name}", statement, reason))
                 continue
             look: Callable[[], list[Finding]] = partial(self._without_access_graph, name, entry)
-            if enabled:
+            if connected:
                 look = partial(self._teleport, name, entry, ways)
             findings += self._guarded(f"teleport.{name}", f"Teleport {name}", look)
         return findings
@@ -119,7 +119,7 @@ class Verification:
         ways += ways_to_service(
             host, SERVICE_PORT, book=self.book, cluster=self._own, namespace=self._namespace, service=service
         )
-        cluster = next(iter(self.settings.teleport), "teleport")
+        cluster = next(filter(self.settings.connects, self.settings.teleport), "teleport")
         name = str(self.outputs.get("tlsSecretName"))
         secret = secret_data(self._own.get("Secret", name, self._namespace))
         pair = check_pair(

@@ -104,6 +104,10 @@ class Settings:
         """The names that TAG's certificate is to have; None where somebody else decides them."""
         return certificate_names(self.tls, self.service_host)
 
+    def connects(self, cluster: str) -> bool:
+        """Whether a Teleport cluster uses TAG, and TAG accepts it."""
+        return self.access_graph.enabled and self.teleport[cluster].connected
+
     def endpoint_of(self, cluster: str) -> str:
         """host:port by which a Teleport cluster reaches TAG."""
         return self.teleport[cluster].endpoint or f"{self.service_host}:{SERVICE_PORT}"

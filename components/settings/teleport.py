@@ -156,7 +156,12 @@ class TeleportEntry(Section):
         None, default_text="the stack's `kubernetes`", why="Kubernetes cluster that this Teleport runs in"
     )
     host_authorities: HostAuthoritySettings | None = setting(
-        None, why="where this cluster's host CAs come from; required once `accessGraph.enabled` is true"
+        None, why="where this cluster's host CAs come from; required once it is connected"
+    )
+    connected: Switch = setting(
+        True,
+        why="whether this Teleport uses the access graph, as long as `accessGraph.enabled` is true; false while a "
+        "Teleport that does not exist yet is made beside others, and as the ordered way back of this one alone",
     )
     audit_log: AuditLogSettings | None = setting(None, why="export of the audit log; left out, none")
     endpoint: HostAndPort | None = setting(

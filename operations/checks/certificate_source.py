@@ -16,7 +16,11 @@ _PLURALS = {"Issuer": "issuers", "ClusterIssuer": "clusterissuers"}
 
 def dialled_names(settings: Settings) -> list[str]:
     """The hosts of the endpoints that Teleports dial, TAG's own name where there is no Teleport yet."""
-    hosts = [settings.endpoint_of(cluster).rpartition(":")[0] for cluster in settings.teleport]
+    hosts = [
+        settings.endpoint_of(cluster).rpartition(":")[0]
+        for cluster, entry in settings.teleport.items()
+        if entry.connected
+    ]
     return list(dict.fromkeys(hosts)) or [settings.service_host]
 
 

@@ -23,7 +23,8 @@ def wanted_kinds(settings: Settings, context: str) -> list[tuple[str, str]]:
         wanted += [(monitoring.API_VERSION, "ServiceMonitor")] if told.service_monitor else []
         wanted += [(monitoring.API_VERSION, "PrometheusRule")] if told.rules else []
     for cluster, entry in settings.teleport.items():
-        if isinstance(entry, ManualTeleportSettings) or settings.kubernetes_of(cluster).context != context:
+        elsewhere = settings.kubernetes_of(cluster).context != context
+        if elsewhere or isinstance(entry, ManualTeleportSettings) or not settings.connects(cluster):
             continue
         wanted += [(monitoring.API_VERSION, "PrometheusRule")] if told.rules and told.lockout_watch is not None else []
         wanted += [(reader_role.API_VERSION, reader_role.KIND)] if entry.apply_reader_role else []

@@ -1,4 +1,5 @@
-"""A Teleport that does not exist yet, in two `up`s: one that makes it, one that brings it its access graph."""
+"""A Teleport that does not exist yet, in two `up`s: one that makes it, one that brings it its access graph. And one of
+two, which is let go and comes back while the other keeps it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from sandbox.existing_teleport import export_host_authorities, license_secret
 from sandbox.home import CHECKOUT
 from sandbox.kubelet.claims import claim_path
 from tests.engine.conftest import RunningSandbox
-from tests.engine.stacks import OwnStack, graph_pods, own_stack
+from tests.engine.stacks import OwnStack, graph_pods, own_stack, up_without_a_change
 
 pytestmark = pytest.mark.engine
 
@@ -125,3 +126,24 @@ def test_the_second_up_brings_it_its_access_graph(stack: OwnStack, tmp_path: Pat
     assert len(findings) >= 20
     assert [finding for finding in findings if finding["outcome"] != "pass"] == []
     assert {step["op"] for step in stack.preview()["steps"]} <= {"same", "read"}
+
+
+def test_one_teleport_of_two_is_let_go_and_comes_back_while_the_other_keeps_its_access_graph(
+    stack: OwnStack, running_sandbox: RunningSandbox
+) -> None:
+    ((first, entry),) = _entries(running_sandbox).items()
+
+    def connect(connected: bool) -> None:
+        other = {"mode": "manual", "hostAuthorities": entry["hostAuthorities"]}
+        stack.change(lambda settings: settings["teleport"].update({first: other}))
+        stack.change(lambda settings: settings["teleport"][CLUSTER].update(connected=connected))
+        stack.pulumi("up")
+
+    connect(False)
+    assert "access_graph" not in auth_configuration(stack)
+    assert len(graph_pods(stack, stack.namespace)) == 2
+    assert list(stack.outputs()["hostAuthorityFingerprints"]) == [first]
+    up_without_a_change(stack)
+    connect(True)
+    assert auth_configuration(stack)["access_graph"]["enabled"] is True
+    assert sorted(stack.outputs()["hostAuthorityFingerprints"]) == sorted([first, CLUSTER])

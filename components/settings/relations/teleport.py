@@ -21,8 +21,8 @@ from components.settings.tls import certificate_names
 OLDEST_TELEPORT = (14, 3, 4)
 
 NEW_TELEPORT = (
-    "set it; a Teleport that does not exist has none and takes two `up`s: the first with accessGraph.enabled false, "
-    "the second with the host CA that auth has then and accessGraph.enabled true"
+    "set it; a Teleport that does not exist has none and takes two `up`s: the first with {key} false, the second with "
+    "the host CA that auth has then and {key} true"
 )
 
 
@@ -32,29 +32,37 @@ def _entries(draft: Draft) -> Iterator[tuple[str, TeleportSettings, KubernetesSe
 
 
 def someone_uses_it(draft: Draft) -> Findings:
-    """`teleport` has a cluster once `accessGraph.enabled` is true."""
-    if draft.configuration.access_graph.enabled and not draft.configuration.teleport:
+    """`teleport` has a cluster that is `connected` once `accessGraph.enabled` is true."""
+    configuration = draft.configuration
+    if configuration.access_graph.enabled and not any(entry.connected for entry in configuration.teleport.values()):
+        some = bool(configuration.teleport)
         yield finding(
             "teleport",
             ...,
-            "has no cluster, and accessGraph.enabled is true: the access graph would turn every call away",
-            "add the Teleport cluster, or set accessGraph.enabled to false",
+            f"has no cluster{' that is connected' if some else ''}, and accessGraph.enabled is true: the access graph "
+            "would turn every call away",
+            f"{'connect one' if some else 'add the Teleport cluster'}, or set accessGraph.enabled to false",
             "accessGraph.enabled",
+            *(f"{key}.connected" for key, _, _ in _entries(draft)),
         )
 
 
 def host_authorities_are_given(draft: Draft) -> Findings:
-    """`hostAuthorities` is there for each cluster once `accessGraph.enabled` is true."""
+    """`hostAuthorities` is there for each cluster that is `connected` once `accessGraph.enabled` is true."""
     if not draft.configuration.access_graph.enabled:
         return
+    alone = len(draft.configuration.teleport) == 1
     for key, entry, _ in _entries(draft):
-        if entry.host_authorities is None:
+        if entry.host_authorities is None and entry.connected:
+            # Where there are others, they keep their access graph meanwhile.
+            switch = "accessGraph.enabled" if alone else f"{key}.connected"
             yield finding(
                 f"{key}.hostAuthorities",
                 ...,
-                "is missing, and accessGraph.enabled is true: TAG accepts only Teleports whose host CA it has",
-                NEW_TELEPORT,
+                f"is missing, and {switch} is true: TAG accepts only Teleports whose host CA it has",
+                NEW_TELEPORT.format(key=switch),
                 "accessGraph.enabled",
+                f"{key}.connected",
             )
 
 

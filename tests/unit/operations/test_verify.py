@@ -31,6 +31,7 @@ from tests.unit.operations.world import (
     PATCH,
     PROXY_STARTED,
     USERS,
+    configuration,
     put_deployment,
     put_pod,
     put_world,
@@ -471,3 +472,17 @@ def test_switched_off_teleport_has_its_owners_values_and_nothing_else(api: Kuber
     put_release(api, 3, "deployed", USERS)
     api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": "version: v3\n"})
     assert not_passed(run(tmp_path, settings=off)) == {}
+
+
+def test_a_teleport_that_is_let_go_is_looked_at_as_one_without_an_access_graph(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    put_release(api, 3, "deployed", USERS)
+    api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": "version: v3\n"})
+    entry = {**configuration()["teleport"][CLUSTER], "connected": False}
+    by_hand = {"mode": "manual", "hostAuthorities": entry["hostAuthorities"]}
+    findings = run(tmp_path, settings=settings(tmp_path, teleport={CLUSTER: entry, "hand.example.com": by_hand}))
+    about = {name.removeprefix(TELEPORT): one.outcome for name, one in findings.items() if name.startswith(TELEPORT)}
+    assert about == {"configuration": Outcome.PASS, "values": Outcome.PASS}
+    assert findings["teleport.hand.example.com"].statement == "hand.example.com is connected"

@@ -500,6 +500,12 @@ DATABASE = [
 
 TELEPORT = [
     R("teleport", ..., "has no cluster, and accessGraph.enabled is true", "or set accessGraph.enabled to false"),
+    R(f"{T}/connected", False, "has no cluster that is connected, and accessGraph.enabled is true", "connect one, or",
+      key="teleport"),
+    R("teleport/s.example.com", release_entry(namespace="s", release="s", hostAuthorities=None),
+      "is missing, and teleport.s.example.com.connected is true",
+      "the first with teleport.s.example.com.connected false, the second with the host CA",
+      key="teleport.s.example.com.hostAuthorities"),
     R("teleport", [], "is not a map", "each key on a line"),
     R("teleport/-x", release_entry(namespace="x"), "is not the name of a Teleport cluster", "tctl status"),
     R(T, None, "is not a map", "with a mode of release, values or manual"),

@@ -233,6 +233,7 @@ def test_the_defaults_of_a_teleport_release() -> None:
     assert entry.model_dump(exclude={"chart", "host_authorities"}) == {
         "mode": "release",
         "kubernetes": None,
+        "connected": True,
         "audit_log": None,
         "endpoint": None,
         "namespace": "teleport",
