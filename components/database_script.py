@@ -86,10 +86,17 @@ export PGPASSWORD
 """
 )
 
+# Access Graph owns the database, and with it `public` and what `ALTER DATABASE ... SET search_path` says. A function of
+# its own that a statement of the master user took for PostgreSQL's would run with the master's rights.
+_BEGIN_SQL = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
+SET search_path = pg_catalog, pg_temp;
+"""
+
 # One transaction: a Job that dies half way leaves nothing, and the next starts from the same place. Every statement may
 # be repeated.
-PREPARE_DATABASE = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
-\getenv owner OWNER_ROLE
+PREPARE_DATABASE = (
+    _BEGIN_SQL
+    + r"""\getenv owner OWNER_ROLE
 \getenv login LOGIN_ROLE
 \getenv authentication AUTHENTICATION
 \getenv extensions EXTENSIONS
@@ -207,13 +214,15 @@ COMMIT;
 \echo the database is owned by :owner, and :login acts as it
 SQL
 """
+)
 
 
 # Every other login of ours ends here; the roles stay, for the next turn. Pods of before the roll-out may still be
 # finishing what they do, so that theirs is left to them for as long as Kubernetes gives them. Every statement may be
 # repeated, and takes effect at once: who is thrown out must not come in again.
-RETIRE_LOGINS = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
-\getenv login LOGIN_ROLE
+RETIRE_LOGINS = (
+    _BEGIN_SQL
+    + r"""\getenv login LOGIN_ROLE
 \getenv logins LOGIN_ROLES
 \getenv grace GRACE_SECONDS
 SELECT set_config('access_graph.login', :'login', false), set_config('access_graph.logins', :'logins', false)
@@ -261,6 +270,7 @@ $body$;
 \echo :login is the only login; retired: :retired
 SQL
 """
+)
 
 
 def job_script(script: str, *, managed: bool) -> str:

@@ -285,6 +285,55 @@ def test_a_server_that_is_too_old_is_told_of(rds: Server) -> None:
     assert rds.logins() == {}
 
 
+# Each is taken for PostgreSQL's own where names are looked up in the database: it fits better, or is found first.
+HOSTILE = {
+    "fits better": ("format", ("text", "text"), "$1, VARIADIC ARRAY[$2]"),
+    "fits a name better": ("format", ("text", "name"), "$1, VARIADIC ARRAY[$2::text]"),
+    "found first": ("current_setting", ("text",), "$1"),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_the_master_calls_nothing_that_access_graph_made(
+    rds: Server, hostile: tuple[str, tuple[str, ...], str]
+) -> None:
+    """Who has taken over Access Graph owns the database, and waits for the next Job."""
+    name, parameters, handed_on = hostile
+    function = sql.SQL(
+        "CREATE FUNCTION public.{name}({parameters}) RETURNS text LANGUAGE plpgsql AS $function$ BEGIN "
+        "IF current_user = {master} THEN ALTER ROLE {master_role} PASSWORD 'taken over'; END IF; "
+        "RETURN pg_catalog.{name}({handed_on}); END $function$"
+    ).format(
+        name=sql.Identifier(name),
+        parameters=sql.SQL(", ").join(sql.Identifier(each) for each in parameters),
+        master=sql.Literal(MASTER),
+        master_role=sql.Identifier(MASTER),
+        handed_on=sql.SQL(handed_on),
+    )
+    rotate(rds, "a")
+    with rds.login("a") as taken_over:
+        taken_over.execute(function)
+        database = sql.Identifier(DATABASE)
+        taken_over.execute(sql.SQL("ALTER DATABASE {} SET search_path = public, pg_catalog").format(database))
+    rotate(rds, "b")
+    rds.connect(MASTER, MASTER_PASSWORD, "postgres").close()
+
+
+def test_a_login_acts_as_the_owner_of_one_database_and_as_nobody_else(rds: Server) -> None:
+    rotate(rds, "a")
+    with rds.login("a") as connection:
+        roles = "SELECT rolname FROM pg_roles WHERE pg_has_role(%s, oid, 'MEMBER') ORDER BY 1"
+        assert connection.execute(roles, (A,)).fetchall() == [(A,), (OWNER_ROLE,)]
+        databases = "SELECT datname FROM pg_database WHERE pg_has_role(%s, datdba, 'MEMBER')"
+        assert connection.execute(databases, (A,)).fetchall() == [(DATABASE,)]
+        for role in (A, OWNER_ROLE):
+            rights = (
+                "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls "
+                "FROM pg_roles WHERE rolname = %s"
+            )
+            assert connection.execute(rights, (role,)).fetchone() == (False,) * 5
+
+
 def test_no_password_is_in_the_servers_log(rds: Server) -> None:
     rotate(rds, "a")
     rotate(rds, "b")

@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.database_script import FETCH_MASTER_SECRET, PREPARE_DATABASE, job_script, scram_verifier
+from components.database_script import (
+    FETCH_MASTER_SECRET,
+    PREPARE_DATABASE,
+    RETIRE_LOGINS,
+    job_script,
+    scram_verifier,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +42,14 @@ def test_names_and_values_come_by_environment_alone(managed: bool) -> None:
         assert f"${variable}" not in text
     assert "access_graph_" not in text
     assert "<<'SQL'" in text, "a quoted here-document, in which the shell expands nothing"
+
+
+@pytest.mark.parametrize("script", [PREPARE_DATABASE, RETIRE_LOGINS], ids=["prepare", "retire"])
+def test_the_masters_first_statement_leaves_access_graphs_objects_out(script: str) -> None:
+    """Before it no function is called: one of the database's own could be."""
+    _, _, statements = script.partition("<<'SQL'\n")
+    assert statements.startswith("SET search_path = pg_catalog, pg_temp;\n")
+    assert script.count("psql ") == 1
 
 
 # Each takes three times 4096 rounds of hashing.
