@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from components.pem_certificates import UNREADABLE, certificates_in_pem, is_authority, is_whole
+from components.pem_certificates import UNREADABLE, certificates_in_pem, is_authority, is_whole, subject_of
 from components.proxy_export import LARGEST_TEXT, ProxyFetchError, fetch_from_proxy
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class HostAuthority:
     fingerprint: str
     """SHA-256 of the DER, 64 lower-case hexadecimal digits."""
     subject: str
-    """RFC 4514."""
+    """RFC 4514, printable."""
     not_after: datetime
     """An aware time, in UTC."""
 
@@ -237,7 +237,7 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
             for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
             for attribute in certificate.subject.get_attributes_for_oid(oid)
         }
-        subject = certificate.subject.rfc4514_string()
+        subject = subject_of(certificate)
         whole, authority = is_whole(certificate), is_authority(certificate)
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except UNREADABLE:
@@ -266,7 +266,7 @@ def _in_order(certificates: Iterable[x509.Certificate]) -> tuple[HostAuthority, 
         HostAuthority(
             pem=certificate.public_bytes(serialization.Encoding.PEM).decode("ascii"),
             fingerprint=fingerprint,
-            subject=certificate.subject.rfc4514_string(),
+            subject=subject_of(certificate),
             not_after=certificate.not_valid_after_utc,
         )
         for fingerprint, certificate in sorted(unique.items())

@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from components.printable import printable
+
 # Up to the next line that begins a block, so that one without its end does not swallow the others.
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
 _FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
@@ -53,6 +55,11 @@ def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Cert
             except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
                 problems.append(f"{noun} {number} is damaged; copy it again, unchanged")
     return certificates, problems
+
+
+def subject_of(certificate: x509.Certificate) -> str:
+    """RFC 4514, for people: the library leaves line breaks and a terminal's control characters as they are."""
+    return printable(certificate.subject.rfc4514_string())
 
 
 def is_authority(certificate: x509.Certificate) -> bool:

@@ -14,7 +14,14 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from components.pem_certificates import UNREADABLE, certificates_in_pem, is_authority, is_self_signed, is_whole
+from components.pem_certificates import (
+    UNREADABLE,
+    certificates_in_pem,
+    is_authority,
+    is_self_signed,
+    is_whole,
+    subject_of,
+)
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
@@ -119,7 +126,7 @@ def _database_refusals(certificate: x509.Certificate) -> Iterator[str]:
 
 
 def _subject(certificate: x509.Certificate) -> str:
-    return certificate.subject.rfc4514_string() or "without a subject"
+    return subject_of(certificate) or "without a subject"
 
 
 def _moment(time: datetime) -> str:
@@ -129,7 +136,7 @@ def _moment(time: datetime) -> str:
 def _authority(certificate: x509.Certificate) -> Authority:
     return Authority(
         pem=certificate.public_bytes(Encoding.PEM).decode(),
-        subject=certificate.subject.rfc4514_string(),
+        subject=subject_of(certificate),
         identity=authority_identity(certificate),
         not_after=certificate.not_valid_after_utc,
     )

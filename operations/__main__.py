@@ -24,6 +24,7 @@ except ModuleNotFoundError:
     )
     sys.exit(2)
 
+from components.printable import printable
 from components.settings import SettingsError
 from components.values_files import ValuesFileError
 from operations.address_book import AddressBookError
@@ -216,7 +217,7 @@ def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json 
         print(json.dumps([asdict(one) for one in found], indent=2))
     else:
         for one in found:
-            print(f"{one.where}: {one.evidence}\n  cause: {one.cause}\n  remedy: {one.remedy}")
+            print(f"{printable(f'{one.where}: {one.evidence}')}\n  cause: {one.cause}\n  remedy: {one.remedy}")
         print(f"{len(found)} findings" if found else "nothing is known to be wrong; `verify` proves what works")
     raise typer.Exit(1 if found else 0)
 

@@ -12,6 +12,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from components.printable import printable
+
 
 class Outcome(str, Enum):
     PASS = "pass"
@@ -61,12 +63,12 @@ def print_findings(findings: Sequence[Finding], *, as_json: bool, stream: TextIO
         json.dump({"findings": [asdict(finding) for finding in findings], "counts": counts}, stream, indent=2)
         stream.write("\n")
         return
-    # Lines are for terminals and logs alike: never folded, so that one check stays one line.
+    # Lines are for terminals and logs alike: never folded, so that one check stays one line, whatever is quoted in it.
     console = Console(file=stream, soft_wrap=True, highlight=False)
     for finding in findings:
         console.print(
             Text(f"{finding.outcome.value:<10}", style=_STYLES[finding.outcome]),
-            Text(f" {finding.statement}: {finding.reason}"),
+            Text(f" {printable(f'{finding.statement}: {finding.reason}')}"),
             sep="",
         )
     failures = sum(finding.outcome is Outcome.FAIL for finding in findings)

@@ -25,15 +25,19 @@ def key() -> ec.EllipticCurvePrivateKey:
 def certificate(
     *,
     cluster: str = CLUSTER,
+    organization: str | None = None,
     ca: bool | None = True,
     sign: bool | None = True,
     start: datetime = NOW - timedelta(days=1),
     end: datetime = NOW + timedelta(days=3650),
     serial: int = 1,
 ) -> str:
-    """The PEM of a certificate as Teleport makes its CAs: CN and O are the cluster's name."""
+    """The PEM of a certificate as Teleport makes its CAs: CN and, unless given, O are the cluster's name."""
     name = x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, cluster), x509.NameAttribute(NameOID.COMMON_NAME, cluster)]
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization or cluster),
+            x509.NameAttribute(NameOID.COMMON_NAME, cluster),
+        ]
     )
     builder = (
         x509.CertificateBuilder()

@@ -200,6 +200,18 @@ def test_what_was_fetched_can_be_pinned_from_the_message() -> None:
     assert fingerprint(authority(2)) in advice
 
 
+def test_a_subject_cannot_be_taken_for_a_fingerprint_of_its_own() -> None:
+    """A proxy that is not the cluster's writes the subject of what it sends; people compare what they see below it."""
+    forged = certificate(organization=f"x\r\n\x1b[1A\x1b[2K  {'0' * 64}  CN={CLUSTER}")
+    (found,) = load(inline(forged))
+    assert found.subject == rf"CN={CLUSTER},O=x  \x1b[1A\x1b[2K  {'0' * 64}  CN={CLUSTER}"
+    advice = pinning_advice(CLUSTER, [found])
+    assert advice.splitlines()[1:] == [f"  {fingerprint(forged)}  {found.subject}"]
+    with pytest.raises(HostAuthorityError) as refusal:
+        load(inline(forged), cluster="another.example.com")
+    assert str(refusal.value).isprintable()
+
+
 @pytest.mark.slow
 @law
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))

@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 
 from operations import __main__ as command_line
+from operations import diagnose
+from operations.diagnose import Diagnosis
 from operations.stack import ROOT, StackError
 from tests.unit.preview.previews import RECORDINGS
 from tests.unit.shipped_environments import as_shipped
@@ -97,3 +101,19 @@ def test_a_host_identity_of_a_cluster_that_is_none_is_refused(tmp_path: Path) ->
     assert command_line._identities([str(file)], []) == {"": file}
     with pytest.raises(StackError, match=r"nosuch is no Teleport of this configuration, which has a\.example\.com, b"):
         command_line._identities([f"nosuch={file}"], clusters)
+
+
+def test_what_a_log_has_is_shown_on_the_line_of_its_diagnosis(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Diagnosis("log of auth-0", "could not find host CA\n\x1b[2J  cause: none", "it is unknown", "renew it")
+    monkeypatch.setattr(command_line, "read_stack_file", lambda *_: SimpleNamespace(settings=lambda: None))
+    monkeypatch.setattr(diagnose, "diagnose_stack", lambda *_: [found])
+    with pytest.raises(typer.Exit):
+        command_line.diagnose()
+    assert capsys.readouterr().out.splitlines() == [
+        r"log of auth-0: could not find host CA \x1b[2J  cause: none",
+        "  cause: it is unknown",
+        "  remedy: renew it",
+        "1 findings",
+    ]

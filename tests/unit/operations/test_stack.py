@@ -94,3 +94,14 @@ def test_each_finding_is_one_line_and_one_object() -> None:
         "statement": "B holds",
         "reason": "[not markup]",
     }
+
+
+def test_what_others_wrote_stays_within_its_line_and_does_not_move_the_terminal() -> None:
+    """A certificate's issuer, say, in a Secret that somebody else fills."""
+    lines = io.StringIO()
+    forged = "CN=x\r\n\x1b[1A\x1b[2Kpass       A holds: \u202eall is well"
+    print_findings([failed("a", "A holds", f"its issuer is {forged}")], as_json=False, stream=lines)
+    assert lines.getvalue() == (
+        r"fail       A holds: its issuer is CN=x  \x1b[1A\x1b[2Kpass       A holds: \u202eall is well"
+        "\n1 checks, 1 failed, 0 not proven\n"
+    )
