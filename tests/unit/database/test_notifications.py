@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -56,3 +57,17 @@ def test_who_publishes_waits_until_the_topic_lets_it() -> None:
         "database-alarm-cpu",
     }
     assert {name for name in publishers if {"database-topic", "database-topic-policy"} <= edges[name]} == publishers
+
+
+def test_nobody_but_this_accounts_events_and_alarms_may_publish_to_the_topic() -> None:
+    policy = record_database(own_topic=True)["database-topic-policy"].inputs["policy"]
+    assert json.loads(policy)["Statement"] == [
+        {
+            "Sid": "Publish",
+            "Effect": "Allow",
+            "Principal": {"Service": ["events.rds.amazonaws.com", "cloudwatch.amazonaws.com"]},
+            "Action": "sns:Publish",
+            "Resource": "arn:aws:sns:us-east-1:123456789012:database-topic",
+            "Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}},
+        }
+    ]
