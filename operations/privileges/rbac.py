@@ -223,7 +223,8 @@ def _name(to: ClusterRights, what: tuple[Resource, tuple[str, ...]], verbs: Iter
 
 
 def documents(found: ClusterRights, *, stack: str, purpose: Purpose, group: str | None = None) -> list[Document]:
-    """Roles, their bindings to `group` and, for dry runs alone, the policy that refuses everything else."""
+    """For dry runs alone the policy that refuses everything else; Roles, and their bindings to `group`. In the order in
+    which they are applied: nobody has the rights before the policy is there."""
     name = object_name(stack, purpose)
     subject = group or group_name(stack, purpose)
     made: list[Document] = []
@@ -233,7 +234,7 @@ def documents(found: ClusterRights, *, stack: str, purpose: Purpose, group: str 
     for namespace, allowed in sorted(found.namespaces.items()):
         made += [_role("Role", name, namespace, _rules(allowed)), _binding("Role", name, namespace, subject)]
     if found.only_dry_runs:
-        made += dry_run_policy(name, subject, made)
+        return [*dry_run_policy(name, subject, made), *made]
     return made
 
 

@@ -303,6 +303,14 @@ def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write() -> None:
     assert f"'{group_name(STACK, Purpose.VALIDATED_PREVIEW)}' in request.userInfo.groups" in condition["expression"]
 
 
+@pytest.mark.parametrize("mode", ["the least", "a namespace that exists"])
+def test_the_policy_is_applied_before_anybody_has_a_right_to_write(mode: str) -> None:
+    """Files are applied from their head on, and whoever applies one may be stopped in the middle."""
+    kinds = [one["kind"] for one in made(mode, Purpose.VALIDATED_PREVIEW)]
+    assert kinds[:2] == ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
+    assert {kind.removeprefix("Cluster") for kind in kinds[2:]} == {"Role", "RoleBinding"}
+
+
 def test_only_dry_runs_have_that_policy() -> None:
     for purpose in (Purpose.PREVIEW, Purpose.DRIFT, Purpose.DEPLOY):
         assert not [one for one in made("the least", purpose) if "Admission" in one["kind"]]
