@@ -35,7 +35,7 @@ def teleport_version(
                 proxy.address, "/webapi/ping", None if proxy.ca_file is None else root / proxy.ca_file
             )
             version = json.loads(text).get("server_version") if status == 200 else None
-        except (ProxyFetchError, ValueError, AttributeError):
+        except (ProxyFetchError, ValueError, AttributeError, RecursionError):
             return None
         return (str(version), f"https://{proxy.address}/webapi/ping") if version else None
     return None

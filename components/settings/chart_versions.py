@@ -103,8 +103,8 @@ def knows(chart: KnownChart, value: str) -> bool:
 
 
 def numbers(version: str) -> Version:
-    """The three numbers that a version begins with; what is missing is 0."""
-    found = [*map(int, re.findall(r"\d+", version)[:3]), 0, 0, 0]
+    """The three numbers that a version begins with; what is missing is 0. Any text: a proxy may have said it."""
+    found = [*map(int, re.findall(r"\d{1,9}", version)[:3]), 0, 0, 0]
     return found[0], found[1], found[2]
 
 

@@ -24,7 +24,7 @@ from operations.preflight import Preflight
 from operations.preview.objections import failed_checks
 from operations.privileges.purposes import Purpose
 from operations.privileges.rbac import Rights, rights
-from operations.teleport_release import teleport_version
+from operations.teleport_release import check_floor, teleport_version
 from tests.unit.operations.certificates import authority
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
@@ -555,6 +555,7 @@ def test_of_a_teleport_without_a_chart_only_the_version_is_asked(api: Kubernetes
         ),
         (200, "{}", None),
         (200, "no JSON", None),
+        (200, "[" * 100_000, None),
         (404, '{"server_version": "18.10.3"}', None),
     ],
 )
@@ -571,6 +572,12 @@ def test_the_proxy_tells_teleports_version(
     proxy = ProxyHostAuthorities.model_validate({"mode": "proxy", "address": "t.example.com:443", "caFile": "ca.pem"})
     assert teleport_version(None, None, proxy, tmp_path) == expected
     assert asked == [("t.example.com:443", "/webapi/ping", tmp_path / "ca.pem")]
+
+
+def test_a_version_that_is_none_is_no_end_of_preflight(tmp_path: Path) -> None:
+    """A proxy may say anything, a number that Python does not read among it."""
+    said = check_floor("check", "statement", settings(tmp_path), ("9" * 5000, "a proxy"))
+    assert said.outcome is Outcome.PASS
 
 
 def test_what_a_killed_engine_left_open_stops_an_up_and_names_recover(api: KubernetesApi, tmp_path: Path) -> None:

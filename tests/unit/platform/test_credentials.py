@@ -34,6 +34,10 @@ def test_the_digest_follows_everything_that_the_pods_mount(argument: str) -> Non
     assert checksum() == checksum() != checksum(**{argument: CHANGES[argument]})
 
 
+def test_text_that_moves_from_one_value_to_the_next_is_another_digest() -> None:
+    assert keyed_digest("k" * 32, ["ab", "c"]) != keyed_digest("k" * 32, ["a", "bc"])
+
+
 def test_a_digest_key_that_could_be_guessed_is_refused() -> None:
     with pytest.raises(ValueError, match="the digest key has 31 characters; at least 32 are needed"):
         keyed_digest("k" * 31, ["value"])
