@@ -303,6 +303,17 @@ def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write() -> None:
     assert f"'{group_name(STACK, Purpose.VALIDATED_PREVIEW)}' in request.userInfo.groups" in condition["expression"]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_gives_rights_or_is_secret_may_not_even_be_tried(mode: str) -> None:
+    """Of the program's own objects and of the charts': the answer to a dry run has the whole object."""
+    found = made(mode, Purpose.VALIDATED_PREVIEW)
+    granted = [rule for one in found for rule in one.get("rules", ())]
+    assert [rule for rule in granted if "secrets" in rule["resources"]] == []
+    giving = [rule for rule in granted if {"roles", "rolebindings", "clusterroles"} & set(rule["resources"])]
+    assert giving
+    assert [rule for rule in giving if WRITING & set(rule["verbs"])] == []
+
+
 @pytest.mark.parametrize("mode", ["the least", "a namespace that exists"])
 def test_the_policy_is_applied_before_anybody_has_a_right_to_write(mode: str) -> None:
     """Files are applied from their head on, and whoever applies one may be stopped in the middle."""
