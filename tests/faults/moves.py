@@ -93,13 +93,14 @@ def _moves_of_teleports(settings: Settings, teleports: Teleports) -> list[Move]:
     there = settings["teleport"].get(OTHER_TELEPORT)
     if there is not None:
         found.append(Move("a Teleport leaves", lambda now: now["teleport"].pop(OTHER_TELEPORT)))
+        found.append(Move("a Teleport lets go or connects", _switched))
     authorities = {"mode": "file", "path": teleports.other}
     entries = {
         "by hand": {"mode": "manual", "hostAuthorities": authorities},
         "by values": {"mode": "values", "hostAuthorities": authorities, "namespace": teleports.namespace},
     }
     for way, entry in entries.items():
-        if entry != there:
+        if there is None or entry["mode"] != there["mode"]:
             name = f"a Teleport joins {way}" if there is None else f"a Teleport goes on {way}"
             found.append(Move(name, partial(_joined, entry)))
     return found
@@ -117,7 +118,12 @@ def _first(settings: Settings) -> dict[str, Any]:
 
 
 def _joined(entry: dict[str, Any], settings: Settings) -> None:
-    settings["teleport"][OTHER_TELEPORT] = entry
+    settings["teleport"][OTHER_TELEPORT] = dict(entry)
+
+
+def _switched(settings: Settings) -> None:
+    entry = settings["teleport"][OTHER_TELEPORT]
+    entry["connected"] = not entry.get("connected", True)
 
 
 def _exported(settings: Settings) -> None:

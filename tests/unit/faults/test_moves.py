@@ -74,7 +74,7 @@ def test_every_move_changes_something_wherever_a_life_has_come() -> None:
         database = settings["database"]
         assert "replica" not in database or database["masterPassword"] == "generated"
         assert database.get("authentication") != "iam" or not database.get("rotation")
-    assert len(seen) == 22
+    assert len(seen) == 23
 
 
 def test_a_switch_turned_twice_leaves_the_settings_as_they_were() -> None:
