@@ -12,8 +12,10 @@ from datetime import datetime, timezone
 import pulumi
 import pulumi_random as random
 
+from components.applied import made
 from components.host_authority_succession import accepted_host_authorities
 from components.intake import read_intake
+from components.ledger import recorded_outputs
 from components.ledger_guards import checked_ledger
 from components.loading import load
 from components.object_metadata import mark_objects
@@ -29,13 +31,15 @@ async def main() -> None:
     mark_objects(full_name(settings.stack), settings.labels, settings.annotations)
     providers = make_providers(settings)
     references = StackReferences()
-    ledger = checked_ledger(settings, intake)
+    recorded = recorded_outputs()
+    ledger = checked_ledger(settings, intake, recorded)
     host_authorities = accepted_host_authorities(settings, intake, ledger)
     in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
     # Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its
     # value.
-    digest_key = random.RandomPassword("digest-key", length=64, special=False).result
+    key = random.RandomPassword("digest-key", length=64, special=False)
+    digest_key = made(key, key.result)
 
     # Everything is checked that can be without a resource. From here on the engine starts plugins while SDKs load.
     await load("components.assembly")
@@ -87,7 +91,8 @@ async def main() -> None:
             surroundings=surroundings,
             teleport=teleport,
             logins=logins,
-        )
+        ),
+        recorded,
     )
 
 

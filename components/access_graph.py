@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.applied import applied
+from components.applied import applied, made
 from components.arguments import ComponentArgs
 from components.database_uri import CA_BUNDLE_DIRECTORY
 from components.handed_on import waiting
@@ -197,7 +197,7 @@ class AccessGraph(pulumi.ComponentResource):
         self.ready = applied(
             f"the release {args.release}",
             pulumi.Output.from_input(args.host_authorities).apply(list),
-            release.values.apply(lambda values: (values or {}).get("clusterHostCAs")),
+            made(release, release.values).apply(lambda values: (values or {}).get("clusterHostCAs")),
         )
         self.chart_version = release.version.apply(lambda chosen: chosen or "")
         self.service_host = host

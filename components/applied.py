@@ -1,13 +1,19 @@
-"""Whether a resource is what this run asked for: one that `--target` or `--exclude` leaves out stays as it was, and the
-engine says so nowhere.
+"""Whether a resource is what this run asked for: one that `--target` or `--exclude` leaves out stays as it was, or is
+not there at all, and one that failed is passed over by `--continue-on-error`. The engine says so nowhere.
 
 What the stack remembers of a run (`ledger`) is taken from the settings, so that nothing may be remembered of a run that
 left out what they say.
 """
 
-from typing import Any
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import pulumi
+
+Value = TypeVar("Value")
 
 
 class LeftOutError(pulumi.RunError):
@@ -33,3 +39,50 @@ def applied(what: str, asked: pulumi.Input[Any], found: pulumi.Input[Any]) -> pu
         return True
 
     return pulumi.Output.all(asked, found).apply(check)
+
+
+def made(resource: pulumi.CustomResource, output: pulumi.Output[Value]) -> pulumi.Output[Value]:
+    """`output` of `resource`, not known in a run that has not made it.
+
+    Of what is left out before it ever was made the engine gives back the inputs, and None for all the rest, but no id.
+    Of what failed it knows nothing but the URN, and the id of before.
+    """
+    return pulumi.Output.all(resource.id, output).apply(lambda both: both[1])
+
+
+def or_recorded(value: Any, recorded: pulumi.Output[Any]) -> Any:
+    """`value` to export, or what is `recorded` of it where a run has not made what it is of: the engine would keep a
+    placeholder in its place. Previews say that it is not known."""
+    if pulumi.runtime.is_dry_run():
+        return value
+    if isinstance(value, Mapping):
+        return {key: or_recorded(item, _member(recorded, key)) for key, item in value.items()}
+    if not isinstance(value, pulumi.Output):
+        return value
+    output: pulumi.Output[Any] = value
+
+    async def chosen() -> pulumi.Output[Any]:
+        return output if await output.is_known() else recorded
+
+    choice = asyncio.ensure_future(chosen())
+
+    async def content() -> Any:
+        return await (await choice).future()
+
+    async def known() -> bool:
+        await choice
+        return True
+
+    async def secret() -> bool:
+        return await (await choice).is_secret()
+
+    return pulumi.Output(
+        output.resources(),
+        asyncio.ensure_future(content()),
+        asyncio.ensure_future(known()),
+        asyncio.ensure_future(secret()),
+    )
+
+
+def _member(recorded: pulumi.Output[Any], key: str) -> pulumi.Output[Any]:
+    return recorded.apply(lambda found: found.get(key) if isinstance(found, Mapping) else None)

@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_tls as tls
 
-from components.applied import applied
+from components.applied import applied, made
 from components.arguments import ComponentArgs
 from components.authority_phases import STABLE, AuthorityStep, algorithms
 from components.handed_on import waiting
@@ -118,23 +118,23 @@ class Certificates(pulumi.ComponentResource):
             for generation in step.existing
         }
         key, authority = authorities[step.signing]
-        bundle = [authorities[generation][1].cert_pem for generation in step.trusted]
+        bundle = [_pem(authorities[generation][1]) for generation in step.trusted]
         if args.further_authorities is not None:
             bundle.append(pulumi.Output.from_input(args.further_authorities))
         self.trust_bundle = bundle[0] if len(bundle) == 1 else pulumi.Output.all(*bundle).apply(joined)
-        self.ca_pem = authority.cert_pem
-        self.ca_not_after = authority.validity_end_time
+        self.ca_pem = _pem(authority)
+        self.ca_not_after = made(authority, authority.validity_end_time)
         self.certificate_pem = self.private_key_pem = self.certificate_not_after = self.ready = None
         if args.serves:
             server_key, request, certificate = self._server(name, args, by_generation[step.signing], key, authority)
-            self.certificate_pem = certificate.cert_pem
+            self.certificate_pem = _pem(certificate)
             self.ready = applied(
                 "the server certificate's names",
                 pulumi.Output.from_input(args.dns_names).apply(list),
-                request.dns_names,
+                made(request, request.dns_names),
             )
             self.private_key_pem = pulumi.Output.secret(server_key.private_key_pem)
-            self.certificate_not_after = certificate.validity_end_time
+            self.certificate_not_after = made(certificate, certificate.validity_end_time)
         self.register_outputs(
             {
                 "trust_bundle": self.trust_bundle,
@@ -199,6 +199,10 @@ class Certificates(pulumi.ComponentResource):
             opts=child,
         )
         return key, request, certificate
+
+
+def _pem(certificate: tls.SelfSignedCert | tls.LocallySignedCert) -> pulumi.Output[str]:
+    return made(certificate, certificate.cert_pem)
 
 
 def _key_arguments(algorithm: str, args: CertificatesArgs) -> dict[str, Any]:

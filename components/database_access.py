@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import pulumi_random as random
 
+from components.applied import made
 from components.arguments import ComponentArgs
 from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
@@ -158,7 +159,8 @@ class DatabaseAccess(pulumi.ComponentResource):
         secret_values: dict[str, pulumi.Input[str]] = {}
         password = None
         if not by_iam:
-            password = self._passwords(name, args)[active_slot(args.rotation)].result
+            active = self._passwords(name, args)[active_slot(args.rotation)]
+            password = made(active, active.result)
             # Secret as the password is.
             secret_values[VERIFIER_KEY] = password.apply(scram_verifier)
         if args.master_password is not None:

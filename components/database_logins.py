@@ -10,6 +10,7 @@ from typing import Any
 
 import pulumi
 
+from components.applied import made
 from components.arguments import ComponentArgs
 from components.database_job import database_job, job_spec
 from components.database_script import RETIRE_LOGINS
@@ -78,5 +79,5 @@ class LoginRetirement(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.login = pulumi.Output.from_input(args.login)
-        self.ready = job.metadata["name"]
+        self.ready = made(job, job.metadata["name"])
         self.register_outputs({"login": self.login, "ready": self.ready})

@@ -107,10 +107,14 @@ class Ledger:
         )
 
 
-def read_ledger() -> pulumi.Output[Ledger]:
+def recorded_outputs() -> pulumi.StackReference:
     """The stack's own earlier outputs, through the engine: known at preview, and empty before the first `up`."""
-    stack = pulumi.StackReference("ledger", stack_name=full_name(pulumi.get_stack()))
-    outputs = [stack.get_output(output) for output in ("ledger", "certificateNotAfter", "caNotAfter")]
+    return pulumi.StackReference("ledger", stack_name=full_name(pulumi.get_stack()))
+
+
+def read_ledger(recorded: pulumi.StackReference) -> pulumi.Output[Ledger]:
+    """The ledger among the stack's `recorded_outputs`."""
+    outputs = [recorded.get_output(output) for output in ("ledger", "certificateNotAfter", "caNotAfter")]
     return pulumi.Output.all(*outputs).apply(lambda read: Ledger.parse(*read))
 
 
@@ -138,8 +142,8 @@ def ledger_record(
 ) -> pulumi.Output[dict[str, Any]]:
     """What the next `up` has to know of this one: the output `ledger`.
 
-    Known only when everything in `after` is, so that a failed `up` keeps the old one. `host_authorities` are the PEMs
-    in use by Teleport cluster, `before` is what the last `up` left.
+    Known only when everything in `after` is, so that an `up` that failed, or made a part, keeps the old one.
+    `host_authorities` are the PEMs in use by Teleport cluster, `before` is what the last `up` left.
     """
     return pulumi.Output.all(host_authorities, trust, before, *after).apply(
         lambda resolved: ledger_content(settings, resolved[0], resolved[1], resolved[2])

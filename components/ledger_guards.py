@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 DOCUMENT = "docs/certificates.md"
 
 
-def checked_ledger(settings: Settings, intake: Intake) -> pulumi.Output[Ledger]:
+def checked_ledger(
+    settings: Settings, intake: Intake, recorded_outputs: pulumi.StackReference
+) -> pulumi.Output[Ledger]:
     """The stack's ledger, failing with `LedgerError` for settings, or what they point to, that may not follow upon
     it."""
 
@@ -45,7 +47,7 @@ def checked_ledger(settings: Settings, intake: Intake) -> pulumi.Output[Ledger]:
             pulumi.log.warn(warning)
         return recorded
 
-    return read_ledger().apply(check)
+    return read_ledger(recorded_outputs).apply(check)
 
 
 def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:

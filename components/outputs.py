@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.applied import or_recorded
 from components.host_authority_succession import fingerprints, pems
 from components.ledger import ledger_record
 from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
@@ -46,8 +47,9 @@ spec:
 """
 
 
-def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
-    """Export `values`, which must have every name of the contract but the two that are constants.
+def export_outputs(values: Mapping[str, pulumi.Input[Any]], recorded: pulumi.StackReference) -> None:
+    """Export `values`, which must have every name of the contract but the two that are constants; what this run has not
+    made stays as it is `recorded`.
 
     What does not exist in this environment (the release while the access graph is off, an instance's ARN for a database
     that somebody else runs) is None, and the engine then leaves the output out: readers ask `outputsVersion` first.
@@ -64,7 +66,7 @@ def export_outputs(values: Mapping[str, pulumi.Input[Any]]) -> None:
             f"outputs: {', '.join(sorted(different))} do not match the contract of version {OUTPUTS_VERSION}"
         )
     for name in OUTPUT_TYPES:
-        pulumi.export(name, complete[name])
+        pulumi.export(name, or_recorded(complete[name], recorded.get_output(name)))
 
 
 def stack_outputs(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pulumi
 
+from components.applied import made
 from components.arguments import ComponentArgs
 from components.awaited_job import awaited_job
 from components.digests import content_checksum
@@ -146,7 +147,7 @@ class OwnersRollout(pulumi.ComponentResource):
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[binding]),
         )
-        self.complete = job.status.apply(lambda _: True)
+        self.complete = made(job, job.status).apply(lambda _: True)
         self.register_outputs({"complete": self.complete})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.applied import applied
+from components.applied import applied, made
 from components.digests import content_checksum
 from components.handed_on import asked, waiting
 from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
@@ -64,6 +64,7 @@ class TeleportCluster(pulumi.ComponentResource):
             )
         super().__init__("teleport-access-graph:index:TeleportCluster", name, {}, waiting(opts))
         steps: list[pulumi.Resource] = []
+        done: list[pulumi.Output[Any]] = []
 
         authorities = self._authorities(name, args, []) if args.enabled else []
         steps += authorities
@@ -76,28 +77,34 @@ class TeleportCluster(pulumi.ComponentResource):
         self.files = pulumi.Output.from_input(files)
         self.merged_values = merged_values(args) if args.emit_merged_values else None
         if args.mode == "release":
-            steps.append(self._release(name, args, patched, list(steps)))
+            release = self._release(name, args, patched, list(steps))
+            steps.append(release)
+            done.append(made(release, release.name))
         elif args.mode == "values":
             handed_over = self._handed_over(name, args, list(steps))
             steps.append(handed_over)
+            done.append(made(handed_over, handed_over.data))
             if args.rollout_image is not None:
-                steps.append(self._rolled_out(name, args, handed_over))
+                rollout = self._rolled_out(name, args, handed_over)
+                steps.append(rollout)
+                done.append(rollout.complete)
         if not args.enabled:
             # What auth mounts until it has its own values again, and may read at a start, has the content of before.
             authorities = self._authorities(name, args, list(steps))
             steps += authorities
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
-            steps.append(self._restarted_proxies(name, args, steps[-1]))
-        trusted = [
+            proxies = self._restarted_proxies(name, args, steps[-1])
+            done.append(made(proxies, proxies.metadata))
+        done += [
             applied(
                 f"the ConfigMap {CA_CONFIG_MAP_NAME}",
                 args.trust_bundle,
                 # What others keep beside it in there is theirs.
-                config_map.data.apply(lambda data: (data or {}).get(CA_KEY)),
+                made(config_map, config_map.data).apply(lambda data: (data or {}).get(CA_KEY)),
             )
             for config_map in authorities
         ]
-        self.ready = pulumi.Output.all(*trusted, *[step.urn for step in steps]).apply(lambda _: True)
+        self.ready = pulumi.Output.all(*done).apply(lambda _: True)
         outputs: dict[str, pulumi.Input[Any]] = {
             "values": self.values,
             "configuration": self.configuration,

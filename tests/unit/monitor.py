@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,12 +203,17 @@ class RecordingMonitor(mocks.MockMonitor):
         preview: bool,
         computed: Mapping[str, Mapping[str, Any]],
         stacks: Mapping[str, Mapping[str, Any]],
+        failed: Collection[str] = (),
+        never_made: Collection[str] = (),
     ) -> None:
         super().__init__(_NoMocks())
         self.recording = recording
         self.preview = preview
         self.computed = computed
         self.stacks = stacks
+        self.failed = failed
+        self.never_made = never_made
+        self._not_made: set[str] = set()
 
     def ReadResource(self, request: Any) -> Any:
         """A stack's outputs, which the engine knows at preview too; a stack without any, as before its first `up`."""
@@ -261,6 +266,18 @@ class RecordingMonitor(mocks.MockMonitor):
                 ),
             )
         )
+        if request.name in self.failed or self._not_made.intersection(request.dependencies):
+            # By `--continue-on-error`: of an update that failed the id is known, of what depends on it not even that.
+            self._not_made.add(urn)
+            return resource_pb2.RegisterResourceResponse(
+                urn=urn,
+                id=f"{request.name}-id" if request.name in self.failed else "",
+                object=request.object,
+                result=resource_pb2.Result.FAIL,
+            )
+        if request.name in self.never_made:
+            # As engine 3.250 answers of a creation that `--target` leaves out.
+            return resource_pb2.RegisterResourceResponse(urn=urn, object=request.object)
         state = struct_pb2.Struct()
         state.CopyFrom(request.object)
         if request.custom:
@@ -331,16 +348,19 @@ def record(
     computed: Mapping[str, Mapping[str, Any]] = COMPUTED_OUTPUTS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
     recording: Recording | None = None,
+    failed: Collection[str] = (),
+    never_made: Collection[str] = (),
 ) -> Recording:
     """Run `program` as `pulumi up` (or a preview in which nothing exists) would and return what it registered.
 
     `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does. `stacks` has
     the outputs of stacks by full name (`organization/project/stack`), this one's earlier ones included; secret ones as
-    `Secret`. Give `recording`, an empty one, to see what a program that fails may have registered.
+    `Secret`. Give `recording`, an empty one, to see what a program that fails may have registered. Resources named in
+    `failed` fail, and the run goes on (`--continue-on-error`); those in `never_made` do not exist and are left out.
     """
     begun = recording is not None
     recording = Recording() if recording is None else recording
-    monitor = RecordingMonitor(recording, preview, computed, stacks or {})
+    monitor = RecordingMonitor(recording, preview, computed, stacks or {}, failed, never_made)
     # As the SDK's `set_mocks` does, but without the root stack that it registers: the program's own run makes one.
     settings.configure(
         mocks.MockSettings(

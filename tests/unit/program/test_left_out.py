@@ -1,4 +1,4 @@
-"""A run that leaves out what the settings have changed fails, and is not remembered as complete."""
+"""A run that leaves something out, or in which something fails, is not remembered as complete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from components.applied import LeftOutError
-from tests.unit.monitor import Recording
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import PROJECT, STACK, UNKNOWN_SENTINEL, Recording, leaves
 from tests.unit.program import stack
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
@@ -37,3 +38,48 @@ def test_what_others_keep_in_the_same_config_map_is_not_missed(tmp_path: Path) -
     computed: dict[str, Any] = {**stack.COMPUTED, "kubernetes:core/v1:ConfigMap": {"=data": data}}
     recording = stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed)
     assert "ledger" in recording.outputs
+
+
+NAME = f"organization/{PROJECT}/{STACK}"
+STEPS = (
+    "access-graph-release",
+    "certificates-server-request",
+    f"teleport-{TELEPORT_CLUSTER}-ca",
+    f"teleport-{TELEPORT_CLUSTER}-release",
+    f"teleport-{TELEPORT_CLUSTER}-proxies",
+    "database-logins-job",
+)
+STEPS_OF_AN_OWNER = (f"teleport-{TELEPORT_CLUSTER}-values", f"teleport-{TELEPORT_CLUSTER}-rollout-job")
+
+
+# Of an `up` long ago, with none of what one of today would remember.
+BEFORE = {"ledger": {"version": 1, "auditLog": {"former.example.com": "2026-01-01T00:00:00Z"}}}
+
+
+@pytest.mark.parametrize("way", ["failed", "never_made"])
+@pytest.mark.parametrize("step", [*STEPS, *STEPS_OF_AN_OWNER])
+def test_what_is_not_made_leaves_the_ledger_as_it_was(way: str, step: str, tmp_path: Path) -> None:
+    """The engine would keep a placeholder in place of what is not known: the next `up` had no memory then."""
+    recording = stack.run_program(_owned(step, tmp_path), tmp_path, stacks={NAME: BEFORE}, **{way: [step]})
+    assert step in {item.name for item in recording.registrations}
+    assert recording.outputs["ledger"] == BEFORE["ledger"]
+    assert UNKNOWN_SENTINEL not in {value for _, value, _ in leaves(recording.outputs)}
+
+
+def test_a_first_up_that_is_not_whole_leaves_no_ledger(tmp_path: Path) -> None:
+    recording = stack.run_program(
+        stack.configuration(tmp_path), tmp_path, failed=[f"teleport-{TELEPORT_CLUSTER}-release"]
+    )
+    assert "ledger" not in recording.outputs
+    assert UNKNOWN_SENTINEL not in {value for _, value, _ in leaves(recording.outputs)}
+
+
+def test_a_preview_says_what_is_not_known(tmp_path: Path) -> None:
+    recording = stack.run_program(stack.configuration(tmp_path), tmp_path, stacks={NAME: BEFORE}, preview=True)
+    assert recording.outputs["ledger"] == UNKNOWN_SENTINEL
+
+
+def _owned(step: str, directory: Path) -> dict[str, Any]:
+    """A configuration that has `step`."""
+    owned = {"mode": "values", "chart": ..., "rollout": {"timeoutSeconds": 120}}
+    return stack.configuration(directory, entry=owned if step in STEPS_OF_AN_OWNER else None)
