@@ -71,6 +71,8 @@ def kubernetes_provider(name: str, settings: KubernetesSettings) -> KubernetesPr
         enable_patch_force=False,
         upsert_existing_objects=False,
         skip_update_unreachable=False,
+        suppress_deprecation_warnings=False,
+        suppress_helm_hook_warnings=False,
     )
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+
+import pulumi_kubernetes
+import pytest
 
 from tests.samples import CLUSTER_IDENTIFIER, OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, unsealed
@@ -59,6 +63,18 @@ def test_the_way_out_of_a_lost_cluster_is_open(stack: Recording) -> None:
     """The plugin reads PULUMI_K8S_DELETE_UNREACHABLE, which its errors name, only where the provider says nothing."""
     assert "deleteUnreachable" not in stack["kubernetes"].inputs
     assert stack["kubernetes"].plain("skipUpdateUnreachable") == "false"
+
+
+def test_no_variable_of_a_machine_changes_the_provider(
+    stack: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK takes what is not said from the environment: a preview elsewhere would not be empty."""
+    source = Path(str(pulumi_kubernetes.__file__)).with_name("provider.py").read_text(encoding="utf-8")
+    variables = set(re.findall(r"get_env(?:_bool)?\('(\w+)'\)", source)) - {"PULUMI_K8S_DELETE_UNREACHABLE"}
+    assert len(variables) > 6
+    for variable in variables:
+        monkeypatch.setenv(variable, "true")
+    assert run_program(configuration(tmp_path), tmp_path)["kubernetes"].inputs == stack["kubernetes"].inputs
 
 
 def test_clusters_have_one_provider_each(tmp_path: Path) -> None:
