@@ -10,16 +10,19 @@ import pulumi
 
 
 def waiting(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | None:
-    """`opts` by which all that a component makes waits for the component's `depends_on`.
+    """`opts` by which all that a component makes waits for the component's `depends_on`, and not itself.
 
     Pulumi has the component alone wait, of which nobody has anything; and at a destroy, what the component needs would
-    go before what needs it.
+    go before what needs it. An engine that passes over what failed (`--continue-on-error`) would leave out a component
+    that waits for it, and then end the run at the component's outputs.
     """
     if opts is None or not opts.depends_on:
         return opts
     given = pulumi.ResourceOptions(depends_on=opts.depends_on)
 
-    def wait(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+    def wait(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if isinstance(args.resource, pulumi.ComponentResource):
+            return None
         # Merged by itself: a merge of all options would make others of its providers.
         own = pulumi.ResourceOptions(depends_on=args.opts.depends_on)
         changed = copy.copy(args.opts)
@@ -27,6 +30,7 @@ def waiting(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | Non
         return pulumi.ResourceTransformationResult(args.props, changed)
 
     handing_on = copy.copy(opts)
+    handing_on.depends_on = None
     handing_on.transformations = [*(opts.transformations or []), wait]
     return handing_on
 

@@ -295,6 +295,8 @@ class RecordingMonitor(mocks.MockMonitor):
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=state)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
+        if request.urn in self._not_made:
+            raise AssertionError(f"the engine cannot complete {request.urn}, whose registration it passed over")
         outputs = decoded(json_format.MessageToDict(request.outputs))
         if "::pulumi:pulumi:Stack::" in request.urn:
             self.recording.outputs = outputs
