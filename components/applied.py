@@ -45,7 +45,9 @@ def made(resource: pulumi.CustomResource, output: pulumi.Output[Value]) -> pulum
     """`output` of `resource`, not known in a run that has not made it.
 
     Of what is left out before it ever was made the engine gives back the inputs, and None for all the rest, but no id.
-    Of what failed it knows nothing but the URN, and the id of before.
+    Of what failed it knows nothing but the URN, and the id of before; of what waits for that, engines later than 3.250
+    what a preview would know. So `output` is one that no preview of a change knows, or `resource` takes as an input
+    something of all that it waits for.
     """
     return pulumi.Output.all(resource.id, output).apply(lambda both: both[1])
 

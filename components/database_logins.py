@@ -79,5 +79,5 @@ class LoginRetirement(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.login = pulumi.Output.from_input(args.login)
-        self.ready = made(job, job.metadata["name"])
+        self.ready = pulumi.Output.all(job.metadata["name"], made(job, job.status)).apply(lambda both: str(both[0]))
         self.register_outputs({"login": self.login, "ready": self.ready})

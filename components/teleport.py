@@ -79,7 +79,7 @@ class TeleportCluster(pulumi.ComponentResource):
         if args.mode == "release":
             release = self._release(name, args, patched, list(steps))
             steps.append(release)
-            done.append(made(release, release.name))
+            done.append(made(release, release.status))
         elif args.mode == "values":
             handed_over = self._handed_over(name, args, list(steps))
             steps.append(handed_over)

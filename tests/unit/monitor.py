@@ -267,13 +267,15 @@ class RecordingMonitor(mocks.MockMonitor):
             )
         )
         if request.name in self.failed or self._not_made.intersection(request.dependencies):
-            # By `--continue-on-error`: of an update that failed the id is known, of what depends on it not even that.
+            # By `--continue-on-error`. Of what depends on it, later engines than 3.250 say what a preview would know.
             self._not_made.add(urn)
+            failed = request.name in self.failed
             return resource_pb2.RegisterResourceResponse(
                 urn=urn,
-                id=f"{request.name}-id" if request.name in self.failed else "",
+                id=f"{request.name}-id",
                 object=request.object,
-                result=resource_pb2.Result.FAIL,
+                result=resource_pb2.Result.FAIL if failed else resource_pb2.Result.SUCCESS,
+                unknown=not failed,
             )
         if request.name in self.never_made:
             # As engine 3.250 answers of a creation that `--target` leaves out.
