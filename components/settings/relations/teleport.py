@@ -21,8 +21,8 @@ from components.settings.tls import certificate_names
 OLDEST_TELEPORT = (14, 3, 4)
 
 NEW_TELEPORT = (
-    "set it; a Teleport that does not exist has none and takes two `up`s: the first with {key} false, the second with "
-    "the host CA that auth has then and {key} true"
+    "set it; a Teleport that does not exist has none and takes two `up`s: the first with accessGraph.enabled false, "
+    "the second with the host CA that auth has then and accessGraph.enabled true"
 )
 
 
@@ -51,16 +51,14 @@ def host_authorities_are_given(draft: Draft) -> Findings:
     """`hostAuthorities` is there for each cluster that is `connected` once `accessGraph.enabled` is true."""
     if not draft.configuration.access_graph.enabled:
         return
-    alone = len(draft.configuration.teleport) == 1
+    several = len(draft.configuration.teleport) > 1
     for key, entry, _ in _entries(draft):
         if entry.host_authorities is None and entry.connected:
-            # Where there are others, they keep their access graph meanwhile.
-            switch = "accessGraph.enabled" if alone else f"{key}.connected"
             yield finding(
                 f"{key}.hostAuthorities",
                 ...,
-                f"is missing, and {switch} is true: TAG accepts only Teleports whose host CA it has",
-                NEW_TELEPORT.format(key=switch),
+                "is missing, and accessGraph.enabled is true: TAG accepts only Teleports whose host CA it has",
+                f"{NEW_TELEPORT}; {key}.connected does so for this one alone" if several else NEW_TELEPORT,
                 "accessGraph.enabled",
                 f"{key}.connected",
             )
