@@ -35,7 +35,8 @@ from sandbox.cloud import roles
 from tests.engine.postgresql_servers import Installation, installations, installations_with_vector
 
 HOST = "graph.database.test"
-ADDRESS = "127.61.0.5"
+# The process's own: the modules of this server run beside each other, each with the same ports.
+ADDRESS = f"127.61.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 1}"
 MASTER = "tag_admin"
 MASTER_PASSWORD = r"quote\" and back\\slash & <angle> 'single' $(id) `id`"
 DATABASE = 'odd "name"'
