@@ -6,8 +6,9 @@ VENV := .venv/bin
 ARGS ?=
 # Without it, each of the hundreds of processes of a test run would compile the same modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-# How many modules of tests run beside each other; each worker has a sandbox of its own (up to 3 GB).
-WORKERS ?= 2
+# How many modules of tests run beside each other; each worker has a sandbox of its own (up to 3 GB). One more than two
+# processors: a quarter of the time tests wait for a world, and not for a processor.
+WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
