@@ -60,7 +60,8 @@ class Figure:
 
     def detail(self) -> dict[str, object]:
         """What the row rests on."""
-        digits = 0 if self.unit == "MB" else 3
+        # Enough for the ratio to be the same when it is made of them again: some figures are of milliseconds.
+        digits = 2 if self.unit == "MB" else 6
         measured: dict[str, object] = {
             "unit": self.unit,
             "ours": [round(value, digits) for value in self.ours],

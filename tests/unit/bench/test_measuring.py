@@ -121,3 +121,13 @@ def test_a_row_that_was_not_measured_again_stays(tmp_path: Path) -> None:
     ]
     assert document["plugins"] == [plugin]
     assert document["detail"]["missed"]["remark"] == "after the cure"
+
+
+@pytest.mark.parametrize(("unit", "ours", "baseline"), [("s", 0.01437, 0.01203), ("MB", 129.64, 95.04)])
+def test_a_ratio_is_the_same_after_others_were_measured_again(
+    tmp_path: Path, unit: str, ours: float, baseline: float
+) -> None:
+    write_results(tmp_path, [Figure("small", 1.2, [ours], [baseline], unit=unit)], [])
+    before = json.loads((tmp_path / "results.json").read_text())["results"]
+    write_results(tmp_path, [Figure("other", 1.0, [1.0], [1.0])], [])
+    assert json.loads((tmp_path / "results.json").read_text())["results"][:1] == before
