@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import pulumi
 
+from components.known_after import known_after
+
 Value = TypeVar("Value")
 
 
@@ -49,7 +51,7 @@ def made(resource: pulumi.CustomResource, output: pulumi.Output[Value]) -> pulum
     what a preview would know. So `output` is one that no preview of a change knows, or `resource` takes as an input
     something of all that it waits for.
     """
-    return pulumi.Output.all(resource.id, output).apply(lambda both: both[1])
+    return known_after(output, resource.id)
 
 
 def or_recorded(value: Any, recorded: pulumi.Output[Any]) -> Any:

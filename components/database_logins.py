@@ -15,6 +15,7 @@ from components.arguments import ComponentArgs
 from components.database_job import database_job, job_spec
 from components.database_script import RETIRE_LOGINS
 from components.handed_on import waiting
+from components.known_after import known_after
 from components.login_slots import ALL_LOGINS
 from components.settings.names import DATABASE_LOGINS_NAME
 
@@ -79,5 +80,5 @@ class LoginRetirement(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.login = pulumi.Output.from_input(args.login)
-        self.ready = pulumi.Output.all(job.metadata["name"], made(job, job.status)).apply(lambda both: str(both[0]))
+        self.ready = known_after(job.metadata["name"].apply(str), made(job, job.status))
         self.register_outputs({"login": self.login, "ready": self.ready})
