@@ -191,13 +191,22 @@ def database_login_policy(*, region: str, account_id: str, resource_ids: Sequenc
 
 
 def secret_reader_policy(*, secret_arn: str, kms_key_arn: str) -> str:
-    """Read one secret, and use the key that encrypts it."""
+    """Read one secret, and use the key that encrypts it, for this secret and no other that the key encrypts.
+
+    Secrets Manager names the secret in each request to KMS:
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+    """
     return json.dumps(
         {
             "Version": "2012-10-17",
             "Statement": [
                 {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret_arn},
-                {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": kms_key_arn},
+                {
+                    "Effect": "Allow",
+                    "Action": "kms:Decrypt",
+                    "Resource": kms_key_arn,
+                    "Condition": {"StringEquals": {"kms:EncryptionContext:SecretARN": secret_arn}},
+                },
             ],
         }
     )

@@ -5,7 +5,7 @@ Pure: it is given what was read, and says nothing of the key but whether it is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -133,7 +133,7 @@ def _chain(
         trusted = x509.load_pem_x509_certificates(trust.encode())
     except ValueError:
         return failed(check, statement, "the bundle that it trusts holds no certificates in PEM; look at tls")
-    path = next(_paths(server, others, trusted, now), None)
+    path = _path(server, others, trusted, now)
     if path is None:
         issuer = server.issuer.rfc4514_string()
         listed = ", ".join(one.subject.rfc4514_string() for one in trusted)
@@ -146,21 +146,22 @@ def _chain(
     return passed(check, statement, " <- ".join(one.subject.rfc4514_string() for one in path))
 
 
-def _paths(
-    certificate: x509.Certificate,
-    others: Sequence[x509.Certificate],
-    trusted: Sequence[x509.Certificate],
-    now: datetime,
-) -> Iterator[list[x509.Certificate]]:
-    """Ways from a certificate up to one that is trusted."""
-    for authority in trusted:
-        if _signed(certificate, authority, now):
-            yield [certificate, authority]
-    for position, authority in enumerate(others):
-        if _signed(certificate, authority, now):
-            remaining = [*others[:position], *others[position + 1 :]]
-            for rest in _paths(authority, remaining, trusted, now):
-                yield [certificate, *rest]
+def _path(
+    server: x509.Certificate, others: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime
+) -> list[x509.Certificate] | None:
+    """A shortest way from the server's certificate up to one that is trusted.
+
+    Each certificate is reached once: what a server sends may be many authorities that signed each other.
+    """
+    left, ways = list(others), [[server]]
+    for way in ways:
+        for authority in trusted:
+            if _signed(way[-1], authority, now):
+                return [*way, authority]
+        reached = [authority for authority in left if _signed(way[-1], authority, now)]
+        left = [authority for authority in left if authority not in reached]
+        ways += [[*way, authority] for authority in reached]
+    return None
 
 
 def _signed(certificate: x509.Certificate, authority: x509.Certificate, now: datetime) -> bool:

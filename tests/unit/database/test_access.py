@@ -85,7 +85,12 @@ def test_role_is_for_one_service_account_and_one_secret(recording: Recording) ->
     }
     assert json.loads(recording["database-access-role-policy"].inputs["policy"])["Statement"] == [
         {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": MANAGED["master_secret_arn"]},
-        {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": MANAGED["kms_key_arn"]},
+        {
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": MANAGED["kms_key_arn"],
+            "Condition": {"StringEquals": {"kms:EncryptionContext:SecretARN": MANAGED["master_secret_arn"]}},
+        },
     ]
     account = recording["database-access-service-account"].inputs
     assert account["metadata"]["annotations"] == {

@@ -93,6 +93,17 @@ def test_intermediate_authorities_are_taken_from_the_chain() -> None:
     assert check(pair, trust=MIDDLE.pem)["chain"].outcome is Outcome.PASS
 
 
+def test_authorities_that_signed_each_other_are_each_looked_at_once() -> None:
+    """Twelve of one name and one key: the ways among them are 479 million and more."""
+    first = authority("Loop")
+    loop = [first, *(authority("Loop", key=first.key) for _ in range(11))]
+    pair = server(first)
+    served = (pair.pem + "".join(one.pem for one in loop)).encode()
+    assert check(pair, certificate=served)["chain"].outcome is Outcome.FAIL
+    ends_well = check(pair, certificate=served, trust=OTHER.pem + authority("Loop", key=first.key).pem)
+    assert ends_well["chain"].reason == "CN=Teleport Access Graph <- CN=Loop"
+
+
 def test_a_renewed_authority_verifies_what_the_former_signed() -> None:
     assert check(GOOD, trust=OTHER.pem + authority("Root", key=ROOT.key).pem)["chain"].outcome is Outcome.PASS
 
