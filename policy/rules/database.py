@@ -16,6 +16,7 @@ RULE = frozenset({"aws:ec2/securityGroupRule:SecurityGroupRule"})
 SECURITY_GROUP = frozenset({"aws:ec2/securityGroup:SecurityGroup"})
 
 LEAST_BACKUP_DAYS = 7
+WIDEST_PREFIX = 8
 # https://docs.aws.amazon.com/securityhub/latest/userguide/rds-controls.html#rds-25
 GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master"})
 
@@ -99,8 +100,8 @@ def closed_to_the_world(properties: Properties) -> Iterator[str]:
     for key in ("cidrIpv4", "cidrIpv6", "cidrBlocks", "ipv6CidrBlocks"):
         blocks = properties.get(key) or ()
         for block in (blocks,) if isinstance(blocks, str) else blocks:
-            # Written in whatever way.
-            if ip_network(block, strict=False).prefixlen == 0:
+            # Written in whatever way, and in halves: nobody's network is wider than this.
+            if ip_network(block, strict=False).prefixlen < WIDEST_PREFIX:
                 yield f"{key} is {block}: name the clients' security groups"
 
 
