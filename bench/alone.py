@@ -61,12 +61,16 @@ def run_program(clusters: int = 1, directory: Path | None = None) -> int:
 
 
 def seconds_of(numbers: list[int]) -> list[float]:
-    """Processor time of a run with each number of Teleport clusters, in a process that has loaded everything."""
+    """Processor time of a run with each number of Teleport clusters, in a process that has loaded everything.
+
+    What a run leaves behind is collected between two of them: the program ends before that.
+    """
     run_program()
-    gc.collect()
-    gc.freeze()
+    gc.disable()
     found = []
     for number in numbers:
+        gc.collect()
+        gc.freeze()
         began = time.process_time()
         run_program(number)
         found.append(time.process_time() - began)

@@ -81,7 +81,7 @@ def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **ove
 
 def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Recording:
     """What the program registers, run in `directory` as the language host does."""
-    before = Path.cwd()
+    before, collecting = Path.cwd(), gc.isenabled()
     os.chdir(directory)
     try:
         # The SDK's debug messages too are looked through for what they should not have.
@@ -93,5 +93,6 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
             )
     finally:
         # The program turns it off for its own short life.
-        gc.enable()
+        if collecting:
+            gc.enable()
         os.chdir(before)
