@@ -15,7 +15,7 @@ import pulumi_kubernetes as kubernetes
 from components.arguments import ComponentArgs
 from components.handed_on import waiting
 from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
-from components.monitoring import UNKNOWN_FOR, alert, prometheus_rule
+from components.monitoring import UNKNOWN_FOR, alert, labelled, prometheus_rule
 from components.settings.names import LOCKOUT_WATCH_NAME
 
 # POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
@@ -94,7 +94,7 @@ class LockoutWatch(pulumi.ComponentResource):
         )
         if args.rule:
             prometheus_rule(
-                f"{name}-rules", metadata={**metadata, "labels": dict(args.rule_labels)}, rules=rules(args), opts=child
+                f"{name}-rules", metadata=labelled(metadata, args.rule_labels), rules=rules(args), opts=child
             )
         self.register_outputs({})
 

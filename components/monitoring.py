@@ -68,7 +68,7 @@ class Monitoring(pulumi.ComponentResource):
         args = MonitoringArgs.from_input(args)
         super().__init__("teleport-access-graph:index:Monitoring", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
-        metadata = {"name": OBJECT_NAME, "namespace": args.namespace, "labels": dict(args.labels)}
+        metadata = labelled({"name": OBJECT_NAME, "namespace": args.namespace}, args.labels)
         if args.service_monitor:
             kubernetes.apiextensions.CustomResource(
                 f"{name}-service-monitor",
@@ -84,6 +84,12 @@ class Monitoring(pulumi.ComponentResource):
             )
             prometheus_rule(f"{name}-rules", metadata=metadata, rules=rules, opts=child)
         self.register_outputs({})
+
+
+def labelled(metadata: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """`metadata` with `labels`, if there are some: the API server drops an empty map, and every preview of a custom
+    resource would then add it again."""
+    return {**metadata, "labels": dict(labels)} if labels else dict(metadata)
 
 
 def prometheus_rule(

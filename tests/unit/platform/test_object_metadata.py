@@ -11,7 +11,8 @@ import pytest
 
 from components.object_metadata import ClashError, mark_objects
 from tests.samples import TELEPORT_CLUSTER
-from tests.unit.monitor import Recording, record
+from tests.unit.monitor import Recording, record, unsealed
+from tests.unit.privileges import modes
 from tests.unit.program.stack import OF_THE_STACK, configuration, run_program
 from tests.unit.settings.cases_tls import EXISTING
 
@@ -42,6 +43,14 @@ def objects(stack: Recording) -> list[Any]:
         for item in stack.custom()
         if item.type.startswith("kubernetes:") and "helm.sh" not in item.type and not item.type.endswith("Patch")
     ]
+
+
+@pytest.mark.parametrize("mode", modes.MODES)
+def test_no_object_has_an_empty_map_in_its_metadata(mode: str) -> None:
+    """The API server drops it, and of a Secret or a custom resource the plugin then sees a change in every preview."""
+    for item in objects(modes.recorded(mode)):
+        metadata = unsealed(item.inputs["metadata"])
+        assert {key for key, value in metadata.items() if value in ({}, [], None)} == set(), item.name
 
 
 def has(metadata: dict[str, Any]) -> bool:
