@@ -70,26 +70,31 @@ def split(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return inputs, plain
 
 
-def prune(live: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
-    """`live` without what `shape` does not mention: defaults, status and other managers' fields."""
+def prune(live: Mapping[str, Any], shape: Mapping[str, Any], zeros: bool = True) -> dict[str, Any]:
+    """`live` without what `shape` does not mention: defaults, status and other managers' fields.
+
+    `zeros`: whether the plugin brings inputs of this kind into its Go type first, which drops the values that the
+    server drops on storing (`hostNetwork: false`): absent and zero are the same then, and else a change for ever.
+    """
     pruned: dict[str, Any] = {}
     for key, wanted in shape.items():
         if key in live:
             value = live[key]
             if _same_type(value, wanted):
-                pruned[key] = _prune_value(value, wanted)
-        elif _is_zero(wanted):
-            # The server drops zero values on storing (`hostNetwork: false`): absent and zero are the same.
+                pruned[key] = _prune_value(value, wanted, zeros)
+        elif zeros and _is_zero(wanted):
             pruned[key] = wanted
     return pruned
 
 
-def _prune_value(value: Any, wanted: Any) -> Any:
+def _prune_value(value: Any, wanted: Any, zeros: bool) -> Any:
     if isinstance(value, Mapping) and isinstance(wanted, Mapping):
-        return prune(value, wanted)
+        return prune(value, wanted, zeros)
     if isinstance(value, list) and isinstance(wanted, list):
         return [
-            _prune_value(item, shape) for item, shape in zip(value, wanted, strict=False) if _same_type(item, shape)
+            _prune_value(item, shape, zeros)
+            for item, shape in zip(value, wanted, strict=False)
+            if _same_type(item, shape)
         ]
     return value
 

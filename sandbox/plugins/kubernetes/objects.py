@@ -105,7 +105,7 @@ class Objects:
     ) -> DiffResult:
         old_inputs, live = split(old_outputs)
         new = normalise(kind, unwrap(news))
-        pruned = prune(live, normalise(kind, old_inputs))
+        pruned = prune(live, normalise(kind, old_inputs), kind.typed)
         if kind.namespaced:
             new = with_default_namespace(kind, new, "default")
             pruned = with_default_namespace(kind, pruned, "default")
@@ -179,7 +179,7 @@ class Objects:
         old_inputs, _ = split(outputs)
         shape = normalise(kind, unwrap(inputs) or old_inputs)
         importing = not inputs and not outputs
-        found = _importable(kind, live) if importing else prune(live, shape)
+        found = _importable(kind, live) if importing else prune(live, shape, kind.typed)
         manager = field_managers.manager_name(outputs, found, self._options.server_side_apply)
         version = str(unwrap(outputs).get(INITIAL_API_VERSION) or kind.api_version)
         marked = annotate(found, inputs)
@@ -211,7 +211,9 @@ class Objects:
         manager = field_managers.manager_name(unwrap(old_outputs), new, self._options.server_side_apply)
         version = str(unwrap(old_outputs).get(INITIAL_API_VERSION) or kind.api_version)
         try:
-            live = self._update(server, kind, prune(old_live, old_inputs), old_live, new, manager, preview, ignore)
+            live = self._update(
+                server, kind, prune(old_live, old_inputs, kind.typed), old_live, new, manager, preview, ignore
+            )
             if not preview:
                 live = self._waiter(server, kind, urn, timeout).until_ready(new, live)
                 if before != manager:

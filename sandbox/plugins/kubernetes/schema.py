@@ -49,6 +49,12 @@ class Kind:
         return f"#{self.type}" if self.type else "any"
 
     @property
+    def typed(self) -> bool:
+        """Whether the official plugin compares its objects as their Go type has them: neither Secrets nor custom ones
+        (provider/pkg/clients/unstructured.go, Normalize)."""
+        return bool(self.type) and self.key != "v1/Secret"
+
+    @property
     def is_defined(self) -> bool:
         """Whether the cluster, as far as it was asked, can hold its objects."""
         return bool(self.plural)

@@ -10,7 +10,7 @@ from sandbox.plugins.kubernetes import objects as objects_module
 from sandbox.plugins.kubernetes import readiness
 from sandbox.plugins.kubernetes.connection import path
 from sandbox.plugins.kubernetes.custom import kind_of_custom
-from sandbox.plugins.kubernetes.schema import Kind
+from sandbox.plugins.kubernetes.schema import Kind, kind_of_type
 from sandbox.plugins.protocol import InitializationFailed, ResourceError
 from tests.unit.kubernetes_plugin.scripted_server import ScriptedServer
 from tests.unit.kubernetes_plugin.test_objects import objects
@@ -101,6 +101,19 @@ def test_an_object_whose_definition_went_is_gone_with_it() -> None:
     assert objects(cluster).read(URN, kind(cluster), "graph/pair", given(), given()) is None
     objects(cluster).delete(URN, kind(cluster), "graph/pair", given(), 0)
     assert cluster.verbs() == ["get", "get"]
+
+
+def test_what_the_server_drops_is_a_change_for_ever_where_the_plugin_knows_no_type() -> None:
+    """pulumi-kubernetes issue 3538; of built-in kinds the plugin drops it as well, Secrets apart."""
+    empty = {"name": "pair", "namespace": "graph", "labels": {}}
+    dropped = {key: value for key, value in empty.items() if key != "labels"}
+    secret, account = kind_of_type("kubernetes:core/v1:Secret"), kind_of_type("kubernetes:core/v1:ServiceAccount")
+    assert secret is not None
+    assert account is not None
+    for of, changes in ((kind(server()), ["metadata.labels"]), (secret, ["metadata.labels"]), (account, [])):
+        inputs = {"apiVersion": of.api_version, "kind": of.name, "metadata": empty}
+        outputs = {**inputs, "metadata": dropped, "__inputs": inputs}
+        assert list(objects(server()).diff(URN, of, outputs, inputs, []).detailed) == changes, of.name
 
 
 @pytest.mark.parametrize(
