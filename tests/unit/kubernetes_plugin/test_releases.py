@@ -127,6 +127,25 @@ def test_a_null_among_the_values_reaches_helm_and_is_no_change_afterwards(script
     assert releases(scripted).diff(outputs, less, ()).changes
 
 
+def test_a_packaged_chart_changes_by_its_name_or_version_and_not_by_its_content(
+    scripted: ScriptedHelm, tmp_path: Path
+) -> None:
+    """The recorded inputs have no checksum. docs/upgrade.md says what to do."""
+    scripted.stores = [(1, "deployed")]
+    inputs = releases(scripted).check(URN, {}, GIVEN, b"").inputs
+    _, outputs = releases(scripted).create(URN, inputs, preview=False)
+
+    def differs(chart: str, version: str) -> list[str]:
+        package(tmp_path / chart, {"demo/Chart.yaml": f"name: demo\nversion: {version}\ndescription: changed\n"})
+        checked = releases(scripted).check(URN, {}, {**GIVEN, "chart": f"./{chart}"}, b"")
+        assert checked.failures == []
+        return sorted(releases(scripted).diff(outputs, checked.inputs, ()).detailed)
+
+    assert differs("demo-0.2.0.tgz", "0.2.0") == []
+    assert differs("demo-0.2.0-again.tgz", "0.2.0") == ["chart"]
+    assert differs("demo-0.2.0.tgz", "0.2.1") == ["version"]
+
+
 def test_a_release_without_a_name_or_timeout_gets_them(scripted: ScriptedHelm) -> None:
     first = releases(scripted).check(URN, {}, {"chart": "./demo-0.1.0.tgz"}, b"seed").inputs
     assert first["name"].startswith("release-")
