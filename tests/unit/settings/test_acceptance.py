@@ -401,6 +401,14 @@ def test_the_environments_of_the_project_load(stack: str) -> None:
     assert hardened == {"dev": (False, 7, False, True), "prod": (True, 35, True, True)}[stack]
 
 
+@as_shipped
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_no_environment_lets_a_resource_take_the_ambient_account_or_cluster(stack: str) -> None:
+    """A resource that forgot its provider would go where the machine's own credentials and context lead."""
+    config = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())["config"]
+    assert sorted(config["pulumi:disable-default-providers"]) == ["aws", "kubernetes"]
+
+
 def test_every_declared_key_has_a_default_and_is_a_setting() -> None:
     project = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
     assert project["name"] == "teleport-access-graph"
