@@ -12,7 +12,7 @@ from components.settings import ProxyHostAuthorities, Settings
 from components.settings.chart_versions import dotted, known_chart, nearest_chart, numbers
 from components.teleport_values import AccessGraphPatch, effective_auth_values, unpatch_values
 from components.values_files import find_secret_values
-from operations.checks.values import differences
+from operations.checks.values import differences, given_again
 from operations.cluster import Document
 from operations.findings import Finding, failed, not_proven, passed
 from operations.helm_releases import HelmRelease
@@ -130,6 +130,6 @@ def compare_values(
     return failed(
         check,
         statement,
-        f"{shown} (+ live only, - files only, ~ other): an `up --refresh` makes the live values those of the files; "
-        "`adopt` writes what runs",
+        f"{shown} (+ live only, - files only, ~ other): `adopt` writes what runs; the other way, an `up` that adopts "
+        f"the release gives it the values of the files, and one that is the stack's already takes {given_again(name)}",
     )

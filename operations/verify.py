@@ -47,7 +47,7 @@ from operations.checks.certificate_source import dialled_names
 from operations.checks.database import OwnLogins, check_database
 from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
-from operations.checks.values import check_values, check_workload, differences
+from operations.checks.values import check_values, check_workload, differences, given_again
 from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
@@ -209,7 +209,7 @@ class Verification:
             bundle = ((found or {}).get("data") or {}).get(CA_KEY)
             where = f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace}"
         live = deployed_release(cluster, entry.namespace, entry.release)
-        remedy = _way_back(cluster, entry, live, expected)
+        remedy = _way_back(cluster, name, entry, live, expected)
         return [
             check_configuration(cluster, name, entry.namespace, entry.release, expected, remedy),
             self._trust(name, ways, where, bundle, endpoint),
@@ -245,7 +245,7 @@ class Verification:
                 not_proven(f"teleport.{name}.values", statement, f"{reason}; its owner may not keep Helm's records")
             ]
         users = load_values_files(entry.values_files, self.settings.root)
-        findings = [check_values(name, users, release.values, "its values files")]
+        findings = [check_values(name, users, release.values, "its values files", remedy=_rolled_out(name, entry))]
         if self.values_before is not None and name == next(iter(self.settings.teleport)):
             users = parse_values(self.values_before.read_text(encoding="utf-8"))
             findings.append(check_values(name, users, release.values, str(self.values_before), check="before.values"))
@@ -260,16 +260,15 @@ class Verification:
         cluster = self._cluster(self.settings.kubernetes_of(name).context)
         self._deployments(cluster, entry)
         release = deployed_release(cluster, entry.namespace, entry.release)
-        remedy = _way_back(cluster, entry, release, None)
+        remedy = _way_back(cluster, name, entry, release, None)
         findings = [check_configuration(cluster, name, entry.namespace, entry.release, None, remedy)]
         if release is not None:
             statement = f"the values of {name} are those of its files"
             unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
             check = f"teleport.{name}.values"
+            way = _rolled_out(name, entry)
             findings.append(
-                failed(
-                    check, statement, f"{', '.join(unlike)} (+ live only, - files only, ~ other); run `up --refresh`"
-                )
+                failed(check, statement, f"{', '.join(unlike)} (+ live only, - files only, ~ other); {way}")
                 if unlike
                 else passed(check, statement, "no difference")
             )
@@ -301,6 +300,7 @@ def _of_this_stack(finding: Finding) -> Finding:
 
 def _way_back(
     cluster: Cluster,
+    name: str,
     entry: ReleaseTeleportSettings | ValuesTeleportSettings,
     live: HelmRelease | None,
     expected: Mapping[str, Any] | None,
@@ -312,6 +312,11 @@ def _way_back(
         # The engine compares values, as Helm recorded them: of what was edited beside Helm not even a refresh knows.
         back = f"{cluster.helm(entry.namespace)} rollback {entry.release} {live.revision} --wait"
         return f"Helm's record has it right, so somebody edited it: {back}, then restart auth and the proxies"
+    return _rolled_out(name, entry)
+
+
+def _rolled_out(name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings) -> str:
+    """What brings the release its values, where Helm's record has others."""
     if isinstance(entry, ReleaseTeleportSettings):
-        return "run `up --refresh`"
+        return f"run {given_again(name)}"
     return "let the release's owner roll out what this stack hands over (output teleportValues)"

@@ -13,8 +13,28 @@ from operations.findings import Finding, failed, passed
 _APPENDED = ("extraVolumes", "extraVolumeMounts")
 
 
+def given_again(teleport: str) -> str:
+    """How a release of the stack's own gets its values again after somebody upgraded it by hand.
+
+    A refresh merges what Helm recorded over what the engine gave: of that it sees other values, and a chart of another
+    version, and neither what was left out nor what was added.
+    Source: pulumi-kubernetes, provider/pkg/provider/helm_release.go.
+    """
+    return (
+        "`up --refresh`, which sees other values and another chart; of what an upgrade by hand left out or added no "
+        f"preview knows: change teleport.{teleport}.timeoutSeconds by a second and `up`, and the release is given all "
+        "its values again"
+    )
+
+
 def check_values(
-    teleport: str, users: Mapping[str, Any], live: Mapping[str, Any], source: str, *, check: str = "values"
+    teleport: str,
+    users: Mapping[str, Any],
+    live: Mapping[str, Any],
+    source: str,
+    *,
+    check: str = "values",
+    remedy: str = "put them into the files, and run `up`",
 ) -> Finding:
     """Every value in `users` (from `source`, in words) stands in the live release; lists may have got more."""
     check = f"teleport.{teleport}.{check}"
@@ -24,9 +44,7 @@ def check_values(
         mine, now = (effective_auth_values(values).get(key) or [] for values in (users, live))
         missing += [f"auth.{key} {_entry(entry)}" for entry in mine if entry not in now]
     if missing:
-        return failed(
-            check, statement, f"missing or other: {'; '.join(missing)}; put them into the files, and run `up`"
-        )
+        return failed(check, statement, f"missing or other: {'; '.join(missing)}; {remedy}")
     return passed(check, statement, f"{len([*_leaves(users)])} values, all there")
 
 

@@ -146,6 +146,26 @@ def test_a_packaged_chart_changes_by_its_name_or_version_and_not_by_its_content(
     assert differs("demo-0.2.0.tgz", "0.2.1") == ["version"]
 
 
+def test_what_an_upgrade_by_hand_left_out_or_added_no_refresh_sees_and_another_timeout_gives_it_back(
+    scripted: ScriptedHelm,
+) -> None:
+    """The plugin merges what Helm recorded over what the state has; `verify` tells the way back by this."""
+    scripted.stores = [(1, "deployed")]
+    inputs = releases(scripted).check(URN, {}, GIVEN, b"").inputs
+    _, outputs = releases(scripted).create(URN, inputs, preview=False)
+
+    def sees(values: Mapping[str, Any], **given: Any) -> list[str]:
+        scripted.store(2, "deployed", values)
+        found = releases(scripted).read(URN, "adoption/adopted", outputs)
+        assert found is not None
+        return sorted(releases(scripted).diff(found[2], {**inputs, **given}, ()).detailed)
+
+    assert sees({"replicas": 1}) == []
+    assert sees({**GIVEN["values"], "added": True}) == []
+    assert sees({**GIVEN["values"], "replicas": 3}) == ["values.replicas"]
+    assert sees({"replicas": 1}, timeout=16) == ["timeout"]
+
+
 def test_a_release_without_a_name_or_timeout_gets_them(scripted: ScriptedHelm) -> None:
     first = releases(scripted).check(URN, {}, {"chart": "./demo-0.1.0.tgz"}, b"seed").inputs
     assert first["name"].startswith("release-")

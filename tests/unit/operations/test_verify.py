@@ -446,7 +446,10 @@ def test_what_cannot_be_read_is_one_finding_that_does_not_quote_it(
     assert (found.outcome, "hunter2" in found.reason) == (Outcome.FAIL, False)
 
 
-@pytest.mark.parametrize(("mode", "roller"), [("release", "run `up --refresh`"), ("values", "let the release's owner")])
+@pytest.mark.parametrize(
+    ("mode", "roller"),
+    [("release", f"change {TELEPORT}timeoutSeconds by a second and `up`"), ("values", "let the release's owner")],
+)
 def test_what_brings_auths_configuration_back_depends_on_who_changed_it(
     mode: str, roller: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
