@@ -178,9 +178,10 @@ def _state_statements(settings: Settings, purpose: Purpose, state: State, partit
             yield {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:PutObject"], "Resource": written}
         yield {"Effect": "Allow", "Action": "s3:GetObject", "Resource": readable}
     if state.key_arn is not None:
-        # Encrypt is for the stack's data key alone, once, when the stack is made.
-        actions = ["kms:Decrypt", "kms:Encrypt"] if purpose is Purpose.DEPLOY else ["kms:Decrypt"]
-        yield {"Effect": "Allow", "Action": actions, "Resource": state.key_arn}
+        # Encrypt is for the stack's data key alone, once, when the stack is made. A bucket that is encrypted with the
+        # same key, as examples/backend makes it, has a data key made for what is written, with the writer's rights.
+        more = ["kms:Encrypt", "kms:GenerateDataKey"] if purpose is Purpose.DEPLOY else []
+        yield {"Effect": "Allow", "Action": ["kms:Decrypt", *more], "Resource": state.key_arn}
 
 
 def _documents(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -66,7 +66,8 @@ def test_files_are_written_for_each_system(stack_file: Path, tmp_path: Path) -> 
         "dev-deploy-test.yaml",
     ]
     policy = json.loads((out / "dev-deploy-iam-2.json").read_text())
-    assert policy["Statement"][-1] == {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:Encrypt"], "Resource": KEY}
+    actions = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+    assert policy["Statement"][-1] == {"Effect": "Allow", "Action": actions, "Resource": KEY}
     kinds = [document["kind"] for document in yaml.safe_load_all((out / "dev-deploy-test.yaml").read_text())]
     assert kinds == ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Role", "RoleBinding"]
     assert "reaches beyond the stack:\n" in done.stderr
