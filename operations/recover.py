@@ -110,6 +110,11 @@ class Recovery:
 
     def notes(self) -> list[str]:
         """What cannot be looked at from here."""
+        if not self.processes.is_dir():
+            return [
+                f"this system does not tell which engines are at work; make sure that none works on {self.stack} "
+                "before its lock is cleared"
+            ]
         return [
             f"process {pid} of another user ({command}) cannot be looked at; make sure that it works on another stack"
             for pid, command in hidden_engines(self.processes, self.stack)

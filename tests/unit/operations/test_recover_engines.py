@@ -117,3 +117,14 @@ def test_another_users_engine_that_cannot_be_looked_at_is_said(tmp_path: Path, m
         "note: process 1 of another user (/usr/bin/pulumi up --yes) cannot be looked at; make sure that it works on "
         "another stack\n"
     ) in result.output
+
+
+def test_a_system_that_does_not_tell_its_processes_is_said(tmp_path: Path) -> None:
+    """macOS, say: an engine at work there would have its lock cleared."""
+    recovery = Recovery(settings=settings(tmp_path), stack="test", processes=tmp_path / "nowhere", root=tmp_path)
+    assert recovery.notes() == [
+        "this system does not tell which engines are at work; make sure that none works on test before its lock is "
+        "cleared"
+    ]
+    (tmp_path / "nowhere").mkdir()
+    assert recovery.notes() == []
