@@ -157,13 +157,16 @@ def _conditions(conditions: Conditions, account: Account) -> Conditions:
 
 
 def _state_statements(settings: Settings, purpose: Purpose, state: State, partition: str) -> Iterator[dict[str, Any]]:
-    """A preview takes no lock and writes nothing; a consumer reads one stack's file."""
+    """A preview takes no lock and writes nothing; a consumer reads one stack's file. Of stacks whose outputs are
+    settings everybody else reads theirs, if it is in the same bucket."""
     if state.bucket is not None:
         bucket = f"arn:{partition}:s3:::{state.bucket}"
         # https://www.pulumi.com/docs/iac/concepts/state-and-backends/: all of a backend's objects are below .pulumi.
         stack = f"{PROJECT}/{settings.stack}"
         own = f"{bucket}/.pulumi/stacks/{stack}.json*"
         readable = [f"{bucket}/.pulumi/meta.yaml", own]
+        if purpose.reads_world:
+            readable += [f"{bucket}/.pulumi/stacks/{one}.json*" for one in _referenced_stacks(settings)]
         yield {
             "Effect": "Allow",
             "Action": "s3:ListBucket",
@@ -182,6 +185,20 @@ def _state_statements(settings: Settings, purpose: Purpose, state: State, partit
         # same key, as examples/backend makes it, has a data key made for what is written, with the writer's rights.
         more = ["kms:Encrypt", "kms:GenerateDataKey"] if purpose is Purpose.DEPLOY else []
         yield {"Effect": "Allow", "Action": ["kms:Decrypt", *more], "Resource": state.key_arn}
+
+
+def _referenced_stacks(settings: Settings) -> list[str]:
+    """`project/stack` of those whose outputs are settings, as a bucket has them."""
+    values: list[str] = []
+    if isinstance(settings.database, RdsDatabaseSettings):
+        network = settings.database.network
+        values += [network.vpc_id, *(network.subnet_ids or ()), *network.client_security_group_ids]
+    identity = None if settings.aws is None else settings.aws.workload_identity
+    if isinstance(identity, PodIdentitySettings):
+        values.append(identity.cluster_name)
+    elif identity is not None:
+        values.append(identity.oidc_provider_arn)
+    return sorted({found.stack.partition("/")[2] for found in map(stack_output, values) if found is not None})
 
 
 def _documents(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:

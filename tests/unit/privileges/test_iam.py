@@ -307,6 +307,28 @@ def test_a_consumer_reads_one_stacks_state_and_nothing_of_the_world() -> None:
     ]
 
 
+@pytest.mark.parametrize("purpose", [Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT, Purpose.DEPLOY])
+def test_whose_outputs_are_settings_may_be_read_and_no_other_stack(purpose: Purpose) -> None:
+    config = configured("the least")
+    network = {**config["database"]["network"], "vpcId": "stack:organization/network/prod#vpcId"}
+    network |= {"subnetIds": ["stack:organization/network/prod#subnets"]}
+    identity = {"mode": "irsa", "oidcProviderArn": "stack:organization/cluster/prod#core.oidc"}
+    changed = {
+        **config,
+        "database": {**config["database"], "network": network},
+        "aws": {**config["aws"], "workloadIdentity": identity},
+    }
+    documents, _ = policies(load_settings(changed, (), root=directory(), stack=STACK), purpose, state=STATE)
+
+    def may(action: str, state: str) -> bool:
+        return is_allowed(documents, Question(action=action, resource=f"arn:aws:s3:::states/.pulumi/stacks/{state}"))
+
+    assert may("s3:GetObject", "network/prod.json")
+    assert may("s3:GetObject", "cluster/prod.json.gz")
+    assert not may("s3:GetObject", "cluster/dev.json")
+    assert not may("s3:PutObject", "cluster/prod.json")
+
+
 def test_a_stack_without_rds_needs_nothing_of_aws() -> None:
     for purpose in Purpose:
         assert policies(settings_of("a database that exists"), purpose) == ([], [])
