@@ -163,21 +163,28 @@ def _state_statements(settings: Settings, purpose: Purpose, state: State, partit
         bucket = f"arn:{partition}:s3:::{state.bucket}"
         # https://www.pulumi.com/docs/iac/concepts/state-and-backends/: all of a backend's objects are below .pulumi.
         stack = f"{PROJECT}/{settings.stack}"
-        own = f"{bucket}/.pulumi/stacks/{stack}.json*"
-        readable = [f"{bucket}/.pulumi/meta.yaml", own]
+        own = [f"{bucket}/.pulumi/stacks/{stack}.json*"]
+        if purpose.reads_world:
+            # Before each run the engine reads the stack's tags, which few stacks have.
+            own.append(f"{bucket}/.pulumi/stacks/{stack}.pulumi-tags")
+        readable = [f"{bucket}/.pulumi/meta.yaml", *own]
         if purpose.reads_world:
             readable += [f"{bucket}/.pulumi/stacks/{one}.json*" for one in _referenced_stacks(settings)]
         yield {
             "Effect": "Allow",
             "Action": "s3:ListBucket",
             "Resource": bucket,
-            "Condition": {"StringLike": {"s3:prefix": ".pulumi/*"}},
+            # A read of an object has no prefix; without this right S3 answers "access denied" for one that is not
+            # there, which the engine takes for a failure:
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+            "Condition": {"StringLikeIfExists": {"s3:prefix": ".pulumi/*"}},
         }
         if purpose is Purpose.DEPLOY:
-            written = [own, *(f"{bucket}/.pulumi/{place}/{stack}/*" for place in ("backups", "history"))]
+            history = [f"{bucket}/.pulumi/{place}/{stack}/*" for place in ("backups", "history")]
             # The lock's path has the name that backends without organizations give theirs.
-            written.append(f"{bucket}/.pulumi/locks/organization/{stack}/*")
-            readable += written[1:]
+            history.append(f"{bucket}/.pulumi/locks/organization/{stack}/*")
+            written = [*own, *history]
+            readable += history
             yield {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:PutObject"], "Resource": written}
         yield {"Effect": "Allow", "Action": "s3:GetObject", "Resource": readable}
     if state.key_arn is not None:
