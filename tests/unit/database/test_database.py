@@ -118,6 +118,20 @@ def test_only_clients_security_groups_come_in_and_nothing_goes_out(recording: Re
     assert recording.of_type("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule") == []
 
 
+def test_a_rule_admits_the_one_client_that_it_is_named_by() -> None:
+    recording = record_database(client_prefix_list_ids=["pl-0a1b2c3d"], client_cidrs=["10.1.0.0/16"])
+    who = ("referencedSecurityGroupId", "prefixListId", "cidrIpv4", "cidrIpv6")
+    assert {
+        rule.name: {field: rule.inputs[field] for field in who if field in rule.inputs}
+        for rule in recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    } == {
+        "database-ingress-sg-0a1b2c3d": {"referencedSecurityGroupId": "sg-0a1b2c3d"},
+        "database-ingress-sg-1a1b2c3d": {"referencedSecurityGroupId": "sg-1a1b2c3d"},
+        "database-ingress-pl-0a1b2c3d": {"prefixListId": "pl-0a1b2c3d"},
+        "database-ingress-10.1.0.0-16": {"cidrIpv4": "10.1.0.0/16"},
+    }
+
+
 def test_connections_without_tls_are_refused_by_the_server(recording: Recording) -> None:
     group = recording["database-parameter-group"].inputs
     # From PostgreSQL 15 on the value is RDS's default, of which AWS says this method whatever was asked for.

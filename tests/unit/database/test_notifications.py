@@ -71,3 +71,26 @@ def test_nobody_but_this_accounts_events_and_alarms_may_publish_to_the_topic() -
             "Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}},
         }
     ]
+
+
+def test_rds_tells_of_this_stacks_own_instances_and_of_what_wakes_an_operator() -> None:
+    """Without ids a subscription hears every database of the account; groups of before VPCs have no other choice."""
+    recording = record_database(topic_arn=TOPIC, replica=True, master_password="generated")
+    subscriptions = {
+        one.inputs["sourceType"]: one.inputs for one in recording.of_type("aws:rds/eventSubscription:EventSubscription")
+    }
+    assert {kind: one.get("sourceIds") for kind, one in subscriptions.items()} == {
+        "db-instance": [IDENTIFIER, f"{IDENTIFIER}-replica"],
+        "db-parameter-group": [recording["database-instance"].inputs["parameterGroupName"]],
+        "db-security-group": None,
+    }
+    assert {one["snsTopic"] for one in subscriptions.values()} == {TOPIC}
+    wakes = {"availability", "deletion", "failover", "low storage", "recovery"}
+    assert wakes <= set(subscriptions["db-instance"]["eventCategories"])
+
+
+@pytest.mark.parametrize("given", [None, "arn:aws:kms:us-east-1:123456789012:key/given"], ids=["its own key", "given"])
+def test_what_the_topic_holds_is_encrypted_with_the_databases_key(given: str | None) -> None:
+    recording = record_database(own_topic=True, kms_key_arn=given)
+    key = recording["database-topic"].inputs["kmsMasterKeyId"]
+    assert key == recording["database-instance"].inputs["kmsKeyId"] == (given or key)
