@@ -28,6 +28,7 @@ LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/rds/instance"
 DIGITS = "20261126203800000000000001"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-{DIGITS}"
 RDS = f"arn:aws:rds:{REGION}:{ACCOUNT}"
+EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 # A role takes 10 managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -206,6 +207,33 @@ def test_a_deployment_may_change_what_is_the_stacks(action: str, resource: str, 
 )  # fmt: skip
 def test_a_deployment_may_not_touch_what_is_not(action: str, resource: str, context: dict[str, str]) -> None:
     assert not allowed(Purpose.DEPLOY, action, resource, **context)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "key", "value"),
+    [
+        ("ec2:CreateTags", f"{EC2}:security-group/sg-1", "ec2:CreateAction", "CreateSecurityGroup"),
+        ("ec2:CreateTags", f"{EC2}:security-group-rule/sgr-1", "ec2:CreateAction", "AuthorizeSecurityGroupIngress"),
+        ("ec2:CreateSecurityGroup", f"{EC2}:security-group/*", f"aws:RequestTag/{TAG}", OURS),
+        ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", f"aws:ResourceTag/{TAG}", OURS),
+        ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group-rule/*", f"aws:RequestTag/{TAG}", OURS),
+        ("ec2:RevokeSecurityGroupIngress", f"{EC2}:security-group-rule/sgr-1", f"aws:ResourceTag/{TAG}", OURS),
+        ("kms:CreateAlias", KEY, f"aws:ResourceTag/{TAG}", OURS),
+        ("kms:GenerateDataKey", KEY, "kms:ViaService", f"secretsmanager.{REGION}.amazonaws.com"),
+        ("kms:CreateGrant", KEY, "kms:ViaService", f"rds.{REGION}.amazonaws.com"),
+        ("iam:PassRole", ROLE, "iam:PassedToService", "monitoring.rds.amazonaws.com"),
+        ("iam:AttachRolePolicy", ROLE, "iam:PolicyARN",
+         "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"),
+        ("iam:CreateServiceLinkedRole",
+         f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS",
+         "iam:AWSServiceName", "rds.amazonaws.com"),
+    ],
+)  # fmt: skip
+def test_what_is_allowed_for_one_use_is_not_for_another(action: str, resource: str, key: str, value: str) -> None:
+    """On what is the stack's by its name, or by no more than its kind, the condition is all that stands between."""
+    assert allowed(Purpose.DEPLOY, action, resource, **{key: value})
+    assert not allowed(Purpose.DEPLOY, action, resource)
+    assert not allowed(Purpose.DEPLOY, action, resource, **{key: f"{value}-of-another"})
 
 
 @pytest.mark.parametrize(
