@@ -206,6 +206,28 @@ def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: Ku
     server.close()
 
 
+def test_a_cluster_that_takes_the_call_and_never_answers_is_given_up(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a firewall that drops what comes back: without a limit the command would wait for good."""
+    monkeypatch.setattr("operations.cluster.TIMEOUT", 0.2)
+    server, given_up = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def hold() -> None:
+        client, _ = server.accept()
+        given_up.wait(3)
+        client.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    write_kubeconfig(tmp_path / "kubeconfig", "silent", f"http://127.0.0.1:{server.getsockname()[1]}")
+    with pytest.raises(ClusterError, match=r"^silent: the cluster cannot be reached \(.*timed out"):
+        Cluster.connect("silent").identifier()
+    given_up.set()
+    thread.join()
+    server.close()
+
+
 def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluster: Cluster) -> None:
     for revision, status in ((1, "superseded"), (9, "deployed"), (10, "failed"), (11, "pending-upgrade")):
         put_release(api, revision, status, {"revision": revision})
