@@ -513,6 +513,46 @@ def test_after_logins_by_iam_those_by_password_begin_with_the_first(
         again(tmp_path, config, by_iam)
 
 
+NEXT = {"generation": 2, "phase": "introduce"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tls", "refused"),
+    [
+        ({"algorithm": "ECDSA"}, None),
+        ({"algorithm": "RSA"}, "tls.algorithm: RSA is not ECDSA, with which authority 1 was made: its key would be"),
+        ({"algorithm": "RSA", "authority": NEXT}, "tls.authority.previousAlgorithm: RSA is not ECDSA, with which"),
+        ({"algorithm": "RSA", "authority": {**NEXT, "previousAlgorithm": "ECDSA"}}, None),
+    ],
+    ids=["the same", "another", "another for both", "another for the next"],
+)
+def test_an_authority_keeps_the_algorithm_that_it_was_made_with(
+    tls: dict[str, Any], refused: str | None, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """With another it would be another authority, and nobody would trust it yet."""
+    config["tls"] = {"mode": "generated", **tls}
+    settings = load_settings(config, (), root=tmp_path, stack=STACK)
+    found = [str(problem) for problem in refusals(Ledger.parse(recorded), settings)]
+    assert [problem[: len(refused or "")] for problem in found] == ([] if refused is None else [refused])
+
+
+@pytest.mark.slow
+def test_each_authority_that_exists_is_remembered_with_its_own_algorithm(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    config["tls"] = {
+        "mode": "generated",
+        "algorithm": "RSA",
+        "authority": {**NEXT, "previousAlgorithm": "ECDSA"},
+    }
+    introduced = again(tmp_path, config, recorded).outputs["ledger"]
+    assert Ledger.parse(introduced).authority_algorithms == {1: "ECDSA", 2: "RSA"}
+    config["tls"]["authority"] = {"generation": 2, "phase": "switch"}
+    with pytest.raises(LedgerError, match=r"tls\.authority\.previousAlgorithm: RSA is not ECDSA, .*; set ECDSA"):
+        again(tmp_path, config, introduced)
+
+
 AWAITED: dict[str, dict[str, Any]] = {
     "release": {},
     "values with rollout": {"mode": "values", "rollout": {}},
@@ -531,6 +571,17 @@ def test_a_rollout_that_nobody_waits_for_is_warned_of_before_another_authority_s
     found = rollout_warning(*at(tmp_path, owner, "introduce", "switch"))
     assert (found is not None) is warned
     assert not warned or str(found).startswith(f"teleport.{TELEPORT_CLUSTER}: nobody waits for the rollout there")
+
+
+@pytest.mark.slow
+def test_the_warning_is_said_by_the_up_itself(config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path) -> None:
+    as_manual(config)
+    config["tls"] = {"mode": "generated", "authority": NEXT}
+    introduced = again(tmp_path, config, {**recorded, "teleport": {}})
+    assert not any("nobody waits for the rollout" in text for text in introduced.warnings)
+    config["tls"]["authority"] = {"generation": 2, "phase": "switch"}
+    switched = again(tmp_path, config, introduced.outputs["ledger"])
+    assert [TELEPORT_CLUSTER in text for text in switched.warnings if "nobody waits for the rollout" in text] == [True]
 
 
 @pytest.mark.parametrize(
