@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -329,7 +330,10 @@ def test_an_export_that_began_without_a_start_is_given_none_later(
 def test_what_teleport_was_never_told_may_change(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    config["teleport"][TELEPORT_CLUSTER]["auditLog"] = {"startDate": "2026-01-31T00:00:00Z"}
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    entry["auditLog"] = {"enabled": False}
+    assert again(tmp_path, config, recorded).outputs["ledger"]["auditLog"] == {}
+    entry["auditLog"] = {"startDate": "2026-01-31T00:00:00Z"}
     config["accessGraph"]["enabled"] = False
     assert again(tmp_path, config, recorded).outputs["ledger"]["auditLog"] == {}
 
@@ -513,6 +517,44 @@ def test_after_logins_by_iam_those_by_password_begin_with_the_first(
         again(tmp_path, config, by_iam)
 
 
+def _first(config: dict[str, Any], recorded: dict[str, Any]) -> None:
+    """A stack that has recorded nothing, as one that takes over a database whose logins somebody else has rotated."""
+    recorded.clear()
+    config["database"]["rotation"] = 3
+
+
+def _by_iam(config: dict[str, Any], recorded: dict[str, Any]) -> None:
+    recorded["rotation"] = 2
+    config["database"]["authentication"] = "iam"
+
+
+def _by_uri(config: dict[str, Any], recorded: dict[str, Any]) -> None:
+    recorded["database"]["protect"] = False
+    config["database"] = {"mode": "existing"}
+    del config["aws"]
+
+
+def _let_go(config: dict[str, Any], recorded: dict[str, Any]) -> None:
+    """Whoever is told to dial no more needs its former name no more."""
+    recorded["endpoints"] = {TELEPORT_CLUSTER: "graph.example.com:443"}
+    config["teleport"][TELEPORT_CLUSTER]["connected"] = False
+    config["teleport"]["other.example.com"] = {
+        **config["teleport"][TELEPORT_CLUSTER], "connected": True, "release": "other", "namespace": "other",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [_first, _by_iam, _by_uri, _let_go])
+def test_what_breaks_nothing_may_follow(
+    change: Callable[[dict[str, Any], dict[str, Any]], None],
+    config: dict[str, Any],
+    recorded: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    change(config, recorded)
+    settings = load_settings(config, ("databaseUri",) if change is _by_uri else (), root=tmp_path, stack=STACK)
+    assert refusals(Ledger.parse(recorded), settings) == []
+
+
 NEXT = {"generation": 2, "phase": "introduce"}
 
 
@@ -597,6 +639,8 @@ def test_another_mode_of_the_certificate_is_warned_of_where_somebody_calls(tmp_p
     issued = replace(recorded, trust=replace(recorded.trust, mode="certManager"))
     assert rollout_warning(issued, settings) is not None
     assert rollout_warning(replace(issued, endpoints={}), settings) is None
+    entry = settings.teleport[TELEPORT_CLUSTER].model_copy(update={"connected": False})
+    assert rollout_warning(issued, replace(settings, teleport={TELEPORT_CLUSTER: entry})) is None
 
 
 def test_with_the_systems_trust_it_is_each_auths_own_store_that_needs_the_next_authority(tmp_path: Path) -> None:

@@ -72,6 +72,16 @@ def test_switched_off_the_owner_is_handed_their_own_values(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("rollout", "trust"), [({"rollout": {}}, "bundle"), ({}, "system")])
+def test_switched_off_nothing_is_left_to_an_owner_whose_rollout_was_awaited_or_who_mounts_nothing(
+    rollout: dict[str, Any], trust: str, tmp_path: Path
+) -> None:
+    config = configuration(tmp_path, entry={**VALUES, **rollout}, tls={"mode": "generated", "trust": trust})
+    config["accessGraph"]["enabled"] = False
+    assert unsealed(run_program(config, tmp_path).outputs)["teleportCleanUp"] == {TELEPORT_CLUSTER: []}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [{"timeoutSeconds": 1800}, {**VALUES, "rollout": {"timeoutSeconds": 1800}}])
 def test_the_proxies_have_the_time_that_is_set(tmp_path: Path, entry: dict[str, Any]) -> None:
     """They are not part of what Helm waits for: it rolls auth alone."""
