@@ -42,6 +42,15 @@ def test_values_of_another_cluster_are_refused(tmp_path: Path) -> None:
     assert problem.startswith(f"{KEY}: clusterName is another one than this entry's, teleport.example.com; ")
 
 
+def test_values_that_the_patch_contradicts_are_told_beside_host_authorities_that_cannot_be_used(tmp_path: Path) -> None:
+    """Together, and before anything is made: not one in this `up` and the other in the next."""
+    values = {**stack.OWN_VALUES, "auth": {"teleportConfig": {"access_graph": {"endpoint": "another:443"}}}}
+    foreign = {"mode": "inline", "certificates": [stack.host_authority("other.example.com")]}
+    of_authorities, of_values = problems_of(tmp_path, {"values.yaml": yaml.safe_dump(values)}, hostAuthorities=foreign)
+    assert of_authorities.startswith(f"teleport.{TELEPORT_CLUSTER}.hostAuthorities")
+    assert of_values.startswith(f"{KEY}: auth.teleportConfig.access_graph.endpoint")
+
+
 def test_the_path_that_an_error_names_is_one_that_may_be_allowed(tmp_path: Path) -> None:
     files = {"values.yaml": 'auth: {annotations: {"example.com/api token": x}}'}
     (problem,) = problems_of(tmp_path, files)
