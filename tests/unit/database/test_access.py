@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from components.database_policies import service_account_trust
+from components.database_script import MASTER_SECRET_DIRECTORY
 from components.login_slots import active_slot, slot_passwords
 from tests.unit.database.graph import CANARY_MASTER, DIGEST_KEY, MANAGED, OIDC_PROVIDER, TAGS, lineage, record_access
 from tests.unit.monitor import Recording, Secret, leaves
@@ -137,6 +138,18 @@ def test_pod_fits_the_restricted_standard(managed: bool) -> None:
     assert {next(iter(volume.keys() - {"name"})) for volume in spec["volumes"]} <= {"configMap", "emptyDir"}
     assert spec["automountServiceAccountToken"] is False
     assert spec["restartPolicy"] == "Never"
+
+
+def test_the_fetched_master_password_is_on_no_disk(recording: Recording) -> None:
+    spec = pod(recording)
+    (fetches,), (runs,) = spec["initContainers"], spec["containers"]
+    handed = [
+        {mount["name"] for mount in one["volumeMounts"] if mount["mountPath"] == MASTER_SECRET_DIRECTORY}
+        for one in (fetches, runs)
+    ]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert [volumes[name]["emptyDir"]["medium"] for (name,) in handed] == ["Memory", "Memory"]
+    assert handed[0] == handed[1]
 
 
 def test_job_ends_in_time_and_is_replaced_when_it_failed(recording: Recording) -> None:
