@@ -17,6 +17,7 @@ from components.settings import RdsDatabaseSettings
 from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.checks.database import check_database
+from operations.checks.teleport import is_good_news, last_statement
 from operations.findings import Finding, Outcome
 from operations.verify import Verification
 from tests.unit.operations.certificates import authority
@@ -489,3 +490,25 @@ def test_a_teleport_that_is_let_go_is_looked_at_as_one_without_an_access_graph(
     about = {name.removeprefix(TELEPORT): one.outcome for name, one in findings.items() if name.startswith(TELEPORT)}
     assert about == {"configuration": Outcome.PASS, "values": Outcome.PASS}
     assert findings["teleport.hand.example.com"].statement == "hand.example.com is connected"
+
+
+CONNECTED = "INFO [AUTH] Connected to the access graph service"
+TURNED_AWAY = "ERROR [AUTH] access graph: could not find host CA"
+
+
+@pytest.mark.parametrize(
+    ("lines", "last"),
+    [
+        ([CONNECTED, "ERROR [BACKEND] cannot reach etcd"], CONNECTED),
+        ([CONNECTED, "INFO [CACHE] event stream connected"], CONNECTED),
+        ([CONNECTED, "DEBUG [AUTH] access_graph section read"], CONNECTED),
+        ([CONNECTED, TURNED_AWAY], TURNED_AWAY),
+        (["ERROR [BACKEND] cannot reach etcd", "DEBUG [AUTH] access_graph section read"], None),
+    ],
+    ids=["another's trouble", "another's connection", "no news", "its own trouble", "nothing"],
+)
+def test_of_auths_log_the_last_news_of_the_access_graph_counts_and_no_other_line(
+    lines: list[str], last: str | None
+) -> None:
+    assert last_statement("\n".join(lines)) == last
+    assert [is_good_news(line) for line in lines] == [line == CONNECTED for line in lines]
