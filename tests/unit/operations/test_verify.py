@@ -214,6 +214,14 @@ def test_each_defect_fails_its_own_proof(api: KubernetesApi, tmp_path: Path, cas
     assert {name: one for name, one in not_passed(findings).items() if name not in others} == right
 
 
+def test_an_annotation_that_is_gone_from_a_deployment_is_told(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    assert run(tmp_path)[f"{TELEPORT}proxy-annotations"].outcome is Outcome.PASS
+    put_deployment(api, "teleport-proxy", "teleport", rolled_out=PROXY_STARTED)
+    found = run(tmp_path)[f"{TELEPORT}proxy-annotations"]
+    assert (found.outcome, "pod annotation team: 'identity'" in found.reason) == (Outcome.FAIL, True)
+
+
 def test_no_secret_of_a_log_is_said(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     for pod in ("teleport-auth-0", "teleport-proxy-0"):

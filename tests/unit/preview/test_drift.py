@@ -25,6 +25,7 @@ ALL = {
 def test_each_change_has_its_cause(name: str) -> None:
     found = causes(recorded(name))
     assert {cause: len(found.of(cause)) for cause in found.found} == ALL[name]
+    assert needs_issue(recorded(name)) is bool(ALL[name]), "somebody is told of every one, and of nothing else"
 
 
 def test_what_somebody_deleted_by_hand_is_drift() -> None:
