@@ -33,7 +33,9 @@ KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 # A role takes 10 managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_POLICIES = 10
-STATE = State(bucket="states", key_arn=KEY)
+# The state's, with rights of its own that stand under no condition.
+STATE_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1c2d3e4f-5061-4b7c-8d9e-0f1a2b3c4d5e"
+STATE = State(bucket="states", key_arn=STATE_KEY)
 
 
 def allowed(purpose: Purpose, action: str, resource: str = "*", mode: str = "the least", **context: str) -> bool:
@@ -329,7 +331,7 @@ def test_a_consumer_reads_one_stacks_state_and_nothing_of_the_world() -> None:
                         f"arn:aws:s3:::states/.pulumi/stacks/teleport-access-graph/{STACK}.json*",
                     ],
                 },
-                {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": KEY},
+                {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": STATE_KEY},
             ],
         }
     ]
