@@ -69,7 +69,7 @@ class StateGate:
             query = dict(urllib.parse.parse_qsl(parsed.query, keep_blank_values=True))
             context = {"s3:prefix": query["prefix"]} if "prefix" in query else {}
             return [("s3:ListBucket" if method in ("GET", "HEAD") else f"s3:{method} of a bucket", arn, context)]
-        wanted = [(_OBJECT.get(method, f"s3:{method}"), f"{arn}/{key}", {})]
+        wanted: list[tuple[str, str, dict[str, str]]] = [(_OBJECT.get(method, f"s3:{method}"), f"{arn}/{key}", {})]
         if source := headers.get("X-Amz-Copy-Source"):
             wanted.append(("s3:GetObject", f"arn:aws:s3:::{urllib.parse.unquote(source).lstrip('/')}", {}))
         through = {"kms:ViaService": f"s3.{self.region}.amazonaws.com"}
