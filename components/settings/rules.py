@@ -32,6 +32,8 @@ class Section(BaseModel):
         alias_generator=to_camel,
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
+        # The whole configuration is one model, and of the sections in it few are ever asked for by themselves.
+        defer_build=True,
     )
 
 
