@@ -65,6 +65,10 @@ _NAMESPACE = (
     "accessGraph.createNamespace is true, and a Role cannot stand in a namespace that is still to be made: the rights "
     "of TAG's namespace hold in all; make the namespace beforehand and set it to false"
 )
+# https://github.com/pulumi/pulumi-kubernetes, provider/pkg/await/condition/source.go and informers/factory.go.
+_NAMESPACES_WATCHED = (
+    "the plugin waits for the namespace to be gone by a list of all, without a name, and for ever where it may not"
+)
 _IMPERSONATION = (
     "Teleport's auth may impersonate every user of the cluster, and who makes its role must be allowed to give that; "
     "install the release as an administrator and set adopt to true"
@@ -99,8 +103,9 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
     if made_here:
         _name(own, named, _managed(purpose, Resource("", "namespaces")))
         if purpose.writes:
-            own.everywhere.setdefault(NAMESPACES, set()).add("create")
+            own.everywhere.setdefault(NAMESPACES, set()).update({"create", "list", "watch"})
             own.unscoped.append(Unscoped(right="create namespaces", why=_CREATE))
+            own.unscoped.append(Unscoped(right="list and watch namespaces", why=_NAMESPACES_WATCHED))
         own.unscoped.append(Unscoped(right=f"all of namespace {graph.namespace}, in every namespace", why=_NAMESPACE))
     for issuer in _cluster_issuers(settings):
         # `preflight` asks whether it is ready.

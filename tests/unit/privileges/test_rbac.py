@@ -80,6 +80,16 @@ def test_a_deployment_may_make_change_and_delete_each_object_of_the_program(mode
     assert seen >= 3
 
 
+def test_who_deletes_the_namespace_can_watch_it_go() -> None:
+    """The plugin's informer asks for all namespaces, without a name, and waits for an answer until it has one."""
+    found = made("the least", Purpose.DEPLOY)
+    for verb in ("list", "watch"):
+        assert may(found, verb, "", "namespaces", None), verb
+        assert not may(made("a namespace that exists", Purpose.DEPLOY), verb, "", "namespaces", None), verb
+        assert not may(made("the least", Purpose.DRIFT), verb, "", "namespaces", None), verb
+    assert not may(found, "delete", "", "namespaces", None, "payroll")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_deployment_may_do_what_helm_does_for_each_release(mode: str) -> None:
@@ -257,6 +267,7 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
     }
     assert told("the least", Purpose.DEPLOY) == told("a namespace that exists", Purpose.DEPLOY) | {
         "create namespaces",
+        "list and watch namespaces",
         f"all of namespace {GRAPH}, in every namespace",
     }
 
