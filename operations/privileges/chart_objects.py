@@ -47,6 +47,11 @@ TELEPORT_BY_VALUE: dict[str, tuple[Resource, ...]] = {
 # Kinds of teleport-cluster that stand outside its namespace, by the names that the chart gives them.
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "clusterroles")
 CLUSTER_ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "clusterrolebindings")
+# The operator's kinds. A release without the operator looks for one, to keep what an earlier operator left, and a
+# lookup that is refused is an error to Helm: charts/teleport-operator/templates/_helpers.tpl in teleport-cluster, and
+# helm.sh/helm/v3/pkg/engine/lookup_func.go.
+DEFINITIONS = Resource("apiextensions.k8s.io", "customresourcedefinitions")
+LOOKED_UP = "teleportrolesv7.resources.teleport.dev"
 # Bound to auth's ServiceAccount beside the chart's own role.
 DELEGATOR = "system:auth-delegator"
 
@@ -59,6 +64,16 @@ def cluster_role_names(namespace: str, release: str) -> list[str]:
 def cluster_role_binding_names(namespace: str, release: str) -> list[str]:
     names = {release, f"{release}-teleport", f"{release}-teleport-auth"}
     return sorted(names | {f"{namespace}-{release}", f"{namespace}-{release}-auth"})
+
+
+def has_operator(values: Mapping[str, Any]) -> bool:
+    return value_at(values, "operator", "enabled") is True
+
+
+def makes_definitions(values: Mapping[str, Any]) -> bool:
+    """Whether a release with `values` has the operator's kinds among its objects."""
+    asked = value_at(values, "operator", "installCRDs")
+    return asked == "always" or (asked in (None, "dynamic") and has_operator(values))
 
 
 def asked_for(values: Mapping[str, Any]) -> Iterator[Resource]:

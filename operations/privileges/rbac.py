@@ -69,6 +69,14 @@ _NAMESPACE = (
 _NAMESPACES_WATCHED = (
     "the plugin waits for the namespace to be gone by a list of all, without a name, and for ever where it may not"
 )
+_DEFINITIONS = (
+    "the operator's kinds are cluster-wide, more with each version of the chart: install them as an administrator and "
+    "set operator.installCRDs to never in the release's values"
+)
+_OPERATOR = (
+    "the operator's role allows what a deployment may not itself, and who makes it must be allowed to give that; "
+    "install the release as an administrator and set adopt to true"
+)
 _IMPERSONATION = (
     "Teleport's auth may impersonate every user of the cluster, and who makes its role must be allowed to give that; "
     "install the release as an administrator and set adopt to true"
@@ -182,6 +190,8 @@ def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mappi
         _add(namespace, [(SECRETS, RECORD if purpose.writes else READ)])
     if purpose is Purpose.DRIFT:
         place.unscoped.append(Unscoped(right=f"read secrets of namespace {entry.namespace}", why=_SECRETS))
+    if purpose.writes:
+        _operator(place, entry, values)
     roles = (chart_objects.CLUSTER_ROLES, tuple(chart_objects.cluster_role_names(entry.namespace, entry.release)))
     bindings = (
         chart_objects.CLUSTER_ROLE_BINDINGS,
@@ -199,6 +209,18 @@ def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mappi
         _name(place, (chart_objects.CLUSTER_ROLES, (chart_objects.DELEGATOR, *roles[1])), {"bind"})
         place.unscoped.append(Unscoped(right="create and escalate clusterroles", why=_IMPERSONATION))
         place.unscoped.append(Unscoped(right="create clusterrolebindings", why=_CREATE))
+
+
+def _operator(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mapping[str, Any]) -> None:
+    """What the teleport-cluster chart has for the Teleport operator, and what it looks at without one."""
+    _name(place, (chart_objects.DEFINITIONS, (chart_objects.LOOKED_UP,)), {"get"})
+    if chart_objects.makes_definitions(values):
+        verbs = {"create", "get", "patch"} | (set() if entry.adopt else {"delete"})
+        place.everywhere.setdefault(chart_objects.DEFINITIONS, set()).update(verbs)
+        place.unscoped.append(Unscoped(right="make and change customresourcedefinitions", why=_DEFINITIONS))
+    if chart_objects.has_operator(values) and not entry.adopt:
+        _add(place.namespaces[entry.namespace], [(ROLES, frozenset({"bind", "escalate"}))])
+        place.unscoped.append(Unscoped(right=f"escalate roles of namespace {entry.namespace}", why=_OPERATOR))
 
 
 def _objects(place: Place, purpose: Purpose) -> Iterator[tuple[Resource, frozenset[str]]]:

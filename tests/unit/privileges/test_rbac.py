@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, load_settings
 from operations.privileges import chart_objects
@@ -228,6 +229,61 @@ def test_a_teleport_elsewhere_has_its_roles_there() -> None:
     assert TELEPORT not in first.namespaces
     assert set(second.namespaces) == {TELEPORT}
     assert not [key for key in second.named if GRAPH in key[1]]
+
+
+def of_release(values: dict[str, Any], purpose: Purpose = Purpose.DEPLOY, **entry: Any) -> list[dict[str, Any]]:
+    """Documents for a Teleport whose release has `values` besides."""
+    config = {**configured("a namespace that exists")}
+    file = directory() / "more-values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    release = config["teleport"][TELEPORT_CLUSTER]
+    release = {**release, "valuesFiles": [*release["valuesFiles"], file.name], **entry}
+    config["teleport"] = {TELEPORT_CLUSTER: release}
+    (one,) = rights(load_settings(config, (), root=directory(), stack=STACK), purpose)
+    return documents(one, stack=STACK, purpose=purpose)
+
+
+EXTENSIONS, DEFINITIONS = "apiextensions.k8s.io", "customresourcedefinitions"
+
+
+@pytest.mark.parametrize("adopt", [True, False])
+def test_every_release_of_teleport_looks_for_the_operators_definitions(adopt: bool) -> None:
+    """The chart does, operator or not, and Helm ends with an error where it may not."""
+    found = of_release({}, adopt=adopt)
+    assert may(found, "get", EXTENSIONS, DEFINITIONS, None, "teleportrolesv7.resources.teleport.dev")
+    assert not may(found, "get", EXTENSIONS, DEFINITIONS, None, "certificates.cert-manager.io")
+    assert not may(of_release({}, Purpose.DRIFT), "get", EXTENSIONS, DEFINITIONS, None, "")
+
+
+@pytest.mark.parametrize(
+    ("operator", "makes"),
+    [
+        ({"enabled": True}, True),
+        ({"enabled": True, "installCRDs": "dynamic"}, True),
+        ({"enabled": True, "installCRDs": "never"}, False),
+        ({"enabled": False}, False),
+        ({"enabled": False, "installCRDs": "always"}, True),
+    ],
+)
+def test_who_installs_the_operator_makes_its_definitions(operator: dict[str, Any], makes: bool) -> None:
+    found = of_release({"operator": operator})
+    for verb in ("create", "get", "patch", "delete"):
+        assert may(found, verb, EXTENSIONS, DEFINITIONS, None, "teleportrolesv8.resources.teleport.dev") is makes, verb
+    adopted = of_release({"operator": operator}, adopt=True)
+    assert may(adopted, "patch", EXTENSIONS, DEFINITIONS, None, "teleportrolesv8.resources.teleport.dev") is makes
+    assert not may(adopted, "delete", EXTENSIONS, DEFINITIONS, None, "teleportrolesv8.resources.teleport.dev")
+    assert not may(of_release({"operator": operator}, Purpose.DRIFT), "create", EXTENSIONS, DEFINITIONS, None)
+
+
+def test_who_installs_the_operator_gives_it_rights_in_its_namespace_alone() -> None:
+    """Its role allows what a deployment may not itself: the API server asks for a right to give that."""
+    rbac = "rbac.authorization.k8s.io"
+    found = of_release({"operator": {"enabled": True}})
+    for verb in ("escalate", "bind"):
+        assert may(found, verb, rbac, "roles", TELEPORT), verb
+        assert not may(found, verb, rbac, "roles", GRAPH), verb
+        assert not may(of_release({}), verb, rbac, "roles", TELEPORT), verb
+        assert not may(of_release({"operator": {"enabled": True}}, adopt=True), verb, rbac, "roles", TELEPORT), verb
 
 
 def test_values_decide_what_else_the_teleport_chart_has() -> None:
