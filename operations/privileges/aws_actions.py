@@ -367,7 +367,7 @@ ACTIONS: dict[str, TypeActions] = {
             # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Overview.Encryption.Keys.html
             Grant(
                 actions=("kms:CreateGrant", "kms:DescribeKey"),
-                on=("{database_key}",),
+                on=("{storage_key}",),
                 when={"StringEquals": {"kms:ViaService": "rds.{region}.{dns_suffix}"}},
             ),
             # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html

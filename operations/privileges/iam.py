@@ -49,6 +49,7 @@ class Account:
     eks_cluster: str | None
     database_key: str
     stack_tag: str
+    storage_key: str
     permissions_boundary: str | None
     restored_instance: str | None
 
@@ -94,6 +95,8 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         permissions_boundary=cloud.iam.permissions_boundary_arn,
         restored_instance=f"arn:{partition}:rds:{cloud.region}:{cloud.account_id}:db:{restore.source_identifier}"
         if isinstance(restore, PointInTimeRestoreSettings)
+        # A restored instance keeps the key of its data, whatever the settings name.
+        storage_key=key if restore is not None else database.kms_key_arn or key,
         else None,
     )
 

@@ -310,6 +310,20 @@ def test_a_boundary_ends_what_new_roles_can() -> None:
     assert "iam:CreateRole" not in {one.right for one in unscoped}
 
 
+@pytest.mark.parametrize("restored", [True, False])
+def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
+    """RDS makes a grant on that key, and the settings name the one of logs and notifications."""
+    config = {**configured("a key that exists")}
+    restore = {"mode": "snapshot", "snapshotIdentifier": "payroll"}
+    config["database"] = {**config["database"], **({"restore": restore} if restored else {})}
+    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    through = {"kms:ViaService": f"rds.{REGION}.amazonaws.com"}
+    other = STATE_KEY
+    assert is_allowed(documents, Question(action="kms:CreateGrant", resource=KEY, context=through))
+    assert is_allowed(documents, Question(action="kms:CreateGrant", resource=other, context=through)) is restored
+    assert not is_allowed(documents, Question(action="kms:CreateGrant", resource=other))
+
+
 def test_a_consumer_reads_one_stacks_state_and_nothing_of_the_world() -> None:
     documents, unscoped = policies(settings_of("the least"), Purpose.CONSUMER, state=STATE)
     assert unscoped == []
