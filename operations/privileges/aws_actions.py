@@ -29,6 +29,9 @@ MARKED_ANEW: Conditions = {
 }
 """Given that tag, where no other stack's is there: who may tag what is another's has it by that."""
 
+MADE_HERE_OR_JUST_NOW: Conditions = {"StringEqualsIfExists": {f"aws:ResourceTag/{STACK_TAG}": "{stack_tag}"}}
+"""Of this stack, or with no stack's tag as far as the service knows yet."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
@@ -58,6 +61,10 @@ _UNTAGGED = (
     "this stack's, and be its own by that"
 )
 _UNTAGGED_KEYS = _UNTAGGED.format(what="KMS key of the account whose policy leaves that to IAM")
+_NEW_KEYS = (
+    "KMS may take five minutes until a key's tag counts, and asks before there is a key whether its policy could be "
+    "changed: this holds for keys of the account without a stack's tag too, which could be given this stack's anyway"
+)
 _UNTAGGED_ASSOCIATIONS = _UNTAGGED.format(what="Pod Identity association of the cluster")
 _RDS_SECRETS = (
     "RDS names the secret of a managed master password by a number of its own, so that those of other instances could "
@@ -67,6 +74,7 @@ _RDS_SECRETS = (
 # What the provider appends to a prefix is of one length (https://github.com/hashicorp/terraform-plugin-sdk, helper/id):
 # `*` would take in what another stack named, whose identifier begins with this one's.
 UNIQUE = "?" * 26
+_VPC = "arn:{partition}:ec2:{region}:{account}:vpc/{vpc}"
 _SECURITY_GROUP = "arn:{partition}:ec2:{region}:{account}:security-group/*"
 _SECURITY_GROUP_RULE = "arn:{partition}:ec2:{region}:{account}:security-group-rule/*"
 _KEY = "arn:{partition}:kms:{region}:{account}:key/*"
@@ -76,6 +84,10 @@ _LOG_GROUPS = tuple(
 )
 # The prefix is `database_policies.role_name_prefix`.
 _ROLE = f"arn:{{partition}}:iam::{{account}}:role{{role_path}}{{role_prefix}}{UNIQUE}"
+# Where the settings name no boundary: else a role could leave the one that it has to end at.
+_ROLE_WITHOUT_BOUNDARY = f"{_ROLE}{{without_boundary}}"
+# Of this account, of another that shares it, or AWS's own.
+_PREFIX_LIST = "arn:{partition}:ec2:{region}:*:prefix-list/{prefix_list}"
 _INSTANCES = tuple(f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}" for name in _BOTH)
 _SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
 # With the major version in it, which an upgrade changes.
@@ -112,12 +124,26 @@ ACTIONS: dict[str, TypeActions] = {
             Grant(actions=("kms:CreateKey",), when=MARKED),
             # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
             Grant(actions=("kms:TagResource",), when=MARKED_ANEW, why_everywhere=_UNTAGGED_KEYS),
+            # What making a key goes on with at once, and CreateKey's own question whether its maker could change the
+            # policy later: https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html,
+            # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
+            Grant(
+                actions=(
+                    "kms:DescribeKey",
+                    "kms:EnableKeyRotation",
+                    "kms:GetKeyPolicy",
+                    "kms:GetKeyRotationStatus",
+                    "kms:ListResourceTags",
+                    "kms:PutKeyPolicy",
+                ),
+                on=(_KEY,),
+                when=MADE_HERE_OR_JUST_NOW,
+                why_everywhere=_NEW_KEYS,
+            ),
             # For `recover`, as are the other types' lists among what writes.
             Grant(actions=("kms:ListKeys",), why_everywhere=LISTS),
             Grant(
                 actions=(
-                    "kms:EnableKeyRotation",
-                    "kms:PutKeyPolicy",
                     "kms:ScheduleKeyDeletion",
                     "kms:TagResource",
                     "kms:UntagResource",
@@ -136,16 +162,13 @@ ACTIONS: dict[str, TypeActions] = {
                 on=("arn:{partition}:kms:{region}:{account}:alias/{identifier}",),
             ),
             # An alias is asked for on both sides.
-            Grant(actions=("kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"), on=(_KEY,), when=MADE_HERE),
+            Grant(actions=("kms:DeleteAlias", "kms:UpdateAlias"), on=(_KEY,), when=MADE_HERE),
+            Grant(actions=("kms:CreateAlias",), on=(_KEY,), when=MADE_HERE_OR_JUST_NOW, why_everywhere=_NEW_KEYS),
         ),
     ),
     "aws:cloudwatch/logGroup:LogGroup": TypeActions(
         read=(
-            Grant(
-                actions=("logs:DescribeLogGroups",),
-                on=("arn:{partition}:logs:{region}:{account}:log-group:*",),
-                why_everywhere=LISTS,
-            ),
+            Grant(actions=("logs:DescribeLogGroups",), why_everywhere=LISTS),
             Grant(actions=("logs:ListTagsForResource",), on=_LOG_GROUPS),
         ),
         write=(
@@ -181,7 +204,7 @@ ACTIONS: dict[str, TypeActions] = {
     "aws:ec2/securityGroup:SecurityGroup": TypeActions(
         read=(Grant(actions=("ec2:DescribeSecurityGroups",), why_everywhere=LISTS),),
         write=(
-            Grant(actions=("ec2:CreateSecurityGroup",), on=("arn:{partition}:ec2:{region}:{account}:vpc/{vpc}",)),
+            Grant(actions=("ec2:CreateSecurityGroup",), on=(_VPC,)),
             Grant(actions=("ec2:CreateSecurityGroup",), on=(_SECURITY_GROUP,), when=MARKED),
             Grant(
                 actions=("ec2:CreateTags",),
@@ -215,6 +238,8 @@ ACTIONS: dict[str, TypeActions] = {
                 on=(_SECURITY_GROUP,),
                 when=MADE_HERE,
             ),
+            # A rule that names a list is changed with a right on the list too; to make it asks for none.
+            Grant(actions=("ec2:ModifySecurityGroupRules",), on=(_PREFIX_LIST,)),
             Grant(actions=("ec2:AuthorizeSecurityGroupIngress",), on=(_SECURITY_GROUP_RULE,), when=MARKED),
             Grant(
                 actions=("ec2:CreateTags",),
@@ -258,6 +283,7 @@ ACTIONS: dict[str, TypeActions] = {
                 ),
                 on=(_ROLE,),
             ),
+            Grant(actions=("iam:DeleteRolePermissionsBoundary",), on=(_ROLE_WITHOUT_BOUNDARY,)),
             # To RDS for its metrics, and to EKS for pods.
             Grant(
                 actions=("iam:PassRole",),
@@ -396,11 +422,19 @@ ACTIONS: dict[str, TypeActions] = {
                 on=("arn:{partition}:rds:{region}:{account}:subgrp:*",),
                 why_everywhere=_SEARCHED,
             ),
-            # RDS looks at the network with the rights of who asks: the policy AmazonRDSFullAccess has them for it.
+            # RDS looks at the network with the rights of who asks: the policy AmazonRDSFullAccess has them for it, and
+            # more that is for Outposts.
             Grant(
-                actions=("ec2:DescribeAvailabilityZones", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+                actions=(
+                    "ec2:DescribeAccountAttributes",
+                    "ec2:DescribeAvailabilityZones",
+                    "ec2:DescribeInternetGateways",
+                    "ec2:DescribeSubnets",
+                    "ec2:DescribeVpcs",
+                ),
                 why_everywhere=LISTS,
             ),
+            Grant(actions=("ec2:DescribeVpcAttribute",), on=(_VPC,)),
         ),
     ),
     "aws:rds/parameterGroup:ParameterGroup": TypeActions(
@@ -466,11 +500,14 @@ ACTIONS: dict[str, TypeActions] = {
         write=(Grant(actions=("sns:SetTopicAttributes",), on=(_TOPIC,)),),
     ),
     "aws:sns/topicSubscription:TopicSubscription": TypeActions(
+        # SNS asks for the topic, also where a call names the subscription. By the topic's list the provider sees that a
+        # subscription is gone: https://github.com/hashicorp/terraform-provider-aws/pull/42117
         read=(
             Grant(
                 actions=("sns:GetSubscriptionAttributes",),
                 on=(_TOPIC, f"{_TOPIC}:*"),
             ),
+            Grant(actions=("sns:ListSubscriptionsByTopic",), on=(_TOPIC,)),
         ),
         write=(
             Grant(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -47,10 +47,13 @@ class Account:
     vpc: str
     subnet_group: str
     eks_cluster: str | None
+    prefix_list: str | None
     database_key: str
-    stack_tag: str
     storage_key: str
+    stack_tag: str
     permissions_boundary: str | None
+    without_boundary: str | None
+    """Empty where there is none."""
     restored_instance: str | None
 
     def filled(self, text: str) -> str | None:
@@ -90,13 +93,15 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         vpc="*" if stack_output(network.vpc_id) else network.vpc_id,
         subnet_group=network.subnet_group_name or f"{database.identifier}-{UNIQUE}",
         eks_cluster=_eks_cluster(identity),
+        prefix_list=_one_or_any(network.client_prefix_list_ids),
         database_key=database.kms_key_arn or key,
-        stack_tag=stack_tag,
-        permissions_boundary=cloud.iam.permissions_boundary_arn,
-        restored_instance=f"arn:{partition}:rds:{cloud.region}:{cloud.account_id}:db:{restore.source_identifier}"
-        if isinstance(restore, PointInTimeRestoreSettings)
         # A restored instance keeps the key of its data, whatever the settings name.
         storage_key=key if restore is not None else database.kms_key_arn or key,
+        stack_tag=stack_tag,
+        permissions_boundary=cloud.iam.permissions_boundary_arn,
+        without_boundary="" if cloud.iam.permissions_boundary_arn is None else None,
+        restored_instance=f"arn:{partition}:rds:{cloud.region}:{cloud.account_id}:db:{restore.source_identifier}"
+        if isinstance(restore, PointInTimeRestoreSettings)
         else None,
     )
 
@@ -227,6 +232,11 @@ def _documents(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def size(document: dict[str, Any]) -> int:
     """As IAM counts it."""
     return len(json.dumps(document, separators=(",", ":")))
+
+
+def _one_or_any(names: Sequence[str]) -> str | None:
+    """None where there is no name."""
+    return names[0] if len(names) == 1 else "*" if names else None
 
 
 def _eks_cluster(identity: object) -> str | None:

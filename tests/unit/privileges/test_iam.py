@@ -36,6 +36,7 @@ MOST_POLICIES = 10
 # The state's, with rights of its own that stand under no condition.
 STATE_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1c2d3e4f-5061-4b7c-8d9e-0f1a2b3c4d5e"
 STATE = State(bucket="states", key_arn=STATE_KEY)
+READERS = [Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT, Purpose.DEPLOY]
 
 
 def allowed(purpose: Purpose, action: str, resource: str = "*", mode: str = "the least", **context: str) -> bool:
@@ -220,7 +221,7 @@ def test_a_deployment_may_not_touch_what_is_not(action: str, resource: str, cont
         ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group/sg-1", f"aws:ResourceTag/{TAG}", OURS),
         ("ec2:AuthorizeSecurityGroupIngress", f"{EC2}:security-group-rule/*", f"aws:RequestTag/{TAG}", OURS),
         ("ec2:RevokeSecurityGroupIngress", f"{EC2}:security-group-rule/sgr-1", f"aws:ResourceTag/{TAG}", OURS),
-        ("kms:CreateAlias", KEY, f"aws:ResourceTag/{TAG}", OURS),
+        ("kms:UpdateAlias", KEY, f"aws:ResourceTag/{TAG}", OURS),
         ("kms:GenerateDataKey", KEY, "kms:ViaService", f"secretsmanager.{REGION}.amazonaws.com"),
         ("kms:CreateGrant", KEY, "kms:ViaService", f"rds.{REGION}.amazonaws.com"),
         ("iam:PassRole", ROLE, "iam:PassedToService", "monitoring.rds.amazonaws.com"),
@@ -265,7 +266,9 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
         if statement["Resource"] == "*" and "Condition" not in statement:
             everywhere |= set(statement["Action"])
     assert everywhere == {
+        "ec2:DescribeAccountAttributes",
         "ec2:DescribeAvailabilityZones",
+        "ec2:DescribeInternetGateways",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeSecurityGroupRules",
         "ec2:DescribeSecurityGroups",
@@ -274,11 +277,18 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
         "iam:ListRoles",
         "kms:ListAliases",
         "kms:ListKeys",
+        "logs:DescribeLogGroups",
     }
     assert told == everywhere | {
         "iam:CreateRole",
+        "kms:CreateAlias",
+        "kms:DescribeKey",
+        "kms:EnableKeyRotation",
+        "kms:GetKeyPolicy",
+        "kms:GetKeyRotationStatus",
+        "kms:ListResourceTags",
+        "kms:PutKeyPolicy",
         "kms:TagResource",
-        "logs:DescribeLogGroups",
         "iam:ListRoleTags",
         "rds:DescribeDBInstances",
         "rds:DescribeDBParameterGroups",
@@ -310,6 +320,57 @@ def test_a_boundary_ends_what_new_roles_can() -> None:
     assert "iam:CreateRole" not in {one.right for one in unscoped}
 
 
+def test_only_a_role_that_needs_no_boundary_may_leave_one() -> None:
+    """The provider takes it away once the settings no longer name it; while they do, that would be the way out."""
+    assert allowed(Purpose.DEPLOY, "iam:DeleteRolePermissionsBoundary", ROLE)
+    assert not allowed(Purpose.DEPLOY, "iam:DeleteRolePermissionsBoundary", f"arn:aws:iam::{ACCOUNT}:role/anybodys")
+    config = {**configured("the least")}
+    config["aws"] = {**config["aws"], "iam": {"permissionsBoundaryArn": BOUNDARY}}
+    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    assert "iam:PutRolePermissionsBoundary" in actions_of(documents)
+    assert "iam:DeleteRolePermissionsBoundary" not in actions_of(documents)
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["kms:CreateAlias", "kms:DescribeKey", "kms:EnableKeyRotation", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus",
+     "kms:ListResourceTags", "kms:PutKeyPolicy"],
+)  # fmt: skip
+def test_a_key_is_made_whole_before_kms_counts_its_tag(action: str) -> None:
+    assert allowed(Purpose.DEPLOY, action, KEY)
+    assert allowed(Purpose.DEPLOY, action, KEY, **marked("Resource"))
+    assert not allowed(Purpose.DEPLOY, action, KEY, **marked("Resource", "organization/teleport-access-graph/prod"))
+    assert not allowed(Purpose.PREVIEW, action, KEY)
+
+
+@pytest.mark.parametrize(
+    ("lists", "allows"),
+    [
+        ([], []),
+        (["pl-0123456789abcdef0"], ["pl-0123456789abcdef0"]),
+        (
+            ["pl-0123456789abcdef0", "pl-1123456789abcdef0"],
+            ["pl-0123456789abcdef0", "pl-1123456789abcdef0", "pl-other"],
+        ),
+    ],
+)
+def test_a_rule_that_names_a_prefix_list_can_be_changed(lists: list[str], allows: list[str]) -> None:
+    """Its port, say: ModifySecurityGroupRules asks for group, rule and list."""
+    config = {**configured("the least")}
+    network = {**config["database"]["network"], "clientPrefixListIds": lists}
+    config["database"] = {**config["database"], "network": network}
+    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    found = [
+        name
+        for name in ("pl-0123456789abcdef0", "pl-1123456789abcdef0", "pl-other")
+        if is_allowed(
+            documents,
+            Question(action="ec2:ModifySecurityGroupRules", resource=f"arn:aws:ec2:{REGION}:aws:prefix-list/{name}"),
+        )
+    ]
+    assert found == allows
+
+
 @pytest.mark.parametrize("restored", [True, False])
 def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
     """RDS makes a grant on that key, and the settings name the one of logs and notifications."""
@@ -322,6 +383,20 @@ def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
     assert is_allowed(documents, Question(action="kms:CreateGrant", resource=KEY, context=through))
     assert is_allowed(documents, Question(action="kms:CreateGrant", resource=other, context=through)) is restored
     assert not is_allowed(documents, Question(action="kms:CreateGrant", resource=other))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        # No resource type: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        ("logs:DescribeLogGroups", "*"),
+        ("sns:GetSubscriptionAttributes", f"arn:aws:sns:{REGION}:{ACCOUNT}:{IDENTIFIER}-database"),
+        ("sns:ListSubscriptionsByTopic", f"arn:aws:sns:{REGION}:{ACCOUNT}:{IDENTIFIER}-database"),
+    ],
+)
+def test_what_the_provider_reads_is_asked_for_as_aws_does(action: str, resource: str) -> None:
+    for purpose in READERS:
+        assert allowed(purpose, action, resource)
 
 
 def test_a_consumer_reads_one_stacks_state_and_nothing_of_the_world() -> None:
@@ -349,9 +424,6 @@ def test_a_consumer_reads_one_stacks_state_and_nothing_of_the_world() -> None:
             ],
         }
     ]
-
-
-READERS = [Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT, Purpose.DEPLOY]
 
 
 @pytest.mark.parametrize("purpose", READERS)
