@@ -65,7 +65,7 @@ _NAMESPACE = (
     "accessGraph.createNamespace is true, and a Role cannot stand in a namespace that is still to be made: the rights "
     "of TAG's namespace hold in all; make the namespace beforehand and set it to false"
 )
-# https://github.com/pulumi/pulumi-kubernetes, provider/pkg/await/condition/source.go and informers/factory.go.
+# https://github.com/pulumi/pulumi-kubernetes/issues/4580, and provider/pkg/await/informers/factory.go there.
 _NAMESPACES_WATCHED = (
     "the plugin waits for the namespace to be gone by a list of all, without a name, and for ever where it may not"
 )
