@@ -13,7 +13,7 @@ from typing import Any
 from moto.rds.exceptions import InvalidParameterCombination, InvalidParameterValue
 from moto.rds.models import DBInstance, DBSnapshot, rds_backends
 
-from sandbox.cloud import groups, instances, roles
+from sandbox.cloud import event_subscriptions, groups, instances, roles
 from sandbox.cloud.api_state import state
 from sandbox.cloud.authority import CA_IDENTIFIERS, DEFAULT_CA_IDENTIFIER
 from sandbox.cloud.backups import Origin
@@ -345,3 +345,4 @@ def install() -> None:
     rds_backends.backend = PostgresBackedRDS
     instances.install()
     groups.install()
+    event_subscriptions.install()

@@ -116,21 +116,9 @@ def _unsubscribed(label: str) -> Flip:
     @contextmanager
     def flip(client: Client, identifier: str) -> Iterator[None]:
         rds, name = client("rds"), f"{identifier}-{label}"
-        (before,) = rds.describe_event_subscriptions(SubscriptionName=name)["EventSubscriptionsList"]
-        tags = rds.list_tags_for_resource(ResourceName=before["EventSubscriptionArn"])["TagList"]
 
         def enable(enabled: bool) -> None:
-            # Anew: moto has no ModifyEventSubscription.
-            rds.delete_event_subscription(SubscriptionName=name)
-            rds.create_event_subscription(
-                SubscriptionName=name,
-                SnsTopicArn=before["SnsTopicArn"],
-                SourceType=before["SourceType"],
-                SourceIds=before["SourceIdsList"],
-                EventCategories=before["EventCategoriesList"],
-                Enabled=enabled,
-                Tags=tags,
-            )
+            rds.modify_event_subscription(SubscriptionName=name, Enabled=enabled)
 
         enable(False)
         try:

@@ -14,6 +14,7 @@ import requests
 from moto.rds.models import RDSBackend
 from moto.server import ThreadedMotoServer
 
+from sandbox.cloud import event_subscriptions
 from sandbox.plugins.aws.provider import AwsProvider
 from sandbox.plugins.aws.resources import INSTANCE, KEY, PARAMETER_GROUP, SECURITY_GROUP, SUBNET_GROUP
 from sandbox.plugins.values import Properties
@@ -85,6 +86,7 @@ def server() -> Iterator[str]:
         return self.subnet_groups[subnet_name]
 
     RDSBackend.modify_db_subnet_group = modify_and_keep  # type: ignore[method-assign]
+    event_subscriptions.install()
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()

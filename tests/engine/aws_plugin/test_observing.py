@@ -16,6 +16,7 @@ from sandbox.plugins.aws.observing_tables import (
     TOPIC_SUBSCRIPTION,
 )
 from sandbox.plugins.aws.resources import violations
+from sandbox.plugins.protocol import ResourceError
 from tests.engine.aws_plugin.conftest import ACCOUNT, REGION, Engine
 
 pytestmark = pytest.mark.engine
@@ -64,8 +65,27 @@ def test_event_subscription(engine: Engine, aws: Any) -> None:
     (live,) = aws("rds").describe_event_subscriptions(SubscriptionName="graph-instance")["EventSubscriptionsList"]
     assert (live["SourceType"], live["EventCategoriesList"]) == ("db-parameter-group", ["configuration change"])
     assert events.outputs["tagsAll"] == {"stack": "dev"}
+    events = engine.update(events, **given, eventCategories=["configuration change"], enabled=False, tags={"a": "1"})
+    (live,) = aws("rds").describe_event_subscriptions(SubscriptionName="graph-instance")["EventSubscriptionsList"]
+    assert (live["EventCategoriesList"], live["Enabled"]) == (["configuration change"], False)
     engine.delete(events)
     engine.delete(topic)
+
+
+def test_a_replica_joins_and_leaves_those_whose_events_are_told(engine: Engine, aws: Any) -> None:
+    for identifier in ("graph", "graph-replica"):
+        aws("rds").create_db_instance(
+            DBInstanceIdentifier=identifier, Engine="postgres", DBInstanceClass="db.t4g.micro", AllocatedStorage=20
+        )
+    topic = engine.create(TOPIC, name="events")
+    given: dict[str, Any] = {"name": "graph-instance", "snsTopic": topic.id, "sourceType": "db-instance"}
+    events = engine.create(EVENT_SUBSCRIPTION, **given, sourceIds=["graph"])
+    for sources in (["graph", "graph-replica"], ["graph"]):
+        events = engine.update(events, **given, sourceIds=sources)
+        (live,) = aws("rds").describe_event_subscriptions(SubscriptionName="graph-instance")["EventSubscriptionsList"]
+        assert sorted(live["SourceIdsList"]) == sources
+    with pytest.raises(ResourceError, match="SourceNotFound"):
+        engine.update(events, **given, sourceIds=["graph", "gone"])
 
 
 ALARM: dict[str, Any] = {
