@@ -187,6 +187,14 @@ def test_a_replica_that_was_not_rolled_is_found_among_others(tmp_path: Path) -> 
     assert findings["current-certificate"].reason.startswith("old serves another")
 
 
+@pytest.mark.parametrize("held", ["", "-----BEGIN CERTIFICATE-----"], ids=["nothing", "half of one"])
+def test_a_secret_without_a_whole_certificate_proves_nothing_of_what_is_served(tmp_path: Path, held: str) -> None:
+    with server(tmp_path) as (way, _):
+        findings = check([way], held, tmp_path)
+    assert outcomes(findings) == {**ALL, "current-certificate": "fail"}
+    assert findings["current-certificate"].reason.startswith("the Secret has no certificate in tls.crt")
+
+
 def test_one_replica_that_is_down_fails_what_is_said_of_all(tmp_path: Path) -> None:
     with server(tmp_path) as (way, current):
         findings = check([way, Way("down", lambda: socket.create_connection(("127.0.0.1", 9), 1))], current, tmp_path)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from components.settings import ProxyHostAuthorities
+from components.settings import ProxyHostAuthorities, load_settings
 from components.teleport_values import patch_values
 from operations import __main__ as command_line
 from operations import teleport_release
@@ -485,6 +485,17 @@ def test_secrets_that_others_bring_are_asked_for(api: KubernetesApi, tmp_path: P
     api.put("Secret", "registry", GRAPH, data={".dockerconfigjson": "eA=="})
     put_uri(api)
     assert not_passed(in_existing_namespace(tmp_path, imagePullSecrets=["registry"])) == {}
+
+
+def test_a_database_that_is_told_by_its_uri_needs_no_secret_of_others(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_namespace(api)
+    settings(tmp_path)
+    plain = {**configuration(accessGraph={"createNamespace": False}), "database": {"mode": "existing"}}
+    by_uri = load_settings(plain, ("databaseUri",), root=tmp_path, stack="test")
+    findings = run(tmp_path, settings=by_uri)
+    assert findings["access-graph.namespace"].outcome is Outcome.PASS
+    assert "access-graph.database-secret" not in findings
 
 
 def entry_of(**changes: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.checks.database import check_database
 from operations.checks.teleport import is_good_news, last_statement
+from operations.checks.values import check_values
 from operations.findings import Finding, Outcome
 from operations.verify import Verification
 from tests.unit.operations.certificates import authority
@@ -272,6 +273,13 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
     assert finding.outcome is Outcome.FAIL
     assert "log.level" in finding.reason
     assert finding.statement == f"the release of {CLUSTER} has every value of {before}"
+
+
+def test_a_null_says_the_same_as_no_key_and_an_empty_map_the_same_as_any_map() -> None:
+    users = {"null": None, "nullOver": None, "map": {}, "mapOver": {}}
+    finding = check_values(CLUSTER, users, {"nullOver": 1, "map": {"by": "the patch"}, "mapOver": "text"}, "files")
+    assert finding.outcome is Outcome.FAIL
+    assert finding.reason.startswith("missing or other: nullOver; mapOver; ")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,17 @@ import pytest
 
 from operations.preview.document import read_preview
 from operations.preview.drift import Cause, causes, issue_body, issue_title, needs_issue
-from tests.unit.preview.previews import GRAPH_RELEASE, LEAF, SECRET, document, preview_of, recorded, step, urn
+from tests.unit.preview.previews import (
+    GRAPH_RELEASE,
+    LEAF,
+    SECRET,
+    TELEPORT_RELEASE,
+    document,
+    preview_of,
+    recorded,
+    step,
+    urn,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -60,6 +70,12 @@ def test_a_host_authority_beside_another_change_is_no_stale_one() -> None:
         paths=["values.clusterHostCAs[0]", "values.log.level"],
     )
     assert causes(preview_of(both)).found == [Cause.UNDEPLOYED]
+
+
+@pytest.mark.parametrize(("operation", "type_"), [("replace", GRAPH_RELEASE), ("update", TELEPORT_RELEASE)])
+def test_only_an_access_graph_that_stays_has_a_stale_host_authority(operation: str, type_: str) -> None:
+    other = step(operation, type_, "x-release", paths=["values.clusterHostCAs[0]"])
+    assert causes(preview_of(other)).found == [Cause.UNDEPLOYED]
 
 
 def test_the_issue_says_what_it_is_and_what_to_do() -> None:
