@@ -10,6 +10,7 @@ import pulumi_kubernetes
 import pytest
 
 from tests.samples import CLUSTER_IDENTIFIER, OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
+from tests.states.stacks import ISSUED, stack_of
 from tests.unit.monitor import Recording, unsealed
 from tests.unit.program.stack import ROOT, configuration, run_program
 
@@ -95,6 +96,29 @@ def test_clusters_have_one_provider_each(tmp_path: Path) -> None:
         "teleport-access-graph.teleport-access-graph.svc.cluster.local",
         "graph.example.com",
     ]
+
+
+def test_whatever_may_stand_around_goes_to_the_cluster_that_it_is_for(tmp_path: Path) -> None:
+    """What has no provider of the stack's goes wherever the kubeconfig of the machine points at the moment."""
+    config, _ = stack_of("surrounded", tmp_path)
+    issuer, reloader = {"mode": "existing", "name": "internal"}, {"mode": "restarter"}
+    config["tls"] = {**ISSUED, "issuer": issuer, "reloader": reloader, "extraDnsNames": ["graph.example.com"]}
+    config["teleport"][TELEPORT_CLUSTER] |= {
+        "kubernetes": {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
+        "endpoint": "graph.example.com:443",
+        "applyReaderRole": True,
+    }
+    stack = run_program(config, tmp_path)
+    found = {item.name: item.provider.split("::")[-2] for item in stack.custom() if item.type.startswith("kubernetes:")}
+    around = ("network-policies-", "certificate-restarter-", "monitoring-", "external-service-", "issued-certificate-")
+    beside = ("teleport-", "lockout-watch-", "reader-role-")
+    assert all(any(name.startswith(prefix) for name in found) for prefix in around + beside)
+    assert {name for name, provider in found.items() if provider != "kubernetes"} == {
+        name for name, provider in found.items() if name.startswith(beside)
+    }
+    assert {provider for name, provider in found.items() if name.startswith(beside)} == {
+        f"kubernetes-{OTHER_CLUSTER_IDENTIFIER}"
+    }
 
 
 def test_outputs_are_the_contract_of_version_1(stack: Recording) -> None:

@@ -90,7 +90,7 @@ def test_the_proxies_have_the_time_that_is_set(tmp_path: Path, entry: dict[str, 
 
 @pytest.mark.slow
 def test_a_rollout_is_awaited_and_then_the_proxies_restart(tmp_path: Path) -> None:
-    stack = run(tmp_path, {**VALUES, "rollout": {"timeoutSeconds": 120}})
+    stack = run(tmp_path, {**VALUES, "rollout": {"timeoutSeconds": 120, "imagePullSecrets": ["mirror"]}})
     assert of_teleport(stack) == {
         "ca",
         "values",
@@ -110,6 +110,7 @@ def test_a_rollout_is_awaited_and_then_the_proxies_restart(tmp_path: Path) -> No
     assert (environment["WANTED_ENDPOINT"], environment["FORMER_ENDPOINT"]) == (ENDPOINT, "")
     assert environment["SECONDS_TO_WAIT"] == "120"
     assert spec["activeDeadlineSeconds"] == 240
+    assert spec["template"]["spec"]["imagePullSecrets"] == [{"name": "mirror"}]
 
 
 @pytest.mark.slow

@@ -28,6 +28,8 @@ ASSUMED = {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/deployer", "externalId": "ou
 Case = tuple[str, Any, str, str, Any]
 INSTANCE, RELEASE = "database-instance", "access-graph-release"
 ACCESS = "database-access-job"
+TELEPORT, TELEPORT_CA = f"teleport-{TELEPORT_CLUSTER}-release", f"teleport-{TELEPORT_CLUSTER}-ca"
+WATCH = f"lockout-watch-{TELEPORT_CLUSTER}-cron-job"
 STACKS: dict[str, list[Case]] = {
     "rds": [
         # A provider's lists go over the wire as JSON.
@@ -89,18 +91,22 @@ STACKS: dict[str, list[Case]] = {
         (
             "monitoring/lockoutWatch",
             {"everyMinutes": 9, "imagePullSecrets": ["mirror"]},
-            f"lockout-watch-{TELEPORT_CLUSTER}-cron-job",
+            WATCH,
             "spec.schedule",
             "*/9 * * * *",
         ),
         (
             "monitoring/lockoutWatch",
             {"everyMinutes": 9, "imagePullSecrets": ["mirror"]},
-            f"lockout-watch-{TELEPORT_CLUSTER}-cron-job",
+            WATCH,
             "spec.jobTemplate.spec.template.spec.imagePullSecrets",
             [{"name": "mirror"}],
         ),
-        (f"teleport/{TELEPORT_CLUSTER}/timeoutSeconds", 1201, f"teleport-{TELEPORT_CLUSTER}-release", "timeout", 1201),
+        (f"teleport/{TELEPORT_CLUSTER}/timeoutSeconds", 1201, TELEPORT, "timeout", 1201),
+        (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", TELEPORT, "namespace", "identity"),
+        (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", TELEPORT_CA, "metadata.namespace", "identity"),
+        (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", WATCH, "metadata.namespace", "identity"),
+        (f"teleport/{TELEPORT_CLUSTER}/release", "access", TELEPORT, "name", "access"),
     ],
     "restored": [
         (
@@ -127,7 +133,7 @@ STACKS: dict[str, list[Case]] = {
         (
             "accessGraph/clusterDomain",
             "corp.example",
-            f"teleport-{TELEPORT_CLUSTER}-release",
+            TELEPORT,
             "values.auth.teleportConfig.access_graph.endpoint",
             "teleport-access-graph.teleport-access-graph.svc.corp.example:443",
         ),
