@@ -10,6 +10,7 @@ import pytest
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import Recording, unsealed
 from tests.unit.program.stack import configuration, run_program
+from tests.unit.settings.conftest import package
 
 RELEASES = {"teleport-access-graph": "access-graph-release", "teleport-cluster": f"teleport-{TELEPORT_CLUSTER}-release"}
 VERSIONS = {"teleport-access-graph": "1.30.2", "teleport-cluster": "18.10.3"}
@@ -45,3 +46,15 @@ def test_a_chart_of_a_registry_is_named_by_its_whole_url(repository: str, tmp_pa
     give_back = unsealed(stack.outputs)["teleportCleanUp"][TELEPORT_CLUSTER][1]
     wanted = "helm upgrade teleport oci://registry.example.com/charts/teleport-cluster --version 18.10.3 --namespace"
     assert wanted in give_back
+
+
+@pytest.mark.slow
+def test_a_packaged_chart_is_a_file_and_has_its_version_in_it(tmp_path: Path) -> None:
+    config = configuration(tmp_path, entry={"chart": {"path": "teleport-cluster.tgz"}})
+    config["accessGraph"]["chart"] = {"path": "teleport-access-graph.tgz"}
+    for name, version in VERSIONS.items():
+        package(tmp_path / f"{name}.tgz", {f"{name}/Chart.yaml": f"name: {name}\nversion: {version}\n"})
+    stack = run_program(config, tmp_path)
+    for name, release in RELEASES.items():
+        assert stack[release].plain("chart") == f"{name}.tgz"
+        assert not {"repositoryOpts", "version"} & stack[release].inputs.keys()
