@@ -92,6 +92,16 @@ def test_what_the_guide_told_the_user_to_write_is_recognised_as_ours(level: str)
     assert unpatch_values(patched, BUNDLE) in ({"extraVolumes": [], "extraVolumeMounts": []}, {})
 
 
+def test_a_volume_of_another_name_is_the_users_whatever_is_in_it() -> None:
+    own: dict[str, Any] = {
+        "extraVolumes": [{"name": "graph", "configMap": {"name": "teleport-access-graph-ca"}}],
+        "extraVolumeMounts": [{"name": "graph", "mountPath": "/etc/graph"}],
+    }
+    patched = patch_values(own, BUNDLE)
+    assert [volume["name"] for volume in patched["auth"]["extraVolumes"]] == ["graph", "tag-ca"]
+    assert unpatch_values(patched, BUNDLE) == own
+
+
 def test_same_configmap_with_the_file_named_is_ours_and_another_file_is_not() -> None:
     def values(path: str) -> dict[str, Any]:
         source = {"name": "teleport-access-graph-ca", "items": [{"key": "ca.pem", "path": path}]}
@@ -100,6 +110,19 @@ def test_same_configmap_with_the_file_named_is_ours_and_another_file_is_not() ->
     assert patch_values(values("ca.pem"), BUNDLE)["auth"]["extraVolumes"] == values("ca.pem")["auth"]["extraVolumes"]
     with pytest.raises(ValuesConflict, match="two volumes cannot be called 'tag-ca'"):
         patch_values(values("root.pem"), BUNDLE)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"configMap": {"name": "corp-ca"}},
+        {"secret": {"secretName": "teleport-access-graph-ca"}},
+        {"configMap": {"name": "teleport-access-graph-ca"}, "emptyDir": {}},
+    ],
+)
+def test_a_volume_of_our_name_from_elsewhere_is_in_the_way(source: dict[str, Any]) -> None:
+    with pytest.raises(ValuesConflict, match="two volumes cannot be called 'tag-ca'"):
+        patch_values({"extraVolumes": [{"name": "tag-ca", **source}]}, BUNDLE)
 
 
 @pytest.mark.parametrize(
