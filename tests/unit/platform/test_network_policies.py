@@ -34,6 +34,7 @@ CALLER = {
         "matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "In", "values": ["auth", "proxy"]}],
     },
 }
+SERVICE = "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
 GRPC = [{"protocol": "TCP", "port": 9090}]
 DNS = {
     "ports": [
@@ -94,15 +95,15 @@ def test_callers_that_are_named_join_those_that_are_known() -> None:
 
 
 def test_a_teleport_that_is_told_the_services_own_endpoint_is_known_as_one_that_is_told_nothing() -> None:
-    own = release_entry(endpoint="teleport-access-graph.teleport-access-graph.svc.cluster.local:443")
+    own = release_entry(endpoint=SERVICE)
     config = with_policy(minimal_configuration(teleport={TELEPORT_CLUSTER: own}), clientNamespaces=["agents"])
     assert callers(config)[0] == CALLER
     assert callers(minimal_configuration(teleport={TELEPORT_CLUSTER: own})) == [CALLER]
 
 
-def elsewhere() -> dict[str, Any]:
+def elsewhere(endpoint: str = "graph.example.com:443") -> dict[str, Any]:
     return release_entry(
-        kubernetes={"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}, endpoint="graph.example.com:443"
+        kubernetes={"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}, endpoint=endpoint
     )
 
 
@@ -114,9 +115,11 @@ NAMED: dict[str, Any] = {"tls": {"mode": "generated", "extraDnsNames": ["graph.e
     [
         {"teleport": {TELEPORT_CLUSTER: release_entry(), "other": MANUAL}},
         {"teleport": {TELEPORT_CLUSTER: elsewhere()}, **NAMED},
+        # As where a mesh gives the Services of one cluster to the other.
+        {"teleport": {TELEPORT_CLUSTER: elsewhere(SERVICE)}},
         {"teleport": {TELEPORT_CLUSTER: release_entry(endpoint="graph.example.com:443")}, **NAMED},
     ],
-    ids=["without-a-chart", "in-another-cluster", "by-another-name"],
+    ids=["without-a-chart", "in-another-cluster", "in-another-cluster-by-the-services-name", "by-another-name"],
 )
 def test_a_teleport_of_which_nothing_is_known_is_not_locked_out(changes: dict[str, Any]) -> None:
     """Its pods' addresses are nobody's guess: until they are said, everybody may call (and show a certificate)."""
