@@ -188,7 +188,8 @@ def new_releases_have_names_of_their_own(draft: Draft) -> Findings:
             continue
         place = (kubernetes.cluster_identifier, entry.release)
         other_key, other = taken.setdefault(place, (key, entry))
-        if other is entry or entry.namespace == other.namespace or (entry.adopt and other.adopt):
+        # In one namespace with another it is refused already; with itself it is no matter.
+        if entry.namespace == other.namespace or (entry.adopt and other.adopt):
             continue
         yield finding(
             f"{key}.release",
