@@ -70,7 +70,9 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("certificate-is-short-lived", LEAF),
     ("certificate-is-renewed-in-time", LEAF),
     ("key-is-strong", {"algorithm": "ECDSA", "ecdsaCurve": "P256"}),
-    ("key-is-strong", {"algorithm": "RSA", "rsaBits": 4096.0}),
+    # The provider's own default is 2048.
+    ("key-is-strong", {"algorithm": "RSA"}),
+    ("key-is-strong", {"algorithm": "RSA", "rsaBits": 2048.0}),
 ]
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
@@ -84,14 +86,21 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-has-backups", {}, "backupRetentionPeriod is 1 days"),
     ("database-has-a-standby", {**INSTANCE, "multiAz": False}, "multiAz is not true"),
     ("database-logs-are-kept", {**INSTANCE, "enabledCloudwatchLogsExports": ["postgresql"]}, "lacks upgrade"),
+    ("database-logs-are-kept", {**INSTANCE, "enabledCloudwatchLogsExports": ["upgrade"]}, "lacks postgresql"),
     ("database-logs-are-kept", {}, "lacks postgresql, upgrade"),
     ("database-is-patched", {**INSTANCE, "autoMinorVersionUpgrade": False}, "autoMinorVersionUpgrade is false"),
     ("database-master-is-no-usual-name", {**INSTANCE, "username": "postgres"}, "username is postgres"),
+    *(
+        ("database-master-is-no-usual-name", {**INSTANCE, "username": user}, f"username is {user}")
+        for user in ("admin", "administrator", "root", "master")
+    ),
     ("database-master-password-is-no-state", {**INSTANCE, "password": "x"}, "the master password is in the state"),
+    ("database-master-password-is-no-state", {**INSTANCE, "passwordWo": "x"}, "the master password is in the state"),
     ("database-transport-is-encrypted", {"parameters": [{"name": "rds.force_ssl", "value": "0"}]}, "is not 1"),
     ("database-transport-is-encrypted", {}, "rds.force_ssl is not 1"),
     ("database-transport-is-encrypted", {"instanceClass": "db.t4g.small"}, "parameterGroupName is missing"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "0.0.0.0/0"}, "cidrIpv4 is 0.0.0.0/0"),
+    ("network-is-closed-to-the-world", {"cidrIpv4": "10.0.0.0/7"}, "cidrIpv4 is 10.0.0.0/7"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "::/0"}, "cidrIpv6 is ::/0"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "0:0:0:0:0:0:0:0/0"}, "cidrIpv6 is 0:0:0:0:0:0:0:0/0"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "2000::/3"}, "cidrIpv6 is 2000::/3"),
@@ -101,6 +110,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-begins-no-connection", {"cidrIpv4": "10.0.0.0/16"}, "begins no connection"),
     ("database-begins-no-connection", {"type": "egress", "cidrBlocks": ["10.0.0.0/16"]}, "begins no connection"),
     ("network-rules-stand-alone", {"egress": [{"fromPort": 0}]}, "egress is given inline"),
+    ("network-rules-stand-alone", {"ingress": [{"fromPort": 0}]}, "ingress is given inline"),
     ("release-is-pinned", {**RELEASE, "version": "1.x"}, "version is 1.x"),
     ("release-is-pinned", {**RELEASE, "version": "^1.30.2"}, "version is ^1.30.2"),
     ("release-is-pinned", {"chart": "charts/teleport-access-graph"}, "version is missing"),
@@ -125,7 +135,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("certificate-is-short-lived", {**LEAF, "validityPeriodHours": 9529.0}, "validityPeriodHours is 9529"),
     ("certificate-is-renewed-in-time", {"validityPeriodHours": 9528.0}, "earlyRenewalHours is not set"),
     ("certificate-is-renewed-in-time", {**LEAF, "earlyRenewalHours": 9528.0}, "its whole life"),
-    ("key-is-strong", {"algorithm": "RSA", "rsaBits": 1024.0}, "rsaBits is 1024"),
+    ("key-is-strong", {"algorithm": "RSA", "rsaBits": 2047.0}, "rsaBits is 2047"),
     ("key-is-strong", {"algorithm": "ECDSA", "ecdsaCurve": "P224"}, "ecdsaCurve is P224"),
 ]
 
@@ -170,6 +180,11 @@ BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("aws-objects-are-tagged", [resource("aws:sns/topic:Topic")], "has no tag"),
     ("aws-objects-are-tagged", [resource("aws:eks/podIdentityAssociation:PodIdentityAssociation")], "has no tag"),
     ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="default_7_51_1")], "uses a default provider"),
+    (
+        "providers-are-explicit",
+        [resource("kubernetes:core/v1:Secret", provider="default_4_34_1")],
+        "uses a default provider",
+    ),
     ("providers-are-explicit", [resource("pulumi:providers:aws")], "has no allowedAccountIds"),
     ("providers-are-explicit", [resource("pulumi:providers:kubernetes")], "has no clusterIdentifier"),
 ]
