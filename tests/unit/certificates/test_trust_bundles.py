@@ -31,6 +31,9 @@ RENEWED = authority("One", key=ONE.key, ends=NOW + timedelta(days=7300))
 EXPIRED = authority("Gone", ends=NOW - timedelta(minutes=1))
 NOT_SIGNING = authority("Idle", signs=False)
 LEAF = server(ONE)
+ONE_DER = ONE.certificate.public_bytes(Encoding.DER)
+# Its last byte is the signature's.
+DAMAGED = ssl.DER_cert_to_PEM_cert(ONE_DER[:-1] + bytes([ONE_DER[-1] ^ 1]))
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -199,6 +202,7 @@ def test_a_databases_bundle_may_have_what_is_over_and_a_server_that_vouches_for_
         (ONE.pem + LEAF.pem, "certificate 2 (CN=Teleport Access Graph) is no authority's"),
         (ONE.pem + ONE.key_pem, "block 2 is a private key"),
         (ONE.pem[:-30], "certificate 1 is cut off"),
+        (DAMAGED, "certificate 1 (CN=One) is damaged: its signature does not match its content"),
     ],
 )
 def test_a_databases_bundle_that_cannot_be_used_says_why(text: str, words: str) -> None:

@@ -171,6 +171,7 @@ def put_release(
     description: str = "",
     updated: str = "2026-06-01T12:00:30.123456789Z",
     deleted: str = "",
+    chart: str = "teleport-cluster",
 ) -> None:
     """A release's record as Helm 3 keeps it."""
     record = {
@@ -178,7 +179,7 @@ def put_release(
         "namespace": namespace,
         "version": revision,
         "info": {"status": status, "description": description, "last_deployed": updated, "deleted": deleted},
-        "chart": {"metadata": {"name": "teleport-cluster", "version": "18.10.3", "appVersion": "18.10.3"}},
+        "chart": {"metadata": {"name": chart, "version": "18.10.3", "appVersion": "18.10.3"}},
         "config": values,
         "manifest": "---\n",
     }

@@ -149,6 +149,9 @@ def test_what_cannot_be_adopted_is_refused(api: KubernetesApi, cluster: Cluster)
     put_release(api, 1, "deployed", {"clusterName": "other"})
     with pytest.raises(AdoptError, match=r"its clusterName is 'other', not 'teleport.example.com'"):
         read(cluster)
+    put_release(api, 2, "deployed", VALUES, chart="teleport-kube-agent")
+    with pytest.raises(AdoptError, match="teleport: is a release of the chart teleport-kube-agent, not of teleport-cl"):
+        read(cluster)
 
 
 def test_values_that_two_files_do_not_carry_are_refused(

@@ -10,8 +10,10 @@ import pytest
 
 from components.settings import AwsSettings
 from components.settings.names import STACK_TAG as TAG
+from operations.begun import context_of
 from operations.recover import Recovery
 from operations.stack import StackError
+from tests.samples import OTHER_CLUSTER_IDENTIFIER
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.recover_world import (
     ALL_RECORDED,
@@ -30,7 +32,7 @@ from tests.unit.operations.recover_world import (
     run,
     steps,
 )
-from tests.unit.operations.world import GRAPH, put_world, settings
+from tests.unit.operations.world import CLUSTER, GRAPH, HOST, configuration, put_world, settings
 
 
 @pytest.mark.slow
@@ -278,6 +280,24 @@ def test_somebody_elses_object_of_that_name_is_named_and_left(
     programs.state(*ALL_RECORDED, pending=[ours])
     assert run(tmp_path) == ["left", "done"]
     assert api.deleted == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "context"),
+    [
+        ("urn::kubernetes::0123", "test"),
+        (f"urn::kubernetes-{OTHER_CLUSTER_IDENTIFIER}::0123", "other"),
+        ("urn::kubernetes-11111111-0000-4000-8000-000000000001::0123", None),
+        (None, "test"),
+    ],
+    ids=["the access graph's cluster", "a Teleport's own", "one that was taken out", "of an earlier version"],
+)
+def test_an_object_is_looked_for_in_the_cluster_of_its_provider(
+    tmp_path: Path, provider: str | None, context: str | None
+) -> None:
+    elsewhere = {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}
+    entry = {**configuration()["teleport"][CLUSTER], "kubernetes": elsewhere, "endpoint": f"{HOST}:443"}
+    assert context_of(settings(tmp_path, teleport={CLUSTER: entry}), {"provider": provider}) == context
 
 
 def test_a_kind_that_cannot_be_asked_for_is_named(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:

@@ -363,6 +363,18 @@ def test_a_helm_that_hangs_is_an_error_that_says_so(
         run_helm(["rollback", "teleport", "2"], tmp_path)
 
 
+@pytest.mark.slow
+def test_a_helm_that_fails_or_is_not_there_is_an_error_with_its_own_words(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "programs" / "helm").write_text("#!/bin/sh\necho 'Error: no revision 2' >&2\nexit 1\n")
+    with pytest.raises(ClusterError, match=r"^helm rollback: Error: no revision 2; look at the pods' events"):
+        run_helm(["rollback", "teleport", "2"], tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match=r"^helm: is not on PATH; .*, or run `helm rollback teleport 2` elsewhere"):
+        run_helm(["rollback", "teleport", "2"], tmp_path)
+
+
 def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluster: Cluster) -> None:
     assert last_good(list_revisions(cluster, "teleport", "teleport")) is None
     for revision, status in ((1, "superseded"), (2, "superseded"), (3, "failed"), (4, "pending-upgrade")):
