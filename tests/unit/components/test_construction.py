@@ -19,8 +19,9 @@ from pulumi.provider.experimental.analyzer import Analyzer
 
 import components
 from components.arguments import ComponentArgs, camel_case
+from components.access_graph import AccessGraph
 from components.certificates import Certificates
-from components.credentials import AccessGraphNamespace
+from components.credentials import AccessGraphNamespace, Credentials
 from components.package import COMPONENTS
 from provider.host import Host
 from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
@@ -255,6 +256,22 @@ def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type
     known = next(iter(ARGUMENTS[component.__name__]))
     with pytest.raises(TypeError, match=rf"unknown argument '{known}x'; did you mean '{known}'\?"):
         args_class(component).from_input({**ARGUMENTS[component.__name__], f"{known}x": 1})
+
+
+@pytest.mark.parametrize(
+    ("component", "changes", "said"),
+    [
+        (AccessGraph, {"host_authorities": []}, "host_authorities: is empty; TAG would accept nobody"),
+        (Credentials, {"private_key_pem": None}, "certificate_pem: pass it and private_key_pem, or tls_secret_name"),
+        (Credentials, {"tls_secret_name": "own"}, "certificate_pem: pass it and private_key_pem, or tls_secret_name"),
+    ],
+    ids=["no host CA", "half a pair", "a pair and a Secret"],
+)
+def test_arguments_with_which_nothing_would_work_are_refused(
+    component: type[pulumi.ComponentResource], changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{said}"):
+        constructed(component, {**ARGUMENTS[component.__name__], **changes})
 
 
 def test_a_missing_argument_is_named() -> None:
