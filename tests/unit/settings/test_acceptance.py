@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from components.settings.chart_versions import known_chart, knows, nearest_chart
 from components.settings.database_profiles import WAIVERS
 from components.settings.stack_outputs import StackOutput, stack_output
 from tests.samples import (
+    ACCOUNT,
     CERTIFICATE_FORM,
     CLUSTER_IDENTIFIER,
     OTHER_CLUSTER_IDENTIFIER,
@@ -40,6 +43,7 @@ from tests.samples import (
     minimal_configuration,
     release_entry,
 )
+from tests.unit.settings.cases_tls import EXISTING
 from tests.unit.settings.conftest import package
 from tests.unit.shipped_environments import as_shipped
 
@@ -355,6 +359,44 @@ def test_windows_that_only_touch_are_accepted(backup: str, maintenance: str) -> 
     configuration = minimal_configuration()
     configuration["database"].update(backupWindow=backup, maintenanceWindow=maintenance)
     assert load(configuration).database.mode == "rds"
+
+
+IN_CHINA = {
+    "region": "cn-north-1",
+    "accountId": ACCOUNT,
+    "workloadIdentity": {
+        "mode": "irsa",
+        "oidcProviderArn": f"arn:aws-cn:iam::{ACCOUNT}:oidc-provider/oidc.eks.cn-north-1.amazonaws.com.cn/id/0123",
+    },
+}
+NETWORK = {"vpcId": "vpc-0123456789abcdef0", "subnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]}
+HALF = 131072 // 2
+JUST_ALLOWED: dict[str, dict[str, Any]] = {
+    "roles by IRSA in China": {"aws": IN_CHINA},
+    "clients of a prefix list alone": {
+        "database/network": {**NETWORK, "clientPrefixListIds": ["pl-0123456789abcdef0"]}
+    },
+    "clients of private blocks alone": {"database/network": {**NETWORK, "clientCidrs": ["10.0.0.0/16"]}},
+    "a way in under a name of a foreign certificate": {
+        "tls": EXISTING,
+        "accessGraph/external": {"hostname": "graph.example.com"},
+    },
+    "an alert a day after the renewal was due": {"monitoring": {"rules": True, "expiryDays": 29}},
+    "annotations that just fit into one object": {
+        "annotations": {"a": "x" * (HALF - 1)},
+        "accessGraph/external": {"hostname": "graph.example.com", "annotations": {"b": "x" * (HALF - 1)}},
+        "tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]},
+    },
+}
+
+
+@pytest.mark.parametrize("changes", JUST_ALLOWED.values(), ids=JUST_ALLOWED)
+def test_what_no_relation_forbids_is_accepted(changes: dict[str, Any], root: Path) -> None:
+    config = minimal_configuration()
+    for path, value in changes.items():
+        *sections, key = path.split("/")
+        functools.reduce(operator.getitem, sections, config)[key] = value
+    load(config, root=root)
 
 
 def test_clusters_keep_their_order() -> None:
