@@ -62,6 +62,8 @@ def test_values_come_out_whole_and_secrets_apart(api: KubernetesApi, cluster: Cl
     text = snippet(adoption, there, there.with_name(secret.name), tmp_path)
     assert f"--stack staging < environments/staging/{secret.name}" in text
     assert "# --stack staging` has of others." in text
+    beside = tmp_path / "values" / "staging" / plain.name
+    assert "--stack STACK < values/staging/" in snippet(adoption, beside, beside.with_name(secret.name), tmp_path)
 
 
 def test_a_directory_of_which_no_path_could_be_configured_is_said(
@@ -115,6 +117,14 @@ def test_an_access_graph_of_before_is_told_and_left_out_when_asked(
     assert kept.values == by_hand
     assert "--without-access-graph" in snippet(kept, tmp_path / "x", None, tmp_path)
     assert read(cluster, without_access_graph=True).values == bare
+
+
+def test_an_access_graph_at_the_root_is_found_behind_an_empty_one_of_auth(api: KubernetesApi, cluster: Cluster) -> None:
+    empty, section = {"teleportConfig": {"access_graph": {}}}, {"enabled": True, "endpoint": "graph:443"}
+    bare = {"clusterName": "teleport.example.com"}
+    put_release(api, 1, "deployed", {**bare, "auth": empty, "teleportConfig": {"access_graph": section}})
+    assert read(cluster).has_access_graph
+    assert not read(cluster, without_access_graph=True).has_access_graph
 
 
 # Teleport takes what was written for an address, and fails to dial it.
