@@ -69,6 +69,11 @@ def test_uri_for_iam_has_no_password() -> None:
     assert parse_database_uri(uri).password is None
 
 
+def test_a_password_may_have_what_a_url_need_not_encode() -> None:
+    allowed = "a-._~!$&'()*+,;="
+    assert parse_database_uri(f"postgres://u:{allowed}@{HOST}/d").password == allowed
+
+
 def test_port_is_postgresqls_own_when_absent() -> None:
     assert parse_database_uri(f"postgresql://u:p@{HOST}/d").port == 5432
 
@@ -119,6 +124,7 @@ def test_port_is_postgresqls_own_when_absent() -> None:
         (f"postgres://app:secret%FF@{HOST}/graph?sslmode=verify-full", "a percent-encoding of what is no text"),
         (f"postgres://app:100%secret@{HOST}/graph", "'%' that is no percent-encoding"),
         (f"postgres://app:se cret@{HOST}/graph", "white space"),
+        (f"postgres://app:se\x7fcret@{HOST}/graph", "white space or control characters"),
         (f"postgres://app:secret@{HOST}/graph?sslmode=verify-full\n", "white space"),
         (f"{GOOD}#secret", "has a fragment"),
         (f"{GOOD}&application_name=a+b", "has a '+'"),

@@ -82,6 +82,7 @@ def test_what_aws_may_have_made_is_never_deleted(api: KubernetesApi, programs: P
     association = begun("aws:eks/podIdentityAssociation:PodIdentityAssociation", "client")
     programs.state(*ALL_RECORDED, pending=[instance, association])
     made, unknown = steps(tmp_path)
+    assert made.problem.startswith("the engine was making aws:rds/instance:Instance database-instance, and does not")
     assert made.remedy == "import graph if it is there"
     assert unknown.act is None
     assert "look for it by the stack's tags" in unknown.remedy
