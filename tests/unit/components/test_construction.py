@@ -18,8 +18,8 @@ import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 
 import components
-from components.arguments import ComponentArgs, camel_case
 from components.access_graph import AccessGraph
+from components.arguments import ComponentArgs, camel_case
 from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace, Credentials
 from components.package import COMPONENTS

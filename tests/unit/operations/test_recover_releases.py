@@ -230,6 +230,24 @@ def test_what_the_engine_was_at_work_on_when_it_was_killed_is_mended_at_once(
     assert step.act is not None
 
 
+@pytest.mark.parametrize("shown_by", ["the engine's record", "its values and its namespace"])
+def test_an_installation_that_is_not_recorded_is_the_stacks_by_what_shows_it(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, shown_by: str
+) -> None:
+    put_world(api)
+    installing = begun("kubernetes:helm.sh/v3:Release", "access-graph-release", name=GRAPH, namespace=GRAPH)
+    if shown_by == "the engine's record":
+        put_release(api, 1, "pending-install", {}, name=GRAPH, namespace=GRAPH)
+        programs.state(NAMESPACE_RECORDED, CA_RECORDED, pending=[installing])
+    else:
+        api.put("Namespace", GRAPH, metadata=OURS)
+        put_release(api, 1, "pending-install", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+        programs.state(NAMESPACE_RECORDED, CA_RECORDED)
+    step, *_ = steps(tmp_path)
+    assert step.remedy == "uninstall it: it never ran"
+    assert step.act is not None
+
+
 @pytest.mark.slow
 def test_a_network_policy_of_its_name_does_not_stand_for_the_release(
     api: KubernetesApi, programs: Programs, tmp_path: Path
