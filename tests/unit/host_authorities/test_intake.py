@@ -96,6 +96,22 @@ def test_a_leaf_clusters_ca_in_the_same_listing_is_left_out() -> None:
     assert len(parse_authorities(listing)) == 2
 
 
+@pytest.mark.parametrize("unnamed", ["metadata", "spec"])
+def test_a_ca_is_of_the_cluster_that_either_place_names(unnamed: str) -> None:
+    leaf = json.loads(tctl_json([certificate(cluster="leaf.example.com", serial=7)], cluster="leaf.example.com"))[1]
+    own = json.loads(tctl_json([authority()]))[1]
+    for one in (leaf, own):
+        one[unnamed].pop("name", None)
+        one[unnamed].pop("cluster_name", None)
+    assert [found.pem for found in load(inline(json.dumps([own, leaf])))] == [authority()]
+
+
+def test_a_ca_that_no_place_names_is_judged_by_its_certificate() -> None:
+    own = json.loads(tctl_json([authority()]))[1]
+    del own["metadata"], own["spec"]["cluster_name"]
+    assert [found.pem for found in load(inline(json.dumps(own)))] == [authority()]
+
+
 def changed_signature(pem: str) -> str:
     der = bytearray(ssl.PEM_cert_to_DER_cert(pem))
     der[-1] ^= 1
