@@ -276,8 +276,8 @@ def test_arguments_with_which_nothing_would_work_are_refused(
 
 def test_an_access_graph_that_is_told_no_sizes_has_those_from_the_field() -> None:
     """Below 512Mi the first import of a cluster starves; a CPU limit would only throttle it."""
-    told = ARGUMENTS["AccessGraph"].items()
-    given = {name: value for name, value in told if name not in ("resources", "pod_disruption_budget")}
+    untold = {"resources", "pod_disruption_budget", "node_selector", "labels", "annotations"}
+    given = {name: value for name, value in ARGUMENTS["AccessGraph"].items() if name not in untold}
     values = constructed(AccessGraph, given)["it-release"].plain("values")
     assert values["resources"] == {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
     assert values["podDisruptionBudget"] == {"enabled": True, "minAvailable": 1}
