@@ -381,6 +381,7 @@ JUST_ALLOWED: dict[str, dict[str, Any]] = {
         "tls": EXISTING,
         "accessGraph/external": {"hostname": "graph.example.com"},
     },
+    "an audit log that stays where it is": {f"teleport/{TELEPORT_CLUSTER}/auditLog": {"enabled": False}},
     "an alert a day after the renewal was due": {"monitoring": {"rules": True, "expiryDays": 29}},
     "annotations that just fit into one object": {
         "annotations": {"a": "x" * (HALF - 1)},

@@ -92,6 +92,12 @@ def test_what_the_guide_told_the_user_to_write_is_recognised_as_ours(level: str)
     assert unpatch_values(patched, BUNDLE) in ({"extraVolumes": [], "extraVolumeMounts": []}, {})
 
 
+def test_our_volume_mounted_elsewhere_is_mounted_at_our_path_too() -> None:
+    elsewhere = {"name": "tag-ca", "mountPath": "/etc/graph"}
+    mounts = patch_values({"extraVolumeMounts": [elsewhere]}, BUNDLE)["auth"]["extraVolumeMounts"]
+    assert [mount["mountPath"] for mount in mounts] == ["/etc/graph", "/var/run/access-graph"]
+
+
 def test_a_volume_of_another_name_is_the_users_whatever_is_in_it() -> None:
     own: dict[str, Any] = {
         "extraVolumes": [{"name": "graph", "configMap": {"name": "teleport-access-graph-ca"}}],
