@@ -74,8 +74,9 @@ def stream(sequences: Sequences, seeds: SimpleQueue[int], name: str) -> None:
         return
     with (
         started_sandbox() as sandbox,
-        faulty_stack(sandbox, name) as stack,
+        # Outlives the stack, whose end may take an `up` that reads what is in there.
         tempfile.TemporaryDirectory(prefix="life-") as directory,
+        faulty_stack(sandbox, name) as stack,
     ):
         random_life = Life(stack, Path(directory))
         random_life.begin()
