@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from components.teleport_values import CA_CONFIG_MAP_NAME
 from sandbox.home import CHECKOUT
 from sandbox.plugins.faults import Point
 from sandbox.workloads.host_authority import create_authority
@@ -103,9 +104,13 @@ class Life:
                 self._stack.kubectl("delete", "pods", "--all", "--namespace", self._stack.namespace, "--wait=false")
             if chance.random() < OF_TAKING_BACK:
                 self._stack.change(lambda now: replace_all(now, before))
-                tell(TAKEN_BACK if self._is_taken_back() else NOT_TAKEN_BACK)
+                taken_back = self._is_taken_back()
+                tell(TAKEN_BACK if taken_back else NOT_TAKEN_BACK)
                 self._stack.change(lambda now: replace_all(now, wanted))
+                if taken_back:
+                    self._make_way(before, wanted)
 
+        self._make_way(before, wanted)
         points = sampled(UP.points(self._stack), kills, chance.randrange(10**6))
         Walk(self._stack, ("up",), self._kept).through(points, each=each, meanwhile=meanwhile)
         check_converged(self._stack, self._kept)
@@ -115,6 +120,13 @@ class Life:
         wrong = [one for one in json.loads(proof.stdout)["findings"] if one["outcome"] == "fail"]
         if any(one["check"] != NOT_ROLLED_OUT for one in wrong):
             raise NotConverged(f"verify: {said(proof)}")
+
+    def _make_way(self, before: Settings, wanted: Settings) -> None:
+        """The ConfigMap that was left to auth when the other Teleport went another way stands in the way when it comes
+        back; `preflight` and `recover` say so."""
+        if _is_by_values(wanted) and not _is_by_values(before):
+            left = ("configmap", CA_CONFIG_MAP_NAME, "--namespace", self._teleports.namespace, "--ignore-not-found")
+            self._stack.kubectl("delete", *left)
 
     def _is_taken_back(self) -> bool:
         """Whether the settings of before are allowed again; where they are, they come through."""
@@ -131,6 +143,10 @@ def _host_authority(directory: Path, cluster: str) -> str:
     create_authority(file, cluster)
     # Its key stands behind it in that file.
     return file.read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
+
+
+def _is_by_values(settings: Settings) -> bool:
+    return bool(settings["teleport"].get(OTHER_TELEPORT, {}).get("mode") == "values")
 
 
 def is_refusal(shown: str) -> bool:
