@@ -171,13 +171,12 @@ def _state_statements(settings: Settings, purpose: Purpose, state: State, partit
         bucket = f"arn:{partition}:s3:::{state.bucket}"
         # https://www.pulumi.com/docs/iac/concepts/state-and-backends/: all of a backend's objects are below .pulumi.
         stack = f"{PROJECT}/{settings.stack}"
-        own = [f"{bucket}/.pulumi/stacks/{stack}.json*"]
+        own, others = [f"{bucket}/.pulumi/stacks/{stack}.json*"], []
         if purpose.reads_world:
             # Before each run the engine reads the stack's tags, which few stacks have.
             own.append(f"{bucket}/.pulumi/stacks/{stack}.pulumi-tags")
-        readable = [f"{bucket}/.pulumi/meta.yaml", *own]
-        if purpose.reads_world:
-            readable += [f"{bucket}/.pulumi/stacks/{one}.json*" for one in _referenced_stacks(settings)]
+            others = [f"{bucket}/.pulumi/stacks/{one}.json*" for one in _referenced_stacks(settings)]
+        readable = [f"{bucket}/.pulumi/meta.yaml", *own, *others]
         yield {
             "Effect": "Allow",
             "Action": "s3:ListBucket",

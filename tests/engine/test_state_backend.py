@@ -6,7 +6,6 @@ S3 and KMS are the sandbox's cloud's. The program is a small one, since what mov
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sandbox.home import CHECKOUT
 from tests.engine.conftest import COMMAND_SECONDS, RunningSandbox
 from tests.engine.programs import write_program
 from tests.engine.stacks import aws
+from tests.engine.state_in_s3 import state_in_s3, without_a_stack
 
 pytestmark = pytest.mark.engine
 
@@ -68,39 +68,29 @@ class Shell:
 @pytest.fixture
 def shell(running_sandbox: RunningSandbox, tmp_path: Path) -> Iterator[Shell]:
     """An environment `staging` that is deployed with a passphrase, on a backend of files."""
-    cloud = running_sandbox.cloud()
-    kms, s3 = aws(running_sandbox, "kms"), aws(running_sandbox, "s3")
-    key = kms.create_key()["KeyMetadata"]["Arn"]
-    s3.create_bucket(Bucket=BUCKET)
     local = tmp_path / "states"
     local.mkdir()
     passphrase = "passphrase-of-before"
-    environment = running_sandbox.environment()
-    for name in ("PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK"):
-        del environment[name]
-    shell = Shell(
-        write_program(tmp_path / "program", "moving", PROGRAM),
-        {
-            **environment,
-            "PATH": os.pathsep.join([str(running_sandbox.home.bin), environment.get("PATH", os.defpath)]),
-            "PULUMI_BACKEND_URL": local.as_uri(),
-            # Without a question; a person answers it.
-            "PULUMI_SKIP_CONFIRMATIONS": "true",
-            "passphrase": passphrase,
-            # What is the sandbox's alone: where S3 and KMS answer.
-            "backend": f"s3://{BUCKET}?region={cloud.region}&awssdk=v2&endpoint={cloud.url}&use_path_style=true",
-            "key": f"awskms:///{key}?region={cloud.region}&awssdk=v2&endpoint={cloud.url}",
-        },
-    )
-    before = {"PULUMI_CONFIG_PASSPHRASE": passphrase}
-    shell.run("pulumi stack init staging --secrets-provider passphrase", **before)
-    shell.run(f"pulumi config set --secret token {CANARY} --stack staging", **before)
-    shell.run("pulumi up --stack staging --yes --skip-preview", **before)
-    yield shell
-    for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
-    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    with state_in_s3(running_sandbox, BUCKET) as state:
+        endpoint = running_sandbox.cloud().url
+        shell = Shell(
+            write_program(tmp_path / "program", "moving", PROGRAM),
+            {
+                **without_a_stack(running_sandbox),
+                "PULUMI_BACKEND_URL": local.as_uri(),
+                # Without a question; a person answers it.
+                "PULUMI_SKIP_CONFIRMATIONS": "true",
+                "passphrase": passphrase,
+                # What is the sandbox's alone: where S3 and KMS answer.
+                "backend": state.backend(endpoint),
+                "key": state.secrets_provider(endpoint),
+            },
+        )
+        before = {"PULUMI_CONFIG_PASSPHRASE": passphrase}
+        shell.run("pulumi stack init staging --secrets-provider passphrase", **before)
+        shell.run(f"pulumi config set --secret token {CANARY} --stack staging", **before)
+        shell.run("pulumi up --stack staging --yes --skip-preview", **before)
+        yield shell
 
 
 def test_the_pages_commands_move_an_environment_and_its_secrets(running_sandbox: RunningSandbox, shell: Shell) -> None:

@@ -8,7 +8,6 @@ and writes the state is the engine.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,15 +22,19 @@ from operations.stack import read_stack_file
 from sandbox.stack import PROJECT
 from tests.engine.conftest import COMMAND_SECONDS, Finished, RunningSandbox
 from tests.engine.programs import write_program
-from tests.engine.stacks import aws
 from tests.engine.state_gate import StateGate, state_gate
+from tests.engine.state_in_s3 import state_in_s3, without_a_stack
 
 pytestmark = pytest.mark.engine
 
 BUCKET = "tests-state-rights"
-SECRET = "pulumi.export('token', pulumi.Output.secret(pulumi.Config().get('token') or 'none'))"
-PROGRAM = f"import pulumi\n\n{SECRET}\n"
-REFERENCE = 'pulumi.export("vpcId", pulumi.StackReference("organization/network/prod").get_output("vpcId"))\n'
+REFERENCED = 'import pulumi\n\npulumi.export("vpcId", "vpc-1")\n'
+PROGRAM = """
+import pulumi
+
+pulumi.export("token", pulumi.Output.secret(pulumi.Config().get("token") or "none"))
+pulumi.export("vpcId", pulumi.StackReference("organization/network/prod").get_output("vpcId"))
+"""
 
 
 @dataclass
@@ -45,13 +48,10 @@ class Backend:
     key: str
 
     def pulumi(self, program: str, stack: str, *arguments: str, check: bool = True) -> Finished:
-        environment = {**self.sandbox.environment(), "PULUMI_BACKEND_URL": self.backend_url}
-        for name in ("PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK"):
-            environment.pop(name, None)
         done = subprocess.run(
             ["pulumi", *arguments, "--stack", stack, "--non-interactive"],
             cwd=self.directory / program,
-            env={**environment, "PATH": f"{self.sandbox.home.bin}{os.pathsep}{os.environ['PATH']}"},
+            env={**without_a_stack(self.sandbox), "PULUMI_BACKEND_URL": self.backend_url},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -80,23 +80,16 @@ class Backend:
 @pytest.fixture
 def backend(running_sandbox: RunningSandbox, tmp_path: Path) -> Iterator[Backend]:
     cloud = running_sandbox.cloud()
-    kms, s3 = aws(running_sandbox, "kms"), aws(running_sandbox, "s3")
-    key = kms.create_key()["KeyMetadata"]["Arn"]
-    s3.create_bucket(Bucket=BUCKET)
-    with state_gate(cloud.url, key, cloud.region) as gate:
-        query = f"region={cloud.region}&awssdk=v2&endpoint={gate.url}"
-        yield Backend(
-            running_sandbox, gate, tmp_path, f"s3://{BUCKET}?{query}&use_path_style=true", f"awskms:///{key}?{query}"
-        )
-    for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
-    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    with (
+        state_in_s3(running_sandbox, BUCKET) as state,
+        state_gate(cloud.url, state.key_arn, cloud.region) as gate,
+    ):
+        yield Backend(running_sandbox, gate, tmp_path, state.backend(gate.url), state.secrets_provider(gate.url))
 
 
 def test_each_purpose_reaches_of_the_state_what_it_needs_and_not_more(backend: Backend) -> None:
-    write_program(backend.directory / "network", "network", 'import pulumi\n\npulumi.export("vpcId", "vpc-1")\n')
-    write_program(backend.directory / PROJECT, PROJECT, PROGRAM + REFERENCE)
+    write_program(backend.directory / "network", "network", REFERENCED)
+    write_program(backend.directory / PROJECT, PROJECT, PROGRAM)
     backend.initialised("network", "prod")
     backend.pulumi("network", "prod", "up", "--yes", "--skip-preview")
 

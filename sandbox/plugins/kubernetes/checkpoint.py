@@ -70,7 +70,7 @@ def split(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return inputs, plain
 
 
-def prune(live: Mapping[str, Any], shape: Mapping[str, Any], zeros: bool = True) -> dict[str, Any]:
+def prune(live: Mapping[str, Any], shape: Mapping[str, Any], zeros: bool) -> dict[str, Any]:
     """`live` without what `shape` does not mention: defaults, status and other managers' fields.
 
     `zeros`: whether the plugin brings inputs of this kind into its Go type first, which drops the values that the

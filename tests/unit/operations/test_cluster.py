@@ -7,6 +7,8 @@ import gzip
 import json
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -188,22 +190,30 @@ def change_user(kubeconfig: Path, **user: Any) -> None:
     kubeconfig.write_text(yaml.safe_dump(document))
 
 
-def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: KubernetesApi, tmp_path: Path) -> None:
-    """As behind a load balancer that has no API server to hand on to."""
+@contextmanager
+def taking_one_call(meet: Callable[[socket.socket], object]) -> Iterator[int]:
+    """A port where somebody takes one call, and what they do with the caller."""
     server = socket.create_server(("127.0.0.1", 0))
 
-    def hang_up() -> None:
+    def take() -> None:
         client, _ = server.accept()
-        client.recv(65536)  # all of it, or the end would be a reset
+        meet(client)
         client.close()
 
-    thread = threading.Thread(target=hang_up)
+    thread = threading.Thread(target=take)
     thread.start()
-    write_kubeconfig(tmp_path / "kubeconfig", "cut", f"https://127.0.0.1:{server.getsockname()[1]}")
-    with pytest.raises(ClusterError, match=r"^cut: the cluster cannot be reached \(SSLError"):
-        Cluster.connect("cut").identifier()
+    yield server.getsockname()[1]
     thread.join()
     server.close()
+
+
+def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: KubernetesApi, tmp_path: Path) -> None:
+    """As behind a load balancer that has no API server to hand on to."""
+    # All of it is read, or the end would be a reset.
+    with taking_one_call(lambda client: client.recv(65536)) as port:
+        write_kubeconfig(tmp_path / "kubeconfig", "cut", f"https://127.0.0.1:{port}")
+        with pytest.raises(ClusterError, match=r"^cut: the cluster cannot be reached \(SSLError"):
+            Cluster.connect("cut").identifier()
 
 
 def test_a_cluster_that_takes_the_call_and_never_answers_is_given_up(
@@ -211,21 +221,12 @@ def test_a_cluster_that_takes_the_call_and_never_answers_is_given_up(
 ) -> None:
     """As behind a firewall that drops what comes back: without a limit the command would wait for good."""
     monkeypatch.setattr("operations.cluster.TIMEOUT", 0.2)
-    server, given_up = socket.create_server(("127.0.0.1", 0)), threading.Event()
-
-    def hold() -> None:
-        client, _ = server.accept()
-        given_up.wait(3)
-        client.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    write_kubeconfig(tmp_path / "kubeconfig", "silent", f"http://127.0.0.1:{server.getsockname()[1]}")
-    with pytest.raises(ClusterError, match=r"^silent: the cluster cannot be reached \(.*timed out"):
-        Cluster.connect("silent").identifier()
-    given_up.set()
-    thread.join()
-    server.close()
+    given_up = threading.Event()
+    with taking_one_call(lambda client: given_up.wait(3)) as port:
+        write_kubeconfig(tmp_path / "kubeconfig", "silent", f"http://127.0.0.1:{port}")
+        with pytest.raises(ClusterError, match=r"^silent: the cluster cannot be reached \(.*timed out"):
+            Cluster.connect("silent").identifier()
+        given_up.set()
 
 
 def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluster: Cluster) -> None:

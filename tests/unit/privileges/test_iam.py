@@ -39,6 +39,10 @@ STATE = State(bucket="states", key_arn=STATE_KEY)
 READERS = [Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT, Purpose.DEPLOY]
 
 
+def documents_of(config: dict[str, Any], purpose: Purpose) -> list[dict[str, Any]]:
+    return policies(load_settings(config, (), root=directory(), stack=STACK), purpose, state=STATE)[0]
+
+
 def allowed(purpose: Purpose, action: str, resource: str = "*", mode: str = "the least", **context: str) -> bool:
     documents, _ = policies(settings_of(mode), purpose, state=STATE)
     keys = {key.replace("__", ":"): value for key, value in context.items()}
@@ -133,7 +137,7 @@ def test_the_source_of_a_restore_is_restored_from_and_no_more() -> None:
     config = {**configured("the least")}
     restore = {"mode": "pointInTime", "sourceIdentifier": "payroll"}
     config["database"] = {**config["database"], "restore": restore}
-    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    documents = documents_of(config, Purpose.DEPLOY)
     source = f"{RDS}:db:payroll"
     write = {action for grant in ACTIONS["aws:rds/instance:Instance"].write for action in grant.actions}
     of_rds = {action for action in write if action.startswith("rds:")}
@@ -326,7 +330,7 @@ def test_only_a_role_that_needs_no_boundary_may_leave_one() -> None:
     assert not allowed(Purpose.DEPLOY, "iam:DeleteRolePermissionsBoundary", f"arn:aws:iam::{ACCOUNT}:role/anybodys")
     config = {**configured("the least")}
     config["aws"] = {**config["aws"], "iam": {"permissionsBoundaryArn": BOUNDARY}}
-    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    documents = documents_of(config, Purpose.DEPLOY)
     assert "iam:PutRolePermissionsBoundary" in actions_of(documents)
     assert "iam:DeleteRolePermissionsBoundary" not in actions_of(documents)
 
@@ -359,7 +363,7 @@ def test_a_rule_that_names_a_prefix_list_can_be_changed(lists: list[str], allows
     config = {**configured("the least")}
     network = {**config["database"]["network"], "clientPrefixListIds": lists}
     config["database"] = {**config["database"], "network": network}
-    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    documents = documents_of(config, Purpose.DEPLOY)
     found = [
         name
         for name in ("pl-0123456789abcdef0", "pl-1123456789abcdef0", "pl-other")
@@ -377,7 +381,7 @@ def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
     config = {**configured("a key that exists")}
     restore = {"mode": "snapshot", "snapshotIdentifier": "payroll"}
     config["database"] = {**config["database"], **({"restore": restore} if restored else {})}
-    documents, _ = policies(load_settings(config, (), root=directory(), stack=STACK), Purpose.DEPLOY)
+    documents = documents_of(config, Purpose.DEPLOY)
     through = {"kms:ViaService": f"rds.{REGION}.amazonaws.com"}
     other = STATE_KEY
     assert is_allowed(documents, Question(action="kms:CreateGrant", resource=KEY, context=through))
@@ -453,7 +457,7 @@ def test_whose_outputs_are_settings_may_be_read_and_no_other_stack(purpose: Purp
         "database": {**config["database"], "network": network},
         "aws": {**config["aws"], "workloadIdentity": identity},
     }
-    documents, _ = policies(load_settings(changed, (), root=directory(), stack=STACK), purpose, state=STATE)
+    documents = documents_of(changed, purpose)
 
     def may(action: str, state: str) -> bool:
         return is_allowed(documents, Question(action=action, resource=f"arn:aws:s3:::states/.pulumi/stacks/{state}"))
