@@ -69,13 +69,11 @@ def _install(
         _remove(folder)
         return PluginChoice(name, version, "official", on_path)
     for other in caches:
-        cached = other / folder.name / executable
-        if cached.is_file() and os.access(cached, os.X_OK) and cached.parent.resolve() != folder.resolve():
-            _remove(folder)
-            folder.symlink_to(cached.parent)
+        if _is_whole(other / folder.name, executable) and other.resolve() != cache.resolve():
+            _link(other / folder.name, folder)
             return PluginChoice(name, version, "official", folder / executable)
-    if folder.is_symlink():
-        # It pointed at an official plugin that is there no more.
+    if folder.is_symlink() or any(entry.is_symlink() for entry in folder.glob("*")):
+        # It is linked to an official plugin that is there no more.
         _remove(folder)
     folder.mkdir(exist_ok=True)
     module = "sandbox.plugins.language" if kind == "language" else f"sandbox.plugins.{name}"
@@ -87,6 +85,24 @@ def _install(
     unfinished.chmod(0o755)
     unfinished.replace(launcher)
     return PluginChoice(name, version, "stand-in", launcher)
+
+
+def _is_whole(folder: Path, executable: str) -> bool:
+    """Whether the engine has finished installing this one: until then a file stands beside it."""
+    unfinished = folder.with_name(f"{folder.name}.partial")
+    return (folder / executable).is_file() and os.access(folder / executable, os.X_OK) and not unfinished.exists()
+
+
+def _link(plugin: Path, folder: Path) -> None:
+    """A folder with a link to each thing of the plugin's: the engine passes over a folder that is a link itself."""
+    wanted = {entry.name: entry.resolve() for entry in plugin.iterdir()}
+    present = {entry.name: entry.resolve() for entry in folder.iterdir()} if folder.is_dir() else {}
+    if present == wanted and not folder.is_symlink():
+        return
+    _remove(folder)
+    folder.mkdir()
+    for name, target in wanted.items():
+        (folder / name).symlink_to(target)
 
 
 def launcher_text(module: str, python: Path, repository: Path) -> str:

@@ -65,7 +65,54 @@ def test_an_official_plugin_of_the_users_cache_is_linked(machine: Path) -> None:
     choices = install(machine)
     assert choices["tls"].source == "official"
     assert choices["tls"].path.resolve() == official
+    # The engine reads its cache's folders, and a link to one is none to it.
+    assert choices["tls"].path.parent.is_dir()
+    assert not choices["tls"].path.parent.is_symlink()
     assert choices["random"].source == "stand-in"
+
+
+def test_what_lies_beside_an_official_plugin_comes_with_it_and_goes_with_it(machine: Path) -> None:
+    version = install(machine)["tls"].version
+    official = executable(machine / "user" / ".pulumi" / "plugins" / f"resource-tls-v{version}" / "pulumi-resource-tls")
+    beside = official.with_name("PulumiPlugin.yaml")
+    beside.write_text("runtime: go\n")
+    folder = install(machine)["tls"].path.parent
+    assert sorted(entry.name for entry in folder.iterdir()) == ["PulumiPlugin.yaml", "pulumi-resource-tls"]
+    beside.unlink()
+    official.unlink()
+    official.parent.rmdir()
+    install(machine)
+    assert [entry.name for entry in folder.iterdir()] == ["pulumi-resource-tls"]
+
+
+def test_one_that_serves_already_is_not_touched(machine: Path) -> None:
+    version = install(machine)["tls"].version
+    executable(machine / "user" / ".pulumi" / "plugins" / f"resource-tls-v{version}" / "pulumi-resource-tls")
+    folder = install(machine)["tls"].path.parent
+    before = folder.stat().st_ino
+    assert install(machine)["tls"].path.parent.stat().st_ino == before
+
+
+def test_one_that_the_engine_has_not_finished_installing_is_not_taken(machine: Path) -> None:
+    version = install(machine)["tls"].version
+    plugins = machine / "user" / ".pulumi" / "plugins"
+    executable(plugins / f"resource-tls-v{version}" / "pulumi-resource-tls")
+    mark = plugins / f"resource-tls-v{version}.partial"
+    mark.touch()
+    assert install(machine)["tls"].source == "stand-in"
+    mark.unlink()
+    assert install(machine)["tls"].source == "official"
+
+
+def test_a_folder_that_an_earlier_version_linked_whole_is_replaced(machine: Path) -> None:
+    version = install(machine)["tls"].version
+    official = executable(machine / "user" / ".pulumi" / "plugins" / f"resource-tls-v{version}" / "pulumi-resource-tls")
+    folder = install(machine)["tls"].path.parent
+    (folder / official.name).unlink()
+    folder.rmdir()
+    folder.symlink_to(official.parent)
+    assert not install(machine)["tls"].path.parent.is_symlink()
+    assert official.is_file()
 
 
 def test_another_version_in_the_users_cache_is_not_taken(machine: Path) -> None:
