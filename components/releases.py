@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.settings.charts import helm_source
+
+# As Helm's own command keeps. The plugin keeps all of them unless told: a Secret for each `up`, with the values of then.
+REVISIONS_KEPT: Final = 10
 
 
 def atomic_release(
@@ -37,6 +40,7 @@ def atomic_release(
         atomic=True,
         timeout=timeout_seconds,
         skip_await=False,
+        max_history=REVISIONS_KEPT,
         # Explicit, since the plugin's default differs from machine to machine and shows as a change.
         keyring="",
         opts=opts,

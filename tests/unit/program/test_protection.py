@@ -90,7 +90,7 @@ def test_no_change_but_the_origin_is_ignored_and_only_jobs_are_replaced_by_delet
 
 def test_a_release_that_fails_goes_back_and_is_the_same_from_every_machine(stack: Recording) -> None:
     for release in stack.of_type("kubernetes:helm.sh/v3:Release"):
-        options = {key: release.plain(key) for key in ("atomic", "skipAwait", "timeout")}
-        assert options == {"atomic": True, "skipAwait": False, "timeout": 600}
+        options = {key: release.plain(key) for key in ("atomic", "skipAwait", "timeout", "maxHistory")}
+        assert options == {"atomic": True, "skipAwait": False, "timeout": 600, "maxHistory": 10}
         assert release.plain("keyring") == "", "the plugin's default is the home directory of whoever runs it"
     assert len(stack.of_type("kubernetes:helm.sh/v3:Release")) == 2
