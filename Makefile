@@ -12,7 +12,7 @@ WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine soak bench graph check lock format
+.PHONY: help setup environment up preview verify preflight adopt recover diagnose status env down test unit charts engine soak bench official graph check lock format
 
 help: ## This list
 	@echo 'Teleport Access Graph beside a self-hosted Teleport. Begin with `make up`.'
@@ -77,6 +77,9 @@ soak: setup ## The long tests: every run killed at each of its points, random se
 	@$(VENV)/python -m sandbox tools
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m tests.faults.soak $(ARGS)
+
+official: setup ## Build the official kubernetes plugin from its source, for the sandbox and its tests (ARGS=--remove: use the stand-in again)
+	@$(VENV)/python -m sandbox official $(ARGS)
 
 graph: setup ## Draw what waits for what, with the critical path of an `up` from nothing, into graph.svg
 	@$(VENV)/python -m sandbox graph $(ARGS)

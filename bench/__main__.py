@@ -12,7 +12,7 @@ from bench import figures
 from bench.measuring import BenchError, Figure
 from bench.results import write_results
 from sandbox.home import CHECKOUT, Cache
-from sandbox.plugins.download import downloaded_plugins
+from sandbox.plugins.download import plugin_caches
 from sandbox.plugins.install import install_plugins
 from tests.engine.conftest import EngineFailed, RunningSandbox
 
@@ -66,9 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plugins(running: RunningSandbox) -> list[dict[str, str]]:
     """As the sandbox chose them: to choose again changes nothing."""
-    chosen = install_plugins(
-        running.home.root, Path(sys.executable), CHECKOUT, downloaded_plugins(Cache.from_environment().root)
-    )
+    caches = plugin_caches(Cache.from_environment().root)
+    chosen = install_plugins(running.home.root, Path(sys.executable), CHECKOUT, caches)
     return [{"name": one.name, "version": one.version, "source": one.source} for one in chosen]
 
 

@@ -22,7 +22,7 @@ from sandbox.parts import CLOUD, KUBELET
 from sandbox.stack import CloudFacts
 from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
-from sandbox.toolchain import ToolchainError
+from sandbox.toolchain import KUBERNETES_PLUGIN_DATE, ToolchainError
 
 # What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
 # Each with what it can be told here beside the stack's configuration.
@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser
 
     add("tools", help="find or build the programs, start nothing").set_defaults(run=_tools)
+    official = add("official", help="build the official kubernetes plugin from its source, to be used from then on")
+    official.add_argument("--remove", action="store_true", help="use the stand-in again")
+    official.set_defaults(run=_official)
     add("start", help="start the sandbox without running the engine").set_defaults(run=_start)
     for name, text, run in (
         ("up", "start, and deploy the stack; what follows goes to `pulumi up`", _up),
@@ -101,6 +104,17 @@ def _at_work(sandbox: Sandbox, what: str) -> AbstractContextManager[None]:
 def _tools(sandbox: Sandbox, options: argparse.Namespace) -> int:
     for tool in sandbox.tools().tools.values():
         print(f"{tool.name} {tool.version}  {tool.path}" + (f"  ({tool.note})" if tool.note else ""))
+    return 0
+
+
+def _official(sandbox: Sandbox, options: argparse.Namespace) -> int:
+    if options.remove:
+        sandbox.forget_official()
+        print("the next start of a sandbox uses the stand-in for the kubernetes plugin again")
+    else:
+        plugin = sandbox.build_official()
+        print(f"the official kubernetes plugin, as its source was on {KUBERNETES_PLUGIN_DATE}: {plugin}")
+        print("the next start of a sandbox uses it; `make official ARGS=--remove` takes it back")
     return 0
 
 

@@ -23,11 +23,11 @@ from sandbox.control_plane import CONTEXT, ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.kubelet.claims import claim_path
 from sandbox.parts import CLOUD, KUBELET, clean_environment, cloud_part, kubelet_part, ready_facts
-from sandbox.plugins.download import downloaded_plugins, fetch_plugins
+from sandbox.plugins.download import built_plugins, fetch_plugins, plugin_caches
 from sandbox.plugins.install import PluginChoice, install_plugins, plugin_versions
 from sandbox.stack import CloudFacts, Stack, StackFacts
 from sandbox.supervisor import SandboxError, Supervisor
-from sandbox.toolchain import Toolchain, ensure_toolchain
+from sandbox.toolchain import Toolchain, build_kubernetes_plugin, ensure_toolchain
 
 _IDENTITY = "sandbox.json"
 _PLUGINS = "plugins.txt"
@@ -63,6 +63,25 @@ class Sandbox:
     def tools(self) -> Toolchain:
         """The programs, built if need be."""
         return ensure_toolchain(self.cache, not_from=(self.home.bin,), say=self._say)
+
+    def build_official(self) -> Path:
+        """The official kubernetes plugin, compiled from its source if need be; from the next start on it serves.
+
+        Returns where it stands. Raises ToolchainError.
+        """
+        program = build_kubernetes_plugin(self.cache, say=self._say)
+        version = plugin_versions(Path(sys.executable))["kubernetes"]
+        folder = built_plugins(self.cache.root) / f"resource-kubernetes-v{version}"
+        folder.mkdir(parents=True, exist_ok=True)
+        link = folder / program.name
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(program)
+        return link
+
+    def forget_official(self) -> None:
+        """The stand-in serves again from the next start on; what was compiled stays in the cache."""
+        shutil.rmtree(built_plugins(self.cache.root), ignore_errors=True)
 
     def start(self) -> Running:
         """Everything up to the point where the engine takes over; what already runs is left alone.
@@ -101,7 +120,7 @@ class Sandbox:
         """The official ones where they are installed or the network allows it, else the stand-ins."""
         python = Path(sys.executable)
         fetch_plugins(toolchain.path("pulumi"), self.cache.root, plugin_versions(python), self._say)
-        chosen = install_plugins(self.home.root, python, CHECKOUT, downloaded_plugins(self.cache.root))
+        chosen = install_plugins(self.home.root, python, CHECKOUT, plugin_caches(self.cache.root))
         lines = [f"{one.name} {one.version} ({one.source})\n" for one in chosen]
         (self.home.run / _PLUGINS).write_text("".join(lines))
         return chosen

@@ -23,9 +23,12 @@ def print_summary(sandbox: Sandbox, running: Running) -> None:
     print("\nwhat stands now")
     for name, value in facts:
         print(f"  {name:<20} {value}")
-    official = [choice.name for choice in running.plugins if choice.source == "official"]
-    stand_ins = [choice.name for choice in running.plugins if choice.source == "stand-in"]
-    for kind, names in (("official plugins", official), ("stand-in plugins", stand_ins)):
+    for kind, source in (
+        ("official plugins", "official"),
+        ("of official source", "official source"),
+        ("stand-in plugins", "stand-in"),
+    ):
+        names = [choice.name for choice in running.plugins if choice.source == source]
         if names:
             print(f"  {kind:<20} {', '.join(names)}")
     print(

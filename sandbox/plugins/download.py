@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from sandbox.plugins.install import Source
+
 # AWS's is left out: it is ten times as large as the others together, and asks more of AWS than moto has. One that is
 # installed already is used all the same.
 FETCHED: Final = ("tls", "random", "kubernetes")
@@ -27,6 +29,16 @@ _FAILURE: Final = "Error downloading"
 def downloaded_plugins(cache: Path) -> Path:
     """Where `fetch_plugins` puts them: a plugin cache as the engine's."""
     return cache / "official" / "plugins"
+
+
+def built_plugins(cache: Path) -> Path:
+    """Where those are that were compiled here from official sources: a plugin cache as the engine's."""
+    return cache / "official" / "built"
+
+
+def plugin_caches(cache: Path) -> list[tuple[Path, Source]]:
+    """Both, the better one first."""
+    return [(downloaded_plugins(cache), "official"), (built_plugins(cache), "official source")]
 
 
 def fetch_plugins(

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from sandbox.plugins.language import VERSION as LANGUAGE_VERSION
 from sandbox.plugins.language.interpreter import Interpreter
@@ -20,13 +20,17 @@ from sandbox.plugins.language.packages import required_packages
 RESOURCE_PLUGINS: Final = ("kubernetes", "tls", "random", "aws")
 
 
+# "official source": compiled here from the official plugin's module, of a commit near the version and not of it.
+Source: TypeAlias = Literal["official", "official source", "stand-in"]
+
+
 @dataclass(frozen=True)
 class PluginChoice:
     """`path` is the executable that the engine will start; `version` without a leading `v`."""
 
     name: str
     version: str
-    source: Literal["official", "stand-in"]
+    source: Source
     path: Path
 
 
@@ -37,19 +41,21 @@ def plugin_versions(python: Path) -> dict[str, str]:
     return {package.name: package.version.removeprefix("v") for package in required_packages(interpreter)}
 
 
-def install_plugins(home: Path, python: Path, repository: Path, downloaded: Path | None = None) -> list[PluginChoice]:
+def install_plugins(
+    home: Path, python: Path, repository: Path, others: Sequence[tuple[Path, Source]] = ()
+) -> list[PluginChoice]:
     """Fills the plugin cache under `home`, and says what it chose. Safe to call again: a plugin that has become
     available since replaces its stand-in.
 
     `python` runs the stand-ins and has the SDKs installed whose versions are the plugins' versions; raises
     `ModuleNotFoundError` when it has not. A plugin on PATH
     wins, because the engine itself prefers it; then the user's own plugin cache (`~/.pulumi/plugins`), then
-    `downloaded`, another such cache.
+    `others` like it, each with what its plugins are.
     """
     cache = home / "pulumi" / "plugins"
     cache.mkdir(parents=True, exist_ok=True)
     versions = plugin_versions(python)
-    caches = [_user_cache(), *([] if downloaded is None else [downloaded])]
+    caches: list[tuple[Path, Source]] = [(_user_cache(), "official"), *others]
     choices = []
     for name in RESOURCE_PLUGINS:
         if name not in versions:
@@ -60,7 +66,13 @@ def install_plugins(home: Path, python: Path, repository: Path, downloaded: Path
 
 
 def _install(
-    cache: Path, kind: str, name: str, version: str, caches: Sequence[Path], python: Path, repository: Path
+    cache: Path,
+    kind: str,
+    name: str,
+    version: str,
+    caches: Sequence[tuple[Path, Source]],
+    python: Path,
+    repository: Path,
 ) -> PluginChoice:
     executable = f"pulumi-{kind}-{name}"
     folder = cache / f"{kind}-{name}-v{version}"
@@ -68,10 +80,10 @@ def _install(
     if on_path is not None:
         _remove(folder)
         return PluginChoice(name, version, "official", on_path)
-    for other in caches:
+    for other, source in caches:
         if _is_whole(other / folder.name, executable) and other.resolve() != cache.resolve():
             _link(other / folder.name, folder)
-            return PluginChoice(name, version, "official", folder / executable)
+            return PluginChoice(name, version, source, folder / executable)
     if folder.is_symlink() or any(entry.is_symlink() for entry in folder.glob("*")):
         # It is linked to an official plugin that is there no more.
         _remove(folder)

@@ -6,6 +6,16 @@ Leaves starting them to `sandbox.supervisor`.
 
 from sandbox.toolchain.choose import ChosenTool, Toolchain, ensure_toolchain
 from sandbox.toolchain.diagnosis import ToolchainError
-from sandbox.toolchain.tools import TOOLS, Tool
+from sandbox.toolchain.official import build_kubernetes_plugin
+from sandbox.toolchain.tools import KUBERNETES_PLUGIN_DATE, TOOLS, Tool
 
-__all__ = ["TOOLS", "ChosenTool", "Tool", "Toolchain", "ToolchainError", "ensure_toolchain"]
+__all__ = [
+    "KUBERNETES_PLUGIN_DATE",
+    "TOOLS",
+    "ChosenTool",
+    "Tool",
+    "Toolchain",
+    "ToolchainError",
+    "build_kubernetes_plugin",
+    "ensure_toolchain",
+]

@@ -109,23 +109,28 @@ def write_go_mod(tool: Tool, workspace: Path, go: Go, output: int) -> None:
 
 
 def _staging_modules(tool: Tool, go: Go, output: int) -> list[str]:
-    def ask(*arguments: str, flags: str) -> dict[str, object]:
-        environment = {**go.environment, "GOFLAGS": flags}
-        done = subprocess.run(
-            [go.command, *arguments], env=environment, cwd="/", stdout=subprocess.PIPE, stderr=output, check=False
-        )
-        if done.returncode != 0:
-            # `-json` puts the reason into the answer.
-            os.write(output, done.stdout)
-            raise subprocess.CalledProcessError(done.returncode, arguments)
-        answer: dict[str, object] = json.loads(done.stdout)
-        return answer
-
-    module = ask("mod", "download", "-json", f"{tool.module}@v{tool.version}", flags="-modcacherw")
-    contents = ask("mod", "edit", "-json", str(module["GoMod"]), flags="")
+    contents = _ask(go, output, "mod", "edit", "-json", str(download(tool, go, output)["GoMod"]), flags="")
     required = contents["Require"]
     assert isinstance(required, list)
     return [str(entry["Path"]) for entry in required if entry["Version"] == "v0.0.0"]
+
+
+def download(tool: Tool, go: Go, output: int) -> dict[str, object]:
+    """What Go says of the tool's module, once it has it: `Dir`, `GoMod` and others. Raises CalledProcessError."""
+    return _ask(go, output, "mod", "download", "-json", f"{tool.module}@v{tool.version}", flags="-modcacherw")
+
+
+def _ask(go: Go, output: int, *arguments: str, flags: str) -> dict[str, object]:
+    environment = {**go.environment, "GOFLAGS": flags}
+    done = subprocess.run(
+        [go.command, *arguments], env=environment, cwd="/", stdout=subprocess.PIPE, stderr=output, check=False
+    )
+    if done.returncode != 0:
+        # `-json` puts the reason into the answer.
+        os.write(output, done.stdout)
+        raise subprocess.CalledProcessError(done.returncode, arguments)
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
 
 
 def _run_with_progress(

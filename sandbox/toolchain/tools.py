@@ -15,6 +15,10 @@ HELM_VERSION = "3.19.0"
 ETCD_VERSION = "3.6.13"
 KUBERNETES_VERSION = "1.36.3"
 
+# Its releases have no tag that Go knows for this module, so it is named by a commit, here one of 2026-01-15.
+KUBERNETES_PLUGIN_VERSION = "4.0.0-20260115033456-f47bc2d6f199"
+KUBERNETES_PLUGIN_DATE = "2026-01-15"
+
 _ENGINE_VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 _KUBERNETES_VERSION_PACKAGE = "k8s.io/component-base/version"
 
@@ -116,4 +120,21 @@ TOOLS: tuple[Tool, ...] = (
         serves=lambda version: version >= (3, 250, 0),
         wanted=f"{ENGINE_VERSION} or newer",
     ),
+)
+
+# Not among the tools: the sandbox has a stand-in for it, and it is built where somebody asks.
+KUBERNETES_PLUGIN = Tool(
+    name="pulumi-resource-kubernetes",
+    title="official kubernetes plugin",
+    version=KUBERNETES_PLUGIN_VERSION,
+    module="github.com/pulumi/pulumi-kubernetes/provider/v4",
+    package=".",
+    expected_seconds=480,
+    linker_variables=(
+        ("github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version", f"v{KUBERNETES_PLUGIN_VERSION}"),
+    ),
+    workspace="kubernetes-plugin",
+    version_arguments=(),
+    serves=lambda version: False,
+    wanted="",
 )

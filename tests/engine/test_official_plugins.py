@@ -38,7 +38,7 @@ def test_one_of_a_plugin_cache_is_found_by_the_engine(
     engine(running_sandbox, tmp_path / "official", "install", "resource", "tls", version, "--file", str(packed))
 
     home = tmp_path / "sandbox"
-    install_plugins(home, Path(sys.executable), CHECKOUT, tmp_path / "official" / "plugins")
+    install_plugins(home, Path(sys.executable), CHECKOUT, [(tmp_path / "official" / "plugins", "official")])
 
     found = json.loads(engine(running_sandbox, home / "pulumi", "ls", "--json"))
     (tls,) = [plugin for plugin in found if plugin["name"] == "tls"]
