@@ -69,8 +69,8 @@ class Sandbox:
 
         Returns where it stands. Raises ToolchainError.
         """
-        program = build_kubernetes_plugin(self.cache, say=self._say)
         version = plugin_versions(Path(sys.executable))["kubernetes"]
+        program = build_kubernetes_plugin(self.cache, version, say=self._say)
         folder = built_plugins(self.cache.root) / f"resource-kubernetes-v{version}"
         folder.mkdir(parents=True, exist_ok=True)
         link = folder / program.name

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +18,19 @@ from sandbox.home import Cache
 from sandbox.toolchain.build import build, clock, download, exclusive, require_free_space
 from sandbox.toolchain.diagnosis import explain
 from sandbox.toolchain.go import Go, find_go
-from sandbox.toolchain.tools import KUBERNETES_PLUGIN
+from sandbox.toolchain.tools import KUBERNETES_PLUGIN, KUBERNETES_PLUGIN_VERSION_VARIABLE
 
 _MAIN: Final = Path(__file__).parent / "kubernetes_plugin" / "main.go"
 _COMMAND: Final = Path("cmd") / KUBERNETES_PLUGIN.name
 
 
-def build_kubernetes_plugin(cache: Cache, *, say: Callable[[str], None] = print) -> Path:
-    """The program, which is kept beside the sandbox's tools and made once. Raises ToolchainError."""
-    tool = KUBERNETES_PLUGIN
+def build_kubernetes_plugin(cache: Cache, version: str, *, say: Callable[[str], None] = print) -> Path:
+    """The program, which is kept beside the sandbox's tools and made once. Raises ToolchainError.
+
+    `version`, without `v`, is what the SDK asks for: the engine warns in each run of a plugin that says less.
+    """
+    stamp = f"v{version}+{KUBERNETES_PLUGIN.version.rpartition('-')[2]}"
+    tool = replace(KUBERNETES_PLUGIN, linker_variables=((KUBERNETES_PLUGIN_VERSION_VARIABLE, stamp),))
     program = cache.tools / tool.directory / tool.name
     if program.exists():
         return program
@@ -37,7 +42,7 @@ def build_kubernetes_plugin(cache: Cache, *, say: Callable[[str], None] = print)
             require_free_space(cache)
             cache.logs.mkdir(parents=True, exist_ok=True)
             go = find_go(cache, cache.logs / "go.log")
-            _complete(cache.work / tool.workspace, go, cache.logs / f"{tool.workspace}-sources.log")
+            _complete(cache.work / tool.workspace, stamp, go, cache.logs / f"{tool.workspace}-sources.log")
             build(tool, cache, go, position=1, total=1)
             # Gigabytes that only a further build would read.
             shutil.rmtree(cache.work, ignore_errors=True)
@@ -45,7 +50,7 @@ def build_kubernetes_plugin(cache: Cache, *, say: Callable[[str], None] = print)
     return program
 
 
-def _complete(workspace: Path, go: Go, log: Path) -> None:
+def _complete(workspace: Path, version: str, go: Go, log: Path) -> None:
     """Writes what is compiled: a `main`, and the two files that it embeds, of the module's, without their layout."""
     workspace.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -55,7 +60,7 @@ def _complete(workspace: Path, go: Go, log: Path) -> None:
             raise explain(f"fetch the {KUBERNETES_PLUGIN.title}", log) from None
     sources = Path(str(module["Dir"])) / _COMMAND
     schema: Mapping[str, object] = json.loads((sources / "schema.json").read_text())
-    _write(workspace / "schema.json", {**schema, "version": KUBERNETES_PLUGIN.version})
+    _write(workspace / "schema.json", {**schema, "version": version.removeprefix("v")})
     _write(workspace / "terraform-mapping.json", json.loads((sources / "terraform-mapping.json").read_text()))
     shutil.copyfile(_MAIN, workspace / _MAIN.name)
 

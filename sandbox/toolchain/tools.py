@@ -122,6 +122,7 @@ TOOLS: tuple[Tool, ...] = (
     ),
 )
 
+KUBERNETES_PLUGIN_VERSION_VARIABLE = "github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version"
 # Not among the tools: the sandbox has a stand-in for it, and it is built where somebody asks.
 KUBERNETES_PLUGIN = Tool(
     name="pulumi-resource-kubernetes",
@@ -130,9 +131,6 @@ KUBERNETES_PLUGIN = Tool(
     module="github.com/pulumi/pulumi-kubernetes/provider/v4",
     package=".",
     expected_seconds=480,
-    linker_variables=(
-        ("github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version", f"v{KUBERNETES_PLUGIN_VERSION}"),
-    ),
     workspace="kubernetes-plugin",
     version_arguments=(),
     serves=lambda version: False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,10 @@ def _entries(sandbox: RunningSandbox) -> dict[str, Any]:
     return entries
 
 
+def plugins(sandbox: RunningSandbox) -> list[str]:
+    return [value for name, value in sandbox.sandbox.facts() if name == "plugin"]
+
+
 def auth_configuration(stack: OwnStack) -> dict[str, Any]:
     configuration = stack.get("configmap", f"{RELEASE}-auth", "--namespace", NAMESPACE)["data"]["teleport.yaml"]
     parsed: dict[str, Any] = yaml.safe_load(configuration)
@@ -94,7 +99,9 @@ def test_an_access_graph_without_any_host_ca_is_refused_with_the_way_there(stack
 def test_the_first_up_makes_an_unpatched_teleport_and_everything_that_needs_no_host_ca(stack: OwnStack) -> None:
     stack.pulumi("up")
     assert "access_graph" not in auth_configuration(stack)
-    assert auth_configuration(stack)["teleport"]["log"].get("output") is None
+    # The plugin hands a null on to Helm since 4.30; what can be compiled of it (`make official`) is older.
+    kept = "stderr" if any(re.match(r"kubernetes .*\(official source\)", one) for one in plugins(stack)) else None
+    assert auth_configuration(stack)["teleport"]["log"].get("output") == kept
     assert graph_pods(stack, stack.namespace) == []
     outputs = stack.outputs()
     assert "releaseName" not in outputs

@@ -11,7 +11,7 @@ import pytest
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.lifecycle import Sandbox
 from sandbox.plugins.download import plugin_caches
-from sandbox.plugins.install import install_plugins
+from sandbox.plugins.install import install_plugins, plugin_versions
 from sandbox.toolchain import build_kubernetes_plugin
 from sandbox.toolchain import official as official_module
 from sandbox.toolchain.build import write_go_mod
@@ -19,6 +19,8 @@ from sandbox.toolchain.go import Go
 from sandbox.toolchain.tools import KUBERNETES_PLUGIN, Tool
 
 pytestmark = pytest.mark.unit
+
+SDK_VERSION = plugin_versions(Path(sys.executable))["kubernetes"]
 
 
 @pytest.fixture
@@ -42,6 +44,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
 
     def build(tool: Tool, cache: Cache, go: Go, *, position: int, total: int) -> Path:
+        ((_, stamp),) = tool.linker_variables
+        assert stamp.partition("+")[0] == f"v{SDK_VERSION}", "the engine warns of a plugin that says less"
         found.append({file.name: file.read_text() for file in (cache.work / tool.workspace).iterdir()})
         program = cache.tools / tool.directory / tool.name
         program.parent.mkdir(parents=True)
@@ -55,14 +59,14 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
 def test_it_is_compiled_once_with_what_its_module_lacks(cache: Cache, compiled: list[dict[str, str]]) -> None:
     said: list[str] = []
-    program = build_kubernetes_plugin(cache, say=said.append)
-    assert build_kubernetes_plugin(cache, say=said.append) == program
+    program = build_kubernetes_plugin(cache, SDK_VERSION, say=said.append)
+    assert build_kubernetes_plugin(cache, SDK_VERSION, say=said.append) == program
     assert [line.partition(" (")[0] for line in said] == [
         "once for this machine: building the official kubernetes plugin",
         "built in 0:00",
     ]
     (files,) = compiled
-    assert json.loads(files["schema.json"]) == {"name": "kubernetes", "version": KUBERNETES_PLUGIN.version}
+    assert json.loads(files["schema.json"]) == {"name": "kubernetes", "version": f"{SDK_VERSION}+f47bc2d6f199"}
     assert json.loads(files["terraform-mapping.json"]) == {"mappings": []}
     assert not cache.work.exists()
     # Each file that its `main` embeds is there.
