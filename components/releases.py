@@ -10,7 +10,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.settings.charts import helm_source
 
-# As Helm's own command keeps. The plugin keeps all of them unless told: a Secret for each `up`, with the values of then.
+# As Helm's own command does. The plugin keeps all unless told: a Secret for each upgrade, with the values of then.
 REVISIONS_KEPT: Final = 10
 
 
