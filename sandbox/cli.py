@@ -22,7 +22,7 @@ from sandbox.parts import CLOUD, KUBELET
 from sandbox.stack import CloudFacts
 from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
-from sandbox.toolchain import KUBERNETES_PLUGIN_DATE, ToolchainError
+from sandbox.toolchain import KUBERNETES_PLUGIN, ToolchainError
 
 # What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
 # Each with what it can be told here beside the stack's configuration.
@@ -113,7 +113,7 @@ def _official(sandbox: Sandbox, options: argparse.Namespace) -> int:
         print("the next start of a sandbox uses the stand-in for the kubernetes plugin again")
     else:
         plugin = sandbox.build_official()
-        print(f"the official kubernetes plugin, as its source was on {KUBERNETES_PLUGIN_DATE}: {plugin}")
+        print(f"the {KUBERNETES_PLUGIN.title}, of its module's version {KUBERNETES_PLUGIN.version}: {plugin}")
         print("the next start of a sandbox uses it; `make official ARGS=--remove` takes it back")
     return 0
 

@@ -1,6 +1,6 @@
 """Fetches official plugins by the engine's own `plugin install`, where the network allows it.
 
-Owns the attempt and how soon it gives up. Which plugin then serves is `install.py`'s choice.
+Owns where they are kept, the attempt, and how soon it gives up. Which plugin then serves is `install.py`'s choice.
 """
 
 from __future__ import annotations

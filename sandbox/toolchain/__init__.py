@@ -7,10 +7,10 @@ Leaves starting them to `sandbox.supervisor`.
 from sandbox.toolchain.choose import ChosenTool, Toolchain, ensure_toolchain
 from sandbox.toolchain.diagnosis import ToolchainError
 from sandbox.toolchain.official import build_kubernetes_plugin
-from sandbox.toolchain.tools import KUBERNETES_PLUGIN_DATE, TOOLS, Tool
+from sandbox.toolchain.tools import KUBERNETES_PLUGIN, TOOLS, Tool
 
 __all__ = [
-    "KUBERNETES_PLUGIN_DATE",
+    "KUBERNETES_PLUGIN",
     "TOOLS",
     "ChosenTool",
     "Tool",

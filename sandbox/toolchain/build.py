@@ -20,7 +20,7 @@ from pathlib import Path
 from sandbox.home import Cache
 from sandbox.toolchain.diagnosis import ToolchainError, explain
 from sandbox.toolchain.go import Go
-from sandbox.toolchain.tools import Tool
+from sandbox.toolchain.tools import GoProgram
 
 # Seen: 2.9 GB compiler cache, 1.9 GB modules, 0.4 GB of results, and some room.
 NEEDED_FREE_BYTES = 6_000_000_000
@@ -57,7 +57,7 @@ def require_free_space(cache: Cache) -> None:
         )
 
 
-def build(tool: Tool, cache: Cache, go: Go, *, position: int, total: int) -> Path:
+def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -> Path:
     """Build it and return the program's path. Raises ToolchainError."""
     log = cache.logs / f"{tool.directory}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def build(tool: Tool, cache: Cache, go: Go, *, position: int, total: int) -> Pat
     return final / tool.name
 
 
-def write_go_mod(tool: Tool, workspace: Path, go: Go, output: int) -> None:
+def write_go_mod(tool: GoProgram, workspace: Path, go: Go, output: int) -> None:
     """A module of our own that requires the tool's: its dependencies at the versions its authors chose."""
     lines = [f"module local/{tool.workspace}", "", "go 1.26.0", "", f"require {tool.module} v{tool.version}"]
     if tool.module == "k8s.io/kubernetes":
@@ -108,14 +108,14 @@ def write_go_mod(tool: Tool, workspace: Path, go: Go, output: int) -> None:
         wanted.write_text(text)
 
 
-def _staging_modules(tool: Tool, go: Go, output: int) -> list[str]:
+def _staging_modules(tool: GoProgram, go: Go, output: int) -> list[str]:
     contents = _ask(go, output, "mod", "edit", "-json", str(download(tool, go, output)["GoMod"]), flags="")
     required = contents["Require"]
     assert isinstance(required, list)
     return [str(entry["Path"]) for entry in required if entry["Version"] == "v0.0.0"]
 
 
-def download(tool: Tool, go: Go, output: int) -> dict[str, object]:
+def download(tool: GoProgram, go: Go, output: int) -> dict[str, object]:
     """What Go says of the tool's module, once it has it: `Dir`, `GoMod` and others. Raises CalledProcessError."""
     return _ask(go, output, "mod", "download", "-json", f"{tool.module}@v{tool.version}", flags="-modcacherw")
 

@@ -17,15 +17,14 @@ KUBERNETES_VERSION = "1.36.3"
 
 # Its releases have no tag that Go knows for this module, so it is named by a commit, here one of 2026-01-15.
 KUBERNETES_PLUGIN_VERSION = "4.0.0-20260115033456-f47bc2d6f199"
-KUBERNETES_PLUGIN_DATE = "2026-01-15"
 
 _ENGINE_VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 _KUBERNETES_VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tool:
-    """One Go program.
+class GoProgram:
+    """What is compiled.
 
     `expected_seconds` is for two cores with nothing cached, downloads included; it is only for the progress line.
     """
@@ -38,17 +37,23 @@ class Tool:
     expected_seconds: int
     linker_variables: tuple[tuple[str, str], ...] = ()
     build_tags: tuple[str, ...] = ()
-    # Tools with one workspace share a go.mod, and so what is compiled for the first serves the second.
+    # Programs with one workspace share a go.mod, and so what is compiled for the first serves the second.
     workspace: str
-    version_arguments: tuple[str, ...]
-    serves: Callable[[Version], bool]
-    # What a version on PATH must be, in words, for the line that says why one was passed over.
-    wanted: str
 
     @property
     def directory(self) -> str:
         """Name of its directory in the cache: another version is another build."""
         return f"{self.name}-{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool(GoProgram):
+    """One that the sandbox needs, and of which one on PATH may serve."""
+
+    version_arguments: tuple[str, ...]
+    serves: Callable[[Version], bool]
+    # What a version on PATH must be, in words, for the line that says why one was passed over.
+    wanted: str
 
 
 def _kubernetes(name: str, title: str, expected_seconds: int) -> Tool:
@@ -124,7 +129,7 @@ TOOLS: tuple[Tool, ...] = (
 
 KUBERNETES_PLUGIN_VERSION_VARIABLE = "github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version"
 # Not among the tools: the sandbox has a stand-in for it, and it is built where somebody asks.
-KUBERNETES_PLUGIN = Tool(
+KUBERNETES_PLUGIN = GoProgram(
     name="pulumi-resource-kubernetes",
     title="official kubernetes plugin",
     version=KUBERNETES_PLUGIN_VERSION,
@@ -132,7 +137,4 @@ KUBERNETES_PLUGIN = Tool(
     package=".",
     expected_seconds=480,
     workspace="kubernetes-plugin",
-    version_arguments=(),
-    serves=lambda version: False,
-    wanted="",
 )

@@ -16,7 +16,7 @@ from sandbox.toolchain import build_kubernetes_plugin
 from sandbox.toolchain import official as official_module
 from sandbox.toolchain.build import write_go_mod
 from sandbox.toolchain.go import Go
-from sandbox.toolchain.tools import KUBERNETES_PLUGIN, Tool
+from sandbox.toolchain.tools import KUBERNETES_PLUGIN, GoProgram
 
 pytestmark = pytest.mark.unit
 
@@ -33,6 +33,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(official_module, "find_go", lambda cache, log: Go(Path("go"), "1.27", "here", {}))
+    # However slow this machine is.
+    monkeypatch.setattr(official_module, "clock", lambda seconds: "0:00")
     monkeypatch.setattr(official_module, "require_free_space", lambda cache: None)
     monkeypatch.setattr(official_module, "download", lambda tool, go, output: {"Dir": str(tmp_path / "module")})
     return Cache(tmp_path / "cache")
@@ -43,7 +45,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """What was compiled: the files of the workspace, by name, for each time."""
     found: list[dict[str, str]] = []
 
-    def build(tool: Tool, cache: Cache, go: Go, *, position: int, total: int) -> Path:
+    def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -> Path:
         ((_, stamp),) = tool.linker_variables
         assert stamp.partition("+")[0] == f"v{SDK_VERSION}", "the engine warns of a plugin that says less"
         found.append({file.name: file.read_text() for file in (cache.work / tool.workspace).iterdir()})
