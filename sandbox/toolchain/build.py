@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -14,12 +15,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sandbox.home import Cache
 from sandbox.toolchain.diagnosis import ToolchainError, explain
-from sandbox.toolchain.go import Go
+from sandbox.toolchain.go import Go, find_go
 from sandbox.toolchain.tools import GoProgram
 
 # Seen: 2.9 GB compiler cache, 1.9 GB modules, 0.4 GB of results, and some room.
@@ -45,14 +46,29 @@ def exclusive(cache: Cache) -> Iterator[None]:
         yield
 
 
-def require_free_space(cache: Cache) -> None:
+@contextlib.contextmanager
+def workshop(cache: Cache, needed_bytes: int | None = None) -> Iterator[Callable[[], Go]]:
+    """For who compiles or fetches: alone in this cache, with room, and a Go that is looked for once it is asked for.
+
+    Look again for what is wanted: another builder may have made it meanwhile. After a failure what there is stays, and
+    the next build goes on from there. Raises ToolchainError.
+    """
+    with exclusive(cache):
+        _require_free_space(cache, NEEDED_FREE_BYTES if needed_bytes is None else needed_bytes)
+        cache.logs.mkdir(parents=True, exist_ok=True)
+        yield functools.cache(lambda: find_go(cache, cache.logs / "go.log"))
+        # Gigabytes that only a further build would read.
+        shutil.rmtree(cache.work, ignore_errors=True)
+
+
+def _require_free_space(cache: Cache, needed_bytes: int) -> None:
     """Refuse at once what would fail after minutes. Raises ToolchainError."""
     free = shutil.disk_usage(cache.root).free
     # An interrupted build has some of it already.
     present = sum(file.stat().st_size for file in cache.work.rglob("*") if file.is_file()) if cache.work.exists() else 0
-    if free + present < NEEDED_FREE_BYTES:
+    if free + present < needed_bytes:
         raise ToolchainError(
-            f"a first build needs {NEEDED_FREE_BYTES / 1e9:.0f} GB at {cache.root}; {free / 1e9:.1f} GB are free.\n"
+            f"a first build needs {needed_bytes / 1e9:.0f} GB at {cache.root}; {free / 1e9:.1f} GB are free.\n"
             "  remedy: free some space, or set SANDBOX_CACHE to a directory on a larger disk"
         )
 

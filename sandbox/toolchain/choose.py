@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import build, clock, exclusive, require_free_space
-from sandbox.toolchain.go import find_go
+from sandbox.toolchain.build import build, clock, workshop
 from sandbox.toolchain.tools import TOOLS, Tool, Version
 
 
@@ -82,22 +81,16 @@ def _build_missing(
     names = ", ".join(f"{tool.title} {tool.version}" for tool, _ in missing)
     say(f"once for this machine: building {names} into {cache.root} (about {expected} minutes on two cores)")
     built = 0
-    with exclusive(cache):
-        require_free_space(cache)
-        cache.logs.mkdir(parents=True, exist_ok=True)
-        go = None
+    with workshop(cache) as find_go:
         for position, (tool, note) in enumerate(missing, start=1):
             path = cache.tools / tool.directory / tool.name
-            # Another builder may have made it while we waited.
             if not path.exists():
-                if go is None:
-                    go = find_go(cache, cache.logs / "go.log")
+                go = find_go()
+                if not built:
                     say(f"compiling with Go {go.version} ({go.source})")
                 path = build(tool, cache, go, position=position, total=len(missing))
                 built += 1
             chosen[tool.name] = ChosenTool(tool.name, tool.version, path, "built", note)
-        # Gigabytes that only a further build would read.
-        shutil.rmtree(cache.work, ignore_errors=True)
     say(f"{built} built in {clock(time.monotonic() - started)}; the next start finds them")
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import build, clock, download, exclusive, require_free_space
+from sandbox.toolchain.build import build, clock, download, workshop
 from sandbox.toolchain.diagnosis import explain
-from sandbox.toolchain.go import Go, find_go
+from sandbox.toolchain.go import Go
 from sandbox.toolchain.tools import KUBERNETES_PLUGIN, KUBERNETES_PLUGIN_VERSION_VARIABLE
 
 _MAIN: Final = Path(__file__).parent / "kubernetes_plugin" / "main.go"
@@ -36,16 +36,11 @@ def build_kubernetes_plugin(cache: Cache, version: str, *, say: Callable[[str], 
         return program
     started = time.monotonic()
     say(f"once for this machine: building the {tool.title} (about {clock(tool.expected_seconds)} minutes on two cores)")
-    with exclusive(cache):
-        # Another builder may have made it while we waited.
+    with workshop(cache) as find_go:
         if not program.exists():
-            require_free_space(cache)
-            cache.logs.mkdir(parents=True, exist_ok=True)
-            go = find_go(cache, cache.logs / "go.log")
+            go = find_go()
             _complete(cache.work / tool.workspace, stamp, go, cache.logs / f"{tool.workspace}-sources.log")
             build(tool, cache, go, position=1, total=1)
-            # Gigabytes that only a further build would read.
-            shutil.rmtree(cache.work, ignore_errors=True)
     say(f"built in {clock(time.monotonic() - started)}")
     return program
 

@@ -53,9 +53,9 @@ def parse_objects(text: str) -> Objects:
 
 @pytest.fixture(scope="session")
 def render(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Render:
-    """`render(chart, values, release=, namespace=)`; the same values as a user's values file."""
+    """`render(chart, values, release=, namespace=)`, of the sandbox's charts or a path; the values as a user's file."""
 
-    def run(chart: str, values: Mapping[str, Any], *, release: str, namespace: str) -> Objects:
+    def run(chart: str | Path, values: Mapping[str, Any], *, release: str, namespace: str) -> Objects:
         values_file = tmp_path_factory.mktemp("values") / "values.yaml"
         values_file.write_text(yaml.safe_dump(dict(values)))
         finished = subprocess.run(

@@ -94,20 +94,23 @@ NULLS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
 }
 
 
-@pytest.mark.parametrize("name", NULLS)
-def test_a_null_under_auth_hides_the_roots_as_the_patch_takes_it(render: Render, name: str) -> None:
-    root, auth, shows = NULLS[name]
-    own = {"clusterName": "teleport.example.com", **root, "auth": auth}
-    objects = rendered(render, own)
+def shown(name: str, objects: Objects) -> bool:
+    """Whether what the root says under this name of `NULLS` reached auth."""
     template = objects["Deployment", "teleport-auth"]["spec"]["template"]
     config = yaml.safe_load(objects["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
-    seen = {
+    return {
         "the configuration": config.get("root") == {"key": 1},
         "its section": config.get("access_graph") is not None,
         "the volumes": "other" in [volume["name"] for volume in template["spec"]["volumes"]],
         "the annotations": "other" in template["metadata"]["annotations"],
     }[name]
-    assert seen is shows
+
+
+@pytest.mark.parametrize("name", NULLS)
+def test_a_null_under_auth_hides_the_roots_as_the_patch_takes_it(render: Render, name: str) -> None:
+    root, auth, shows = NULLS[name]
+    own = {"clusterName": "teleport.example.com", **root, "auth": auth}
+    assert shown(name, rendered(render, own)) is shows
     ((key, value),) = root.items()
     found = effective_auth_values(own).get(key)
     assert (found == value) is shows

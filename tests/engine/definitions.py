@@ -1,19 +1,35 @@
-"""Definitions of operators' kinds: as much of the operators' own as the API server needs to take their objects."""
+"""Definitions of operators' kinds: their own where a Go module has them, else what the API server needs."""
 
 from __future__ import annotations
 
+import functools
+import json
+from pathlib import Path
 from typing import Any
 
+from tests.engine.conftest import RunningSandbox
+from tests.engine.waiting import eventually
+from tests.published import PROMETHEUS_OPERATOR, fetched
 
-def definition(group: str, kind: str, plural: str) -> dict[str, Any]:
-    """A namespaced kind of version v1 that takes any fields."""
+SECONDS = 180.0
+PROMETHEUS_KINDS = ("servicemonitors", "prometheusrules")
+
+
+def prometheus_definitions() -> list[Path]:
+    """Of ServiceMonitor and PrometheusRule, with their schemas."""
+    directory = fetched(PROMETHEUS_OPERATOR)
+    return [directory / f"monitoring.coreos.com_{plural}.yaml" for plural in PROMETHEUS_KINDS]
+
+
+def loose_definition(directory: Path, group: str, kind: str, plural: str) -> Path:
+    """Of a namespaced kind of version v1 that takes any fields."""
     version = {
         "name": "v1",
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
     }
-    return {
+    document: dict[str, Any] = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{plural}.{group}"},
@@ -24,3 +40,21 @@ def definition(group: str, kind: str, plural: str) -> dict[str, Any]:
             "versions": [version],
         },
     }
+    file = directory / f"{group}_{plural}.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def define(sandbox: RunningSandbox, *files: Path) -> None:
+    """And wait until objects of these kinds are taken."""
+
+    def established(file: Path) -> bool:
+        # `kubectl wait` fails at once on one that has no conditions yet.
+        waiting = ("wait", "--filename", str(file), "--for=condition=Established", "--timeout=1s")
+        return sandbox.kubectl(*waiting, check=False).returncode == 0
+
+    for file in files:
+        # From the server's side: an operator's schema is larger than the annotation that a client would leave.
+        sandbox.kubectl("apply", "--server-side", "--filename", str(file))
+    for file in files:
+        eventually(functools.partial(established, file), SECONDS, f"{file.name} is established")

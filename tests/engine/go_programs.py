@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import exclusive
-from sandbox.toolchain.go import find_go
+from sandbox.toolchain.build import workshop
 
 # Modules to fetch and AWS's SDK to compile, on a slow machine.
 BUILD_SECONDS = 600
+# Of disk, while it is compiled.
+SMALL_BYTES = 2_000_000_000
 
 
 def compiled(cache: Cache, sources: Path, name: str) -> Path:
@@ -24,9 +25,10 @@ def compiled(cache: Cache, sources: Path, name: str) -> Path:
     program = cache.tools / f"{name}-{digest.hexdigest()[:16]}" / name
     if program.exists():
         return program
-    with exclusive(cache):
-        cache.logs.mkdir(parents=True, exist_ok=True)
-        go = find_go(cache, cache.logs / "go.log")
+    with workshop(cache, SMALL_BYTES) as find_go:
+        if program.exists():
+            return program
+        go = find_go()
         staging = program.parent.with_suffix(".partial")
         shutil.rmtree(staging, ignore_errors=True)
         done = subprocess.run(
@@ -43,6 +45,4 @@ def compiled(cache: Cache, sources: Path, name: str) -> Path:
             if stale != staging:
                 shutil.rmtree(stale)
         staging.rename(program.parent)
-        # As after every build: hundreds of megabytes that only a further one would read.
-        shutil.rmtree(cache.work, ignore_errors=True)
     return program

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from components.expiry import read_time
 from components.outputs_contract import OUTPUTS_VERSION
 from sandbox.home import CHECKOUT
 from tests.engine.conftest import RunningSandbox
-from tests.engine.definitions import definition
+from tests.engine.definitions import define, prometheus_definitions
 from tests.engine.programs import OtherProgram, other_program, write_program
 
 pytestmark = pytest.mark.engine
@@ -48,16 +47,15 @@ pulumi.export("endpoint", graph.endpoint)
 
 
 @pytest.fixture(scope="module")
-def agents(deployed: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the example wants to find: a namespace for its agents, and the Prometheus Operator's kind."""
-    file = tmp_path_factory.mktemp("definitions") / "rules.json"
-    file.write_text(json.dumps(definition("monitoring.coreos.com", "PrometheusRule", "prometheusrules")))
+def agents(deployed: RunningSandbox) -> Iterator[None]:
+    """What the example wants to find: a namespace for its agents, and the Prometheus Operator's kinds."""
+    definitions = prometheus_definitions()
     deployed.kubectl("create", "namespace", NAMESPACE)
-    deployed.kubectl("apply", "--filename", str(file))
-    deployed.kubectl("wait", "--filename", str(file), "--for=condition=Established", "--timeout=180s")
+    define(deployed, *definitions)
     yield
     deployed.kubectl("delete", "namespace", NAMESPACE)
-    deployed.kubectl("delete", "--filename", str(file))
+    for file in definitions:
+        deployed.kubectl("delete", "--filename", str(file))
 
 
 @pytest.fixture

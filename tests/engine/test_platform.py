@@ -22,7 +22,7 @@ from components.surroundings import network_policies_args
 from operations.stack import read_stack_file
 from sandbox.existing_teleport import CLUSTER
 from tests.engine.conftest import RunningSandbox
-from tests.engine.definitions import definition
+from tests.engine.definitions import define, loose_definition, prometheus_definitions
 from tests.engine.stacks import OwnStack, Settings, own_stack
 
 pytestmark = pytest.mark.engine
@@ -235,10 +235,7 @@ def test_the_teleport_of_the_sandbox_is_admitted_by_its_pods_labels(running_sand
     assert running_sandbox.get("namespace", namespace)["metadata"]["labels"]["kubernetes.io/metadata.name"] == namespace
 
 
-DEFINITIONS = {
-    "monitoring.coreos.com": {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"},
-    "resources.teleport.dev": {"TeleportRoleV7": "teleportrolesv7"},
-}
+TELEPORT_ROLE = ("resources.teleport.dev", "TeleportRoleV7", "teleportrolesv7")
 WATCHED = "teleport-watched"
 WATCH = "teleport-access-graph-lockout-watch"
 
@@ -314,6 +311,7 @@ def ended(pod: dict[str, Any]) -> dict[str, Any]:
 def test_prometheus_and_the_operator_are_told_once_their_definitions_are_there(
     running_sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
+    definitions = [*prometheus_definitions(), loose_definition(tmp_path, *TELEPORT_ROLE)]
     running_sandbox.kubectl("create", "namespace", WATCHED)
     with own_stack(running_sandbox, "watched", watched) as stack:
         created = {step["urn"].rsplit("::", 1)[1] for step in stack.preview()["steps"] if step["op"] == "create"}
@@ -322,9 +320,7 @@ def test_prometheus_and_the_operator_are_told_once_their_definitions_are_there(
         refused = stack.pulumi("up", check=False)
         assert refused.returncode != 0
         assert 'no matches for kind "TeleportRoleV7" in version "resources.teleport.dev/v1"' in refused.stdout
-        for group, kinds in DEFINITIONS.items():
-            for kind, plural in kinds.items():
-                put(stack, tmp_path, definition(group, kind, plural))
+        define(stack, *definitions)
         stack.pulumi("up")
         monitor = stack.get("servicemonitors", "teleport-access-graph", "--namespace", stack.namespace)
         assert monitor["metadata"]["labels"] == {"release": "prometheus"}
@@ -351,6 +347,5 @@ def test_prometheus_and_the_operator_are_told_once_their_definitions_are_there(
         assert "could not find host CA" in turned_away["message"]
     assert running_sandbox.get("servicemonitors", "--all-namespaces")["items"] == []
     running_sandbox.kubectl("delete", "namespace", WATCHED)
-    for group, kinds in DEFINITIONS.items():
-        for plural in kinds.values():
-            running_sandbox.kubectl("delete", "customresourcedefinition", f"{plural}.{group}")
+    for file in definitions:
+        running_sandbox.kubectl("delete", "--filename", str(file))

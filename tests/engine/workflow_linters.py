@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import build, exclusive
-from sandbox.toolchain.go import find_go
+from sandbox.toolchain.build import build, exclusive, workshop
 from sandbox.toolchain.tools import Tool
+from tests.engine.go_programs import SMALL_BYTES
 
 ZIZMOR = "zizmor==1.32.0"
 ACTIONLINT = Tool(
@@ -34,11 +34,10 @@ def actionlint() -> Path:
     """Its program. Raises ToolchainError if it cannot be built."""
     cache = Cache.from_environment()
     program = cache.tools / ACTIONLINT.directory / ACTIONLINT.name
-    with exclusive(cache):
-        if not program.exists():
-            cache.logs.mkdir(parents=True, exist_ok=True)
-            go = find_go(cache, cache.logs / "go.log")
-            build(ACTIONLINT, cache, go, position=1, total=1)
+    if not program.exists():
+        with workshop(cache, SMALL_BYTES) as find_go:
+            if not program.exists():
+                build(ACTIONLINT, cache, find_go(), position=1, total=1)
     return program
 
 

@@ -12,6 +12,7 @@ from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.lifecycle import Sandbox
 from sandbox.plugins.download import plugin_caches
 from sandbox.plugins.install import install_plugins, plugin_versions
+from sandbox.toolchain import build as build_module
 from sandbox.toolchain import build_kubernetes_plugin
 from sandbox.toolchain import official as official_module
 from sandbox.toolchain.build import write_go_mod
@@ -32,10 +33,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     (sources / "terraform-mapping.json").write_text('{\n    "mappings": []\n}\n')
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(official_module, "find_go", lambda cache, log: Go(Path("go"), "1.27", "here", {}))
+    monkeypatch.setattr(build_module, "find_go", lambda cache, log: Go(Path("go"), "1.27", "here", {}))
     # However slow this machine is.
     monkeypatch.setattr(official_module, "clock", lambda seconds: "0:00")
-    monkeypatch.setattr(official_module, "require_free_space", lambda cache: None)
+    monkeypatch.setattr(build_module, "NEEDED_FREE_BYTES", 0)
     monkeypatch.setattr(official_module, "download", lambda tool, go, output: {"Dir": str(tmp_path / "module")})
     return Cache(tmp_path / "cache")
 

@@ -8,8 +8,9 @@ import pytest
 
 from sandbox.home import Cache
 from sandbox.toolchain import TOOLS, ToolchainError, ensure_toolchain
+from sandbox.toolchain import build as build_module
 from sandbox.toolchain import choose as choose_module
-from sandbox.toolchain.build import clock, require_free_space, write_go_mod
+from sandbox.toolchain.build import clock, workshop, write_go_mod
 from sandbox.toolchain.choose import on_path, parse_version
 from sandbox.toolchain.diagnosis import explain
 from sandbox.toolchain.go import Go
@@ -129,8 +130,8 @@ def test_only_what_is_missing_is_built(cache: Cache, tmp_path: Path, monkeypatch
         return program(cache.tools / tool.directory, tool.name)
 
     monkeypatch.setattr(choose_module, "build", build)
-    monkeypatch.setattr(choose_module, "require_free_space", lambda cache: None)
-    monkeypatch.setattr(choose_module, "find_go", lambda cache, log: Go(Path("go"), "1.27", "here", {}))
+    monkeypatch.setattr(build_module, "NEEDED_FREE_BYTES", 0)
+    monkeypatch.setattr(build_module, "find_go", lambda cache, log: Go(Path("go"), "1.27", "here", {}))
     said: list[str] = []
 
     ensure_toolchain(cache, environment={"PATH": ""}, say=said.append)
@@ -180,8 +181,9 @@ def test_a_failed_build_says_why_what_to_do_and_where_the_log_is(
 def test_too_little_space_is_refused_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.toolchain.build.NEEDED_FREE_BYTES", 10**18)
 
-    with pytest.raises(ToolchainError, match="set SANDBOX_CACHE to a directory on a larger disk"):
-        require_free_space(Cache(tmp_path))
+    refused = pytest.raises(ToolchainError, match="set SANDBOX_CACHE to a directory on a larger disk")
+    with refused, workshop(Cache(tmp_path)):
+        pass
 
 
 def test_a_go_mod_that_go_has_completed_is_kept_while_its_requirement_stands(tmp_path: Path) -> None:

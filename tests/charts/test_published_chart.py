@@ -1,0 +1,62 @@
+"""The patch through the published teleport-cluster chart, for every file of values that its authors render it with.
+
+It is older than what the program takes (`tests.published`), and renders auth's values the same way but for one thing:
+the Job that checks the configuration has the root's volumes alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.teleport_values import effective_auth_values, patch_values, unpatch_values
+from tests.charts.conftest import Objects, Render
+from tests.charts.test_patch_layouts import NULLS, PATCH, shown
+from tests.published import TELEPORT_CHARTS, fetched
+
+pytestmark = pytest.mark.charts
+
+AUTH = {("ConfigMap", "teleport-auth"), ("ConfigMap", "teleport-auth-test"), ("Deployment", "teleport-auth")}
+
+
+@pytest.fixture(scope="module")
+def chart() -> Path:
+    return fetched(TELEPORT_CHARTS) / "teleport-cluster"
+
+
+def rendered(render: Render, chart: Path, values: dict[str, Any]) -> Objects:
+    return render(chart, values, release="teleport", namespace="teleport")
+
+
+def test_whatever_the_values_auth_gets_the_patch_and_nobody_else_does(render: Render, chart: Path) -> None:
+    files = sorted((chart / ".lint").glob("*.yaml"))
+    assert len(files) == 65
+    for file in files:
+        own = yaml.safe_load(file.read_text())
+        patched = patch_values(own, PATCH)
+        before, after = rendered(render, chart, own), rendered(render, chart, patched)
+        assert {key for key in before | after if before.get(key) != after.get(key)} == AUTH, file.name
+        config = yaml.safe_load(after["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+        was = yaml.safe_load(before["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+        assert config == {**was, "access_graph": PATCH.configuration()}, file.name
+        (container,) = [
+            one
+            for one in after["Deployment", "teleport-auth"]["spec"]["template"]["spec"]["containers"]
+            if one["name"] == "teleport"
+        ]
+        paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert paths.count("/var/run/access-graph") == 1, file.name
+        assert len(set(paths)) == len(paths), file.name
+        assert unpatch_values(patched, PATCH) == own, file.name
+
+
+@pytest.mark.parametrize("name", NULLS)
+def test_a_null_under_auth_hides_the_roots_here_too(render: Render, chart: Path, name: str) -> None:
+    root, auth, shows = NULLS[name]
+    own = {"clusterName": "teleport.example.com", **root, "auth": auth}
+    assert shown(name, rendered(render, chart, own)) is shows
+    ((key, value),) = root.items()
+    assert (effective_auth_values(own).get(key) == value) is shows

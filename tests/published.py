@@ -1,0 +1,80 @@
+"""What other projects publish, from their Go modules: charts and definitions to test against, none of it in this tree.
+
+Owns the pins. A module is fetched once, at the sum that stands here, and of it is kept what is named.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.home import Cache
+from sandbox.toolchain.build import workshop
+
+FETCH_SECONDS = 300
+# Of disk, while a module is unpacked.
+NEEDED_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A directory of a Go module."""
+
+    module: str
+    version: str
+    checksum: str
+    """As Go's checksum database has it, `h1:...`."""
+
+    directory: str
+
+
+PROMETHEUS_OPERATOR = Published(
+    module="github.com/prometheus-operator/prometheus-operator",
+    version="v0.85.0",
+    checksum="h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+    directory="example/prometheus-operator-crd",
+)
+# Of 2024-01-09, between 14 and 15: Teleport's releases have no tag that Go knows, and this is what proxies call latest.
+TELEPORT_CHARTS = Published(
+    module="github.com/gravitational/teleport",
+    version="v1.3.3-0.20240109093301-f31c91231698",
+    checksum="h1:fufIyhvXaVy4NV66laK1esMFlhBex4hRT7JutseXvQM=",
+    directory="examples/chart",
+)
+
+
+def fetched(published: Published) -> Path:
+    """Its directory, kept beside the sandbox's tools."""
+    cache = Cache.from_environment()
+    name = published.module.rpartition("/")[2]
+    kept = cache.tools / f"{name}-{published.version}" / Path(published.directory).name
+    if kept.exists():
+        return kept
+    with workshop(cache, NEEDED_BYTES) as find_go:
+        if kept.exists():
+            return kept
+        go = find_go()
+        done = subprocess.run(
+            [go.command, "mod", "download", "-json", f"{published.module}@{published.version}"],
+            cwd="/",
+            env={**go.environment, "GOFLAGS": "-modcacherw"},
+            capture_output=True,
+            text=True,
+            timeout=FETCH_SECONDS,
+        )
+        assert done.returncode == 0, f"{published.module} cannot be fetched:\n{done.stdout}{done.stderr}"
+        answer = json.loads(done.stdout)
+        assert answer["Sum"] == published.checksum, (
+            f"{published.module} {published.version} is another: {answer['Sum']}"
+        )
+        staging = kept.parent.with_name(f"{kept.parent.name}.partial")
+        shutil.rmtree(staging, ignore_errors=True)
+        # Go's cache may be read-only, and copies are to be removed like everything else here.
+        shutil.copytree(Path(answer["Dir"]) / published.directory, staging / kept.name, copy_function=shutil.copyfile)
+        for directory in [staging, *(path for path in staging.rglob("*") if path.is_dir())]:
+            directory.chmod(0o755)
+        staging.rename(kept.parent)
+    return kept
