@@ -20,6 +20,7 @@ from components.ledger_guards import checked_ledger
 from components.loading import load
 from components.object_metadata import mark_objects
 from components.providers import make_providers
+from components.refusal import refusing
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
 from components.stack_tags import full_name
@@ -36,8 +37,7 @@ async def main() -> None:
     host_authorities = accepted_host_authorities(settings, intake, ledger)
     in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
-    # Keys the digests by which pods follow their Secrets; see components/digests.py. No RandomBytes: its id is its
-    # value.
+    # Keys the digests by which pods follow their Secrets (components/digests.py). No RandomBytes: its id is its value.
     key = random.RandomPassword("digest-key", length=64, special=False)
     digest_key = made(key, key.result)
 
@@ -96,4 +96,4 @@ async def main() -> None:
     )
 
 
-pulumi.run(main)
+pulumi.run(refusing(main))

@@ -45,6 +45,13 @@ TELEPORT_CHARTS = Published(
     directory="examples/chart",
 )
 
+PYTHON_EXECUTOR = Published(
+    module="github.com/pulumi/pulumi/sdk/v3",
+    version="v3.276.0",
+    checksum="h1:xkrmwkmAaHC2wilul4RTcPVrGfA6yQetstZpeQrvRWI=",
+    directory="python/cmd",
+)
+
 
 def fetched(published: Published) -> Path:
     """Its directory, kept beside the sandbox's tools."""

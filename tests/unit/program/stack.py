@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from components.refusal import ALREADY_SHOWN
 from components.short_run import SDK_DEBUG_VARIABLE
 from tests.samples import TELEPORT_CLUSTER, minimal_configuration, release_entry
 from tests.unit.monitor import COMPUTED_OUTPUTS, PROJECT, STACK, Recording, record
@@ -80,7 +81,7 @@ def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **ove
 
 
 def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Recording:
-    """What the program registers, run in `directory` as the language host does."""
+    """What the program registers, run in `directory` as the language host does. Raises the error that it refuses by."""
     before, collecting = Path.cwd(), gc.isenabled()
     os.chdir(directory)
     try:
@@ -91,6 +92,10 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
                 config=config,
                 **{"computed": COMPUTED, **options},
             )
+    except SystemExit as ended:
+        if ended.code == ALREADY_SHOWN and ended.__cause__ is not None:
+            raise ended.__cause__ from None
+        raise
     finally:
         # The program turns it off for its own short life.
         if collecting:

@@ -1,0 +1,87 @@
+"""The program under the engine's official Python host: started by its executor, ended by it, its errors shown by it.
+
+The host's program is of 2023, the last that a Go module has; the executor, which is what a program meets, is today's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.home import Cache
+from sandbox.toolchain.build import build, workshop
+from sandbox.toolchain.tools import GoProgram
+from tests.engine.conftest import RunningSandbox
+from tests.engine.go_programs import SMALL_BYTES
+from tests.engine.stacks import OwnStack, own_stack
+from tests.published import PYTHON_EXECUTOR, fetched
+
+pytestmark = pytest.mark.engine
+
+HOST = GoProgram(
+    name="pulumi-language-python",
+    title="Pulumi's Python host",
+    version="3.68.0",
+    module="github.com/pulumi/pulumi/sdk/v3",
+    package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+    expected_seconds=60,
+    workspace="python-host",
+)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the host and, beside it, its executor."""
+    cache = Cache.from_environment()
+    program = cache.tools / HOST.directory / HOST.name
+    if not program.exists():
+        with workshop(cache, SMALL_BYTES) as find_go:
+            if not program.exists():
+                build(HOST, cache, find_go(), position=1, total=1)
+    directory = tmp_path_factory.mktemp("host")
+    # It looks for its executor beside itself, wherever a link to it is.
+    for source in (program, fetched(PYTHON_EXECUTOR) / f"{HOST.name}-exec"):
+        shutil.copyfile(source, directory / source.name)
+        (directory / source.name).chmod(0o755)
+    return directory
+
+
+class HostedStack(OwnStack):
+    """A stack of which every run is by the host in `directory`."""
+
+    directory: Path
+
+    def environment(self) -> dict[str, str]:
+        environment = super().environment()
+        return {**environment, "PATH": f"{self.directory}{os.pathsep}{environment['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def stack(running_sandbox: RunningSandbox, host: Path) -> Iterator[OwnStack]:
+    with own_stack(running_sandbox, "hosted"):
+        hosted = HostedStack(running_sandbox, "hosted")
+        hosted.directory = host
+        said = hosted.pulumi("up")
+        assert f"using {HOST.name} from $PATH at {host / HOST.name}" in said.stdout + said.stderr
+        yield hosted
+
+
+def test_what_it_made_is_unchanged_in_the_next_run(stack: OwnStack) -> None:
+    stack.pulumi("preview", "--expect-no-changes")
+    stack.pulumi("up", "--expect-no-changes")
+    assert stack.outputs()["endpoint"].startswith(f"teleport-access-graph.{stack.namespace}.")
+
+
+def test_a_bad_setting_is_one_error_without_a_traceback(stack: OwnStack) -> None:
+    stack.change(lambda settings: settings["accessGraph"].update(replicas="many"))
+    failed = stack.pulumi("preview", check=False)
+    stack.change(lambda settings: settings["accessGraph"].update(replicas=2))
+    assert failed.returncode != 0
+    _, _, diagnostics = failed.stdout.partition("Diagnostics:")
+    assert "accessGraph.replicas" in diagnostics
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert diagnostics.count("error:") == 1
