@@ -13,10 +13,14 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.handed_on import waiting
-from components.settings.names import CERT_MANAGER_API_VERSION, CERT_MANAGER_GROUP, ISSUED_SECRET_NAME
-
-CERTIFICATE_NAME = "teleport-access-graph"
-ISSUER_NAME = "teleport-access-graph"
+from components.settings.names import (
+    CERT_MANAGER_API_VERSION,
+    CERT_MANAGER_GROUP,
+    CERT_MANAGER_ISSUERS,
+    ISSUED_CERTIFICATE_NAME,
+    ISSUED_SECRET_NAME,
+    STACKS_ISSUER_NAME,
+)
 
 # `size` of ECDSA is the curve. cert-manager's own defaults are RSA 2048.
 PRIVATE_KEYS: dict[str, dict[str, Any]] = {
@@ -84,18 +88,29 @@ class IssuedCertificate(pulumi.ComponentResource):
             raise ValueError("issuer_name: pass it or ca_secret, and not both; one of them has to sign")
         if not args.dns_names:
             raise ValueError("dns_names: is empty; pass the names by which Teleport dials the access graph")
+        # cert-manager's webhook refuses these, and of its refusals a preview says nothing.
+        if args.early_renewal_hours >= args.validity_hours:
+            raise ValueError(
+                f"early_renewal_hours: {args.early_renewal_hours} is not below the {args.validity_hours} of "
+                "validity_hours; set less"
+            )
+        if args.issuer_group == CERT_MANAGER_GROUP and args.issuer_kind not in CERT_MANAGER_ISSUERS:
+            raise ValueError(
+                f"issuer_kind: {args.issuer_kind!r} is not one of {', '.join(CERT_MANAGER_ISSUERS)}; pass issuer_group "
+                "as well"
+            )
         super().__init__("teleport-access-graph:index:IssuedCertificate", name, {}, waiting(opts))
 
         issuer = self._issuer(name, args)
         reference = (
             {"kind": args.issuer_kind, "name": args.issuer_name, "group": args.issuer_group}
             if issuer is None
-            else {"kind": "Issuer", "name": ISSUER_NAME, "group": CERT_MANAGER_GROUP}
+            else {"kind": "Issuer", "name": STACKS_ISSUER_NAME, "group": CERT_MANAGER_GROUP}
         )
         certificate = _Certificate(
             f"{name}-certificate",
             metadata={
-                "name": CERTIFICATE_NAME,
+                "name": ISSUED_CERTIFICATE_NAME,
                 "namespace": args.namespace,
                 "annotations": {
                     # A release whose pods mount a Secret that is not there yet waits without saying why.
@@ -128,7 +143,7 @@ class IssuedCertificate(pulumi.ComponentResource):
             f"{name}-issuer",
             api_version=CERT_MANAGER_API_VERSION,
             kind="Issuer",
-            metadata={"name": ISSUER_NAME, "namespace": args.namespace},
+            metadata={"name": STACKS_ISSUER_NAME, "namespace": args.namespace},
             spec={"ca": {"secretName": args.ca_secret}},
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -24,7 +24,13 @@ from components.settings import (
     Settings,
     ValuesTeleportSettings,
 )
-from components.settings.names import CERTIFICATE_RESTARTER_NAME, DEFAULT_POSTGRES_PORT, SERVICE_PORT, service_name
+from components.settings.names import (
+    CERTIFICATE_RESTARTER_NAME,
+    DEFAULT_POSTGRES_PORT,
+    ISSUED_CERTIFICATE_NAME,
+    SERVICE_PORT,
+    service_name,
+)
 
 if TYPE_CHECKING:
     from components.access_graph import AccessGraph
@@ -145,7 +151,6 @@ def _database_port(settings: Settings) -> int | None:
 def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificate: ServerCertificate) -> MonitoringArgs:
     """What Prometheus is told. The end of what an `up` renews is a constant of the stack's; that of what others renew
     is asked of whoever measures it."""
-    from components.issued_certificates import CERTIFICATE_NAME
     from components.monitoring import MonitoringArgs
 
     monitoring, tls = settings.monitoring, settings.tls
@@ -160,7 +165,7 @@ def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificat
         expiry_days=monitoring.expiry_days,
         certificate_not_after=certificate.certificate_not_after if generated else None,  # type: ignore[arg-type]
         authority_not_after=certificate.ca_not_after,
-        issued_certificate=CERTIFICATE_NAME if isinstance(tls, CertManagerTlsSettings) else None,
+        issued_certificate=ISSUED_CERTIFICATE_NAME if isinstance(tls, CertManagerTlsSettings) else None,
         certificate_end=monitoring.certificate_end,
     )
 

@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from components.expiry import read_time
-from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings, service_name
+from components.settings import (
+    CertManagerTlsSettings,
+    ManualTeleportSettings,
+    ReleaseTeleportSettings,
+    Settings,
+    service_name,
+)
+from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_CERTIFICATE_NAME
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
+from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
 from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, condition, name_of
@@ -55,6 +63,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             revisions = list_revisions(cluster, namespace, release)
             helm = cluster.helm(namespace)
             found += diagnose_release(helm, release, revisions)
+            unissued = diagnose_certificate(settings, cluster) if namespace == graph.namespace else []
+            found += unissued
             failed = failed_upgrade(revisions)
             for name, role in deployments:
                 deployment = cluster.get("Deployment", name, namespace)
@@ -62,7 +72,9 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                     found += diagnose_deployment(cluster, deployment, role, failed)
                 elif revisions and revisions[-1].status in TAKEN_AWAY:
                     continue  # said of the release
-                elif role != "access-graph" or graph.enabled:
+                elif role == "access-graph" and (unissued or not graph.enabled):
+                    continue  # nobody misses it, or it waits for its certificate
+                else:
                     found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, maker))
         except ClusterError as error:
             cause = "the cluster does not answer, refuses, or is not the stack's"
@@ -92,6 +104,34 @@ def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:
         """kubectl patch <object> --type merge --patch '{"metadata": {"finalizers": null}}'; then `up --refresh`"""
     )
     return [Diagnosis(f"namespace {name_of(namespace)}", held, cause, remedy)]
+
+
+def diagnose_certificate(settings: Settings, cluster: Cluster) -> list[Diagnosis]:
+    """Why cert-manager has not issued TAG's certificate, or cannot renew it: an `up` says only that it waited."""
+    tls, namespace = settings.tls, settings.access_graph.namespace
+    if not isinstance(tls, CertManagerTlsSettings):
+        return []
+    certificate = cluster.get_custom(CERT_MANAGER_API_VERSION, "certificates", ISSUED_CERTIFICATE_NAME, namespace)
+    if certificate is None:
+        return []
+    where = f"Certificate {ISSUED_CERTIFICATE_NAME} in {namespace}"
+    issuing, ready = condition(certificate, "Issuing"), condition(certificate, "Ready")
+    renew = f"`cmctl renew {ISSUED_CERTIFICATE_NAME} --namespace {namespace}`"
+    if issuing.get("status") == "False":
+        cause = "its issuer did not sign: cert-manager asks again an hour later, and twice as late after each refusal"
+        remedy = f"correct what it names; {renew} asks at once; then `up`"
+        return [Diagnosis(where, _quoted(f"{issuing.get('reason', '')}: {issuing.get('message', '')}"), cause, remedy)]
+    if ready.get("status") == "True":
+        return []
+    found = issuer_of(tls, namespace, cluster)
+    if found is not None and condition(found[1] or {}, "Ready").get("status") != "True":
+        name, issuer = found
+        said = condition(issuer, "Ready").get("message") or "says nothing" if issuer else "does not exist"
+        remedy = "correct what it names, or tls.issuer; then `up`"
+        return [Diagnosis(name, _quoted(said), "the certificate's issuer is not ready, so nothing is issued", remedy)]
+    cause = "cert-manager has not issued it"
+    remedy = f"{cluster.kubectl(namespace)} describe certificaterequests: what it waits for; correct that, then `up`"
+    return [Diagnosis(where, _quoted(str(ready.get("message") or "says nothing")), cause, remedy)]
 
 
 def diagnose_deployment(

@@ -28,6 +28,8 @@ LONGEST_SERVICE_NAME = 63
 # on the way from one mode to the other both are there.
 TLS_SECRET_NAME = "teleport-access-graph-tls"
 ISSUED_SECRET_NAME = "teleport-access-graph-issued-tls"
+ISSUED_CERTIFICATE_NAME = "teleport-access-graph"
+STACKS_ISSUER_NAME = "teleport-access-graph"
 
 # The Secret with the database's URI, and its keys.
 POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
@@ -58,6 +60,8 @@ ROLLOUT_NAME = "teleport-access-graph-rollout"
 # The API group of cert-manager's own kinds, issuers among them.
 CERT_MANAGER_GROUP = "cert-manager.io"
 CERT_MANAGER_API_VERSION = f"{CERT_MANAGER_GROUP}/v1"
+# The kinds of cert-manager's own issuers.
+CERT_MANAGER_ISSUERS = ("Issuer", "ClusterIssuer")
 
 # kubectl with a shell around it, for the pods that run a script of the stack's: registry.k8s.io/kubectl has none.
 DEFAULT_KUBECTL_IMAGE = "docker.io/alpine/kubectl:1.34.2"

@@ -20,9 +20,6 @@ LONGEST_AUTHORITY_HOURS = 50 * 365 * 24
 # What public authorities settled on, and cert-manager's own default.
 ISSUED_CERTIFICATE_HOURS = 90 * 24
 
-# The kinds of cert-manager's own issuers.
-CERT_MANAGER_ISSUERS = ("Issuer", "ClusterIssuer")
-
 _CERTIFICATE_HOURS = between(
     1,
     LONGEST_CERTIFICATE_HOURS,

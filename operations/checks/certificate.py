@@ -13,7 +13,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from components.pem_certificates import UNREADABLE, is_authority
+from components.pem_certificates import UNREADABLE, is_authority, subject_of
+from components.printable import printable
 from operations.findings import Finding, failed, not_proven, passed
 
 # Enough to bring a renewal that stands still to somebody's attention.
@@ -53,21 +54,64 @@ def check_pair(
         return [failed("certificate.pair", statement, reason)]
 
 
+def authority_problem(certificate: bytes, key: bytes, *, trust: str | None, now: datetime) -> str | None:
+    """Why what this pair signs would not be believed, with the remedy; `trust` as for `check_pair`.
+
+    cert-manager calls an issuer ready whose key is another's or whose time is over.
+    """
+    try:
+        authority, *others = x509.load_pem_x509_certificates(certificate)
+        if (problem := _key_problem(authority, key)) is not None:
+            return problem
+        name = _name(authority)
+        if not is_authority(authority):
+            return f"the first certificate in tls.crt, {name}, is no authority's; write the authority's first"
+        begins, ends = authority.not_valid_before_utc, authority.not_valid_after_utc
+        if not begins <= now < ends:
+            return f"{name} is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC; take one that is now"
+        trusted = [] if trust is None else x509.load_pem_x509_certificates(trust.encode())
+        if trust is None or authority in trusted or _path(authority, others, trusted, now) is not None:
+            return None
+    except UNREADABLE:
+        return "tls.crt, or the bundle that Teleport trusts, has no readable PEM certificate; write it again"
+    listed = ", ".join(_name(one) for one in trusted)
+    return f"Teleport would not trust what {name} signs, the bundle has {listed}; put its root into tls.trustBundleFile"
+
+
+def check_issued(certificate: bytes, *, trust: str, now: datetime, where: str, remedy: str) -> Finding:
+    """Whether what is served now will be trusted, however it is to be renewed."""
+    check, statement = "certificate.chain", f"what Teleport is to trust signed the certificate in {where}"
+    try:
+        server, *others = x509.load_pem_x509_certificates(certificate)
+        trusted = x509.load_pem_x509_certificates(trust.encode())
+        path = _path(server, others, trusted, now)
+    except UNREADABLE:
+        return failed(check, statement, "it, or the bundle, has no readable PEM certificate; write it again")
+    if path is None:
+        issuer, listed = printable(server.issuer.rfc4514_string()), ", ".join(_name(one) for one in trusted)
+        return failed(check, statement, f"its issuer is {issuer}, and the bundle has {listed}; {remedy}")
+    return passed(check, statement, _told(path))
+
+
 def _pair(server: x509.Certificate, key: bytes | None, statement: str) -> Finding:
     check = "certificate.pair"
     if not key:
         return failed(check, statement, "it has no tls.key; write both")
+    if (problem := _key_problem(server, key)) is not None:
+        return failed(check, statement, problem)
+    return passed(check, statement, f"serial number {server.serial_number:x}")
+
+
+def _key_problem(certificate: x509.Certificate, key: bytes) -> str | None:
     try:
         private = load_pem_private_key(key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return failed(check, statement, "tls.key is no readable PEM key without a password; write it again")
+        return "tls.key is no readable PEM key without a password; write it again"
     own, certified = (
         one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        for one in (private.public_key(), server.public_key())
+        for one in (private.public_key(), certificate.public_key())
     )
-    if own != certified:
-        return failed(check, statement, "tls.key is another certificate's; write both of one issue")
-    return passed(check, statement, f"serial number {server.serial_number:x}")
+    return None if own == certified else "tls.key is another certificate's; write both of one issue"
 
 
 def _names(server: x509.Certificate, names: Sequence[str], where: str) -> Finding:
@@ -143,7 +187,16 @@ def _chain(
             f"its issuer is {issuer}, and the bundle has {listed}; put the issuer's root into the bundle, and "
             "intermediate certificates after the server's in tls.crt",
         )
-    return passed(check, statement, " <- ".join(one.subject.rfc4514_string() for one in path))
+    return passed(check, statement, _told(path))
+
+
+def _told(path: Sequence[x509.Certificate]) -> str:
+    return " <- ".join(map(_name, path))
+
+
+def _name(certificate: x509.Certificate) -> str:
+    """cert-manager gives a server no subject, but names."""
+    return subject_of(certificate) or ", ".join(dns_names(certificate) or ()) or "one without a subject"
 
 
 def _path(

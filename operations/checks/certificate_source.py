@@ -5,9 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from components.settings import CertManagerTlsSettings, ExistingIssuerSettings, ExistingSecretTlsSettings, Settings
-from components.settings.names import CERT_MANAGER_API_VERSION, CERT_MANAGER_GROUP
-from operations.checks.certificate import check_pair
-from operations.cluster import Cluster, NotAllowed, condition, secret_data
+from components.settings.names import (
+    CERT_MANAGER_API_VERSION,
+    CERT_MANAGER_GROUP,
+    ISSUED_CERTIFICATE_NAME,
+    ISSUED_SECRET_NAME,
+    STACKS_ISSUER_NAME,
+)
+from operations.checks.certificate import authority_problem, check_issued, check_pair
+from operations.cluster import Cluster, Document, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
 # All of cert-manager's own group; the namespace for the Secrets of a ClusterIssuer is its controller's business.
@@ -28,13 +34,16 @@ def check_source(settings: Settings, cluster: Cluster, *, trust: str | None, now
     """`trust` is the PEM of `tls.trustBundleFile`. Raises `ClusterError`."""
     tls = settings.tls
     if isinstance(tls, CertManagerTlsSettings):
-        return _cert_manager(tls, settings.access_graph.namespace, cluster)
+        return _cert_manager(settings, tls, cluster, trust if tls.trust == "bundle" else None, now)
     if isinstance(tls, ExistingSecretTlsSettings):
         return _secret(settings, tls.secret_name, cluster, trust, now)
     return []
 
 
-def _cert_manager(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> list[Finding]:
+def _cert_manager(
+    settings: Settings, tls: CertManagerTlsSettings, cluster: Cluster, trust: str | None, now: datetime
+) -> list[Finding]:
+    namespace = settings.access_graph.namespace
     check, statement = "certificate.definitions", "cert-manager is in the cluster"
     if not cluster.serves(CERT_MANAGER_API_VERSION, "Certificate"):
         return [
@@ -44,25 +53,59 @@ def _cert_manager(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster)
         ]
     findings = [passed(check, statement, f"it serves {CERT_MANAGER_API_VERSION}")]
     try:
-        return [*findings, _issuer(tls, namespace, cluster)]
+        findings.append(_issuer(tls, namespace, cluster, trust, now))
     except NotAllowed as error:
         return [*findings, not_proven("certificate.issuer", "the issuer can be looked at", str(error))]
+    if trust is None or not settings.access_graph.enabled:
+        return findings
+    try:
+        issued = secret_data(cluster.get("Secret", ISSUED_SECRET_NAME, namespace)).get("tls.crt")
+    except NotAllowed as error:
+        return [*findings, not_proven("certificate.chain", f"Secret {ISSUED_SECRET_NAME} can be read", str(error))]
+    if issued:
+        where = f"Secret {ISSUED_SECRET_NAME}"
+        findings.append(check_issued(issued, trust=trust, now=now, where=where, remedy=_BOTH.format(namespace)))
+    return findings
 
 
-def _issuer(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> Finding:
+_BOTH = (
+    "cert-manager issues nothing anew because an issuer has another authority: trust both, "
+    f"`cmctl renew {ISSUED_CERTIFICATE_NAME} --namespace {{}}`, and let the old one go when TAG has restarted; "
+    "delete the Secret if it is of an earlier time and nothing serves it"
+)
+
+
+def issuer_of(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> tuple[str, Document | None] | None:
+    """Kind and name of the issuer, and itself as far as it is there; None for one of another group's."""
+    if not isinstance(tls.issuer, ExistingIssuerSettings):
+        kind, name = "Issuer", STACKS_ISSUER_NAME
+    else:
+        kind, name = tls.issuer.kind, tls.issuer.name
+        if tls.issuer.group != CERT_MANAGER_GROUP or kind not in _PLURALS:
+            return None
+    scope = None if kind == "ClusterIssuer" else namespace
+    return f"{kind} {name}", cluster.get_custom(CERT_MANAGER_API_VERSION, _PLURALS[kind], name, scope)
+
+
+def _issuer(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster, trust: str | None, now: datetime) -> Finding:
     check = "certificate.issuer"
     if not isinstance(tls.issuer, ExistingIssuerSettings):
         name, statement = tls.issuer.secret_name, f"the issuer's Secret {tls.issuer.secret_name} is there"
-        if {"tls.crt", "tls.key"} <= secret_data(cluster.get("Secret", name, namespace)).keys():
-            return passed(check, statement, "with tls.crt and tls.key")
+        data = secret_data(cluster.get("Secret", name, namespace))
+        if data.get("tls.crt") and data.get("tls.key"):
+            problem = authority_problem(data["tls.crt"], data["tls.key"], trust=trust, now=now)
+            return (
+                passed(check, statement, "with tls.crt and tls.key")
+                if problem is None
+                else failed(check, statement, problem)
+            )
         reason = f"not in {namespace} yet, or without tls.crt and tls.key; the `up` waits for it once it has made that"
         return not_proven(check, statement, reason)
-    kind, name = tls.issuer.kind, tls.issuer.name
-    statement = f"the {kind} {name} is ready"
-    if tls.issuer.group != CERT_MANAGER_GROUP or kind not in _PLURALS:
+    statement = f"the {tls.issuer.kind} {tls.issuer.name} is ready"
+    found = issuer_of(tls, namespace, cluster)
+    if found is None:
         return not_proven(check, statement, f"issuers of {tls.issuer.group} are not known here")
-    scope = None if kind == "ClusterIssuer" else namespace
-    issuer = cluster.get_custom(CERT_MANAGER_API_VERSION, _PLURALS[kind], name, scope)
+    _, issuer = found
     if issuer is None:
         return failed(check, statement, "it does not exist; correct tls.issuer, or make it")
     ready = condition(issuer, "Ready")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.settings.names import CERT_MANAGER_GROUP, ISSUED_SECRET_NAME, TLS_SECRET_NAME
+from components.settings.names import CERT_MANAGER_GROUP, CERT_MANAGER_ISSUERS, ISSUED_SECRET_NAME, TLS_SECRET_NAME
 from components.settings.relations import Draft, Findings, finding
 from components.settings.tls import (
-    CERT_MANAGER_ISSUERS,
     CertManagerTlsSettings,
     ExistingIssuerSettings,
     ExistingSecretTlsSettings,

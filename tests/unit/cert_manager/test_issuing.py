@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from components.issued_certificates import PRIVATE_KEYS, USAGES
+from operations.checks.certificate import check_pair
+from operations.findings import Outcome
 from tests.engine.cert_manager.issuing import NotIssued, SigningPair, duration, issue, new_key, read_key
 from tests.engine.cert_manager.policies import Held, not_ready, renewal_time, to_issue
 from tests.unit.certificates.pki import HOST, NOW, Pair, authority, server
@@ -69,6 +71,13 @@ def test_what_is_issued_is_what_was_asked_for() -> None:
     assert not parts[x509.KeyUsage].value.key_encipherment
     assert parts[x509.BasicConstraints].value.ca is False
     assert x509.SubjectKeyIdentifier not in parts
+
+
+def test_what_has_no_subject_is_told_by_its_name() -> None:
+    data = held(spec()).data
+    found = check_pair(data["tls.crt"], data["tls.key"], names=[HOST], trust=ROOT.pem, now=NOW, where="the Secret")
+    assert {one.outcome for one in found} == {Outcome.PASS}
+    assert found[-1].reason == f"{HOST} <- CN=Root"
 
 
 @pytest.mark.slow

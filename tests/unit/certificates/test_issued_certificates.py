@@ -117,6 +117,8 @@ def test_whoever_uses_the_secret_waits_for_the_certificate() -> None:
         ({"issuer_name": None}, "issuer_name: pass it or ca_secret"),
         ({"ca_secret": "ca"}, "and not both"),
         ({"dns_names": []}, "dns_names: is empty"),
+        ({"validity_hours": 720}, "early_renewal_hours: 720 is not below the 720 of validity_hours"),
+        ({"issuer_kind": "AWSPCAIssuer"}, "issuer_kind: 'AWSPCAIssuer' is not one of Issuer, ClusterIssuer"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(arguments: dict[str, Any], words: str) -> None:

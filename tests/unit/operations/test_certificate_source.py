@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.unit.settings.cases_tls import EXISTING, ISSUED
 pytestmark = pytest.mark.unit
 
 ROOT = authority("Root")
+OWN_ISSUER = {**ISSUED, "issuer": {"mode": "ca", "secretName": "internal-ca"}}
 GROUP = "/apis/cert-manager.io/v1"
 
 
@@ -106,6 +108,70 @@ def test_an_issuer_of_ones_own_needs_its_secret(api: KubernetesApi, tmp_path: Pa
     assert run(tmp_path, tls)["issuer"].outcome is Outcome.NOT_PROVEN
     put_secret(api, "internal-ca", tls_crt=ROOT.pem, tls_key=ROOT.key_pem)
     assert run(tmp_path, tls)["issuer"].outcome is Outcome.PASS
+
+
+OTHER, ENDED = authority("Other"), authority("Ended", ends=NOW - timedelta(days=1))
+BETWEEN = authority("Between", signer=ROOT)
+WRONG_AUTHORITIES = [
+    ({"tls_crt": ROOT.pem, "tls_key": OTHER.key_pem}, "tls.key is another certificate's"),
+    ({"tls_crt": ROOT.pem + BETWEEN.pem, "tls_key": BETWEEN.key_pem}, "tls.key is another certificate's"),
+    ({"tls_crt": ROOT.pem, "tls_key": "x"}, "tls.key is no readable PEM key"),
+    ({"tls_crt": "x", "tls_key": ROOT.key_pem}, "has no readable PEM certificate"),
+    ({"tls_crt": ENDED.pem, "tls_key": ENDED.key_pem}, "CN=Ended is valid from"),
+    ({"tls_crt": OTHER.pem, "tls_key": OTHER.key_pem}, "CN=Other signs, the bundle has CN=Root"),
+]
+
+
+@pytest.mark.parametrize(("data", "words"), WRONG_AUTHORITIES)
+def test_an_authority_that_cert_manager_would_take_and_nobody_believe_is_told(
+    api: KubernetesApi, tmp_path: Path, data: dict[str, str], words: str
+) -> None:
+    put_definitions(api)
+    put_secret(api, "internal-ca", **data)
+    finding = run(tmp_path, OWN_ISSUER)["issuer"]
+    assert finding.outcome is Outcome.FAIL
+    assert words in finding.reason
+
+
+def test_who_is_no_authority_cannot_be_an_issuer(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    leaf = server(ROOT)
+    put_secret(api, "internal-ca", tls_crt=leaf.pem, tls_key=leaf.key_pem)
+    assert "CN=Teleport Access Graph, is no authority's" in run(tmp_path, OWN_ISSUER)["issuer"].reason
+
+
+@pytest.mark.parametrize("chain", [BETWEEN.pem, BETWEEN.pem + ROOT.pem])
+def test_an_intermediate_authority_under_a_trusted_root_passes(api: KubernetesApi, tmp_path: Path, chain: str) -> None:
+    put_definitions(api)
+    put_secret(api, "internal-ca", tls_crt=chain, tls_key=BETWEEN.key_pem)
+    assert run(tmp_path, OWN_ISSUER)["issuer"].outcome is Outcome.PASS
+
+
+def test_with_trust_system_any_authority_may_sign(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    put_secret(api, "internal-ca", tls_crt=OTHER.pem, tls_key=OTHER.key_pem)
+    tls = {key: value for key, value in OWN_ISSUER.items() if key != "trustBundleFile"}
+    findings = run(tmp_path, {**tls, "trust": "system"})
+    assert findings["issuer"].outcome is Outcome.PASS
+    assert "chain" not in findings
+
+
+def test_an_authority_may_not_go_while_what_it_signed_is_served(api: KubernetesApi, tmp_path: Path) -> None:
+    """Another authority behind an issuer changes nothing of what is there, and the bundle may be ahead of it."""
+    put_definitions(api)
+    put_issuer(api)
+    old = server(OTHER)
+    put_secret(api, "teleport-access-graph-issued-tls", tls_crt=old.pem, tls_key=old.key_pem)
+    finding = run(tmp_path, ISSUED)["chain"]
+    assert finding.outcome is Outcome.FAIL
+    assert "its issuer is CN=Other, and the bundle has CN=Root" in finding.reason
+    assert f"`cmctl renew teleport-access-graph --namespace {GRAPH}`" in finding.reason
+    assert "chain" not in run(tmp_path, ISSUED, accessGraph={"enabled": False}), "nobody serves it"
+    put_secret(api, "teleport-access-graph-issued-tls", tls_crt="x", tls_key=old.key_pem)
+    assert run(tmp_path, ISSUED)["chain"].outcome is Outcome.FAIL
+    new = server(ROOT)
+    put_secret(api, "teleport-access-graph-issued-tls", tls_crt=new.pem, tls_key=new.key_pem)
+    assert run(tmp_path, ISSUED)["chain"].outcome is Outcome.PASS
 
 
 def test_a_secret_that_fits_passes(api: KubernetesApi, tmp_path: Path) -> None:

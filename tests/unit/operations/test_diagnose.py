@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from components.settings import Settings
 from operations.cluster import Cluster
 from operations.diagnose import diagnose_stack
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS
+from tests.unit.certificates.pki import authority
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
     AUTH_READY,
@@ -20,6 +22,7 @@ from tests.unit.operations.world import (
     settings,
     settings_of_mode,
 )
+from tests.unit.settings.cases_tls import ISSUED
 
 SEEN = [
     ("auth", "WARN Failed to connect to Access Graph error: could not find host CA", "does not know the host CA"),
@@ -130,6 +133,85 @@ def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -
     found = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert [one.evidence for one in found] == ["does not exist"] * 3
     assert {one.remedy for one in found} == {"`up --refresh` makes it, if namespace and release are right"}
+
+
+CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{GRAPH}/certificates/teleport-access-graph"
+CLUSTER_ISSUER = "/apis/cert-manager.io/v1/clusterissuers/internal-ca"
+READY = {"type": "Ready", "status": "True", "reason": "Ready", "message": "Certificate is up to date"}
+MISSING = {"type": "Ready", "status": "False", "reason": "DoesNotExist", "message": "Secret does not exist"}
+REFUSED = {
+    "type": "Issuing",
+    "status": "False",
+    "reason": "Failed",
+    "message": "Error signing certificate: provided PrivateKey doesn't match parent's PublicKey",
+}
+UNISSUED = [
+    ([MISSING], None, "ClusterIssuer internal-ca", "does not exist", "correct what it names, or tls.issuer"),
+    ([MISSING], {"status": "False", "message": "no keypair"}, "ClusterIssuer internal-ca", "no keypair", "tls.issuer"),
+    ([MISSING], {}, "ClusterIssuer internal-ca", "says nothing", "tls.issuer"),
+    (
+        [MISSING],
+        {"status": "True"},
+        "Certificate teleport-access-graph",
+        "Secret does not exist",
+        "describe certificaterequests",
+    ),
+    ([], {"status": "True"}, "Certificate teleport-access-graph", "says nothing", "describe certificaterequests"),
+    (
+        [MISSING, REFUSED],
+        {"status": "True"},
+        "Certificate teleport-access-graph",
+        "Failed: Error signing certificate",
+        f"`cmctl renew teleport-access-graph --namespace {GRAPH}` asks at once",
+    ),
+]
+
+
+def put_certificate(api: KubernetesApi, conditions: list[dict[str, str]], issuer: dict[str, str] | None) -> None:
+    api.objects[CERTIFICATES] = {"metadata": {}, "status": {"conditions": conditions}}
+    if issuer is not None:
+        api.objects[CLUSTER_ISSUER] = {"metadata": {}, "status": {"conditions": [{"type": "Ready", **issuer}]}}
+
+
+def issued(root: Path) -> Settings:
+    (root / "authorities.pem").write_text(authority("Root").pem)
+    return settings(root, tls=ISSUED)
+
+
+@pytest.mark.parametrize(("conditions", "issuer", "where", "evidence", "remedy"), UNISSUED)
+def test_a_certificate_that_is_not_issued_is_told_with_the_reason_and_not_as_a_missing_deployment(
+    api: KubernetesApi,
+    tmp_path: Path,
+    conditions: list[dict[str, str]],
+    issuer: dict[str, str] | None,
+    where: str,
+    evidence: str,
+    remedy: str,
+) -> None:
+    put_world(api)
+    del api.objects[f"/apis/apps/v1/namespaces/{GRAPH}/deployments/teleport-access-graph"]
+    put_certificate(api, conditions, issuer)
+    (found,) = diagnose_stack(issued(tmp_path), Cluster.connect)
+    assert found.where.startswith(where)
+    assert evidence in found.evidence
+    assert remedy in found.remedy
+
+
+def test_a_renewal_that_was_refused_is_told_while_the_certificate_still_counts(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    put_certificate(api, [READY], None)
+    assert diagnose_stack(issued(tmp_path), Cluster.connect) == []
+    put_certificate(api, [READY, REFUSED], {"status": "True"})
+    assert [one.where for one in diagnose_stack(issued(tmp_path), Cluster.connect)] == [
+        f"Certificate teleport-access-graph in {GRAPH}"
+    ]
+
+
+def test_a_certificate_that_was_never_asked_for_is_no_finding(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    assert diagnose_stack(issued(tmp_path), Cluster.connect) == []
 
 
 @pytest.mark.parametrize(("mode", "maker"), [("release", "`up --refresh`"), ("values", "the release's owner")])
