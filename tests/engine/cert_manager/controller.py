@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.plugins.kubernetes.connection import MERGE_PATCH, ApiError, ApiServer, Unreachable, path
 from sandbox.plugins.kubernetes.schema import Kind, kind_of
-from tests.engine.cert_manager.issuing import NotIssued, SigningPair, issue, new_key
+from tests.engine.cert_manager.issuing import NotIssued, Refused, SigningPair, issue, new_key
 from tests.engine.cert_manager.policies import (
     ISSUER_GROUP,
     ISSUER_KIND,
@@ -85,7 +85,7 @@ class CertManager:
         try:
             self._pair(kind, issuer)
         except NotIssued as reason:
-            self._report(kind, issuer, [condition("Ready", "False", "ErrGetKeyPair", str(reason))])
+            self._report(kind, issuer, [condition("Ready", "False", reason.reason, str(reason))])
         else:
             self._report(kind, issuer, [condition("Ready", "True", "KeyPairVerified", "Signing CA verified")])
 
@@ -98,18 +98,32 @@ class CertManager:
 
     def _certify(self, certificate: Object) -> None:
         spec, namespace = certificate["spec"], certificate["metadata"]["namespace"]
-        held = self._secret(namespace, spec["secretName"])
-        due = to_issue(spec, held, self.clock()) or _asked_for(certificate)
+        before = certificate.get("status") or {}
+        held = self._secret(namespace, spec["secretName"], requested="revision" in before)
+        asked = _asked_for(certificate)
+        due = to_issue(spec, held, self.clock()) or asked
         status: Object = {}
+        refusal = _refusal(before)
+        if due is not None and asked is None and refusal is not None and self._too_early(certificate, refusal):
+            self._report(CERTIFICATE, certificate, [refusal, _readiness(spec, held, self.clock())])
+            return
         if due is not None:
+            refusal = None
             started = [condition("Issuing", "True", due.reason, due.message), _readiness(spec, held, self.clock())]
             self._report(CERTIFICATE, certificate, started)
             try:
                 held = self._issue(certificate, held)
             except NotIssued:
                 return  # its issuer may become ready
-            revision = int((certificate.get("status") or {}).get("revision", 0)) + 1
-            status = {"revision": revision}
+            except Refused as error:
+                text = f"The certificate request has failed to complete and will be retried: {error}"
+                failed = [condition("Issuing", "False", "Failed", text), _readiness(spec, held, self.clock())]
+                attempts = int(before.get("failedIssuanceAttempts", 0)) + 1
+                status = {"lastFailureTime": rfc3339(self.clock()), "failedIssuanceAttempts": attempts}
+                self._report(CERTIFICATE, certificate, failed, status)
+                return
+            status = {"revision": int(before.get("revision", 0)) + 1}
+            status |= {key: None for key in ("lastFailureTime", "failedIssuanceAttempts") if key in before}
         assert held is not None  # nothing is due
         leaf = held.certificate
         status |= {
@@ -117,7 +131,18 @@ class CertManager:
             "notAfter": rfc3339(leaf.not_valid_after_utc),
             "renewalTime": rfc3339(renewal_time(leaf, spec)),
         }
-        self._report(CERTIFICATE, certificate, [_readiness(spec, held, self.clock())], status)
+        # A refusal stays until something is issued.
+        kept = [] if refusal is None else [refusal]
+        self._report(CERTIFICATE, certificate, [*kept, _readiness(spec, held, self.clock())], status)
+
+    def _too_early(self, certificate: Object, refusal: Object) -> bool:
+        """Whether it is within an hour of the refusal, twice as long each time; another wish is asked for at once."""
+        if refusal["observedGeneration"] != certificate["metadata"]["generation"]:
+            return False
+        status = certificate["status"]
+        since = datetime.strptime(status["lastFailureTime"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        pause = min(timedelta(hours=2 ** (int(status["failedIssuanceAttempts"]) - 1)), timedelta(hours=32))
+        return self.clock() < since + pause
 
     def _issue(self, certificate: Object, before: Held | None) -> Held:
         spec, metadata = certificate["spec"], certificate["metadata"]
@@ -168,7 +193,7 @@ class CertManager:
         )
         return Held(data, annotations)
 
-    def _secret(self, namespace: str, name: str) -> Held | None:
+    def _secret(self, namespace: str, name: str, *, requested: bool = True) -> Held | None:
         try:
             secret = self._server.get(_secret_kind(), namespace, name)
         except ApiError as error:
@@ -176,7 +201,7 @@ class CertManager:
                 return None
             raise
         data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
-        return Held(data, secret["metadata"].get("annotations") or {})
+        return Held(data, secret["metadata"].get("annotations") or {}, requested)
 
     def _report(
         self, kind: Kind, live: Object, conditions: list[Object], status: Mapping[str, Any] | None = None
@@ -190,9 +215,9 @@ class CertManager:
             old = known.get(one["type"], {})
             changed = old.get("status") != one["status"]
             since = rfc3339(datetime.now(timezone.utc)) if changed else old["lastTransitionTime"]
-            merged.append({**one, "lastTransitionTime": since, "observedGeneration": generation})
+            merged.append({"observedGeneration": generation, **one, "lastTransitionTime": since})
         wanted = {**(status or {}), "conditions": merged}
-        if {**before, **wanted} == before:
+        if {key: value for key, value in {**before, **wanted}.items() if value is not None} == before:
             return
         target = path(kind, live["metadata"].get("namespace", ""), live["metadata"]["name"]) + "/status"
         body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "status": wanted}
@@ -209,6 +234,14 @@ def _readiness(spec: Mapping[str, Any], held: Held | None, now: datetime) -> Obj
     if violation is not None:
         return condition("Ready", "False", violation.reason, violation.message)
     return condition("Ready", "True", "Ready", "Certificate is up to date and has not expired")
+
+
+def _refusal(status: Mapping[str, Any]) -> Object | None:
+    for one in status.get("conditions") or []:
+        if (one["type"], one["status"]) == ("Issuing", "False"):
+            found: Object = one
+            return found
+    return None
 
 
 def _asked_for(certificate: Object) -> Violation | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from sandbox.plugins.kubernetes import kubeconfig
 from sandbox.plugins.kubernetes.connection import ApiServer
@@ -24,7 +25,8 @@ SECONDS = 180
 @contextmanager
 def cert_manager(sandbox: RunningSandbox) -> Iterator[CertManager]:
     """cert-manager in the sandbox's cluster, and at the end neither its objects nor its definitions."""
-    files = ["--filename", str(DEFINITIONS), "--filename", str(HERE / "authorization.yaml")]
+    parts = (DEFINITIONS, HERE / "authorization.yaml", HERE / "admission.yaml")
+    files = [argument for part in parts for argument in ("--filename", str(part))]
     sandbox.kubectl("apply", *files)
     try:
         sandbox.kubectl("wait", "--for=condition=Established", "--filename", str(DEFINITIONS), f"--timeout={SECONDS}s")
@@ -43,7 +45,19 @@ def cert_manager(sandbox: RunningSandbox) -> Iterator[CertManager]:
 
 
 def renew(sandbox: RunningSandbox, namespace: str, name: str) -> None:
-    """As `cmctl renew` does: sets the condition, and waits until the certificate is another one."""
+    """Ask, and wait until the certificate is another one."""
+    before = ask(sandbox, namespace, name)
+    deadline = time.monotonic() + SECONDS
+    while (
+        sandbox.get("certificate.cert-manager.io", name, "--namespace", namespace)["status"].get("revision")
+        == before["status"].get("revision")  # none where it was found and not issued
+    ):
+        assert time.monotonic() < deadline, f"{namespace}/{name} was not renewed"
+        time.sleep(0.2)
+
+
+def ask(sandbox: RunningSandbox, namespace: str, name: str) -> dict[str, Any]:
+    """As `cmctl renew` does: sets the condition. Returns the Certificate of before."""
     live = sandbox.get("certificate.cert-manager.io", name, "--namespace", namespace)
     kept = [one for one in live["status"]["conditions"] if one["type"] != "Issuing"]
     asked = condition("Issuing", "True", "ManuallyTriggered", "Certificate re-issuance manually triggered")
@@ -56,10 +70,4 @@ def renew(sandbox: RunningSandbox, namespace: str, name: str) -> None:
         "patch", "certificate.cert-manager.io", name, "--namespace", namespace,
         "--subresource=status", "--type=merge", "--patch", patch,
     )  # fmt: skip
-    deadline = time.monotonic() + SECONDS
-    while (
-        sandbox.get("certificate.cert-manager.io", name, "--namespace", namespace)["status"]["revision"]
-        == live["status"]["revision"]
-    ):
-        assert time.monotonic() < deadline, f"{namespace}/{name} was not renewed"
-        time.sleep(0.2)
+    return live

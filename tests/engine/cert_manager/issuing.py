@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -23,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from components.pem_certificates import is_authority
 
 Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Spec: TypeAlias = Mapping[str, Any]
@@ -57,7 +60,15 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 class NotIssued(Exception):
-    """Nothing can be issued; the text says why."""
+    """Nothing can be issued as long as that is so; the text says why, `reason` in one word."""
+
+    def __init__(self, text: str, reason: str = "ErrGetKeyPair") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class Refused(Exception):
+    """An issuer that called itself ready could not sign: a failure, after which nobody asks for an hour."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +80,25 @@ class SigningPair:
 
     @classmethod
     def read(cls, secret: str, data: Mapping[str, bytes] | None) -> SigningPair:
-        """From the Secret of a CA issuer. Raises `NotIssued` with what cert-manager writes to the issuer's status."""
+        """From the Secret of a CA issuer. Raises `NotIssued` with what cert-manager writes to the issuer's status.
+
+        It compares neither the key with the certificate, nor its dates with the clock.
+        """
         if data is None:
             raise NotIssued(f'Error getting keypair for CA issuer: secrets "{secret}" not found')
+        for part in ("tls.crt", "tls.key"):
+            if not data.get(part):
+                raise NotIssued(f'Error getting keypair for CA issuer: no data for "{part}" in secret {secret!r}')
         try:
-            chain = tuple(x509.load_pem_x509_certificates(data["tls.crt"]))
+            chain = x509.load_pem_x509_certificates(data["tls.crt"])
             key = read_key(data["tls.key"])
-        except (KeyError, ValueError) as error:
+            roots = x509.load_pem_x509_certificates(data["ca.crt"]) if data.get("ca.crt") else []
+        except ValueError as error:
             raise NotIssued(f"Error getting keypair for CA issuer: {error}") from None
-        if key.public_key() != chain[0].public_key():
-            raise NotIssued("Error getting keypair for CA issuer: the key is not the certificate's")
         constraints = [one.value for one in chain[0].extensions if isinstance(one.value, x509.BasicConstraints)]
         if not constraints or not constraints[0].ca:
-            raise NotIssued("Error getting keypair for CA issuer: certificate is not a CA")
-        return cls(chain, key)
+            raise NotIssued("Error getting keypair for CA issuer: certificate is not a CA", "ErrInvalidKeyPair")
+        return cls((*chain, *(one for one in roots if one not in chain)), key)
 
 
 def duration(text: str | None, default: timedelta) -> timedelta:
@@ -139,8 +155,13 @@ def read_key(pem: bytes) -> Key:
 
 
 def issue(spec: Spec, key: Key, signer: SigningPair, now: datetime) -> dict[str, bytes]:
-    """The data of the Secret. Raises `NotIssued`."""
+    """The data of the Secret. Raises `NotIssued` and `Refused`."""
     authority = signer.chain[0]
+    if signer.key.public_key() != authority.public_key():
+        raise Refused(
+            "Error signing certificate: error creating x509 certificate: x509: provided PrivateKey doesn't match "
+            "parent's PublicKey"
+        )
     common_name = spec.get("commonName")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
     builder = (
@@ -155,6 +176,8 @@ def issue(spec: Spec, key: Key, signer: SigningPair, now: datetime) -> dict[str,
     for extension, critical in _extensions(spec, authority, named=bool(common_name)):
         builder = builder.add_extension(extension, critical)
     leaf = builder.sign(signer.key, hashes.SHA256())
+    if not all(_signed(one, by) for one, by in pairwise((leaf, *signer.chain))):
+        raise Refused("Error signing certificate: certificate chain is malformed or broken")
     *between, last = signer.chain
     chain: Sequence[x509.Certificate] = [leaf, *between]
     if last.issuer != last.subject:
@@ -164,6 +187,15 @@ def issue(spec: Spec, key: Key, signer: SigningPair, now: datetime) -> dict[str,
         "tls.key": encode_key(key, spec),
         "ca.crt": last.public_bytes(Encoding.PEM),
     }
+
+
+def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whoever may sign nothing has signed nothing."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return is_authority(authority)
 
 
 def _extensions(spec: Spec, authority: x509.Certificate, named: bool) -> list[tuple[x509.ExtensionType, bool]]:

@@ -1,7 +1,8 @@
 """When a Certificate has to be issued, when it counts as ready, and when it is renewed.
 
-Pure. The order of the checks, their reasons and messages are those of cert-manager's policy chains; a Secret's
-certificate stands for the request by which it was issued, for a CA issuer gives exactly what was asked for.
+Pure. The order of the checks, their reasons and messages are those of cert-manager's policy chains, but for the one
+of two Certificates with one Secret; a Secret's certificate stands for the request by which it was issued, for a CA
+issuer gives exactly what was asked for.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Held:
 
     data: Mapping[str, bytes]
     annotations: Mapping[str, str]
+    requested: bool = True
+    """Whether the Certificate has a request of its own for it: not of a Secret that another one left behind."""
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -57,12 +60,12 @@ Check = Callable[[Spec, Held, datetime], Violation | None]
 
 def to_issue(spec: Spec, held: Held | None, now: datetime) -> Violation | None:
     """Why a certificate has to be issued; None when it need not."""
-    return _first(spec, held, now, (_missing, _pair, _key_form, _issuer, _request, _due))
+    return _first(spec, held, now, (_missing, _pair, _issuer, _key_form, _request, _due))
 
 
 def not_ready(spec: Spec, held: Held | None, now: datetime) -> Violation | None:
     """Why the certificate that is there does not count. One that is due for renewal still does."""
-    return _first(spec, held, now, (_missing, _pair, _key_form, _issuer, _request, _expired))
+    return _first(spec, held, now, (_missing, _pair, _issuer, _key_form, _request, _expired))
 
 
 def renewal_time(certificate: x509.Certificate, spec: Spec) -> datetime:
@@ -148,6 +151,9 @@ def _request(spec: Spec, held: Held, now: datetime) -> Violation | None:
     differing = []
     if has_names != set(spec.get("dnsNames") or []):
         differing.append("spec.dnsNames")
+    if not held.requested:
+        text = f"Issuing certificate as Existing issued Secret is not up to date for spec: [{' '.join(differing)}]"
+        return Violation("SecretMismatch", text) if differing else None
     if has_flags != {KEY_USAGES[one] for one in wanted if one in KEY_USAGES} or has_extended != {
         EXTENDED_USAGES[one] for one in wanted if one in EXTENDED_USAGES
     }:

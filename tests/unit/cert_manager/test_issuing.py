@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from components.issued_certificates import PRIVATE_KEYS, USAGES
 from operations.checks.certificate import check_pair
 from operations.findings import Outcome
-from tests.engine.cert_manager.issuing import NotIssued, SigningPair, duration, issue, new_key, read_key
+from tests.engine.cert_manager.issuing import NotIssued, Refused, SigningPair, duration, issue, new_key, read_key
 from tests.engine.cert_manager.policies import Held, not_ready, renewal_time, to_issue
 from tests.unit.certificates.pki import HOST, NOW, Pair, authority, server
 
@@ -102,7 +103,7 @@ def test_an_intermediate_authority_comes_after_the_certificate_and_its_root_apar
         (None, 'secrets "ca" not found'),
         ({}, "tls.crt"),
         ({"tls.crt": b"x", "tls.key": b"x"}, "Error getting keypair for CA issuer"),
-        ({"tls.crt": ROOT.pem.encode(), "tls.key": BETWEEN.key_pem.encode()}, "the key is not the certificate's"),
+        ({"tls.crt": ROOT.pem.encode()}, 'no data for "tls.key"'),
     ],
 )
 def test_an_issuer_without_a_pair_says_why(data: dict[str, bytes] | None, words: str) -> None:
@@ -112,8 +113,40 @@ def test_an_issuer_without_a_pair_says_why(data: dict[str, bytes] | None, words:
 
 def test_who_is_no_authority_signs_nothing() -> None:
     leaf = server(ROOT)
-    with pytest.raises(NotIssued, match="certificate is not a CA"):
+    with pytest.raises(NotIssued, match="certificate is not a CA") as raised:
         signer(leaf)
+    assert raised.value.reason == "ErrInvalidKeyPair"
+
+
+NO_SIGNER = authority("No signer", signs=False)
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "words"),
+    [
+        ((ROOT,), BETWEEN, "provided PrivateKey doesn't match parent's PublicKey"),
+        ((ROOT, BETWEEN), BETWEEN, "provided PrivateKey doesn't match parent's PublicKey"),
+        ((NO_SIGNER,), NO_SIGNER, "certificate chain is malformed or broken"),
+        ((ROOT, authority("Stranger")), ROOT, "certificate chain is malformed or broken"),
+    ],
+)
+def test_an_issuer_that_is_ready_may_fail_to_sign(chain: tuple[Pair, ...], key: Pair, words: str) -> None:
+    data = {"tls.crt": "".join(one.pem for one in chain).encode(), "tls.key": key.key_pem.encode()}
+    pair = SigningPair.read("ca", data)
+    with pytest.raises(Refused, match=words):
+        issue(spec(), new_key(spec()), pair, NOW)
+
+
+def test_an_authority_whose_time_is_over_signs() -> None:
+    ended = authority("Ended", ends=NOW - timedelta(days=1))
+    assert held(spec(), ended).certificate.issuer == ended.certificate.subject
+
+
+def test_a_root_beside_an_intermediate_authority_is_its_own_file() -> None:
+    data = {"tls.crt": BETWEEN.pem.encode(), "tls.key": BETWEEN.key_pem.encode(), "ca.crt": ROOT.pem.encode()}
+    issued = issue(spec(), new_key(spec()), SigningPair.read("ca", data), NOW)
+    assert issued["ca.crt"].decode() == ROOT.pem
+    assert x509.load_pem_x509_certificates(issued["tls.crt"])[1:] == [BETWEEN.certificate]
 
 
 CASES: list[tuple[dict[str, Any], dict[str, str], str | None]] = [
@@ -136,6 +169,32 @@ def test_another_wish_is_issued_anew_and_is_not_ready_until_then(
     for question in (to_issue, not_ready):
         violation = question(spec(**changes), found, NOW)
         assert (None if violation is None else violation.reason) == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"duration": "24h0m0s", "renewBefore": "8h0m0s"}, None),
+        ({"usages": ["digital signature", "server auth", "client auth"]}, None),
+        ({"dnsNames": [HOST, "another.example"]}, "SecretMismatch"),
+        ({"issuerRef": {"name": "another"}}, "IncorrectIssuer"),
+        ({"privateKey": {"algorithm": "RSA", "size": 4096}}, "SecretMismatch"),
+    ],
+)
+def test_what_a_former_certificate_left_is_kept_whatever_its_life_and_uses(
+    changes: dict[str, Any], reason: str | None
+) -> None:
+    found = replace(held(spec()), requested=False)
+    for question in (to_issue, not_ready):
+        violation = question(spec(**changes), found, NOW)
+        assert (None if violation is None else violation.reason) == reason
+
+
+def test_another_issuer_is_told_before_another_key() -> None:
+    changed = spec(issuerRef={"name": "another"}, privateKey={"algorithm": "RSA", "size": 4096})
+    violation = to_issue(changed, held(spec()), NOW)
+    assert violation is not None
+    assert violation.reason == "IncorrectIssuer"
 
 
 def test_no_secret_or_half_of_one_is_issued() -> None:
