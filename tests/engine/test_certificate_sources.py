@@ -7,6 +7,7 @@ Teleport calls is `test_certificate_switch`'s.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -24,7 +25,7 @@ from components.settings.names import (
 )
 from sandbox.existing_teleport import CLUSTER
 from tests.engine.cert_manager.controller import CertManager
-from tests.engine.cert_manager.installation import cert_manager, renew
+from tests.engine.cert_manager.installation import ask, cert_manager, renew
 from tests.engine.certificates import (
     apply,
     look,
@@ -48,7 +49,7 @@ HOURS = {"certificateValidityHours": 2, "certificateEarlyRenewalHours": 1}
 DEPLOYMENT = "teleport-access-graph"
 SECONDS = 150.0
 
-INTERNAL = authority("Internal CA")
+INTERNAL, NEXT = authority("Internal CA"), authority("Next CA")
 
 
 def operations(preview: dict[str, Any]) -> dict[str, str]:
@@ -314,6 +315,82 @@ def test_an_external_reloader_takes_the_restarter_away_and_nothing_else(issued: 
         "get", "serviceaccount", CERTIFICATE_RESTARTER_NAME, "--namespace", issued.namespace, check=False
     ).returncode
     assert names(issued) == pods
+
+
+def test_another_authority_behind_the_issuer_issues_nothing_anew_and_the_old_one_may_not_go_yet(
+    issued: OwnStack, manager: CertManager
+) -> None:
+    bundle, before = issued.settings["tls"]["trustBundleFile"], certificate_of(issued)
+    apply(issued, tls_secret(issued.namespace, "next-ca", NEXT))
+
+    def to(secret: str, trusted: str) -> None:
+        issuer = {"mode": "ca", "secretName": secret}
+        issued.change(lambda settings: settings["tls"].update(issuer=issuer, trustBundleFile=trusted))
+
+    to("next-ca", trust_file(issued, "both.pem", INTERNAL, NEXT))
+    assert operations(issued.preview())["issued-certificate-issuer"] == "update"
+    issued.pulumi("up")
+    assert certificate_of(issued) == before
+    to("next-ca", trust_file(issued, "next.pem", NEXT))
+    finding = operate(issued, "preflight")["certificate.chain"]
+    assert finding["outcome"] == "fail"
+    assert "its issuer is CN=Internal CA, and the bundle has CN=Next CA" in finding["reason"]
+    renew(issued, issued.namespace, ISSUED_CERTIFICATE_NAME)
+    certificate_of(issued).verify_directly_issued_by(NEXT.certificate)
+    assert operate(issued, "preflight")["certificate.chain"]["outcome"] == "pass"
+    to("internal-ca", bundle)
+    issued.pulumi("up")
+    renew(issued, issued.namespace, ISSUED_CERTIFICATE_NAME)
+    assert operate(issued, "preflight")["certificate.chain"]["outcome"] == "pass"
+
+
+def test_a_renewal_that_the_issuer_refuses_is_diagnosed_and_can_be_asked_for_again(
+    issued: OwnStack, manager: CertManager
+) -> None:
+    """cert-manager calls an issuer ready whose key is another's."""
+    assert diagnosed(issued) == []
+    apply(issued, tls_secret(issued.namespace, "internal-ca", Pair(INTERNAL.certificate, NEXT.key)))
+    finding = operate(issued, "preflight")["certificate.issuer"]
+    assert (finding["outcome"], finding["reason"].partition(";")[0]) == ("fail", "tls.key is another certificate's")
+    before = ask(issued, issued.namespace, ISSUED_CERTIFICATE_NAME)
+    eventually(lambda: diagnosed(issued) != [], SECONDS, "the refusal is seen")
+    (found,) = diagnosed(issued)
+    assert "provided PrivateKey doesn't match parent's PublicKey" in found["evidence"]
+    assert "cmctl renew teleport-access-graph" in found["remedy"]
+    live = issued.get("certificate.cert-manager.io", ISSUED_CERTIFICATE_NAME, "--namespace", issued.namespace)
+    assert outcomes(live["status"]["conditions"]) == {"Ready": "True", "Issuing": "False"}
+    assert live["status"]["revision"] == before["status"]["revision"]
+    apply(issued, tls_secret(issued.namespace, "internal-ca", INTERNAL))
+    renew(issued, issued.namespace, ISSUED_CERTIFICATE_NAME)
+    assert diagnosed(issued) == []
+
+
+def diagnosed(stack: OwnStack) -> list[dict[str, str]]:
+    """What `diagnose` says of the Certificate."""
+    found: list[dict[str, str]] = json.loads(stack.operations("diagnose", "--json", check=False).stdout)
+    return [one for one in found if one["where"].startswith("Certificate ")]
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"duration": "24h0m0s", "renewBefore": "24h0m0s"},
+    {"duration": "59m0s", "renewBefore": "10m0s"},
+    {"dnsNames": []},
+    {"issuerRef": {"name": "a", "kind": "AWSPCAIssuer"}},
+    {"privateKey": {"algorithm": "ECDSA", "size": 255}},
+    {"privateKey": {"algorithm": "RSA", "size": 1024}},
+]
+
+
+@pytest.mark.parametrize("changes", REFUSED, ids=str)
+def test_what_its_webhook_refuses_is_forbidden(issued: OwnStack, manager: CertManager, changes: dict[str, Any]) -> None:
+    """Of that a preview says nothing, so settings and components refuse it themselves."""
+    patch = json.dumps({"spec": changes})
+    refused = issued.kubectl(
+        "patch", "certificate.cert-manager.io", ISSUED_CERTIFICATE_NAME, "--namespace", issued.namespace,
+        "--dry-run=server", "--type=merge", "--patch", patch, check=False,
+    )  # fmt: skip
+    assert refused.returncode != 0
+    assert "(Forbidden)" in refused.stderr
 
 
 def test_an_issuer_that_is_there_signs_as_well(issued: OwnStack, manager: CertManager) -> None:
