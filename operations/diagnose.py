@@ -45,8 +45,8 @@ class Diagnosis:
 def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> list[Diagnosis]:
     """Everything that is known about a stack's access graph and its Teleport clusters."""
     graph = settings.access_graph
-    roles = [(service_name(graph.release), "access-graph")]
-    places = [(settings.kubernetes.context, graph.namespace, graph.release, roles, "`up --refresh`")]
+    roles_of_graph = [(service_name(graph.release), "access-graph")]
+    places = [(settings.kubernetes.context, graph.namespace, graph.release, roles_of_graph, "`up --refresh`")]
     for name, entry in settings.teleport.items():
         if not isinstance(entry, ManualTeleportSettings):
             roles = [
@@ -63,7 +63,7 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             revisions = list_revisions(cluster, namespace, release)
             helm = cluster.helm(namespace)
             found += diagnose_release(helm, release, revisions)
-            unissued = diagnose_certificate(settings, cluster) if namespace == graph.namespace else []
+            unissued = diagnose_certificate(settings, cluster) if deployments is roles_of_graph else []
             found += unissued
             failed = failed_upgrade(revisions)
             for name, role in deployments:
@@ -72,8 +72,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                     found += diagnose_deployment(cluster, deployment, role, failed)
                 elif revisions and revisions[-1].status in TAKEN_AWAY:
                     continue  # said of the release
-                elif role == "access-graph" and (unissued or not graph.enabled):
-                    continue  # nobody misses it, or it waits for its certificate
+                elif role == "access-graph" and (not graph.enabled or (unissued and not revisions)):
+                    continue  # nobody misses it, or its release waits for the certificate
                 else:
                     found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, maker))
         except ClusterError as error:

@@ -204,9 +204,14 @@ def test_a_renewal_that_was_refused_is_told_while_the_certificate_still_counts(
     put_certificate(api, [READY], None)
     assert diagnose_stack(issued(tmp_path), Cluster.connect) == []
     put_certificate(api, [READY, REFUSED], {"status": "True"})
+    refused = f"Certificate teleport-access-graph in {GRAPH}"
+    assert [one.where for one in diagnose_stack(issued(tmp_path), Cluster.connect)] == [refused]
+    del api.objects[f"/apis/apps/v1/namespaces/{GRAPH}/deployments/teleport-access-graph"]
+    put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH, chart="teleport-access-graph")
     assert [one.where for one in diagnose_stack(issued(tmp_path), Cluster.connect)] == [
-        f"Certificate teleport-access-graph in {GRAPH}"
-    ]
+        refused,
+        f"Deployment teleport-access-graph in {GRAPH}",
+    ], "that it is gone has another reason"
 
 
 def test_a_certificate_that_was_never_asked_for_is_no_finding(api: KubernetesApi, tmp_path: Path) -> None:
