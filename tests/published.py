@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.home import Cache
+from sandbox.toolchain import tools
 from sandbox.toolchain.build import workshop
 
 FETCH_SECONDS = 300
@@ -50,6 +51,14 @@ PYTHON_EXECUTOR = Published(
     version="v3.276.0",
     checksum="h1:xkrmwkmAaHC2wilul4RTcPVrGfA6yQetstZpeQrvRWI=",
     directory="python/cmd",
+)
+
+# With its schema.
+KUBERNETES_PLUGIN = Published(
+    module=tools.KUBERNETES_PLUGIN.module,
+    version=f"v{tools.KUBERNETES_PLUGIN_VERSION}",
+    checksum="h1:j2bphCf7c2YhnBrhwht2f3TNRRgcMImltUlAgzxr9H4=",
+    directory="cmd/pulumi-resource-kubernetes",
 )
 
 
