@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
@@ -50,6 +51,9 @@ ENGINE_CHECK_SECONDS: Final = 1.0
 
 # What the engine itself keeps in a provider resource; a plugin neither checks nor reads it.
 ENGINE_KEYS: Final = frozenset({"version", "pluginDownloadURL", "pluginChecksums", "__internal"})
+
+# Names a directory with official schemas, `<plugin>.json`: no stand-in has one of its own.
+SCHEMAS_VARIABLE: Final = "SANDBOX_PLUGIN_SCHEMAS"
 
 Response = TypeVar("Response")
 
@@ -110,10 +114,13 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:
         # Asked for by `pulumi package` and by YAML programs; a Python program brings its SDK.
-        context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f"the stand-in for {self._provider.name} has no schema; install the official plugin",
-        )
+        schema = Path(os.environ.get(SCHEMAS_VARIABLE, os.devnull)) / f"{self._provider.name}.json"
+        if not schema.is_file():
+            context.abort(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"the stand-in for {self._provider.name} has no schema; install the official plugin",
+            )
+        return provider_pb2.GetSchemaResponse(schema=schema.read_text())
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
         def check() -> Any:

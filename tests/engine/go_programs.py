@@ -1,4 +1,4 @@
-"""Go programs of the tests' own, each compiled once for each content and kept beside the sandbox's tools."""
+"""Go programs for tests, the tests' own and others', each compiled once and kept beside the sandbox's tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import workshop
+from sandbox.toolchain.build import build, workshop
+from sandbox.toolchain.tools import GoProgram
 
 # Modules to fetch and AWS's SDK to compile, on a slow machine.
 BUILD_SECONDS = 600
@@ -46,3 +47,13 @@ def compiled(cache: Cache, sources: Path, name: str) -> Path:
                 shutil.rmtree(stale)
         staging.rename(program.parent)
     return program
+
+
+def built(cache: Cache, program: GoProgram) -> Path:
+    """Somebody else's, compiled as the sandbox compiles its tools. Raises ToolchainError."""
+    path = cache.tools / program.directory / program.name
+    if not path.exists():
+        with workshop(cache, SMALL_BYTES) as find_go:
+            if not path.exists():
+                build(program, cache, find_go(), position=1, total=1)
+    return path

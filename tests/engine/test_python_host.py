@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import build, workshop
 from sandbox.toolchain.tools import GoProgram
 from tests.engine.conftest import RunningSandbox
-from tests.engine.go_programs import SMALL_BYTES
+from tests.engine.go_programs import built
 from tests.engine.stacks import OwnStack, own_stack
 from tests.published import PYTHON_EXECUTOR, fetched
 
@@ -36,12 +35,7 @@ HOST = GoProgram(
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the host and, beside it, its executor."""
-    cache = Cache.from_environment()
-    program = cache.tools / HOST.directory / HOST.name
-    if not program.exists():
-        with workshop(cache, SMALL_BYTES) as find_go:
-            if not program.exists():
-                build(HOST, cache, find_go(), position=1, total=1)
+    program = built(Cache.from_environment(), HOST)
     directory = tmp_path_factory.mktemp("host")
     # It looks for its executor beside itself, wherever a link to it is.
     for source in (program, fetched(PYTHON_EXECUTOR) / f"{HOST.name}-exec"):

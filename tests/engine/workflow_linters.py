@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import build, exclusive, workshop
+from sandbox.toolchain.build import exclusive
 from sandbox.toolchain.tools import Tool
-from tests.engine.go_programs import SMALL_BYTES
+from tests.engine.go_programs import built
 
 ZIZMOR = "zizmor==1.32.0"
 ACTIONLINT = Tool(
@@ -32,13 +32,7 @@ FETCH_SECONDS = 300
 
 def actionlint() -> Path:
     """Its program. Raises ToolchainError if it cannot be built."""
-    cache = Cache.from_environment()
-    program = cache.tools / ACTIONLINT.directory / ACTIONLINT.name
-    if not program.exists():
-        with workshop(cache, SMALL_BYTES) as find_go:
-            if not program.exists():
-                build(ACTIONLINT, cache, find_go(), position=1, total=1)
-    return program
+    return built(Cache.from_environment(), ACTIONLINT)
 
 
 def zizmor() -> Path:

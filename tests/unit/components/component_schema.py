@@ -41,6 +41,8 @@ def faults(program: Mapping[str, Any]) -> list[str]:
             for key, value in given.items()
             if key in definition["inputProperties"] and not _fits(value, definition["inputProperties"][key])
         ]
+        if not isinstance(resource.get("options", {}).get("providers", []), list):
+            found.append(f"{name}: options.providers is no list")
     known = {*resources, *program.get("config", program.get("configuration", {})), *program.get("variables", {})}
     for name, output in REFERENCE.findall(json.dumps([resources, program.get("outputs", {})])):
         if name not in known:

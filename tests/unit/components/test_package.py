@@ -85,6 +85,11 @@ def test_the_program_in_yaml_asks_for_what_the_provider_has() -> None:
         (("credentials", "properties", "digestKey"), None, "credentials.digestKey: is required"),
         (("credentials", "properties", "databaseUri"), "${uri}", "${uri}: is nothing of this program"),
         (("access-graph", "properties", "release"), "${namespace.name}", "${namespace.name}: no such output"),
+        (
+            ("namespace", "options", "providers"),
+            {"kubernetes": "${kubernetes}"},
+            "namespace: options.providers is no list",
+        ),
     ],
 )
 def test_and_would_be_caught_if_it_did_not(path: tuple[str, ...], value: Any, said: str) -> None:
