@@ -27,6 +27,7 @@ from operations.chart_repositories import check_charts
 from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
+from operations.checks.network import check_network
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
@@ -59,7 +60,10 @@ class Preflight:
         findings = [*self._interrupted(), *self._files(), check_chart(self.settings)]
         findings += [*check_charts(self.settings), *self._kubernetes()]
         if self.settings.aws is not None:
-            findings.append(check_account(self.settings.aws))
+            account = check_account(self.settings.aws)
+            findings.append(account)
+            if account.outcome is Outcome.PASS:
+                findings += check_network(self.settings)
         self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
 

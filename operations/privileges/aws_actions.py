@@ -405,7 +405,11 @@ ACTIONS: dict[str, TypeActions] = {
         ),
     ),
     "aws:rds/subnetGroup:SubnetGroup": TypeActions(
-        read=(Grant(actions=("rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"), on=(_SUBNET_GROUP,)),),
+        read=(
+            Grant(actions=("rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"), on=(_SUBNET_GROUP,)),
+            # Not the plugin's: `preflight` asks whether there are subnets of two zones.
+            Grant(actions=("ec2:DescribeSubnets",), why_everywhere=LISTS),
+        ),
         write=(
             Grant(
                 actions=(
