@@ -1,4 +1,4 @@
-"""The example in YAML, run by the official YAML host: a program without a language gets a whole access graph.
+"""The examples in YAML, run by the official YAML host: a program without a language gets a whole access graph.
 
 Changed in it is what stands for somebody's own: where the provider and the chart are, the namespace, and the database,
 which is the deployed stack's.
@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +28,7 @@ from tests.published import KUBERNETES_PLUGIN, fetched
 
 pytestmark = pytest.mark.engine
 
-EXAMPLE = CHECKOUT / "examples" / "package" / "yaml" / "Pulumi.yaml"
+EXAMPLES = CHECKOUT / "examples"
 HOST = GoProgram(
     name="pulumi-language-yaml",
     title="Pulumi's YAML host",
@@ -66,13 +67,25 @@ class YamlProgram(OtherProgram):
         return {**environment, **self.more, "PATH": f"{self.more['PATH']}{os.pathsep}{environment['PATH']}"}
 
 
-@pytest.fixture
-def program(deployed: RunningSandbox, tmp_path: Path) -> Iterator[YamlProgram]:
+def of_the_package() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((EXAMPLES / "package" / "yaml" / "Pulumi.yaml").read_text())
+    return document
+
+
+def of_the_operator() -> dict[str, Any]:
+    """As the operator writes it: the object's `program`, with a name and a runtime."""
+    objects = yaml.safe_load_all((EXAMPLES / "fleet" / "operator" / "program.yaml").read_text())
+    (program,) = (one for one in objects if one["kind"] == "Program")
+    return {"name": program["metadata"]["name"], "runtime": "yaml", **program["program"]}
+
+
+@pytest.fixture(params=[of_the_package, of_the_operator])
+def program(deployed: RunningSandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[YamlProgram]:
     schemas = tmp_path / "schemas"
     schemas.mkdir()
     shutil.copyfile(fetched(KUBERNETES_PLUGIN) / "schema.json", schemas / "kubernetes.json")
     (schemas / "random.json").write_text(json.dumps(RANDOM_SCHEMA))
-    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump(example(deployed)))
+    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump(adapted(request.param(), deployed)))
     program = YamlProgram(deployed, tmp_path, "tests")
     host = built(Cache.from_environment(), HOST)
     program.more = {SCHEMAS_VARIABLE: str(schemas), "PATH": str(host.parent)}
@@ -83,8 +96,7 @@ def program(deployed: RunningSandbox, tmp_path: Path) -> Iterator[YamlProgram]:
         program.remove()
 
 
-def example(deployed: RunningSandbox) -> dict[str, object]:
-    document = yaml.safe_load(EXAMPLE.read_text())
+def adapted(document: dict[str, Any], deployed: RunningSandbox) -> dict[str, Any]:
     document["packages"] = {"teleport-access-graph": str(CHECKOUT / "provider")}
     resources = {name: resource["properties"] for name, resource in document["resources"].items()}
     (chart,) = deployed.home.charts.glob("teleport-access-graph-*.tgz")
@@ -103,11 +115,13 @@ def test_the_example_runs_and_its_pods_are_ready(deployed: RunningSandbox, progr
     secret = deployed.get("secret", f"{DEPLOYED}-postgres", "--namespace", DEPLOYED)
     settings = {entry["hostAuthorities"]["path"] for entry in deployed_teleports(deployed)}
     (authorities,) = [(deployed.configuration.parent / path).read_text() for path in settings]
-    program.configure(
-        context="sandbox",
-        clusterIdentifier=deployed.get("namespace", "kube-system")["metadata"]["uid"],
-        hostAuthorities=authorities,
-    )
+    cluster = {
+        "context": "sandbox",
+        "clusterIdentifier": deployed.get("namespace", "kube-system")["metadata"]["uid"],
+    }
+    asked = yaml.safe_load((program.directory / "Pulumi.yaml").read_text()).get("config", {})
+    given = {key: value for key, value in cluster.items() if key in asked}
+    program.configure(hostAuthorities=authorities, **given)
     uri = base64.b64decode(secret["data"]["uri"]).decode()
     program.pulumi("config", "set", "--secret", "databaseUri", uri)
     said = program.pulumi("up")
