@@ -85,5 +85,5 @@ def parse_release(secret: Document) -> HelmRelease:
     except (binascii.Error, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         # Its text may quote the record, and that has the release's values, secret ones among them.
         raise ClusterError(
-            f"Secret {name_of(secret)} is no record of Helm 3 ({type(error).__name__}); look at `helm history`"
+            f"Secret {name_of(secret)} is no record of Helm ({type(error).__name__}); look at `helm history`"
         ) from None

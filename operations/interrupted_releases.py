@@ -188,7 +188,7 @@ def run_helm(arguments: list[str], root: Path) -> str:
     """What Helm says. Raises `ClusterError` with its own message."""
     helm = shutil.which("helm")
     if helm is None:
-        raise ClusterError(f"helm: is not on PATH; install Helm 3, or run `{_shown(arguments)}` elsewhere")
+        raise ClusterError(f"helm: is not on PATH; install Helm, or run `{_shown(arguments)}` elsewhere")
     try:
         finished = subprocess.run(
             [helm, *arguments], cwd=root, capture_output=True, text=True, timeout=_GIVEN_UP, check=False
