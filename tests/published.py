@@ -1,6 +1,7 @@
 """What other projects publish, from their Go modules: charts and definitions to test against, none of it in this tree.
 
-Owns the pins. A module is fetched once, at the sum that stands here, and of it is kept what is named.
+Owns the pins: of each module the newest for which a Go serves that compiles the sandbox's tools. A module is fetched
+once, at the sum that stands here, and of it is kept what is named.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ TELEPORT_CHARTS = Published(
     directory="examples/chart",
 )
 
+# The same file up to 3.276.
 PYTHON_EXECUTOR = Published(
     module="github.com/pulumi/pulumi/sdk/v3",
-    version="v3.276.0",
-    checksum="h1:xkrmwkmAaHC2wilul4RTcPVrGfA6yQetstZpeQrvRWI=",
+    version="v3.250.0",
+    checksum="h1:J9KDqsFS5rknqym7uVNjtcBF3M+9laOvpDAtY4xmaEg=",
     directory="python/cmd",
 )
 
@@ -65,8 +67,8 @@ KUBERNETES_PLUGIN = Published(
 def fetched(published: Published) -> Path:
     """Its directory, kept beside the sandbox's tools."""
     cache = Cache.from_environment()
-    name = published.module.rpartition("/")[2]
-    kept = cache.tools / f"{name}-{published.version}" / Path(published.directory).name
+    name = "-".join([*published.module.split("/")[1:], published.version])
+    kept = cache.tools / name / Path(published.directory).name
     if kept.exists():
         return kept
     with workshop(cache, NEEDED_BYTES) as find_go:

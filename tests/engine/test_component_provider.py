@@ -64,7 +64,7 @@ CANARY = "canary-0123456789abcdef"
 
 @pytest.fixture(scope="module")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `pulumi package add` makes of our schema, by its generators of today: `nodejs`, and Python's `installed`."""
+    """What `pulumi package add` makes of our schema, by the CLI's generators: `nodejs`, and Python's `installed`."""
     generator = compiled(Cache.from_environment(), GENERATOR, "sdk-generator")
     directory = tmp_path_factory.mktemp("sdk")
     ours = directory / "schema.json"

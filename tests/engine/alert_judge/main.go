@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/rules"
 )
@@ -64,20 +63,18 @@ func judge() ([][]alert, error) {
 	for series, values := range asked.Series {
 		load = append(load, "  "+series+" "+values)
 	}
-	language := parser.NewParser(parser.Options{})
-	world, err := promqltest.NewLazyLoader(
-		strings.Join(load, "\n"), promqltest.LazyLoaderOpts{StartTime: asked.Start, Parser: language})
+	options := promqltest.LazyLoaderOpts{EnableAtModifier: true, EnableNegativeOffset: true, StartTime: asked.Start}
+	world, err := promqltest.NewLazyLoader(strings.Join(load, "\n"), options)
 	if err != nil {
 		return nil, err
 	}
 	defer world.Close()
 	manager := rules.NewManager(&rules.ManagerOptions{
-		QueryFunc:    rules.EngineQueryFunc(world.QueryEngine(), world.Storage()),
-		AppendableV2: world.Storage(),
-		Context:      context.Background(),
-		NotifyFunc:   func(context.Context, string, ...*rules.Alert) {},
-		Logger:       promslog.NewNopLogger(),
-		Parser:       language,
+		QueryFunc:  rules.EngineQueryFunc(world.QueryEngine(), world.Storage()),
+		Appendable: world.Storage(),
+		Context:    context.Background(),
+		NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
+		Logger:     promslog.NewNopLogger(),
 	})
 	groups, errs := manager.LoadGroups(time.Minute, labels.EmptyLabels(), "", nil, false, file)
 	if len(errs) > 0 {
