@@ -54,6 +54,28 @@ def made(resource: pulumi.CustomResource, output: pulumi.Output[Value]) -> pulum
     return known_after(output, resource.id)
 
 
+def unless_left_out(resource: pulumi.CustomResource, what: str) -> pulumi.Output[pulumi.Resource]:
+    """`resource`, for `depends_on` of something that the engine imports: it does so in a run that leaves that out too,
+    beneath a parent that it then does not record, and the state is broken (3.250). Fails the run with `LeftOutError`
+    where `resource`, of the same parent, is left out before it ever was made."""
+
+    async def checked() -> pulumi.Resource:
+        if not pulumi.runtime.is_dry_run() and not await resource.id.is_known():
+            raise LeftOutError(what)
+        return resource
+
+    async def no() -> bool:
+        return False
+
+    found = asyncio.ensure_future(checked())
+
+    async def known() -> bool:
+        await found
+        return True
+
+    return pulumi.Output({resource}, found, asyncio.ensure_future(known()), asyncio.ensure_future(no()))
+
+
 def or_recorded(value: Any, recorded: pulumi.Output[Any]) -> Any:
     """`value` to export, or what is `recorded` of it where a run has not made what it is of: the engine would keep a
     placeholder in its place. Previews say that it is not known."""

@@ -333,10 +333,10 @@ class Database(pulumi.ComponentResource):
         return pulumi.Output.format("{0}-final-{1}", self.identifier, suffix.hex)
 
 
-def _managed_secret_arn(secrets: Sequence[Any]) -> Any:
+def _managed_secret_arn(secrets: Sequence[Any] | None) -> Any:
     """An instance that had another password before, an adopted one say, gets its secret in the `up`: a preview of that
-    has the instance as it is."""
-    if not secrets and pulumi.runtime.is_dry_run():
+    has the instance as it is. One that a run leaves out before it ever was made has None."""
+    if secrets is None or (not secrets and pulumi.runtime.is_dry_run()):
         return UNKNOWN
     return secrets[0].secret_arn
 

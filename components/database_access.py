@@ -15,7 +15,7 @@ import pulumi_random as random
 
 from components.applied import made
 from components.arguments import ComponentArgs
-from components.database_job import MASTER_PASSWORD_KEY, database_job, job_spec
+from components.database_job import MASTER_PASSWORD_KEY, database_job, job_name, job_spec
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
@@ -232,7 +232,7 @@ class DatabaseAccess(pulumi.ComponentResource):
             ),
         )
 
-        self.ready = job.metadata["name"]
+        self.ready = job_name(job)
         self.run = pulumi.Output.all(job.id, job.metadata).apply(_uid_of)
         # With the Job in it: a pod that starts between the new Secret and the new login would fail.
         self.uri = self._uri(args, args.host, args.port, login, password)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi.output import UNKNOWN
 
 from components.awaited_job import awaited_job
 from components.database_script import FETCH_MASTER_SECRET, MASTER_SECRET_DIRECTORY, job_script
@@ -45,6 +46,13 @@ def database_job(
         spec=spec,
         opts=opts,
     )
+
+
+def job_name(job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
+    """Not known of one that a run leaves out before it ever was made: of its inputs the engine then gives back those
+    that are known, and its name has a digest of others that are left out."""
+    name: pulumi.Output[str] = job.metadata.apply(lambda metadata: (metadata or {}).get("name", UNKNOWN))
+    return name
 
 
 def job_spec(

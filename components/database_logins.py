@@ -12,7 +12,7 @@ import pulumi
 
 from components.applied import made
 from components.arguments import ComponentArgs
-from components.database_job import database_job, job_spec
+from components.database_job import database_job, job_name, job_spec
 from components.database_script import RETIRE_LOGINS
 from components.handed_on import waiting
 from components.known_after import known_after
@@ -80,5 +80,5 @@ class LoginRetirement(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.login = pulumi.Output.from_input(args.login)
-        self.ready = known_after(job.metadata["name"].apply(str), made(job, job.status))
+        self.ready = known_after(job_name(job), made(job, job.status))
         self.register_outputs({"login": self.login, "ready": self.ready})

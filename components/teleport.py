@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.applied import applied, made
+from components.applied import applied, made, unless_left_out
 from components.digests import content_checksum
 from components.handed_on import asked, waiting
 from components.owners_rollout import OwnersRollout, OwnersRolloutArgs
@@ -77,7 +77,7 @@ class TeleportCluster(pulumi.ComponentResource):
         self.files = pulumi.Output.from_input(files)
         self.merged_values = merged_values(args) if args.emit_merged_values else None
         if args.mode == "release":
-            release = self._release(name, args, patched, list(steps))
+            release = self._release(name, args, patched, authorities if args.enabled else [])
             steps.append(release)
             done.append(made(release, release.status))
         elif args.mode == "values":
@@ -177,7 +177,7 @@ class TeleportCluster(pulumi.ComponentResource):
         )
 
     def _release(
-        self, name: str, args: TeleportClusterArgs, patched: dict[str, Any], after: list[pulumi.Resource]
+        self, name: str, args: TeleportClusterArgs, patched: dict[str, Any], after: list[kubernetes.core.v1.ConfigMap]
     ) -> kubernetes.helm.v3.Release:
         values: pulumi.Input[Mapping[str, Any]] = patched if args.secret_values is None else merged_values(args)
         assert args.chart is not None  # checked above
@@ -192,7 +192,9 @@ class TeleportCluster(pulumi.ComponentResource):
             timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=after,
+                depends_on=[unless_left_out(one, f"the Teleport release {args.release}") for one in after]
+                if args.adopt
+                else after,
                 import_=f"{args.namespace}/{args.release}" if args.adopt else None,
                 # A refresh reads them from Helm's record, which knows of no secret.
                 additional_secret_outputs=None if args.secret_values is None else ["values"],

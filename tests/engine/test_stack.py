@@ -274,6 +274,7 @@ def test_bad_input_is_one_clear_error_and_changes_nothing(
     assert refused.returncode != 0
     assert all(word in output for word in words), output
     assert "Traceback" not in output
+    assert output.partition("Diagnostics:")[2].count("error:") == 1, output
     assert deployed.pulumi("stack", "export").stdout == state
 
 
@@ -309,6 +310,21 @@ def test_the_way_back_gives_teleport_its_own_values_and_leaves_nothing(deployed:
     assert ours(deployed) == []
     assert live_values(deployed) == VALUES
     restart_teleport(deployed)
+
+
+def test_a_first_up_of_some_resources_adopts_no_teleport_and_the_whole_one_goes_on(deployed: RunningSandbox) -> None:
+    """The engine imports whatever is not among its targets too, and the state then has a release without its parent."""
+    changed(deployed, lambda settings: settings["accessGraph"].update(enabled=True))
+    for target in ("**AccessGraphNamespace**", "**Certificates**"):
+        done = deployed.pulumi("up", "--target", target, check=False)
+        assert done.returncode != 0
+        assert "the Teleport release teleport: this run leaves it as it was" in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+    state = json.loads(deployed.pulumi("stack", "export").stdout)["deployment"]
+    types = {item["type"] for item in state["resources"]}
+    assert "kubernetes:core/v1:Namespace" in types
+    assert "kubernetes:helm.sh/v3:Release" not in types
+    assert live_values(deployed) == VALUES
 
 
 def test_a_plain_destroy_costs_teleport_its_access_graph_and_never_its_start(deployed: RunningSandbox) -> None:
