@@ -13,6 +13,7 @@ import pulumi_random as random
 from pulumi.output import UNKNOWN
 from pulumi_aws import kms, rds
 
+from components.applied import unless_left_out
 from components.database_args import INSIGHTS_RETENTION_DAYS, DatabaseArgs, check_database_args
 from components.database_authorities import ca_bundle
 from components.database_monitoring import (
@@ -77,7 +78,7 @@ class Database(pulumi.ComponentResource):
         self.identifier = pulumi.Output.from_input(args.identifier)
 
         key_arn = self._key(name, args) if args.kms_key_arn is None else pulumi.Output.from_input(args.kms_key_arn)
-        log_groups: list[pulumi.Resource] = [*make_log_groups(name, args, self.identifier, key_arn, child)]
+        log_groups = make_log_groups(name, args, self.identifier, key_arn, child)
         network = make_network(name, args, child)
         parameter_group = self._parameter_group(name, args, child)
         monitoring = make_monitoring_role(name, args, child) if args.monitoring_interval_seconds else None
@@ -113,7 +114,11 @@ class Database(pulumi.ComponentResource):
                 protect=asked(args.protect),
                 import_=args.adopt,
                 ignore_changes=[*ORIGIN_INPUTS, *([] if args.adopt is None else [INSIGHTS_KEY_INPUT])],
-                depends_on=[*log_groups, *([monitoring.policy] if monitoring else [])],
+                depends_on=[
+                    *log_groups,
+                    *([monitoring.policy] if monitoring else []),
+                    *([] if args.adopt is None else [unless_left_out(parameter_group, "the database's instance")]),
+                ],
             ),
         )
         replica = self._replica(name, args, instance, key_arn, common, child) if args.replica else None

@@ -345,6 +345,10 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         assert "engineVersion" not in update["diffReasons"]
         assert set(map(tuple, steps.values())) == {("create",)}
         assert not {"database-key", "database-subnet-group"} & steps.keys()
+        partial = stack.pulumi("up", "--target", "**Certificates**", check=False)
+        assert partial.returncode != 0
+        assert "the database's instance: this run leaves it as it was" in partial.stdout + partial.stderr
+        assert not any(urn.endswith("::database-instance") for urn in stack.recorded())
         cloud_position = aws_position(stack)
         stack.pulumi("up")
         written = aws_writes(stack, since=cloud_position)
