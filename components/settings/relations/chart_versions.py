@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.settings.access_graph import PodDisruptionBudgetSettings, ResourceSettings
 from components.settings.chart_versions import KNOWN_CHARTS, dotted, known_chart, knows
 from components.settings.charts import PathChart
 from components.settings.configuration import Configuration
@@ -64,13 +65,21 @@ def _version(draft: Draft) -> tuple[str, str | None]:
 
 
 def _needed(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """Settings that have an effect only by a value of the chart, with its name."""
+    """Settings that have an effect only by a value of the chart, with its name. A default is no wish, and may have
+    none."""
     graph, database = configuration.access_graph, configuration.database
     for setting, value, used in (
         ("accessGraph.metrics", "metrics.enabled", graph.metrics),
         ("accessGraph.logLevel", "log.level", graph.log_level != "INFO"),
         ("accessGraph.image", "image.repository", graph.image is not None),
+        ("accessGraph.imageDigest", "image.repository", graph.image_digest is not None),
         ("accessGraph.imagePullSecrets", "imagePullSecrets", bool(graph.image_pull_secrets)),
+        ("accessGraph.resources", "resources", graph.resources != ResourceSettings()),
+        (
+            "accessGraph.podDisruptionBudget",
+            "podDisruptionBudget",
+            graph.pod_disruption_budget != PodDisruptionBudgetSettings(),
+        ),
     ):
         if used:
             yield setting, value
