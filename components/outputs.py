@@ -85,9 +85,15 @@ def stack_outputs(
     logins: LoginRetirement | None,
 ) -> dict[str, pulumi.Input[Any]]:
     """The value of every output that is no constant, by name. None where this environment has no such thing."""
-    steps: list[pulumi.Input[Any]] = [credentials.checksum, *(cluster.ready for cluster in teleport.values())]
+    steps: list[pulumi.Input[Any]] = [
+        namespace.namespace,
+        credentials.checksum,
+        credentials.tls_secret_name,
+        credentials.database_secret_name,
+        *(cluster.ready for cluster in teleport.values()),
+    ]
     if access_graph is not None:
-        steps += [access_graph.release_name, access_graph.ready]
+        steps.append(access_graph.ready)
     if certificate.ready is not None:
         steps.append(certificate.ready)
     if logins is not None:

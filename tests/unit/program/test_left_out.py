@@ -10,6 +10,7 @@ import pytest
 from components.applied import LeftOutError
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, UNKNOWN_SENTINEL, Recording, leaves
+from tests.unit.platform.test_external_service import BALANCED, NAMED
 from tests.unit.program import stack
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
@@ -40,9 +41,6 @@ def test_what_others_keep_in_the_same_config_map_is_not_missed(tmp_path: Path) -
     assert "ledger" in recording.outputs
 
 
-# What a step waits for; the engine refuses to leave it out of a run that makes the step.
-BEFORE_THEM = ("credentials-tls", "credentials-postgres", "database-access-job", "namespace-database-ca")
-
 NAME = f"organization/{PROJECT}/{STACK}"
 STEPS = (
     "access-graph-release",
@@ -59,19 +57,46 @@ STEPS_OF_AN_OWNER = (f"teleport-{TELEPORT_CLUSTER}-values", f"teleport-{TELEPORT
 BEFORE = {"ledger": {"version": 1, "auditLog": {"former.example.com": "2026-01-01T00:00:00Z"}}}
 
 
-@pytest.mark.parametrize(
-    ("way", "step"),
-    [
-        *((way, step) for way in ("failed", "never_made") for step in (*STEPS, *STEPS_OF_AN_OWNER)),
-        *(("failed", step) for step in BEFORE_THEM),
-    ],
-)
+@pytest.mark.parametrize("step", [*STEPS, *STEPS_OF_AN_OWNER])
+@pytest.mark.parametrize("way", ["failed", "never_made"])
 def test_what_is_not_made_leaves_the_ledger_as_it_was(way: str, step: str, tmp_path: Path) -> None:
     """The engine would keep a placeholder in place of what is not known: the next `up` had no memory then."""
     recording = stack.run_program(_owned(step, tmp_path), tmp_path, stacks={NAME: BEFORE}, **{way: [step]})
     assert step in {item.name for item in recording.registrations}
     assert recording.outputs["ledger"] == BEFORE["ledger"]
     assert UNKNOWN_SENTINEL not in {value for _, value, _ in leaves(recording.outputs)}
+
+
+# Of these the ledger says nothing, and nothing of which it does waits for them.
+FORGOTTEN = ("database-key-alias", "network-policies-database-jobs", "reader-role-")
+
+
+@pytest.mark.parametrize(
+    ("graph", "database"),
+    [
+        ({"external": {"hostname": "graph.example.com"}, "networkPolicy": {"enabled": True}}, {}),
+        ({"enabled": False}, {"aws": ..., "database": {"mode": "existing"}}),
+    ],
+    ids=["everything", "off"],
+)
+def test_whatever_fails_leaves_the_ledger_as_it_was(
+    graph: dict[str, Any], database: dict[str, Any], tmp_path: Path
+) -> None:
+    """Each by itself, with `--continue-on-error`: that goes on to the outputs."""
+    entry = {"hostAuthorities": {"mode": "inline", "certificates": [stack.host_authority()]}, "applyReaderRole": True}
+    config = stack.configuration(tmp_path, entry=entry, **NAMED, **database)
+    config["accessGraph"] |= graph
+    options: dict[str, Any] = {"stacks": {NAME: BEFORE}, "computed": BALANCED}
+    if database:
+        options["secrets"] = {"databaseUri": "postgres://graph:password@db.example.com/graph?sslmode=verify-full"}
+    whole = stack.run_program(config, tmp_path, **options)
+    assert whole.outputs["ledger"] != BEFORE["ledger"]
+    told = {
+        item.name
+        for item in whole.custom()
+        if stack.run_program(config, tmp_path, **options, failed=[item.name]).outputs["ledger"] != BEFORE["ledger"]
+    }
+    assert {name for name in told if not name.startswith(FORGOTTEN)} == set()
 
 
 def test_what_waits_for_something_that_failed_is_not_made(tmp_path: Path) -> None:
