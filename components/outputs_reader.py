@@ -14,10 +14,9 @@ from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
 
 Value = TypeVar("Value")
 
-_PYTHON_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "number": (int, float),
+# Of what is read by name; the version, a number, is read before.
+_PYTHON_TYPES: Mapping[str, type] = {
     "string": str,
-    "list": (list, tuple),
     "map": Mapping,
 }
 
@@ -183,8 +182,9 @@ def _known_version(stack: str, version: Any) -> str:
             "Graph: correct the name, or run its `up` first"
         )
     # Numbers come back from the engine as floats.
-    if isinstance(version, bool) or not isinstance(version, (int, float)) or version != OUTPUTS_VERSION:
-        shown = f"{version:g}" if isinstance(version, (int, float)) else repr(version)
+    number = isinstance(version, (int, float)) and not isinstance(version, bool)
+    if not number or version != OUTPUTS_VERSION:
+        shown = f"{version:g}" if number else repr(version)
         raise OutputsError(
             f"{stack}: has outputs of version {shown}, and this reader knows {OUTPUTS_VERSION}; take the reader of the "
             "program that deployed it"

@@ -41,6 +41,7 @@ OUTPUTS: dict[str, Any] = {
     "teleportFiles": {"teleport.example.com": {"/etc/ca.pem": "bundle"}},
     "teleportCleanUp": {"teleport.example.com": []},
 }
+PROPERTIES = {name: kind for name, kind in vars(AccessGraphOutputs).items() if isinstance(kind, property)}
 # The stack's own memory is no reader's; the version is read before everything else.
 NOT_FOR_READERS = {"ledger", "outputsVersion"}
 
@@ -102,8 +103,11 @@ def test_the_example_reaches_its_cluster_by_a_provider_of_its_own() -> None:
         (without(outputsVersion=2), f"{GRAPH}: has outputs of version 2, and this reader knows 1"),
         (without(outputsVersion=0), f"{GRAPH}: has outputs of version 0, and this reader knows 1"),
         (without(outputsVersion="1"), f"{GRAPH}: has outputs of version '1', and this reader knows 1"),
+        (without(outputsVersion=True), f"{GRAPH}: has outputs of version True, and this reader knows 1"),
         (without("endpoint"), f"{GRAPH}: has no output endpoint, which version 1 has; run its `up`"),
         (without(endpoint=7), f"{GRAPH}: its output endpoint is no string"),
+        (without(endpoint=False), f"{GRAPH}: its output endpoint is no string"),
+        (without(caBundle={}), f"{GRAPH}: its output caBundle is no string"),
         (without("caBundle"), f"{GRAPH}: has no output caBundle; its environment does without"),
         (without("certificateNotAfter"), f"{GRAPH}: has no output certificateNotAfter; its environment does without"),
     ],
@@ -112,6 +116,7 @@ def test_what_is_not_there_is_one_clear_error_and_makes_nothing(outputs: dict[st
     with pytest.raises(OutputsError) as refused:
         example(outputs)
     assert said in str(refused.value)
+    assert isinstance(refused.value, pulumi.RunError), "the engine prints its text alone, without a stack trace"
 
 
 def test_a_secret_output_stays_secret_and_makes_no_other_secret() -> None:
@@ -135,17 +140,39 @@ def test_what_an_environment_does_not_have_is_none_unless_it_is_needed() -> None
 
 
 def test_the_reader_has_every_output_that_is_for_readers() -> None:
-    read = {camel_case(name) for name, kind in vars(AccessGraphOutputs).items() if isinstance(kind, property)}
-    assert read == set(OUTPUT_TYPES) - NOT_FOR_READERS
+    assert {camel_case(name) for name in PROPERTIES} == set(OUTPUT_TYPES) - NOT_FOR_READERS
 
 
 @pytest.mark.slow
 def test_each_property_reads_the_output_of_its_name() -> None:
     def program() -> None:
         graph = AccessGraphOutputs(GRAPH)
-        for name, kind in vars(AccessGraphOutputs).items():
-            if isinstance(kind, property):
-                pulumi.export(camel_case(name), getattr(graph, name))
+        for name in PROPERTIES:
+            pulumi.export(camel_case(name), getattr(graph, name))
 
     # What is None is left out.
     assert run(program).outputs == without("outputsVersion")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_what_is_absent_is_none_where_the_type_says_so_and_refused_elsewhere(name: str) -> None:
+    def program() -> None:
+        pulumi.export("absent", getattr(AccessGraphOutputs(GRAPH), name).apply(lambda value: value is None))
+
+    absent = without(camel_case(name))
+    if "| None]" in PROPERTIES[name].fget.__annotations__["return"]:
+        assert run(program, absent).outputs == {"absent": True}
+    else:
+        with pytest.raises(OutputsError, match=f"has no output {camel_case(name)}, which version 1 has"):
+            run(program, absent)
+
+
+def test_an_empty_map_is_there() -> None:
+    """Of a stack of no Teleport cluster, say, or none of mode `manual`."""
+
+    def program() -> None:
+        graph = AccessGraphOutputs(GRAPH)
+        pulumi.export("files", graph.known(graph.teleport_files, "teleportFiles"))
+
+    assert run(program, without(teleportFiles={})).outputs == {"files": {}}

@@ -37,6 +37,7 @@ def test_the_operators_object_is_the_role_of_the_output(tmp_path: Path, mode: di
     assert (written["kind"], written["version"]) == ("role", "v7")
     assert role.plain("metadata.name") == written["metadata"]["name"]
     assert role.plain("spec") == written["spec"]
+    assert written["spec"] == {"allow": {"rules": [{"resources": ["access_graph"], "verbs": ["list", "read"]}]}}
 
 
 @pytest.mark.slow
