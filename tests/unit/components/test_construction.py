@@ -264,8 +264,13 @@ def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type
         (AccessGraph, {"host_authorities": []}, "host_authorities: is empty; TAG would accept nobody"),
         (Credentials, {"private_key_pem": None}, "certificate_pem: pass it and private_key_pem, or tls_secret_name"),
         (Credentials, {"tls_secret_name": "own"}, "certificate_pem: pass it and private_key_pem, or tls_secret_name"),
+        (
+            Credentials,
+            {"certificate_pem": None, "private_key_pem": None},
+            "certificate_pem: pass it and private_key_pem, or tls_secret_name",
+        ),
     ],
-    ids=["no host CA", "half a pair", "a pair and a Secret"],
+    ids=["no host CA", "half a pair", "a pair and a Secret", "neither"],
 )
 def test_arguments_with_which_nothing_would_work_are_refused(
     component: type[pulumi.ComponentResource], changes: dict[str, Any], said: str

@@ -52,6 +52,19 @@ def test_the_masters_first_statement_leaves_access_graphs_objects_out(script: st
     assert script.count("psql ") == 1
 
 
+@pytest.mark.parametrize("script", [PREPARE_DATABASE, RETIRE_LOGINS], ids=["prepare", "retire"])
+def test_the_master_password_is_read_from_the_file_exactly_where_it_was_fetched(script: str) -> None:
+    assert job_script(script, managed=False) == script
+    before, _, after = job_script(script, managed=True).rpartition(script)
+    assert before.endswith("export PGPASSWORD\n")
+    assert after == ""
+
+
+@pytest.mark.parametrize("text", [FETCH_MASTER_SECRET, job_script(PREPARE_DATABASE, managed=True)])
+def test_the_files_of_the_master_password_are_their_owners_alone(text: str) -> None:
+    assert text.startswith("umask 077\n")
+
+
 # Each takes three times 4096 rounds of hashing.
 @pytest.mark.slow
 @settings(max_examples=20)
@@ -73,7 +86,7 @@ def test_two_passwords_have_two_salts() -> None:
     assert scram_verifier("a" * 40).split("$")[1] != scram_verifier("b" * 40).split("$")[1]
 
 
-@pytest.mark.parametrize("password", ["short", "ü" * 40])
+@pytest.mark.parametrize("password", ["short", "a" * 23, "ü" * 40])
 def test_password_that_the_verifier_would_weaken_is_refused(password: str) -> None:
     with pytest.raises(ValueError, match="random ASCII of at least 24 characters") as refusal:
         scram_verifier(password)

@@ -34,6 +34,25 @@ def test_the_digest_follows_everything_that_the_pods_mount(argument: str) -> Non
     assert checksum() == checksum() != checksum(**{argument: CHANGES[argument]})
 
 
+@pytest.mark.slow
+def test_the_pair_is_of_the_type_that_kubernetes_checks() -> None:
+    pair = constructed(Credentials, ARGUMENTS["Credentials"])["it-tls"]
+    assert pair.plain("type") == "kubernetes.io/tls"
+    assert pair.plain("stringData") == {"tls.crt": "certificate", "tls.key": "key"}
+
+
+@pytest.mark.slow
+def test_logins_by_iam_have_a_secret_of_their_own() -> None:
+    """Pods that log in by the other way still find theirs."""
+    by_password, by_iam = (
+        constructed(Credentials, {**ARGUMENTS["Credentials"], "database_by_iam": by_iam}) for by_iam in (False, True)
+    )
+    secret, other = by_password["it-postgres"], by_iam["it-postgres-iam"]
+    assert secret.plain("metadata.name") != other.plain("metadata.name")
+    for recording, made in ((by_password, secret), (by_iam, other)):
+        assert recording.component_outputs["it"]["database_secret_name"] == made.plain("metadata.name")
+
+
 def test_text_that_moves_from_one_value_to_the_next_is_another_digest() -> None:
     assert keyed_digest("k" * 32, ["ab", "c"]) != keyed_digest("k" * 32, ["a", "bc"])
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from components.credentials import AccessGraphNamespace
 from components.ledger import LedgerError
+from tests.unit.components.test_construction import constructed
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
 from tests.unit.program.stack import configuration, host_authority, run_program
 
@@ -34,6 +36,14 @@ def test_a_namespace_that_exists_is_used_by_name_and_not_touched(tmp_path: Path)
     ours = ("credentials-tls", "credentials-postgres", "namespace-database-ca", "network-policies-access-graph")
     assert {stack[name].plain("metadata.namespace") for name in ours} == {"identity"}
     assert stack["access-graph-release"].plain("namespace") == "identity"
+
+
+@pytest.mark.slow
+def test_a_namespace_of_which_nothing_is_said_is_made_as_restricted_and_goes_with_the_stack() -> None:
+    namespace = constructed(AccessGraphNamespace, {"namespace": "graph"})["it-namespace"]
+    assert namespace.plain("metadata.name") == "graph"
+    assert namespace.plain("metadata.labels")["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert not namespace.retain_on_delete
 
 
 @pytest.mark.slow
