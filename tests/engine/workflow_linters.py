@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sandbox.home import Cache
 from sandbox.toolchain.build import exclusive
-from sandbox.toolchain.tools import Tool
+from sandbox.toolchain.tools import GoProgram
 from tests.engine.go_programs import built
 
 ZIZMOR = "zizmor==1.32.0"
-ACTIONLINT = Tool(
+ACTIONLINT = GoProgram(
     name="actionlint",
     title="actionlint",
     version="1.7.12",
@@ -23,9 +23,6 @@ ACTIONLINT = Tool(
     package="github.com/rhysd/actionlint/cmd/actionlint",
     expected_seconds=60,
     workspace="actionlint",
-    version_arguments=("-version",),
-    serves=lambda version: version >= (1, 7, 12),
-    wanted="1.7.12 or newer",
 )
 FETCH_SECONDS = 300
 
