@@ -64,16 +64,7 @@ def unless_left_out(resource: pulumi.CustomResource, what: str) -> pulumi.Output
             raise LeftOutError(what)
         return resource
 
-    async def no() -> bool:
-        return False
-
-    found = asyncio.ensure_future(checked())
-
-    async def known() -> bool:
-        await found
-        return True
-
-    return pulumi.Output({resource}, found, asyncio.ensure_future(known()), asyncio.ensure_future(no()))
+    return pulumi.Output.from_input(checked())
 
 
 def or_recorded(value: Any, recorded: pulumi.Output[Any]) -> Any:
