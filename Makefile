@@ -58,6 +58,7 @@ down: setup ## Destroy the stack, stop the sandbox, leave nothing behind
 
 test: setup ## Every test: unit, charts, engine
 	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m sandbox official tls random
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest $(BESIDE) $(ARGS)
 
@@ -70,6 +71,7 @@ charts: setup ## The tests that render charts with Helm
 
 engine: setup ## The tests that run the real engine on a sandbox of their own, or parts of one
 	@$(VENV)/python -m sandbox tools
+	@$(VENV)/python -m sandbox official tls random
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m pytest tests/engine $(BESIDE) $(ARGS)
 
@@ -78,7 +80,7 @@ soak: setup ## The long tests: every run killed at each of its points, random se
 	@$(VENV)/python -m tests.engine.postgresql_servers
 	@$(VENV)/python -m tests.faults.soak $(ARGS)
 
-official: setup ## Build the official kubernetes plugin from its source, for the sandbox and its tests (ARGS=--remove: use the stand-in again)
+official: setup ## Build official plugins from their sources, for the sandbox and its tests (ARGS="tls random"; ARGS=--remove: the stand-ins again)
 	@$(VENV)/python -m sandbox official $(ARGS)
 
 graph: setup ## Draw what waits for what, with the critical path of an `up` from nothing, into graph.svg

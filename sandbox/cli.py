@@ -22,7 +22,7 @@ from sandbox.parts import CLOUD, KUBELET
 from sandbox.stack import CloudFacts
 from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
-from sandbox.toolchain import KUBERNETES_PLUGIN, ToolchainError
+from sandbox.toolchain import OFFICIAL_PLUGINS, ToolchainError
 
 # What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
 # Each with what it can be told here beside the stack's configuration.
@@ -73,8 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser
 
     add("tools", help="find or build the programs, start nothing").set_defaults(run=_tools)
-    official = add("official", help="build the official kubernetes plugin from its source, to be used from then on")
-    official.add_argument("--remove", action="store_true", help="use the stand-in again")
+    official = add("official", help="build official plugins from their sources, to be used from then on")
+    official.add_argument("names", nargs="*", type=_official_name, help=", ".join(OFFICIAL_PLUGINS))
+    official.add_argument("--remove", action="store_true", help="use the stand-ins again")
     official.set_defaults(run=_official)
     add("start", help="start the sandbox without running the engine").set_defaults(run=_start)
     for name, text, run in (
@@ -107,14 +108,22 @@ def _tools(sandbox: Sandbox, options: argparse.Namespace) -> int:
     return 0
 
 
+def _official_name(text: str) -> str:
+    if text not in OFFICIAL_PLUGINS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(OFFICIAL_PLUGINS)}")
+    return text
+
+
 def _official(sandbox: Sandbox, options: argparse.Namespace) -> int:
     if options.remove:
         sandbox.forget_official()
-        print("the next start of a sandbox uses the stand-in for the kubernetes plugin again")
-    else:
-        plugin = sandbox.build_official()
-        print(f"the {KUBERNETES_PLUGIN.title}, of its module's version {KUBERNETES_PLUGIN.version}: {plugin}")
-        print("the next start of a sandbox uses it; `make official ARGS=--remove` takes it back")
+        print("the next start of a sandbox uses the stand-ins again, but for plugins that are installed")
+        return 0
+    plugins = sandbox.build_official(options.names or OFFICIAL_PLUGINS)
+    for name, path in plugins.items():
+        print(f"{name}  {path or 'the official plugin itself is installed'}")
+    if any(plugins.values()):
+        print("the next start of a sandbox uses them; `make official ARGS=--remove` takes that back")
     return 0
 
 

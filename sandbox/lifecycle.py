@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,11 @@ from sandbox.control_plane import CONTEXT, ControlPlane
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.kubelet.claims import claim_path
 from sandbox.parts import CLOUD, KUBELET, clean_environment, cloud_part, kubelet_part, ready_facts
-from sandbox.plugins.download import built_plugins, fetch_plugins, plugin_caches
-from sandbox.plugins.install import PluginChoice, install_plugins, plugin_versions
+from sandbox.plugins.download import built_plugins, downloaded_plugins, fetch_plugins, plugin_caches
+from sandbox.plugins.install import PluginChoice, install_plugins, is_installed, plugin_versions
 from sandbox.stack import CloudFacts, Stack, StackFacts
 from sandbox.supervisor import SandboxError, Supervisor
-from sandbox.toolchain import Toolchain, build_kubernetes_plugin, ensure_toolchain
+from sandbox.toolchain import Toolchain, build_plugins, ensure_toolchain
 
 _IDENTITY = "sandbox.json"
 _PLUGINS = "plugins.txt"
@@ -64,23 +64,31 @@ class Sandbox:
         """The programs, built if need be."""
         return ensure_toolchain(self.cache, not_from=(self.home.bin,), say=self._say)
 
-    def build_official(self) -> Path:
-        """The official kubernetes plugin, compiled from its source if need be; from the next start on it serves.
+    def build_official(self, names: Sequence[str]) -> dict[str, Path | None]:
+        """The official plugins of these names, compiled from their sources if need be; from the next start on they
+        serve. One that this machine has, or that the network lets the engine fetch, is not compiled.
 
-        Returns where it stands. Raises ToolchainError.
+        Returns where each stands, None for one that is installed as such. Raises ToolchainError.
         """
-        version = plugin_versions(Path(sys.executable))["kubernetes"]
-        program = build_kubernetes_plugin(self.cache, version, say=self._say)
-        folder = built_plugins(self.cache.root) / f"resource-kubernetes-v{version}"
-        folder.mkdir(parents=True, exist_ok=True)
-        link = folder / program.name
-        if not link.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(program)
-        return link
+        asked = plugin_versions(Path(sys.executable))
+        versions = {name: asked[name] for name in names}
+        installed = [downloaded_plugins(self.cache.root)]
+        if not all(is_installed(name, version, installed) for name, version in versions.items()):
+            fetch_plugins(self.tools().path("pulumi"), self.cache.root, versions, self._say)
+        wanted = {name: asked for name, asked in versions.items() if not is_installed(name, asked, installed)}
+        links: dict[str, Path | None] = dict.fromkeys(names)
+        for name, program in build_plugins(self.cache, wanted, say=self._say).items():
+            folder = built_plugins(self.cache.root) / f"resource-{name}-v{versions[name]}"
+            folder.mkdir(parents=True, exist_ok=True)
+            link = folder / program.name
+            if link.resolve() != program.resolve():
+                link.unlink(missing_ok=True)
+                link.symlink_to(program)
+            links[name] = link
+        return links
 
     def forget_official(self) -> None:
-        """The stand-in serves again from the next start on; what was compiled stays in the cache."""
+        """The stand-ins serve again from the next start on; what was compiled stays in the cache."""
         shutil.rmtree(built_plugins(self.cache.root), ignore_errors=True)
 
     def start(self) -> Running:

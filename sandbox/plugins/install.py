@@ -20,7 +20,7 @@ from sandbox.plugins.language.packages import required_packages
 RESOURCE_PLUGINS: Final = ("kubernetes", "tls", "random", "aws")
 
 
-# "official source": compiled here from the official plugin's module, of a commit near the version and not of it.
+# "official source": compiled here from the modules that the official plugin is made of, near its version and not of it.
 Source: TypeAlias = Literal["official", "official source", "stand-in"]
 
 
@@ -63,6 +63,15 @@ def install_plugins(
         choices.append(_install(cache, "resource", name, versions[name], caches, python, repository))
     choices.append(_install(cache, "language", "python", LANGUAGE_VERSION, caches, python, repository))
     return choices
+
+
+def is_installed(name: str, version: str, caches: Sequence[Path]) -> bool:
+    """Whether this machine has the official plugin itself: on PATH, in the user's own plugin cache or in one of
+    `caches`."""
+    executable = f"pulumi-resource-{name}"
+    return shutil.which(executable) is not None or any(
+        _is_whole(cache / f"resource-{name}-v{version}", executable) for cache in (_user_cache(), *caches)
+    )
 
 
 def _install(

@@ -92,8 +92,13 @@ class ResourceSchema:
         return DiffResult(
             changes=bool(changed),
             diffs=changed,
-            replaces=[name for name in changed if self.inputs[name].replaces],
+            replaces=[name for name in changed if self.inputs[name].replaces and not self._idle(name, outputs, news)],
         )
+
+    def _idle(self, name: str, outputs: Properties, news: Properties) -> bool:
+        """Keepers without a value that come or go are recorded, and replace nothing."""
+        old, new = unwrap(outputs.get(name)), unwrap(news.get(name))
+        return self.inputs[name].kind == "string map" and _without_null(old or {}) == _without_null(new or {})
 
     def _changed(self, name: str, outputs: Properties, news: Properties, ignored: list[str]) -> bool:
         if any(path.split(".")[0].split("[")[0] == name for path in ignored):
@@ -102,7 +107,9 @@ class ResourceSchema:
         new = unwrap(news.get(name, self.inputs[name].default))
         if contains_unknown(new):
             return True
-        return bool(_without_empty(old) != _without_empty(new))
+        if self.inputs[name].kind == "object":
+            return bool(_without_null(old) != _without_null(new))
+        return bool(old != new)
 
 
 class StateOnlyProvider(ResourceProvider):
@@ -123,10 +130,9 @@ class StateOnlyProvider(ResourceProvider):
         self.schema(type_)
 
 
-def _without_empty(value: Any) -> Any:
-    """Null within a map or object is absent; an empty map is no map."""
+def _without_null(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: item for key, item in value.items() if item is not None} or None
+        return {key: item for key, item in value.items() if item is not None}
     return value
 
 

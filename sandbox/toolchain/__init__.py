@@ -6,16 +6,16 @@ Leaves starting them to `sandbox.supervisor`.
 
 from sandbox.toolchain.choose import ChosenTool, Toolchain, ensure_toolchain
 from sandbox.toolchain.diagnosis import ToolchainError
-from sandbox.toolchain.official import build_kubernetes_plugin
-from sandbox.toolchain.tools import KUBERNETES_PLUGIN, TOOLS, Tool
+from sandbox.toolchain.official import OFFICIAL_PLUGINS, build_plugins
+from sandbox.toolchain.tools import TOOLS, Tool
 
 __all__ = [
-    "KUBERNETES_PLUGIN",
+    "OFFICIAL_PLUGINS",
     "TOOLS",
     "ChosenTool",
     "Tool",
     "Toolchain",
     "ToolchainError",
-    "build_kubernetes_plugin",
+    "build_plugins",
     "ensure_toolchain",
 ]

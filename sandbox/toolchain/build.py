@@ -78,24 +78,31 @@ def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -
     log = cache.logs / f"{tool.directory}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     workspace = cache.work / tool.workspace
-    workspace.mkdir(parents=True, exist_ok=True)
     final = cache.tools / tool.directory
     staging = cache.tools / f"{tool.directory}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     started = time.monotonic()
     with log.open("wb") as output:
-        try:
-            write_go_mod(tool, workspace, go, output.fileno())
-        except subprocess.CalledProcessError:
-            raise explain(f"build {tool.title} {tool.version}", log) from None
+        environment = go.environment
+        if tool.sources is not None:
+            # Compiled where it stands, with nothing but what its go.mod and go.sum say.
+            workspace = tool.sources
+            flags = environment.get("GOFLAGS", "").replace("-mod=mod", "-mod=readonly")
+            environment = {**environment, "GOFLAGS": flags}
+        else:
+            workspace.mkdir(parents=True, exist_ok=True)
+            try:
+                write_go_mod(tool, workspace, go, output.fileno())
+            except subprocess.CalledProcessError:
+                raise explain(f"build {tool.title} {tool.version}", log) from None
         linker = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in tool.linker_variables)])
         command = [str(go.command), "build", "-trimpath", "-ldflags", linker, "-o", str(staging / tool.name)]
         if tool.build_tags:
             command += ["-tags", ",".join(tool.build_tags)]
         command.append(tool.package)
         line = f"[{position}/{total}] building {tool.title} {tool.version}"
-        code = _run_with_progress(command, workspace, go.environment, output.fileno(), line, tool.expected_seconds)
+        code = _run_with_progress(command, workspace, environment, output.fileno(), line, tool.expected_seconds)
     if code != 0:
         shutil.rmtree(staging, ignore_errors=True)
         raise explain(f"build {tool.title} {tool.version}", log)

@@ -1,6 +1,8 @@
-"""The official kubernetes plugin, compiled from its own Go module, for machines that cannot download the release.
+"""Official plugins, compiled from Go modules, for machines that cannot download the releases.
 
-Owns what its module lacks for that. When it serves is `sandbox.plugins.install`'s choice.
+Owns what the modules lack for that: for kubernetes a `main`; for tls and random, whose plugins no module has, a `main`
+that serves Terraform's provider of that name by Pulumi's bridge, of which they are made. When one serves is
+`sandbox.plugins.install`'s choice.
 """
 
 from __future__ import annotations
@@ -18,31 +20,62 @@ from sandbox.home import Cache
 from sandbox.toolchain.build import build, clock, download, workshop
 from sandbox.toolchain.diagnosis import explain
 from sandbox.toolchain.go import Go
-from sandbox.toolchain.tools import KUBERNETES_PLUGIN, KUBERNETES_PLUGIN_VERSION_VARIABLE
+from sandbox.toolchain.tools import (
+    BRIDGED_PLUGINS,
+    KUBERNETES_PLUGIN,
+    KUBERNETES_PLUGIN_VERSION_VARIABLE,
+    GoProgram,
+    contents,
+)
+
+OFFICIAL_PLUGINS: Final = ("kubernetes", *BRIDGED_PLUGINS)
 
 _MAIN: Final = Path(__file__).parent / "kubernetes_plugin" / "main.go"
 _COMMAND: Final = Path("cmd") / KUBERNETES_PLUGIN.name
+_BRIDGED: Final = Path(__file__).parent / "bridged_plugins"
 
 
-def build_kubernetes_plugin(cache: Cache, version: str, *, say: Callable[[str], None] = print) -> Path:
-    """The program, which is kept beside the sandbox's tools and made once. Raises ToolchainError.
+def build_plugins(cache: Cache, versions: Mapping[str, str], *, say: Callable[[str], None] = print) -> dict[str, Path]:
+    """The programs by plugin, kept beside the sandbox's tools and made once. Raises ToolchainError.
 
-    `version`, without `v`, is what the SDK asks for: the engine warns in each run of a plugin that says less.
+    `versions` has those of `OFFICIAL_PLUGINS` that are wanted, each with what the SDK asks for, without `v`: the engine
+    warns in each run of a plugin that says less.
     """
-    stamp = f"v{version}+{KUBERNETES_PLUGIN.version.rpartition('-')[2]}"
-    tool = replace(KUBERNETES_PLUGIN, linker_variables=((KUBERNETES_PLUGIN_VERSION_VARIABLE, stamp),))
-    program = cache.tools / tool.directory / tool.name
-    if program.exists():
-        return program
+    programs = {name: _program(name, version) for name, version in versions.items()}
+    paths = {name: cache.tools / program.directory / program.name for name, program in programs.items()}
+    if all(path.exists() for path in paths.values()):
+        return paths
     started = time.monotonic()
-    say(f"once for this machine: building the {tool.title} (about {clock(tool.expected_seconds)} minutes on two cores)")
     with workshop(cache) as find_go:
-        if not program.exists():
+        missing = [name for name, path in paths.items() if not path.exists()]
+        if missing:
+            seconds = sum(programs[name].expected_seconds for name in missing)
+            what = f"{', '.join(missing)} from official sources (about {clock(seconds)} minutes on two cores)"
+            say(f"once for this machine: building the plugins {what}")
             go = find_go()
-            _complete(cache.work / tool.workspace, stamp, go, cache.logs / f"{tool.workspace}-sources.log")
-            build(tool, cache, go, position=1, total=1)
-    say(f"built in {clock(time.monotonic() - started)}")
-    return program
+            for position, name in enumerate(missing, 1):
+                program = programs[name]
+                if program.sources is None:
+                    _complete(cache.work / program.workspace, versions[name], go, cache.logs / f"{name}-sources.log")
+                build(program, cache, go, position=position, total=len(missing))
+            say(f"built in {clock(time.monotonic() - started)}")
+    return paths
+
+
+def _program(name: str, version: str) -> GoProgram:
+    if name == "kubernetes":
+        stamp = f"v{_stamped(version)}"
+        return replace(KUBERNETES_PLUGIN, linker_variables=((KUBERNETES_PLUGIN_VERSION_VARIABLE, stamp),))
+    return replace(
+        BRIDGED_PLUGINS[name],
+        version=f"{version}-{contents(_BRIDGED)}",
+        linker_variables=(("main.version", version),),
+        sources=_BRIDGED,
+    )
+
+
+def _stamped(version: str) -> str:
+    return f"{version}+{KUBERNETES_PLUGIN.version.rpartition('-')[2]}"
 
 
 def _complete(workspace: Path, version: str, go: Go, log: Path) -> None:
@@ -55,7 +88,7 @@ def _complete(workspace: Path, version: str, go: Go, log: Path) -> None:
             raise explain(f"fetch the {KUBERNETES_PLUGIN.title}", log) from None
     sources = Path(str(module["Dir"])) / _COMMAND
     schema: Mapping[str, object] = json.loads((sources / "schema.json").read_text())
-    _write(workspace / "schema.json", {**schema, "version": version.removeprefix("v")})
+    _write(workspace / "schema.json", {**schema, "version": _stamped(version)})
     _write(workspace / "terraform-mapping.json", json.loads((sources / "terraform-mapping.json").read_text()))
     shutil.copyfile(_MAIN, workspace / _MAIN.name)
 

@@ -5,8 +5,10 @@ Owns the pins. Leaves finding, building and caching to its neighbours.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 Version = tuple[int, int, int]
 
@@ -39,6 +41,8 @@ class GoProgram:
     build_tags: tuple[str, ...] = ()
     # Programs with one workspace share a go.mod, and so what is compiled for the first serves the second.
     workspace: str
+    # The directory of a module of this tree, whose own go.mod and go.sum hold, in place of `module`'s.
+    sources: Path | None = None
 
     @property
     def directory(self) -> str:
@@ -54,6 +58,14 @@ class Tool(GoProgram):
     serves: Callable[[Version], bool]
     # What a version on PATH must be, in words, for the line that says why one was passed over.
     wanted: str
+
+
+def contents(sources: Path) -> str:
+    """Twelve digits of what is in a module of this tree: its version, as another edition of it is another build."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in sources.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(sources)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _kubernetes(name: str, title: str, expected_seconds: int) -> Tool:
@@ -138,3 +150,20 @@ KUBERNETES_PLUGIN = GoProgram(
     expected_seconds=480,
     workspace="kubernetes-plugin",
 )
+
+
+def _bridged(name: str, expected_seconds: int) -> GoProgram:
+    return GoProgram(
+        name=f"pulumi-resource-{name}",
+        title=f"{name} plugin of the official provider's code",
+        # Of the plugin that it is like, once it is known which the SDK asks for.
+        version="",
+        module="local/bridged-plugins",
+        package=f"./{name}",
+        expected_seconds=expected_seconds,
+        workspace="bridged-plugins",
+    )
+
+
+# Their providers and the bridge have versions in `bridged_plugins/go.mod`. The first to be built compiles the bridge.
+BRIDGED_PLUGINS = {"tls": _bridged("tls", 150), "random": _bridged("random", 10)}

@@ -17,7 +17,7 @@ from sandbox.plugins.values_schema import ResourceSchema, StateOnlyProvider
 
 
 class RandomProvider(StateOnlyProvider):
-    """Nothing outside the state: read answers what it is given, delete does nothing, every change replaces."""
+    """Nothing outside the state: read answers what it is given, delete does nothing, nearly every change replaces."""
 
     name = "random"
     version = "4.21.4"
@@ -59,6 +59,22 @@ class RandomProvider(StateOnlyProvider):
             return _bytes(schema, inputs, raw)
         text = random_string(wanted)
         return _text(schema, inputs, text)
+
+    def update(
+        self,
+        urn: str,
+        type_: str,
+        id_: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        timeout: float,
+        preview: bool,
+        ignore_changes: list[str],
+    ) -> Properties:
+        """Only keepers without an entry come here, or go."""
+        kept = {name: value for name, value in old_outputs.items() if name != "keepers"}
+        return {**kept, **({"keepers": news["keepers"]} if "keepers" in news else {})}
 
     def read(
         self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,13 @@ def alternative_names(
             names.append(x509.IPAddress(ipaddress.ip_address(address)))
         except ValueError as error:
             raise ResourceError(f'Invalid IP address: Failed to parse "{address}"') from error
-    return names + [x509.UniformResourceIdentifier(uri) for uri in uris]
+    for uri in uris:
+        # As Go's net/url has it: what is before a colon in the first segment is a scheme.
+        scheme, colon, _ = uri.partition("/")[0].partition(":")
+        if colon and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+            raise ResourceError(f'Invalid URI: Failed to parse "{uri}"')
+        names.append(x509.UniformResourceIdentifier(uri))
+    return names
 
 
 def request(key: PrivateKey, name: x509.Name, alternatives: Sequence[x509.GeneralName]) -> tuple[str, Properties]:

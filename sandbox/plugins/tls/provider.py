@@ -35,7 +35,9 @@ class TlsProvider(StateOnlyProvider):
         schema = self.schema(type_)
         difference = schema.difference(old_outputs, news, ignore_changes)
         hours = unwrap(news.get("earlyRenewalHours", 0))
-        if "readyForRenewal" in schema.computed and hours is not UNKNOWN and _expires(old_outputs, hours):
+        if hours is UNKNOWN:
+            raise ResourceError("early_renewal_hours: Value Conversion Error: the window is not known yet")
+        if "readyForRenewal" in schema.computed and _expires(old_outputs, hours):
             return DiffResult(
                 changes=True,
                 diffs=[*difference.diffs, "readyForRenewal"],

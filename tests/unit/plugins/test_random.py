@@ -106,7 +106,6 @@ def test_bytes_have_their_value_as_id_as_the_official_plugin() -> None:
         ({"keepers": {"a": "1"}}, {"keepers": {"a": "2"}}, ["keepers"]),
         ({"keepers": {"a": "1"}}, {}, ["keepers"]),
         ({}, {"keepers": {"a": UNKNOWN}}, ["keepers"]),
-        ({}, {"keepers": {"a": None}}, []),
         ({}, {"special": True}, []),
         ({}, {"special": False}, ["special"]),
         ({"number": False}, {"numeric": False}, []),
@@ -121,6 +120,16 @@ def test_every_real_change_replaces_and_a_default_written_out_is_none(
     id_, outputs = make(schemas.PASSWORD, **old)
     found = PROVIDER.diff("urn", schemas.PASSWORD, id_, old, outputs, new, [])
     assert (found.replaces, found.changes) == (replaces, bool(replaces))
+
+
+def test_keepers_without_an_entry_are_recorded_and_replace_nothing() -> None:
+    bare, kept = {"length": 8}, {"length": 8, "keepers": {}}
+    id_, outputs = make(schemas.PASSWORD, **bare)
+    for old, new in ((bare, kept), (kept, bare)):
+        before, after = ({**outputs, **inputs} for inputs in (old, new))
+        found = PROVIDER.diff("urn", schemas.PASSWORD, id_, old, before, new, [])
+        assert (found.changes, found.diffs, found.replaces) == (True, ["keepers"], [])
+        assert PROVIDER.update("urn", schemas.PASSWORD, id_, old, before, new, 0, False, []) == after
 
 
 def test_ignored_changes_are_none() -> None:

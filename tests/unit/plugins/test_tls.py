@@ -180,6 +180,18 @@ def test_a_longer_window_is_an_update_that_keeps_the_certificate(leaf_inputs: Pr
     assert updated == {**outputs, "earlyRenewalHours": 3}
 
 
+def test_a_window_that_is_not_known_yet_is_refused_once_there_is_a_certificate(leaf_inputs: Properties) -> None:
+    outputs = make(schemas.LOCALLY_SIGNED, leaf_inputs)
+    with pytest.raises(ResourceError, match="early_renewal_hours"):
+        difference(leaf_inputs, outputs, earlyRenewalHours=UNKNOWN)
+
+
+@pytest.mark.parametrize("uri", [":", "a b://c", "://host"])
+def test_a_uri_without_a_scheme_before_its_colon_is_refused(uri: str) -> None:
+    with pytest.raises(ResourceError, match="Invalid URI"):
+        make(schemas.CERT_REQUEST, {"privateKeyPem": key()["privateKeyPem"], "uris": [uri]})
+
+
 @pytest.mark.parametrize("name", ["caCertPem", "caPrivateKeyPem", "certRequestPem"])
 def test_a_leaf_is_issued_again_when_what_it_comes_from_will_change(leaf_inputs: Properties, name: str) -> None:
     outputs = make(schemas.LOCALLY_SIGNED, leaf_inputs)

@@ -1,32 +1,39 @@
-"""The official kubernetes plugin, built from its source where somebody asks, and which plugins then serve."""
+"""Official plugins, built from their sources where somebody asks, and which plugins then serve."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from sandbox import lifecycle as lifecycle_module
+from sandbox.cli import main
 from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.lifecycle import Sandbox
 from sandbox.plugins.download import plugin_caches
 from sandbox.plugins.install import install_plugins, plugin_versions
+from sandbox.toolchain import OFFICIAL_PLUGINS, build_plugins
 from sandbox.toolchain import build as build_module
-from sandbox.toolchain import build_kubernetes_plugin
 from sandbox.toolchain import official as official_module
 from sandbox.toolchain.build import write_go_mod
 from sandbox.toolchain.go import Go
-from sandbox.toolchain.tools import KUBERNETES_PLUGIN, GoProgram
+from sandbox.toolchain.tools import KUBERNETES_PLUGIN, GoProgram, contents
 
 pytestmark = pytest.mark.unit
 
-SDK_VERSION = plugin_versions(Path(sys.executable))["kubernetes"]
+ASKED = plugin_versions(Path(sys.executable))
+VERSIONS = {name: ASKED[name] for name in OFFICIAL_PLUGINS}
+STAND_INS = dict.fromkeys(("kubernetes", "tls", "random", "aws", "python"), "stand-in")
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
-    """A cache on a machine with a Go that has the plugin's module, and no plugin of the user's."""
+    """A cache on a machine with a Go that has the modules, no plugin of the user's, and no network for the engine."""
     sources = tmp_path / "module" / "cmd" / "pulumi-resource-kubernetes"
     sources.mkdir(parents=True)
     (sources / "schema.json").write_text('{\n    "name": "kubernetes"\n}\n')
@@ -41,79 +48,194 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     return Cache(tmp_path / "cache")
 
 
+@dataclass
+class Compiler:
+    """What it was given: the program, and the files of its workspace by name where it has one."""
+
+    given: list[tuple[GoProgram, dict[str, str]]] = field(default_factory=list)
+
+    def build(self, tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -> Path:
+        workspace = cache.work / tool.workspace
+        files = {file.name: file.read_text() for file in workspace.iterdir()} if tool.sources is None else {}
+        self.given.append((tool, files))
+        return runnable(cache.tools / tool.directory / tool.name)
+
+
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
-    """What was compiled: the files of the workspace, by name, for each time."""
-    found: list[dict[str, str]] = []
-
-    def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -> Path:
-        ((_, stamp),) = tool.linker_variables
-        assert stamp.partition("+")[0] == f"v{SDK_VERSION}", "the engine warns of a plugin that says less"
-        found.append({file.name: file.read_text() for file in (cache.work / tool.workspace).iterdir()})
-        program = cache.tools / tool.directory / tool.name
-        program.parent.mkdir(parents=True)
-        program.write_text("#!/bin/sh\n")
-        program.chmod(0o755)
-        return program
-
-    monkeypatch.setattr(official_module, "build", build)
-    return found
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    made = Compiler()
+    monkeypatch.setattr(official_module, "build", made.build)
+    return made
 
 
-def test_it_is_compiled_once_with_what_its_module_lacks(cache: Cache, compiled: list[dict[str, str]]) -> None:
+@pytest.fixture
+def sandbox(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    made = Sandbox(Home.at(tmp_path / "home"), cache, say=lambda line: None)
+
+    class NoTools:
+        def path(self, name: str) -> Path:
+            return Path(name)
+
+    monkeypatch.setattr(Sandbox, "tools", lambda self: NoTools())
+    monkeypatch.setattr(lifecycle_module, "fetch_plugins", lambda *arguments: None)
+    return made
+
+
+def runnable(program: Path) -> Path:
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    return program
+
+
+def serving(cache: Cache, home: Path) -> dict[str, str]:
+    choices = install_plugins(home, Path(sys.executable), CHECKOUT, plugin_caches(cache.root))
+    return {choice.name: choice.source for choice in choices}
+
+
+def test_they_are_compiled_once_with_what_the_modules_lack(cache: Cache, compiler: Compiler) -> None:
     said: list[str] = []
-    program = build_kubernetes_plugin(cache, SDK_VERSION, say=said.append)
-    assert build_kubernetes_plugin(cache, SDK_VERSION, say=said.append) == program
+    programs = build_plugins(cache, VERSIONS, say=said.append)
+    assert build_plugins(cache, VERSIONS, say=said.append) == programs
+    assert list(programs) == list(VERSIONS)
     assert [line.partition(" (")[0] for line in said] == [
-        "once for this machine: building the official kubernetes plugin",
+        "once for this machine: building the plugins kubernetes, tls, random from official sources",
         "built in 0:00",
     ]
-    (files,) = compiled
-    assert json.loads(files["schema.json"]) == {"name": "kubernetes", "version": f"{SDK_VERSION}+f47bc2d6f199"}
+    (_, files), *bridged = compiler.given
+    assert json.loads(files["schema.json"]) == {
+        "name": "kubernetes",
+        "version": f"{VERSIONS['kubernetes']}+f47bc2d6f199",
+    }
     assert json.loads(files["terraform-mapping.json"]) == {"mappings": []}
     assert not cache.work.exists()
     # Each file that its `main` embeds is there.
     embedded = {line.split()[1] for line in files["main.go"].splitlines() if line.startswith("//go:embed ")}
     assert embedded == {"schema.json", "terraform-mapping.json"}
+    for program, _ in bridged:
+        assert program.sources is not None
+        text = (program.sources / program.package / "main.go").read_text()
+        assert re.search(r"^var version string$", text, re.MULTILINE), "the linker sets it, or says nothing"
 
 
-def test_its_go_mod_requires_its_module(tmp_path: Path) -> None:
+def test_each_says_the_version_that_the_sdk_asks_for(cache: Cache, compiler: Compiler) -> None:
+    build_plugins(cache, VERSIONS, say=lambda line: None)
+    said = {program.name.rpartition("-")[2]: program.linker_variables for program, _ in compiler.given}
+    assert {name: stamp.removeprefix("v").partition("+")[0] for name, ((_, stamp),) in said.items()} == VERSIONS, (
+        "the engine warns of a plugin that says less"
+    )
+
+
+def test_only_what_is_asked_for_and_missing_is_compiled(cache: Cache, compiler: Compiler) -> None:
+    build_plugins(cache, {"tls": "5.6.2"}, say=lambda line: None)
+    build_plugins(cache, {"tls": "5.6.2", "random": "4.21.4"}, say=lambda line: None)
+    build_plugins(cache, {"tls": "5.6.3", "random": "4.21.4"}, say=lambda line: None)
+    names = [(program.name, program.version.partition("-")[0]) for program, _ in compiler.given]
+    assert names == [
+        ("pulumi-resource-tls", "5.6.2"),
+        ("pulumi-resource-random", "4.21.4"),
+        ("pulumi-resource-tls", "5.6.3"),
+    ]
+
+
+def test_another_edition_of_a_module_of_this_tree_is_another_version(tmp_path: Path) -> None:
+    (tmp_path / "bridge").mkdir()
+    (tmp_path / "bridge" / "bridge.go").write_text("package bridge\n")
+    first = contents(tmp_path)
+    assert contents(tmp_path) == first
+    (tmp_path / "bridge" / "bridge.go").write_text("package bridge // another\n")
+    second = contents(tmp_path)
+    (tmp_path / "bridge" / "bridge.go").rename(tmp_path / "bridge.go")
+    assert len({first, second, contents(tmp_path)}) == 3
+
+
+def test_the_kubernetes_plugins_go_mod_requires_its_module(tmp_path: Path) -> None:
     write_go_mod(KUBERNETES_PLUGIN, tmp_path, Go(Path("go"), "1.27", "here", {}), output=1)
     assert f"require {KUBERNETES_PLUGIN.module} v{KUBERNETES_PLUGIN.version}" in (tmp_path / "go.mod").read_text()
 
 
-def test_it_serves_until_it_is_taken_back(cache: Cache, compiled: list[dict[str, str]], tmp_path: Path) -> None:
-    sandbox = Sandbox(Home.at(tmp_path / "home"), cache, say=lambda line: None)
-
-    def serving() -> dict[str, str]:
-        caches = plugin_caches(cache.root)
-        choices = install_plugins(tmp_path / "home", Path(sys.executable), CHECKOUT, caches)
-        return {choice.name: choice.source for choice in choices}
-
-    assert serving()["kubernetes"] == "stand-in"
-    sandbox.build_official()
-    sandbox.build_official()
-    assert serving() == {
-        "kubernetes": "official source",
-        "tls": "stand-in",
-        "random": "stand-in",
-        "aws": "stand-in",
-        "python": "stand-in",
-    }
+def test_they_serve_until_they_are_taken_back(
+    cache: Cache, compiler: Compiler, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    assert serving(cache, tmp_path / "home") == STAND_INS
+    sandbox.build_official(["tls", "random"])
+    sandbox.build_official(["kubernetes"])
+    built = dict.fromkeys(OFFICIAL_PLUGINS, "official source")
+    assert serving(cache, tmp_path / "home") == {**STAND_INS, **built}
     sandbox.forget_official()
     sandbox.forget_official()
-    assert serving()["kubernetes"] == "stand-in"
-    sandbox.build_official()
-    assert len(compiled) == 1, "what was compiled is kept"
+    assert serving(cache, tmp_path / "home") == STAND_INS
+    sandbox.build_official(OFFICIAL_PLUGINS)
+    assert len(compiler.given) == 3, "what was compiled is kept"
 
 
-def test_a_downloaded_one_is_better(cache: Cache, compiled: list[dict[str, str]], tmp_path: Path) -> None:
-    built = Sandbox(Home.at(tmp_path / "home"), cache, say=lambda line: None).build_official()
+def test_the_newest_edition_serves(
+    cache: Cache, compiler: Compiler, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sandbox.build_official(["tls"])["tls"]
+    assert first is not None
+    before = first.resolve()
+    monkeypatch.setattr(official_module, "contents", lambda sources: "another")
+    second = sandbox.build_official(["tls"])["tls"]
+    assert second == first
+    assert (second.resolve().parent.name, before.exists()) == (f"pulumi-resource-tls-{VERSIONS['tls']}-another", True)
+
+
+def test_a_downloaded_one_is_better(cache: Cache, compiler: Compiler, sandbox: Sandbox, tmp_path: Path) -> None:
+    built = sandbox.build_official(["kubernetes"])["kubernetes"]
+    assert built is not None
     (downloaded, _), _ = plugin_caches(cache.root)
-    released = downloaded / built.parent.name / built.name
-    released.parent.mkdir(parents=True)
-    released.write_text("#!/bin/sh\n")
-    released.chmod(0o755)
+    released = runnable(downloaded / built.parent.name / built.name)
     chosen = install_plugins(tmp_path / "home", Path(sys.executable), CHECKOUT, plugin_caches(cache.root))
     (kubernetes,) = [choice for choice in chosen if choice.name == "kubernetes"]
     assert (kubernetes.source, kubernetes.path.resolve()) == ("official", released)
+
+
+def test_one_that_is_installed_is_not_compiled(
+    cache: Cache, compiler: Compiler, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (downloaded, _), _ = plugin_caches(cache.root)
+    runnable(downloaded / f"resource-tls-v{VERSIONS['tls']}" / "pulumi-resource-tls")
+    monkeypatch.setenv("PATH", str(runnable(tmp_path / "bin" / "pulumi-resource-random").parent))
+    user = tmp_path / "user" / ".pulumi" / "plugins"
+    runnable(user / f"resource-kubernetes-v{VERSIONS['kubernetes']}" / "pulumi-resource-kubernetes")
+    assert sandbox.build_official(OFFICIAL_PLUGINS) == dict.fromkeys(OFFICIAL_PLUGINS)
+    assert compiler.given == []
+    assert serving(cache, tmp_path / "home") == {**STAND_INS, **dict.fromkeys(OFFICIAL_PLUGINS, "official")}
+
+
+def test_one_that_the_engine_could_fetch_is_not_compiled(
+    cache: Cache, compiler: Compiler, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (downloaded, _), _ = plugin_caches(cache.root)
+
+    def fetch(engine: Path, root: Path, versions: dict[str, str], say: object) -> None:
+        assert versions == {"tls": VERSIONS["tls"]}
+        runnable(downloaded / f"resource-tls-v{VERSIONS['tls']}" / "pulumi-resource-tls")
+
+    monkeypatch.setattr(lifecycle_module, "fetch_plugins", fetch)
+    assert sandbox.build_official(["tls"]) == {"tls": None}
+    assert compiler.given == []
+
+
+def test_the_command_says_what_serves_and_refuses_other_names(
+    cache: Cache,
+    compiler: Compiler,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SANDBOX_CACHE", str(cache.root))
+    own = ["--home", str(sandbox.home.root)]
+    assert main([*own, "official", "tls"]) == 0
+    assert main([*own, "official", "--remove"]) == 0
+    with pytest.raises(SystemExit):
+        main([*own, "official", "aws"])
+    said = capsys.readouterr()
+    built, *others = [line for line in said.out.splitlines() if not line.startswith(("once", "built"))]
+    assert re.fullmatch(rf"tls  .*/resource-tls-v{VERSIONS['tls']}/pulumi-resource-tls", built)
+    assert others == [
+        "the next start of a sandbox uses them; `make official ARGS=--remove` takes that back",
+        "the next start of a sandbox uses the stand-ins again, but for plugins that are installed",
+    ]
+    assert "'aws' is none of kubernetes, tls, random" in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from sandbox.home import Cache
 from sandbox.toolchain import TOOLS, ToolchainError, ensure_toolchain
 from sandbox.toolchain import build as build_module
 from sandbox.toolchain import choose as choose_module
-from sandbox.toolchain.build import clock, workshop, write_go_mod
+from sandbox.toolchain.build import build, clock, workshop, write_go_mod
 from sandbox.toolchain.choose import on_path, parse_version
 from sandbox.toolchain.diagnosis import explain
 from sandbox.toolchain.go import Go
-from sandbox.toolchain.tools import Tool
+from sandbox.toolchain.tools import GoProgram, Tool, contents
 
 pytestmark = pytest.mark.unit
 
@@ -197,6 +198,36 @@ def test_a_go_mod_that_go_has_completed_is_kept_while_its_requirement_stands(tmp
 
     assert (tmp_path / "go.mod").read_text() == completed
     assert f"require {helm.module} v{helm.version}" in completed
+
+
+def test_a_module_of_this_tree_is_compiled_where_it_stands_by_its_own_sums(cache: Cache, tmp_path: Path) -> None:
+    sources = tmp_path / "module"
+    sources.mkdir()
+    (sources / "go.mod").write_text("module local/one\n")
+    go = tmp_path / "go"
+    # Writes what it was called with, and the program that it is asked for.
+    go.write_text('#!/bin/sh\necho "$PWD|$GOFLAGS|$*"\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"\n')
+    go.chmod(0o755)
+    own = GoProgram(
+        name="one",
+        title="one",
+        version=contents(sources),
+        module="local/one",
+        package="./cmd",
+        expected_seconds=1,
+        workspace="one",
+        linker_variables=(("main.version", "1.2.3"),),
+        sources=sources,
+    )
+    environment = {**os.environ, "GOFLAGS": "-p=1 -mod=mod -modcacherw"}
+    path = build(own, cache, Go(go, "1.27", "here", environment), position=1, total=1)
+    assert path == cache.tools / f"one-{contents(sources)}" / "one"
+    assert path.exists()
+    directory, flags, arguments = (cache.logs / f"{own.directory}.log").read_text().strip().split("|")
+    assert (directory, flags) == (str(sources), "-p=1 -mod=readonly -modcacherw")
+    assert arguments.endswith(" ./cmd")
+    assert "-X main.version=1.2.3" in arguments
+    assert [file.name for file in sources.iterdir()] == ["go.mod"]
 
 
 def test_times_are_shown_as_minutes_and_seconds() -> None:
