@@ -58,10 +58,15 @@ _CHANGES: dict[str, dict[str, Any]] = {
 MODES = tuple(_CHANGES)
 
 
+# Gone with the process.
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
 @functools.cache
 def directory() -> Path:
     """With the files that the configurations name."""
-    made = Path(tempfile.mkdtemp(prefix="modes-"))
+    _kept.append(tempfile.TemporaryDirectory(prefix="modes-"))
+    made = Path(_kept[-1].name)
     (made / "ca.pem").write_text(host_authority())
     (made / "values.yaml").write_text(yaml.safe_dump(OWN_VALUES))
     return made
