@@ -114,7 +114,7 @@ def adapted(document: dict[str, Any], deployed: RunningSandbox) -> dict[str, Any
 def test_the_example_runs_and_its_pods_are_ready(deployed: RunningSandbox, program: YamlProgram) -> None:
     secret = deployed.get("secret", f"{DEPLOYED}-postgres", "--namespace", DEPLOYED)
     settings = {entry["hostAuthorities"]["path"] for entry in deployed_teleports(deployed)}
-    (authorities,) = [(deployed.configuration.parent / path).read_text() for path in settings]
+    (authorities,) = [(CHECKOUT / path).read_text() for path in settings]
     cluster = {
         "context": "sandbox",
         "clusterIdentifier": deployed.get("namespace", "kube-system")["metadata"]["uid"],

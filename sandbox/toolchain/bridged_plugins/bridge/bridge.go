@@ -36,11 +36,11 @@ func Serve(name, version, prefix string, served provider.Provider, resources map
 		return named(module, prefix+resource)
 	}))
 
-	// A release has its schema made beforehand, with documentation; without, it takes a twentieth of a second. What the
-	// making says stays here: the engine reads a port number from standard output.
+	// A release has its schema made beforehand; without the documentation, for which the bridge would have Go fetch the
+	// provider, it is made in no time. What the making says stays here: the engine reads a port from standard output.
 	quiet := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	generated, err := tfgen.GenerateSchema(context.Background(),
-		tfgen.GenerateSchemaOptions{ProviderInfo: info, DiagnosticsSink: quiet})
+		tfgen.GenerateSchemaOptions{ProviderInfo: info, DiagnosticsSink: quiet, XInMemoryDocs: true})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "no schema for %s: %v\n", name, err)
 		os.Exit(1)
