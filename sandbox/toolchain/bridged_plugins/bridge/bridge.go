@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	pf "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/pf/tfbridge"
@@ -19,6 +20,10 @@ import (
 // Serve runs until the engine ends it. Each resource is of the one module "index" and has prefix before its name, in
 // front of what Terraform calls it without the provider's.
 func Serve(name, version, prefix string, served provider.Provider, resources map[string]*tfbridge.ResourceInfo) {
+	program, err := os.Executable()
+	if err != nil {
+		fail(name, err)
+	}
 	info := tfbridge.ProviderInfo{
 		P:         pf.ShimProvider(served),
 		Name:      name,
@@ -26,6 +31,8 @@ func Serve(name, version, prefix string, served provider.Provider, resources map
 		Resources: resources,
 		// It keeps what one release was called in the next, and is to be there.
 		MetadataInfo: tfbridge.NewProviderMetadata([]byte("{}")),
+		// Where the documentation would be: without a directory, the bridge has Go fetch the provider for it.
+		UpstreamRepoPath: filepath.Dir(program),
 		// As recorded of the official ones: a state of schema 0 has no mark, and each has what else Terraform knows.
 		EnableZeroDefaultSchemaVersion: true,
 		EnableRawStateDelta:            true,
@@ -36,14 +43,18 @@ func Serve(name, version, prefix string, served provider.Provider, resources map
 		return named(module, prefix+resource)
 	}))
 
-	// A release has its schema made beforehand; without the documentation, for which the bridge would have Go fetch the
-	// provider, it is made in no time. What the making says stays here: the engine reads a port from standard output.
+	// A release has its schema made beforehand. What the making says stays here: the engine reads a port number from
+	// standard output.
 	quiet := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	generated, err := tfgen.GenerateSchema(context.Background(),
-		tfgen.GenerateSchemaOptions{ProviderInfo: info, DiagnosticsSink: quiet, XInMemoryDocs: true})
+		tfgen.GenerateSchemaOptions{ProviderInfo: info, DiagnosticsSink: quiet})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "no schema for %s: %v\n", name, err)
-		os.Exit(1)
+		fail(name, err)
 	}
 	pf.Main(context.Background(), name, info, generated.ProviderMetadata)
+}
+
+func fail(name string, err error) {
+	fmt.Fprintf(os.Stderr, "the %s plugin cannot start: %v\n", name, err)
+	os.Exit(1)
 }
