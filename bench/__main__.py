@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=7, help="measurements of each side (default: 7)")
     parser.add_argument("--cold-runs", type=int, default=3, help="the same for what takes a sandbox each (default: 3)")
     parser.add_argument(
-        "--only", help="alone, clusters, deployed, set-up or nothing: that group, and the other rows stay"
+        "--only", help="alone, clusters, deployed, terraform, set-up or nothing: that group, and the other rows stay"
     )
     parser.add_argument("--output", type=Path, default=HERE, help="where results.json and results.svg go")
     options = parser.parse_args(arguments)
@@ -51,10 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows += figures.replicas_changed(running, options.cold_runs)
             return rows + figures.environments_at_once(running, options.cold_runs)
 
+    def terraform() -> list[Figure]:
+        with figures.measured_sandbox() as running:
+            running.pulumi("up")
+            return figures.against_terraform(running, options.runs, options.cold_runs)
+
     try:
         measure("program alone", lambda: figures.program_alone(options.runs))
         measure("clusters", lambda: figures.clusters_on_one_access_graph(options.runs))
         measure("deployed stack", deployed)
+        measure("terraform", terraform)
         measure("set-up", figures.set_up)
         measure("from nothing", lambda: figures.from_nothing(options.cold_runs, lambda line: print(line, flush=True)))
     except (BenchError, EngineFailed) as error:

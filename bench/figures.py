@@ -16,21 +16,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from bench import alone, flat_program
+from bench import alone, flat_program, terraform
 from bench.measuring import Command, Figure, by_turns, peak_memory, python
 from sandbox import existing_teleport
 from sandbox.charts import ACCESS_GRAPH, TELEPORT, package_chart
 from sandbox.home import CHECKOUT
 from sandbox.kubelet.settings import PROBES_AS_WRITTEN
 from tests.engine.conftest import RunningSandbox, started_sandbox
-from tests.engine.stacks import aws_position, aws_writes
+from tests.engine.stacks import aws_position, aws_writes, own_stack, secret_values
 
 BASELINES = CHECKOUT / "bench" / "baselines"
 GRAPH_NAMESPACE = GRAPH_RELEASE = "teleport-access-graph"
 FLAT = "flat"
+PLAIN = "plain"
+TERRAFORM = "graph-terraform"
 PROBES = "pods are probed as their charts say"
 Say = Callable[[str], None]
 
@@ -112,6 +115,66 @@ def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
         Figure("preview of the unchanged stack / a flat program", 1.10, previews["ours"], previews["flat"]),
         Figure("up of the unchanged stack / a flat program", 1.10, no_op["ours"], no_op["flat"]),
     ]
+
+
+def against_terraform(deployed: RunningSandbox, runs: int, cold_runs: int) -> list[Figure]:
+    """A stack of the same program without AWS, its database somebody else's, and the same resources by OpenTofu."""
+    uri = secret_values(deployed, GRAPH_NAMESPACE, f"{GRAPH_NAMESPACE}-postgres")["uri"]
+    for namespace in (f"graph-{PLAIN}", TERRAFORM):
+        deployed.kubectl("create", "namespace", namespace)
+        deployed.kubectl(
+            "--namespace", namespace, "create", "secret", "generic", "database", f"--from-literal=uri={uri}"
+        )
+    with own_stack(deployed, PLAIN, _without_aws) as stack, tempfile.TemporaryDirectory() as directory:
+        stack.pulumi("up")
+        exported = json.loads(stack.pulumi("stack", "export", "--show-secrets").stdout)
+        written = terraform.configuration(exported["deployment"], TERRAFORM, str(deployed.home.kubeconfig))
+        with terraform.deployed_by_terraform(written, Path(directory), deployed.environment()) as theirs:
+            options = ("--non-interactive", "--config-file", str(stack.configuration))
+            preview = _engine(stack, CHECKOUT, "preview", "--expect-no-changes", *options)
+            plan = theirs.command("plan", "-detailed-exitcode")
+            previews = by_turns(runs, {"ours": preview.seconds, "theirs": plan.seconds})
+            ups = by_turns(
+                cold_runs,
+                {
+                    "ours": partial(
+                        _anew,
+                        _engine(stack, CHECKOUT, "destroy", "--yes", "--skip-preview", *options),
+                        _engine(stack, CHECKOUT, "up", "--yes", "--skip-preview", *options),
+                    ),
+                    "theirs": partial(
+                        _anew, theirs.command("destroy", "-auto-approve"), theirs.command("apply", "-auto-approve")
+                    ),
+                },
+            )
+    remark = f"{sum(map(len, written['resource'].values()))} resources on three providers"
+    return [
+        Figure(
+            "preview of a stack without AWS / OpenTofu's plan of the same",
+            2.0,
+            previews["ours"],
+            previews["theirs"],
+            remark=remark,
+        ),
+        Figure(
+            "up of it from nothing / OpenTofu's apply", 1.0, ups["ours"], ups["theirs"], remark=f"{remark}; {PROBES}"
+        ),
+    ]
+
+
+def _anew(remove: Command, make: Command) -> float:
+    remove.output()
+    return make.seconds()
+
+
+def _without_aws(settings: dict[str, Any]) -> None:
+    del settings["aws"]
+    settings["database"] = {
+        "mode": "existing",
+        "secret": {"name": "database"},
+        "caBundleFile": settings["database"]["caBundleFile"],
+    }
+    settings["accessGraph"] |= {"createNamespace": False}
 
 
 def writes_of_nothing(deployed: RunningSandbox) -> list[Figure]:

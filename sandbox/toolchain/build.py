@@ -117,6 +117,8 @@ def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -
 def write_go_mod(tool: GoProgram, workspace: Path, go: Go, output: int) -> None:
     """A module of our own that requires the tool's: its dependencies at the versions its authors chose."""
     lines = [f"module local/{tool.workspace}", "", "go 1.26.0", "", f"require {tool.module} v{tool.version}"]
+    if tool.replacements:
+        lines += ["", *(f"replace {replacement}" for replacement in tool.replacements)]
     if tool.module == "k8s.io/kubernetes":
         # Its go.mod names its own staging modules as v0.0.0 beside local replacements, which do not reach us.
         staging_version = "v0." + tool.version.partition(".")[2]

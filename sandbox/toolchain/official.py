@@ -32,7 +32,7 @@ OFFICIAL_PLUGINS: Final = ("kubernetes", *BRIDGED_PLUGINS)
 
 _MAIN: Final = Path(__file__).parent / "kubernetes_plugin" / "main.go"
 _COMMAND: Final = Path("cmd") / KUBERNETES_PLUGIN.name
-_BRIDGED: Final = Path(__file__).parent / "bridged_plugins"
+BRIDGED_SOURCES: Final = Path(__file__).parent / "bridged_plugins"
 
 
 def build_plugins(cache: Cache, versions: Mapping[str, str], *, say: Callable[[str], None] = print) -> dict[str, Path]:
@@ -68,9 +68,9 @@ def _program(name: str, version: str) -> GoProgram:
         return replace(KUBERNETES_PLUGIN, linker_variables=((KUBERNETES_PLUGIN_VERSION_VARIABLE, stamp),))
     return replace(
         BRIDGED_PLUGINS[name],
-        version=f"{version}-{contents(_BRIDGED)}",
+        version=f"{version}-{contents(BRIDGED_SOURCES)}",
         linker_variables=(("main.version", version),),
-        sources=_BRIDGED,
+        sources=BRIDGED_SOURCES,
     )
 
 

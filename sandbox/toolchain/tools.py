@@ -41,6 +41,8 @@ class GoProgram:
     build_tags: tuple[str, ...] = ()
     # Programs with one workspace share a go.mod, and so what is compiled for the first serves the second.
     workspace: str
+    # Of what the module's authors required, what has to be another by now: `path => path version`.
+    replacements: tuple[str, ...] = ()
     # The directory of a module of this tree, whose own go.mod and go.sum hold, in place of `module`'s.
     sources: Path | None = None
 

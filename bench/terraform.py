@@ -1,0 +1,228 @@
+"""The same resources in Terraform's language: written from a deployed stack, and what plans and applies them.
+
+Owns the configuration and the pins of OpenTofu and the providers. They are compiled once for a machine, from what Go's
+module proxy has: the providers of Kubernetes and Helm are of 2020, those of tls and random what the sandbox's plugins
+are made of, and AWS's is of a protocol that OpenTofu does not speak, so that a stack without AWS is compared.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.flat_program import SECRET_SIGNATURE
+from bench.measuring import Command
+from sandbox.home import CHECKOUT, Cache
+from sandbox.toolchain.official import BRIDGED_SOURCES
+from sandbox.toolchain.tools import GoProgram, contents
+from tests.engine.go_programs import built
+
+HOST = "terraform.invalid/bench"
+VERSION = "1.0.0"
+PLATFORM = "linux_amd64"
+_TYPES = {
+    "tls:index/privateKey:PrivateKey": "tls_private_key",
+    "tls:index/selfSignedCert:SelfSignedCert": "tls_self_signed_cert",
+    "tls:index/certRequest:CertRequest": "tls_cert_request",
+    "tls:index/locallySignedCert:LocallySignedCert": "tls_locally_signed_cert",
+    "random:index/randomPassword:RandomPassword": "random_password",
+    "kubernetes:core/v1:Secret": "kubernetes_secret",
+    "kubernetes:core/v1:ConfigMap": "kubernetes_config_map",
+    "kubernetes:helm.sh/v3:Release": "helm_release",
+}
+# Attributes that refer to another resource, by what they are of.
+_REFERENCES = {
+    ("tls_self_signed_cert", "private_key_pem"): ("tls_private_key", "private_key_pem"),
+    ("tls_cert_request", "private_key_pem"): ("tls_private_key", "private_key_pem"),
+    ("tls_locally_signed_cert", "ca_private_key_pem"): ("tls_private_key", "private_key_pem"),
+    ("tls_locally_signed_cert", "ca_cert_pem"): ("tls_self_signed_cert", "cert_pem"),
+    ("tls_locally_signed_cert", "cert_request_pem"): ("tls_cert_request", "cert_request_pem"),
+}
+
+
+def _provider(name: str, version: str, *replacements: str) -> GoProgram:
+    module = f"github.com/hashicorp/terraform-provider-{name}"
+    return GoProgram(
+        name=f"terraform-provider-{name}",
+        title=f"Terraform's provider of {name}",
+        version=version,
+        module=module,
+        package=module,
+        expected_seconds=90,
+        workspace=f"terraform-provider-{name}",
+        # What its go.mod replaces, which does not reach us, and one whose domain is gone: the source is where it was.
+        replacements=("vbom.ml/util => github.com/fvbommel/util v0.0.0-20180919145318-efcd4e0f9787", *replacements),
+    )
+
+
+def _bridged(name: str, owner: str) -> GoProgram:
+    """Of the module whose sums are kept with the sandbox's plugins."""
+    module = f"github.com/{owner}/terraform-provider-{name}"
+    return replace(
+        _provider(name, contents(BRIDGED_SOURCES)),
+        module=module,
+        package=module,
+        sources=BRIDGED_SOURCES,
+        replacements=(),
+    )
+
+
+OPENTOFU = GoProgram(
+    name="tofu",
+    title="OpenTofu",
+    version="1.12.6",
+    module="github.com/opentofu/opentofu",
+    package="github.com/opentofu/opentofu/cmd/tofu",
+    expected_seconds=240,
+    workspace="opentofu",
+    replacements=(
+        "github.com/hashicorp/hcl/v2 v2.20.1 => github.com/opentofu/hcl/v2 v2.20.2-0.20251021132045-587d123c2828",
+    ),
+)
+PROVIDERS = {
+    "kubernetes": _provider(
+        "kubernetes",
+        "1.13.4",
+        "github.com/go-openapi/spec => github.com/go-openapi/spec v0.19.5",
+        "k8s.io/cli-runtime => k8s.io/cli-runtime v0.19.1",
+        "k8s.io/client-go => k8s.io/client-go v0.19.1",
+        "github.com/Azure/go-autorest/autorest => "
+        "github.com/tombuildsstuff/go-autorest/autorest v0.10.1-0.20200416184303-d4e299a3c04a",
+    ),
+    "helm": _provider(
+        "helm",
+        "1.3.2",
+        "github.com/Azure/go-autorest => github.com/Azure/go-autorest v13.3.3+incompatible",
+        # The Helm in it lacks a function of the charts' templates.
+        "github.com/Masterminds/sprig/v3 => github.com/Masterminds/sprig/v3 v3.2.3",
+    ),
+    "tls": _bridged("tls", "hashicorp"),
+    "random": _bridged("random", "terraform-providers"),
+}
+
+
+class Terraform:
+    """A working directory with the configuration, ready to plan and to apply."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        cache = Cache.from_environment()
+        self._directory = directory
+        self._program = built(cache, OPENTOFU)
+        mirror = directory / "providers"
+        for name, provider in PROVIDERS.items():
+            place = mirror / HOST / name / VERSION / PLATFORM
+            place.mkdir(parents=True)
+            (place / f"{provider.name}_v{VERSION}").symlink_to(built(cache, provider))
+        settings = directory / "settings.tfrc"
+        settings.write_text(f"provider_installation {{ filesystem_mirror {{ path = {json.dumps(str(mirror))} }} }}\n")
+        self._environment = {
+            **environment,
+            "TF_CLI_CONFIG_FILE": str(settings),
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+        }
+
+    def command(self, *arguments: str) -> Command:
+        return Command([self._program, *arguments, "-no-color"], self._directory, self._environment)
+
+
+@contextmanager
+def deployed_by_terraform(
+    resources: Mapping[str, Any], directory: Path, environment: Mapping[str, str]
+) -> Iterator[Terraform]:
+    """The configuration, applied; at the end nothing of it."""
+    terraform = Terraform(directory, environment)
+    (directory / "main.tf.json").write_text(json.dumps(resources))
+    terraform.command("init").output()
+    try:
+        terraform.command("apply", "-auto-approve").output()
+        yield terraform
+    finally:
+        terraform.command("destroy", "-auto-approve").output()
+
+
+def configuration(deployment: Mapping[str, Any], namespace: str, kubeconfig: str) -> dict[str, Any]:
+    """What the deployment has of Kubernetes, Helm, tls and random, in another namespace, referring to each other as
+    there. Raises KeyError for a type that Terraform's providers of the time have no resource for."""
+    deployed = [one for one in deployment["resources"] if one.get("custom") and "providers:" not in one["type"]]
+    deployed = [one for one in deployed if not one["type"].startswith("pulumi:")]
+    names = {one["urn"]: re.sub(r"\W", "_", one["urn"].rpartition("::")[2]) for one in deployed}
+    types = {one["urn"]: _TYPES[one["type"]] for one in deployed}
+    found: dict[str, dict[str, Any]] = {}
+    for one in deployed:
+        type_ = types[one["urn"]]
+        body = _body(type_, _plain(one["inputs"]), namespace)
+        for attribute in body:
+            wanted = _REFERENCES.get((type_, attribute))
+            sources = one.get("propertyDependencies", {}).get(_camel(attribute), [])
+            for urn in sources:
+                if wanted and types[urn] == wanted[0]:
+                    body[attribute] = f"${{{wanted[0]}.{names[urn]}.{wanted[1]}}}"
+        before = sorted(f"{types[urn]}.{names[urn]}" for urn in one.get("dependencies", []) if urn in names)
+        found.setdefault(type_, {})[names[one["urn"]]] = {**body, **({"depends_on": before} if before else {})}
+    cluster = {"config_path": kubeconfig}
+    return {
+        "terraform": {
+            "required_providers": {name: {"source": f"{HOST}/{name}", "version": VERSION} for name in PROVIDERS}
+        },
+        "provider": {"kubernetes": cluster, "helm": {"kubernetes": cluster}},
+        "resource": found,
+    }
+
+
+def _body(type_: str, inputs: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """The arguments of the resource."""
+    if type_ == "helm_release":
+        return {
+            "name": inputs["name"],
+            "namespace": namespace,
+            "chart": str((CHECKOUT / inputs["chart"]).resolve()),
+            "values": [_literal(json.dumps(inputs["values"]))],
+            "wait": True,
+            "atomic": True,
+            "timeout": inputs["timeout"],
+        }
+    if type_.startswith("kubernetes_"):
+        named = {key: _literal(inputs["metadata"].get(key) or {}) for key in ("labels", "annotations")}
+        encoded = inputs.get("data") or {}
+        if type_ == "kubernetes_secret":
+            encoded = {key: base64.b64decode(value).decode() for key, value in encoded.items()}
+        body = {
+            "metadata": [{"name": inputs["metadata"]["name"], "namespace": namespace, **named}],
+            "data": _literal({**encoded, **inputs.get("stringData", {})}),
+        }
+        return body | ({"type": inputs["type"]} if "type" in inputs else {})
+    body = {_snake(key): _literal(value) for key, value in inputs.items()}
+    if "subject" in body:
+        body["subject"] = [{_snake(key): value for key, value in body["subject"].items()}]
+    return body
+
+
+def _plain(value: Any) -> Any:
+    """Of an export with the secrets shown: they as what they are, and nothing of what plugins keep for themselves."""
+    if isinstance(value, dict):
+        if SECRET_SIGNATURE in value:
+            return _plain(json.loads(value["plaintext"]))
+        return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _literal(value: Any) -> Any:
+    """Terraform reads templates in strings."""
+    return json.loads(json.dumps(value).replace("${", "$${").replace("%{", "%%{"))
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
