@@ -147,7 +147,7 @@ def against_terraform(deployed: RunningSandbox, runs: int, cold_runs: int) -> li
                     ),
                 },
             )
-    remark = f"{sum(map(len, written['resource'].values()))} resources on three providers"
+    remark = f"{sum(map(len, written['resource'].values()))} resources on {len(terraform.PROVIDERS)} providers"
     return [
         Figure(
             "preview of a stack without AWS / OpenTofu's plan of the same",

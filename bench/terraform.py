@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from platform import machine
 from typing import Any
 
 from bench.flat_program import SECRET_SIGNATURE
@@ -25,7 +26,8 @@ from tests.engine.go_programs import built
 
 HOST = "terraform.invalid/bench"
 VERSION = "1.0.0"
-PLATFORM = "linux_amd64"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+PLATFORM = f"linux_{_ARCHITECTURES.get(machine(), machine())}"
 _TYPES = {
     "tls:index/privateKey:PrivateKey": "tls_private_key",
     "tls:index/selfSignedCert:SelfSignedCert": "tls_self_signed_cert",
