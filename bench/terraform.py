@@ -20,8 +20,7 @@ from typing import Any
 from bench.flat_program import SECRET_SIGNATURE
 from bench.measuring import Command
 from sandbox.home import CHECKOUT, Cache
-from sandbox.toolchain.official import BRIDGED_SOURCES
-from sandbox.toolchain.tools import GoProgram, contents
+from sandbox.toolchain.tools import BRIDGED_PLUGINS, GoProgram, contents
 from tests.engine.go_programs import built
 
 HOST = "terraform.invalid/bench"
@@ -66,13 +65,9 @@ def _provider(name: str, version: str, *replacements: str) -> GoProgram:
 def _bridged(name: str, owner: str) -> GoProgram:
     """Of the module whose sums are kept with the sandbox's plugins."""
     module = f"github.com/{owner}/terraform-provider-{name}"
-    return replace(
-        _provider(name, contents(BRIDGED_SOURCES)),
-        module=module,
-        package=module,
-        sources=BRIDGED_SOURCES,
-        replacements=(),
-    )
+    sources = BRIDGED_PLUGINS[name].sources
+    assert sources is not None
+    return replace(_provider(name, contents(sources)), module=module, package=module, sources=sources, replacements=())
 
 
 OPENTOFU = GoProgram(

@@ -22,7 +22,7 @@ from sandbox.parts import CLOUD, KUBELET
 from sandbox.stack import CloudFacts
 from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
-from sandbox.toolchain import OFFICIAL_PLUGINS, ToolchainError
+from sandbox.toolchain import OFFICIAL_PLUGINS, USUAL_PLUGINS, ToolchainError
 
 # What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
 # Each with what it can be told here beside the stack's configuration.
@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add("tools", help="find or build the programs, start nothing").set_defaults(run=_tools)
     official = add("official", help="build official plugins from their sources, to be used from then on")
-    official.add_argument("names", nargs="*", type=_official_name, help=", ".join(OFFICIAL_PLUGINS))
+    official.add_argument(
+        "names", nargs="*", type=_official_name, help=f"of {', '.join(OFFICIAL_PLUGINS)} (default: all but aws)"
+    )
     official.add_argument("--remove", action="store_true", help="use the stand-ins again")
     official.set_defaults(run=_official)
     add("start", help="start the sandbox without running the engine").set_defaults(run=_start)
@@ -119,7 +121,7 @@ def _official(sandbox: Sandbox, options: argparse.Namespace) -> int:
         sandbox.forget_official()
         print("the next start of a sandbox uses the stand-ins again, but for plugins that are installed")
         return 0
-    plugins = sandbox.build_official(options.names or OFFICIAL_PLUGINS)
+    plugins = sandbox.build_official(options.names or USUAL_PLUGINS)
     for name, path in plugins.items():
         print(f"{name}  {path or 'the official plugin itself is installed'}")
     if any(plugins.values()):

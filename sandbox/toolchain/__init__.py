@@ -6,12 +6,13 @@ Leaves starting them to `sandbox.supervisor`.
 
 from sandbox.toolchain.choose import ChosenTool, Toolchain, ensure_toolchain
 from sandbox.toolchain.diagnosis import ToolchainError
-from sandbox.toolchain.official import OFFICIAL_PLUGINS, build_plugins
+from sandbox.toolchain.official import OFFICIAL_PLUGINS, USUAL_PLUGINS, build_plugins
 from sandbox.toolchain.tools import TOOLS, Tool
 
 __all__ = [
     "OFFICIAL_PLUGINS",
     "TOOLS",
+    "USUAL_PLUGINS",
     "ChosenTool",
     "Tool",
     "Toolchain",

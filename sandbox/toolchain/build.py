@@ -145,10 +145,17 @@ def download(tool: GoProgram, go: Go, output: int) -> dict[str, object]:
     return _ask(go, output, "mod", "download", "-json", f"{tool.module}@v{tool.version}", flags="-modcacherw")
 
 
-def _ask(go: Go, output: int, *arguments: str, flags: str) -> dict[str, object]:
+def required(sources: Path, module: str, go: Go, output: int) -> Path:
+    """Where Go has that module as the one in `sources` requires it, once it is there. Raises CalledProcessError."""
+    flags = "-mod=readonly -modcacherw"
+    _ask(go, output, "mod", "download", "-json", module, flags=flags, directory=sources)
+    return Path(str(_ask(go, output, "list", "-m", "-json", module, flags=flags, directory=sources)["Dir"]))
+
+
+def _ask(go: Go, output: int, *arguments: str, flags: str, directory: Path = Path("/")) -> dict[str, object]:
     environment = {**go.environment, "GOFLAGS": flags}
     done = subprocess.run(
-        [go.command, *arguments], env=environment, cwd="/", stdout=subprocess.PIPE, stderr=output, check=False
+        [go.command, *arguments], env=environment, cwd=directory, stdout=subprocess.PIPE, stderr=output, check=False
     )
     if done.returncode != 0:
         # `-json` puts the reason into the answer.

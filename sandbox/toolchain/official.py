@@ -1,7 +1,7 @@
 """Official plugins, compiled from Go modules, for machines that cannot download the releases.
 
-Owns what the modules lack for that: for kubernetes a `main`; for tls and random, whose plugins no module has, a `main`
-that serves Terraform's provider of that name by Pulumi's bridge, of which they are made. When one serves is
+Owns what the modules lack for that: for kubernetes a `main`; for the others, whose plugins no module has, a `main` that
+serves Terraform's provider of that name by Pulumi's bridge, of which they are made. When one serves is
 `sandbox.plugins.install`'s choice.
 """
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.home import Cache
-from sandbox.toolchain.build import build, clock, download, workshop
+from sandbox.toolchain import aws_provider
+from sandbox.toolchain.build import build, clock, download, required, workshop
 from sandbox.toolchain.diagnosis import explain
 from sandbox.toolchain.go import Go
 from sandbox.toolchain.tools import (
@@ -29,10 +30,11 @@ from sandbox.toolchain.tools import (
 )
 
 OFFICIAL_PLUGINS: Final = ("kubernetes", *BRIDGED_PLUGINS)
+# AWS's only where somebody asks for it: it waits for a database by half minutes, which here is there in two seconds.
+USUAL_PLUGINS: Final = ("kubernetes", "tls", "random")
 
 _MAIN: Final = Path(__file__).parent / "kubernetes_plugin" / "main.go"
 _COMMAND: Final = Path("cmd") / KUBERNETES_PLUGIN.name
-BRIDGED_SOURCES: Final = Path(__file__).parent / "bridged_plugins"
 
 
 def build_plugins(cache: Cache, versions: Mapping[str, str], *, say: Callable[[str], None] = print) -> dict[str, Path]:
@@ -54,9 +56,11 @@ def build_plugins(cache: Cache, versions: Mapping[str, str], *, say: Callable[[s
             say(f"once for this machine: building the plugins {what}")
             go = find_go()
             for position, name in enumerate(missing, 1):
-                program = programs[name]
+                program, log = programs[name], cache.logs / f"{name}-sources.log"
                 if program.sources is None:
-                    _complete(cache.work / program.workspace, versions[name], go, cache.logs / f"{name}-sources.log")
+                    _complete(cache.work / program.workspace, versions[name], go, log)
+                elif name == "aws":
+                    program = _with_fewer_services(program, cache.work / program.workspace, go, log)
                 build(program, cache, go, position=position, total=len(missing))
             say(f"built in {clock(time.monotonic() - started)}")
     return paths
@@ -66,12 +70,10 @@ def _program(name: str, version: str) -> GoProgram:
     if name == "kubernetes":
         stamp = f"v{_stamped(version)}"
         return replace(KUBERNETES_PLUGIN, linker_variables=((KUBERNETES_PLUGIN_VERSION_VARIABLE, stamp),))
-    return replace(
-        BRIDGED_PLUGINS[name],
-        version=f"{version}-{contents(BRIDGED_SOURCES)}",
-        linker_variables=(("main.version", version),),
-        sources=BRIDGED_SOURCES,
-    )
+    bridged = BRIDGED_PLUGINS[name]
+    assert bridged.sources is not None
+    edition = f"{version}-{contents(bridged.sources)}"
+    return replace(bridged, version=edition, linker_variables=(("main.version", version),))
 
 
 def _stamped(version: str) -> str:
@@ -91,6 +93,17 @@ def _complete(workspace: Path, version: str, go: Go, log: Path) -> None:
     _write(workspace / "schema.json", {**schema, "version": _stamped(version)})
     _write(workspace / "terraform-mapping.json", json.loads((sources / "terraform-mapping.json").read_text()))
     shutil.copyfile(_MAIN, workspace / _MAIN.name)
+
+
+def _with_fewer_services(program: GoProgram, workspace: Path, go: Go, log: Path) -> GoProgram:
+    """The same of a copy, whose provider has no more services than are used."""
+    assert program.sources is not None
+    with log.open("wb") as output:
+        try:
+            module = required(program.sources, aws_provider.MODULE, go, output.fileno())
+        except subprocess.CalledProcessError:
+            raise explain("fetch Terraform's AWS provider", log) from None
+    return replace(program, sources=aws_provider.copy_module(program.sources, module, workspace))
 
 
 def _write(path: Path, document: Mapping[str, object]) -> None:

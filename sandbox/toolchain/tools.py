@@ -154,18 +154,25 @@ KUBERNETES_PLUGIN = GoProgram(
 )
 
 
-def _bridged(name: str, expected_seconds: int) -> GoProgram:
+def _bridged(
+    name: str, expected_seconds: int, module: str = "bridged-plugins", package: str | None = None
+) -> GoProgram:
     return GoProgram(
         name=f"pulumi-resource-{name}",
         title=f"{name} plugin of the official provider's code",
         # Of the plugin that it is like, once it is known which the SDK asks for.
         version="",
-        module="local/bridged-plugins",
-        package=f"./{name}",
+        module=f"local/{module}",
+        package=package or f"./{name}",
         expected_seconds=expected_seconds,
-        workspace="bridged-plugins",
+        workspace=module,
+        sources=Path(__file__).parent / module.replace("-", "_"),
     )
 
 
-# Their providers and the bridge have versions in `bridged_plugins/go.mod`. The first to be built compiles the bridge.
-BRIDGED_PLUGINS = {"tls": _bridged("tls", 150), "random": _bridged("random", 10)}
+# Their providers and the bridge have versions in the modules' go.mod. The first to be built compiles the bridge.
+BRIDGED_PLUGINS = {
+    "tls": _bridged("tls", 150),
+    "random": _bridged("random", 10),
+    "aws": _bridged("aws", 320, "bridged-aws", "."),
+}

@@ -17,7 +17,7 @@ from sandbox.home import CHECKOUT, Cache, Home
 from sandbox.lifecycle import Sandbox
 from sandbox.plugins.download import plugin_caches
 from sandbox.plugins.install import install_plugins, plugin_versions
-from sandbox.toolchain import OFFICIAL_PLUGINS, build_plugins
+from sandbox.toolchain import OFFICIAL_PLUGINS, USUAL_PLUGINS, aws_provider, build_plugins
 from sandbox.toolchain import build as build_module
 from sandbox.toolchain import official as official_module
 from sandbox.toolchain.build import write_go_mod
@@ -45,6 +45,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     monkeypatch.setattr(official_module, "clock", lambda seconds: "0:00")
     monkeypatch.setattr(build_module, "NEEDED_FREE_BYTES", 0)
     monkeypatch.setattr(official_module, "download", lambda tool, go, output: {"Dir": str(tmp_path / "module")})
+    monkeypatch.setattr(official_module, "required", lambda sources, module, go, output: tmp_path / "provider")
+    monkeypatch.setattr(aws_provider, "copy_module", lambda plugin, module, workspace: plugin)
     return Cache(tmp_path / "cache")
 
 
@@ -99,7 +101,7 @@ def test_they_are_compiled_once_with_what_the_modules_lack(cache: Cache, compile
     assert build_plugins(cache, VERSIONS, say=said.append) == programs
     assert list(programs) == list(VERSIONS)
     assert [line.partition(" (")[0] for line in said] == [
-        "once for this machine: building the plugins kubernetes, tls, random from official sources",
+        "once for this machine: building the plugins kubernetes, tls, random, aws from official sources",
         "built in 0:00",
     ]
     (_, files), *bridged = compiler.given
@@ -115,6 +117,7 @@ def test_they_are_compiled_once_with_what_the_modules_lack(cache: Cache, compile
     for program, _ in bridged:
         assert program.sources is not None
         text = (program.sources / program.package / "main.go").read_text()
+        assert program.module in (program.sources / "go.mod").read_text()
         assert re.search(r"^var version string$", text, re.MULTILINE), "the linker sets it, or says nothing"
 
 
@@ -159,14 +162,14 @@ def test_they_serve_until_they_are_taken_back(
 ) -> None:
     assert serving(cache, tmp_path / "home") == STAND_INS
     sandbox.build_official(["tls", "random"])
-    sandbox.build_official(["kubernetes"])
+    sandbox.build_official(["kubernetes", "aws"])
     built = dict.fromkeys(OFFICIAL_PLUGINS, "official source")
     assert serving(cache, tmp_path / "home") == {**STAND_INS, **built}
     sandbox.forget_official()
     sandbox.forget_official()
     assert serving(cache, tmp_path / "home") == STAND_INS
     sandbox.build_official(OFFICIAL_PLUGINS)
-    assert len(compiler.given) == 3, "what was compiled is kept"
+    assert len(compiler.given) == len(OFFICIAL_PLUGINS), "what was compiled is kept"
 
 
 def test_the_newest_edition_serves(
@@ -198,7 +201,8 @@ def test_one_that_is_installed_is_not_compiled(
     runnable(downloaded / f"resource-tls-v{VERSIONS['tls']}" / "pulumi-resource-tls")
     monkeypatch.setenv("PATH", str(runnable(tmp_path / "bin" / "pulumi-resource-random").parent))
     user = tmp_path / "user" / ".pulumi" / "plugins"
-    runnable(user / f"resource-kubernetes-v{VERSIONS['kubernetes']}" / "pulumi-resource-kubernetes")
+    for name in ("kubernetes", "aws"):
+        runnable(user / f"resource-{name}-v{VERSIONS[name]}" / f"pulumi-resource-{name}")
     assert sandbox.build_official(OFFICIAL_PLUGINS) == dict.fromkeys(OFFICIAL_PLUGINS)
     assert compiler.given == []
     assert serving(cache, tmp_path / "home") == {**STAND_INS, **dict.fromkeys(OFFICIAL_PLUGINS, "official")}
@@ -218,6 +222,15 @@ def test_one_that_the_engine_could_fetch_is_not_compiled(
     assert compiler.given == []
 
 
+def test_awss_is_built_where_somebody_asks_for_it(
+    cache: Cache, compiler: Compiler, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDBOX_CACHE", str(cache.root))
+    assert main(["--home", str(sandbox.home.root), "official"]) == 0
+    assert [program.name.rpartition("-")[2] for program, _ in compiler.given] == list(USUAL_PLUGINS)
+    assert set(OFFICIAL_PLUGINS) - set(USUAL_PLUGINS) == {"aws"}
+
+
 def test_the_command_says_what_serves_and_refuses_other_names(
     cache: Cache,
     compiler: Compiler,
@@ -230,7 +243,7 @@ def test_the_command_says_what_serves_and_refuses_other_names(
     assert main([*own, "official", "tls"]) == 0
     assert main([*own, "official", "--remove"]) == 0
     with pytest.raises(SystemExit):
-        main([*own, "official", "aws"])
+        main([*own, "official", "azure"])
     said = capsys.readouterr()
     built, *others = [line for line in said.out.splitlines() if not line.startswith(("once", "built"))]
     assert re.fullmatch(rf"tls  .*/resource-tls-v{VERSIONS['tls']}/pulumi-resource-tls", built)
@@ -238,4 +251,4 @@ def test_the_command_says_what_serves_and_refuses_other_names(
         "the next start of a sandbox uses them; `make official ARGS=--remove` takes that back",
         "the next start of a sandbox uses the stand-ins again, but for plugins that are installed",
     ]
-    assert "'aws' is none of kubernetes, tls, random" in said.err
+    assert "'azure' is none of kubernetes, tls, random, aws" in said.err
