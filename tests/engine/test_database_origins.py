@@ -112,9 +112,10 @@ def test_the_replica_follows_and_the_access_graph_is_connected_to_it(origin: Own
         "VpcSecurityGroups",
         "CACertificateIdentifier",
         "MonitoringInterval",
-        "TagList",
     )
     assert {key: replica[key] for key in same} == {key: primary[key] for key in same}
+    tags, expected = ({tag["Key"]: tag["Value"] for tag in one["TagList"]} for one in (replica, primary))
+    assert tags == expected
     said = findings(origin)["database.replica"]
     assert said == f"{replica['Endpoint']['Address']}:5432 follows its primary and refuses to write"
     uris = secret_values(origin, origin.namespace, SECRET)
