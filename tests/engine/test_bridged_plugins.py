@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sandbox.home import Cache
 from sandbox.plugins.install import plugin_versions
-from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult
+from sandbox.plugins.protocol import CheckFailure, CheckResult, DiffResult, ResourceProvider
 from sandbox.plugins.random.schemas import ID, PASSWORD
 from sandbox.plugins.tls.schemas import CERT_REQUEST, LOCALLY_SIGNED, PRIVATE_KEY, SELF_SIGNED
 from sandbox.plugins.values import UNKNOWN, Properties, unwrap
@@ -218,11 +218,11 @@ def test_a_certificate_lives_as_with_the_official_code(
     _same_life(pairs["tls"], LOCALLY_SIGNED, before, after)
 
 
-@dataclass(frozen=True)
-class AsReplayed:
+class AsReplayed(ResourceProvider):
     """The official code, asked as a stand-in is: in its answers, the engine marks what is secret."""
 
-    asked: Plugin
+    def __init__(self, asked: Plugin) -> None:
+        self.asked = asked
 
     def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
         inputs, failures = self.asked.check(type_, news, olds)

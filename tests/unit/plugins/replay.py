@@ -6,35 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from sandbox.plugins.protocol import CheckResult, DiffResult
-from sandbox.plugins.values import Properties, unwrap
+from sandbox.plugins.protocol import DiffResult, ResourceProvider
+from sandbox.plugins.values import unwrap
 
 RECORDING = json.loads(Path(__file__).with_name("recordings").joinpath("random-and-tls.json").read_text())
-
-
-class Asked(Protocol):
-    """What of a plugin a replay asks."""
-
-    def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult: ...
-
-    def diff(
-        self,
-        urn: str,
-        type_: str,
-        id_: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        ignore_changes: list[str],
-    ) -> DiffResult: ...
-
-    def create(
-        self, urn: str, type_: str, inputs: Properties, timeout: float, preview: bool
-    ) -> tuple[str, Properties]: ...
 
 
 @dataclass
@@ -58,7 +37,7 @@ class Seen:
 class Engine:
     """The order of calls that the engine makes: check, diff, then preview and create."""
 
-    providers: Mapping[str, Asked]
+    providers: Mapping[str, ResourceProvider]
     state: dict[str, Live] = field(default_factory=dict)
 
     def step(self, recorded: dict[str, Any]) -> Seen:
@@ -88,7 +67,7 @@ class Engine:
         return self.state[name].outputs[output]
 
 
-def replay(providers: Mapping[str, Asked]) -> dict[str, Seen]:
+def replay(providers: Mapping[str, ResourceProvider]) -> dict[str, Seen]:
     """Every step once, in order: later steps need the state of earlier ones."""
     engine = Engine(providers)
     return {
