@@ -38,7 +38,7 @@ def write(deployment: Mapping[str, Any], project: str, environment: Path, direct
     (directory / "Pulumi.yaml").write_text(yaml.safe_dump({"name": project, "runtime": runtime}))
     resources = resources_of_plugins(deployment)
     (directory / "__main__.py").write_text("\n".join(_program(resources)) + "\n")
-    return len([one for one in resources if not _is_provider(one)])
+    return len([one for one in resources if not is_provider(one)])
 
 
 def rooted(exported: Mapping[str, Any], root: Path) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _parts(urn: str) -> tuple[str, str, str, str, str]:
     return ("urn", head.rpartition(":")[2], project, types, name)
 
 
-def _is_provider(resource: Resource) -> bool:
+def is_provider(resource: Resource) -> bool:
     return str(resource["type"]).startswith("pulumi:providers:")
 
 
@@ -124,7 +124,7 @@ def _plugin(type_: str) -> str:
 
 def _class(resource: Resource) -> str:
     """`pulumi_aws.rds.Instance` for `aws:rds/instance:Instance`."""
-    if _is_provider(resource):
+    if is_provider(resource):
         return f"{_sdk(resource)}.Provider"
     _, module, name = resource["type"].split(":")
     if _sdk(resource) == "pulumi_kubernetes":
@@ -144,9 +144,14 @@ def _arguments(resource: Resource) -> Iterator[tuple[str, str]]:
         found = getattr(found, part)
     taken = inspect.signature(found._internal_init).parameters
     for key, value in resource.get("inputs", {}).items():
-        name = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower()
+        name = snake(key)
         if name in taken and name not in ("api_version", "kind"):
-            yield name, _literal(_provider_value(value) if _is_provider(resource) else value)
+            yield name, _literal(_provider_value(value) if is_provider(resource) else value)
+
+
+def snake(name: str) -> str:
+    """`privateKeyPem` as Python and Terraform write it."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
 def _provider_value(value: Any) -> Any:

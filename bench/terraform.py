@@ -17,7 +17,7 @@ from pathlib import Path
 from platform import machine
 from typing import Any
 
-from bench.flat_program import SECRET_SIGNATURE
+from bench.flat_program import SECRET_SIGNATURE, is_provider, resources_of_plugins, snake
 from bench.measuring import Command
 from sandbox.home import CHECKOUT, Cache
 from sandbox.toolchain.tools import BRIDGED_PLUGINS, GoProgram, contents
@@ -147,20 +147,18 @@ def deployed_by_terraform(
 def configuration(deployment: Mapping[str, Any], namespace: str, kubeconfig: str) -> dict[str, Any]:
     """What the deployment has of Kubernetes, Helm, tls and random, in another namespace, referring to each other as
     there. Raises KeyError for a type that Terraform's providers of the time have no resource for."""
-    deployed = [one for one in deployment["resources"] if one.get("custom") and "providers:" not in one["type"]]
-    deployed = [one for one in deployed if not one["type"].startswith("pulumi:")]
+    deployed = [one for one in resources_of_plugins(deployment) if not is_provider(one)]
     names = {one["urn"]: re.sub(r"\W", "_", one["urn"].rpartition("::")[2]) for one in deployed}
     types = {one["urn"]: _TYPES[one["type"]] for one in deployed}
     found: dict[str, dict[str, Any]] = {}
     for one in deployed:
         type_ = types[one["urn"]]
         body = _body(type_, _plain(one["inputs"]), namespace)
-        for attribute in body:
-            wanted = _REFERENCES.get((type_, attribute))
-            sources = one.get("propertyDependencies", {}).get(_camel(attribute), [])
-            for urn in sources:
-                if wanted and types[urn] == wanted[0]:
-                    body[attribute] = f"${{{wanted[0]}.{names[urn]}.{wanted[1]}}}"
+        for property_, urns in one.get("propertyDependencies", {}).items():
+            source, output = _REFERENCES.get((type_, snake(property_)), ("", ""))
+            for urn in urns:
+                if types.get(urn) == source:
+                    body[snake(property_)] = f"${{{source}.{names[urn]}.{output}}}"
         before = sorted(f"{types[urn]}.{names[urn]}" for urn in one.get("dependencies", []) if urn in names)
         found.setdefault(type_, {})[names[one["urn"]]] = {**body, **({"depends_on": before} if before else {})}
     cluster = {"config_path": kubeconfig}
@@ -195,9 +193,9 @@ def _body(type_: str, inputs: Mapping[str, Any], namespace: str) -> dict[str, An
             "data": _literal({**encoded, **inputs.get("stringData", {})}),
         }
         return body | ({"type": inputs["type"]} if "type" in inputs else {})
-    body = {_snake(key): _literal(value) for key, value in inputs.items()}
+    body = {snake(key): _literal(value) for key, value in inputs.items()}
     if "subject" in body:
-        body["subject"] = [{_snake(key): value for key, value in body["subject"].items()}]
+        body["subject"] = [{snake(key): value for key, value in body["subject"].items()}]
     return body
 
 
@@ -215,11 +213,3 @@ def _plain(value: Any) -> Any:
 def _literal(value: Any) -> Any:
     """Terraform reads templates in strings."""
     return json.loads(json.dumps(value).replace("${", "$${").replace("%{", "%%{"))
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
-
-
-def _camel(name: str) -> str:
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)

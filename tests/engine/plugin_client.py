@@ -40,9 +40,7 @@ class Plugin:
         """The inputs, and the names of the properties that it refuses."""
         answer = self._stub.Check(
             provider_pb2.CheckRequest(
-                urn=_urn(type_),
-                type=type_,
-                name="one",
+                **_named(type_),
                 olds=encode(olds or {}),
                 news=encode(news),
                 randomSeed=b"1" * 32,
@@ -53,9 +51,7 @@ class Plugin:
 
     def create(self, type_: str, inputs: Properties, *, preview: bool = False) -> tuple[str, Properties]:
         answer = self._stub.Create(
-            provider_pb2.CreateRequest(
-                urn=_urn(type_), type=type_, name="one", properties=encode(inputs), preview=preview
-            ),
+            provider_pb2.CreateRequest(**_named(type_), properties=encode(inputs), preview=preview),
             timeout=ANSWER_SECONDS,
         )
         return answer.id, decode(answer.properties)
@@ -63,9 +59,7 @@ class Plugin:
     def diff(self, type_: str, id_: str, old_inputs: Properties, old: Properties, news: Properties) -> Difference:
         answer = self._stub.Diff(
             provider_pb2.DiffRequest(
-                urn=_urn(type_),
-                type=type_,
-                name="one",
+                **_named(type_),
                 id=id_,
                 old_inputs=encode(old_inputs),
                 olds=encode(old),
@@ -86,9 +80,7 @@ class Plugin:
     ) -> Properties:
         answer = self._stub.Update(
             provider_pb2.UpdateRequest(
-                urn=_urn(type_),
-                type=type_,
-                name="one",
+                **_named(type_),
                 id=id_,
                 old_inputs=encode(old_inputs),
                 olds=encode(old),
@@ -101,9 +93,7 @@ class Plugin:
 
     def read(self, type_: str, id_: str, inputs: Properties, state: Properties) -> tuple[str, Properties, Properties]:
         answer = self._stub.Read(
-            provider_pb2.ReadRequest(
-                urn=_urn(type_), type=type_, name="one", id=id_, inputs=encode(inputs), properties=encode(state)
-            ),
+            provider_pb2.ReadRequest(**_named(type_), id=id_, inputs=encode(inputs), properties=encode(state)),
             timeout=ANSWER_SECONDS,
         )
         return answer.id, decode(answer.inputs), decode(answer.properties)
@@ -128,8 +118,9 @@ def plugin(command: Sequence[str | Path]) -> Iterator[Plugin]:
             it.kill()
 
 
-def _urn(type_: str) -> str:
-    return f"urn:pulumi:dev::project::{type_}::one"
+def _named(type_: str) -> dict[str, str]:
+    """What every request says of the resource."""
+    return {"urn": f"urn:pulumi:dev::project::{type_}::one", "type": type_, "name": "one"}
 
 
 def _top(path: str) -> str:
