@@ -143,8 +143,9 @@ class Database(pulumi.ComponentResource):
         if password is None:
             self.master_secret_arn = instance.master_user_secrets.apply(_managed_secret_arn)
         else:
-            # From the instance, so that what uses it waits for the instance that has it.
-            self.master_password = instance.password
+            # From the instance, so that what uses it waits for the instance that has it. An instance that was passed
+            # over because its password failed says that it has none.
+            self.master_password = known_after(instance.password, password.result)
         self.kms_key_arn = key_arn
         self.ca_bundle = (
             pulumi.Output.from_input(args.region).apply(ca_bundle)

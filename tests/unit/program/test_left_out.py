@@ -75,19 +75,22 @@ FORGOTTEN = ("database-key-alias", "network-policies-database-jobs", "reader-rol
     ("graph", "database"),
     [
         ({"external": {"hostname": "graph.example.com"}, "networkPolicy": {"enabled": True}}, {}),
-        ({"enabled": False}, {"aws": ..., "database": {"mode": "existing"}}),
+        ({}, {"masterPassword": "generated", "authentication": "iam", "replica": {}}),
+        ({"enabled": False}, None),
     ],
-    ids=["everything", "off"],
+    ids=["everything", "generated", "off"],
 )
 def test_whatever_fails_leaves_the_ledger_as_it_was(
-    graph: dict[str, Any], database: dict[str, Any], tmp_path: Path
+    graph: dict[str, Any], database: dict[str, Any] | None, tmp_path: Path
 ) -> None:
     """Each by itself, with `--continue-on-error`: that goes on to the outputs."""
     entry = {"hostAuthorities": {"mode": "inline", "certificates": [stack.host_authority()]}, "applyReaderRole": True}
-    config = stack.configuration(tmp_path, entry=entry, **NAMED, **database)
+    existing = {"aws": ..., "database": {"mode": "existing"}}
+    config = stack.configuration(tmp_path, entry=entry, **NAMED, **(existing if database is None else {}))
     config["accessGraph"] |= graph
+    config["database"] |= database or {}
     options: dict[str, Any] = {"stacks": {NAME: BEFORE}, "computed": BALANCED}
-    if database:
+    if database is None:
         options["secrets"] = {"databaseUri": "postgres://graph:password@db.example.com/graph?sslmode=verify-full"}
     whole = stack.run_program(config, tmp_path, **options)
     assert whole.outputs["ledger"] != BEFORE["ledger"]
