@@ -65,6 +65,17 @@ _OPTION = re.compile(r"(?i)(--?[a-z-]*(?:password|passwd|passphrase|token)[ \t]+
 _USER = re.compile(
     r"((?<![\w-])(?:-[uU]|--(?:proxy-)?user)[= \t]*)([\"'])?([^\s\"':]{1,256}:)(?(2)(?:(?!\2).)+|[^\s\"']+)"
 )
+# Of `docker login` and its like, and of MySQL's commands; elsewhere `-p` is a port.
+_LOGIN_OPTION = re.compile(
+    r"(\blogin\b[^\n|;&]{0,512}?[ \t]-p[= \t]*|\b(?:mysql|mariadb)[a-z-]*\b[^\n|;&]{0,512}?[ \t]-p)([\"'])?(?![ \t])"
+    r"(?(2)(?:(?!\2).)+|[^\s\"']+)"
+)
+_NETRC = re.compile(r"(\blogin\s+\S{1,256}\s+password\s+)(?!\[s(?:ecret|crubbed)\])\S+")
+# host:port:database:user:password, with `*` for any.
+_PGPASS = re.compile(
+    r"(?m)(^[ \t]*|[\s\"'])((?:[\w.-]{1,253}|\*):(?:\d{1,5}|\*)(?::(?:[A-Za-z_][\w.-]{0,62}|\*)){2}:)[^\s\"']+"
+)
+_ELEMENT = re.compile(rf"(?i)(<[\w.:-]{{0,128}}?{_NAMES}(?:\s[^<>]{{0,512}})?>)(?!\[s(?:ecret|crubbed)\])[^<]+(?=</)")
 _COOKIES = re.compile(r"(?i)(cookie\\*[\"']?\s*:\s*\[?\s*\\*[\"']?)[^\s=;\"']{1,256}=[^\"'\n]+")
 _SQL = re.compile(r"(?i)(\bpassword\s+)(?:[eu]?&?'[^'\n]*'|(\$\w*\$).*?\2)")
 _REGISTRY = re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[A-Za-z0-9+/=]{8,}")
@@ -127,6 +138,10 @@ def _scrub(text: str, layers: int) -> str:
     text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
     text = _OPTION.sub(rf"\1{SCRUBBED}", text)
     text = _USER.sub(rf"\1\2\3{SCRUBBED}", text)
+    text = _LOGIN_OPTION.sub(rf"\1\2{SCRUBBED}", text)
+    text = _NETRC.sub(rf"\1{SCRUBBED}", text)
+    text = _PGPASS.sub(rf"\1\2{SCRUBBED}", text)
+    text = _ELEMENT.sub(rf"\1{SCRUBBED}", text)
     text = _COOKIES.sub(rf"\1{SCRUBBED}", text)
     text = _SQL.sub(rf"\1{SCRUBBED}", text)
     text = _REGISTRY.sub(rf"\1{SCRUBBED}", text)
