@@ -247,12 +247,7 @@ ACTIONS: dict[str, TypeActions] = {
                 when={"StringEquals": {"ec2:CreateAction": "AuthorizeSecurityGroupIngress"}},
             ),
             Grant(
-                actions=(
-                    "ec2:CreateTags",
-                    "ec2:DeleteTags",
-                    "ec2:ModifySecurityGroupRules",
-                    "ec2:RevokeSecurityGroupIngress",
-                ),
+                actions=("ec2:CreateTags", "ec2:DeleteTags", "ec2:ModifySecurityGroupRules"),
                 on=(_SECURITY_GROUP_RULE,),
                 when=MADE_HERE,
             ),
@@ -377,7 +372,7 @@ ACTIONS: dict[str, TypeActions] = {
                 ),
                 on=(_SUBNET_GROUP, _PARAMETER_GROUP, _DEFAULT_OPTIONS),
             ),
-            Grant(actions=("rds:AddTagsToResource", "rds:CreateDBSnapshot", "rds:DeleteDBInstance"), on=(_SNAPSHOT,)),
+            Grant(actions=("rds:AddTagsToResource", "rds:CreateDBSnapshot"), on=(_SNAPSHOT,)),
             Grant(actions=("rds:RestoreDBInstanceFromDBSnapshot",), on=(_ANY_SNAPSHOT,)),
             # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions
             Grant(
@@ -506,18 +501,7 @@ ACTIONS: dict[str, TypeActions] = {
     "aws:sns/topicSubscription:TopicSubscription": TypeActions(
         # SNS asks for the topic, also where a call names the subscription. By the topic's list the provider sees that a
         # subscription is gone: https://github.com/hashicorp/terraform-provider-aws/pull/42117
-        read=(
-            Grant(
-                actions=("sns:GetSubscriptionAttributes",),
-                on=(_TOPIC, f"{_TOPIC}:*"),
-            ),
-            Grant(actions=("sns:ListSubscriptionsByTopic",), on=(_TOPIC,)),
-        ),
-        write=(
-            Grant(
-                actions=("sns:SetSubscriptionAttributes", "sns:Subscribe", "sns:Unsubscribe"),
-                on=(_TOPIC, f"{_TOPIC}:*"),
-            ),
-        ),
+        read=(Grant(actions=("sns:GetSubscriptionAttributes", "sns:ListSubscriptionsByTopic"), on=(_TOPIC,)),),
+        write=(Grant(actions=("sns:SetSubscriptionAttributes", "sns:Subscribe", "sns:Unsubscribe"), on=(_TOPIC,)),),
     ),
 }
