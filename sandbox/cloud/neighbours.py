@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import json
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from moto.core.base_backend import BaseBackend
 from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, IAMBackend, iam_backends
 from moto.kms.models import KmsBackend, kms_backends
@@ -59,6 +60,30 @@ class AccountEC2(StandInBackend, EC2Backend):
         if group_id and any(group_id in database.vpc_security_group_ids for database in databases):
             raise DependencyViolationError(f"resource {group_id} has a dependent object")
         super().delete_security_group(name, group_id)
+
+    def authorize_security_group_ingress(
+        self, *arguments: Any, prefix_list_ids: list[dict[str, str]] | None = None, **given: Any
+    ) -> tuple[list[SecurityGroupRule], SecurityGroup]:
+        """moto drops what a rule for a prefix list is described as."""
+        made: tuple[list[SecurityGroupRule], SecurityGroup] = super().authorize_security_group_ingress(
+            *arguments, prefix_list_ids=prefix_list_ids, **given
+        )
+        described = {one["PrefixListId"]: one["Description"] for one in prefix_list_ids or [] if "Description" in one}
+        for rule in made[0]:
+            if rule.prefix_list_id in described:
+                rule.ip_range = {"Description": described[rule.prefix_list_id]}
+        return made
+
+    def describe_security_group_rules(
+        self, sg_rule_ids: list[str], filters: dict[str, list[str]]
+    ) -> list[SecurityGroupRule]:
+        """moto has the description of a rule for a group only where the group lists its rules. These are copies."""
+        found: list[SecurityGroupRule] = super().describe_security_group_rules(sg_rule_ids, filters)
+        for rule in found:
+            if "Description" in rule.source_group:
+                # What is changed of it moto writes to `ip_range`.
+                rule.ip_range = {"Description": rule.source_group["Description"], **rule.ip_range}
+        return found
 
 
 def install() -> None:

@@ -113,7 +113,7 @@ class IngressRule(Kind):
             "cidrIpv6": rule.get("CidrIpv6"),
             "prefixListId": rule.get("PrefixListId"),
             "referencedSecurityGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
-            "description": rule.get("Description") or _description_in_group(client, rule),
+            "description": rule.get("Description"),
             "tagsAll": tag_map(rule.get("Tags")),
         }
 
@@ -150,17 +150,6 @@ class IngressRule(Kind):
             ),
             *RULE_GONE,
         )
-
-
-def _description_in_group(client: Any, rule: Mapping[str, Any]) -> str | None:
-    """The API of the sandbox has the description of a rule for a group only where the group lists its rules."""
-    referenced = (rule.get("ReferencedGroupInfo") or {}).get("GroupId")
-    for permission in client.describe_security_groups(GroupIds=[rule["GroupId"]])["SecurityGroups"][0]["IpPermissions"]:
-        if all(permission.get(key) == rule.get(key) for key in ("IpProtocol", "FromPort", "ToPort")):
-            for pair in permission["UserIdGroupPairs"]:
-                if pair.get("GroupId") == referenced and pair.get("Description"):
-                    return str(pair["Description"])
-    return None
 
 
 def _permission(inputs: Properties) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from moto.ec2.models import ec2_backends
 from moto.rds.models import RDSBackend
 from moto.server import ThreadedMotoServer
 
 from sandbox.cloud import event_subscriptions
+from sandbox.cloud.neighbours import AccountEC2
 from sandbox.plugins.aws.provider import AwsProvider
 from sandbox.plugins.aws.resources import INSTANCE, KEY, PARAMETER_GROUP, SECURITY_GROUP, SUBNET_GROUP
 from sandbox.plugins.values import Properties
@@ -87,11 +89,14 @@ def server() -> Iterator[str]:
 
     RDSBackend.modify_db_subnet_group = modify_and_keep  # type: ignore[method-assign]
     event_subscriptions.install()
+    network = ec2_backends.backend
+    ec2_backends.backend = AccountEC2
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
     yield f"http://{host}:{port}"
     moto.stop()
+    ec2_backends.backend = network
     RDSBackend.modify_db_subnet_group = modify  # type: ignore[method-assign]
 
 

@@ -130,6 +130,15 @@ def test_network_and_subnet_group(engine: Engine, aws: Any) -> None:
     live = aws("ec2").describe_security_groups(GroupIds=[group.id])["SecurityGroups"][0]["IpPermissions"]
     assert [(item["FromPort"], item["UserIdGroupPairs"][0]["GroupId"]) for item in live] == [(5432, client.id)]
     assert imported(engine, INGRESS_RULE, rule.id).inputs["referencedSecurityGroupId"] == client.id
+    listed = {**rule_inputs, "prefixListId": "pl-0123456789abcdef0", "description": "Offices"}
+    del listed["referencedSecurityGroupId"]
+    offices = engine.create(INGRESS_RULE, **listed)
+    rule = engine.update(rule, **{**rule_inputs, "description": "The graph"})
+    for one, said in ((rule, "The graph"), (offices, "Offices")):
+        found = engine.refresh(one)
+        assert found is not None
+        assert found.outputs["description"] == said
+    engine.delete(offices)
     engine.delete(rule)
     refreshed = engine.refresh(group)
     assert refreshed is not None
