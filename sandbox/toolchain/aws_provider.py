@@ -1,7 +1,7 @@
 """Terraform's AWS provider with a few of its two hundred services: whole, it takes half an hour to compile.
 
-Owns which services stay, and the two generated files that name them all. The copy is made beside what is compiled, and
-goes with it.
+Owns the two generated files that name all services; which of them stay is part of what is compiled. The copy is made
+beside that, and goes with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 MODULE: Final = "github.com/hashicorp/terraform-provider-aws"
-SERVICES: Final = ("cloudwatch", "ec2", "eks", "iam", "kms", "logs", "meta", "rds", "sns", "sts")
+SERVICES: Final = tuple((Path(__file__).parent / "bridged_aws" / "services.txt").read_text().split())
 # Of one that is left out, what those that stay make use of.
 _ALSO_USED: Final = ("organizations",)
 
