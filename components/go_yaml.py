@@ -1,6 +1,7 @@
 """YAML as programs written in Go read it: Helm its values (go-yaml 2), the engine a stack's configuration (go-yaml 3).
 
-What both take otherwise than PyYAML: `1e3` is a number, `1:30` is text, and equal keys are an error.
+What both take otherwise than PyYAML: `1e3` is a number, `1:30` is text, and equal keys are an error. Where go-yaml 2
+lets a merged value win over one that is written out, neither is guessed: that is an error too.
 """
 
 from __future__ import annotations
@@ -32,14 +33,20 @@ class EngineLoader(GoLoader):
 GoLoader.yaml_implicit_resolvers = {}
 GoLoader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"^<<$"), ["<"])
 GoLoader.add_implicit_resolver(f"{_TAG}null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+# Underscores are taken out before a number is looked for: they may stand anywhere but first.
 GoLoader.add_implicit_resolver(
     f"{_TAG}int",
-    re.compile(r"^[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"),
+    re.compile(
+        r"^([-+]_*)?(0_*[bB]_*[01][01_]*|0_*[oO]_*[0-7][0-7_]*|0_*[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]*|[1-9][0-9_]*)$"
+    ),
     list("-+0123456789"),
 )
 GoLoader.add_implicit_resolver(
     f"{_TAG}float",
-    re.compile(r"^([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
+    re.compile(
+        r"^(([-+]_*)?(\._*[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE]_*([-+]_*)?[0-9][0-9_]*)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
+    ),
     list("-+0123456789."),
 )
 HelmLoader.add_implicit_resolver(
@@ -92,8 +99,10 @@ def _construct_timestamp(loader: EngineLoader, node: yaml.ScalarNode) -> str:
 def _construct_map(loader: GoLoader, node: yaml.MappingNode) -> dict[str, Any]:
     # Both turn what they read into JSON, so keys become text. Of two equal keys Helm silently drops one: refused here.
     keys: set[str] = set()
-    for key_node, _ in node.value:
+    for key_node, value_node in node.value:
         if key_node.tag == f"{_TAG}merge":
+            if isinstance(loader, HelmLoader):
+                _check_order(loader, keys, key_node, value_node)
             continue
         key = _key_text(loader.construct_object(key_node, deep=True), key_node)
         if key in keys:
@@ -108,13 +117,33 @@ def _construct_map(loader: GoLoader, node: yaml.MappingNode) -> dict[str, Any]:
     }
 
 
+def _check_order(loader: HelmLoader, before: set[str], key_node: yaml.Node, merged: yaml.Node) -> None:
+    """go-yaml 2 goes through a map from its beginning, so that what is merged wins over the keys `before`."""
+    for node in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+        if not isinstance(node, yaml.MappingNode):
+            continue  # the merge itself refuses it
+        loader.flatten_mapping(node)
+        for inner, _ in node.value:
+            key = _key_text(loader.construct_object(inner, deep=True), inner)
+            if key in before:
+                raise yaml.constructor.ConstructorError(
+                    None,
+                    None,
+                    f"the key {key!r} stands before a << that has it too, and Helm takes that one: << goes first",
+                    key_node.start_mark,
+                )
+
+
 def _key_text(key: Any, node: yaml.Node) -> str:
     if isinstance(key, str):
         return key
     if isinstance(key, bool):
         return "true" if key else "false"
-    if isinstance(key, int | float):
+    if isinstance(key, int):
         return str(key)
+    # In Go's form, which is the same as long as six digits tell the number.
+    if isinstance(key, float) and float(f"{key:g}") == key:
+        return f"{key:g}"
     raise yaml.constructor.ConstructorError(None, None, "a key must be text", node.start_mark)
 
 

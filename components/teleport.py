@@ -7,7 +7,6 @@ Who owns the release decides the mode: this stack (`release`), somebody else's H
 (`manual`).
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +32,7 @@ from components.teleport_args import (
     proxy_checksum,
 )
 from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, auth_deployment_name, proxy_deployment_name
+from components.values_files import values_document
 
 # Of the plugin, where nothing is said.
 LEAST_PATIENCE_SECONDS = 600
@@ -146,8 +146,7 @@ class TeleportCluster(pulumi.ComponentResource):
         return kubernetes.core.v1.ConfigMap(
             f"{name}-values",
             metadata={"name": VALUES_CONFIG_MAP_NAME, "namespace": args.namespace},
-            # JSON is YAML, and no parser takes one of its words for another thing.
-            data={VALUES_KEY: self.values.apply(lambda values: json.dumps(values, indent=2) + "\n")},
+            data={VALUES_KEY: self.values.apply(values_document)},
             # It goes with the stack: an owner's tool that misses it says so, and leaves a Teleport that runs alone.
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )

@@ -5,6 +5,7 @@ Pure, no Pulumi. What the access graph adds to the values is `teleport_values`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,14 @@ def parse_values(text: str) -> dict[str, Any]:
     _check_plain(values)
     own: dict[str, Any] = own_copy(values)
     return own
+
+
+def values_document(values: Mapping[str, Any]) -> str:
+    """The values as a document that every reader of YAML takes for the same ones: JSON, of which no word could be
+    another thing. Ends with a line break."""
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    # JSON writes a character above U+FFFF as two halves, of which YAML knows none; below, YAML refuses some unescaped.
+    return re.sub(r"[\x7f-\uffff]", lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n"
 
 
 _TOO_DEEP = f"goes deeper than {DEEPEST} levels, or an alias contains itself; write the value out"

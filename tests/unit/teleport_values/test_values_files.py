@@ -29,6 +29,11 @@ from components.values_files import (
         ("12:30:45", "12:30:45"),
         ("1e3", 1000.0),
         ("0x1F", 31),
+        ("0X1F", 31),
+        ("0B1", 1),
+        ("0O17", 15),
+        ("1e3_0", 1e30),
+        (".1_0", 0.1),
         ("0o17", 15),
         ("017", 15),
         ("1_000", 1000),
@@ -47,7 +52,18 @@ def test_scalars_are_what_helm_takes_them_for(text: str, value: Any) -> None:
 
 
 def test_keys_become_text() -> None:
-    assert parse_values("{1: a, true: b, 1.5: c}") == {"1": "a", "true": "b", "1.5": "c"}
+    assert parse_values("{1: a, true: b, 1.5: c, 2.0: d}") == {"1": "a", "true": "b", "1.5": "c", "2": "d"}
+
+
+def test_what_is_merged_comes_first() -> None:
+    """To Helm a merged value that comes later wins over the one that is written out."""
+    base = "base: &base {level: INFO, output: stderr}\n"
+    values = parse_values(f"{base}log:\n  <<: *base\n  level: DEBUG\n")
+    assert values["log"] == {"level": "DEBUG", "output": "stderr"}
+    for merged in ("*base", "[*base]"):
+        with pytest.raises(ValuesFileError, match="line 4: the key 'level' stands before a << .*: << goes first"):
+            parse_values(f"{base}log:\n  level: DEBUG\n  <<: {merged}\n")
+    assert parse_values(f"{base}log:\n  format: json\n  <<: *base\n")["log"]["level"] == "INFO"
 
 
 @pytest.mark.parametrize(
