@@ -111,6 +111,7 @@ def server_certificate(
         recorded=ledger.apply(lambda before: before.trust),
         opts=opts,
         ends_before=ledger.apply(lambda before: ends_of_own(before, settings, intake.trust_bundle)),
+        verified=ledger.apply(lambda before: before.is_verified(intake.now)),
     )
     warn_of_expiry(certificate, intake.now)
     return certificate

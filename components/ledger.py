@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 import pulumi
 
 from components.authority_phases import AuthorityStep
-from components.expiry import RecordedEnds, write_time
+from components.expiry import RecordedEnds, read_time, write_time
 from components.settings import (
     ExistingDatabaseSettings,
     ManualTeleportSettings,
@@ -67,6 +68,12 @@ class Ledger:
     """Of a certificate that the stack asks for."""
     ends: RecordedEnds = field(default_factory=RecordedEnds)
     """What the outputs beside the ledger say."""
+
+    def is_verified(self, now: datetime) -> bool:
+        """Whether some Teleport verifies by what `trust` has: one dials the access graph, and what it trusts has not
+        ended altogether."""
+        ends = None if self.trust is None else self.trust.ends
+        return bool(self.endpoints) and (ends is None or read_time(ends) > now)
 
     @classmethod
     def parse(cls, record: Any, certificate_not_after: str | None = None, ca_not_after: str | None = None) -> Ledger:

@@ -24,7 +24,7 @@ from components.settings import (
     GeneratedTlsSettings,
     Settings,
 )
-from components.trust_bundles import Authority, authority_identities, joined
+from components.trust_bundles import Authority, authority_identities, joined, last_end
 from components.trust_steps import TrustRecord, trust_problem
 
 if TYPE_CHECKING:
@@ -59,16 +59,18 @@ def make_server_certificate(
     recorded: pulumi.Output[TrustRecord | None],
     opts: pulumi.ResourceOptions,
     ends_before: pulumi.Output[RecordedEnds] | None = None,
+    verified: pulumi.Input[bool] = True,
 ) -> ServerCertificate:
     """`given` are the authorities of `tls.trustBundleFile`, `namespace` is TAG's, taken from its resource. `permitted`
     resolves if the authority's step is allowed, `recorded` is what the last complete `up` left, `ends_before` when of
-    that ends what this one may renew. `opts` have the Kubernetes provider."""
+    that ends what this one may renew, `verified` whether some Teleport verifies by it. `opts` have the Kubernetes
+    provider."""
     tls = settings.tls
     further = joined(authority.pem for authority in given) or None
     own = _own_authorities(settings, further, permitted)
     before = pulumi.Output.from_input(RecordedEnds()) if ends_before is None else ends_before
     bundle = own.trust_bundle if own is not None else None if further is None else pulumi.Output.from_input(further)
-    allowed = _allowed(settings, given, bundle, recorded)
+    allowed = _allowed(settings, given, bundle, recorded, verified)
     expiring = [_of_bundle(authority) for authority in given]
     ends = [pulumi.Output.from_input(write_time(authority.not_after)) for authority in given]
     pair: tuple[pulumi.Output[str] | None, pulumi.Output[str] | None] = (None, None)
@@ -108,16 +110,17 @@ def trust_record(settings: Settings, bundle: pulumi.Output[str] | None) -> pulum
     tls = settings.tls
     if tls.trust == "system" or bundle is None:
         return pulumi.Output.from_input(trust_of(settings, frozenset()))
-    return bundle.apply(lambda pem: trust_of(settings, authority_identities(pem)))
+    return bundle.apply(lambda pem: trust_of(settings, authority_identities(pem), write_time(last_end(pem))))
 
 
-def trust_of(settings: Settings, identities: frozenset[str]) -> TrustRecord:
-    """`identities` are those of the bundle."""
+def trust_of(settings: Settings, identities: frozenset[str], ends: str | None = None) -> TrustRecord:
+    """`identities` are those of the bundle, `ends` is when the last of them does."""
     tls = settings.tls
     return TrustRecord(
         mode=tls.mode,
         authorities=None if tls.trust == "system" else identities,
         protected=isinstance(tls, GeneratedTlsSettings) and tls.protect,
+        ends=None if tls.trust == "system" else ends,
     )
 
 
@@ -127,16 +130,20 @@ def waits_for_bundle(settings: Settings, before: TrustRecord | None) -> bool:
     return settings.access_graph.enabled and before is not None and before.mode != settings.tls.mode
 
 
-def trust_refusal(settings: Settings, before: TrustRecord | None, identities: frozenset[str]) -> Problem | None:
+def trust_refusal(
+    settings: Settings, before: TrustRecord | None, identities: frozenset[str], verified: bool
+) -> Problem | None:
     """Why `settings` may not follow upon `before`, or None: one `up` changes whom Teleport trusts, or where the
-    certificate comes from, and not both. Without an access graph everything may change: `teleport` gives auth its own
-    values back before the ConfigMap gets another content.
+    certificate comes from, and not both. Where no Teleport verifies by what there was, and without an access graph,
+    all may change but a protected key: `teleport` gives auth its own values back before the ConfigMap gets another
+    content.
 
     `identities` are those of the bundle where `waits_for_bundle`, and of the given authorities elsewhere.
     """
-    if not settings.access_graph.enabled or before is None or before.mode == settings.tls.mode == "generated":
+    if before is None or before.mode == settings.tls.mode == "generated":
         return None  # the succession of the stack's own authorities has rules of its own
-    return trust_problem(before, trust_of(settings, identities))
+    verified = verified and settings.access_graph.enabled
+    return trust_problem(before, trust_of(settings, identities), verified=verified)
 
 
 def warn_of_expiry(certificate: ServerCertificate, now: datetime) -> pulumi.Output[list[str]]:
@@ -225,16 +232,18 @@ def _allowed(
     given: Sequence[Authority],
     bundle: pulumi.Output[str] | None,
     recorded: pulumi.Output[TrustRecord | None],
+    verified: pulumi.Input[bool],
 ) -> pulumi.Output[bool]:
     """Resolves unless `trust_refusal` has something against this `up`."""
 
-    def check(before: TrustRecord | None) -> Any:
+    def check(known: list[Any]) -> Any:
+        before, in_use = known
         if waits_for_bundle(settings, before):
             made = pulumi.Output.from_input("" if bundle is None else bundle)
-            return made.apply(lambda pem: _refuse(trust_refusal(settings, before, _identities(pem))))
-        return _refuse(trust_refusal(settings, before, frozenset(authority.identity for authority in given)))
+            return made.apply(lambda pem: _refuse(trust_refusal(settings, before, _identities(pem), in_use)))
+        return _refuse(trust_refusal(settings, before, frozenset(authority.identity for authority in given), in_use))
 
-    return recorded.apply(check)
+    return pulumi.Output.all(recorded, verified).apply(check)
 
 
 def _identities(bundle: str) -> frozenset[str]:

@@ -100,6 +100,11 @@ def authority_identities(bundle: str) -> frozenset[str]:
     return frozenset(authority_identity(certificate) for certificate in certificates)
 
 
+def last_end(bundle: str) -> datetime:
+    """When the last authority ends of a bundle such as `authority_identities` reads."""
+    return max(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(bundle.encode()))
+
+
 def authority_identity(certificate: x509.Certificate) -> str:
     """SHA-256 over subject and public key, 64 hexadecimal digits: the same for a certificate that was renewed with
     its key, since either of the two verifies what the key has signed."""

@@ -28,12 +28,16 @@ class TrustRecord:
     protected: bool = False
     """Whether the stack has keys that the engine refuses to delete."""
 
+    ends: str | None = None
+    """When the last of the authorities ends, RFC 3339; None where that is not known."""
+
     def stored(self) -> dict[str, Any]:
         """As the ledger keeps it; public."""
         return {
             "mode": self.mode,
             "authorities": None if self.authorities is None else sorted(self.authorities),
             "protected": self.protected,
+            "ends": self.ends,
         }
 
     @classmethod
@@ -46,17 +50,20 @@ class TrustRecord:
             mode=str(stored["mode"]),
             authorities=None if authorities is None else frozenset(authorities),
             protected=bool(stored.get("protected")),
+            ends=stored.get("ends"),
         )
 
 
-def trust_problem(recorded: TrustRecord | None, wanted: TrustRecord) -> Problem | None:
-    """Why `wanted` may not follow upon `recorded` (None: nothing runs yet) while Teleport uses the access graph."""
+def trust_problem(recorded: TrustRecord | None, wanted: TrustRecord, *, verified: bool = True) -> Problem | None:
+    """Why `wanted` may not follow upon `recorded` (None: nothing runs yet). Without `verified` no Teleport verifies by
+    what is recorded, and nothing is lost by another trust."""
     if recorded is None:
         return None
     if wanted.mode != recorded.mode:
-        return _mode_problem(recorded, wanted)
+        ahead = _ahead_problem(recorded, wanted) if verified else None
+        return ahead or _key_problem(recorded, wanted)
     before, after = recorded.authorities, wanted.authorities
-    if before is not None and after is not None and not before & after:
+    if verified and before is not None and after is not None and not before & after:
         return Problem(
             "tls.trustBundleFile",
             "has none of the authorities that Teleport trusts now, so calls would fail on one side of the change",
@@ -66,26 +73,30 @@ def trust_problem(recorded: TrustRecord | None, wanted: TrustRecord) -> Problem 
     return None
 
 
-def _mode_problem(recorded: TrustRecord, wanted: TrustRecord) -> Problem | None:
-    if recorded.authorities != wanted.authorities:
-        ahead = (
-            f"tls.nextAuthority in mode {recorded.mode}"
-            if wanted.mode == GENERATED
-            else f"the authorities to come in tls.trustBundleFile of mode {recorded.mode}"
-        )
-        return Problem(
-            "tls.mode",
-            f"differs from {recorded.mode}, where the stack is, and so does what Teleport trusts: calls would fail "
-            "until both have changed everywhere",
-            f"first `up` with {ahead}; then change the mode, with all that is trusted by then in tls.trustBundleFile "
-            f"(the output caBundle); then take out what is no longer needed, or set trust to system ({DOCUMENT})",
-            wanted.mode,
-        )
-    if recorded.mode == GENERATED and recorded.protected:
-        return Problem(
-            "tls.mode",
-            "would delete the protected key of the stack's own authority",
-            "set tls.protect to false, `up`, and then change the mode",
-            wanted.mode,
-        )
-    return None
+def _ahead_problem(recorded: TrustRecord, wanted: TrustRecord) -> Problem | None:
+    if recorded.authorities == wanted.authorities:
+        return None
+    ahead = (
+        f"tls.nextAuthority in mode {recorded.mode}"
+        if wanted.mode == GENERATED
+        else f"the authorities to come in tls.trustBundleFile of mode {recorded.mode}"
+    )
+    return Problem(
+        "tls.mode",
+        f"differs from {recorded.mode}, where the stack is, and so does what Teleport trusts: calls would fail "
+        "until both have changed everywhere",
+        f"first `up` with {ahead}; then change the mode, with all that is trusted by then in tls.trustBundleFile "
+        f"(the output caBundle); then take out what is no longer needed, or set trust to system ({DOCUMENT})",
+        wanted.mode,
+    )
+
+
+def _key_problem(recorded: TrustRecord, wanted: TrustRecord) -> Problem | None:
+    if recorded.mode != GENERATED or not recorded.protected:
+        return None
+    return Problem(
+        "tls.mode",
+        "would delete the protected key of the stack's own authority",
+        "set tls.protect to false, `up`, and then change the mode",
+        wanted.mode,
+    )

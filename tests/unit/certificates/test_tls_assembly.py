@@ -12,9 +12,9 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from components import tls_assembly
-from components.expiry import RecordedEnds
+from components.expiry import RecordedEnds, write_time
 from components.settings import Settings, load_settings
-from components.trust_bundles import Authority, authority_identities, parse_trust_bundle
+from components.trust_bundles import Authority, authority_identities, last_end, parse_trust_bundle
 from components.trust_steps import TrustRecord
 from tests.samples import CERTIFICATE_FORM, STACK, existing_configuration
 from tests.unit.certificates.pki import HOST, NOW, authority
@@ -95,6 +95,7 @@ def test_a_generated_certificate_is_a_pair_and_its_authority(tmp_path: Path) -> 
         "mode": "generated",
         "authorities": sorted(authority_identities(certificate_named(OWN))),
         "protected": True,
+        "ends": write_time(last_end(certificate_named(OWN))),
     }
 
 

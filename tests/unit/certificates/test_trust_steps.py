@@ -18,6 +18,7 @@ records = st.builds(
     mode=st.sampled_from(["generated", "certManager", "existingSecret"]),
     authorities=st.none() | st.frozensets(st.sampled_from([A, B, C]), min_size=1),
     protected=st.booleans(),
+    ends=st.none() | st.just("2036-01-01T00:00:00Z"),
 )
 
 
@@ -83,6 +84,15 @@ def test_the_way_from_ones_own_authority_to_cert_manager_and_back() -> None:
 )
 def test_a_refusal_names_the_way(before: TrustRecord, after: TrustRecord, words: str) -> None:
     assert words in str(trust_problem(before, after))
+
+
+@pytest.mark.slow
+@given(records, records)
+def test_where_nobody_verifies_only_a_protected_key_stands_in_the_way(before: TrustRecord, after: TrustRecord) -> None:
+    problem = trust_problem(before, after, verified=False)
+    deletes = before.mode == "generated" != after.mode and before.protected
+    assert (problem is not None) == deletes
+    assert problem is None or "would delete the protected key" in str(problem)
 
 
 def test_bundle_and_system_may_take_turns_within_a_mode() -> None:

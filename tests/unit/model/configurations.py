@@ -135,7 +135,7 @@ def refused(configuration: Configuration, recorded: Ledger, bundle: str) -> list
     settings, intake = understood(configuration)
     given = frozenset(one.identity for one in intake.trust_bundle)
     trusted = identities(bundle) if waits_for_bundle(settings, recorded.trust) else given
-    trust = trust_refusal(settings, recorded.trust, trusted)
+    trust = trust_refusal(settings, recorded.trust, trusted, recorded.is_verified(NOW))
     return [
         *refusals(recorded, settings),
         *stranger_problems(recorded, settings, intake),

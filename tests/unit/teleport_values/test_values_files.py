@@ -61,7 +61,7 @@ def test_what_is_merged_comes_first() -> None:
     values = parse_values(f"{base}log:\n  <<: *base\n  level: DEBUG\n")
     assert values["log"] == {"level": "DEBUG", "output": "stderr"}
     for merged in ("*base", "[*base]"):
-        with pytest.raises(ValuesFileError, match="line 4: the key 'level' stands before a << .*: << goes first"):
+        with pytest.raises(ValuesFileError, match=r"line 4: the key 'level' stands before a << .*: << goes first"):
             parse_values(f"{base}log:\n  level: DEBUG\n  <<: {merged}\n")
     assert parse_values(f"{base}log:\n  format: json\n  <<: *base\n")["log"]["level"] == "INFO"
 

@@ -1,0 +1,75 @@
+"""Another source of the certificate, or other authorities, where no Teleport verifies by the former any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from tests.unit.monitor import Recording, unsealed
+from tests.unit.program.stack import configuration, host_authority, run_program
+from tests.unit.program.test_ledger import again
+
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
+
+OWN_KEY = "certificates-ca-1-key"
+FILE = "authorities.pem"
+FOREIGN = {"mode": "existingSecret", "secretName": "corp-tls", "trustBundleFile": FILE}
+
+
+def ledger_of(recording: Recording) -> dict[str, Any]:
+    found: dict[str, Any] = unsealed(recording.outputs["ledger"])
+    return found
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    """Off, with an authority of the stack's own. Teleport's host authority stays the same throughout."""
+    config = configuration(tmp_path)
+    config["accessGraph"]["enabled"] = False
+    return config
+
+
+def foreign(config: dict[str, Any], directory: Path, *authorities: str, enabled: bool = True) -> dict[str, Any]:
+    """The same stack with a certificate of somebody else's, by these authorities."""
+    (directory / FILE).write_text("".join(authorities))
+    return {**config, "tls": FOREIGN, "accessGraph": {**config["accessGraph"], "enabled": enabled}}
+
+
+def test_an_authority_that_has_ended_gives_way_to_one_that_nobody_trusts_yet(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Every call fails by then, and the way by a bundle of both is closed: what has ended is refused in the file."""
+    former, new = host_authority("former"), host_authority("new")
+    ledger = ledger_of(run_program(foreign(config, tmp_path, former), tmp_path))
+    with pytest.raises(pulumi.RunError, match="has none of the authorities that Teleport trusts now"):
+        again(tmp_path, foreign(config, tmp_path, new), ledger)
+    ledger["trust"]["ends"] = "2020-01-01T00:00:00Z"
+    again(tmp_path, foreign(config, tmp_path, new), ledger)
+
+
+def test_the_ledger_has_the_end_of_the_authority_that_ends_last(config: dict[str, Any], tmp_path: Path) -> None:
+    long, short = host_authority("long", timedelta(days=900)), host_authority("short", timedelta(days=9))
+    both = ledger_of(run_program(foreign(config, tmp_path, short, long), tmp_path))["trust"]["ends"]
+    assert both == ledger_of(run_program(foreign(config, tmp_path, long), tmp_path))["trust"]["ends"]
+    assert both > ledger_of(run_program(foreign(config, tmp_path, short), tmp_path))["trust"]["ends"]
+
+
+def test_an_access_graph_that_was_off_is_switched_on_with_any_certificate(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    config["tls"] = {"mode": "generated", "protect": False}
+    ledger = ledger_of(run_program(config, tmp_path))
+    assert ledger["endpoints"] == {}
+    recording = again(tmp_path, foreign(config, tmp_path, host_authority("issuer")), ledger)
+    assert OWN_KEY not in {item.name for item in recording.custom()}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_protected_key_is_never_given_up_on_the_way(config: dict[str, Any], enabled: bool, tmp_path: Path) -> None:
+    ledger = ledger_of(run_program(config, tmp_path))
+    with pytest.raises(pulumi.RunError, match=r"would delete the protected key .*set tls\.protect to false, `up`"):
+        again(tmp_path, foreign(config, tmp_path, host_authority("issuer"), enabled=enabled), ledger)
