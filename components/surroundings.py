@@ -107,7 +107,10 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
         release=graph.release,
         teleports=list(teleports.values()),
         # A load balancer may hide the callers' addresses, so that only who runs it knows from where calls seem to come.
-        further_callers=len(teleports) < sum(entry.connected for entry in settings.teleport.values())
+        further_callers=any(
+            entry.connected and not (cluster in teleports and calls_directly(settings, cluster))
+            for cluster, entry in settings.teleport.items()
+        )
         or graph.external is not None
         or graph.service_type == "LoadBalancer",
         client_namespaces=list(policy.client_namespaces),
@@ -127,17 +130,20 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
 
 
 def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
-    """Namespace and release of each Teleport whose pods call TAG's Service directly, by cluster name: those of the
-    chart that use it, in the same Kubernetes cluster, that dial no other name."""
-    own = f"{settings.service_host}:{SERVICE_PORT}"
+    """Namespace and release, by cluster name, of each Teleport of the chart that uses TAG and is in the same Kubernetes
+    cluster: whatever it is told to dial, until it has been told that its pods call TAG's Service."""
     return {
         cluster: {"namespace": entry.namespace, "release": entry.release}
         for cluster, entry in settings.teleport.items()
         if entry.connected
         and not isinstance(entry, ManualTeleportSettings)
-        and settings.endpoint_of(cluster) == own
         and settings.kubernetes_of(cluster).cluster_identifier == settings.kubernetes.cluster_identifier
     }
+
+
+def calls_directly(settings: Settings, cluster: str) -> bool:
+    """Whether that known caller dials TAG's Service, so that nothing stands between its pods and TAG's."""
+    return settings.endpoint_of(cluster) == f"{settings.service_host}:{SERVICE_PORT}"
 
 
 def _database_port(settings: Settings) -> int | None:

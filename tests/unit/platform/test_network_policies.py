@@ -127,7 +127,15 @@ def test_a_teleport_of_which_nothing_is_known_is_not_locked_out(changes: dict[st
     assert callers(config) == []
     closed = callers(with_policy(config, clientCidrs=["10.9.0.0/16"]))
     assert closed[-1] == {"ipBlock": {"cidr": "10.9.0.0/16"}}
-    assert len(closed) == len([entry for entry in changes["teleport"].values() if entry == release_entry()]) + 1
+    here = [entry for entry in changes["teleport"].values() if entry["mode"] == "release" and "kubernetes" not in entry]
+    assert closed[:-1] == [CALLER for _ in here]
+
+
+def test_a_teleport_here_is_let_in_before_and_after_it_is_told_another_name() -> None:
+    """The policy is the first thing that an `up` changes, and auth dials the former name until the end of it."""
+    for endpoint in (SERVICE, "graph.example.com:443"):
+        config = minimal_configuration(teleport={TELEPORT_CLUSTER: release_entry(endpoint=endpoint)}, **NAMED)
+        assert CALLER in callers(with_policy(config, clientCidrs=["10.9.0.0/16"]))
 
 
 @pytest.mark.parametrize("graph", [{"external": {"hostname": "graph.example.com"}}, {"serviceType": "LoadBalancer"}])
