@@ -1,6 +1,6 @@
 """Which configurations may follow upon the one that the ledger recorded, and what is said of the others.
 
-Pure, apart from `checked_ledger`, which puts the rules into the graph. Owns those of names, namespace and rollouts; an
+Pure, apart from `checked_ledger`, which puts the rules into the graph. Owns those of names and namespace; an
 authority's are `authority_phases`', the database's `database_steps`', a Teleport release's `teleport_steps`'.
 """
 
@@ -15,16 +15,13 @@ from components.authority_phases import algorithm_problem, step_problem
 from components.database_steps import database_problems
 from components.host_authority_succession import stranger_problems
 from components.ledger import Ledger, LedgerError, read_ledger
+from components.ledger_warnings import warnings
 from components.settings import (
-    ReleaseTeleportSettings,
     Settings,
-    TeleportSettings,
-    ValuesTeleportSettings,
 )
 from components.settings.errors import Problem
 from components.teleport_steps import teleport_problems
 from components.tls_assembly import authority_algorithms, authority_step
-from components.trust_steps import GENERATED
 
 if TYPE_CHECKING:
     from components.intake import Intake
@@ -42,8 +39,7 @@ def checked_ledger(
         problems = [*refusals(recorded, settings), *stranger_problems(recorded, settings, intake)]
         if problems:
             raise LedgerError([f"  {problem}" for problem in problems])
-        warning = rollout_warning(recorded, settings)
-        if warning is not None:
+        for warning in warnings(recorded, settings):
             pulumi.log.warn(warning)
         return recorded
 
@@ -59,47 +55,6 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_namespace(recorded, settings),
         *_endpoints(recorded, settings),
     ]
-
-
-def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
-    """What somebody has to see to before TAG serves what another authority has signed: of a Teleport whose rollout
-    nobody waits for, no `up` knows whether its auth has read the bundle of the last one, and of none what is in its own
-    trust store."""
-    before, tls = recorded.trust, settings.tls
-    if before is None or not settings.access_graph.enabled:
-        return None
-    step = authority_step(settings)
-    if before.mode == tls.mode and (
-        before.mode != GENERATED
-        or step is None
-        or recorded.authority is None
-        or step.signing == recorded.authority.signing
-    ):
-        return None
-    unawaited = [
-        f"teleport.{cluster}"
-        for cluster, entry in settings.teleport.items()
-        if cluster in recorded.endpoints and entry.connected and (tls.trust == "system" or not _is_awaited(entry))
-    ]
-    if not unawaited:
-        return None
-    if tls.trust == "system":
-        return (
-            f"{', '.join(unawaited)}: by this `up` TAG serves a certificate of another authority; see first that the "
-            "trust store of each auth has it and that auth has restarted with it, for its calls fail otherwise "
-            f"({DOCUMENT})"
-        )
-    return (
-        f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
-        "another authority; see first that auth has restarted with the authorities of the last `up` (the output "
-        f"caBundle), for its calls fail otherwise ({DOCUMENT})"
-    )
-
-
-def _is_awaited(entry: TeleportSettings) -> bool:
-    if isinstance(entry, ValuesTeleportSettings):
-        return entry.rollout is not None
-    return isinstance(entry, ReleaseTeleportSettings)
 
 
 def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -14,7 +14,8 @@ import pytest
 
 from components.database_steps import FIXED, RESTORE
 from components.ledger import Ledger, LedgerError, ends_of_own
-from components.ledger_guards import refusals, rollout_warning
+from components.ledger_guards import refusals
+from components.ledger_warnings import egress_warning, name_warning, rollout_warning
 from components.settings import Settings, load_settings
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
@@ -647,6 +648,36 @@ def test_with_the_systems_trust_it_is_each_auths_own_store_that_needs_the_next_a
     found = rollout_warning(*at(tmp_path, "release", "introduce", "switch", trust="system"))
     assert "trust store of each auth" in str(found)
     assert rollout_warning(*at(tmp_path, "release", "switch", "retire", trust="system")) is None
+
+
+@pytest.mark.parametrize(("owner", "warned"), [("release", False), ("manual", True)])
+def test_a_name_that_the_certificate_loses_is_warned_of_where_nobody_knows_what_auth_dials(
+    owner: str, warned: bool, tmp_path: Path
+) -> None:
+    recorded, settings = at(tmp_path, owner, "stable", "stable")
+    names = settings.certificate_names
+    assert names is not None
+    assert name_warning(replace(recorded, certificate_names=names), settings) is None
+    more = replace(
+        recorded, certificate_names=(*names, "old.example.com"), namespace={"name": settings.access_graph.namespace}
+    )
+    found = name_warning(more, settings)
+    assert (found is not None) is warned
+    assert not warned or "TAG's certificate loses old.example.com; see first that auth dials another name" in str(found)
+    assert name_warning(replace(more, endpoints={}), settings) is None
+
+
+@pytest.mark.parametrize(("enabled", "before"), [(True, "existing"), (False, "existing"), (True, "rds"), (True, None)])
+def test_a_policy_that_narrows_before_the_pods_have_moved_to_another_database_is_warned_of(
+    enabled: bool, before: str | None, tmp_path: Path
+) -> None:
+    config = configuration(tmp_path)
+    config["accessGraph"]["networkPolicy"] = {"enabled": enabled}
+    settings = load_settings(config, (), root=tmp_path, stack=STACK)
+    recorded = Ledger() if before is None else Ledger(database={"mode": before})
+    found = egress_warning(recorded, settings)
+    assert (found is not None) == (enabled and before == "existing")
+    assert found is None or "set enabled to false for this `up`" in found
 
 
 def at(directory: Path, owner: str, before: str, after: str, trust: str = "bundle") -> tuple[Ledger, Settings]:

@@ -1,0 +1,113 @@
+"""What may follow upon what the ledger recorded, and yet asks for somebody's eyes: of what happens elsewhere no `up`
+knows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.ledger import Ledger
+from components.settings import (
+    RdsDatabaseSettings,
+    ReleaseTeleportSettings,
+    Settings,
+    TeleportSettings,
+    ValuesTeleportSettings,
+)
+from components.tls_assembly import authority_step
+from components.trust_steps import GENERATED
+
+DOCUMENT = "docs/certificates.md"
+
+
+def warnings(recorded: Ledger, settings: Settings) -> Iterator[str]:
+    """Each is one sentence with its remedy. None where nothing is running."""
+    for warning in (
+        rollout_warning(recorded, settings),
+        name_warning(recorded, settings),
+        egress_warning(recorded, settings),
+    ):
+        if warning is not None:
+            yield warning
+
+
+def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
+    """What somebody has to see to before TAG serves what another authority has signed: of a Teleport whose rollout
+    nobody waits for, no `up` knows whether its auth has read the bundle of the last one, and of none what is in its own
+    trust store."""
+    before, tls = recorded.trust, settings.tls
+    if before is None or not settings.access_graph.enabled:
+        return None
+    step = authority_step(settings)
+    if before.mode == tls.mode and (
+        before.mode != GENERATED
+        or step is None
+        or recorded.authority is None
+        or step.signing == recorded.authority.signing
+    ):
+        return None
+    if tls.trust == "system":
+        calling = _calling(recorded, settings)
+        if not calling:
+            return None
+        return (
+            f"{', '.join(calling)}: by this `up` TAG serves a certificate of another authority; see first that the "
+            "trust store of each auth has it and that auth has restarted with it, for its calls fail otherwise "
+            f"({DOCUMENT})"
+        )
+    unawaited = _calling(recorded, settings, unawaited=True)
+    if not unawaited:
+        return None
+    return (
+        f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
+        "another authority; see first that auth has restarted with the authorities of the last `up` (the output "
+        f"caBundle), for its calls fail otherwise ({DOCUMENT})"
+    )
+
+
+def name_warning(recorded: Ledger, settings: Settings) -> str | None:
+    """Of a Teleport whose rollout nobody waits for, the ledger has what it was told to dial, and not what it dials."""
+    names, unawaited = settings.certificate_names, _calling(recorded, settings, unawaited=True)
+    if names is None or not settings.access_graph.enabled or not unawaited:
+        return None
+    if recorded.namespace.get("name") != settings.access_graph.namespace:
+        return None  # another Secret: the former one has its names still
+    going = sorted(set(recorded.certificate_names) - set(names))
+    if not going:
+        return None
+    return (
+        f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG's certificate loses "
+        f"{', '.join(going)}; see first that auth dials another name, for its calls fail otherwise ({DOCUMENT})"
+    )
+
+
+def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
+    """The policy is changed at the start of an `up`, and TAG's pods are rolled at its end."""
+    before = recorded.database.get("mode")
+    moves = before is not None and before != settings.database.mode
+    if not moves or not settings.access_graph.enabled or not settings.access_graph.network_policy.enabled:
+        return None
+    if (
+        not isinstance(settings.database, RdsDatabaseSettings)
+        and not settings.access_graph.network_policy.database_cidrs
+    ):
+        return None  # all of its calls are open then
+    return (
+        "accessGraph.networkPolicy: from the start of this `up` TAG may call the new database alone, and its pods use "
+        "the former one until they have been rolled; where policies are enforced, set enabled to false for this `up` "
+        "(docs/network.md)"
+    )
+
+
+def _calling(recorded: Ledger, settings: Settings, *, unawaited: bool = False) -> list[str]:
+    """Entries that use the access graph and did so before; `unawaited` alone those whose rollout nobody waits for."""
+    return [
+        f"teleport.{cluster}"
+        for cluster, entry in settings.teleport.items()
+        if cluster in recorded.endpoints and entry.connected and not (unawaited and _is_awaited(entry))
+    ]
+
+
+def _is_awaited(entry: TeleportSettings) -> bool:
+    if isinstance(entry, ValuesTeleportSettings):
+        return entry.rollout is not None
+    return isinstance(entry, ReleaseTeleportSettings)
