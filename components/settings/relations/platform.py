@@ -45,6 +45,21 @@ def outside_name_is_in_the_certificate(draft: Draft) -> Findings:
         )
 
 
+def outside_name_is_one_of_its_own(draft: Draft) -> Findings:
+    """`accessGraph.external.hostname` is another name than TAG's inside the cluster."""
+    graph = draft.configuration.access_graph
+    if graph.external is not None and graph.external.hostname == graph.service_host:
+        yield finding(
+            "accessGraph.external.hostname",
+            graph.external.hostname,
+            "is TAG's name inside the cluster, which nobody outside can look up",
+            "give a name of your own DNS, such as graph.example.com, with it in tls.extraDnsNames",
+            "accessGraph.release",
+            "accessGraph.namespace",
+            "accessGraph.clusterDomain",
+        )
+
+
 def one_load_balancer(draft: Draft) -> Findings:
     """`accessGraph.external` leaves the chart's own Service a `ClusterIP`."""
     graph = draft.configuration.access_graph
@@ -196,6 +211,7 @@ def watch_has_a_log_to_read(draft: Draft) -> Findings:
 RULES = (
     namespace_that_is_kept_is_made,
     outside_name_is_in_the_certificate,
+    outside_name_is_one_of_its_own,
     one_load_balancer,
     metadata_agree,
     annotations_fit_in_one_object,

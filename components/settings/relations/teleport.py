@@ -97,7 +97,8 @@ def endpoint_has_the_port_of_its_host(draft: Draft) -> Findings:
     graph = draft.configuration.access_graph
     ports = {graph.service_host: (SERVICE_PORT, "TAG's Service has")}
     if graph.external is not None:
-        ports[graph.external.hostname] = (graph.external.port, "accessGraph.external.port is")
+        # The Service's own name stays the Service's; as the load balancer's it is refused.
+        ports.setdefault(graph.external.hostname, (graph.external.port, "accessGraph.external.port is"))
     for key, entry, _ in _entries(draft):
         host, _, given = (entry.endpoint or "").rpartition(":")
         port, whose = ports.get(host, (None, ""))

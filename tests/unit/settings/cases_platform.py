@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tests.samples import existing_configuration
 from tests.unit.settings.cases import MANUAL, K, R, T
-from tests.unit.settings.cases_tls import EXISTING
+from tests.unit.settings.cases_tls import EXISTING, HOST
 
 OUTSIDE = {"hostname": "graph.example.com"}
 NAMED = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
@@ -72,6 +72,11 @@ EXTERNAL = [
       key="accessGraph.external.annotations.teleport-access-graph/stack", also=NAMED),
     R("accessGraph/external", {**OUTSIDE, "loadBalancerClass": "a b"}, "is not the key of a label", "give",
       key="accessGraph.external.loadBalancerClass", also=NAMED),
+    R("accessGraph/external", {"hostname": HOST}, "is TAG's name inside the cluster, which nobody outside can look up",
+      "give a name of your own DNS", key="accessGraph.external.hostname"),
+    # An endpoint of that name is the Service's, whatever is said of the load balancer.
+    R("accessGraph/external", {"hostname": HOST, "port": 8443}, "is TAG's name inside the cluster", "of your own DNS",
+      key="accessGraph.external.hostname", also={f"{T}/endpoint": f"{HOST}:443"}),
     R("accessGraph/serviceType", "LoadBalancer", "makes a second load balancer", "set it to ClusterIP",
       also={**NAMED, "accessGraph/external": OUTSIDE}),
 ]  # fmt: skip
