@@ -30,6 +30,7 @@ from components.settings.relations import (
     Draft,
     access_graph,
     chart_versions,
+    charts,
     database,
     database_controls,
     database_origin,
@@ -47,6 +48,7 @@ DEEPEST = 16
 
 RELATIONS = (
     *access_graph.RULES,
+    *charts.RULES,
     *chart_versions.RULES,
     *database.RULES,
     *database_origin.RULES,

@@ -12,6 +12,7 @@ STACK_TAG = "teleport-access-graph:stack"
 STACK_ANNOTATION = "teleport-access-graph/stack"
 
 CHART_NAME = "teleport-access-graph"
+TELEPORT_CHART_NAME = "teleport-cluster"
 # Of TAG's pods, with a digest of what they read at their start.
 CREDENTIALS_ANNOTATION = "checksum/credentials"
 SERVICE_PORT = 443

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.settings.charts import PathChart
 from components.settings.formats import SEMVER
-from components.settings.names import CHART_NAME
+from components.settings.names import CHART_NAME, TELEPORT_CHART_NAME
 from components.settings.relations import Draft, Finding, Findings, finding
 from components.settings.relations.access_graph import access_graph_version
 from components.settings.relations.teleport import teleport_version
@@ -32,8 +32,6 @@ LARGEST_FILE = 1024 * 1024
 # A description of a chart; it is unpacked into memory.
 LARGEST_DESCRIPTION = 64 * 1024
 
-_TELEPORT_CHART = "teleport-cluster"
-
 
 def files_can_be_read(draft: Draft) -> Findings:
     """Each file that is named exists, is regular, can be read, is not empty and has 1 MiB at most."""
@@ -48,7 +46,7 @@ def packaged_charts_are_right(draft: Draft) -> Findings:
         yield from _packaged(draft.root, "accessGraph.chart.path", chart.path, CHART_NAME)
     for cluster, entry in draft.configuration.teleport.items():
         if isinstance(entry, ReleaseTeleportSettings) and isinstance(entry.chart, PathChart):
-            yield from _packaged(draft.root, f"teleport.{cluster}.chart.path", entry.chart.path, _TELEPORT_CHART)
+            yield from _packaged(draft.root, f"teleport.{cluster}.chart.path", entry.chart.path, TELEPORT_CHART_NAME)
 
 
 def _plain_files(draft: Draft) -> Iterator[tuple[str, str]]:

@@ -49,8 +49,11 @@ def test_a_version_that_is_not_there_is_told_with_its_key_and_the_newest(tmp_pat
     )
 
 
-def test_a_chart_that_is_not_there_is_told_with_its_key(tmp_path: Path) -> None:
-    (found,) = check(tmp_path, teleport_chart(name="teleport-clutser"))
+def test_a_chart_that_is_not_there_is_told_with_its_key(
+    tmp_path: Path, chart_indexes: dict[str, bytes | Exception]
+) -> None:
+    chart_indexes[REPOSITORY] = INDEX.replace(b"teleport-cluster:", b"teleport-kube-agent:")
+    (found,) = check(tmp_path, teleport_chart())
     assert found.outcome is Outcome.FAIL
     assert found.reason.startswith(f"teleport.{CLUSTER}.chart.name: there is no such chart; there is teleport-access")
 

@@ -639,6 +639,13 @@ CHARTS = [
       "such as 1.30.2", key="accessGraph.chart.path"),
     R("accessGraph/chart", {}, "is missing", "for example to https://charts", key="accessGraph.chart.repository",
       also={"accessGraph/chart": {"name": "teleport-access-graph", "version": "1.30.2"}}),
+    R("accessGraph/chart/name", "teleport-cluster", "is another chart than teleport-access-graph, which is wanted here",
+      "give teleport-access-graph; a mirror's address belongs to accessGraph.chart.repository"),
+    R(f"{T}/chart/name", "teleport-kube-agent", "is another chart than teleport-cluster", "give teleport-cluster"),
+    R("accessGraph/chart", {"repository": "oci://registry.example.com", "name": "teleport-access-graph/", "version":
+      "1.30.2"}, "is another chart than teleport-access-graph", "give", key="accessGraph.chart.name"),
+    R("accessGraph/chart/name", "teleport/teleport-access-graph", "has a slash, and the index of an https://",
+      "give teleport-access-graph, with what comes before it in accessGraph.chart.repository"),
     R(f"{T}/chart", {"path": "teleport-cluster-13.0.0.tgz"}, "is older than 14.3.4", "such as 18.10.3",
       key=f"{K}.chart.path"),
     R(f"{T}/chart", {"path": "teleport-access-graph-1.30.2.tgz"}, "and teleport-cluster is wanted here", "package",

@@ -372,6 +372,13 @@ IN_CHINA = {
 NETWORK = {"vpcId": "vpc-0123456789abcdef0", "subnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]}
 HALF = 131072 // 2
 JUST_ALLOWED: dict[str, dict[str, Any]] = {
+    "a chart under a path of a registry": {
+        "accessGraph/chart": {
+            "repository": "oci://registry.example.com",
+            "name": "mirrors/teleport-access-graph",
+            "version": "1.30.2",
+        }
+    },
     "roles by IRSA in China": {"aws": IN_CHINA},
     "clients of a prefix list alone": {
         "database/network": {**NETWORK, "clientPrefixListIds": ["pl-0123456789abcdef0"]}

@@ -139,7 +139,7 @@ def test_the_names_in_a_secret_that_exists_are_its_owners(root: Path) -> None:
         EXISTING,
         teleport={"teleport.example.com": release_entry(endpoint="anything.example.com:443")},
         accessGraph={
-            "chart": {"repository": "https://example.com", "name": "x", "version": "1.30.2"},
+            "chart": {"repository": "https://example.com", "name": "teleport-access-graph", "version": "1.30.2"},
             "serviceType": "LoadBalancer",
         },
     )
