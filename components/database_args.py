@@ -98,7 +98,7 @@ class DatabaseArgs(ComponentArgs):
     cloudwatch.amazonaws.com if there are alarms."""
 
     topic_emails: Sequence[str] = ()
-    """Addresses that are asked to subscribe to the own topic."""
+    """Addresses that are asked to subscribe to the own topic; for that one alone."""
 
     alarm_free_storage_gib: int | None = None
     """Free storage, in GiB, below which there is an alarm; no such alarm when not given. Alarms need a topic."""
@@ -176,9 +176,20 @@ def check_database_args(args: DatabaseArgs) -> None:
     alarms = (args.alarm_free_storage_gib, args.alarm_cpu_percent, args.alarm_connections)
     if any(alarm is not None for alarm in alarms) and not args.own_topic and args.topic_arn is None:
         raise ValueError("DatabaseArgs: alarms need a topic to go to; give own_topic or topic_arn")
+    if args.topic_emails and not args.own_topic:
+        raise ValueError(
+            "DatabaseArgs: topic_emails: are for a topic of this component's, and none is made; give own_topic"
+        )
     origins = [args.restore_snapshot, args.restore_source, args.adopt]
     if sum(origin is not None for origin in origins) > 1:
         raise ValueError("DatabaseArgs: give one of restore_snapshot, restore_source and adopt at most")
+    if args.restore_time is not None and args.restore_source is None:
+        # Passed over, it would make an instance that is empty, or of another moment.
+        raise ValueError("DatabaseArgs: restore_time: is a moment of restore_source, which is not given; give it too")
+    for_a_replica = (args.replica_instance_class is not None, args.replica_multi_az is True)
+    if any(for_a_replica) and not args.replica:
+        name = "replica_instance_class" if for_a_replica[0] else "replica_multi_az"
+        raise ValueError(f"DatabaseArgs: {name}: is given, and there is no replica; give replica, or leave it out")
     if args.replica and args.master_password == "managed":
         raise ValueError("DatabaseArgs: replica: RDS makes none of an instance whose master password it manages")
     if args.adopt is not None and (args.subnet_group_name is None or args.kms_key_arn is None):

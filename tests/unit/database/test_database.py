@@ -364,6 +364,28 @@ def test_choice_that_picks_no_branch_is_refused(changes: dict[str, Any], message
         record_database(**changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"restore_time": "2026-01-31T00:00:00Z"}, "restore_time: is a moment of restore_source, which is not given"),
+        (
+            {"restore_time": "2026-01-31T00:00:00Z", "restore_snapshot": "before"},
+            "restore_time: is a moment of restore_source, which is not given",
+        ),
+        ({"topic_emails": ["ops@example.com"]}, "topic_emails: are for a topic of this component's, and none is made"),
+        (
+            {"topic_emails": ["ops@example.com"], "topic_arn": "arn:aws:sns:eu-central-1:123456789012:operations"},
+            "topic_emails: are for a topic of this component's, and none is made; give own_topic",
+        ),
+        ({"replica_instance_class": "db.t4g.large"}, "replica_instance_class: is given, and there is no replica"),
+        ({"replica_multi_az": True}, "replica_multi_az: is given, and there is no replica; give replica"),
+    ],
+)
+def test_an_argument_that_nothing_would_come_of_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^DatabaseArgs: {message}"):
+        record_database(**changes)
+
+
 def test_arguments_are_required_where_no_default_is_safe() -> None:
     with pytest.raises(TypeError, match="missing 'account_id'"):
         DatabaseArgs.from_input({"region": "us-east-1"})
