@@ -41,7 +41,7 @@ SERVER_USES = {
 class CertificatesArgs(ComponentArgs):
     dns_names: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Subject alternative names, the Service's computed name first. Teleport verifies the host part of its endpoint
-    against them."""
+    against them. At least one, where a server certificate is made."""
 
     algorithm: str = "ECDSA"
     """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for those whose policy asks for it), of the newest
@@ -53,14 +53,15 @@ class CertificatesArgs(ComponentArgs):
     ca_validity_hours: pulumi.Input[int] = 87600
     """Ten years: an authority outlives many server certificates, and changing one touches Teleport."""
 
-    ca_early_renewal_hours: pulumi.Input[int] = 8760
-    """A year before the end, the next `up` re-signs the authority with the same key."""
+    ca_early_renewal_hours: int = 8760
+    """A year before the end, the next `up` re-signs the authority with the same key. Below `ca_validity_hours`. Plain,
+    like the server certificate's below: the tls plugin looks at it while previewing, and refuses what is not known."""
 
     certificate_validity_hours: pulumi.Input[int] = LONGEST_CERTIFICATE_HOURS
-    """At most 397 days (9528 hours)."""
+    """At most 397 days (9528 hours), the longest that every client takes."""
 
-    certificate_early_renewal_hours: pulumi.Input[int] = 720
-    """30 days before the end, the next `up` issues a new certificate."""
+    certificate_early_renewal_hours: int = 720
+    """30 days before the end, the next `up` issues a new certificate. Below `certificate_validity_hours`."""
 
     generation: int = 1
     """Counts authorities with different keys, from 1. A renewal with the same key is no new generation."""
@@ -108,6 +109,7 @@ class Certificates(pulumi.ComponentResource):
         step = AuthorityStep(args.generation, args.phase)
         if not args.serves and args.phase != STABLE:
             raise ValueError(f"phase: {args.phase!r} is for an authority that serves; pass {STABLE!r}, or serves=True")
+        _check_lives(args)
         super().__init__("teleport-access-graph:index:Certificates", name, {}, waiting(opts))
 
         by_generation = algorithms(step, args.algorithm, args.previous_algorithm)
@@ -199,6 +201,26 @@ class Certificates(pulumi.ComponentResource):
             opts=child,
         )
         return key, request, certificate
+
+
+def _check_lives(args: CertificatesArgs) -> None:
+    """Raise `ValueError` for plain values of which no certificate comes, or one that is due for ever."""
+    if args.serves and isinstance(args.dns_names, Sequence) and not args.dns_names:
+        raise ValueError("dns_names: is empty; pass the names by which Teleport dials the access graph")
+    # A server certificate that is not made has no life.
+    for prefix in ("ca", "certificate") if args.serves else ("ca",):
+        validity, early = getattr(args, f"{prefix}_validity_hours"), getattr(args, f"{prefix}_early_renewal_hours")
+        if isinstance(validity, int) and early >= validity:
+            raise ValueError(
+                f"{prefix}_early_renewal_hours: {early} is not below the {validity} of {prefix}_validity_hours, and "
+                "every `up` would renew; set less"
+            )
+    validity = args.certificate_validity_hours
+    if args.serves and isinstance(validity, int) and validity > LONGEST_CERTIFICATE_HOURS:
+        raise ValueError(
+            f"certificate_validity_hours: {validity} is more than 397 days, which strict verifiers refuse; set "
+            f"{LONGEST_CERTIFICATE_HOURS} or less"
+        )
 
 
 def _pem(certificate: tls.SelfSignedCert | tls.LocallySignedCert) -> pulumi.Output[str]:

@@ -193,3 +193,33 @@ def test_a_guard_that_fails_stops_the_step_before_anything_is_made(monkeypatch: 
 def test_what_there_is_not_is_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         registered(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dns_names": []}, "dns_names: is empty; pass the names by which Teleport dials the access graph"),
+        (
+            {"certificate_validity_hours": 720},
+            "certificate_early_renewal_hours: 720 is not below the 720 of certificate_validity_hours",
+        ),
+        ({"ca_validity_hours": 8760}, "ca_early_renewal_hours: 8760 is not below the 8760 of ca_validity_hours"),
+        ({"certificate_validity_hours": 9529}, "certificate_validity_hours: 9529 is more than 397 days"),
+    ],
+)
+def test_a_certificate_without_a_name_or_with_a_life_that_cannot_be_is_refused(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{said}"):
+        registered(**changes)
+
+
+def test_what_is_known_later_and_what_is_not_made_is_not_looked_at() -> None:
+    def program() -> None:
+        later = {"dns_names": [HOST], "certificate_validity_hours": 24}
+        Certificates("certificates", {key: pulumi.Output.from_input(value) for key, value in later.items()})  # type: ignore[arg-type]
+
+    later = record(program)
+    assert later["certificates-server"].plain("validityPeriodHours") == 24
+    ahead = registered(dns_names=[], serves=False, certificate_validity_hours=24)
+    assert names(ahead) == {"certificates-ca-1", "certificates-ca-1-key"}

@@ -371,6 +371,14 @@ def test_what_is_asked_of_a_component_no_child_takes_back(component: type[pulumi
             {"validity_hours": pulumi.Output.from_input(1000)},
             "validity_hours: is an Output, and has to be known while the program runs; pass a whole number",
         ),
+        *(
+            (
+                "Certificates",
+                {f"{of}_early_renewal_hours": pulumi.Output.from_input(24)},
+                f"{of}_early_renewal_hours: is an Output, and has to be known while the program runs; pass a whole",
+            )
+            for of in ("ca", "certificate")
+        ),
         ("AccessGraph", {"host_authorities": "authority"}, "host_authorities: is of type str; pass a list"),
         ("Database", {"subnet_ids": "subnet-0"}, "subnet_ids: is of type str; pass a list"),
         ("TeleportCluster", {"enabled": "false"}, "enabled: is of type str; pass true or false"),
