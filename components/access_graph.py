@@ -90,7 +90,10 @@ class AccessGraphArgs(ComponentArgs):
         # Sizes from the field: the first import of a cluster starves below 512Mi; a CPU limit only throttles it.
         default_factory=lambda: {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
     )
-    pod_disruption_budget: Mapping[str, Any] = field(default_factory=lambda: {"enabled": True, "minAvailable": 1})
+    pod_disruption_budget: Mapping[str, Any] | None = None
+    """As the chart's value of that name. When none: one pod stays, with two replicas or more; with a single one that
+    would hold back every drain of its node, for ever."""
+
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Mapping[str, Any]] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -111,7 +114,7 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
         "log": {"level": args.log_level},
         "metrics": {"enabled": args.metrics},
         "resources": dict(args.resources),
-        "podDisruptionBudget": dict(args.pod_disruption_budget),
+        "podDisruptionBudget": _disruption_budget(args),
         "podAnnotations": {**args.annotations, CREDENTIALS_ANNOTATION: args.credentials_checksum},
     }
     if args.labels:
@@ -139,6 +142,12 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
     if args.tolerations:
         values["tolerations"] = [dict(toleration) for toleration in args.tolerations]
     return values
+
+
+def _disruption_budget(args: AccessGraphArgs) -> dict[str, Any]:
+    if args.pod_disruption_budget is None:
+        return {"enabled": args.replicas > 1, "minAvailable": 1}
+    return dict(args.pod_disruption_budget)
 
 
 def _account_annotations(args: AccessGraphArgs) -> pulumi.Input[Mapping[str, str]] | None:

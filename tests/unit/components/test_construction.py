@@ -288,6 +288,19 @@ def test_an_access_graph_that_is_told_no_sizes_has_those_from_the_field() -> Non
     assert values["podDisruptionBudget"] == {"enabled": True, "minAvailable": 1}
 
 
+@pytest.mark.parametrize(
+    ("changes", "budget"),
+    [
+        ({"replicas": 1}, {"enabled": False, "minAvailable": 1}),
+        ({"replicas": 3}, {"enabled": True, "minAvailable": 1}),
+        ({"replicas": 1, "pod_disruption_budget": {"enabled": True, "maxUnavailable": 1}}, ...),
+    ],
+)
+def test_a_single_pod_holds_back_no_drain_unless_asked_to(changes: dict[str, Any], budget: Any) -> None:
+    values = constructed(AccessGraph, {**ARGUMENTS["AccessGraph"], **changes})["it-release"].plain("values")
+    assert values["podDisruptionBudget"] == (changes["pod_disruption_budget"] if budget is ... else budget)
+
+
 def test_a_missing_argument_is_named() -> None:
     with pytest.raises(TypeError, match="missing 'namespace'"):
         args_class(AccessGraphNamespace).from_input({})
