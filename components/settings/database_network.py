@@ -12,9 +12,11 @@ from components.settings.stack_outputs import or_stack_output, stack_output
 
 # A VPC is no wider, so a wider block takes in other networks.
 WIDEST_CLIENT_PREFIX = 16
-# RFC 1918, and RFC 6598, which EKS uses for pods.
+# RFC 1918; and RFC 6598 and RFC 2544, of which EKS' custom networking takes 100.64.0.0/10 and 198.19.0.0/16 for pods:
+# https://aws.amazon.com/about-aws/whats-new/2018/10/amazon-eks-now-supports-additional-vpc-cidr-blocks/
 _PRIVATE = tuple(
-    ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+    ipaddress.IPv4Network(block)
+    for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15")
 )
 FEWEST_SUBNETS = 2
 

@@ -117,7 +117,9 @@ def test_development_may_do_without_what_production_refuses() -> None:
     assert all(waiver.breaks(database) for waiver in WAIVERS)
 
 
-@pytest.mark.parametrize("block", ["10.0.0.0/16", "10.20.4.0/22", "172.31.0.0/16", "192.168.7.0/24", "100.64.0.0/16"])
+@pytest.mark.parametrize(
+    "block", ["10.0.0.0/16", "10.20.4.0/22", "172.31.0.0/16", "192.168.7.0/24", "100.64.0.0/16", "198.19.0.0/16"]
+)
 def test_private_blocks_may_be_clients(block: str) -> None:
     configuration = minimal_configuration()
     configuration["database"]["network"]["clientCidrs"] = [block]
