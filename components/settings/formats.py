@@ -242,10 +242,13 @@ PolicyArn = Annotated[
         "give it such as arn:aws:iam::123456789012:policy/boundary",
     ),
 ]
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 IamPath = Annotated[
     Text,
     matching(
-        r"/([\x21-\x2e\x30-\x7e]{1,100}/){0,4}", "an IAM path", "begin and end it with a slash, such as /platform/"
+        r"/|/[\x21-\x7e]{1,510}/",
+        "an IAM path: at most 512 letters, digits and marks of ASCII, a slash first and last",
+        "give it such as /platform/",
     ),
 ]
 TopicArn = Annotated[

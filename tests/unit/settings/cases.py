@@ -163,7 +163,9 @@ AWS = [
         "begins with stack: and is not of the form stack:<organization>/<project>/<stack>#<output>",
         "list-open-id-connect-providers",
     ),
-    R("aws/iam/path", "platform", "is not an IAM path", "such as /platform/"),
+    R("aws/iam/path", "platform", "is not an IAM path: at most 512 letters", "such as /platform/"),
+    R("aws/iam/path", "/plat form/", "is not an IAM path: at most 512 letters", "such as /platform/"),
+    R("aws/iam/path", f"/{'p' * 511}/", "is not an IAM path: at most 512 letters", "such as /platform/"),
     R("aws/iam/permissionsBoundaryArn", "boundary", "is not the ARN of an IAM policy", "policy/boundary"),
     R(
         "aws/iam/permissionsBoundaryArn",

@@ -75,6 +75,8 @@ ACCEPTED: dict[str, tuple[str, Any, dict[str, Any]]] = {
         {"mode": "inline", "certificates": [CERTIFICATE_FORM.ljust(256 * 1024)]},
         {},
     ),
+    "the longest path of IAM": ("aws/iam", {"path": f"/{'p' * 510}/"}, {}),
+    "a path of IAM with many parts": ("aws/iam", {"path": "/a/b/c/d/e/f/"}, {}),
     "the longest name of an EKS cluster": (
         "aws/workloadIdentity",
         {"mode": "podIdentity", "clusterName": "c" * 100},
