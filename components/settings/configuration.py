@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from components.settings.database import DatabaseSettings
 from components.settings.monitoring import MonitoringSettings
 from components.settings.names import STACK_TAG
 from components.settings.object_metadata import ObjectAnnotations, ObjectLabels
-from components.settings.rules import Frozen, Rule, Section, Text, matching, setting
+from components.settings.rules import Frozen, Rule, Section, Text, setting
 from components.settings.teleport import ClusterName, TeleportSettings
 from components.settings.tls import TlsSettings
 
@@ -24,19 +25,36 @@ SECRET_KEYS = {
 # AWS allows 50 tags an object; the stack adds its own.
 MOST_TAGS = 40
 
-# Kept by every service, and by RDS, which alone minds them in values too.
+# What IAM, RDS and CloudWatch Logs state in their references, in Unicode's categories; the other services take more.
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html and
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html
-_KEPT_PREFIXES = r"(?!(?i:aws:|rds:))"
+_TAG_MARKS = "_.:/=+-@"
+# Kept by every service, and by RDS, which alone minds them in values too.
+_KEPT_PREFIXES = ("aws:", "rds:")
+_LONGEST_TAG_KEY, _LONGEST_TAG_VALUE = 128, 256
+
+
+def _may_be_in_a_tag(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character in _TAG_MARKS or category[0] in "LN" or category == "Zs"
+
+
+def _is_tag_text(value: str) -> bool:
+    return not value.lower().startswith(_KEPT_PREFIXES) and all(map(_may_be_in_a_tag, value))
 
 
 def _why_no_tag(value: str) -> str | None:
-    prefix = value[:4].lower()
-    return f"begins with {prefix}, which AWS keeps for itself" if prefix in ("aws:", "rds:") else None
+    if value.lower().startswith(_KEPT_PREFIXES):
+        return f"begins with {value[:4].lower()}, which AWS keeps for itself"
+    # In several scripts a letter may be written as a letter and an accent that follows it; AWS takes no such accent.
+    if not _is_tag_text(value) and _is_tag_text(unicodedata.normalize("NFC", value)):
+        return "has an accent as a character of its own, and AWS takes letters with theirs in one"
+    return None
 
 
-_TAG_KEY = matching(
-    rf"{_KEPT_PREFIXES}[A-Za-z0-9 _.:/=+@-]{{1,128}}",
-    "the key of an AWS tag: at most 128 letters, digits, spaces and _.:/=+-@",
+_TAG_KEY = Rule(
+    f"the key of an AWS tag: at most {_LONGEST_TAG_KEY} letters, digits, spaces and {_TAG_MARKS}",
+    lambda value: 0 < len(value) <= _LONGEST_TAG_KEY and _is_tag_text(value),
     "shorten it or leave such characters out",
     _why_no_tag,
 )
@@ -45,9 +63,9 @@ _OWN_TAG = Rule(
     lambda value: value.casefold() != STACK_TAG,
     "leave it out: the stack sets it, and finds its objects by it",
 )
-_TAG_VALUE = matching(
-    rf"{_KEPT_PREFIXES}[A-Za-z0-9 _.:/=+@-]{{0,256}}",
-    "the value of an AWS tag: at most 256 letters, digits, spaces and _.:/=+-@",
+_TAG_VALUE = Rule(
+    f"the value of an AWS tag: at most {_LONGEST_TAG_VALUE} letters, digits, spaces and {_TAG_MARKS}",
+    lambda value: len(value) <= _LONGEST_TAG_VALUE and _is_tag_text(value),
     "shorten it or leave such characters out",
     _why_no_tag,
 )

@@ -67,7 +67,13 @@ ACCEPTED: dict[str, tuple[str, Any, dict[str, Any]]] = {
         "02:00-02:30",
         {"database/maintenanceWindow": "sun:02:30-sun:03:00"},
     ),
+    "maintenance from one backup to the next": (
+        "database/maintenanceWindow",
+        "sun:03:00-mon:02:30",
+        {"database/backupWindow": "02:30-03:00"},
+    ),
     "a tag's longest key and value": ("tags", {"k" * 128: "v" * 256}, {}),
+    "a tag in letters and digits of any script": ("tags", {"Straße": "Zürich 東京 Αθήνα ٣"}, {}),
     "a label's longest value": ("labels", {"team": "x" * 63}, {}),
     "as many annotations as are allowed": ("annotations", {"team": "x" * (128 * 1024 - 4)}, {}),
     "the longest certificate text": (
