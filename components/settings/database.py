@@ -27,6 +27,7 @@ from components.settings.database_rules import (
     MAINTENANCE_WINDOW,
     MASTER_USERNAME,
     MONITORING_INTERVALS,
+    NAMES_A_SECURITY_GROUP,
     version_as_text,
 )
 from components.settings.formats import UNQUOTED, KmsKeyArn, ObjectName, PinnedImage, ProjectPath, SecretKey
@@ -72,7 +73,7 @@ class RdsDatabaseSettings(Section):
     engine_version: Annotated[Text, version_as_text, ENGINE_VERSION] = setting(
         "17", why="major version of PostgreSQL, 14 or later; minor ones are AWS's, in the maintenance window"
     )
-    identifier: Annotated[Text, INSTANCE_IDENTIFIER] = setting(
+    identifier: Annotated[Text, INSTANCE_IDENTIFIER, NAMES_A_SECURITY_GROUP] = setting(
         "teleport-access-graph",
         default_text="`teleport-access-graph-<stack>`",
         why="name of the instance and part of its DNS name, which it keeps for as long as it is protected",

@@ -218,6 +218,12 @@ INSTANCE_IDENTIFIER = Rule(
     "set an identifier of at most 63 such characters",
     _why_no_identifier,
 )
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+NAMES_A_SECURITY_GROUP = Rule(
+    "a name that EC2 takes for the instance's security group as well, which must not begin with sg-",
+    lambda value: not value.startswith("sg-"),
+    "begin it with something else",
+)
 DATABASE_NAME = Rule(
     "a database name: lower-case letters, digits and underscores, beginning with a letter",
     _is_database_name,

@@ -351,6 +351,8 @@ DATABASE = [
     R("database/caBundleFile", "certs/absent.pem", "does not exist", "the path starts at"),
     R("database/masterUsername", "postgres", "is a name that attackers try first", "for example tag_admin"),
     R("database/masterUsername", "admin", "is a name that attackers try first", "for example tag_admin"),
+    R("database/identifier", "sg-graph", "is not a name that EC2 takes for the instance's security group as well",
+      "begin it with something else"),
     R("database/masterUsername", "user", "is a reserved word of PostgreSQL", "for example tag_admin"),
     R("database/masterUsername", "rds_superuser", "is a role that RDS, PostgreSQL or this stack makes", "for example"),
     R("database/masterUsername", "pg_monitor", "is a role that RDS, PostgreSQL or this stack makes", "for example"),
