@@ -73,11 +73,13 @@ _LITTLE_ENOUGH = Rule(
     "shorten it: Kubernetes allows 262144 bytes an object with everybody else's",
 )
 
+# Of nodes, taints and classes; on the stack's own objects that example would be refused.
 LabelKey = Annotated[Text, matching(_KEY_PATTERN, "the key of a label, such as kubernetes.io/arch")]
+_ObjectLabelKey = Annotated[Text, matching(_KEY_PATTERN, "the key of a label, such as example.com/team")]
 LabelValue = Annotated[Text, _LABEL_VALUE]
 AnnotationKey = Annotated[Text, matching(_KEY_PATTERN, "the key of an annotation, such as example.com/team")]
 
-ObjectLabels = Annotated[Mapping[Annotated[LabelKey, _NOT_RESERVED], LabelValue], Frozen]
+ObjectLabels = Annotated[Mapping[Annotated[_ObjectLabelKey, _NOT_RESERVED], LabelValue], Frozen]
 ObjectAnnotations = Annotated[Mapping[Annotated[AnnotationKey, _NOT_RESERVED], Text], _LITTLE_ENOUGH, Frozen]
 # Of one object that is ours alone: a cloud's controller reads what its owner writes there.
 ServiceAnnotations = Annotated[Mapping[Annotated[AnnotationKey, _NOT_THE_STACKS], Text], _LITTLE_ENOUGH, Frozen]

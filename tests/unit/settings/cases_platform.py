@@ -25,7 +25,7 @@ OBJECTS = [
     R("annotations", {"team/": "x"}, "is not the key of an annotation", "give the key", key="annotations.team/"),
     R("labels", {"kubernetes.io/metadata.name": "x"}, "is set by the stack, a chart or Kubernetes itself", "of your",
       key="labels.kubernetes.io/metadata.name"),
-    R("labels", {"example..com/team": "x"}, "is not the key of a label", "kubernetes.io/arch",
+    R("labels", {"example..com/team": "x"}, "is not the key of a label", "such as example.com/team",
       key="labels.example..com/team"),
     R("annotations", {"a.-b/team": "x"}, "is not the key of an annotation", "example.com/team",
       key="annotations.a.-b/team"),
