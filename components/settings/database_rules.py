@@ -23,6 +23,8 @@ LONGEST_IDENTIFIER = 63
 SHORTEST_WINDOW_MINUTES = 30
 MINUTES_A_DAY = 24 * 60
 MINUTES_A_WEEK = 7 * MINUTES_A_DAY
+# RDS answers "Maintenance window must be less than 24 hours" (as moto has it), and longer ones meet the daily backup.
+LONGEST_MAINTENANCE_MINUTES = MINUTES_A_DAY - 1
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 # Families that RDS has for other engines or for clusters alone, or no longer has for PostgreSQL 14 and later.
@@ -104,7 +106,9 @@ def _is_backup_window(value: str) -> bool:
 
 
 def _is_maintenance_window(value: str) -> bool:
-    return bool(_MAINTENANCE.fullmatch(value)) and maintenance_minutes(value)[1] >= SHORTEST_WINDOW_MINUTES
+    if not _MAINTENANCE.fullmatch(value):
+        return False
+    return SHORTEST_WINDOW_MINUTES <= maintenance_minutes(value)[1] <= LONGEST_MAINTENANCE_MINUTES
 
 
 def _why_no_window(value: str) -> str | None:
@@ -112,6 +116,8 @@ def _why_no_window(value: str) -> str | None:
         minutes = (backup_minutes if _BACKUP.fullmatch(value) else maintenance_minutes)(value)[1]
         if minutes < SHORTEST_WINDOW_MINUTES:
             return f"lasts {minutes} minutes, RDS asks for {SHORTEST_WINDOW_MINUTES} at least"
+        if minutes > LONGEST_MAINTENANCE_MINUTES:
+            return f"lasts {minutes // 60} hours, RDS allows less than 24: from the first day and time to the last"
     return None
 
 
@@ -259,7 +265,7 @@ BACKUP_WINDOW = Rule(
     _why_no_window,
 )
 MAINTENANCE_WINDOW = Rule(
-    "a weekly window ddd:hh24:mi-ddd:hh24:mi in UTC, of 30 minutes at least",
+    "a weekly window ddd:hh24:mi-ddd:hh24:mi in UTC, of 30 minutes at least and less than 24 hours",
     _is_maintenance_window,
     "give it such as sun:04:00-sun:05:00",
     _why_no_window,

@@ -344,6 +344,8 @@ DATABASE = [
     R("database/backupWindow", 120, "is not text", "give it such as 02:00-03:00, in quotes"),
     R("database/maintenanceWindow", "Sun:04:00-Sun:05:00", "is not a weekly window", "such as sun:04:00-sun:05:00"),
     R("database/maintenanceWindow", "sun:04:00-sun:04:29", "lasts 29 minutes, RDS asks for 30", "such as sun:04:00"),
+    R("database/maintenanceWindow", "sun:05:00-sun:04:00", "lasts 167 hours, RDS allows less than 24", "such as sun"),
+    R("database/maintenanceWindow", "sun:04:00-mon:04:00", "lasts 24 hours, RDS allows less than 24", "such as sun:04"),
     R("database/maintenanceWindow", "wed:02:59-wed:04:00", "overlaps the daily database.backupWindow", "move one"),
     R("database/maintenanceWindow", "sun:23:50-mon:03:00", "overlaps the daily database.backupWindow", "move one"),
     R("database/caCertIdentifier", "rds-ca-2019", "is not one of rds-ca-rsa2048-g1", "set one of rds-ca-rsa2048-g1"),
