@@ -7,7 +7,7 @@ from typing import Annotated
 
 from components.settings.database_rules import SUBNET_GROUP
 from components.settings.formats import SECURITY_GROUP_ID, SUBNET_ID, VPC_ID, PrefixListId
-from components.settings.rules import DISTINCT, Rule, Section, Text, setting
+from components.settings.rules import DISTINCT, Rule, Section, Text, setting, too_few
 from components.settings.stack_outputs import or_stack_output, stack_output
 
 # A VPC is no wider, so a wider block takes in other networks.
@@ -85,6 +85,7 @@ class NetworkSettings(Section):
                 f"at least {FEWEST_SUBNETS} subnets",
                 _enough_subnets,
                 "add a private subnet in another availability zone, which RDS asks for even without multiAz",
+                too_few(FEWEST_SUBNETS, "subnets"),
             ),
             DISTINCT,
         ]

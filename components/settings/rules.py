@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from components.settings.errors import shown
+
 Item = TypeVar("Item")
 
 # Beyond what any setting takes, and short enough that Python turns it into a number at once.
@@ -129,11 +131,23 @@ def _distinct(values: Sequence[Any]) -> bool:
     return len(set(values)) == len(values)
 
 
-DISTINCT = Rule("a list without repetitions", _distinct, "remove what is there twice")
+def _why_not_distinct(values: Sequence[Any]) -> str:
+    """What is there more than once, by its place where the item itself is long or may be secret."""
+    again = next(index for index, value in enumerate(values) if value in values[:index])
+    first = values.index(values[again])
+    return f"has {shown(values[again]) or 'the same'} twice, as [{first}] and as [{again}]"
+
+
+DISTINCT = Rule("a list without repetitions", _distinct, "remove what is there twice", _why_not_distinct)
 
 
 def at_least(count: int, things: str, remedy: str) -> Rule:
-    return Rule(f"at least {count} {things}", lambda values: len(values) >= count, remedy)
+    return Rule(f"at least {count} {things}", lambda values: len(values) >= count, remedy, too_few(count, things))
+
+
+def too_few(count: int, things: str) -> Callable[[Sequence[Any]], str]:
+    """Why a list that is too short is not `at least <count> <things>`."""
+    return lambda values: f"has {len(values)}, and it takes at least {count} {things}"
 
 
 def _frozen(value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -150,7 +150,7 @@ PATHS = [
     R(f"{T}/valuesFiles", ["values.yaml/"], "is not a YAML file", "ends in .yaml or .yml", key=VALUES_FILE),
     R(f"{T}/valuesFiles", ["pipe.yaml"], "is no regular file", "name a file", key=VALUES_FILE),
     R(f"{T}/valuesFiles", [f"{'x' * 300}.yaml"], "cannot be read: file name too long", "its path", key=VALUES_FILE),
-    R(f"{T}/valuesFiles", ["values.yaml", "values.yaml"], "is not a list without repetitions", "remove what"),
+    R(f"{T}/valuesFiles", ["values.yaml", "values.yaml"], 'has "values.yaml" twice, as [0] and as [1]', "remove what"),
     R(f"{T}/valuesFiles", "values.yaml", "is not a list", "begins with '- '"),
     R("database/caBundleFile", "/etc/ssl/certs/ca.pem", "is absolute", "give it from there"),
     R("database/caBundleFile", "../absent.pem", "does not exist", "write the file"),

@@ -80,7 +80,7 @@ TLS = [
                key="tls.extraDnsNames[0]"),
     _generated("extraDnsNames", ["gräf.example.com"], "is not in ASCII", "xn--", key="tls.extraDnsNames[0]"),
     _generated("extraDnsNames", ["graph.example.com."], "is not a DNS name", "full DNS", key="tls.extraDnsNames[0]"),
-    _generated("extraDnsNames", ["a.example.com", "a.example.com"], "is not a list without repetitions", "remove"),
+    _generated("extraDnsNames", ["a.example.com", "a.example.com"], 'has "a.example.com" twice', "remove"),
     _generated("extraDnsNames", [HOST], "is the Service's own name", "remove it"),
     _generated("protect", "no", "is not true or false", "set true or false"),
     # cert-manager's
