@@ -73,7 +73,8 @@ class DatabaseArgs(ComponentArgs):
     """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept secret in the state)."""
 
     kms_key_arn: pulumi.Input[str] | None = None
-    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs use it."""
+    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs use it, and who publishes to the
+    own topic; where it is of another account, `account_id` as well."""
 
     log_retention_days: pulumi.Input[int] = 30
     """How long CloudWatch keeps PostgreSQL's log; one of the numbers of days that CloudWatch Logs takes."""

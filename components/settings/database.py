@@ -135,7 +135,11 @@ class RdsDatabaseSettings(Section):
     rotation: Annotated[WholeNumber, between(0, 1_000_000)] = setting(
         0, why="number of TAG's login; one more makes a new password in the other slot"
     )
-    kms_key_arn: KmsKeyArn | None = setting(None, why="key that exists; without it the stack makes one of its own")
+    kms_key_arn: KmsKeyArn | None = setting(
+        None,
+        why="key that exists; without it the stack makes one of its own. Its policy lets CloudWatch Logs and who "
+        "publishes to the topic use it, and, where it is of another account, `aws.accountId`",
+    )
     log_retention_days: Annotated[WholeNumber, one_of(LOG_RETENTION_DAYS)] = setting(
         DEFAULTS[PRODUCTION]["logRetentionDays"],
         default_text=_by_profile("logRetentionDays"),

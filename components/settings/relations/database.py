@@ -118,7 +118,7 @@ def tokens_are_not_rotated(draft: Draft) -> Findings:
 
 
 def arns_are_of_the_account(draft: Draft) -> Findings:
-    """Every ARN is of `aws.accountId`, of `aws.region` and of its partition."""
+    """Every ARN is of `aws.region` and its partition, and of `aws.accountId` but for a key's and a topic's."""
     aws, database = draft.configuration.aws, draft.configuration.database
     if aws is None:
         return
@@ -128,9 +128,11 @@ def arns_are_of_the_account(draft: Draft) -> Findings:
         yield from _arn_is_here("aws.assumeRole.roleArn", aws.assume_role.role_arn, aws)
     yield from _arn_is_here("aws.iam.permissionsBoundaryArn", aws.iam.permissions_boundary_arn, aws)
     if isinstance(database, RdsDatabaseSettings):
-        yield from _arn_is_here("database.kmsKeyArn", database.kms_key_arn, aws)
+        # Its account and a topic's may be others, where an organisation keeps its keys and gathers what it is told. RDS
+        # takes such a key for storage and the master password; the other services are let in by its own policy.
+        # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html (KmsKeyId)
+        yield from _arn_is_here("database.kmsKeyArn", database.kms_key_arn, aws, any_account=True)
         if isinstance(database.notifications, ExistingTopicSettings):
-            # Its account may be another one, where an organisation gathers what it is told.
             yield from _arn_is_here(
                 "database.notifications.topicArn", database.notifications.topic_arn, aws, any_account=True
             )

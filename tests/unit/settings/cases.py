@@ -367,8 +367,6 @@ DATABASE = [
     R("database/kmsKeyArn", "alias/rds", "is not the ARN of a KMS key", "an alias can be pointed at another key"),
     R("database/kmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/{CLUSTER_IDENTIFIER}", "is of region eu-west-1",
       "give one of that region"),
-    R("database/kmsKeyArn", f"arn:aws:kms:{REGION}:999999999999:key/{CLUSTER_IDENTIFIER}", "is of account 999999999999",
-      "correct one of them"),
     R("database/logRetentionDays", 31, "is not one of 1, 3, 5, 7, 14, 30", "set one of"),
     R("database/monitoringIntervalSeconds", 20, "is not one of 0, 1, 5, 10, 15, 30, 60", "set one of"),
     R("database/databaseInsights", "advance", "is not one of standard, advanced", "set advanced"),

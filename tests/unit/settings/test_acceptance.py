@@ -37,6 +37,7 @@ from tests.samples import (
     CERTIFICATE_FORM,
     CLUSTER_IDENTIFIER,
     OTHER_CLUSTER_IDENTIFIER,
+    REGION,
     STACK,
     TELEPORT_CLUSTER,
     existing_configuration,
@@ -380,6 +381,9 @@ JUST_ALLOWED: dict[str, dict[str, Any]] = {
             "name": "mirrors/teleport-access-graph",
             "version": "1.30.2",
         }
+    },
+    "a key of another account": {
+        "database/kmsKeyArn": f"arn:aws:kms:{REGION}:999999999999:key/00000000-0000-4000-8000-000000000000"
     },
     "roles by IRSA in China": {"aws": IN_CHINA},
     "clients of a prefix list alone": {
