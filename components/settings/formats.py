@@ -246,8 +246,9 @@ PolicyArn = Annotated[
 IamPath = Annotated[
     Text,
     matching(
-        r"/|/[\x21-\x7e]{1,510}/",
-        "an IAM path: at most 512 letters, digits and marks of ASCII, a slash first and last",
+        # Without what a policy that names a role by its ARN would take for a pattern or a variable.
+        r"/|/(?:(?![*?$])[\x21-\x7e]){1,510}/",
+        "an IAM path: at most 512 letters, digits and marks of ASCII other than *, ? and $, a slash first and last",
         "give it such as /platform/",
     ),
 ]

@@ -164,6 +164,7 @@ AWS = [
         "list-open-id-connect-providers",
     ),
     R("aws/iam/path", "platform", "is not an IAM path: at most 512 letters", "such as /platform/"),
+    R("aws/iam/path", "/plat*/", "marks of ASCII other than *, ? and $", "such as /platform/"),
     R("aws/iam/path", "/plat form/", "is not an IAM path: at most 512 letters", "such as /platform/"),
     R("aws/iam/path", f"/{'p' * 511}/", "is not an IAM path: at most 512 letters", "such as /platform/"),
     R("aws/iam/permissionsBoundaryArn", "boundary", "is not the ARN of an IAM policy", "policy/boundary"),
