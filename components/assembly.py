@@ -46,6 +46,8 @@ class DatabaseConnection:
     """Region of an instance to which pods log in by IAM."""
     service_account_annotations: pulumi.Output[Mapping[str, str]] | None = None
     """By which pods take the role that they log in with."""
+    identity: pulumi.Output[str] | None = None
+    """What they log in with, from their admission on; None where that is a password."""
     login_run: pulumi.Output[str] | None = None
     """Identity of the run that made the login, where the stack makes it."""
 
@@ -137,6 +139,7 @@ def access_graph_credentials(
             database_uri=connection.uri,
             database_replica_uri=connection.replica_uri,
             database_by_iam=connection.iam_region is not None,
+            database_identity=connection.identity,
             database_ca_bundle=database_ca_bundle or "",
             database_login_run=connection.login_run,
         ),

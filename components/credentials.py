@@ -98,6 +98,9 @@ class CredentialsArgs(ComponentArgs):
     """Whether the URIs are for logins by IAM. Pods have another Secret then: while the way to log in changes, and if
     the change fails, those that log in by the other one still find theirs."""
 
+    database_identity: pulumi.Input[str] | None = None
+    """What pods that log in by IAM do so with, part of `checksum` only: they have it from their admission on."""
+
     database_ca_bundle: pulumi.Input[str] = ""
     """PEM, part of `checksum` only: the pods read it at their start."""
 
@@ -107,7 +110,8 @@ class CredentialsArgs(ComponentArgs):
 
 
 class Credentials(pulumi.ComponentResource):
-    """The Secrets that the access graph's pods mount, and a public digest that changes whenever one of them does."""
+    """The Secrets that the access graph's pods mount, and a public digest that changes whenever one of them does, or
+    what else pods have from their start on."""
 
     database_secret_name: pulumi.Output[str] | None
     """None when the URI's Secret is not made here."""
@@ -164,6 +168,7 @@ class Credentials(pulumi.ComponentResource):
             args.database_ca_bundle,
             *([] if args.database_replica_uri is None else [args.database_replica_uri]),
             *([] if args.database_login_run is None else [args.database_login_run]),
+            *([] if args.database_identity is None else [args.database_identity]),
         )
         self.register_outputs(
             {

@@ -141,6 +141,9 @@ class DatabaseAccess(pulumi.ComponentResource):
     database_name: pulumi.Output[str]
     client_annotations: pulumi.Output[Mapping[str, str]]
     """Of Access Graph's ServiceAccount; empty where its pods need no role."""
+    client_identity: pulumi.Output[str | None]
+    """What its pods log in with since they were admitted: with another one they have to be made anew. None where they
+    need no role."""
     job: pulumi.Output[Mapping[str, Any]]
     """How a Job of the same ServiceAccount reaches the database; not secret."""
     ready: pulumi.Output[str]
@@ -245,10 +248,12 @@ class DatabaseAccess(pulumi.ComponentResource):
         self.owner = pulumi.Output.from_input(OWNER_ROLE)
         self.database_name = pulumi.Output.from_input(args.database_name)
         self.client_annotations = pulumi.Output.from_input(nothing)
+        self.client_identity = pulumi.Output.from_input(None)
         if client:
             # With the permissions in it: a pod that starts before them is turned away.
             granted = [resource.urn for resource in client.permissions]
             self.client_annotations = known_after(client.annotations, *granted)
+            self.client_identity = known_after(client.identity, *granted)
         self.register_outputs(
             {
                 "uri": self.uri,
@@ -257,6 +262,7 @@ class DatabaseAccess(pulumi.ComponentResource):
                 "owner": self.owner,
                 "database_name": self.database_name,
                 "client_annotations": self.client_annotations,
+                "client_identity": self.client_identity,
                 "job": self.job,
                 "ready": self.ready,
                 "run": self.run,

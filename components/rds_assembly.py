@@ -100,6 +100,7 @@ def make_database_access(
         login_run=access.run,
         iam_region=settings.aws.region if entry.authentication == "iam" and settings.aws is not None else None,
         service_account_annotations=access.client_annotations if entry.authentication == "iam" else None,
+        identity=required(access.client_identity) if entry.authentication == "iam" else None,
     )
     return RdsAccess(access, connection)
 

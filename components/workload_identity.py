@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import eks, iam
 
+from components.applied import made
 from components.database_policies import pod_identity_trust, service_account_trust
 
 # The annotation that EKS's webhook looks for when a pod is admitted.
@@ -35,6 +36,10 @@ class ServiceAccountRole:
 
     annotations: pulumi.Output[Mapping[str, str]]
     """Of the ServiceAccount."""
+
+    identity: pulumi.Output[str]
+    """What EKS gives to a pod when it is admitted, and to no pod that runs: with another one, pods have to be made
+    anew. Not secret."""
 
     permissions: list[pulumi.Resource]
     """Before they are there a pod has the role in vain."""
@@ -87,7 +92,9 @@ def service_account_role(
     permissions = iam.RolePolicy(f"{name}-role-policy", role=role.name, policy=policy, opts=opts)
     if eks_cluster_name is None:
         return ServiceAccountRole(
-            annotations=role.arn.apply(lambda arn: {ROLE_ANNOTATION: arn}), permissions=[role, permissions]
+            annotations=role.arn.apply(lambda arn: {ROLE_ANNOTATION: arn}),
+            identity=made(role, role.arn),
+            permissions=[role, permissions],
         )
     association = eks.PodIdentityAssociation(
         f"{name}-pod-identity",
@@ -100,5 +107,8 @@ def service_account_role(
     )
     nothing: dict[str, str] = {}
     return ServiceAccountRole(
-        annotations=pulumi.Output.from_input(nothing), permissions=[role, permissions, association]
+        annotations=pulumi.Output.from_input(nothing),
+        # With the role: what its agent has at hand for a pod that runs is of the former one.
+        identity=pulumi.Output.format("{0} {1}", association.id, made(role, role.arn)),
+        permissions=[role, permissions, association],
     )

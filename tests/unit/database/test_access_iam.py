@@ -136,6 +136,16 @@ def test_annotations_name_the_role_of_those_who_need_one(recording: Recording) -
     assert record_access().component_outputs["database-access"]["client_annotations"] == {}
 
 
+@pytest.mark.slow
+def test_pods_are_told_by_whatever_eks_gives_them_when_they_are_admitted() -> None:
+    role = "arn:aws:iam::123456789012:role/database-access-client-role"
+    identities = [
+        record_access(**arguments).component_outputs["database-access"].get("client_identity")
+        for arguments in (BY_IAM, {**BY_IAM, **BY_POD_IDENTITY}, {}, BY_POD_IDENTITY)
+    ]
+    assert identities == [role, f"database-access-client-pod-identity-id {role}", None, None]
+
+
 @pytest.mark.parametrize("identity", [{}, BY_POD_IDENTITY])
 def test_annotations_come_after_the_permissions_that_they_stand_for(identity: dict[str, Any]) -> None:
     """A pod that starts before them is turned away."""

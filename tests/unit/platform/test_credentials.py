@@ -19,6 +19,7 @@ CHANGES: dict[str, str] = {
     "database_replica_uri": "postgres://replica",
     "database_ca_bundle": "another",
     "database_login_run": "another",
+    "database_identity": "another",
     "digest_key": "x" * 32,
 }
 

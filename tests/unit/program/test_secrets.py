@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -137,3 +138,28 @@ def test_a_given_database_uri_stays_secret(tmp_path: Path) -> None:
     uri = "postgres://graph:canary-word@db.example.com:5432/graph?sslmode=verify-full"
     stack = run_program(config, tmp_path, secrets={"databaseUri": uri})
     assert occurrences(stack, "canary-word") == {("credentials-postgres", "stringData.uri"): True}
+
+
+BY_POD_IDENTITY = {"workloadIdentity": {"mode": "podIdentity", "clusterName": "prod"}}
+OTHER_ROLE = {"aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/platform/{name}", "name": "{name}"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("authentication", ["iam", "password"])
+def test_pods_that_log_in_by_iam_are_made_anew_for_another_identity(authentication: str, tmp_path: Path) -> None:
+    """EKS gives an identity to a pod that it admits, and none to one that runs: that would lose its login with the
+    former role. Pods that log in by a password have none."""
+
+    def annotations(**aws: Any) -> list[str]:
+        config = configuration(tmp_path)
+        config["database"]["authentication"] = authentication
+        config["aws"] |= aws
+        return [
+            run_program(config, tmp_path, computed={**COMPUTED, **roles})["access-graph-release"].plain(
+                "values.podAnnotations.checksum/credentials"
+            )
+            for roles in ({}, OTHER_ROLE)
+        ]
+
+    digests = {*annotations(), *annotations(**BY_POD_IDENTITY)}
+    assert len(digests) == (4 if authentication == "iam" else 1)
