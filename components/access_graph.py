@@ -47,8 +47,8 @@ class AccessGraphArgs(ComponentArgs):
     """Secret in `namespace` of type kubernetes.io/tls: what TAG serves."""
 
     credentials_checksum: pulumi.Input[str]
-    """Changes whenever a Secret, the CA bundle or the AWS identity of the pods does: TAG has them from its start on, and
-    the chart does not look at them."""
+    """Changes whenever a Secret, the CA bundle or the pods' AWS identity does: TAG has them from its start on, and the
+    chart does not look at them."""
 
     repository: str | None = None
     """URL of the chart's repository; none for a packaged chart."""

@@ -13,7 +13,7 @@ import pulumi_random as random
 from pulumi.output import UNKNOWN
 from pulumi_aws import kms, rds
 
-from components.applied import unless_left_out
+from components.applied import LeftOutError, made, unless_left_out
 from components.database_args import INSIGHTS_RETENTION_DAYS, DatabaseArgs, check_database_args
 from components.database_authorities import ca_bundle
 from components.database_monitoring import (
@@ -38,6 +38,9 @@ ORIGIN_INPUTS = ["snapshotIdentifier", "restoreToPointInTime"]
 # An instance has one key for its Performance Insights for good, also while they are off: AWS refuses another, and whose
 # an adopted instance has is not said. https://github.com/hashicorp/terraform-provider-aws/pull/9746
 INSIGHTS_KEY_INPUT = "performanceInsightsKmsKeyId"
+
+# What a run that leaves it out says.
+INSTANCE = "the database's instance"
 
 
 class Database(pulumi.ComponentResource):
@@ -98,7 +101,7 @@ class Database(pulumi.ComponentResource):
             instance_class=args.instance_class,
             allocated_storage=args.allocated_storage_gib,
             **self._origin(args, key_arn),
-            password=password.result if password else None,
+            password=made(password, password.result) if password else None,
             manage_master_user_password=None if password else True,
             master_user_secret_kms_key_id=None if password else key_arn,
             db_subnet_group_name=network.subnet_group_name,
@@ -117,7 +120,7 @@ class Database(pulumi.ComponentResource):
                 depends_on=[
                     *log_groups,
                     *([monitoring.policy] if monitoring else []),
-                    *([] if args.adopt is None else [unless_left_out(parameter_group, "the database's instance")]),
+                    *([] if args.adopt is None else [unless_left_out(parameter_group, INSTANCE)]),
                 ],
             ),
         )
@@ -128,15 +131,15 @@ class Database(pulumi.ComponentResource):
             self._watch(name, args, topic_arn, instance, replica, parameter_group, watcher)
 
         ingress = [rule.security_group_rule_id for rule in network.ingress]
-        self.address = known_after(instance.address, *ingress)
+        self.address = known_after(made(instance, instance.address), *ingress)
         self.port = pulumi.Output.from_input(args.port)
-        self.endpoint = instance.endpoint
+        self.endpoint = made(instance, instance.endpoint)
         self.database_name = pulumi.Output.from_input(args.database_name)
-        self.instance_arn = instance.arn
-        self.resource_id = instance.resource_id
+        self.instance_arn = made(instance, instance.arn)
+        self.resource_id = made(instance, instance.resource_id)
         # A restored instance has the master user of its data.
         self.master_username = (
-            instance.username if _is_restored(args) else pulumi.Output.from_input(args.master_username)
+            made(instance, instance.username) if _is_restored(args) else pulumi.Output.from_input(args.master_username)
         )
         self.master_secret_arn = pulumi.Output.from_input(None)
         self.master_password = pulumi.Output.from_input(None)
@@ -145,7 +148,10 @@ class Database(pulumi.ComponentResource):
         else:
             # From the instance, so that what uses it waits for the instance that has it. An instance that was passed
             # over because its password failed says that it has none.
-            self.master_password = known_after(instance.password, password.result)
+            has = made(instance, known_after(instance.password, made(password, password.result)))
+            self.master_password = pulumi.Output.all(has, instance.manage_master_user_password).apply(
+                lambda found: _generated_password(*found)
+            )
         self.kms_key_arn = key_arn
         self.ca_bundle = (
             pulumi.Output.from_input(args.region).apply(ca_bundle)
@@ -156,8 +162,8 @@ class Database(pulumi.ComponentResource):
         self.replica_address = pulumi.Output.from_input(None)
         self.replica_resource_id = pulumi.Output.from_input(None)
         if replica is not None:
-            self.replica_address = known_after(replica.address, *ingress)
-            self.replica_resource_id = replica.resource_id
+            self.replica_address = known_after(made(replica, replica.address), *ingress)
+            self.replica_resource_id = made(replica, replica.resource_id)
         self.register_outputs(
             {
                 "address": self.address,
@@ -341,10 +347,20 @@ class Database(pulumi.ComponentResource):
 
 def _managed_secret_arn(secrets: Sequence[Any] | None) -> Any:
     """An instance that had another password before, an adopted one say, gets its secret in the `up`: a preview of that
-    has the instance as it is. One that a run leaves out before it ever was made has None."""
+    has the instance as it is, and so has a run that leaves it out. One that is left out before it ever was made has
+    None."""
     if secrets is None or (not secrets and pulumi.runtime.is_dry_run()):
         return UNKNOWN
+    if not secrets:
+        raise LeftOutError(INSTANCE)
     return secrets[0].secret_arn
+
+
+def _generated_password(password: str, managed: bool | None) -> str:
+    """Of an instance that a run leaves out while AWS manages its password the SDK says the one that was asked for."""
+    if managed and not pulumi.runtime.is_dry_run():
+        raise LeftOutError(INSTANCE)
+    return password
 
 
 def _version_to_ask_for(args: DatabaseArgs) -> pulumi.Input[str | None]:

@@ -41,6 +41,52 @@ def test_what_others_keep_in_the_same_config_map_is_not_missed(tmp_path: Path) -
     assert "ledger" in recording.outputs
 
 
+GENERATED: dict[str, Any] = {"masterPassword": "generated"}
+REPLICATED: dict[str, Any] = {**GENERATED, "replica": {}}
+
+
+@pytest.mark.parametrize(
+    ("database", "left_out"),
+    [
+        (GENERATED, "database-"),
+        (GENERATED, "database-instance"),
+        (GENERATED, "database-master-password"),
+        ({**GENERATED, "authentication": "iam"}, "database-access-client"),
+        ({**REPLICATED, "authentication": "iam"}, "database-replica"),
+        (REPLICATED, "database-instance"),
+        ({}, "database-instance"),
+        ({"restore": {"mode": "snapshot", "snapshotIdentifier": "graph-final"}}, "database-instance"),
+    ],
+)
+def test_what_was_never_made_of_the_database_is_not_known_and_no_error(
+    database: dict[str, Any], left_out: str, tmp_path: Path
+) -> None:
+    """What needs it the engine makes in no such run, or says itself what is missing."""
+    config = stack.configuration(tmp_path)
+    config["database"] |= database
+    whole = {item.name for item in stack.run_program(config, tmp_path).custom()}
+    never_made = {name for name in whole if name.startswith(left_out)}
+    recording = stack.run_program(config, tmp_path, never_made=never_made)
+    assert {item.name for item in recording.custom()} == whole
+    assert "ledger" not in recording.outputs
+
+
+# The master password that is asked for, and what an instance has that a run leaves out while it has the other one.
+AS_IT_WAS = {"managed": {"=masterUserSecrets": []}, "generated": {"=manageMasterUserPassword": True}}
+
+
+@pytest.mark.parametrize("master_password", AS_IT_WAS)
+def test_an_instance_that_keeps_its_former_master_password_is_named(master_password: str, tmp_path: Path) -> None:
+    config = stack.configuration(tmp_path)
+    config["database"]["masterPassword"] = master_password
+    type_ = "aws:rds/instance:Instance"
+    computed = {**stack.COMPUTED, type_: {**stack.COMPUTED[type_], **AS_IT_WAS[master_password]}}
+    begun = Recording()
+    with pytest.raises(LeftOutError, match="the database's instance: this run leaves it as it was"):
+        stack.run_program(config, tmp_path, computed=computed, recording=begun)
+    assert "ledger" not in begun.outputs
+
+
 NAME = f"organization/{PROJECT}/{STACK}"
 STEPS = (
     "access-graph-release",
