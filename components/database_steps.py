@@ -5,8 +5,8 @@ Pure. What may be asked for at all is said by the settings; what the instance is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from components.ledger import Ledger, database_record
 from components.settings import ExistingDatabaseSettings, RdsDatabaseSettings, Settings
@@ -48,6 +48,7 @@ def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]
     """Everything in the database's settings that may not follow upon `recorded`."""
     yield from _rotation(recorded, settings)
     yield from _instance(recorded, settings)
+    yield from _adoption(recorded, settings)
     yield from _secret(recorded, settings)
     yield from _major_version(recorded, settings)
     yield from _managed_password(recorded, settings)
@@ -79,10 +80,18 @@ def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _instance(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """What would replace or delete a protected instance: the engine says only that it will not."""
-    before, after = recorded.database, database_record(settings)
-    if before.get("mode") != "rds" or not before.get("protect"):
+    """What would rename, replace or delete the instance otherwise than its owner may think."""
+    before, database = recorded.database, settings.database
+    if before.get("mode") != "rds":
         return
+    if before.get("protect"):
+        yield from _protected(before, database_record(settings))
+    elif isinstance(database, RdsDatabaseSettings):
+        yield from _unprotected(before, database_record(settings), database)
+
+
+def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Problem]:
+    """What would replace or delete a protected instance: the engine says only that it will not."""
     identifier = before.get("identifier")
     if after["mode"] != "rds":
         yield Problem(
@@ -102,6 +111,54 @@ def _instance(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 f"set it back, {RESTORE}",
                 shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
             )
+
+
+def _unprotected(
+    before: Mapping[str, Any], after: Mapping[str, Any], database: RdsDatabaseSettings
+) -> Iterator[Problem]:
+    """What RDS does hours after the `up` that asks for it, or not at all."""
+    changed = [fixed for fixed in FIXED if before.get(fixed.field) != after[fixed.field]]
+    renamed = any(fixed.field == "identifier" for fixed in changed)
+    instance = f"the instance {before.get('identifier')}"
+    if renamed and len(changed) == 1 and not database.apply_immediately:
+        yield Problem(
+            "database.identifier",
+            f"would rename {instance} in a maintenance window to come, and from then on pods have an endpoint that is "
+            "gone, until an `up --refresh` tells them the other one",
+            "set database.applyImmediately to true for this `up`, at a time when TAG may be away for some minutes "
+            f"({DOCUMENT})",
+            shown(database.identifier),
+        )
+    # One of before that is not known is perhaps kept.
+    if renamed or before.get("onDestroy", "keep") != "keep":
+        return
+    for fixed in changed:
+        yield Problem(
+            fixed.key,
+            f"would replace {instance}, which database.onDestroy keep leaves under its name, and RDS makes no other "
+            "one of that name",
+            f"set it back and `up` with database.onDestroy snapshot or delete, and then change it; {RESTORE}",
+            shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
+        )
+
+
+def _adoption(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """What RDS is asked of an adopted instance is less than of one that the stack has made, for good."""
+    before, database = recorded.database, settings.database
+    adopted = before.get("adopted")
+    if adopted is None or not isinstance(database, RdsDatabaseSettings):
+        return
+    if before.get("identifier") != database.identifier or adopted == database.adopt:
+        return
+    instance = f"the instance {database.identifier}"
+    yield Problem(
+        "database.adopt",
+        f"would ask RDS for a version and a key that {instance}, which was there before this stack, need not have"
+        if adopted
+        else f"would take over {instance}, which is this stack's own already",
+        "set it to true again; it stays so for as long as the stack has the instance" if adopted else "remove it",
+        shown(database.adopt),
+    )
 
 
 def _secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -201,6 +201,8 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "kmsKeyArn": database.kms_key_arn,
         "engineVersion": database.engine_version,
         "protect": database.protect,
+        "onDestroy": database.on_destroy,
+        "adopted": database.adopt,
         "replica": database.replica is not None,
     }
 

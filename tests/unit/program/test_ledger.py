@@ -149,6 +149,7 @@ OTHERS = {
         "arn:aws:kms:us-east-1:123456789012:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d",
     ),
 }
+UNPROTECTED = {"protect": False, "onDestroy": "snapshot"}
 
 
 @pytest.mark.slow
@@ -173,10 +174,67 @@ def test_an_instance_whose_protection_was_lifted_may_be_replaced(
     key: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     setting, value = OTHERS[key]
-    config["database"] |= {setting: value, "protect": False, "onDestroy": "snapshot"}
+    config["database"] |= {setting: value, **UNPROTECTED, "applyImmediately": True}
     lifted = copy.deepcopy(recorded)
-    lifted["database"]["protect"] = False
+    lifted["database"] |= UNPROTECTED
     assert again(tmp_path, config, lifted).outputs["ledger"]["database"]["protect"] is False
+
+
+@pytest.mark.slow
+def test_an_instance_is_renamed_while_the_up_waits_for_it(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """In a window to come RDS would do so unseen, and pods would lose their endpoint."""
+    config["database"] |= {"identifier": "another", **UNPROTECTED}
+    recorded["database"] |= UNPROTECTED
+    with pytest.raises(LedgerError, match=r'identifier: "another" would rename .* in a maintenance window'):
+        again(tmp_path, config, recorded, preview=True)
+    # Another one is made at once.
+    config["database"]["databaseName"] = "other"
+    assert again(tmp_path, config, recorded).outputs["ledger"]["database"]["identifier"] == "another"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["keep", None])
+@pytest.mark.parametrize("key", sorted(OTHERS.keys() - {"database.identifier"}))
+def test_an_instance_that_is_kept_is_not_replaced_under_its_name(
+    key: str, before: str | None, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """Not where a ledger does not say whether it is, either."""
+    setting, value = OTHERS[key]
+    config["database"] |= {setting: value, **UNPROTECTED}
+    recorded["database"] |= {"protect": False, "onDestroy": before}
+    if before is None:
+        del recorded["database"]["onDestroy"]
+    with pytest.raises(LedgerError, match=rf"{key}: .* would replace .*, which database.onDestroy keep leaves") as no:
+        again(tmp_path, config, recorded, preview=True)
+    assert len(no.value.problems) == 1
+    config["database"]["identifier"] = "another"
+    assert again(tmp_path, config, recorded).outputs["ledger"]["database"]["identifier"] == "another"
+
+
+@pytest.mark.slow
+def test_an_adopted_instance_stays_one_and_the_stacks_own_does_not_become_one(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """RDS is never told the version of an adopted one, nor whose key its Performance Insights have."""
+    config["database"]["kmsKeyArn"] = OTHERS["database.kmsKeyArn"][1]
+    config["database"]["network"]["subnetGroupName"] = "former"
+    del config["database"]["network"]["subnetIds"]
+    adopting = copy.deepcopy(config)
+    adopting["database"]["adopt"] = True
+    own, adopted = (unsealed(run_program(one, tmp_path).outputs["ledger"]) for one in (config, adopting))
+    with pytest.raises(
+        LedgerError, match=r"database\.adopt: false would ask RDS for a version .* set it to true again"
+    ):
+        again(tmp_path, config, adopted, preview=True)
+    with pytest.raises(LedgerError, match=r"database\.adopt: true would take over .* this stack's own .* remove it"):
+        again(tmp_path, adopting, own, preview=True)
+    for follows, ledger in ((config, own), (adopting, adopted)):
+        assert again(tmp_path, follows, ledger).outputs["ledger"]["database"] == ledger["database"]
+        del ledger["database"]["adopted"]
+    for follows, ledger in ((config, adopted), (adopting, own)):
+        assert again(tmp_path, follows, ledger).outputs["ledger"]["database"]["adopted"] is (follows is adopting)
 
 
 @pytest.mark.slow
@@ -223,8 +281,8 @@ def test_another_instance_may_have_any_version(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     lifted = copy.deepcopy(recorded)
-    lifted["database"]["protect"] = False
-    config["database"] |= {"identifier": "another", "engineVersion": "16", "protect": False, "onDestroy": "snapshot"}
+    lifted["database"] |= UNPROTECTED
+    config["database"] |= {"identifier": "another", "databaseName": "other", "engineVersion": "16", **UNPROTECTED}
     assert again(tmp_path, config, lifted).outputs["ledger"]["database"]["engineVersion"] == "16"
 
 
