@@ -38,6 +38,9 @@ ORIGIN_INPUTS = ["snapshotIdentifier", "restoreToPointInTime"]
 # An instance has one key for its Performance Insights for good, also while they are off: AWS refuses another, and whose
 # an adopted instance has is not said. https://github.com/hashicorp/terraform-provider-aws/pull/9746
 INSIGHTS_KEY_INPUT = "performanceInsightsKmsKeyId"
+# Nor another of the secret of a master password that it manages already:
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
+ADOPTED_INPUTS = [INSIGHTS_KEY_INPUT, "masterUserSecretKmsKeyId"]
 
 # What a run that leaves it out says.
 INSTANCE = "the database's instance"
@@ -61,7 +64,10 @@ class Database(pulumi.ComponentResource):
     """The secret in which AWS keeps a managed master password; None with a generated one."""
     master_password: pulumi.Output[str | None]
     """The generated master password, secret; None with a managed one."""
+    master_secret_kms_key_arn: pulumi.Output[str | None]
+    """The key that encrypts that secret."""
     kms_key_arn: pulumi.Output[str]
+    """Of what stands around the instance, and its own unless that is the key of data from before."""
     ca_bundle: pulumi.Output[str]
     """PEM of the authorities that sign the server's certificate."""
     topic_arn: pulumi.Output[str | None]
@@ -80,7 +86,10 @@ class Database(pulumi.ComponentResource):
         watcher = pulumi.ResourceOptions(parent=self)
         self.identifier = pulumi.Output.from_input(args.identifier)
 
-        key_arn = self._key(name, args) if args.kms_key_arn is None else pulumi.Output.from_input(args.kms_key_arn)
+        # What an adopted instance has is often AWS's own `aws/rds`, whose policy lets in neither logs nor a topic.
+        given = None if args.adopt else args.kms_key_arn
+        key_arn = self._key(name, args) if given is None else pulumi.Output.from_input(given)
+        instance_key_arn = key_arn if args.kms_key_arn is None else pulumi.Output.from_input(args.kms_key_arn)
         log_groups = make_log_groups(name, args, self.identifier, key_arn, child)
         network = make_network(name, args, child)
         parameter_group = self._parameter_group(name, args, child)
@@ -92,7 +101,7 @@ class Database(pulumi.ComponentResource):
                 f"{name}-master-password", length=40, special=False, opts=pulumi.ResourceOptions(parent=self)
             )
 
-        common = self._common(args, key_arn, network, parameter_group, monitoring)
+        common = self._common(args, instance_key_arn, network, parameter_group, monitoring)
         instance = rds.Instance(
             f"{name}-instance",
             identifier=self.identifier,
@@ -100,7 +109,7 @@ class Database(pulumi.ComponentResource):
             engine_version=_version_to_ask_for(args),
             instance_class=args.instance_class,
             allocated_storage=args.allocated_storage_gib,
-            **self._origin(args, key_arn),
+            **self._origin(args, instance_key_arn),
             password=made(password, password.result) if password else None,
             manage_master_user_password=None if password else True,
             master_user_secret_kms_key_id=None if password else key_arn,
@@ -109,14 +118,14 @@ class Database(pulumi.ComponentResource):
             backup_retention_period=args.backup_retention_days,
             backup_window=args.backup_window,
             skip_final_snapshot=args.on_destroy == "delete",
-            final_snapshot_identifier=self._final_snapshot(name, args, key_arn),
+            final_snapshot_identifier=self._final_snapshot(name, args, instance_key_arn),
             **common,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=kept,
                 protect=asked(args.protect),
                 import_=args.adopt,
-                ignore_changes=[*ORIGIN_INPUTS, *([] if args.adopt is None else [INSIGHTS_KEY_INPUT])],
+                ignore_changes=[*ORIGIN_INPUTS, *([] if args.adopt is None else ADOPTED_INPUTS)],
                 depends_on=[
                     *log_groups,
                     *([monitoring.policy] if monitoring else []),
@@ -142,9 +151,12 @@ class Database(pulumi.ComponentResource):
             made(instance, instance.username) if _is_restored(args) else pulumi.Output.from_input(args.master_username)
         )
         self.master_secret_arn = pulumi.Output.from_input(None)
+        self.master_secret_kms_key_arn = pulumi.Output.from_input(None)
         self.master_password = pulumi.Output.from_input(None)
         if password is None:
-            self.master_secret_arn = instance.master_user_secrets.apply(_managed_secret_arn)
+            secret = instance.master_user_secrets.apply(_managed_secret)
+            self.master_secret_arn = secret["arn"]
+            self.master_secret_kms_key_arn = key_arn if args.adopt is None else secret["key"]
         else:
             # From the instance, so that what uses it waits for the instance that has it. An instance that was passed
             # over because its password failed says that it has none.
@@ -175,6 +187,7 @@ class Database(pulumi.ComponentResource):
                 "identifier": self.identifier,
                 "master_username": self.master_username,
                 "master_secret_arn": self.master_secret_arn,
+                "master_secret_kms_key_arn": self.master_secret_kms_key_arn,
                 "master_password": self.master_password,
                 "kms_key_arn": self.kms_key_arn,
                 "ca_bundle": self.ca_bundle,
@@ -345,15 +358,15 @@ class Database(pulumi.ComponentResource):
         return pulumi.Output.format("{0}-final-{1}", self.identifier, suffix.hex)
 
 
-def _managed_secret_arn(secrets: Sequence[Any] | None) -> Any:
+def _managed_secret(secrets: Sequence[Any] | None) -> dict[str, Any]:
     """An instance that had another password before, an adopted one say, gets its secret in the `up`: a preview of that
     has the instance as it is, and so has a run that leaves it out. One that is left out before it ever was made has
     None."""
     if secrets is None or (not secrets and pulumi.runtime.is_dry_run()):
-        return UNKNOWN
+        return {"arn": UNKNOWN, "key": UNKNOWN}
     if not secrets:
         raise LeftOutError(INSTANCE)
-    return secrets[0].secret_arn
+    return {"arn": secrets[0].secret_arn, "key": secrets[0].kms_key_id}
 
 
 def _generated_password(password: str, managed: bool | None) -> str:

@@ -129,7 +129,8 @@ class DatabaseArgs(ComponentArgs):
     """`2026-01-31T00:00:00Z`, in UTC; the latest restorable moment when not given."""
 
     adopt: str | None = None
-    """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own."""
+    """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own;
+    what is made around it gets another key."""
 
     apply_immediately: pulumi.Input[bool] = False
     """Whether changes that interrupt the service are made at once (true) or in the maintenance window (false)."""

@@ -229,7 +229,7 @@ def database_access_args(
         after=after,
         master_password=None if managed else required(database.master_password),
         master_secret_arn=required(database.master_secret_arn) if managed else None,
-        kms_key_arn=database.kms_key_arn if managed else None,
+        kms_key_arn=required(database.master_secret_kms_key_arn) if managed else None,
         **(workload_identity_arguments(cloud, references) if managed or by_iam else {}),
         role_path=cloud.iam.path,
         permissions_boundary_arn=cloud.iam.permissions_boundary_arn,

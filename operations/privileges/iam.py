@@ -94,7 +94,8 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         subnet_group=network.subnet_group_name or f"{database.identifier}-{UNIQUE}",
         eks_cluster=_eks_cluster(identity),
         prefix_list=_one_or_any(network.client_prefix_list_ids),
-        database_key=database.kms_key_arn or key,
+        # The secret of an adopted instance has the key that it was made with.
+        database_key=key if database.adopt else database.kms_key_arn or key,
         # A restored instance keeps the key of its data, whatever the settings name.
         storage_key=key if restore is not None else database.kms_key_arn or key,
         stack_tag=stack_tag,

@@ -301,6 +301,7 @@ def test_outputs_are_these(recording: Recording) -> None:
         "identifier": IDENTIFIER,
         "master_username": "tag_admin",
         "master_secret_arn": outputs["master_secret_arn"],
+        "master_secret_kms_key_arn": KEY_ARN,
         "kms_key_arn": KEY_ARN,
         "ca_bundle": ca_bundle("us-east-1"),
     }

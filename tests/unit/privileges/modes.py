@@ -36,6 +36,17 @@ _CHANGES: dict[str, dict[str, Any]] = {
     },
     "a database that exists": {"database": ..., "existing": True},
     "a key that exists": {"database": {"kmsKeyArn": _KEY}},
+    "a database that is taken over": {
+        "database": {
+            "adopt": True,
+            "kmsKeyArn": _KEY,
+            "network": {
+                "vpcId": "vpc-0123456789abcdef0",
+                "subnetGroupName": "theirs",
+                "clientSecurityGroupIds": ["sg-0123456789abcdef0"],
+            },
+        }
+    },
     "cert-manager": {
         "tls": {"mode": "certManager", "issuer": {"mode": "ca", "secretName": "internal-ca"}, **_TRUSTED},
     },
