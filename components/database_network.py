@@ -65,6 +65,9 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             opts=pulumi.ResourceOptions(
                 parent=opts.parent,
                 deleted_with=group if opts.retain_on_delete else None,
+                # AWS takes rules of two ports beside each other. Changed in place, a rule would shut clients out before
+                # the instance leaves its former port, and while pods have the former URI: it goes as the last step.
+                replace_on_changes=["fromPort", "toPort"],
                 aliases=None if former is None else [pulumi.Alias(name=f"{name}-ingress-{former}")],
             ),
         )

@@ -128,6 +128,7 @@ class Registration:
     additional_secret_outputs: frozenset[str]
     delete_before_replace: bool
     ignore_changes: tuple[str, ...]
+    replace_on_changes: tuple[str, ...]
     timeouts: dict[str, str]
     """Operation to how long the plugin waits at most; by default it is the plugin's own ten minutes."""
     aliases: tuple[str, ...]
@@ -257,6 +258,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 additional_secret_outputs=frozenset(request.additionalSecretOutputs),
                 delete_before_replace=bool(request.deleteBeforeReplace),
                 ignore_changes=tuple(request.ignoreChanges),
+                replace_on_changes=tuple(request.replaceOnChanges),
                 timeouts=json_format.MessageToDict(request.customTimeouts),
                 aliases=tuple(request.aliasURNs)
                 + tuple(

@@ -132,6 +132,13 @@ def test_a_rule_admits_the_one_client_that_it_is_named_by() -> None:
     }
 
 
+def test_rules_of_the_former_port_stay_until_nobody_needs_them(recording: Recording) -> None:
+    """A replaced rule is made first, and the former one deleted as the last step of the `up`."""
+    for rule in recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"):
+        assert rule.replace_on_changes == ("fromPort", "toPort")
+        assert not rule.delete_before_replace
+
+
 def test_connections_without_tls_are_refused_by_the_server(recording: Recording) -> None:
     group = recording["database-parameter-group"].inputs
     # From PostgreSQL 15 on the value is RDS's default, of which AWS says this method whatever was asked for.
