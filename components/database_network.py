@@ -1,5 +1,6 @@
 """Who reaches the database: its security group, and an ingress rule for each client."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pulumi
@@ -46,7 +47,7 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
         security_group: pulumi.Input[str] | None = None,
         prefix_list: str | None = None,
         block: str | None = None,
-        former: str | None = None,
+        formers: Sequence[pulumi.Input[pulumi.Alias]] | None = None,
     ) -> vpc.SecurityGroupIngressRule:
         return vpc.SecurityGroupIngressRule(
             f"{name}-ingress-{label}",
@@ -68,7 +69,7 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
                 # AWS takes rules of two ports beside each other. Changed in place, a rule would shut clients out before
                 # the instance leaves its former port, and while pods have the former URI: it goes as the last step.
                 replace_on_changes=["fromPort", "toPort"],
-                aliases=None if former is None else [pulumi.Alias(name=f"{name}-ingress-{former}")],
+                aliases=formers,
             ),
         )
 
@@ -78,7 +79,7 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
         client if isinstance(client, str) else str(index) for index, client in enumerate(args.client_security_group_ids)
     ]
     ingress = [
-        rule(called, security_group=client, former=None if called == place else place)
+        rule(called, security_group=client, formers=_formers(f"{name}-ingress-", called, place, client))
         for called, place, client in zip(
             args.client_security_group_names or places, places, args.client_security_group_ids, strict=True
         )
@@ -86,3 +87,22 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
     ingress += [rule(client, prefix_list=client) for client in args.client_prefix_list_ids]
     ingress += [rule(client.replace("/", "-"), block=client) for client in args.client_cidrs]
     return Network(subnet_group_name, group.id, ingress)
+
+
+def _formers(
+    prefix: str, called: str, place: str, client: pulumi.Input[str]
+) -> list[pulumi.Input[pulumi.Alias]] | None:
+    """What the state called the rule before: by the place of the client, or by its id, when the settings had that in
+    place of the output of another stack that has it now."""
+    if called == place:
+        return None
+    by_place = pulumi.Alias(name=f"{prefix}{place}")
+    if not isinstance(client, pulumi.Output):
+        return [by_place]
+
+    async def by_id() -> pulumi.Alias:
+        # The state shows the name; and one that is not known yet is none of a rule that is there.
+        found = None if await client.is_secret() else await client.future()
+        return by_place if found is None else pulumi.Alias(name=f"{prefix}{found}")
+
+    return [by_place, pulumi.Output.from_input(by_id())]
