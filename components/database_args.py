@@ -73,8 +73,9 @@ class DatabaseArgs(ComponentArgs):
     """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept secret in the state)."""
 
     kms_key_arn: pulumi.Input[str] | None = None
-    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs use it, and who publishes to the
-    own topic; where it is of another account, `account_id` as well."""
+    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs of the region use it, with an own
+    topic events.rds.amazonaws.com, and cloudwatch.amazonaws.com if there are alarms: `database_policies.key_policy` has
+    the statements. Of another account it lets in `account_id` as well. AWS's own keys (`aws/rds`) let nobody in."""
 
     log_retention_days: pulumi.Input[int] = 30
     """How long CloudWatch keeps PostgreSQL's log; one of the numbers of days that CloudWatch Logs takes."""

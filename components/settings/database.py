@@ -137,8 +137,8 @@ class RdsDatabaseSettings(Section):
     )
     kms_key_arn: KmsKeyArn | None = setting(
         None,
-        why="key that exists; without it the stack makes one of its own. Its policy lets CloudWatch Logs and who "
-        "publishes to the topic use it, and, where it is of another account, `aws.accountId`",
+        why="key that exists, whose policy lets in CloudWatch, its logs and RDS's events (docs/database.md), and, where "
+        "it is of another account, `aws.accountId`; without it the stack makes one of its own",
     )
     log_retention_days: Annotated[WholeNumber, one_of(LOG_RETENTION_DAYS)] = setting(
         DEFAULTS[PRODUCTION]["logRetentionDays"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.unit.monitor import Recording, Secret, leaves
 pytestmark = pytest.mark.unit
 
 IDENTIFIER = "teleport-access-graph-dev"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs/database.md"
 KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/database-key"
 
 
@@ -350,6 +352,13 @@ def test_every_arn_is_of_the_regions_partition(region: str, partition: str, logs
     assert len(arns) == 3
     assert all(f"arn:{partition}:" in text for text in arns)
     assert not any("arn:aws:" in text for text in arns) or partition == "aws"
+
+
+def test_the_document_asks_of_a_key_that_exists_what_one_of_the_stacks_own_allows() -> None:
+    section = DOCUMENT.read_text(encoding="utf-8").partition("## A key of your own")[2]
+    shown = section.partition("```json")[2].partition("```")[0]
+    policy = key_policy(region="us-east-1", account_id="123456789012", identifier="teleport-access-graph-prod")
+    assert json.loads(f"[{shown}]") == json.loads(policy)["Statement"][1:]
 
 
 def test_role_name_stays_within_iams_limit() -> None:
