@@ -160,10 +160,12 @@ class Database(pulumi.ComponentResource):
         else:
             # From the instance, so that what uses it waits for the instance that has it. An instance that was passed
             # over because its password failed says that it has none.
-            has = made(instance, known_after(instance.password, made(password, password.result)))
-            self.master_password = pulumi.Output.all(has, instance.manage_master_user_password).apply(
-                lambda found: _generated_password(*found)
-            )
+            self.master_password = made(instance, known_after(instance.password, made(password, password.result)))
+            if not pulumi.runtime.is_dry_run():
+                # What a plugin does not tell is not known in a preview, and would make all that has the password so.
+                self.master_password = pulumi.Output.all(
+                    self.master_password, instance.manage_master_user_password
+                ).apply(lambda found: _generated_password(*found))
         self.kms_key_arn = key_arn
         self.ca_bundle = (
             pulumi.Output.from_input(args.region).apply(ca_bundle)
@@ -371,7 +373,7 @@ def _managed_secret(secrets: Sequence[Any] | None) -> dict[str, Any]:
 
 def _generated_password(password: str, managed: bool | None) -> str:
     """Of an instance that a run leaves out while AWS manages its password the SDK says the one that was asked for."""
-    if managed and not pulumi.runtime.is_dry_run():
+    if managed:
         raise LeftOutError(INSTANCE)
     return password
 

@@ -137,8 +137,8 @@ class RdsDatabaseSettings(Section):
     )
     kms_key_arn: KmsKeyArn | None = setting(
         None,
-        why="key that exists, whose policy lets in CloudWatch, its logs and RDS's events (docs/database.md), and, where "
-        "it is of another account, `aws.accountId`; without it the stack makes one of its own",
+        why="key that exists, whose policy lets in CloudWatch, its logs and RDS's events (docs/database.md), and, "
+        "where it is of another account, `aws.accountId`; without it the stack makes one of its own",
     )
     log_retention_days: Annotated[WholeNumber, one_of(LOG_RETENTION_DAYS)] = setting(
         DEFAULTS[PRODUCTION]["logRetentionDays"],

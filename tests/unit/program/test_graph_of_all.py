@@ -46,10 +46,12 @@ OTHER_EDGES: dict[str, set[str]] = {
     "database-access-client-role": NAMESPACE,
     "database-access-client-role-policy": {"database-access-client-role", "database-instance", "database-replica"},
     "database-access-service-account": NAMESPACE,
-    "database-access-secret": {"database-instance", *NAMESPACE},
+    # Without its password an instance was passed over, and has none to tell.
+    "database-access-secret": {"database-instance", "database-master-password", *NAMESPACE},
     "database-access-job": {
         "database-access-secret",
         "database-access-service-account",
+        "database-master-password",
         "digest-key",
         "namespace-database-ca",
         *REACHED,
