@@ -229,7 +229,7 @@ def _beginning(failed: HelmRelease) -> datetime | None:
 def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found: dict[str, Diagnosis]) -> bool:
     """Whether a symptom fits the line."""
     for symptom in symptoms:
-        if role in symptom.roles and symptom.pattern.search(line):
+        if symptom.fits(role, line):
             found[symptom.cause] = Diagnosis(where, _quoted(line), symptom.cause, symptom.remedy)
             return True
     return False

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from operations.checks.teleport import ABOUT
+
 
 @dataclass(frozen=True)
 class Symptom:
@@ -18,23 +20,38 @@ class Symptom:
     roles: frozenset[str]  # whose line it is: auth, proxy, access-graph
     cause: str
     remedy: str
+    about: bool = False
+    """Whether a line of Teleport's has to speak of the access graph: others fail with the same words, such as an
+    identity provider, an agent, or whoever scans a public port."""
+
+    def fits(self, role: str, line: str) -> bool:
+        if role not in self.roles or not self.pattern.search(line):
+            return False
+        return not self.about or role == "access-graph" or bool(ABOUT.search(line))
 
 
-def _symptom(pattern: str, roles: Sequence[str], cause: str, remedy: str) -> Symptom:
-    return Symptom(re.compile(pattern, re.IGNORECASE), frozenset(roles), cause, remedy)
+def _symptom(pattern: str, roles: Sequence[str], cause: str, remedy: str, *, about: bool = False) -> Symptom:
+    return Symptom(re.compile(pattern, re.IGNORECASE), frozenset(roles), cause, remedy, about)
 
 
 _TELEPORT = ("auth", "proxy")
 _ALL = ("auth", "proxy", "access-graph")
 
-# In the order of precision: the first that fits a line speaks for it.
+_UNKNOWN_HOST_AUTHORITY = (
+    "the access graph does not know the host CA that issued Teleport's certificate: it was rotated, or the Teleport "
+    "cluster rebuilt, since the last `up`. The access graph's pods look healthy meanwhile",
+    "renew the cluster's hostAuthorities (file or inline: the union of old and new), then `up`",
+)
+
+# In the order of precision: the first that fits a line speaks for it. Of Teleport, auth alone dials the access graph.
 SYMPTOMS = (
+    # The access graph's own words, which nobody else has.
+    _symptom(r"could not find host CA", ("auth",), *_UNKNOWN_HOST_AUTHORITY),
     _symptom(
-        r"could not find host CA|alert unknown ca|unknown certificate authority|remote error: tls: unknown",
-        _TELEPORT,
-        "the access graph does not know the host CA that issued Teleport's certificate: it was rotated, or the "
-        "Teleport cluster rebuilt, since the last `up`. The access graph's pods look healthy meanwhile",
-        "renew the cluster's hostAuthorities (file or inline: the union of old and new), then `up`",
+        r"alert unknown ca|unknown certificate authority|remote error: tls: unknown",
+        ("auth",),
+        *_UNKNOWN_HOST_AUTHORITY,
+        about=True,
     ),
     _symptom(
         r"Unexpected end of JSON input|access[ _-]?graph did not answer",
@@ -43,27 +60,31 @@ SYMPTOMS = (
         "minutes",
         "once auth is connected, restart the proxies: kubectl -n <namespace> rollout restart "
         "deployment/<release>-proxy",
+        about=True,
     ),
     _symptom(
         r"certificate is (not )?valid for|is not valid for any names|hostname mismatch|doesn't match"
         r"|x509: cannot validate|relies on legacy Common Name",
-        _TELEPORT,
+        ("auth",),
         "the access graph's certificate is not for the host in access_graph.endpoint",
         "make endpoint and certificate agree (accessGraph.release, namespace, clusterDomain, tls.extraDnsNames), "
         "then `up`",
+        about=True,
     ),
     _symptom(
         r"certificate has expired|certificate expired|expired or is not yet valid",
-        _ALL,
+        ("auth", "access-graph"),
         "a certificate is outside of its validity: the server's, its CA's or Teleport's host CA",
         "`up` renews what the stack issued; for a host CA export the current one",
+        about=True,
     ),
     _symptom(
         r"certificate signed by unknown authority|failed to verify certificate|unable to get local issuer|self-signed",
-        _TELEPORT,
+        ("auth",),
         "auth does not trust the CA of what the access graph serves: it read its CA file before the CA changed, or "
         "another CA is in the ConfigMap",
         "`up --refresh`; if the ConfigMap is right, restart auth, then the proxies",
+        about=True,
     ),
     _symptom(
         r"remote error: tls: (bad certificate|unknown certificate authority)",
@@ -84,9 +105,10 @@ SYMPTOMS = (
         _TELEPORT,
         "the licence does not cover the access graph: Teleport says so once, and does nothing",
         "get a license.pem with Identity Security, replace the Secret `license`, restart auth",
+        about=True,
     ),
     _symptom(
-        r"license file not found|failed to read license|license.pem",
+        r"license file not found|failed to read license|open \S*license\.pem: ",
         ("auth",),
         "auth has no licence file",
         "kubectl -n <namespace> create secret generic license --from-file=license.pem",

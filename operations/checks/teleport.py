@@ -19,7 +19,8 @@ from operations.preview.scrub import scrub
 _CONTAINER = "teleport"
 # Long enough for the line that auth wrote when it connected, days ago on a quiet cluster.
 _LOG_LINES = 50_000
-_ABOUT = re.compile(r"access[ _-]?graph", re.IGNORECASE)
+# What a line is about the access graph by: a component, an endpoint, or words.
+ABOUT = re.compile(r"access[ _-]?graph", re.IGNORECASE)
 _TROUBLE = re.compile(
     r"could not find host CA|fail|error|lost|refused|denied|unable|cannot|x509|unexpected|unavailable|not started"
     r"|did not answer|not enabled|not entitled",
@@ -47,7 +48,7 @@ def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding
 def last_statement(log: str) -> str | None:
     """The last line that says how the connection to the access graph is, without secrets: it is shown."""
     for line in reversed(log.splitlines()):
-        if _ABOUT.search(line) and (_is_trouble(line) or _CONNECTED.search(line)):
+        if ABOUT.search(line) and (_is_trouble(line) or _CONNECTED.search(line)):
             return scrub(line.strip())
     return None
 
@@ -56,7 +57,7 @@ def is_good_news(line: str) -> bool:
     """Whether the line says that things are well with the access graph."""
     if _is_trouble(line):
         return False
-    return bool(_ABOUT.search(line) and (_CONNECTED.search(line) or "is ready" in line))
+    return bool(ABOUT.search(line) and (_CONNECTED.search(line) or "is ready" in line))
 
 
 def _is_trouble(line: str) -> bool:

@@ -24,17 +24,25 @@ from tests.unit.operations.world import (
 )
 from tests.unit.settings.cases_tls import ISSUED
 
+DIAL = "WARN [ACCESSGRAPH] Failed to connect to Access Graph service, retrying error:"
 SEEN = [
-    ("auth", "WARN Failed to connect to Access Graph error: could not find host CA", "does not know the host CA"),
+    ("auth", f"{DIAL} could not find host CA", "does not know the host CA"),
+    ("auth", "ERROR could not find host CA", "does not know the host CA"),
+    ("auth", f"{DIAL} remote error: tls: unknown certificate authority", "does not know the host CA"),
     ("proxy", "ERROR [WEB] access graph: Unexpected end of JSON input", "before it answered"),
-    ("auth", "tls: failed to verify certificate: x509: certificate is valid for a.b, not c.d", "not for the host"),
-    ("auth", "x509: certificate has expired or is not yet valid: current time", "outside of its validity"),
     (
         "auth",
-        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        f"{DIAL} tls: failed to verify certificate: x509: certificate is valid for a.b, not c.d",
+        "not for the host",
+    ),
+    ("auth", f"{DIAL} x509: certificate has expired or is not yet valid: current time", "outside of its validity"),
+    ("access-graph", "x509: certificate has expired or is not yet valid: current time", "outside of its validity"),
+    (
+        "auth",
+        f"{DIAL} tls: failed to verify certificate: x509: certificate signed by unknown authority",
         "does not trust the CA",
     ),
-    ("auth", "x509: certificate relies on legacy Common Name field, use SANs instead", "not for the host"),
+    ("auth", f"{DIAL} x509: certificate relies on legacy Common Name field, use SANs instead", "not for the host"),
     ("access-graph", "handshake failed: remote error: tls: bad certificate", "does not trust what the access graph"),
     ("auth", "ERROR: open /var/run/access-graph/ca.pem: no such file or directory", "cannot read its CA file"),
     ("auth", "INFO Access Graph is not started: the license does not include it", "licence does not cover"),
@@ -52,17 +60,38 @@ SEEN = [
 
 @pytest.mark.parametrize(("role", "line", "cause"), SEEN)
 def test_a_line_leads_to_its_cause(role: str, line: str, cause: str) -> None:
-    first = next(symptom for symptom in SYMPTOMS if role in symptom.roles and symptom.pattern.search(line))
+    first = next(symptom for symptom in SYMPTOMS if symptom.fits(role, line))
     assert cause in first.cause
     assert first.remedy
 
 
 def test_every_row_has_a_line_that_was_seen() -> None:
     hit = {
-        next(symptom.cause for symptom in SYMPTOMS if role in symptom.roles and symptom.pattern.search(line))
+        next(position for position, symptom in enumerate(SYMPTOMS) if symptom.fits(role, line))
         for role, line, _ in SEEN
     }
-    assert hit == {symptom.cause for symptom in SYMPTOMS}
+    assert hit == {*range(len(SYMPTOMS))}
+
+
+@pytest.mark.parametrize(
+    ("role", "line"),
+    [
+        ("proxy", "http: TLS handshake error from 203.0.113.9:51123: remote error: tls: unknown certificate"),
+        ("proxy", "http: TLS handshake error from 203.0.113.9:51123: remote error: tls: unknown certificate authority"),
+        ("proxy", "WARN x509: certificate is valid for a.example.com, not b.example.com"),
+        ("proxy", "WARN [WEB] request failed: unexpected end of JSON input"),
+        (
+            "auth",
+            'Failed to fetch OIDC configuration: Get "https://idp": x509: certificate signed by unknown authority',
+        ),
+        ("auth", "http: TLS handshake error from 10.1.2.3:4433: tls: failed to verify certificate: x509: expired"),
+        ("auth", "WARN x509: certificate has expired or is not yet valid: current time"),
+        ("auth", "INFO [PROC:1] Using license file /var/lib/license/license.pem"),
+        ("auth", "WARN this cluster is not licensed for device trust"),
+    ],
+)
+def test_what_teleport_says_of_others_is_no_symptom(role: str, line: str) -> None:
+    assert [symptom.cause for symptom in SYMPTOMS if symptom.fits(role, line)] == []
 
 
 @pytest.mark.parametrize(
