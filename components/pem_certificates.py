@@ -7,7 +7,6 @@ here are only the questions that several of them ask.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 from cryptography import x509
@@ -20,8 +19,15 @@ from components.printable import printable
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
 _FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 
-# What reading a part of a certificate may raise, which is parsed only when it is asked for.
-UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+# What reading a certificate may raise, or a part of it, which is parsed only when it is asked for.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Certificate]], list[str]]:
@@ -52,7 +58,7 @@ def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Cert
             try:
                 der = base64.b64decode("".join(body.split()), validate=True)
                 certificates.append((f"{noun} {number}", x509.load_der_x509_certificate(der)))
-            except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+            except UNREADABLE:
                 problems.append(f"{noun} {number} is damaged; copy it again, unchanged")
     return certificates, problems
 

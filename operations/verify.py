@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from components.database_uri import CA_BUNDLE_PATH
 from components.login_slots import ALL_LOGINS, login_of
+from components.pem_certificates import UNREADABLE
 from components.settings import (
     ExistingDatabaseSettings,
     GeneratedTlsSettings,
@@ -94,7 +95,7 @@ class Verification:
             return look()
         except (ClusterError, AddressBookError, ValuesFileError, OSError) as error:
             return [failed(check, f"{what} can be looked at", " ".join(str(error).split()))]
-        except (ValueError, TypeError, AttributeError) as error:
+        except (*UNREADABLE, AttributeError) as error:
             # Their texts quote what was read, which may be a secret.
             reason = f"what was read of it has another form than this stack gives it ({type(error).__name__})"
             remedy = "are Secrets and ConfigMaps as `up` made them, and the outputs whole (no [secret] among them)?"

@@ -38,7 +38,7 @@ def check_pair(
     statement = f"{where} has a certificate and its key"
     try:
         chain = x509.load_pem_x509_certificates(certificate or b"")
-    except ValueError:
+    except UNREADABLE:
         return [failed("certificate.pair", statement, "tls.crt has no readable PEM certificate; write it again")]
     server, *others = chain
     try:

@@ -96,14 +96,18 @@ def drift(
 ) -> None:
     """Say why a nightly preview is not empty. Exit code: 0 it is empty, 1 there is something to say."""
     preview = _read(preview_file, exit_code, log)
-    _write(title, issue_title(stack) + "\n")
     if html is not None:
         _write(html, page(preview, stack=stack))
-    if not needs_issue(preview):
+    needed = needs_issue(preview)
+    if needed:
+        _write(body, issue_body(preview, stack=stack, report=report_url))
+    else:
         body.unlink(missing_ok=True)
+    # Last: a title without a text is what closes the issue.
+    _write(title, issue_title(stack) + "\n")
+    if not needed:
         print(f"{stack}: nothing differs")
         return
-    _write(body, issue_body(preview, stack=stack, report=report_url))
     print(f"{stack}: {preview.failure or ', '.join(cause.value for cause in causes(preview).found)}")
     raise typer.Exit(1)
 

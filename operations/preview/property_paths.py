@@ -15,6 +15,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from components.pem_certificates import UNREADABLE
 from operations.preview.document import Step
 from operations.preview.scrub import MASKED, UNKNOWNS
 
@@ -74,7 +75,7 @@ def certificates_in(text: str) -> list[x509.Certificate]:
     for block in _CERTIFICATE.findall(text):
         try:
             found.append(x509.load_pem_x509_certificate(block.encode()))
-        except (ValueError, TypeError):
+        except UNREADABLE:
             continue
     return found
 

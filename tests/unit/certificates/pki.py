@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -107,3 +108,9 @@ def server(
     if uses is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     return Pair(builder.sign(signer.key, hashes.SHA256()), key)
+
+
+def of_unknown_version(pem: str) -> str:
+    """The certificate as it is, but for its version, which is none that X.509 has."""
+    der = ssl.PEM_cert_to_DER_cert(pem)
+    return ssl.DER_cert_to_PEM_cert(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01", 1))

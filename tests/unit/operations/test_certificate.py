@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from operations.checks.certificate import check_pair
 from operations.findings import Finding, Outcome
-from tests.unit.certificates.pki import HOST, NOW, Pair, authority, server
+from tests.unit.certificates.pki import HOST, NOW, Pair, authority, of_unknown_version, server
 
 pytestmark = pytest.mark.unit
 
@@ -52,6 +52,7 @@ ENCRYPTED = GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvaila
     [
         (GOOD, {"certificate": None}, "pair", "tls.crt has no readable PEM certificate"),
         (GOOD, {"certificate": b"\xff\xfe"}, "pair", "tls.crt has no readable PEM certificate"),
+        (GOOD, {"certificate": of_unknown_version(GOOD.pem).encode()}, "pair", "no readable PEM certificate"),
         (GOOD, {"key": None}, "pair", "it has no tls.key"),
         (GOOD, {"key": b"\xff"}, "pair", "no readable PEM key"),
         (GOOD, {"key": ENCRYPTED}, "pair", "without a password"),

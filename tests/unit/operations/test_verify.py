@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from components.digests import content_checksum
 from components.settings import RdsDatabaseSettings
@@ -450,13 +451,14 @@ def test_outputs_with_hidden_values_are_findings_that_quote_nothing(api: Kuberne
     assert all(one.outcome is Outcome.FAIL for name, one in findings.items() if name.startswith("certificate.chain"))
 
 
+@pytest.mark.parametrize("error", [ValueError("hunter2"), x509.InvalidVersion("hunter2", 1)])
 def test_what_cannot_be_read_is_one_finding_that_does_not_quote_it(
-    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_world(api)
 
     def broken(self: Verification) -> list[Finding]:
-        raise ValueError("hunter2")
+        raise error
 
     monkeypatch.setattr(Verification, "_database", broken)
     found = run(tmp_path)["database"]

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from operations.__main__ import app
-from tests.unit.preview.previews import RECORDINGS
+from operations.preview import commands
+from tests.unit.certificates.pki import authority, of_unknown_version
+from tests.unit.preview.previews import RECORDINGS, SECRET, document, step
 
 pytestmark = pytest.mark.unit
 
@@ -100,3 +102,22 @@ def test_the_help_of_comment_says_when_it_ends_with_1() -> None:
     """Without --fail-on nothing does: the cases above."""
     said = " ".join(CliRunner().invoke(app, ["comment", "--help"], env={"COLUMNS": "200"}).output.split())
     assert "Exit code: with --fail-on red or amber 1 if it failed" in said
+
+
+@pytest.mark.parametrize(("command", "code"), [("comment", 0), ("drift", 1)])
+def test_a_certificate_of_an_unknown_version_is_a_value_like_others(command: str, code: int, tmp_path: Path) -> None:
+    broken = {"data": {"ca.pem": of_unknown_version(authority("Root").pem)}}
+    preview = tmp_path / "preview.json"
+    preview.write_text(document(step("update", SECRET, "ca", old=broken, new={"data": {"ca.pem": "text"}})))
+    names = ["--out"] if command == "comment" else ["--title", str(tmp_path / "t.txt"), "--body"]
+    done = CliRunner().invoke(app, [command, str(preview), "--stack", "prod", *names, str(tmp_path / "said.md")])
+    assert (done.exit_code, done.exception is None or isinstance(done.exception, SystemExit)) == (code, True)
+    assert '- data["ca.pem"]: (a certificate that cannot be read, ' in (tmp_path / "said.md").read_text()
+
+
+def test_a_drift_that_breaks_off_leaves_no_title_for_which_an_issue_would_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "issue_body", lambda *_, **__: 1 / 0)
+    assert run("drift", "drift", tmp_path)[0] == 1
+    assert not (tmp_path / "t.txt").exists()

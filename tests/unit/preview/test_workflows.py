@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,3 +212,28 @@ def test_the_engine_is_the_one_that_the_program_asks_for() -> None:
         if step.get("uses", "").startswith("pulumi/actions")
     }
     assert versions == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "ends"),
+    [(0, False, 0), (1, True, 0), (1, False, 1), (2, False, 2), (137, True, 137)],
+    ids=["as deployed", "something to say", "broke off", "refused", "killed"],
+)
+def test_a_night_that_found_nothing_out_ends_the_job_before_the_issue(
+    code: int, said: bool, ends: int, tmp_path: Path
+) -> None:
+    (script,) = [script for script in scripts("drift") if "operations drift" in script]
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\nmkdir report\n{'echo why > report/issue.md' if said else ''}\nexit {code}\n")
+    python.chmod(0o755)
+    summary = tmp_path / "summary"
+    given = {
+        "PATH": os.environ["PATH"],
+        "STACK": "prod",
+        "CODE": "0",
+        "REPORT": "",
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+    assert subprocess.run(["bash", "-c", script], cwd=tmp_path, env=given).returncode == ends
+    assert summary.exists() is (ends == 0 and said)
