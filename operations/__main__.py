@@ -277,7 +277,16 @@ def environment(
     force: Annotated[bool, typer.Option("--force", help="Write a configuration that exists anew.")] = False,
 ) -> None:
     """Make the configuration of another environment. Asks for what no flag says, on a terminal."""
-    from operations.environment import ask, check_name, missing_flags, questions_of, rendered, write_environment
+    from operations.environment import (
+        ask,
+        check_name,
+        further_teleports,
+        missing_flags,
+        questions_of,
+        rendered,
+        secrets_of,
+        write_environment,
+    )
 
     check_name(name, ROOT, force=force)
     if cluster_identifier is None and context is not None and not sys.stdin.isatty():
@@ -302,6 +311,13 @@ def environment(
     written = write_environment(like, name, answers, ROOT, force=force)
     for path in rendered(like, name, answers, ROOT):
         print(f"{'wrote' if path in written else 'kept'} {path}")
+    if name != like:
+        for key in secrets_of(like, ROOT):
+            print(
+                f"left out {key}: a secret of {like}'s; `pulumi config set --secret --stack {name} {key}` for its own"
+            )
+        for one in further_teleports(like, ROOT):
+            print(f"left out {one}: a further Teleport of {like}'s; write the entries of its own by hand")
     print(
         f"next: `pulumi stack init {name}` with your secrets provider, `python -m operations adopt` for the values of "
         f"your Teleport,\nthen `python -m operations preflight --stack {name}` and `pulumi preview --stack {name}`"

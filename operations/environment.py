@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 
 from components.go_yaml import EngineLoader
-from components.settings import load_settings
+from components.settings.formats import partition_of
 from components.values_files import load_values_files
 from operations.preview.environments import LOCAL
-from operations.stack import PROJECT, StackError
+from operations.stack import PROJECT, StackError, is_encrypted, read_stack_file
 from operations.value_at import value_at
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -30,8 +30,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9](?!.*(: | #|:$))[A-Za-z0-9 ._/:=+@#-]*")
 _WORD = re.compile(r"[\w-]+")
 _BY_ITSELF = r"(?<![\w-])VALUE(?![\w-])"
 # The blocks of the sample's own subnets: elsewhere they would shut TAG off from its database.
-_BLOCKS = ("accessGraph", "networkPolicy", "databaseCidrs")
+_BLOCKS = ("config", f"{PREFIX}accessGraph", "networkPolicy", "databaseCidrs")
 _NO_BLOCKS = "# databaseCidrs: the blocks of the subnets below; without them TAG may call that port anywhere"
+_TELEPORTS = ("config", f"{PREFIX}teleport")
+# With which the engine encrypts the sample's secrets: no other environment should be able to read them.
+_ENCRYPTION = ("secretsprovider", "encryptedkey", "encryptionsalt")
+_PARTITION = r"(?<![\w-])arn:aws(?:-[a-z]+)*:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +115,31 @@ def missing_flags(answers: Mapping[str, str | None], questions: Sequence[Questio
     return [f"--{question.flag}" for question in questions if not answers.get(question.flag)]
 
 
+def secrets_of(sample: str, root: Path) -> list[str]:
+    """Configuration keys whose values nobody can read but with the sample's own key."""
+    return [key for key, value in _entries(_sample_text(sample, root)).items() if is_encrypted(value)]
+
+
+def further_teleports(sample: str, root: Path) -> list[str]:
+    """Those after the first, which is the one that is asked about."""
+    teleports = _config(_sample_text(sample, root)).get("teleport")
+    return list(teleports)[1:] if isinstance(teleports, Mapping) else []
+
+
 def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> dict[Path, str]:
     """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`,
-    but for what is of its network alone."""
+    but for what is of its network alone. Another environment than the sample has none of its secrets, nor the key to
+    them, and none of its further Teleports."""
     text = _without(_sample_text(sample, root), _BLOCKS, _NO_BLOCKS)
+    encryption = "".join(_lines_of(text, (key,)) for key in _ENCRYPTION)
+    for key in _ENCRYPTION:
+        text = _without(text, (key,))
+    if name != sample:
+        encryption = ""
+        for key in secrets_of(sample, root):
+            text = _without(text, ("config", key))
+        for teleport in further_teleports(sample, root):
+            text = _without(text, (*_TELEPORTS, teleport))
     config = _config(text)
     own = {rf"(?<![\w/-])environments/{sample}/": f"environments/{name}/"}
     # The longer first, for one may have another in it.
@@ -125,10 +150,14 @@ def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> 
             text = _with_list(text, question.path, [item.strip() for item in answer.split(",") if item.strip()])
         else:
             own[question.pattern(str(value))] = answer
+    if any(question.flag == "region" for question in questions):
+        own[_PARTITION] = f"arn:{partition_of(answers['region'])}:"
     values = (root / f"environments/{sample}/teleport.yaml").read_text(encoding="utf-8")
     values = values.replace(f"release of {sample}:", f"release of {name}:")
+    text = re.sub(rf"(Environment: ){sample}\b", rf"\g<1>{name}", _replaced(text, own))
     return {
-        Path(f"Pulumi.{name}.yaml"): re.sub(rf"(Environment: ){sample}\b", rf"\g<1>{name}", _replaced(text, own)),
+        # As they were: the key's region is not the database's.
+        Path(f"Pulumi.{name}.yaml"): encryption + text,
         Path(f"environments/{name}/teleport.yaml"): _replaced(values, own),
     }
 
@@ -177,7 +206,7 @@ def write_environment(
             target = Path(directory) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-        load_settings(_config(files[configuration]), frozenset(), root=Path(directory), stack=name)
+        read_stack_file(name, Path(directory) / configuration).settings(Path(directory))
     written = [configuration] if kept else [values, configuration]
     for path in written:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -210,9 +239,18 @@ def _sample_text(sample: str, root: Path) -> str:
     return (root / f"Pulumi.{sample}.yaml").read_text(encoding="utf-8")
 
 
+def _entries(text: str) -> dict[str, Any]:
+    entries: dict[str, Any] = yaml.load(text, Loader=EngineLoader)["config"]
+    return entries
+
+
 def _config(text: str) -> dict[str, Any]:
-    config = yaml.load(text, Loader=EngineLoader)["config"]
-    return {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
+    """What is plain of the program's own."""
+    return {
+        key.removeprefix(PREFIX): value
+        for key, value in _entries(text).items()
+        if key.startswith(PREFIX) and not is_encrypted(value)
+    }
 
 
 def _value(config: Mapping[str, Any], question: Question) -> Any:
@@ -229,26 +267,52 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
 
 
 def _with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
-    """`text` with other items in the block list at `path`; comments beside the old ones go with them."""
-    node: Any = yaml.compose(text)
-    for step in ("config", f"{PREFIX}{path[0]}", *path[1:]):
-        node = next(value for key, value in node.value if key.value == step)
-    first, last = node.value[0], node.value[-1]
-    begin = text.rindex("\n", 0, first.start_mark.index) + 1
-    end = text.index("\n", last.end_mark.index)
-    indent = text[begin : first.start_mark.index]
-    return text[:begin] + "\n".join(f"{indent}{item}" for item in items) + text[end:]
+    """`text` with other items in the list at `path`; comments beside the old ones go with them."""
+    _, node = _found(text, ("config", f"{PREFIX}{path[0]}", *path[1:]))
+    if not isinstance(node, yaml.SequenceNode) or node.flow_style:
+        return f"{text[: node.start_mark.index]}[{', '.join(items)}]{text[node.end_mark.index :]}"
+    first = node.value[0].start_mark.index
+    begin = text.rindex("\n", 0, first) + 1
+    indent = text[begin:first]
+    return text[:begin] + "\n".join(f"{indent}{item}" for item in items) + text[_end_of_line(text, node) :]
 
 
-def _without(text: str, path: Sequence[str], instead: str) -> str:
-    """`text` with the comment `instead` in place of the list at `path`, if there is one."""
+def _without(text: str, path: Sequence[str], instead: str = "") -> str:
+    """`text` with the comment `instead` in place of the entry at `path`, if there is one; without, of its lines."""
+    key, node = _found(text, path)
+    if key is None:
+        return text
+    end = _end_of_line(text, node)
+    if instead:
+        return text[: key.start_mark.index] + instead + text[end:]
+    return text[: key.start_mark.index - key.start_mark.column] + text[end + 1 :]
+
+
+def _lines_of(text: str, path: Sequence[str]) -> str:
+    key, node = _found(text, path)
+    return "" if key is None else f"{text[key.start_mark.index : _end_of_line(text, node)]}\n"
+
+
+def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
+    """The nodes of the key and the value at `path`; None for both where there is none."""
     node: Any = yaml.compose(text)
     key: Any = None
-    for step in ("config", f"{PREFIX}{path[0]}", *path[1:]):
-        found = [(key, value) for key, value in node.value if key.value == step]
+    for position, step in enumerate(path):
+        if not isinstance(node, yaml.MappingNode):
+            return None, None
+        within, found = node, [(key, value) for key, value in node.value if key.value == step]
         if not found:
-            return text
+            return None, None
+        if within.flow_style:
+            written = ".".join(one.removeprefix(PREFIX) for one in path[1:position])
+            raise StackError(f"{written}: is in braces in the sample, on one line; write it as an indented block there")
         key, node = found[0]
-    # A block's own end is where the next key begins.
-    last = node.value[-1] if node.value and not node.flow_style else node
-    return text[: key.start_mark.index] + instead + text[text.index("\n", last.end_mark.index) :]
+    return key, node
+
+
+def _end_of_line(text: str, node: Any) -> int:
+    """Where the last line of the node ends. A block's own end is where the next key begins."""
+    while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
+    end = text.find("\n", len(text[: node.end_mark.index].rstrip()))
+    return len(text) if end == -1 else end

@@ -65,7 +65,7 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
         if not str(key).startswith(prefix):
             continue
         name_of_key = str(key).removeprefix(prefix)
-        if _is_encrypted(value):
+        if is_encrypted(value):
             secret.add(name_of_key)
         else:
             plain[name_of_key] = value
@@ -131,10 +131,10 @@ def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_
     return finished.stdout
 
 
-def _is_encrypted(value: Any) -> bool:
+def is_encrypted(value: Any) -> bool:
     """Whether the engine keeps the value as a secret: one ciphertext anywhere in it makes all of it secret."""
     if isinstance(value, dict):
         if set(value) == {"secure"}:
             return True
-        return any(_is_encrypted(inner) for inner in value.values())
-    return isinstance(value, list) and any(_is_encrypted(inner) for inner in value)
+        return any(is_encrypted(inner) for inner in value.values())
+    return isinstance(value, list) and any(is_encrypted(inner) for inner in value)

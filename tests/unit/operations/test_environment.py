@@ -13,7 +13,15 @@ from typer.testing import CliRunner
 
 from components.settings import SettingsError
 from operations import __main__ as command_line
-from operations.environment import QUESTIONS, ask, questions_of, rendered, write_environment
+from operations.environment import (
+    QUESTIONS,
+    ask,
+    further_teleports,
+    questions_of,
+    rendered,
+    secrets_of,
+    write_environment,
+)
 from operations.stack import StackError, read_stack_file
 from tests.unit.shipped_environments import REPOSITORY, as_shipped
 
@@ -151,6 +159,76 @@ def test_the_sample_gives_itself_when_it_is_answered_with_its_own_ids(root: Path
     assert config(rendered("dev", "dev", answers, root)[Path("Pulumi.dev.yaml")]) == own
 
 
+ENCRYPTION = "secretsprovider: awskms://alias/prod?region=eu-central-1\nencryptedkey: AQIDAHh0000\n"
+SECRET = "  teleport-access-graph:teleportSecretValues:\n    secure: v1:abc:def\n"
+ITSELF = {**ANSWERS, "teleport": "teleport.example.com"}  # as the values that are there have it
+
+
+def test_another_environment_has_neither_the_samples_secrets_nor_their_key(root: Path) -> None:
+    """Whoever may decrypt with that key could read both."""
+    sample = root / "Pulumi.prod.yaml"
+    sample.write_text(f"{ENCRYPTION}{sample.read_text()}{SECRET}  aws:secretKey:\n    secure: v1:ghi:jkl\n")
+    assert secrets_of("prod", root) == ["teleport-access-graph:teleportSecretValues", "aws:secretKey"]
+    write_environment("prod", "staging", ANSWERS, root)
+    text = (root / "Pulumi.staging.yaml").read_text()
+    assert "v1:" not in text
+    assert list(yaml.safe_load(text)) == ["config"]
+    # It is the sample itself that is written anew: all of it is its own, and the key is where it was.
+    write_environment("prod", "prod", ITSELF, root, force=True)
+    assert sample.read_text().startswith(ENCRYPTION)
+    assert SECRET in sample.read_text()
+    assert read_stack_file("prod", root=root).secret_keys == {"teleportSecretValues"}
+
+
+def test_another_environment_has_one_teleport_for_no_more_are_asked_about(root: Path) -> None:
+    """The others' are in the sample's clusters."""
+    sample = root / "Pulumi.prod.yaml"
+    other = "    {}:\n      mode: manual\n      hostAuthorities:\n        mode: proxy\n        address: {}:443\n"
+    further = "".join(other.format(name, name) for name in ("a.example.com", "b.example.com"))
+    text = sample.read_text()
+    after = "\n  # For a cluster with the Prometheus Operator"
+    assert after in text
+    sample.write_text(text.replace(after, further + after))
+    assert further_teleports("prod", root) == ["a.example.com", "b.example.com"]
+    write_environment("prod", "staging", ANSWERS, root)
+    assert list(read_stack_file("staging", root=root).settings(root).teleport) == ["teleport.staging.example.com"]
+    assert "a.example.com" not in (root / "Pulumi.staging.yaml").read_text()
+    write_environment("prod", "prod", ITSELF, root, force=True)
+    assert len(read_stack_file("prod", root=root).settings(root).teleport) == 3
+
+
+@pytest.mark.parametrize("items", ["[subnet-0f1e2d3c4b5a69788, subnet-0f1e2d3c4b5a69789] # two", "stack:a/b/c#ids"])
+def test_a_list_may_be_written_in_any_way(items: str, root: Path) -> None:
+    sample = root / "Pulumi.prod.yaml"
+    sample.write_text(re.sub(r"(?<=subnetIds:)(\n +- .*)+", f" {items}", sample.read_text()))
+    written = rendered("prod", "staging", ANSWERS, root)[Path("Pulumi.staging.yaml")]
+    assert config(written)["teleport-access-graph:database"]["network"] == {
+        "vpcId": ANSWERS["vpc-id"],
+        "subnetIds": [f"subnet-0011223344556677{last}" for last in "abc"],
+        "clientSecurityGroupIds": [ANSWERS["client-security-group-ids"]],
+    }
+    assert " # two" not in items or "c] # two\n" in written
+
+
+def test_a_section_on_one_line_is_refused_where_it_would_have_to_be_changed(root: Path) -> None:
+    sample = root / "Pulumi.prod.yaml"
+    policy = "networkPolicy: {enabled: true, databaseCidrs: [10.40.0.0/24]}\n"
+    sample.write_text(re.sub(r"networkPolicy:\n(      .*\n)+", policy, sample.read_text()))
+    with pytest.raises(StackError, match=r"^accessGraph\.networkPolicy: is in braces in the sample"):
+        write_environment("prod", "staging", ANSWERS, root)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eu-west-1", "aws")]
+)
+def test_the_samples_own_arns_are_of_the_regions_partition(region: str, partition: str, root: Path) -> None:
+    write_environment("prod", "staging", {**ANSWERS, "region": region}, root)
+    cloud = read_stack_file("staging", root=root).settings(root).aws
+    assert cloud is not None
+    assert cloud.assume_role is not None
+    assert cloud.assume_role.role_arn == f"arn:{partition}:iam::000111222333:role/teleport-access-graph-deploy"
+
+
 @pytest.mark.parametrize(
     ("flag", "answer", "key"),
     [
@@ -283,3 +361,8 @@ def test_the_command_writes_it_and_says_what_comes_next(root: Path, monkeypatch:
     again = CliRunner().invoke(command_line.app, ["environment", "staging", "--force", *flags])
     assert again.output.splitlines()[:2] == ["wrote Pulumi.staging.yaml", "kept environments/staging/teleport.yaml"]
     assert read_stack_file("staging", root=root).settings(root).stack == "staging"
+    assert "left out" not in result.output
+    with (root / "Pulumi.prod.yaml").open("a") as sample:
+        sample.write(SECRET)
+    again = CliRunner().invoke(command_line.app, ["environment", "staging", "--like", "prod", "--force", *flags])
+    assert "left out teleport-access-graph:teleportSecretValues: a secret of prod's" in again.output
