@@ -1,42 +1,28 @@
 """One Markdown comment for a preview: worst first, long parts folded, cut where GitHub would refuse it.
 
-The first line is a marker of the stack, by which the one comment is found and edited. Texts of the preview stand in
-code only, so that none of them can be Markdown, mention somebody, or pass for a marker.
+The first line is a marker of the stack, by which the one comment is found and edited. `markdown` keeps texts of the
+preview in their places, and the whole within GitHub's limit.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from operations.preview.document import Preview
 from operations.preview.judgement import Assessment, Judgement, Severity, assess
+from operations.preview.markdown import END_FENCE, Block, cell, code, fenced, fit, folded, in_line
 from operations.preview.objections import Objection
 from operations.preview.property_paths import changes
 from operations.preview.trusted_authorities import TrustChange, TrustedAuthority, trust_change
 from operations.preview.words import counted, headline, mark, sign, verb
 
-# GitHub refuses a longer body. It counts characters; bytes are never fewer.
-LIMIT = 65_536
-# For the lines that say that something was cut, and what closes open blocks.
-_RESERVE = 600
 _VALUE_LIMIT = 300
 # The plugin compares on its own side then, and does not say so.
 NOT_VALIDATED = (
     "Server validation was skipped: this preview's identity may not ask the API server for dry runs, so that what it "
     "would refuse or fill in is not in here."
 )
-_LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-
-
-@dataclass(frozen=True)
-class Block:
-    """Lines that stand or fall together with what opens and closes them; cut between lines."""
-
-    lines: Sequence[str]
-    opening: Sequence[str] = field(default=())
-    closing: Sequence[str] = field(default=())
 
 
 def marker(stack: str) -> str:
@@ -65,7 +51,7 @@ def comment(
         blocks += _failed(preview, stack, objections)
     else:
         blocks += _succeeded(preview, stack, allowed, validated, objections)
-    return _fit(blocks, footer)
+    return fit(blocks, footer)
 
 
 def _succeeded(
@@ -86,16 +72,16 @@ def _objections(objections: Sequence[Objection]) -> Iterator[Block]:
     binding = [one for one in objections if one.binding]
     if binding:
         yield Block(
-            [f"| {code(one.rule)} | {code(one.subject)} | {_cell(one.reason)} |" for one in binding],
+            [f"| {code(one.rule)} | {code(one.subject)} | {cell(one.reason)} |" for one in binding],
             opening=["#### ⛔ Stands against it, whatever the labels", "", "| rule | what | |", "| --- | --- | --- |"],
             closing=[""],
         )
     hints = [one for one in objections if not one.binding]
     if hints:
         yield Block(
-            [_in_line(f"{one.rule}: {one.subject}: {one.reason}") for one in hints],
-            opening=_folded(f"{len(hints)} hint{'s' if len(hints) > 1 else ''} of policies", fence="text"),
-            closing=_END_FENCE,
+            [in_line(f"{one.rule}: {one.subject}: {one.reason}") for one in hints],
+            opening=folded(f"{len(hints)} hint{'s' if len(hints) > 1 else ''} of policies", fence="text"),
+            closing=END_FENCE,
         )
 
 
@@ -120,13 +106,13 @@ def _judged(preview: Preview, assessment: Assessment, trust: TrustChange) -> Ite
     others = [one for one in assessment.judgements if id(one) not in known and one not in felt]
     if others:
         yield Block(
-            [f"{sign(one.step.operation)} {_in_line(one.step.name)} ({verb(one.step.operation)})" for one in others],
-            opening=_folded(f"{len(others)} other change{'s' if len(others) > 1 else ''}", fence="text"),
-            closing=_END_FENCE,
+            [f"{sign(one.step.operation)} {in_line(one.step.name)} ({verb(one.step.operation)})" for one in others],
+            opening=folded(f"{len(others)} other change{'s' if len(others) > 1 else ''}", fence="text"),
+            closing=END_FENCE,
         )
     lines = [line for one in assessment.judgements for line in difference(one)]
     if lines:
-        yield Block(lines, opening=_folded("What changes, property by property", fence="diff"), closing=_END_FENCE)
+        yield Block(lines, opening=folded("What changes, property by property", fence="diff"), closing=END_FENCE)
 
 
 def _failed(preview: Preview, stack: str, objections: Sequence[Objection]) -> Iterator[Block]:
@@ -139,10 +125,10 @@ def _failed(preview: Preview, stack: str, objections: Sequence[Objection]) -> It
         for line in ([f"{one.urn.rsplit('::', 1)[-1]}:"] if one.urn else []) + one.message.splitlines()
     ]
     if lines:
-        yield _fenced(lines, closing=[""])
+        yield fenced(lines, closing=[""])
     if preview.log:
         log = preview.log.splitlines()
-        yield _fenced(
+        yield fenced(
             log, opening=["<details><summary>The end of its log</summary>", ""], closing=["", "</details>", ""]
         )
     if preview.changes:
@@ -161,7 +147,7 @@ def _failed(preview: Preview, stack: str, objections: Sequence[Objection]) -> It
 def _table(title: str, judgements: Sequence[Judgement]) -> Iterator[Block]:
     if judgements:
         yield Block(
-            [f"| {verb(one.step.operation)} | {code(one.step.name)} | {_cell(one.reason)} |" for one in judgements],
+            [f"| {verb(one.step.operation)} | {code(one.step.name)} | {cell(one.reason)} |" for one in judgements],
             opening=[f"#### {title}", "", "| | resource | |", "| --- | --- | --- |"],
             closing=[""],
         )
@@ -176,7 +162,7 @@ def _trust(trust: TrustChange) -> Iterator[Block]:
             closing=[""],
         )
     if trust.warnings:
-        yield Block([f"> ⚠️ {_cell(warning)}" for warning in trust.warnings], closing=[""])
+        yield Block([f"> ⚠️ {cell(warning)}" for warning in trust.warnings], closing=[""])
 
 
 def _trust_row(what: str, one: TrustedAuthority) -> str:
@@ -188,22 +174,22 @@ def _diagnostics(preview: Preview) -> Iterator[Block]:
     lines = [line for one in warnings for line in one.message.splitlines()]
     if lines:
         title = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
-        yield Block([_in_line(line) for line in lines], opening=_folded(title, fence="text"), closing=_END_FENCE)
+        yield Block([in_line(line) for line in lines], opening=folded(title, fence="text"), closing=END_FENCE)
 
 
 def difference(judgement: Judgement) -> list[str]:
     """Lines of a diff; what is made or unmade as a whole is one line."""
     step = judgement.step
-    lines = [f"@@ {verb(step.operation)} {_in_line(step.name)} ({_in_line(step.type)}) @@"]
+    lines = [f"@@ {verb(step.operation)} {in_line(step.name)} ({in_line(step.type)}) @@"]
     if step.operation not in ("create", "delete", "import", "discard"):
         for change in changes(step):
             note = "  (replaces it)" if change.replaces else ""
             if change.before is None and change.after is None:
-                lines.append(f"! {_in_line(change.path)}: changes; the engine masks it or knows it later{note}")
+                lines.append(f"! {in_line(change.path)}: changes; the engine masks it or knows it later{note}")
             if change.before is not None:
-                lines.append(f"- {_in_line(change.path)}: {_value(change.before)}{note}")
+                lines.append(f"- {in_line(change.path)}: {_value(change.before)}{note}")
             if change.after is not None:
-                lines.append(f"+ {_in_line(change.path)}: {_value(change.after)}{note}")
+                lines.append(f"+ {in_line(change.path)}: {_value(change.after)}{note}")
     return lines
 
 
@@ -216,63 +202,6 @@ def _footer(report: str | None, commit: str | None) -> list[str]:
     return [f"<sub>{' '.join(said)}</sub>"]
 
 
-# Fences are longer than any that a value could close: see `_in_line`.
-_FENCE = "`````"
-_END_FENCE = (_FENCE, "", "</details>", "")
-
-
-def _folded(title: str, *, fence: str) -> list[str]:
-    return [f"<details><summary>{title}</summary>", "", f"{_FENCE}{fence}"]
-
-
-def _fenced(lines: Sequence[str], *, opening: Sequence[str] = (), closing: Sequence[str] = ()) -> Block:
-    return Block([_in_line(line) for line in lines], [*opening, f"{_FENCE}text"], [_FENCE, *closing])
-
-
-def code(text: str) -> str:
-    """A code span that ends where it is meant to, in a table too."""
-    text = _in_line(text).replace("`", "'").replace("|", "∣")
-    return f"`{text}`" if text.strip() else "` `"
-
-
-def _in_line(text: str) -> str:
-    """One line that cannot end a fence."""
-    return _LINE.sub(" ⏎ ", text.strip("\r\n")).replace("```", "'''")
-
-
-def _cell(text: str) -> str:
-    return _in_line(text).replace("|", "∣").replace("<", "&lt;").replace("[", "&#91;").replace("@", "@\u200b")
-
-
 def _value(text: str) -> str:
-    line = _in_line(text)
+    line = in_line(text)
     return line if len(line) <= _VALUE_LIMIT else f"{line[:_VALUE_LIMIT]}… ({len(text)} characters)"
-
-
-def _fit(blocks: Sequence[Block], footer: Sequence[str]) -> str:
-    """As many blocks as there is room for; the one that does not fit is cut between lines, and what follows dropped."""
-    room = LIMIT - _size(footer) - _RESERVE
-    written: list[str] = []
-    for position, block in enumerate(blocks):
-        frame = _size(block.opening) + _size(block.closing)
-        if frame + _size(block.lines) <= room:
-            lines = [*block.opening, *block.lines, *block.closing]
-            room -= _size(lines)
-            written += lines
-            continue
-        kept: list[str] = []
-        for line in block.lines:
-            if frame + _size([*kept[-1:], line]) > room:
-                break
-            room -= _size([line])
-            kept.append(line)
-        if kept:
-            written += [*block.opening, *kept, *block.closing]
-        left = len(block.lines) - len(kept) + sum(len(later.lines) for later in blocks[position + 1 :])
-        written += [f"✂️ Cut here, for GitHub takes {LIMIT} characters: {left} more lines are in the report.", ""]
-        break
-    return "\n".join([*written, *footer]) + "\n"
-
-
-def _size(lines: Sequence[str]) -> int:
-    return sum(len(line.encode("utf-8", "replace")) + 1 for line in lines)

@@ -6,13 +6,14 @@ Pure: from a preview to causes, and from causes to one issue's text. `publish` f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from operations.preview.comment import code, difference
+from operations.preview.comment import difference
 from operations.preview.document import Preview, Step
 from operations.preview.judgement import Judgement, Severity, is_renewal
+from operations.preview.markdown import END_FENCE, Block, code, fenced, fit, folded
 from operations.preview.property_paths import RELEASE, changed_paths
 from operations.preview.restarts import ACCESS_GRAPH
 from operations.preview.trusted_authorities import trust_change
@@ -21,6 +22,7 @@ from operations.preview.words import verb
 _HOST_AUTHORITIES = "values.clusterHostCAs"
 # An issue is read by eye: the rest is in the page.
 _DIFF_LINES = 300
+_LISTED = 50
 
 
 class Cause(str, Enum):
@@ -114,35 +116,41 @@ def issue_title(stack: str) -> str:
 
 
 def issue_body(preview: Preview, *, stack: str, report: str | None = None) -> str:
-    """Markdown, far below GitHub's limit."""
-    lines = []
+    """Markdown, within GitHub's limit."""
+    footer = ["<sub>This issue is edited by every run, and closed by the first that finds nothing.</sub>"]
+    if report:
+        footer = [f"[The graph and the whole diff]({report})", "", *footer]
+    return fit([*_blocks(preview, stack)], footer)
+
+
+def _blocks(preview: Preview, stack: str) -> Iterator[Block]:
     if preview.failure is not None:
-        lines += [f"⛔ {preview.failure} So it is not known whether {code(stack)} is what it should be.", ""]
+        yield Block([f"⛔ {preview.failure} So it is not known whether {code(stack)} is what it should be.", ""])
         messages = [line for one in preview.diagnostics if one.severity == "error" for line in one.message.splitlines()]
-        lines += _fenced([*messages, *preview.log.splitlines()][:_DIFF_LINES])
+        said = [*messages, *preview.log.splitlines()][:_DIFF_LINES]
+        if said:
+            yield fenced(said, closing=[""])
     found = causes(preview)
     if found.found:
-        lines += [f"The nightly preview of {code(stack)} found: **{', '.join(one.value for one in found.found)}**.", ""]
+        listed = ", ".join(one.value for one in found.found)
+        yield Block([f"The nightly preview of {code(stack)} found: **{listed}**.", ""])
     for cause in found.found:
         meaning, remedy = _MEANING[cause]
-        lines += [f"### {cause.value[0].upper()}{cause.value[1:]}", "", meaning, "", f"*What to do:* {remedy}", ""]
-        lines += [f"- {verb(step.operation)} {code(step.name)}" for step in found.of(cause)[:50]] + [""]
+        lines = [f"- {verb(step.operation)} {code(step.name)}" for step in found.of(cause)]
+        if len(lines) > _LISTED:
+            lines[_LISTED:] = [f"- and {len(lines) - _LISTED} more"]
+        title = f"### {cause.value[0].upper()}{cause.value[1:]}"
+        yield Block(lines, opening=[title, "", meaning, "", f"*What to do:* {remedy}", ""], closing=[""])
     trust = trust_change(preview)
-    for what, authorities in (("comes", trust.comes), ("goes", trust.goes)):
-        lines += [f"- host CA {what}: {code(one.subject)} {code(one.fingerprint)}" for one in authorities]
+    authorities = [("comes", one) for one in trust.comes] + [("goes", one) for one in trust.goes]
+    if authorities:
+        yield Block([f"- host CA {what}: {code(one.subject)} {code(one.fingerprint)}" for what, one in authorities])
     differences = [line for step in found.steps for line in difference(Judgement(step, Severity.PLAIN, ""))]
     if differences:
-        lines += ["", "<details><summary>What differs</summary>", "", *_fenced(differences[:_DIFF_LINES], "diff")]
+        yield Block(
+            differences[:_DIFF_LINES],
+            opening=["", *folded("What differs", fence="diff")],
+            closing=END_FENCE,
+        )
         if len(differences) > _DIFF_LINES:
-            lines += [f"{len(differences) - _DIFF_LINES} more lines are in the report.", ""]
-        lines += ["</details>", ""]
-    if report:
-        lines += [f"[The graph and the whole diff]({report})", ""]
-    return "\n".join(
-        [*lines, "<sub>This issue is edited by every run, and closed by the first that finds nothing.</sub>", ""]
-    )
-
-
-def _fenced(lines: Sequence[str], language: str = "text") -> list[str]:
-    clean = [line.replace("```", "'''") for line in lines]
-    return [f"`````{language}", *clean, "`````", ""] if clean else []
+            yield Block([f"{len(differences) - _DIFF_LINES} more lines are in the report.", ""])

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from operations.preview.comment import LIMIT, NOT_VALIDATED, comment, marker
+from operations.preview.comment import NOT_VALIDATED, comment, marker
 from operations.preview.document import read_preview
+from operations.preview.markdown import LIMIT
 from tests.unit.preview.previews import INSTANCE, SECRET, document, preview_of, recorded, step
 
 pytestmark = pytest.mark.unit
@@ -122,6 +123,14 @@ def test_what_cannot_be_undone_is_not_what_is_cut() -> None:
     steps = [step("update", SECRET, f"r{number}", old={"a": "x" * 300}, new={"a": "y"}) for number in range(2000)]
     text = comment(preview_of(*steps, step("delete", INSTANCE, "database-instance")), stack="dev")
     assert "| delete | `database-instance` |" in text
+
+
+def test_one_long_line_takes_nothing_from_what_follows_it() -> None:
+    error = {"severity": "error", "message": f"refused: {'z' * 70_000}\nbecause of quota"}
+    lines = comment(preview_of(step("update", SECRET, "r"), diagnostics=[error]), stack="dev").splitlines()
+    assert f"refused: {'z' * 1991}… (70009 characters)" in lines
+    assert "because of quota" in lines
+    assert not [line for line in lines if "Cut here" in line]
 
 
 def test_a_marker_is_of_one_stack_and_of_the_first_line_only() -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from operations.preview.comment import LIMIT, comment
+from operations.preview.comment import comment
 from operations.preview.document import read_preview
 from operations.preview.drift import issue_body
+from operations.preview.markdown import LIMIT
 from operations.preview.page import page
 from tests.unit.preview.previews import document, recorded, step, text
 

@@ -6,6 +6,7 @@ import pytest
 
 from operations.preview.document import read_preview
 from operations.preview.drift import Cause, causes, issue_body, issue_title, needs_issue
+from operations.preview.markdown import LIMIT
 from tests.unit.preview.previews import (
     GRAPH_RELEASE,
     LEAF,
@@ -100,7 +101,40 @@ def test_a_quiet_night_is_no_issue() -> None:
     assert not needs_issue(recorded("quiet"))
 
 
+LONG = {
+    "many small": document(
+        *(step("update", SECRET, f"r{n}", old={"a": "é" * 900}, new={"a": "y"}) for n in range(3000))
+    ),
+    "both sides": document(
+        *(step("update", SECRET, f"r{n}", old={"a": "x" * 900}, new={"a": "y" * 900}) for n in range(100))
+    ),
+    "one release": document(
+        step(
+            "update",
+            TELEPORT_RELEASE,
+            "r",
+            old={"values": {f"k{n}": "x" * 400 for n in range(160)}},
+            new={"values": {f"k{n}": "y" * 400 for n in range(160)}},
+        )
+    ),
+    "one error": document(diagnostics=[{"severity": "error", "message": f"refused: {'z' * 70_000}\nbecause of quota"}]),
+    "long paths": document(step("update", SECRET, "r", old={"k" * 70_000: "1"}, new={"k" * 70_000: "2"})),
+}
+
+
 @pytest.mark.slow
-def test_an_issue_stays_below_githubs_limit() -> None:
-    steps = [step("update", SECRET, f"r{number}", old={"a": "é" * 900}, new={"a": "y"}) for number in range(3000)]
-    assert len(issue_body(read_preview(document(*steps)), stack="dev")) < 65_536
+@pytest.mark.parametrize("name", LONG)
+def test_an_issue_stays_below_githubs_limit_and_is_whole(name: str) -> None:
+    body = issue_body(read_preview(LONG[name]), stack="dev", report="https://example.com/report")
+    assert len(body.encode()) <= LIMIT
+    assert body.count("<details>") == body.count("</details>")
+    assert body.count("`````") % 2 == 0
+    assert "[The graph and the whole diff](https://example.com/report)" in body
+    assert ("- and 2950 more" in body) is (name == "many small")
+
+
+def test_one_long_line_takes_nothing_from_what_follows_it() -> None:
+    failed = read_preview("", exit_code=1, log=f"error: update failed: {'z' * 70_000}\nbecause of quota")
+    for body in (issue_body(failed, stack="dev"), issue_body(read_preview(LONG["one error"]), stack="dev")):
+        assert "zzz… (70" in body
+        assert "because of quota" in body.splitlines()

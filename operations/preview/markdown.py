@@ -1,0 +1,84 @@
+"""Markdown as GitHub takes it: never longer than its limit, and texts of a preview in code or cells only, so that none
+of them can be Markdown, mention somebody, or end what it stands in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+# GitHub refuses a longer body. It counts characters; bytes are never fewer.
+LIMIT = 65_536
+# For the lines that say that something was cut, and what closes open blocks.
+_RESERVE = 600
+# Of one text on one line: a whole document may be an error's. What fits between lines alone would go with it.
+LONGEST_TEXT = 2_000
+_LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that stand or fall together with what opens and closes them; cut between lines."""
+
+    lines: Sequence[str]
+    opening: Sequence[str] = field(default=())
+    closing: Sequence[str] = field(default=())
+
+
+# Fences are longer than any that a value could close: see `_in_line`.
+_FENCE = "`````"
+END_FENCE = (_FENCE, "", "</details>", "")
+
+
+def folded(title: str, *, fence: str) -> list[str]:
+    return [f"<details><summary>{title}</summary>", "", f"{_FENCE}{fence}"]
+
+
+def fenced(lines: Sequence[str], *, opening: Sequence[str] = (), closing: Sequence[str] = ()) -> Block:
+    return Block([in_line(line) for line in lines], [*opening, f"{_FENCE}text"], [_FENCE, *closing])
+
+
+def code(text: str) -> str:
+    """A code span that ends where it is meant to, in a table too."""
+    text = in_line(text).replace("`", "'").replace("|", "∣")
+    return f"`{text}`" if text.strip() else "` `"
+
+
+def in_line(text: str) -> str:
+    """One line that cannot end a fence, cut where it would take the room of others."""
+    line = _LINE.sub(" ⏎ ", text.strip("\r\n")).replace("```", "'''")
+    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}… ({len(text)} characters)"
+
+
+def cell(text: str) -> str:
+    return in_line(text).replace("|", "∣").replace("<", "&lt;").replace("[", "&#91;").replace("@", "@\u200b")
+
+
+def fit(blocks: Sequence[Block], footer: Sequence[str]) -> str:
+    """As many blocks as there is room for; the one that does not fit is cut between lines, and what follows dropped."""
+    room = LIMIT - _size(footer) - _RESERVE
+    written: list[str] = []
+    for position, block in enumerate(blocks):
+        frame = _size(block.opening) + _size(block.closing)
+        if frame + _size(block.lines) <= room:
+            lines = [*block.opening, *block.lines, *block.closing]
+            room -= _size(lines)
+            written += lines
+            continue
+        kept: list[str] = []
+        for line in block.lines:
+            if frame + _size([*kept[-1:], line]) > room:
+                break
+            room -= _size([line])
+            kept.append(line)
+        if kept:
+            written += [*block.opening, *kept, *block.closing]
+        left = len(block.lines) - len(kept) + sum(len(later.lines) for later in blocks[position + 1 :])
+        written += [f"✂️ Cut here, for GitHub takes {LIMIT} characters: {left} more lines are in the report.", ""]
+        break
+    return "\n".join([*written, *footer]) + "\n"
+
+
+def _size(lines: Sequence[str]) -> int:
+    return sum(len(line.encode("utf-8", "replace")) + 1 for line in lines)
