@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -38,8 +39,10 @@ _URI_USER = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/:@]*:")
 _TOKEN_USER = re.compile(r"(?i)(https?://)[^/:@\s\"'<>]+@")
 _NAMES = (
     # Without a hyphen `secretKey` is a chart's value, which names the key within a Secret.
-    r"(?:passwords?|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrases?|tokens?|secret|secret[_-]key|(?:api|access|license)[_-]?key"
-    r"|client[_-]?secret|client-key-data|private[_-]?key(?:[_-]?pem)?|encryption[_-]?key|x-amz-signature)"
+    r"(?:passwords?|passwd|pwd|(?<![a-z])(?:pw|pass)|passphrases?|tokens?|secret|secret[_-]key|(?:api|access|account|license)[_-]?key"
+    r"|client[_-]?secret|client-key-data|private[_-]?key(?:[_-]?pem)?|encryption[_-]?key|x-amz-signature"
+    # Of a shared access signature.
+    r"|(?<![a-z])sig(?==))"
 )
 # Quotes within are doubled or escaped, JSON within a text has its own escaped, and the last may be cut off. A list, or
 # a map, on one line is taken as a whole.
@@ -60,7 +63,27 @@ _BLOCK = re.compile(
     # The look ahead keeps it from trying fewer blanks, again and again.
     rf"(?im)^(?=([ \t]*))(\1.*?{_NAMES}[\"']?[ \t]*:[ \t]*(?:[|>][0-9+-]*)?[ \t]*\n)(?:\1(?:[ \t]+|- ).*(?:\n|\Z))+"
 )
-_OPTION = re.compile(r"(?i)(--?[a-z-]*(?:password|passwd|passphrase|token)[ \t]+)(?![-\[])[^\s\"',;]+")
+# From the beginning of the word alone, however many hyphens it has.
+_HYPHENS = r"(?<![a-z0-9-])[a-z0-9]{0,64}-[a-z0-9-]{0,128}?"
+_OPTION = re.compile(rf"(?i)({_HYPHENS}(?:password|passwd|passphrase|token)[ \t]+)(?![-\[])[^\s\"',;]+")
+# In a list of arguments, with the value as the next item: in JSON, whose own quotes may be escaped, and in YAML.
+_LISTED = r"(?:password|passwd|passphrase|token|[a-z]-secret|(?:api|access|account|secret)-?key)"
+_OPTION_ITEM = re.compile(rf"(?i)({_HYPHENS}{_LISTED}(\\*[\"'])\s{{0,64}},\s{{0,64}}\2)(?![-\[])(?:(?!\2)[^\n])+")
+_OPTION_LINE = re.compile(rf"(?im)(^([ \t]*)- [\"']?{_HYPHENS}{_LISTED}[\"']?[ \t]*\n\2- )(?![\"']?[-\[])[^\n]+")
+_OPTION_ALONE = re.compile(rf"(?i){_HYPHENS}{_LISTED}")
+# A container's variable, in JSON or YAML that may be within a text.
+_SECRET_NAMES = r"(?:password|passwd|passphrase|pwd|(?<![a-z])pass|token|secret|api_?key|access_key|private_?key)"
+_VARIABLE = re.compile(
+    rf"(?i)(\bname\\*[\"']?\s{{0,64}}:\s{{0,64}}\\*[\"']?[\w.-]{{0,128}}?{_SECRET_NAMES}\\*[\"']?"
+    rf"(?:[\s,]|\\+n){{1,64}}\\*[\"']?value\\*[\"']?[ \t]{{0,64}}:[ \t]{{0,64}})"
+    rf"(?!\\*[\"']?\[s(?:ecret|crubbed)\])(?:{_VALUE})"
+)
+# What a Secret holds, whatever its keys: a block of YAML, and the map of JSON within a text.
+_SECRET_KIND = re.compile(r"kind\\*[\"']?\s{0,64}:\s{0,64}\\*[\"']?Secret\b|stringData")
+_SECRET_BLOCK = re.compile(
+    r"(?m)^([ \t]*)((?:string)?[dD]ata:[ \t]*\n)(?!\1[ \t]+\[s(?:ecret|crubbed)\])(?:\1[ \t]+.*(?:\n|\Z)|[ \t]*\n)+"
+)
+_SECRET_MAP = re.compile(r"((?:string)?[dD]ata\\*[\"']?\s{0,64}:\s{0,64}\{)[^{}]+")
 # As curl takes a user with the password.
 _USER = re.compile(
     r"((?<![\w-])(?:-[uU]|--(?:proxy-)?user)[= \t]*)([\"'])?([^\s\"':]{1,256}:)(?(2)(?:(?!\2).)+|[^\s\"']+)"
@@ -107,20 +130,49 @@ _DEEPEST_BASE64 = 2  # a Secret's `data` has a registry's credentials so
 
 _SECRET_KEY = re.compile(
     r"(?:passwords?|passwordwo|passwd|passphrase|pwd|(?:^|db|user|admin|root|master)pass|tokens?|privatekey|privatekeypem"
-    r"|privatekeyopenssh|accesskey|(?:client|shared|webhook)secret|secretstring|secretbinary|secretstringwo"
+    r"|privatekeyopenssh|accesskey|accountkey|(?:client|shared|webhook)secret|secretstring|secretbinary|secretstringwo"
     r"|apikey|connectionstring|kubeconfig|clientkeydata|bcrypthash|tlskey|licensepem|licensekey|cookie)$"
 )
 # Secret as a text; as a map they are a volume's source and Teleport's values.
 _SECRET_TEXT = frozenset({"secret", "auth"})
-_SECRET_VARIABLE = re.compile(
-    r"(?i)(?:password|passwd|passphrase|pwd|(?:^|_)pass|token|secret|api_?key|access_key|private_?key)$"
-)
+_SECRET_VARIABLE = re.compile(rf"(?i){_SECRET_NAMES}$")
 _DEEPEST = 64  # real documents are a tenth of it; deeper ones are dropped rather than followed
+_JSON = json.JSONDecoder()
+_MOST_FAILURES = 1_000  # to read JSON in one text: each takes as long as what stands before it
+_OBJECT = re.compile(r"\{\s{0,64}\"(?:[^\"\\\n]|\\.){0,256}\"\s{0,64}:")
 
 
 def scrub(text: str) -> str:
     """`text` with every secret in it replaced; `[secret]` and certificates are untouched."""
+    return _scrub_text(text, 0)
+
+
+def _scrub_text(text: str, depth: int) -> str:
+    if depth <= _DEEPEST:
+        text = _scrub_documents(text, depth)
     return _scrub(text, _DEEPEST_BASE64)
+
+
+def _scrub_documents(text: str, depth: int) -> str:
+    """What is secret by where it stands in a JSON object: `kubectl apply` keeps a whole one in an annotation."""
+    parts: list[str] = []
+    done, end, failures = 0, 0, 0
+    while failures < _MOST_FAILURES and (begin := _OBJECT.search(text, end)):
+        at = begin.start()
+        try:
+            value, end = _JSON.raw_decode(text, at)
+        except RecursionError:
+            break
+        except ValueError as error:
+            failures += 1
+            # Not from every brace of what is cut off at the end.
+            end = max(at + 1, getattr(error, "pos", 0))
+            continue
+        cleaned = scrub_value(value, depth + 1)
+        if cleaned != value:
+            parts += [text[done:at], json.dumps(cleaned, ensure_ascii=False)]
+            done = end
+    return "".join([*parts, text[done:]])
 
 
 def _scrub(text: str, layers: int) -> str:
@@ -136,7 +188,13 @@ def _scrub(text: str, layers: int) -> str:
         text = _BLOCK.sub(rf"\2\1  {SCRUBBED}\n", text)
     text = _LINE.sub(rf"\1{SCRUBBED}", text)
     text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
+    text = _VARIABLE.sub(rf"\1{SCRUBBED}", text)
+    if _SECRET_KIND.search(text):
+        text = _SECRET_BLOCK.sub(rf"\1\2\1  {SCRUBBED}\n", text)
+        text = _SECRET_MAP.sub(rf"\1{SCRUBBED}", text)
     text = _OPTION.sub(rf"\1{SCRUBBED}", text)
+    text = _OPTION_ITEM.sub(rf"\1{SCRUBBED}", text)
+    text = _OPTION_LINE.sub(rf"\1{SCRUBBED}", text)
     text = _USER.sub(rf"\1\2\3{SCRUBBED}", text)
     text = _LOGIN_OPTION.sub(rf"\1\2{SCRUBBED}", text)
     text = _NETRC.sub(rf"\1{SCRUBBED}", text)
@@ -198,21 +256,31 @@ def _is_private_key(decoded: bytes) -> bool:
 def scrub_value(value: Any, depth: int = 0) -> Any:
     """A JSON value without secrets: in its texts, under keys that name one, in a Kubernetes Secret, in an envelope."""
     if isinstance(value, str):
-        return scrub(value)
+        return _scrub_text(value, depth)
     if depth > _DEEPEST:
         return SCRUBBED
     if isinstance(value, Mapping):
         if _ENVELOPE in value:
             return MASKED
-        cleaned = {scrub(str(key)): _scrub_entry(str(key), entry, depth) for key, entry in value.items()}
+        cleaned = {_scrub_text(str(key), depth): _scrub_entry(str(key), entry, depth) for key, entry in value.items()}
         if value.get("kind") == "Secret":
             cleaned |= {key: _hide(cleaned[key], depth) for key in ("data", "stringData") if key in cleaned}
         if isinstance(value.get("name"), str) and _SECRET_VARIABLE.search(value["name"]) and "value" in cleaned:
             cleaned["value"] = _hide(cleaned["value"], depth)
         return cleaned
     if isinstance(value, (list, tuple)):
-        return [scrub_value(entry, depth + 1) for entry in value]
+        return [
+            _hide(entry, depth) if _follows_option(before, entry) else scrub_value(entry, depth + 1)
+            for before, entry in zip((None, *value), value, strict=False)
+        ]
     return value
+
+
+def _follows_option(before: Any, entry: Any) -> bool:
+    """Whether it is what an option that names a secret is given, in a list of arguments."""
+    if not isinstance(before, str) or not isinstance(entry, str) or entry.startswith("-"):
+        return False
+    return _OPTION_ALONE.fullmatch(before) is not None
 
 
 def _scrub_entry(key: str, value: Any, depth: int) -> Any:
