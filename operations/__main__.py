@@ -34,7 +34,7 @@ from operations.findings import exit_code, print_findings
 from operations.fleet import FleetOperation, closing_lines, run_fleet
 from operations.preview import commands as preview_commands
 from operations.privileges import commands as privileges_commands
-from operations.stack import ROOT, StackError, read_begun, read_outputs, read_stack_file, run_engine, selected_stack
+from operations.stack import ROOT, StackError, ask_engine, read_begun, read_outputs, read_stack_file, selected_stack
 from operations.supply_chain import commands as supply_chain_commands
 
 collector.resume()
@@ -236,13 +236,13 @@ def graph(
     from operations.preview.document import read_preview
 
     if preview_file is not None:
-        text = preview_file.read_text(encoding="utf-8", errors="replace")
+        preview = read_preview(preview_file.read_text(encoding="utf-8", errors="replace"))
     else:
         arguments = ["preview", "--json", "--show-sames", *(["--stack", stack] if stack else [])]
-        text = run_engine([*arguments, *(["--config-file", str(config_file)] if config_file else [])], timeout=600.0)
-    preview = read_preview(text)
+        done = ask_engine([*arguments, *(["--config-file", str(config_file)] if config_file else [])], timeout=600.0)
+        preview = read_preview(done.stdout, exit_code=done.returncode, log=done.stderr)
     if preview.failure is not None:
-        raise StackError(preview.failure)
+        raise StackError("\n".join([preview.failure, *map(printable, preview.errors or preview.log.splitlines())]))
     steps = resources(preview)
     path = critical_path(steps)
     out.write_text(picture(steps, path, "What waits for what, and the critical path"), encoding="utf-8")

@@ -109,11 +109,22 @@ def short_name(stack: str) -> str:
 
 def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_TIMEOUT) -> str:
     """What the engine prints. Raises `StackError` with its own message."""
+    finished = ask_engine(arguments, root, timeout)
+    if finished.returncode:
+        message = finished.stderr.strip().removeprefix("error: ") or finished.stdout.strip()
+        raise StackError(f"pulumi {' '.join(arguments[:2])}: {message}")
+    return finished.stdout
+
+
+def ask_engine(
+    arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_TIMEOUT
+) -> subprocess.CompletedProcess[str]:
+    """How the engine ends and what it says, whatever its exit code. Raises `StackError` where it does not end."""
     engine = shutil.which("pulumi")
     if engine is None:
         raise StackError("pulumi: is not on PATH; install it (on the sandbox: the environment of `make env`)")
     try:
-        finished = subprocess.run(
+        return subprocess.run(
             [engine, *arguments, "--non-interactive"],
             cwd=root,
             capture_output=True,
@@ -125,10 +136,6 @@ def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_
         raise StackError(
             f"pulumi {arguments[0]}: no answer in {timeout:g} s; is the state backend reachable?"
         ) from None
-    if finished.returncode:
-        message = finished.stderr.strip().removeprefix("error: ") or finished.stdout.strip()
-        raise StackError(f"pulumi {' '.join(arguments[:2])}: {message}")
-    return finished.stdout
 
 
 def is_encrypted(value: Any) -> bool:

@@ -118,14 +118,8 @@ def _judged(preview: Preview, assessment: Assessment, trust: TrustChange) -> Ite
 def _failed(preview: Preview, stack: str, objections: Sequence[Objection]) -> Iterator[Block]:
     yield Block([f"### ⛔ {code(stack)}: {preview.failure}", ""])
     yield from _objections(objections)
-    errors = [one for one in preview.diagnostics if one.severity == "error"]
-    lines = [
-        line
-        for one in errors
-        for line in ([f"{one.urn.rsplit('::', 1)[-1]}:"] if one.urn else []) + one.message.splitlines()
-    ]
-    if lines:
-        yield fenced(lines, closing=[""])
+    if preview.errors:
+        yield fenced(preview.errors, closing=[""])
     if preview.log:
         log = preview.log.splitlines()
         yield fenced(

@@ -106,6 +106,16 @@ class Preview:
     def changes(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.operation not in QUIET)
 
+    @property
+    def errors(self) -> list[str]:
+        """Lines of what the engine calls an error, each after the name of what it is about."""
+        return [
+            line
+            for one in self.diagnostics
+            if one.severity == "error"
+            for line in ([f"{one.urn.rsplit('::', 1)[-1]}:"] if one.urn else []) + one.message.splitlines()
+        ]
+
     def of_type(self, type_: str) -> Iterator[Step]:
         return (step for step in self.steps if step.type == type_)
 

@@ -126,8 +126,7 @@ def issue_body(preview: Preview, *, stack: str, report: str | None = None) -> st
 def _blocks(preview: Preview, stack: str) -> Iterator[Block]:
     if preview.failure is not None:
         yield Block([f"⛔ {preview.failure} So it is not known whether {code(stack)} is what it should be.", ""])
-        messages = [line for one in preview.diagnostics if one.severity == "error" for line in one.message.splitlines()]
-        said = [*messages, *preview.log.splitlines()][:_DIFF_LINES]
+        said = [*preview.errors, *preview.log.splitlines()][:_DIFF_LINES]
         if said:
             yield fenced(said, closing=[""])
     found = causes(preview)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,40 @@ def test_a_file_that_is_no_preview_is_an_error_in_words_and_no_picture(tmp_path:
     assert isinstance(done.exception, StackError)
     assert "the file is not its output" in str(done.exception)
     assert not out.exists()
+
+
+SECRET_VALUE = "hunter2"
+FAILED = document(
+    step("create", SECRET, "s", new={"data": {"uri": SECRET_VALUE}}),
+    diagnostics=[
+        {"severity": "info", "message": "looks"},
+        {"severity": "error", "urn": urn(SECRET, "s"), "message": f"refused:\npassword={SECRET_VALUE} is too short"},
+    ],
+)
+SAID = "The preview failed.\ns:\nrefused:\npassword=[scrubbed] is too short"
+
+
+@pytest.mark.parametrize("of_a_file", [True, False])
+def test_a_preview_that_failed_is_told_by_its_errors_and_shows_no_secret(
+    of_a_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine prints the whole preview, and ends with an exit code."""
+    (tmp_path / "preview.json").write_text(FAILED)
+    engine = tmp_path / "pulumi"
+    engine.write_text(f"#!/bin/sh\ncat {tmp_path}/preview.json\nexit 255\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    which = ["--preview", str(tmp_path / "preview.json")] if of_a_file else ["--stack", "dev"]
+    done = CliRunner().invoke(app, ["graph", *which, "--out", str(tmp_path / "graph.svg")])
+    assert isinstance(done.exception, StackError)
+    assert str(done.exception) == SAID
+    assert not (tmp_path / "graph.svg").exists()
+
+
+def test_an_engine_that_was_refused_says_so_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tmp_path / "pulumi"
+    engine.write_text("#!/bin/sh\necho \"error: no stack named 'x' found\" >&2\nexit 255\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    done = CliRunner().invoke(app, ["graph", "--stack", "x", "--out", str(tmp_path / "graph.svg")])
+    assert str(done.exception) == "The preview ended without a result.\nerror: no stack named 'x' found"
