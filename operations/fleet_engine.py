@@ -21,6 +21,9 @@ from operations.fleet import FleetError, FleetOperation
 from operations.stack import StackError
 
 _ERROR = "error: "
+# What the SDK puts around what the engine said.
+_CODE = re.compile(r"\s*code: (-?\d+)\n")
+_AROUND = re.compile(r"(?m)^ ?(?:code: -?\d+$|(?:stdout|stderr):)")
 # The Kubernetes plugin's heading above what it says, even when that is one thing.
 _HEADING = re.compile(r"\d+ errors? occurred:")
 # Said of the stack, whatever failed in it.
@@ -139,8 +142,9 @@ class EngineRun:
 
 def engine_error(said: str) -> str:
     """The first thing that the engine calls an error and that says something, without what the SDK puts around it; else
-    its last line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    the signal that ended it, or its last line."""
+    code = _CODE.match(said)
+    lines = [line.strip() for line in _AROUND.sub("", said).splitlines() if line.strip()]
     errors = []
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
         _, marker, text = line.partition(_ERROR)
@@ -150,4 +154,14 @@ def engine_error(said: str) -> str:
         if marker and text:
             errors.append(text)
     telling = [text for text in errors if text not in _OF_THE_WHOLE]
-    return next(iter([*telling, *errors, *lines[-1:]]), "it failed without a word")
+    if not errors and code is not None and (ended_by := _signal(int(code.group(1)))):
+        return f"killed by signal {ended_by}"
+    wordless = "it failed without a word" + (f", with exit code {code.group(1)}" if code is not None else "")
+    return next(iter([*telling, *errors, *lines[-1:]]), wordless)
+
+
+def _signal(code: int) -> int | None:
+    """By an exit code: Python's own, or a shell's."""
+    if code < 0:
+        return -code
+    return code - 128 if 128 < code < 160 else None

@@ -228,7 +228,11 @@ def test_changes_are_said_worst_first(changes: Mapping[str, int], words: str) ->
         ),
         ("error: 2 errors occurred:\n", "error: 2 errors occurred:"),
         ("error: update failed\nmore", "update failed"),
-        (" code: -9\nkilled", "killed"),
+        ("\n code: -9\n stdout: \n stderr: ", "killed by signal 9"),
+        ("\n code: 137\n stdout: Previewing update (dev):\n\n stderr: ", "killed by signal 9"),
+        ("\n code: -15\n stdout: \n stderr: error: cancelled", "cancelled"),
+        ("\n code: 255\n stdout: Previewing update (dev):\n\n stderr: ", "Previewing update (dev):"),
+        ("\n code: 255\n stdout: \n stderr: ", "it failed without a word, with exit code 255"),
         ("", "it failed without a word"),
     ],
 )
