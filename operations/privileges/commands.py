@@ -49,10 +49,10 @@ def privileges(
     With --check the exit code is 1 where a right is missing; for a validated preview only dry runs are asked for.
     """
     settings = read_stack_file(stack, config_file).settings()
+    state = State(bucket=_bucket(state_bucket), key_arn=_key(secrets_key))
     if check:
         _check(settings, purpose)
         return
-    state = State(bucket=_bucket(state_bucket), key_arn=_key(secrets_key))
     if not purpose.reads_world and state == State():
         raise StackError(
             f"privileges: {purpose.value} needs rights on the stack's state alone; "
@@ -102,10 +102,18 @@ def _key(arn: str | None) -> str | None:
 
 def _check(settings: Settings, purpose: Purpose) -> None:
     verbs = ASK if purpose is Purpose.VALIDATED_PREVIEW else None
-    lacking = held.missing(rights(settings, purpose), Cluster.connect, verbs=verbs)
+    asked = rights(settings, purpose)
+    if not asked:
+        raise StackError(
+            f"privileges: {purpose.value} has no rights in Kubernetes, and --check asks for no others; "
+            "without it the rights on the state are printed"
+        )
+    lacking = held.missing(asked, Cluster.connect, verbs=verbs)
     for one in lacking:
         print(one)
-    print(f"{len(lacking)} rights are missing" if lacking else "every right is there", file=sys.stderr)
+    number, contexts = held.count(asked, verbs=verbs), ", ".join(one.context for one in asked)
+    of = f"{number} {'dry runs' if verbs else 'Kubernetes rights'} for {purpose.value} in {contexts}"
+    print(f"{len(lacking)} of {of} are missing" if lacking else f"all {of} are there", file=sys.stderr)
     raise typer.Exit(1 if lacking else 0)
 
 

@@ -35,9 +35,7 @@ def missing(
     found = []
     for one in rights:
         cluster = connect(one.context)
-        for namespace, group, resource, name, verb in _asked(one):
-            if verbs is not None and verb not in verbs:
-                continue
+        for namespace, group, resource, name, verb in _asked(one, verbs):
             if not cluster.may(verb, group=group, resource=resource, name=name, namespace=namespace):
                 full = f"{resource}.{group}" if group else resource
                 found.append(
@@ -51,8 +49,19 @@ def missing(
     return sorted(found)
 
 
-def _asked(rights: ClusterRights) -> Iterator[tuple[str | None, str, str, str, str]]:
+def count(rights: Sequence[ClusterRights], *, verbs: frozenset[str] | None = None) -> int:
+    """How many rights `missing` asks for."""
+    return sum(1 for one in rights for _ in _asked(one, verbs))
+
+
+def _asked(rights: ClusterRights, only: frozenset[str] | None) -> Iterator[tuple[str | None, str, str, str, str]]:
     """Namespace, group, resource, name and verb."""
+    for one in _all(rights):
+        if only is None or one[-1] in only:
+            yield one
+
+
+def _all(rights: ClusterRights) -> Iterator[tuple[str | None, str, str, str, str]]:
     for namespace, allowed in sorted(rights.namespaces.items()):
         for resource, verbs in sorted(allowed.items()):
             yield from ((namespace, resource.group, resource.name, "", verb) for verb in sorted(verbs))

@@ -137,6 +137,8 @@ def test_the_check_of_a_validated_preview_asks_for_dry_runs_alone(
     done = run("--for", "validated-preview", "--config-file", str(stack_file), "--check")
     assert done.exit_code == 0, done.output
     assert {verb for verb, *_ in cluster.questions} == {"create", "patch"}
+    number = len(cluster.questions)
+    assert done.stderr == f"all {number} dry runs for validated-preview in test are there\n"
     cluster.refused.add(("patch", "configmaps"))
     done = run("--for", "validated-preview", "--config-file", str(stack_file), "--check")
     assert done.exit_code == 1
@@ -144,6 +146,23 @@ def test_the_check_of_a_validated_preview_asks_for_dry_runs_alone(
         "test: may not patch configmaps in namespace teleport",
         "test: may not patch configmaps in namespace teleport-access-graph",
     ]
+    assert done.stderr == f"2 of {number} dry runs for validated-preview in test are missing\n"
+
+
+def test_a_check_that_has_nothing_to_ask_for_is_refused(stack_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cluster, "connect", lambda context: Asked())
+    done = run("--for", "consumer", "--config-file", str(stack_file), "--check", "--state-bucket", "states")
+    assert isinstance(done.exception, StackError)
+    assert "consumer has no rights in Kubernetes" in str(done.exception)
+
+
+def test_a_check_says_what_it_asked_for(stack_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster: Any = Asked()
+    monkeypatch.setattr(Cluster, "connect", lambda context: cluster)
+    done = run("--for", "preview", "--config-file", str(stack_file), "--check")
+    assert done.stderr == f"all {len(cluster.questions)} Kubernetes rights for preview in test are there\n"
+    wrong = run("--for", "preview", "--config-file", str(stack_file), "--check", "--state-bucket", "s3://x/y")
+    assert "is no bucket's name" in str(wrong.exception)
 
 
 def test_the_files_are_of_the_configuration_and_not_of_the_tests(stack_file: Path) -> None:
