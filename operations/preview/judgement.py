@@ -6,9 +6,10 @@ A table of what is stateful, and why; what restarts is `restarts`'.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from operations.preview.document import QUIET, Preview, Step
 from operations.preview.property_paths import RELEASE, changed_paths
@@ -73,6 +74,7 @@ _STATEFUL = {
 _AUTHORITY = re.compile(r"-ca-(\d+)(-key)?$")
 _AUTHORITY_TYPES = ("tls:index/privateKey:PrivateKey", "tls:index/selfSignedCert:SelfSignedCert")
 _ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
+_REQUEST = "tls:index/certRequest:CertRequest"
 _INSTANCE = "aws:rds/instance:Instance"
 _KEY = "aws:kms/key:Key"
 _LOGS = "aws:cloudwatch/logGroup:LogGroup"
@@ -94,6 +96,8 @@ _BREAKS_CONNECTIONS = {
     "parameterGroupName": "other parameters, some of which wait for a reboot",
 }
 _RENEWAL = "readyForRenewal"
+# For which a certificate is issued again when it or its authority is due, as it was.
+_DUE = frozenset({_RENEWAL, "caCertPem", "caPrivateKeyPem"})
 
 # Not discard, discard-replaced and read-replacement: what was only read is forgotten, and stays what it is.
 _GOES = frozenset({"delete", "delete-replaced"})
@@ -164,6 +168,8 @@ def _judge_loss(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[
     replaced = step.operation in _REPLACED
     if is_renewal(step):
         return Severity.GREEN, "a certificate's renewal: it is in the last part of its validity"
+    if replaced and step.type == _ISSUED and (other := {*step.replace_reasons} - _DUE):
+        return Severity.AMBER, f"issued again as another one{_other_names(step, preview)} (because of {_listed(other)})"
     if replaced and step.type == _ISSUED and renewed.intersection(step.dependencies):
         return Severity.GREEN, "issued again, by the renewed authority"
     if step.protected:
@@ -216,6 +222,26 @@ def _felt(step: Step, paths: frozenset[str]) -> Iterator[str]:
         yield "connections to the database break: " + ", ".join(broken)
 
 
+def _other_names(step: Step, preview: Preview) -> str:
+    """What the request that it answers has of names more, and less."""
+    said = ""
+    for request in preview.steps:
+        if request.type == _REQUEST and request.urn in step.dependencies:
+            before, after = ({*map(str, _names(inputs))} for inputs in (request.old_inputs, request.new_inputs))
+            said += f", without {_listed(before - after)}" if before - after else ""
+            said += f", for {_listed(after - before)} too" if after - before else ""
+    return said
+
+
+def _names(inputs: Mapping[str, Any]) -> list[Any]:
+    names = inputs.get("dnsNames")
+    return names if isinstance(names, list) else []
+
+
 def _because(step: Step) -> str:
-    reasons = ", ".join(step.replace_reasons).replace("`", "'")
+    reasons = _listed(step.replace_reasons)
     return f" (because of {reasons})" if reasons else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)).replace("`", "'")

@@ -53,6 +53,41 @@ def test_a_renewed_authority_is_green_with_the_certificate_it_issues_again() -> 
     }
 
 
+REQUEST = "teleport-access-graph:index:Certificates$tls:index/certRequest:CertRequest"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "severity", "said"),
+    [
+        (["caCertPem"], "GREEN", "issued again, by the renewed authority"),
+        (["caCertPem", "caPrivateKeyPem", "readyForRenewal"], "GREEN", "issued again, by the renewed authority"),
+        (
+            ["caCertPem", "certRequestPem"],
+            "AMBER",
+            "issued again as another one, without b.example.com, for c.example.com too (because of certRequestPem)",
+        ),
+    ],
+)
+def test_a_certificate_with_other_names_is_no_renewal_even_beside_one(
+    reasons: list[str], severity: str, said: str
+) -> None:
+    before, after = (["a.example.com", f"{one}.example.com"] for one in "bc")
+    authority = step("replace", AUTHORITY, "certificates-ca-1", reasons=["readyForRenewal"])
+    request = step("replace", REQUEST, "certificates-server-request", old={"dnsNames": before}, new={"dnsNames": after})
+    needs = [authority["urn"], request["urn"]]
+    certificate = step("replace", LEAF, "certificates-server", reasons=reasons, dependencies=needs)
+    of = {one.step.name: one for one in assess(preview_of(authority, request, certificate)).judgements}
+    found = of["certificates-server"]
+    assert (found.severity.name, found.reason) == (severity, said)
+
+
+@pytest.mark.parametrize("reasons", [["certRequestPem"], ["readyForRenewal", "allowedUses"]])
+def test_nor_is_one_of_which_something_else_changes(reasons: list[str]) -> None:
+    (only,) = assess(preview_of(step("replace", LEAF, "certificates-server", reasons=reasons))).judgements
+    assert only.severity is Severity.AMBER
+    assert only.reason == f"issued again as another one (because of {reasons[-1]})"
+
+
 def test_switching_off_uninstalls_a_release() -> None:
     assert judged("switched-off")["access-graph-release"] == (
         "RED",
