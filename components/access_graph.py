@@ -61,7 +61,10 @@ class AccessGraphArgs(ComponentArgs):
     """ConfigMap with key `bundle.pem`; none when the database's certificate chains to one of the image's roots."""
 
     database_replica_key: str | None = None
-    """Key of the read replica's URI in the same Secret; none without a replica."""
+    """Key of the read replica's URI; none without a replica."""
+
+    database_replica_secret_name: pulumi.Input[str] | None = None
+    """Secret in `namespace` with that key; `database_secret_name` when none."""
 
     database_iam_region: str | None = None
     """Region of the instance to which TAG logs in by IAM; none where the URI has a password."""
@@ -126,7 +129,8 @@ def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
         ]
     postgres: dict[str, Any] = values["postgres"]
     if args.database_replica_key is not None:
-        postgres["replica"] = {"secretName": args.database_secret_name, "secretKey": args.database_replica_key}
+        replica_secret = args.database_replica_secret_name or args.database_secret_name
+        postgres["replica"] = {"secretName": replica_secret, "secretKey": args.database_replica_key}
     if args.database_iam_region is not None:
         postgres["aws"] = {"enabled": True, "region": args.database_iam_region}
     account = _account_annotations(args)

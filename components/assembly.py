@@ -184,6 +184,7 @@ def access_graph_args(
         database_ca_config_map=namespace.database_ca_config_map,
         tls_secret_name=credentials.tls_secret_name,
         database_replica_key=None if connection.replica_uri is None else POSTGRES_REPLICA_KEY,
+        database_replica_secret_name=credentials.database_replica_secret_name,
         database_iam_region=connection.iam_region,
         service_account_annotations=connection.service_account_annotations,
         credentials_checksum=credentials.checksum,

@@ -18,6 +18,7 @@ from components.settings.names import (
     DATABASE_CA_KEY,
     POSTGRES_IAM_SECRET_NAME,
     POSTGRES_REPLICA_KEY,
+    POSTGRES_REPLICA_SUFFIX,
     POSTGRES_SECRET_KEY,
     POSTGRES_SECRET_NAME,
     TLS_SECRET_NAME,
@@ -115,6 +116,9 @@ class Credentials(pulumi.ComponentResource):
 
     database_secret_name: pulumi.Output[str] | None
     """None when the URI's Secret is not made here."""
+    database_replica_secret_name: pulumi.Output[str] | None
+    """None without a replica. A Secret of its own: when the replica is taken away it goes after the pods that name it,
+    while a key of the other one would go before."""
     tls_secret_name: pulumi.Output[str]
     checksum: pulumi.Output[str]
     """HMAC-SHA-256 in hexadecimal, not secret."""
@@ -143,22 +147,29 @@ class Credentials(pulumi.ComponentResource):
                 opts=child,
             )
             self.tls_secret_name = pair.metadata["name"]
-        self.database_secret_name = None
+        self.database_secret_name = self.database_replica_secret_name = None
         if args.database_uri is not None:
             uris: dict[str, pulumi.Input[str]] = {POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)}
             if args.database_replica_uri is not None:
+                # Pods of a release from before look for it here.
                 uris[POSTGRES_REPLICA_KEY] = pulumi.Output.secret(args.database_replica_uri)
             suffix = "-iam" if args.database_by_iam else ""
+            object_name = POSTGRES_IAM_SECRET_NAME if args.database_by_iam else POSTGRES_SECRET_NAME
             postgres = kubernetes.core.v1.Secret(
                 f"{name}-postgres{suffix}",
-                metadata={
-                    "name": POSTGRES_IAM_SECRET_NAME if args.database_by_iam else POSTGRES_SECRET_NAME,
-                    "namespace": args.namespace,
-                },
+                metadata={"name": object_name, "namespace": args.namespace},
                 string_data=uris,
                 opts=child,
             )
             self.database_secret_name = postgres.metadata["name"]
+            if args.database_replica_uri is not None:
+                replica = kubernetes.core.v1.Secret(
+                    f"{name}-postgres{suffix}-replica",
+                    metadata={"name": f"{object_name}{POSTGRES_REPLICA_SUFFIX}", "namespace": args.namespace},
+                    string_data={POSTGRES_REPLICA_KEY: pulumi.Output.secret(args.database_replica_uri)},
+                    opts=child,
+                )
+                self.database_replica_secret_name = replica.metadata["name"]
         self.checksum = public_digest(
             args.digest_key,
             "" if args.database_uri is None else args.database_uri,
@@ -173,6 +184,7 @@ class Credentials(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "database_secret_name": self.database_secret_name,
+                "database_replica_secret_name": self.database_replica_secret_name,
                 "tls_secret_name": self.tls_secret_name,
                 "checksum": self.checksum,
             }

@@ -81,7 +81,10 @@ class DatabaseAccessArgs(ComponentArgs):
     """How Access Graph logs in: `password`, or `iam` with tokens by a role of its own."""
 
     resource_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
-    """`db-...` of the instance and its replicas; with `iam`."""
+    """`db-...` of the instance; with `iam`."""
+
+    replica_resource_id: pulumi.Input[str] | None = None
+    """`db-...` of a read replica; with `iam`. The right to log in there goes by itself, after the pods that use it."""
 
     client_service_account: str | None = None
     """ServiceAccount of Access Graph's pods, in the same namespace; with `iam`."""
@@ -308,17 +311,23 @@ class DatabaseAccess(pulumi.ComponentResource):
 
     def _client_role(self, name: str, args: DatabaseAccessArgs, child: pulumi.ResourceOptions) -> ServiceAccountRole:
         """The role by which Access Graph's pods log in, as the one login and nowhere else."""
+
+        def login(resource_ids: pulumi.Input[Any]) -> pulumi.Output[str]:
+            return pulumi.Output.all(args.region, args.account_id, resource_ids).apply(
+                lambda resolved: database_login_policy(
+                    region=resolved[0], account_id=resolved[1], resource_ids=resolved[2], user=IAM_ROLE
+                )
+            )
+
+        replica = args.replica_resource_id
         return service_account_role(
             f"{name}-client",
             oidc_provider_arn=args.oidc_provider_arn,
             eks_cluster_name=args.eks_cluster_name,
             namespace=args.namespace,
             service_account=str(args.client_service_account),
-            policy=pulumi.Output.all(args.region, args.account_id, args.resource_ids).apply(
-                lambda resolved: database_login_policy(
-                    region=resolved[0], account_id=resolved[1], resource_ids=resolved[2], user=IAM_ROLE
-                )
-            ),
+            policy=login(args.resource_ids),
+            further={} if replica is None else {"replica": login([replica])},
             description="Lets Teleport Access Graph log in to its database",
             settings=role_settings(args),
             opts=child,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from components.ledger import Ledger, database_record
 from components.settings import ExistingDatabaseSettings, RdsDatabaseSettings, Settings
 from components.settings.errors import Problem, shown
-from components.settings.names import POSTGRES_IAM_SECRET_NAME, POSTGRES_SECRET_NAME
+from components.settings.names import POSTGRES_SECRET_NAMES
 
 DOCUMENT = "docs/database.md"
 
@@ -168,7 +168,7 @@ def _secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     if not made or not isinstance(after, ExistingDatabaseSettings) or after.secret is None:
         return
     same_namespace = recorded.namespace.get("name") == settings.access_graph.namespace
-    if same_namespace and after.secret.name in (POSTGRES_SECRET_NAME, POSTGRES_IAM_SECRET_NAME):
+    if same_namespace and after.secret.name in POSTGRES_SECRET_NAMES:
         yield Problem(
             "database.secret.name",
             "is the Secret that the stack itself has filled until now, and would delete in this `up`, so that TAG's "

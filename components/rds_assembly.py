@@ -212,9 +212,6 @@ def database_access_args(
     assert isinstance(entry, RdsDatabaseSettings)
     assert cloud is not None
     managed, by_iam = entry.master_password == "managed", entry.authentication == "iam"
-    resource_ids: list[pulumi.Input[str]] = [database.resource_id]
-    if entry.replica is not None:
-        resource_ids.append(required(database.replica_resource_id))
     return DatabaseAccessArgs(
         namespace=namespace,
         ca_config_map=ca_config_map,
@@ -235,7 +232,8 @@ def database_access_args(
         permissions_boundary_arn=cloud.iam.permissions_boundary_arn,
         authentication=entry.authentication,
         account_id=cloud.account_id,
-        resource_ids=resource_ids,
+        resource_ids=[database.resource_id],
+        replica_resource_id=None if entry.replica is None else required(database.replica_resource_id),
         client_service_account=service_name(settings.access_graph.release),
         replica_host=None if entry.replica is None else required(database.replica_address),
         image=entry.access_job.image,

@@ -5,6 +5,7 @@ Owns the role, its trust and how the pods get it. What the role may do is its us
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pulumi
 from pulumi_aws import eks, iam
@@ -53,11 +54,12 @@ def service_account_role(
     namespace: pulumi.Input[str],
     service_account: str,
     policy: pulumi.Input[str],
+    further: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
     description: str,
     settings: RoleSettings,
     opts: pulumi.ResourceOptions,
 ) -> ServiceAccountRole:
-    """Make the role `{name}-role` with `policy` (JSON) as its only permissions.
+    """Make the role `{name}-role` with `policy` (JSON) as its only permissions, and those of `further` by label.
 
     Exactly one of `oidc_provider_arn` and `eks_cluster_name`: raises `ValueError` otherwise.
     """
@@ -89,12 +91,18 @@ def service_account_role(
         tags=settings.tags,
         opts=opts,
     )
-    permissions = iam.RolePolicy(f"{name}-role-policy", role=role.name, policy=policy, opts=opts)
+    others = [
+        iam.RolePolicy(f"{name}-{label}-policy", role=role.name, policy=more, opts=opts)
+        for label, more in further.items()
+    ]
+    # Last: what it had may have become one of the others.
+    after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=others)) if others else opts
+    permissions = [role, *others, iam.RolePolicy(f"{name}-role-policy", role=role.name, policy=policy, opts=after)]
     if eks_cluster_name is None:
         return ServiceAccountRole(
             annotations=role.arn.apply(lambda arn: {ROLE_ANNOTATION: arn}),
             identity=made(role, role.arn),
-            permissions=[role, permissions],
+            permissions=permissions,
         )
     association = eks.PodIdentityAssociation(
         f"{name}-pod-identity",
@@ -110,5 +118,5 @@ def service_account_role(
         annotations=pulumi.Output.from_input(nothing),
         # With the role: what its agent has at hand for a pod that runs is of the former one.
         identity=pulumi.Output.format("{0} {1}", association.id, made(role, role.arn)),
-        permissions=[role, permissions, association],
+        permissions=[*permissions, association],
     )

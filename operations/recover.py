@@ -24,8 +24,7 @@ from components.settings.names import (
     DATABASE_LOGINS_NAME,
     LOCKOUT_WATCH_NAME,
     POLICY_NAMES,
-    POSTGRES_IAM_SECRET_NAME,
-    POSTGRES_SECRET_NAME,
+    POSTGRES_SECRET_NAMES,
     ROLLOUT_NAME,
     STACK_TAG,
     TLS_SECRET_NAME,
@@ -229,8 +228,7 @@ class Recovery:
             by_engine = f"{namespace}/{release}" in under_way(state)
             yield from self._graph_release().unknown(self._name, by_engine=by_engine)
         for kind, name in (
-            ("Secret", POSTGRES_SECRET_NAME),
-            ("Secret", POSTGRES_IAM_SECRET_NAME),
+            *(("Secret", name) for name in POSTGRES_SECRET_NAMES),
             ("Secret", TLS_SECRET_NAME),
             ("Secret", DATABASE_ACCESS_NAME),
             ("ServiceAccount", DATABASE_ACCESS_NAME),

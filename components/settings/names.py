@@ -38,6 +38,14 @@ POSTGRES_SECRET_NAME = "teleport-access-graph-postgres"
 POSTGRES_IAM_SECRET_NAME = f"{POSTGRES_SECRET_NAME}-iam"
 POSTGRES_SECRET_KEY = "uri"
 POSTGRES_REPLICA_KEY = "replica-uri"
+# What is appended for the Secret with the URI of a read replica.
+POSTGRES_REPLICA_SUFFIX = "-replica"
+# All that the stack may have filled.
+POSTGRES_SECRET_NAMES = tuple(
+    f"{name}{suffix}"
+    for name in (POSTGRES_SECRET_NAME, POSTGRES_IAM_SECRET_NAME)
+    for suffix in ("", POSTGRES_REPLICA_SUFFIX)
+)
 # The ConfigMap with the authorities of the database's certificate.
 DATABASE_CA_CONFIG_MAP_NAME = "teleport-access-graph-database-ca"
 DATABASE_CA_KEY = "bundle.pem"

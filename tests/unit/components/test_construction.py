@@ -224,7 +224,9 @@ def test_declared_outputs_are_set_and_registered(component: type[pulumi.Componen
     declared = {name for name, kind in component.__annotations__.items() if "Output" in str(kind)}
     (outputs,) = recording.component_outputs.values()
     optional = {"master_password", "topic_arn", "replica_address", "replica_resource_id", "replica_uri"}
-    optional = (optional | {"merged_values", "client_identity", "master_secret_kms_key_arn"}) & declared
+    optional = (
+        optional | {"merged_values", "client_identity", "master_secret_kms_key_arn", "database_replica_secret_name"}
+    ) & declared
     assert declared - optional <= set(outputs) <= declared
 
 

@@ -26,7 +26,11 @@ TO_REPLICA = {"database_replica_uri": f"postgres://graph:{CANARY}@replica"}
     [
         (Credentials, {"private_key_pem": CANARY}, {("it-tls", "stringData.tls.key")}),
         (Credentials, {"database_uri": f"postgres://graph:{CANARY}@db"}, {("it-postgres", "stringData.uri")}),
-        (Credentials, TO_REPLICA, {("it-postgres", "stringData.replica-uri")}),
+        (
+            Credentials,
+            TO_REPLICA,
+            {("it-postgres", "stringData.replica-uri"), ("it-postgres-replica", "stringData.replica-uri")},
+        ),
         (Credentials, {"digest_key": CANARY * 2}, set()),
         (DatabaseAccess, BY_PASSWORD, {("it-secret", "stringData.master-password")}),
         (DatabaseAccess, {"digest_key": CANARY * 2}, set()),

@@ -91,11 +91,21 @@ def test_access_graph_may_connect_as_one_user_to_one_instance(recording: Recordi
     ]
 
 
-def test_a_replica_is_one_more_instance_to_connect_to() -> None:
-    recording = record_access(**{**BY_IAM, **REPLICA, "resource_ids": ["db-ONE", "db-TWO"]})
-    (allowed,) = json.loads(recording["database-access-client-role-policy"].inputs["policy"])["Statement"]
-    prefix = "arn:aws:rds-db:us-east-1:123456789012:dbuser"
-    assert allowed["Resource"] == [f"{prefix}:db-ONE/access_graph_iam", f"{prefix}:db-TWO/access_graph_iam"]
+def test_a_replica_is_one_more_instance_to_connect_to_by_a_right_that_can_go_by_itself() -> None:
+    """The right goes with the replica, as the last step, and not before the pods that use it."""
+    recording = record_access(**BY_IAM, **REPLICA, replica_resource_id="db-TWO")
+    allowed = {
+        item.name: json.loads(item.inputs["policy"])["Statement"][0]["Resource"]
+        for item in recording.of_type("aws:iam/rolePolicy:RolePolicy")
+        if "client" in item.name
+    }
+    prefix, role = "arn:aws:rds-db:us-east-1:123456789012:dbuser", "database-access-client-role-policy"
+    assert allowed == {
+        role: [f"{prefix}:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/access_graph_iam"],
+        "database-access-client-replica-policy": [f"{prefix}:db-TWO/access_graph_iam"],
+    }
+    # It was in the other one before.
+    assert "database-access-client-replica-policy" in recording.edges()[role]
 
 
 @pytest.mark.parametrize(

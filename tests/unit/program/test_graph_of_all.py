@@ -44,7 +44,12 @@ OTHER_EDGES: dict[str, set[str]] = {
     **{f"database-alarm-{alarm}": {"database-instance", *HEARD} for alarm in ALARMS},
     **{f"database-replica-alarm-{alarm}": {"database-replica", *HEARD} for alarm in ALARMS},
     "database-access-client-role": NAMESPACE,
-    "database-access-client-role-policy": {"database-access-client-role", "database-instance", "database-replica"},
+    "database-access-client-replica-policy": {"database-access-client-role", "database-replica"},
+    "database-access-client-role-policy": {
+        "database-access-client-replica-policy",
+        "database-access-client-role",
+        "database-instance",
+    },
     "database-access-service-account": NAMESPACE,
     # Without its password an instance was passed over, and has none to tell.
     "database-access-secret": {"database-instance", "database-master-password", *NAMESPACE},
@@ -58,12 +63,15 @@ OTHER_EDGES: dict[str, set[str]] = {
         *NAMESPACE,
     },
     "credentials-postgres-iam": {"database-access-job", "database-replica", *REACHED, *NAMESPACE},
+    "credentials-postgres-iam-replica": {"database-access-job", "database-replica", *INGRESS, *NAMESPACE},
     # With what lets its pods log in.
     "access-graph-release": {
         "certificates-server",
         "certificates-server-key",
         "credentials-postgres-iam",
+        "credentials-postgres-iam-replica",
         "credentials-tls",
+        "database-access-client-replica-policy",
         "database-access-client-role",
         "database-access-client-role-policy",
         "database-access-job",

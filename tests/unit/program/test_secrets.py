@@ -140,6 +140,26 @@ def test_a_given_database_uri_stays_secret(tmp_path: Path) -> None:
     assert occurrences(stack, "canary-word") == {("credentials-postgres", "stringData.uri"): True}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("authentication", ["password", "iam"])
+def test_what_pods_have_of_a_replica_goes_after_them(authentication: str, tmp_path: Path) -> None:
+    """Each is a resource of its own, which the engine deletes as the last step: none is a part of what stays."""
+    config = configuration(tmp_path)
+    config["database"] |= {"masterPassword": "generated", "authentication": authentication}
+    without = {item.urn for item in run_program(config, tmp_path).custom()}
+    config["database"]["replica"] = {}
+    stack = run_program(config, tmp_path)
+    suffix = {"password": "", "iam": "-iam"}[authentication]
+    secret = f"credentials-postgres{suffix}-replica"
+    own = {secret} | ({"database-access-client-replica-policy"} if authentication == "iam" else set())
+    added = {item.name for item in stack.custom() if item.urn not in without}
+    assert {name for name in added if not name.startswith("database-replica")} == own
+    assert own <= stack.ancestors("access-graph-release")
+    named = {"secretName": f"teleport-access-graph-postgres{suffix}-replica", "secretKey": "replica-uri"}
+    assert stack["access-graph-release"].plain("values.postgres.replica") == named
+    assert stack[secret].plain("metadata.name") == named["secretName"]
+
+
 BY_POD_IDENTITY = {"workloadIdentity": {"mode": "podIdentity", "clusterName": "prod"}}
 OTHER_ROLE = {"aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/platform/{name}", "name": "{name}"}}
 
