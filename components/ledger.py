@@ -206,6 +206,7 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "protect": database.protect,
         "onDestroy": database.on_destroy,
         "adopted": database.adopt,
+        "port": database.port,
         "replica": database.replica is not None,
     }
 

@@ -82,19 +82,19 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
 
 def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
     """The policy is changed at the start of an `up`, and TAG's pods are rolled at its end."""
-    before = recorded.database.get("mode")
-    moves = before is not None and before != settings.database.mode
-    if not moves or not settings.access_graph.enabled or not settings.access_graph.network_policy.enabled:
+    before, after, graph = recorded.database, settings.database, settings.access_graph
+    port = before.get("port")
+    if isinstance(after, RdsDatabaseSettings):
+        moves = before.get("mode") not in (None, after.mode) or port not in (None, after.port)
+    else:
+        # All of its calls are open until their blocks are said.
+        moves = before.get("mode") not in (None, after.mode) and bool(graph.network_policy.database_cidrs)
+    if not moves or not graph.enabled or not graph.network_policy.enabled:
         return None
-    if (
-        not isinstance(settings.database, RdsDatabaseSettings)
-        and not settings.access_graph.network_policy.database_cidrs
-    ):
-        return None  # all of its calls are open then
     return (
-        "accessGraph.networkPolicy: from the start of this `up` TAG may call the new database alone, and its pods use "
-        "the former one until they have been rolled; where policies are enforced, set enabled to false for this `up` "
-        "(docs/network.md)"
+        "accessGraph.networkPolicy: from the start of this `up` TAG may call the database where it is to be, and its "
+        "pods call it where it was until they have been rolled; where policies are enforced, set enabled to false for "
+        "this `up` (docs/network.md)"
     )
 
 

@@ -725,16 +725,25 @@ def test_a_name_that_the_certificate_loses_is_warned_of_where_nobody_knows_what_
     assert name_warning(replace(more, endpoints={}), settings) is None
 
 
-@pytest.mark.parametrize(("enabled", "before"), [(True, "existing"), (False, "existing"), (True, "rds"), (True, None)])
-def test_a_policy_that_narrows_before_the_pods_have_moved_to_another_database_is_warned_of(
-    enabled: bool, before: str | None, tmp_path: Path
+@pytest.mark.parametrize(
+    ("enabled", "before", "warned"),
+    [
+        (True, {"mode": "existing"}, True),
+        (False, {"mode": "existing"}, False),
+        (True, {"mode": "rds", "port": 6432.0}, True),
+        (True, {"mode": "rds", "port": 5432.0}, False),
+        (True, {"mode": "rds"}, False),
+        (True, {}, False),
+    ],
+)
+def test_a_policy_that_changes_before_the_pods_have_gone_over_is_warned_of(
+    enabled: bool, before: dict[str, Any], warned: bool, tmp_path: Path
 ) -> None:
     config = configuration(tmp_path)
     config["accessGraph"]["networkPolicy"] = {"enabled": enabled}
     settings = load_settings(config, (), root=tmp_path, stack=STACK)
-    recorded = Ledger() if before is None else Ledger(database={"mode": before})
-    found = egress_warning(recorded, settings)
-    assert (found is not None) == (enabled and before == "existing")
+    found = egress_warning(Ledger(database=before), settings)
+    assert (found is not None) is warned
     assert found is None or "set enabled to false for this `up`" in found
 
 
