@@ -217,12 +217,14 @@ class Database(pulumi.ComponentResource):
             tags=args.tags,
             opts=options,
         )
-        kms.Alias(
-            f"{name}-key-alias",
-            name=self.identifier.apply(lambda identifier: f"alias/{identifier}"),
-            target_key_id=key.key_id,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=asked(args.on_destroy == "keep")),
-        )
+        if args.adopt is None:
+            # Whoever adopts has the name already, where a stack before this one left its instance and what is around.
+            kms.Alias(
+                f"{name}-key-alias",
+                name=self.identifier.apply(lambda identifier: f"alias/{identifier}"),
+                target_key_id=key.key_id,
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=asked(args.on_destroy == "keep")),
+            )
         arn: pulumi.Output[str] = key.arn
         return arn
 

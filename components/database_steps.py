@@ -120,7 +120,10 @@ def _unprotected(
     changed = [fixed for fixed in FIXED if before.get(fixed.field) != after[fixed.field]]
     renamed = any(fixed.field == "identifier" for fixed in changed)
     instance = f"the instance {before.get('identifier')}"
-    if renamed and len(changed) == 1 and not database.apply_immediately:
+    if database.restore is not None:
+        # What a restored instance has of its data is never asked of RDS, so that nothing is replaced.
+        changed = [fixed for fixed in changed if fixed.field == "identifier"]
+    if renamed and len(changed) == 1 and not database.apply_immediately and not before.get("adopted"):
         yield Problem(
             "database.identifier",
             f"would rename {instance} in a maintenance window to come, and from then on pods have an endpoint that is "
@@ -148,17 +151,32 @@ def _adoption(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     adopted = before.get("adopted")
     if adopted is None or not isinstance(database, RdsDatabaseSettings):
         return
-    if before.get("identifier") != database.identifier or adopted == database.adopt:
-        return
-    instance = f"the instance {database.identifier}"
-    yield Problem(
-        "database.adopt",
-        f"would ask RDS for a version and a key that {instance}, which was there before this stack, need not have"
-        if adopted
-        else f"would take over {instance}, which is this stack's own already",
-        "set it to true again; it stays so for as long as the stack has the instance" if adopted else "remove it",
-        shown(database.adopt),
-    )
+    identifier = before.get("identifier")
+    if identifier != database.identifier:
+        # A protected one is not renamed at all.
+        if adopted and not before.get("protect"):
+            yield Problem(
+                "database.identifier",
+                f"would take another instance over in place of {identifier}, or ask RDS to rename that one",
+                f"set it back; another stack may adopt the other instance ({DOCUMENT})",
+                shown(database.identifier),
+            )
+    elif adopted and not database.adopt and database.restore is None:
+        yield Problem(
+            "database.adopt",
+            f"would ask RDS for a version and a key that the instance {identifier}, which was there before this stack, "
+            "need not have",
+            "set it to true again; it stays so for as long as the stack has the instance, or until its data come back "
+            "by database.restore",
+            shown(database.adopt),
+        )
+    elif database.adopt and not adopted:
+        yield Problem(
+            "database.adopt",
+            f"would take over the instance {identifier}, which is this stack's own already",
+            f"remove it; one that the state has lost is imported under its former name ({DOCUMENT})",
+            shown(database.adopt),
+        )
 
 
 def _secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

@@ -33,7 +33,8 @@ class EngineLoader(GoLoader):
 GoLoader.yaml_implicit_resolvers = {}
 GoLoader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"^<<$"), ["<"])
 GoLoader.add_implicit_resolver(f"{_TAG}null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-# Underscores are taken out before a number is looked for: they may stand anywhere but first.
+# Underscores are taken out before a number is looked for, and may stand anywhere but first; what begins with a point is
+# read as it is, with one at a time between digits.
 GoLoader.add_implicit_resolver(
     f"{_TAG}int",
     re.compile(
@@ -44,7 +45,8 @@ GoLoader.add_implicit_resolver(
 GoLoader.add_implicit_resolver(
     f"{_TAG}float",
     re.compile(
-        r"^(([-+]_*)?(\._*[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE]_*([-+]_*)?[0-9][0-9_]*)?"
+        r"^(\.[0-9](_?[0-9])*([eE][-+]?[0-9](_?[0-9])*)?"
+        r"|([-+]_*\._*[0-9][0-9_]*|([-+]_*)?[0-9][0-9_]*(\.[0-9_]*)?)([eE]_*([-+]_*)?[0-9][0-9_]*)?"
         r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
     ),
     list("-+0123456789."),

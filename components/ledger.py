@@ -64,18 +64,16 @@ class Ledger:
     """Where the certificate comes from, and whom Teleport trusts."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """`host:port` that each Teleport cluster dials; none while the access graph is off."""
-    dialled: bool = False
-    """Whether there is one; a record of before there were `endpoints` is taken for one that has."""
     certificate_names: tuple[str, ...] = ()
     """Of a certificate that the stack asks for."""
     ends: RecordedEnds = field(default_factory=RecordedEnds)
     """What the outputs beside the ledger say."""
 
     def is_verified(self, now: datetime) -> bool:
-        """Whether some Teleport verifies by what `trust` has: one dials the access graph, and what it trusts has not
-        ended altogether."""
+        """Whether some Teleport may verify by what `trust` has: not all of it has ended. Nor is an access graph that
+        was off one that nobody dials: an `up` that switched it on may have failed later."""
         ends = None if self.trust is None else self.trust.ends
-        return self.dialled and (ends is None or read_time(ends) > now)
+        return ends is None or read_time(ends) > now
 
     @classmethod
     def parse(cls, record: Any, certificate_not_after: str | None = None, ca_not_after: str | None = None) -> Ledger:
@@ -111,7 +109,6 @@ class Ledger:
             namespace=dict(record.get("namespace", _NOTHING)),
             trust=TrustRecord.parse(record.get("trust")),
             endpoints=dict(record.get("endpoints", _NOTHING)),
-            dialled="endpoints" not in record or bool(record["endpoints"]),
             certificate_names=tuple(record.get("certificateNames", ())),
             ends=RecordedEnds(certificate=certificate_not_after, authorities=ca_not_after),
         )

@@ -93,8 +93,8 @@ def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
         return None
     return (
         "accessGraph.networkPolicy: from the start of this `up` TAG may call the database where it is to be, and its "
-        "pods call it where it was until they have been rolled; where policies are enforced, set enabled to false for "
-        "this `up` (docs/network.md)"
+        "pods call it where it was until they have been rolled; where policies are enforced, first `up` with enabled "
+        "false and the former database, and set it back when TAG has gone over (docs/network.md)"
     )
 
 

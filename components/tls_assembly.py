@@ -63,7 +63,7 @@ def make_server_certificate(
 ) -> ServerCertificate:
     """`given` are the authorities of `tls.trustBundleFile`, `namespace` is TAG's, taken from its resource. `permitted`
     resolves if the authority's step is allowed, `recorded` is what the last complete `up` left, `ends_before` when of
-    that ends what this one may renew, `verified` whether some Teleport verifies by it. `opts` have the Kubernetes
+    that ends what this one may renew, `verified` whether some Teleport may verify by it. `opts` have the Kubernetes
     provider."""
     tls = settings.tls
     further = joined(authority.pem for authority in given) or None
@@ -134,9 +134,9 @@ def trust_refusal(
     settings: Settings, before: TrustRecord | None, identities: frozenset[str], verified: bool
 ) -> Problem | None:
     """Why `settings` may not follow upon `before`, or None: one `up` changes whom Teleport trusts, or where the
-    certificate comes from, and not both. Where no Teleport verifies by what there was, and without an access graph,
-    all may change but a protected key: `teleport` gives auth its own values back before the ConfigMap gets another
-    content.
+    certificate comes from, and not both. Where no Teleport can verify by what there was, and without an access
+    graph, all may change but a protected key: `teleport` gives auth its own values back before the ConfigMap gets
+    another content.
 
     `identities` are those of the bundle where `waits_for_bundle`, and of the given authorities elsewhere.
     """

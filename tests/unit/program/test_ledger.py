@@ -238,6 +238,46 @@ def test_an_adopted_instance_stays_one_and_the_stacks_own_does_not_become_one(
 
 
 @pytest.mark.slow
+def test_an_adopted_instance_that_is_gone_may_be_restored_and_is_never_exchanged(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    network = config["database"]["network"]
+    del network["subnetIds"]
+    network["subnetGroupName"] = "their-subnets"
+    config["database"] |= {
+        "adopt": True,
+        "kmsKeyArn": OTHERS["database.kmsKeyArn"][1],
+        "protect": False,
+        "applyImmediately": True,
+    }
+    ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    other = copy.deepcopy(config)
+    other["database"]["identifier"] = "graph-other"
+    for one in (other, {**other, "database": {**other["database"], "adopt": False}}):
+        with pytest.raises(LedgerError, match=r'database\.identifier: "graph-other" would take another instance over'):
+            again(tmp_path, one, ledger, preview=True)
+    restored = copy.deepcopy(config)
+    del restored["database"]["adopt"]
+    restored["database"]["restore"] = {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"}
+    instance = again(tmp_path, restored, ledger)["database-instance"]
+    assert instance.plain("snapshotIdentifier") == "prod-final-0a1b2c3d"
+
+
+@pytest.mark.slow
+def test_what_a_restored_instance_has_of_its_data_replaces_nothing(config: dict[str, Any], tmp_path: Path) -> None:
+    config["database"] |= {
+        "protect": False, "onDestroy": "keep",
+        "restore": {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"},
+    }  # fmt: skip
+    ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    config["database"]["databaseName"] = "another"
+    assert "dbName" not in again(tmp_path, config, ledger)["database-instance"].inputs
+    config["database"]["identifier"] = "graph-other"
+    with pytest.raises(LedgerError, match=r'database\.identifier: "graph-other" would rename'):
+        again(tmp_path, config, ledger)
+
+
+@pytest.mark.slow
 def test_a_major_version_is_changed_while_the_up_waits_for_it(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -744,7 +784,7 @@ def test_a_policy_that_changes_before_the_pods_have_gone_over_is_warned_of(
     settings = load_settings(config, (), root=tmp_path, stack=STACK)
     found = egress_warning(Ledger(database=before), settings)
     assert (found is not None) is warned
-    assert found is None or "set enabled to false for this `up`" in found
+    assert found is None or "first `up` with enabled false and the former database" in found
 
 
 def at(directory: Path, owner: str, before: str, after: str, trust: str = "bundle") -> tuple[Ledger, Settings]:
