@@ -307,7 +307,20 @@ def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
             written = ".".join(one.removeprefix(PREFIX) for one in path[1:position])
             raise StackError(f"{written}: is in braces in the sample, on one line; write it as an indented block there")
         key, node = found[0]
+    if key is not None and _ends_in_an_alias(key, node):
+        written = ".".join(one.removeprefix(PREFIX) for one in path[1:])
+        raise StackError(f"{written}: has an alias of what stands elsewhere in the sample; write it out there")
     return key, node
+
+
+def _ends_in_an_alias(key: Any, node: Any) -> bool:
+    """An alias is the very node of its anchor, which begins before."""
+    while True:
+        if node.start_mark.index < key.start_mark.index:
+            return True
+        if not isinstance(node, yaml.CollectionNode) or not node.value:
+            return False
+        node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
 
 
 def _end_of_line(text: str, node: Any) -> int:

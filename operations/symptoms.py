@@ -108,7 +108,8 @@ SYMPTOMS = (
         about=True,
     ),
     _symptom(
-        r"license file not found|failed to read license|open \S*license\.pem: ",
+        r"license file not found|requires a valid license file|failed to (read|open) license"
+        r"|(open|stat) \S*license\.pem: |license\.pem: (permission denied|no such file)",
         ("auth",),
         "auth has no licence file",
         "kubectl -n <namespace> create secret generic license --from-file=license.pem",

@@ -14,6 +14,7 @@ from typing import Any
 from operations.preview.document import QUIET, Preview, Step
 from operations.preview.property_paths import RELEASE, changed_paths
 from operations.preview.restarts import Restart, restarts
+from operations.preview.scrub import UNKNOWNS
 from operations.value_at import value_at
 
 
@@ -168,7 +169,7 @@ def _judge_loss(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[
     replaced = step.operation in _REPLACED
     if is_renewal(step):
         return Severity.GREEN, "a certificate's renewal: it is in the last part of its validity"
-    if replaced and step.type == _ISSUED and (other := {*step.replace_reasons} - _DUE):
+    if replaced and step.type == _ISSUED and not step.protected and (other := {*step.replace_reasons} - _DUE):
         return Severity.AMBER, f"issued again as another one{_other_names(step, preview)} (because of {_listed(other)})"
     if replaced and step.type == _ISSUED and renewed.intersection(step.dependencies):
         return Severity.GREEN, "issued again, by the renewed authority"
@@ -227,15 +228,17 @@ def _other_names(step: Step, preview: Preview) -> str:
     said = ""
     for request in preview.steps:
         if request.type == _REQUEST and request.urn in step.dependencies:
-            before, after = ({*map(str, _names(inputs))} for inputs in (request.old_inputs, request.new_inputs))
+            before, after = _names(request.old_inputs), _names(request.new_inputs)
+            if before is None or after is None:
+                continue  # known after the apply
             said += f", without {_listed(before - after)}" if before - after else ""
             said += f", for {_listed(after - before)} too" if after - before else ""
     return said
 
 
-def _names(inputs: Mapping[str, Any]) -> list[Any]:
+def _names(inputs: Mapping[str, Any]) -> set[str] | None:
     names = inputs.get("dnsNames")
-    return names if isinstance(names, list) else []
+    return {*map(str, names)} if isinstance(names, list) and not UNKNOWNS.intersection(map(str, names)) else None
 
 
 def _because(step: Step) -> str:

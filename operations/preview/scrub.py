@@ -65,12 +65,12 @@ _BLOCK = re.compile(
 )
 # From the beginning of the word alone, however many hyphens it has.
 _HYPHENS = r"(?<![a-z0-9-])[a-z0-9]{0,64}-[a-z0-9-]{0,128}?"
-_OPTION = re.compile(rf"(?i)({_HYPHENS}(?:password|passwd|passphrase|token)[ \t]+)(?![-\[])[^\s\"',;]+")
+_OPTIONS = r"(?:password|passwd|passphrase|token|[a-z]-secret|(?:api|access|account|secret)-?key)"
+_OPTION = re.compile(rf"(?i)((?:{_HYPHENS}|(?<=-)){_OPTIONS}[ \t]+)(?![-\[])[^\s\"',;]+")
 # In a list of arguments, with the value as the next item: in JSON, whose own quotes may be escaped, and in YAML.
-_LISTED = r"(?:password|passwd|passphrase|token|[a-z]-secret|(?:api|access|account|secret)-?key)"
-_OPTION_ITEM = re.compile(rf"(?i)({_HYPHENS}{_LISTED}(\\*[\"'])\s{{0,64}},\s{{0,64}}\2)(?![-\[])(?:(?!\2)[^\n])+")
-_OPTION_LINE = re.compile(rf"(?im)(^([ \t]*)- [\"']?{_HYPHENS}{_LISTED}[\"']?[ \t]*\n\2- )(?![\"']?[-\[])[^\n]+")
-_OPTION_ALONE = re.compile(rf"(?i){_HYPHENS}{_LISTED}")
+_OPTION_ITEM = re.compile(rf"(?i)({_HYPHENS}{_OPTIONS}(\\*[\"'])\s{{0,64}},\s{{0,64}}\2)(?![-\[])(?:(?!\2)[^\n])+")
+_OPTION_LINE = re.compile(rf"(?im)(^([ \t]*)- [\"']?{_HYPHENS}{_OPTIONS}[\"']?[ \t]*\n\2- )(?![\"']?[-\[])[^\n]+")
+_OPTION_ALONE = re.compile(rf"(?i){_HYPHENS}{_OPTIONS}")
 # A container's variable, in JSON or YAML that may be within a text.
 _SECRET_NAMES = r"(?:password|passwd|passphrase|pwd|(?<![a-z])pass|token|secret|api_?key|access_key|private_?key)"
 _VARIABLE = re.compile(
@@ -78,10 +78,17 @@ _VARIABLE = re.compile(
     rf"(?:[\s,]|\\+n){{1,64}}\\*[\"']?value\\*[\"']?[ \t]{{0,64}}:[ \t]{{0,64}})"
     rf"(?!\\*[\"']?\[s(?:ecret|crubbed)\])(?:{_VALUE})"
 )
+# The same without quotes in YAML: all of the line, or of a block.
+_VARIABLE_LINES = re.compile(
+    rf"(?im)(^([ \t]*)(?:- )?name[ \t]*:[ \t]*[\"']?[\w.-]{{0,128}}?{_SECRET_NAMES}[\"']?[ \t]*\r?\n"
+    r"[ \t]*value[ \t]*:[ \t]+)"
+    r"(?![\"'\[{]|\[s(?:ecret|crubbed)\])(?:[|>][0-9+-]*[ \t]*\r?\n(?:\2[ \t]+[^\n]*(?:\n|\Z))+|[^\n]+)"
+)
 # What a Secret holds, whatever its keys: a block of YAML, and the map of JSON within a text.
 _SECRET_KIND = re.compile(r"kind\\*[\"']?\s{0,64}:\s{0,64}\\*[\"']?Secret\b|stringData")
 _SECRET_BLOCK = re.compile(
-    r"(?m)^([ \t]*)((?:string)?[dD]ata:[ \t]*\n)(?!\1[ \t]+\[s(?:ecret|crubbed)\])(?:\1[ \t]+.*(?:\n|\Z)|[ \t]*\n)+"
+    r"(?m)^([ \t]*)((?:string)?[dD]ata:[ \t]*(?:#.*|\r)?\n)(?!\1[ \t]+\[s(?:ecret|crubbed)\])"
+    r"(?:\1[ \t]+.*(?:\n|\Z)|[ \t]*(?:#.*|\r)?\n)+"
 )
 _SECRET_MAP = re.compile(r"((?:string)?[dD]ata\\*[\"']?\s{0,64}:\s{0,64}\{)[^{}]+")
 # As curl takes a user with the password.
@@ -90,13 +97,18 @@ _USER = re.compile(
 )
 # Of `docker login` and its like, and of MySQL's commands; elsewhere `-p` is a port.
 _LOGIN_OPTION = re.compile(
-    r"(\blogin\b[^\n|;&]{0,512}?[ \t]-p[= \t]*|\b(?:mysql|mariadb)[a-z-]*\b[^\n|;&]{0,512}?[ \t]-p)([\"'])?(?![ \t])"
+    r"(\blogin\b[^\n|;&]{0,512}?[ \t]-p[= \t]*"
+    r"|\b(?:mysql|mariadb)[a-z-]{0,32}(?![a-z-])[^\n|;&]{0,512}?[ \t]-p)([\"'])?(?![ \t])"
     r"(?(2)(?:(?!\2).)+|[^\s\"']+)"
 )
 _NETRC = re.compile(r"(\blogin\s+\S{1,256}\s+password\s+)(?!\[s(?:ecret|crubbed)\])\S+")
 # host:port:database:user:password, with `*` for any.
 _PGPASS = re.compile(
     r"(?m)(^[ \t]*|[\s\"'])((?:[\w.-]{1,253}|\*):(?:\d{1,5}|\*)(?::(?:[A-Za-z_][\w.-]{0,62}|\*)){2}:)[^\s\"']+"
+)
+# On a line of its own, as in the file, with blanks in the password.
+_PGPASS_LINE = re.compile(
+    r"(?m)^([ \t]*(?:[\w.-]{1,253}|\*):(?:\d{1,5}|\*)(?::(?:[A-Za-z_][\w.-]{0,62}|\*)){2}:)[^\n]+"
 )
 _ELEMENT = re.compile(rf"(?i)(<[\w.:-]{{0,128}}?{_NAMES}(?:\s[^<>]{{0,512}})?>)(?!\[s(?:ecret|crubbed)\])[^<]+(?=</)")
 _COOKIES = re.compile(r"(?i)(cookie\\*[\"']?\s*:\s*\[?\s*\\*[\"']?)[^\s=;\"']{1,256}=[^\"'\n]+")
@@ -188,6 +200,7 @@ def _scrub(text: str, layers: int) -> str:
         text = _BLOCK.sub(rf"\2\1  {SCRUBBED}\n", text)
     text = _LINE.sub(rf"\1{SCRUBBED}", text)
     text = _ASSIGNED.sub(_scrub_identifier if _IDENTIFIER.fullmatch(text) else rf"\1{SCRUBBED}", text)
+    text = _VARIABLE_LINES.sub(rf"\1{SCRUBBED}\n", text)
     text = _VARIABLE.sub(rf"\1{SCRUBBED}", text)
     if _SECRET_KIND.search(text):
         text = _SECRET_BLOCK.sub(rf"\1\2\1  {SCRUBBED}\n", text)
@@ -198,6 +211,7 @@ def _scrub(text: str, layers: int) -> str:
     text = _USER.sub(rf"\1\2\3{SCRUBBED}", text)
     text = _LOGIN_OPTION.sub(rf"\1\2{SCRUBBED}", text)
     text = _NETRC.sub(rf"\1{SCRUBBED}", text)
+    text = _PGPASS_LINE.sub(rf"\1{SCRUBBED}", text)
     text = _PGPASS.sub(rf"\1\2{SCRUBBED}", text)
     text = _ELEMENT.sub(rf"\1{SCRUBBED}", text)
     text = _COOKIES.sub(rf"\1{SCRUBBED}", text)

@@ -382,13 +382,13 @@ ACTIONS: dict[str, TypeActions] = {
             ),
             Grant(
                 actions=("kms:Decrypt", "kms:GenerateDataKey"),
-                on=("{database_key}",),
+                on=("{database_key}", "{foreign_key}"),
                 when={"StringEquals": {"kms:ViaService": "secretsmanager.{region}.{dns_suffix}"}},
             ),
             # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Overview.Encryption.Keys.html
             Grant(
                 actions=("kms:CreateGrant", "kms:DescribeKey"),
-                on=("{storage_key}",),
+                on=("{storage_key}", "{foreign_key}"),
                 when={"StringEquals": {"kms:ViaService": "rds.{region}.{dns_suffix}"}},
             ),
             # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html

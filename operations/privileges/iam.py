@@ -50,6 +50,8 @@ class Account:
     prefix_list: str | None
     database_key: str
     storage_key: str
+    foreign_key: str | None
+    """Of another account, where one of the two is any of this one."""
     stack_tag: str
     permissions_boundary: str | None
     without_boundary: str | None
@@ -98,6 +100,7 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         database_key=key if database.adopt else database.kms_key_arn or key,
         # A restored instance keeps the key of its data, whatever the settings name.
         storage_key=key if restore is not None else database.kms_key_arn or key,
+        foreign_key=_foreign_key(database, cloud.account_id),
         stack_tag=stack_tag,
         permissions_boundary=cloud.iam.permissions_boundary_arn,
         without_boundary="" if cloud.iam.permissions_boundary_arn is None else None,
@@ -105,6 +108,12 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         if isinstance(restore, PointInTimeRestoreSettings)
         else None,
     )
+
+
+def _foreign_key(database: RdsDatabaseSettings, account_id: str) -> str | None:
+    named = database.kms_key_arn
+    any_of_own = database.adopt or database.restore is not None
+    return named if named is not None and any_of_own and f":{account_id}:" not in named else None
 
 
 def policies(

@@ -47,6 +47,13 @@ SEEN = [
     ("auth", "ERROR: open /var/run/access-graph/ca.pem: no such file or directory", "cannot read its CA file"),
     ("auth", "INFO Access Graph is not started: the license does not include it", "licence does not cover"),
     ("auth", "ERROR license file not found: open /var/lib/license/license.pem", "has no licence file"),
+    # https://github.com/gravitational/teleport/issues/24954
+    (
+        "auth",
+        "ERROR: auth server requires a valid license file to start, please set the correct license_file path",
+        "has no licence file",
+    ),
+    ("auth", "ERROR stat /var/lib/license/license.pem: no such file or directory", "has no licence file"),
     ("access-graph", "FATAL: password authentication failed for user", "the database refuses"),
     ("access-graph", "dial tcp: lookup db.rds.amazonaws.com: no such host, postgres", "database cannot be reached"),
     (
