@@ -19,10 +19,16 @@ from components.monitoring import UNKNOWN_FOR, alert, labelled, prometheus_rule
 from components.settings.names import LOCKOUT_WATCH_NAME
 
 # POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
-# of its own; kubectl's failure ends the script before. The newest line becomes the container's message.
+# of its own; kubectl's failure ends the script before. Pods that run, one by one: of one that waits for its image there
+# is no log, and all would be given up for it. The newest line becomes the container's message.
 SCRIPT = r"""
-log=$(kubectl logs --namespace "$NAMESPACE" --selector "$SELECTOR" --all-containers --since "${MINUTES}m" --tail -1 \
-  --max-log-requests 20)
+pods=$(kubectl get pods --namespace "$NAMESPACE" --selector "$SELECTOR" --field-selector status.phase=Running \
+  --output name)
+log=
+for pod in $pods; do
+  log="$log
+$(kubectl logs --namespace "$NAMESPACE" "$pod" --all-containers --since "${MINUTES}m" --tail -1)"
+done
 found=0
 lines=$(printf '%s\n' "$log" | grep -E -e "$PATTERN") || found=$?
 if [ "$found" -gt 1 ]; then

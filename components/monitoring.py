@@ -147,7 +147,10 @@ def alerts(
         series = f"({args.certificate_end})"
         found += [_end(certificate, series, args.expiry_days, remedy), _unknown_end(series, "the exporter")]
     if authority_not_after:
-        remedy = "an `up` renews the stack's own; of others, add the successor to tls.trustBundleFile"
+        remedy = (
+            "an `up` renews the stack's own; of others, add the successor to tls.trustBundleFile, have the certificate "
+            "issued by it, and only then take the old one out, which ends this alert"
+        )
         found.append(_end(authority, _constant(authority_not_after), args.expiry_days, remedy))
     return found
 

@@ -72,7 +72,9 @@ def make_server_certificate(
     bundle = own.trust_bundle if own is not None else None if further is None else pulumi.Output.from_input(further)
     allowed = _allowed(settings, given, bundle, recorded, verified)
     expiring = [_of_bundle(authority) for authority in given]
-    ends = [pulumi.Output.from_input(write_time(authority.not_after)) for authority in given]
+    # Of one that was renewed with its key the last certificate counts: either verifies what it has signed.
+    last = {one.identity: one.not_after for one in sorted(given, key=lambda one: one.not_after)}
+    ends = [pulumi.Output.from_input(write_time(end)) for end in last.values()]
     pair: tuple[pulumi.Output[str] | None, pulumi.Output[str] | None] = (None, None)
     secret_name: pulumi.Output[str] | None = None
     not_after: pulumi.Output[str] | pulumi.Output[str | None] | None

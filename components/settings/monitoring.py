@@ -66,11 +66,25 @@ def _is_closed(expression: str) -> bool:
     return not brackets and not re.search(r"[\"'`#]", unquoted)
 
 
+_SCALAR = re.compile(r"[0-9.eE+*/%^() -]+|(?:scalar|time|pi)\s*\(.*")
+
+
+def _is_scalar(expression: str) -> bool:
+    """Whether it is a number to PromQL, and no series: then it compares with no other number, and is never absent."""
+    return _SCALAR.fullmatch(expression.strip()) is not None
+
+
+def _why_no_expression(value: str) -> str | None:
+    if not _is_closed(value):
+        return "has a comment, or a quote or bracket without its other"
+    return "is a number to PromQL, of which no alert is made; put it into vector(...)" if _is_scalar(value) else None
+
+
 _EXPRESSION = Rule(
     f"a PromQL expression of at most {LONGEST_PATTERN} printable characters",
-    lambda value: _is_text(value) and _is_closed(value),
+    lambda value: _is_text(value) and _is_closed(value) and not _is_scalar(value),
     'give one that yields a time in Unix seconds, such as min(x509_cert_not_after{secret_name="certificate"})',
-    lambda value: None if _is_closed(value) else "has a comment, or a quote or bracket without its other",
+    _why_no_expression,
 )
 
 

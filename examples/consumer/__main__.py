@@ -41,9 +41,9 @@ def agent_configuration(endpoint: str) -> str:
 
 
 def seconds_before(moment: str, days: int) -> str:
-    """PromQL: true from `days` before `moment` (RFC 3339) on."""
+    """PromQL: true from `days` before `moment` (RFC 3339) on. Of two scalars it would be no expression of an alert."""
     end = datetime.fromisoformat(re.sub(r"\.\d+", "", moment).replace("Z", "+00:00"))
-    return f"time() > {(end - timedelta(days=days)).timestamp():.0f}"
+    return f"vector(time()) > {(end - timedelta(days=days)).timestamp():.0f}"
 
 
 # Agents mount it at CA_DIRECTORY, and merge teleport.yaml into their own.

@@ -36,7 +36,9 @@ def encrypted_with_an_own_key(properties: Properties) -> Iterator[str]:
         return  # has its source's, in the same region
     if properties.get("storageEncrypted") is not True:
         yield "storageEncrypted is not true: it cannot be turned on later"
-    if not given(properties, "kmsKeyId"):
+    # A restored one keeps the key of its data, and is told none.
+    restored = given(properties, "snapshotIdentifier") or given(properties, "restoreToPointInTime")
+    if not restored and not given(properties, "kmsKeyId"):
         yield "kmsKeyId is missing, so that AWS's own key would be used: pass a key of the account's"
 
 

@@ -98,7 +98,7 @@ def test_agents_are_told_what_the_stack_says_and_somebody_of_its_certificates_en
     (alert,) = rule["spec"]["groups"][0]["rules"]
     # In whole seconds: Go writes a certificate's end with a fraction that the certificate itself has not.
     end = int(read_time(outputs["certificateNotAfter"]).timestamp())
-    assert alert["expr"] == f"time() > {end - ALARM_DAYS * 86400}"
+    assert alert["expr"] == f"vector(time()) > {end - ALARM_DAYS * 86400}"
     consumer.pulumi("up", "--expect-no-changes")
     assert consumer.outputs() == {"agentConfiguration": "access-graph-agents", "alarm": "access-graph-certificate"}
 

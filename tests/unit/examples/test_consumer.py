@@ -85,7 +85,7 @@ def test_agents_get_the_endpoint_and_what_to_trust(preview: bool) -> None:
 def test_somebody_is_told_two_weeks_before_the_certificate_ends() -> None:
     (rule,) = example()["certificate-alarm"].plain("spec.groups.0.rules")
     # 2027-12-10T00:00:00Z, to the second.
-    assert rule["expr"] == "time() > 1828396800"
+    assert rule["expr"] == "vector(time()) > 1828396800"
     assert "graph.example.com:443" in rule["annotations"]["summary"]
 
 

@@ -157,6 +157,13 @@ def test_no_code_of_a_pull_request_runs_with_the_role_that_deploys() -> None:
     assert given["gitHub"]["previewPullRequests"] is False
 
 
+@pytest.mark.parametrize("name", ["stack.yaml", "program.yaml"])
+def test_a_stack_runs_again_without_a_change_for_its_certificates(name: str) -> None:
+    spec = of_kind(name, "Stack")["spec"]
+    assert spec["continueResyncOnCommitMatch"] is True
+    assert spec["resyncFrequencySeconds"] <= 24 * 3600
+
+
 def test_an_object_that_is_deleted_takes_no_database_along() -> None:
     for name in ("stack.yaml", "program.yaml"):
         assert of_kind(name, "Stack")["spec"]["destroyOnFinalize"] is False

@@ -23,9 +23,11 @@ pytestmark = pytest.mark.unit
 TURNED_AWAY = "2026-06-01T12:01:05Z ERROR [ACCESSGRAPH] could not find host CA: rpc error: code = Unauthenticated"
 CONNECTED = "2026-06-01T12:01:05Z INFO [ACCESSGRAPH] Connected to Access Graph service"
 KUBECTL = """#!/bin/sh
-echo "$*" > "$STATE/call"
-cat "$STATE/log"
-test ! -e "$STATE/fails"
+echo "$*" >> "$STATE/calls"
+case "$1" in
+  get) cat "$STATE/pods"; test ! -e "$STATE/unlisted" ;;
+  logs) cat "$STATE/log"; test ! -e "$STATE/fails" ;;
+esac
 """
 
 
@@ -40,11 +42,14 @@ def watched(**arguments: Any) -> Recording:
     return record(program)
 
 
-def look(state: Path, *log: str, pattern: str = LOCKED_OUT) -> subprocess.CompletedProcess[str]:
-    """One run of the script, with a kubectl that prints `log`."""
+def look(
+    state: Path, *log: str, pattern: str = LOCKED_OUT, pods: tuple[str, ...] = ("pod/auth-1", "pod/auth-2")
+) -> subprocess.CompletedProcess[str]:
+    """One run of the script, with a kubectl that prints `log` of each of `pods`."""
     (state / "bin").mkdir(exist_ok=True)
     (state / "bin" / "kubectl").write_text(KUBECTL)
     (state / "bin" / "kubectl").chmod(0o755)
+    (state / "pods").write_text("".join(f"{pod}\n" for pod in pods))
     (state / "log").write_text("".join(f"{line}\n" for line in log))
     environment = {
         "PATH": f"{state / 'bin'}:{os.environ['PATH']}",
@@ -62,14 +67,17 @@ def look(state: Path, *log: str, pattern: str = LOCKED_OUT) -> subprocess.Comple
 def test_a_look_that_finds_nothing_succeeds(tmp_path: Path) -> None:
     done = look(tmp_path, CONNECTED)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "call").read_text().strip() == (
-        "logs --namespace teleport --selector app.kubernetes.io/instance=t,app.kubernetes.io/component=auth "
-        "--all-containers --since 5m --tail -1 --max-log-requests 20"
+    listed, *read = (tmp_path / "calls").read_text().splitlines()
+    assert listed == (
+        "get pods --namespace teleport --selector app.kubernetes.io/instance=t,app.kubernetes.io/component=auth "
+        "--field-selector status.phase=Running --output name"
     )
+    assert read == [f"logs --namespace teleport pod/auth-{one} --all-containers --since 5m --tail -1" for one in (1, 2)]
 
 
 def test_no_auth_at_all_is_not_its_concern(tmp_path: Path) -> None:
-    assert look(tmp_path).returncode == 0
+    assert look(tmp_path, TURNED_AWAY, pods=()).returncode == 0
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
 
 
 def test_a_look_that_finds_auth_turned_away_fails_with_the_newest_line(tmp_path: Path) -> None:
@@ -78,8 +86,9 @@ def test_a_look_that_finds_auth_turned_away_fails_with_the_newest_line(tmp_path:
     assert (done.returncode, done.stderr.strip()) == (1, newest)
 
 
-def test_a_log_that_cannot_be_read_is_a_failure_too(tmp_path: Path) -> None:
-    (tmp_path / "fails").touch()
+@pytest.mark.parametrize("what", ["fails", "unlisted"])
+def test_what_cannot_be_read_is_a_failure_too(what: str, tmp_path: Path) -> None:
+    (tmp_path / what).touch()
     assert look(tmp_path, CONNECTED).returncode == 1
 
 

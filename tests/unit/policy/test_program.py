@@ -102,3 +102,17 @@ def test_a_setting_that_lets_go_of_something_breaks_the_rule_of_it(
     changes: dict[str, Any], rules: set[str], tmp_path: Path
 ) -> None:
     assert broken(run(tmp_path, **changes)) == rules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "restore",
+    [
+        {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"},
+        {"mode": "pointInTime", "sourceIdentifier": "former"},
+    ],
+)
+def test_a_database_that_is_restored_keeps_the_key_of_its_data_and_every_rule(
+    restore: dict[str, Any], tmp_path: Path
+) -> None:
+    assert broken(run(tmp_path, restore=restore)) == set()

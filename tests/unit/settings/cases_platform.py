@@ -127,6 +127,8 @@ MONITORING = [
     *(R("monitoring/certificateEnd", expression, "has a comment, or a quote or bracket without its other",
         "such as min(", also={"tls": EXISTING, **RULES})
       for expression in ("min(a", "a) or (b", 'a{b="c}', "a # b", "a[5m)")),
+    *(R("monitoring/certificateEnd", expression, "is a number to PromQL, of which no alert is made; put it into vector",
+        "x509_cert_not_after") for expression in ("1893456000", "2 * (3 + 4)", "scalar(a)", " time () + 5")),
     R("monitoring/certificateEnd", "a\nb", "is not a PromQL expression of at most 512", "x509_cert_not_after",
       also={"tls": EXISTING, **RULES}),
     *(R(f"{WATCH}/pattern", pattern, "is not an extended regular expression", "grep -E")
