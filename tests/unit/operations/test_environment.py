@@ -218,6 +218,19 @@ def test_a_section_on_one_line_is_refused_where_it_would_have_to_be_changed(root
         write_environment("prod", "staging", ANSWERS, root)
 
 
+def test_a_sample_with_an_alias_is_refused(root: Path) -> None:
+    """What it stands for may be in what is left out."""
+    sample = root / "Pulumi.prod.yaml"
+    text = sample.read_text()
+    after = "\n  # For a cluster with the Prometheus Operator"
+    entry = "    {}.example.com:\n      mode: manual\n      hostAuthorities: {}\n"
+    entries = entry.format("b", "&shared {mode: proxy, address: b:443}") + entry.format("c", "*shared")
+    sample.write_text(text.replace(after, entries + after))
+    with pytest.raises(StackError, match=r"^Pulumi\.prod\.yaml: has the alias \*shared in line \d+; write out there"):
+        write_environment("prod", "staging", ANSWERS, root)
+    assert not (root / "Pulumi.staging.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("region", "partition"), [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eu-west-1", "aws")]
 )

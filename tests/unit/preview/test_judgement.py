@@ -88,6 +88,25 @@ def test_nor_is_one_of_which_something_else_changes(reasons: list[str]) -> None:
     assert only.reason == f"issued again as another one (because of {reasons[-1]})"
 
 
+def test_one_that_is_protected_is_not_replaced_at_all() -> None:
+    protected = step("replace", LEAF, "certificates-server", reasons=["certRequestPem"])
+    for side in ("oldState", "newState"):
+        protected[side]["protect"] = True
+    (only,) = assess(preview_of(protected)).judgements
+    assert only.severity is Severity.RED
+    assert "the engine refuses that it is replaced" in only.reason
+
+
+def test_names_that_are_not_known_yet_are_not_called_gone() -> None:
+    unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    request = step(
+        "replace", REQUEST, "certificates-server-request", old={"dnsNames": ["a"]}, new={"dnsNames": [unknown]}
+    )
+    leaf = step("replace", LEAF, "certificates-server", reasons=["certRequestPem"], dependencies=[request["urn"]])
+    of = {one.step.name: one for one in assess(preview_of(request, leaf)).judgements}
+    assert of["certificates-server"].reason == "issued again as another one (because of certRequestPem)"
+
+
 def test_switching_off_uninstalls_a_release() -> None:
     assert judged("switched-off")["access-graph-release"] == (
         "RED",

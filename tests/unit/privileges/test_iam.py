@@ -375,6 +375,24 @@ def test_a_rule_that_names_a_prefix_list_can_be_changed(lists: list[str], allows
     assert found == allows
 
 
+@pytest.mark.parametrize("mode", ["a key that exists", "a database that is taken over"])
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_key_of_another_account_is_used_as_one_of_its_own(mode: str, restored: bool) -> None:
+    foreign = f"arn:aws:kms:{REGION}:999999999999:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
+    config = {**configured(mode)}
+    config["database"] = {**config["database"], "kmsKeyArn": foreign}
+    if restored:
+        config["database"].pop("adopt", None)
+        config["database"]["restore"] = {"mode": "snapshot", "snapshotIdentifier": "payroll"}
+    documents = documents_of(config, Purpose.DEPLOY)
+    for action, service in (("kms:CreateGrant", "rds"), ("kms:GenerateDataKey", "secretsmanager")):
+        through = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+        assert is_allowed(documents, Question(action=action, resource=foreign, context=through))
+        assert not is_allowed(
+            documents, Question(action=action, resource=foreign.replace("9999", "8888", 1), context=through)
+        )
+
+
 @pytest.mark.parametrize("restored", [True, False])
 def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
     """RDS makes a grant on that key, and the settings name the one of logs and notifications."""
