@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,10 @@ def write_environment(
             target = Path(directory) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-        read_stack_file(name, Path(directory) / configuration).settings(Path(directory))
+        made = read_stack_file(name, Path(directory) / configuration)
+        # The sample's secrets are left out, and told: whoever needs one sets it before the first preview.
+        to_set = {key.removeprefix(PREFIX) for key in secrets_of(sample, root) if key.startswith(PREFIX)}
+        replace(made, secret_keys=made.secret_keys | to_set).settings(Path(directory))
     written = [configuration] if kept else [values, configuration]
     for path in written:
         (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -218,6 +218,18 @@ def test_a_section_on_one_line_is_refused_where_it_would_have_to_be_changed(root
         write_environment("prod", "staging", ANSWERS, root)
 
 
+def test_a_secret_that_the_sample_needs_is_one_to_be_set(root: Path) -> None:
+    sample = root / "Pulumi.prod.yaml"
+    text = re.sub(r"(?m)^  teleport-access-graph:database:\n(    .*\n|\n)+", "", sample.read_text())
+    text = re.sub(r"(?m)^  teleport-access-graph:aws:\n(    .*\n)+", "", text)
+    uri = "  teleport-access-graph:databaseUri: {secure: 'v1:AAAA:BBBB'}\n"
+    existing = "  teleport-access-graph:database: {mode: existing}\n"
+    sample.write_text(text.replace("config:\n", f"config:\n{uri}{existing}", 1))
+    questions = {question.flag for question in questions_of("prod", root)}
+    write_environment("prod", "staging", {flag: ANSWERS[flag] for flag in questions}, root)
+    assert "databaseUri" not in (root / "Pulumi.staging.yaml").read_text()
+
+
 def test_a_sample_with_an_alias_is_refused(root: Path) -> None:
     """What it stands for may be in what is left out."""
     sample = root / "Pulumi.prod.yaml"
