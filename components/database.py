@@ -226,7 +226,7 @@ class Database(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, retain_on_delete=asked(args.on_destroy == "keep")),
             )
         arn: pulumi.Output[str] = key.arn
-        return arn
+        return made(key, arn)
 
     def _parameter_group(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> rds.ParameterGroup:
         return rds.ParameterGroup(

@@ -148,6 +148,27 @@ def test_whatever_fails_leaves_the_ledger_as_it_was(
     assert {name for name in told if not name.startswith(FORGOTTEN)} == set()
 
 
+@pytest.mark.parametrize("target", ["namespace-", "certificates-", "database-instance", "digest-key"])
+@pytest.mark.parametrize(
+    "database",
+    [{}, {"authentication": "iam"}, {"masterPassword": "generated", "authentication": "iam", "replica": {}}],
+    ids=["managed", "iam", "generated"],
+)
+def test_a_first_run_of_some_resources_goes_on_or_says_what_it_leaves_out(
+    database: dict[str, Any], target: str, tmp_path: Path
+) -> None:
+    """With `--target`; what a plugin computes is not there then, and no text of ours may be made of that."""
+    config = stack.configuration(tmp_path)
+    config["database"] |= database
+    whole = stack.run_program(config, tmp_path)
+    left_out = [item.name for item in whole.custom() if not item.name.startswith(target)]
+    try:
+        recording = stack.run_program(config, tmp_path, never_made=left_out)
+    except LeftOutError:
+        return  # in one sentence
+    assert "ledger" not in recording.outputs
+
+
 def test_what_waits_for_something_that_failed_is_not_made(tmp_path: Path) -> None:
     """Engines later than 3.250 say of it what a preview would know."""
     config = stack.configuration(tmp_path, aws=..., database={"mode": "existing", "secret": {"name": "database"}})
