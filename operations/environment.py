@@ -6,6 +6,7 @@ Owns the questions, and how answers take the place of the sample's ids. What set
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -242,13 +243,24 @@ def _sample_text(sample: str, root: Path) -> str:
         raise StackError(f"{sample}: is no sample; take {' or '.join(_SAMPLES)}")
     file = f"Pulumi.{sample}.yaml"
     text = (root / file).read_text(encoding="utf-8")
+    alias = _alias_in(text)
+    if alias is not None:
+        raise StackError(f"{file}: has the alias {alias}; write out there what it stands for")
+    return text
+
+
+# Both read a whole file, and are asked for the same one again and again.
+@functools.lru_cache(maxsize=4)
+def _alias_in(text: str) -> str | None:
     for event in yaml.parse(text):
         if isinstance(event, yaml.AliasEvent) and event.start_mark is not None:
-            raise StackError(
-                f"{file}: has the alias *{event.anchor} in line {event.start_mark.line + 1}; write out there what it "
-                "stands for"
-            )
-    return text
+            return f"*{event.anchor} in line {event.start_mark.line + 1}"
+    return None
+
+
+@functools.lru_cache(maxsize=4)
+def _composed(text: str) -> Any:
+    return yaml.compose(text)
 
 
 def _entries(text: str) -> dict[str, Any]:
@@ -307,7 +319,7 @@ def _lines_of(text: str, path: Sequence[str]) -> str:
 
 def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
     """The nodes of the key and the value at `path`; None for both where there is none."""
-    node: Any = yaml.compose(text)
+    node: Any = _composed(text)
     key: Any = None
     for position, step in enumerate(path):
         if not isinstance(node, yaml.MappingNode):
