@@ -26,8 +26,6 @@ from components.tls_assembly import authority_algorithms, authority_step
 if TYPE_CHECKING:
     from components.intake import Intake
 
-DOCUMENT = "docs/certificates.md"
-
 
 def checked_ledger(
     settings: Settings, intake: Intake, recorded_outputs: pulumi.StackReference

@@ -83,12 +83,12 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
 def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
     """The policy is changed at the start of an `up`, and TAG's pods are rolled at its end."""
     before, after, graph = recorded.database, settings.database, settings.access_graph
-    port = before.get("port")
+    moves = before.get("mode") not in (None, after.mode)
     if isinstance(after, RdsDatabaseSettings):
-        moves = before.get("mode") not in (None, after.mode) or port not in (None, after.port)
+        moves = moves or before.get("port") not in (None, after.port)
     else:
         # All of its calls are open until their blocks are said.
-        moves = before.get("mode") not in (None, after.mode) and bool(graph.network_policy.database_cidrs)
+        moves = moves and bool(graph.network_policy.database_cidrs)
     if not moves or not graph.enabled or not graph.network_policy.enabled:
         return None
     return (

@@ -132,11 +132,10 @@ def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> 
     but for what is of its network alone. Another environment than the sample has none of its secrets, nor the key to
     them, and none of its further Teleports."""
     text = _without(_sample_text(sample, root), _BLOCKS, _NO_BLOCKS)
-    encryption = "".join(_lines_of(text, (key,)) for key in _ENCRYPTION)
+    encryption = "".join(_lines_of(text, (key,)) for key in _ENCRYPTION) if name == sample else ""
     for key in _ENCRYPTION:
         text = _without(text, (key,))
     if name != sample:
-        encryption = ""
         for key in secrets_of(sample, root):
             text = _without(text, ("config", key))
         for teleport in further_teleports(sample, root):

@@ -102,14 +102,10 @@ _LOGIN_OPTION = re.compile(
     r"(?(2)(?:(?!\2).)+|[^\s\"']+)"
 )
 _NETRC = re.compile(r"(\blogin\s+\S{1,256}\s+password\s+)(?!\[s(?:ecret|crubbed)\])\S+")
-# host:port:database:user:password, with `*` for any.
-_PGPASS = re.compile(
-    r"(?m)(^[ \t]*|[\s\"'])((?:[\w.-]{1,253}|\*):(?:\d{1,5}|\*)(?::(?:[A-Za-z_][\w.-]{0,62}|\*)){2}:)[^\s\"']+"
-)
-# On a line of its own, as in the file, with blanks in the password.
-_PGPASS_LINE = re.compile(
-    r"(?m)^([ \t]*(?:[\w.-]{1,253}|\*):(?:\d{1,5}|\*)(?::(?:[A-Za-z_][\w.-]{0,62}|\*)){2}:)[^\n]+"
-)
+# host:port:database:user:password, with `*` for any: on a line of its own, where the last may have blanks, or in words.
+_PGPASS_FIELDS = r"(?:[\w.-]{1,253}|\*):(?:\d{1,5}|\*)(?::(?:[A-Za-z_][\w.-]{0,62}|\*)){2}:"
+_PGPASS_LINE = re.compile(rf"(?m)^([ \t]*{_PGPASS_FIELDS})[^\n]+")
+_PGPASS = re.compile(rf"([\s\"']{_PGPASS_FIELDS})[^\s\"']+")
 _ELEMENT = re.compile(rf"(?i)(<[\w.:-]{{0,128}}?{_NAMES}(?:\s[^<>]{{0,512}})?>)(?!\[s(?:ecret|crubbed)\])[^<]+(?=</)")
 _COOKIES = re.compile(r"(?i)(cookie\\*[\"']?\s*:\s*\[?\s*\\*[\"']?)[^\s=;\"']{1,256}=[^\"'\n]+")
 _SQL = re.compile(r"(?i)(\bpassword\s+)(?:[eu]?&?'[^'\n]*'|(\$\w*\$).*?\2)")
@@ -212,7 +208,7 @@ def _scrub(text: str, layers: int) -> str:
     text = _LOGIN_OPTION.sub(rf"\1\2{SCRUBBED}", text)
     text = _NETRC.sub(rf"\1{SCRUBBED}", text)
     text = _PGPASS_LINE.sub(rf"\1{SCRUBBED}", text)
-    text = _PGPASS.sub(rf"\1\2{SCRUBBED}", text)
+    text = _PGPASS.sub(rf"\1{SCRUBBED}", text)
     text = _ELEMENT.sub(rf"\1{SCRUBBED}", text)
     text = _COOKIES.sub(rf"\1{SCRUBBED}", text)
     text = _SQL.sub(rf"\1{SCRUBBED}", text)

@@ -44,6 +44,13 @@ def statements(purpose: Purpose) -> Iterator[dict[str, Any]]:
             yield from policy["Statement"]
 
 
+def rights(purpose: Purpose) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each action with the statement that grants it."""
+    for statement in statements(purpose):
+        for action in as_list(statement["Action"]):
+            yield action, statement
+
+
 def as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
@@ -63,8 +70,7 @@ def is_of(resource: str, kind: str) -> bool:
 def test_no_right_is_on_something_that_aws_never_asks_it_for(purpose: Purpose) -> None:
     nothing = {
         (action, resource)
-        for statement in statements(purpose)
-        for action in as_list(statement["Action"])
+        for action, statement in rights(purpose)
         for resource in as_list(statement["Resource"])
         if resource != "*" and not any(is_of(resource, kind) for kind in kinds(action))
     }
@@ -74,9 +80,8 @@ def test_no_right_is_on_something_that_aws_never_asks_it_for(purpose: Purpose) -
 @pytest.mark.parametrize("purpose", Purpose)
 def test_a_right_is_on_every_kind_of_resource_that_aws_asks_it_for(purpose: Purpose) -> None:
     granted: defaultdict[str, set[str]] = defaultdict(set)
-    for statement in statements(purpose):
-        for action in as_list(statement["Action"]):
-            granted[action].update(as_list(statement["Resource"]))
+    for action, statement in rights(purpose):
+        granted[action].update(as_list(statement["Resource"]))
     lacking = {
         (action, kind)
         for action, resources in granted.items()
@@ -93,8 +98,7 @@ def test_no_condition_is_one_that_aws_does_not_tell_an_action_by(purpose: Purpos
     """A key that a request never has makes its statement grant nothing."""
     unknown = {
         (action, key)
-        for statement in statements(purpose)
-        for action in as_list(statement["Action"])
+        for action, statement in rights(purpose)
         for condition in statement.get("Condition", {}).values()
         for key in condition
         if key.split("/")[0] not in REFERENCE[action].get("conditions", [])
@@ -103,7 +107,5 @@ def test_no_condition_is_one_that_aws_does_not_tell_an_action_by(purpose: Purpos
 
 
 def test_the_reference_has_what_is_granted_and_no_more() -> None:
-    granted = {
-        action for purpose in Purpose for statement in statements(purpose) for action in as_list(statement["Action"])
-    }
+    granted = {action for purpose in Purpose for action, _ in rights(purpose)}
     assert granted == set(REFERENCE)
