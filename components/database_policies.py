@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from components.settings.formats import partition_of
+from components.settings.formats import dns_suffix_of, partition_of
 from components.settings.names import replica_identifier
 
 # RDS's events, and CloudWatch's alarms.
@@ -21,12 +21,16 @@ def role_name_prefix(identifier: str) -> str:
     return f"{identifier[:37]}-"
 
 
+def logs_principal(region: str) -> str:
+    """CloudWatch Logs has one in each region."""
+    return f"logs.{region}.{dns_suffix_of(region)}"
+
+
 def key_policy(*, region: str, account_id: str, identifier: str) -> str:
     """The account's IAM policies decide over the key. CloudWatch Logs may use it for the log groups of this instance
     and its replica alone, and who publishes to the account's topics to encrypt what it says.
     """
     partition = partition_of(region)
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     return json.dumps(
         {
             "Version": "2012-10-17",
@@ -41,7 +45,7 @@ def key_policy(*, region: str, account_id: str, identifier: str) -> str:
                 {
                     "Sid": "Logs",
                     "Effect": "Allow",
-                    "Principal": {"Service": f"logs.{region}.{suffix}"},
+                    "Principal": {"Service": logs_principal(region)},
                     "Action": [
                         "kms:Encrypt*",
                         "kms:Decrypt*",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.settings import AwsSettings
+from operations.findings import Finding, failed, not_proven
 
 
 class NoSession(Exception):
@@ -69,6 +70,13 @@ def aws_client(settings: AwsSettings, service: str) -> Any:
         aws_session_token=credentials["SessionToken"],
         **arguments(service),
     )
+
+
+def not_told(check: str, statement: str, error: NoSession) -> Finding:
+    """Of a check for which AWS gave no answer: a missing right says nothing against an `up`."""
+    if isinstance(error, Denied):
+        return not_proven(check, statement, f"these credentials may not ask: {error}")
+    return failed(check, statement, f"AWS does not say: {error}")
 
 
 def database_token(settings: AwsSettings, host: str, port: int, user: str) -> str:

@@ -26,6 +26,7 @@ from components.values_files import ValuesFileError, load_values_files
 from operations.chart_repositories import check_charts
 from operations.checks.certificate_source import check_source
 from operations.checks.definitions import check_definitions
+from operations.checks.encryption_key import check_key
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.checks.network import check_network
 from operations.cloud_account import check_account
@@ -63,7 +64,7 @@ class Preflight:
             account = check_account(self.settings.aws)
             findings.append(account)
             if account.outcome is Outcome.PASS:
-                findings += check_network(self.settings)
+                findings += [*check_key(self.settings), *check_network(self.settings)]
         self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
 

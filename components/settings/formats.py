@@ -186,6 +186,11 @@ def partition_of(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
+def dns_suffix_of(region: str) -> str:
+    """What the names of AWS's services end with in a region."""
+    return "amazonaws.com.cn" if partition_of(region) == "aws-cn" else "amazonaws.com"
+
+
 def _why_no_account(value: str) -> str | None:
     if value.isdigit() and len(value) < 12:
         return f"has {len(value)} digits of 12: YAML drops leading zeros of a number that is not quoted"

@@ -6,8 +6,8 @@ from typing import Any
 
 from components.settings import AwsSettings, RdsDatabaseSettings, Settings
 from components.settings.stack_outputs import stack_output
-from operations.aws_session import Denied, NoSession, asking_aws, aws_client
-from operations.findings import Finding, failed, not_proven, passed
+from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.findings import Finding, failed, passed
 
 ZONES = 2
 
@@ -33,7 +33,7 @@ def _subnets(cloud: AwsSettings, wanted: tuple[str, ...], vpc: str | None) -> Fi
     try:
         found = _described(cloud, "describe_subnets", "Subnets", "subnet-id", wanted)
     except NoSession as error:
-        return _unasked(check, statement, error)
+        return not_told(check, statement, error)
     if missing := sorted(set(wanted) - {one["SubnetId"] for one in found}):
         return failed(check, statement, _absent(missing, cloud, "database.network.subnetIds"))
     elsewhere = [f"{one['SubnetId']} of {one['VpcId']}" for one in found if vpc not in (None, one["VpcId"])]
@@ -52,7 +52,7 @@ def _client_groups(cloud: AwsSettings, wanted: tuple[str, ...]) -> Finding:
     try:
         found = _described(cloud, "describe_security_groups", "SecurityGroups", "group-id", wanted)
     except NoSession as error:
-        return _unasked(check, statement, error)
+        return not_told(check, statement, error)
     if missing := sorted(set(wanted) - {one["GroupId"] for one in found}):
         return failed(check, statement, _absent(missing, cloud, "database.network.clientSecurityGroupIds"))
     return passed(check, statement, ", ".join(sorted(f"{one['GroupId']} ({one['GroupName']})" for one in found)))
@@ -67,9 +67,3 @@ def _described(cloud: AwsSettings, call: str, key: str, name: str, values: tuple
 
 def _absent(ids: list[str], cloud: AwsSettings, setting: str) -> str:
     return f"{', '.join(ids)}: not in {cloud.region} of account {cloud.account_id}; correct {setting}"
-
-
-def _unasked(check: str, statement: str, error: NoSession) -> Finding:
-    if isinstance(error, Denied):
-        return not_proven(check, statement, f"these credentials may not ask: {error}")
-    return failed(check, statement, f"AWS does not say: {error}")

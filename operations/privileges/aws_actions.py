@@ -118,6 +118,8 @@ ACTIONS: dict[str, TypeActions] = {
                 on=(_KEY,),
                 when=MADE_HERE,
             ),
+            # Not the plugin's: `preflight` asks whether the key that the settings name can be used.
+            Grant(actions=("kms:DescribeKey", "kms:GetKeyPolicy"), on=("{named_key}",)),
         ),
         write=(
             # A key has no name to limit its making to.

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.database_policies import role_name_prefix
 from components.settings import PodIdentitySettings, PointInTimeRestoreSettings, RdsDatabaseSettings, Settings
-from components.settings.formats import partition_of
+from components.settings.formats import dns_suffix_of, partition_of
 from components.settings.stack_outputs import stack_output
 from operations.privileges.aws_actions import ACTIONS, UNIQUE, Conditions, Grant
 from operations.privileges.purposes import Purpose
@@ -50,6 +50,7 @@ class Account:
     prefix_list: str | None
     database_key: str
     storage_key: str
+    named_key: str | None
     foreign_key: str | None
     """Of another account, where one of the two is any of this one."""
     stack_tag: str
@@ -85,7 +86,7 @@ def account_of(settings: Settings, organization: str) -> Account | None:
     key = f"arn:{partition}:kms:{cloud.region}:{cloud.account_id}:key/*"
     return Account(
         partition=partition,
-        dns_suffix="amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
+        dns_suffix=dns_suffix_of(cloud.region),
         region=cloud.region,
         account=cloud.account_id,
         identifier=database.identifier,
@@ -100,6 +101,7 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         database_key=key if database.adopt else database.kms_key_arn or key,
         # A restored instance keeps the key of its data, whatever the settings name.
         storage_key=key if restore is not None else database.kms_key_arn or key,
+        named_key=database.kms_key_arn,
         foreign_key=_foreign_key(database, cloud.account_id),
         stack_tag=stack_tag,
         permissions_boundary=cloud.iam.permissions_boundary_arn,

@@ -1,0 +1,107 @@
+"""Whether the key that `database.kmsKeyArn` names can be used, and whether its policy lets in who writes with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from components.database_policies import PUBLISHERS, logs_principal
+from components.settings import AwsSettings, RdsDatabaseSettings, Settings
+from components.settings.database_operation import OwnTopicSettings
+from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.findings import Finding, failed, not_proven, passed
+
+# https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html: a key that is being updated works as before.
+_USABLE = ("Enabled", "Updating")
+_WAYS_OUT = {
+    "Disabled": "`aws kms enable-key` turns it on",
+    "PendingDeletion": "`aws kms cancel-key-deletion`, then `aws kms enable-key`, keep it",
+}
+# Spec and usage.
+_RDS_TAKES = ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
+# Of those that docs/database.md has, what every writer needs.
+_WRITING = ("kms:Decrypt", "kms:GenerateDataKey")
+
+
+def check_key(settings: Settings) -> list[Finding]:
+    """Nothing where the stack makes its own."""
+    database = settings.database
+    if settings.aws is None or not isinstance(database, RdsDatabaseSettings) or database.kms_key_arn is None:
+        return []
+    arn = database.kms_key_arn
+    check, statement = "aws.key", "the key of database.kmsKeyArn can encrypt what the database keeps"
+    try:
+        with asking_aws():
+            key = aws_client(settings.aws, "kms").describe_key(KeyId=arn)["KeyMetadata"]
+    except NoSession as error:
+        return [not_told(check, statement, error)]
+    if problem := _unusable(key, adopted=database.adopt):
+        return [failed(check, statement, f"{arn} {problem}")]
+    found = passed(check, statement, str(key.get("Description") or key["KeyId"]))
+    # Of an instance that is taken over nothing else is encrypted with it.
+    return [found] if database.adopt else [found, _policy(settings.aws, database, key)]
+
+
+def _unusable(key: Mapping[str, Any], *, adopted: bool) -> str | None:
+    # AWS's API promises neither of the two in an answer.
+    state, kind = key["KeyState"], (key.get("KeySpec", _RDS_TAKES[0]), key.get("KeyUsage", _RDS_TAKES[1]))
+    if state not in _USABLE:
+        return f"is {state}; {_WAYS_OUT.get(state, 'name another one')}"
+    if kind != _RDS_TAKES:
+        return f"is {' for '.join(kind)}, and RDS takes {' for '.join(_RDS_TAKES)}; name another one"
+    if key.get("KeyManager") == "AWS" and not adopted:
+        return (
+            "is AWS's own, whose policy nobody can change: it lets in neither log groups nor the topic; "
+            "name one of yours, or none for a key of the stack's"
+        )
+    return None
+
+
+def _policy(cloud: AwsSettings, database: RdsDatabaseSettings, key: Mapping[str, Any]) -> Finding:
+    check, statement = "aws.key-policy", "the key's policy lets in the services that write with it"
+    if key["AWSAccountId"] != cloud.account_id:
+        return not_proven(check, statement, "KMS shows a policy to its own account alone; docs/database.md has it")
+    try:
+        with asking_aws():
+            text = aws_client(cloud, "kms").get_key_policy(KeyId=key["KeyId"], PolicyName="default")["Policy"]
+    except NoSession as error:
+        return not_told(check, statement, error)
+    writers = list(_writers(cloud, database))
+    if shut_out := [one for one in writers if not _lets_in(json.loads(text), one)]:
+        reason = f"no statement allows {' and '.join(_WRITING)} to {', '.join(shut_out)}; docs/database.md has them"
+        return failed(check, statement, reason)
+    return passed(check, statement, ", ".join(writers))
+
+
+def _writers(cloud: AwsSettings, database: RdsDatabaseSettings) -> Iterator[str]:
+    yield logs_principal(cloud.region)
+    if isinstance(database.notifications, OwnTopicSettings):
+        events, alarms = PUBLISHERS
+        yield events
+        if database.alarms is not None:
+            yield alarms
+
+
+def _lets_in(policy: Mapping[str, Any], service: str) -> bool:
+    """Whether a policy may let `service` in. Conditions and refusals are not judged, so that nothing is failed that
+    AWS would take."""
+    statements = [one for one in _listed(policy.get("Statement")) if one.get("Effect") == "Allow"]
+    own = [one for one in statements if "NotPrincipal" in one or _is_principal(one.get("Principal"), service)]
+    return all(any("NotAction" in one or _is_action(one.get("Action"), action) for one in own) for action in _WRITING)
+
+
+def _is_principal(principal: Any, service: str) -> bool:
+    if not isinstance(principal, Mapping):
+        return bool(principal == "*")
+    return "*" in _listed(principal.get("AWS")) or service in _listed(principal.get("Service"))
+
+
+def _is_action(patterns: Any, action: str) -> bool:
+    return any(fnmatchcase(action.lower(), str(pattern).lower()) for pattern in _listed(patterns))
+
+
+def _listed(value: Any) -> list[Any]:
+    """IAM takes one thing without its list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
