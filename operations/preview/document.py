@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from operations.preview.scrub import scrub, scrub_value
@@ -34,6 +34,9 @@ class Step:
     new: Mapping[str, Any] = field(default_factory=dict)
     replace_reasons: tuple[str, ...] = ()
     differences: Mapping[str, str] = field(default_factory=dict)  # property path -> add, update, update-replace, ...
+    # Inputs that the state had before `--refresh` looked. What the engine masks there a plugin may read in plain text,
+    # and `old` then has it so.
+    recorded_inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -203,7 +206,9 @@ def _phases(steps: Iterator[Step]) -> tuple[dict[str, Mapping[str, Any]], tuple[
         if step.operation == "refresh":
             recorded[step.urn] = step.old_inputs
         else:
-            planned.append(step)
+            # An alias gives a resource another URN than the state has.
+            before = recorded.get(str(step.old.get("urn")), recorded.get(step.urn, _NOTHING))
+            planned.append(replace(step, recorded_inputs=before))
     return recorded, tuple(planned)
 
 

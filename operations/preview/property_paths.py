@@ -45,11 +45,12 @@ def changed_paths(step: Step) -> frozenset[str]:
 def changes(step: Step) -> list[Change]:
     """What differs between the inputs of before and after, sorted by path.
 
-    What the engine masks on one side is masked on the other: a release that is taken over comes from the cluster in
-    plain text, its secret values with the others.
+    What the engine masks on one side, or in the state of before a refresh, is masked on both: a release that is taken
+    over, or looked at, comes from the cluster in plain text, its secret values with the others.
     """
     before, after = dict(_leaves(step.old_inputs)), dict(_leaves(step.new_inputs))
-    masked = {path for leaves in (before, after) for path, value in leaves.items() if value == MASKED}
+    recorded = dict(_leaves(step.recorded_inputs))
+    masked = {path for leaves in (before, after, recorded) for path, value in leaves.items() if value == MASKED}
     before, after = _veiled(before, masked), _veiled(after, masked)
     replaced = {path for path, kind in step.differences.items() if kind.endswith("replace")} | {*step.replace_reasons}
     found = [

@@ -18,7 +18,7 @@ from operations.preview.document import read_preview
 from operations.preview.drift import issue_body
 from operations.preview.page import page
 from operations.preview.scrub import scrub, scrub_value
-from tests.unit.preview.previews import SECRET, TELEPORT_RELEASE, document, step, text
+from tests.unit.preview.previews import SECRET, TELEPORT_RELEASE, document, step, text, urn
 
 pytestmark = pytest.mark.unit
 
@@ -201,6 +201,25 @@ def test_what_is_secret_on_one_side_of_a_change_is_shown_on_neither(secret: dict
     preview = read_preview(printed)
     for made in (comment(preview, stack="dev"), page(preview, stack="dev"), issue_body(preview, stack="dev")):
         assert "values" in made
+        assert not leaks(made)
+
+
+@pytest.mark.parametrize("operation", ["update", "delete"])
+@pytest.mark.parametrize("secret", [{"values": "[secret]"}, {"values": {"a": {"b": "[secret]"}}}])
+@pytest.mark.parametrize("former", [TELEPORT_RELEASE, "other:index:Parent$kubernetes:helm.sh/v3:Release"])
+def test_what_the_state_had_as_secret_is_not_shown_because_a_refresh_read_it_in_plain_text(
+    operation: str, secret: dict[str, Any], former: str
+) -> None:
+    """A nightly preview after the secret values were taken out of the configuration, or the release out of the stack:
+    what comes has no secret any more that would say what was one."""
+    name = "teleport-x-release"
+    plain = {"values": {"a": {"b": [{"name": "x", "value": CANARY}]}, "c": 1}}
+    changed = step(operation, TELEPORT_RELEASE, name, old=plain, new={"values": {"c": 1}}, paths=["values.a"])
+    changed["oldState"]["urn"] = urn(former, name)
+    printed = document(step("refresh", former, name, old=secret, new=plain), changed)
+    preview = read_preview(printed, exit_code=7)
+    for made in (comment(preview, stack="dev"), page(preview, stack="dev"), issue_body(preview, stack="dev")):
+        assert name in made
         assert not leaks(made)
 
 
