@@ -187,8 +187,11 @@ def find_secret_values(values: Mapping[str, Any]) -> list[str]:
 
 
 def _looks_secret(key: str, text: str) -> bool:
-    if is_secret_text(text):
-        return True
+    return is_secret_text(text) or names_secret(key)
+
+
+def names_secret(key: str) -> bool:
+    """Whether a text under `key` is taken for a secret, whatever it is."""
     # The domain of an annotation says whose it is: secret.reloader.stakater.com/reload has the name of a Secret.
     key = key.rpartition("/")[2]
     named = _SECRET_KEY.search(key) or _SECRET_SHORT_KEY.search(key)

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from components.values_files import names_secret
+
 MASKED = "[secret]"  # the engine's own mask
 SCRUBBED = "[scrubbed]"
 
@@ -143,6 +145,8 @@ _SECRET_KEY = re.compile(
 )
 # Secret as a text; as a map they are a volume's source and Teleport's values.
 _SECRET_TEXT = frozenset({"secret", "auth"})
+# The key within a Secret, as charts name it, and AWS's service, which has an endpoint.
+_PUBLIC_TEXT = frozenset({"secretkey", "secretsmanager"})
 _SECRET_VARIABLE = re.compile(rf"(?i){_SECRET_NAMES}$")
 _DEEPEST = 64  # real documents are a tenth of it; deeper ones are dropped rather than followed
 _JSON = json.JSONDecoder()
@@ -297,6 +301,13 @@ def _scrub_entry(key: str, value: Any, depth: int) -> Any:
     name = re.sub(r"[^a-z0-9]", "", key.lower())
     if _SECRET_KEY.search(name) or (name in _SECRET_TEXT and isinstance(value, str)):
         return _hide(value, depth)
+    # What a values file may not have in plain text. An annotation's name is a topic: `checksum/credentials`. Providers
+    # have truths as texts.
+    if name not in _PUBLIC_TEXT and "/" not in key and names_secret(key):
+        if isinstance(value, (list, tuple)) and depth <= _DEEPEST:
+            return [_scrub_entry(key, entry, depth + 1) for entry in value]
+        if isinstance(value, str) and value not in ("true", "false"):
+            return _hide(value, depth)
     return scrub_value(value, depth + 1)
 
 

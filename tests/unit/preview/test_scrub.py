@@ -244,6 +244,9 @@ def test_what_the_state_had_as_secret_is_not_shown_because_a_refresh_read_it_in_
         {"headers": {"Set-Cookie": [CANARY], "cookie": CANARY}},
         {"adminPwd": CANARY, "dbPass": CANARY},
         {"secret": CANARY, "auth": CANARY},
+        # What the intake refuses in a plain values file.
+        {"signingSecret": CANARY, "jwtSecretValue": CANARY, "smtp_pass": CANARY},
+        {"credential": CANARY, "credentials": [CANARY], "passwordHash": CANARY, "tokenSeed": CANARY},
         {"data": {"tls.key": CANARY, "license.pem": CANARY}},
         {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": CANARY},
     ],
@@ -300,6 +303,15 @@ def test_plain_settings_that_sound_like_secrets_stay() -> None:
         "automountServiceAccountToken": False,
         "password": "",
         "stringData": "[secret]",
+        "tls": {"existingSecretName": "certificate", "existingCASecretName": "authority"},
+        "imagePullSecrets": [{"name": "registry"}, "registry"],
+        "annotations": {
+            "secret.reloader.stakater.com/reload": "teleport-access-graph-tls",
+            "checksum/credentials": "d1",
+        },
+        "enableSecretMutable": "true",
+        "secrets": [{"name": "builder"}],
+        "masterUserSecretKmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/1",
     }
     assert scrub_value(settings) == settings
 
