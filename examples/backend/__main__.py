@@ -58,6 +58,9 @@ def bucket_rules(bucket_arn: str, key_arn: str) -> str:
             {"Null": {encryption: "false"}, "StringNotEquals": {key_id: key_arn}},
         ),
         nobody("WithAnotherKey", ["s3:PutObject"], {"Null": {key_id: "false"}, "StringNotEquals": {key_id: key_arn}}),
+        # A key that comes with the request (SSE-C) is neither of these: who may write could make states unreadable.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
+        nobody("WithAKeyOfTheWriters", ["s3:PutObject"], {"Null": {f"{encryption}-customer-algorithm": "false"}}),
     ]
     if protect:
         rules.append(nobody("Deletion", ["s3:DeleteBucket", "s3:DeleteObjectVersion"], None))

@@ -122,8 +122,38 @@ def test_the_buckets_policy_only_forbids() -> None:
                 "StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": KEY_ARN},
             },
         ),
+        "WithAKeyOfTheWriters": (
+            ["s3:PutObject"],
+            {"Null": {"s3:x-amz-server-side-encryption-customer-algorithm": "false"}},
+        ),
         "Deletion": (["s3:DeleteBucket", "s3:DeleteObjectVersion"], None),
     }
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({}, False),
+        ({"": "aws:kms", "-aws-kms-key-id": KEY_ARN}, False),
+        ({"": "AES256"}, True),
+        ({"": "aws:kms"}, True),
+        ({"": "aws:kms", "-aws-kms-key-id": "arn:aws:kms:us-east-1:210987654321:key/other"}, True),
+        ({"-customer-algorithm": "AES256"}, True),
+    ],
+)
+def test_a_state_is_written_with_the_buckets_key_or_not_at_all(headers: dict[str, str], refused: bool) -> None:
+    """As IAM judges the conditions: to a negated one a key that is not there is another one."""
+    request = {f"s3:x-amz-server-side-encryption{name}": value for name, value in headers.items()}
+    judges = {
+        "Null": lambda key, value: (key not in request) == (value == "true"),
+        "StringNotEquals": lambda key, value: request.get(key) != value,
+    }
+    asked = [rule["Condition"] for rule in statements(example(), "bucket-policy").values() if "Condition" in rule]
+    own = [condition for condition in asked if set(condition) <= set(judges)]
+    assert refused == any(
+        all(judges[operator](key, value) for operator, keys in condition.items() for key, value in keys.items())
+        for condition in own
+    )
 
 
 def test_neither_bucket_nor_key_is_deleted_in_passing() -> None:
