@@ -39,6 +39,8 @@ _PART_OF_IT = (".github/workflows/preview.yaml", ".github/workflows/deploy.yaml"
 _DIRECTORY = "environments/"
 # A comment names what is to be read, not what is used.
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
+# Of the GitHub environments that the workflows have beside the one of a stack's own name; such names know no case.
+BESIDE_A_STACK = ("-preview", "-drift")
 # Rendered for one machine, kept out of Git, and never deployed.
 LOCAL = "sandbox"
 
@@ -73,6 +75,20 @@ def environments(root: Path = ROOT) -> dict[str, str]:
     return found
 
 
+def shared_gates(names: Iterable[str]) -> list[str]:
+    """A line for each environment whose deployment would run in the GitHub environment of another one's previews or
+    drift: every branch reaches the first, and neither has reviewers."""
+    known = {name.lower(): name for name in names}
+    return [
+        f"Pulumi.{name}.yaml: its deployments would run in the GitHub environment {name}, which is where {other} is "
+        f"{'previewed from every branch' if suffix == BESIDE_A_STACK[0] else 'looked at for drift'} without reviewers; "
+        "give one of the two stacks another name"
+        for lower, name in sorted(known.items())
+        for suffix in BESIDE_A_STACK
+        if lower.endswith(suffix) and (other := known.get(lower.removesuffix(suffix))) is not None
+    ]
+
+
 def _environment_of(path: str) -> str | None:
     if path.startswith("Pulumi.") and path.endswith(".yaml") and "/" not in path and path != "Pulumi.yaml":
         return path.removeprefix("Pulumi.").split(".", 1)[0]
@@ -82,11 +98,16 @@ def _environment_of(path: str) -> str | None:
 
 
 def main() -> int:
-    """Changed paths on standard input, one a line; a JSON list on standard output."""
+    """Changed paths on standard input, one a line; a JSON list on standard output. Exit code 1 where two environments
+    would meet in one of GitHub's."""
     parser = argparse.ArgumentParser(prog="python3 -m operations.preview.environments", description=main.__doc__)
     parser.add_argument("--all", action="store_true", help="every environment, whatever changed")
     options = parser.parse_args()
     known = environments()
+    shared = shared_gates(known)
+    if shared:
+        print("\n".join(shared), file=sys.stderr)
+        return 1
     names = sorted(known) if options.all else touched((line.strip() for line in sys.stdin if line.strip()), known)
     print(json.dumps(names))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from operations.preview.environments import ROOT, environments, touched
+import operations.preview.environments
+from operations.preview.environments import BESIDE_A_STACK, ROOT, environments, main, shared_gates, touched
 from tests.unit.shipped_environments import as_shipped
 
 pytestmark = pytest.mark.unit
@@ -74,6 +76,40 @@ def test_the_environments_are_the_configurations_beside_the_program(tmp_path: Pa
     (tmp_path / "Pulumi.one.deploy.yaml").write_text("b: 2")
     (tmp_path / "Pulumi.sandbox.yaml").write_text("")
     assert environments(tmp_path) == {"one": "a: 1"}
+
+
+@pytest.mark.parametrize(
+    ("names", "shared"),
+    [
+        (["dev", "prod"], []),
+        # By itself it meets nobody: its own previews have a GitHub environment of their own.
+        (["dev", "prod-preview"], []),
+        (["prod", "prod-preview", "prod-drift"], ["prod-drift", "prod-preview"]),
+        (["prod", "Prod-Preview"], ["Prod-Preview"]),
+    ],
+)
+def test_no_deployment_shares_a_github_environment_with_anothers_previews(names: list[str], shared: list[str]) -> None:
+    """Whoever may push a branch runs code in the environment of the previews: the deployment's role would be theirs."""
+    assert [line.partition(":")[0] for line in shared_gates(names)] == [f"Pulumi.{name}.yaml" for name in shared]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all"]])
+def test_ci_says_so_in_place_of_names(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(operations.preview.environments, "environments", lambda: {"prod": "", "prod-preview": ""})
+    monkeypatch.setattr(sys, "argv", ["environments", *arguments])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Pulumi.prod.yaml\n"))
+    assert main() == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Pulumi.prod-preview.yaml: ")
+
+
+def test_the_workflows_have_these_environments_beside_a_stacks_own() -> None:
+    workflows = ROOT / ".github" / "workflows"
+    for suffix in BESIDE_A_STACK:
+        assert f"name: ${{{{ matrix.stack }}}}{suffix}\n" in (workflows / f"{suffix[1:]}.yaml").read_text()
 
 
 @as_shipped
