@@ -279,7 +279,7 @@ def scrub_value(value: Any, depth: int = 0) -> Any:
         cleaned = {_scrub_text(str(key), depth): _scrub_entry(str(key), entry, depth) for key, entry in value.items()}
         if value.get("kind") == "Secret":
             cleaned |= {key: _hide(cleaned[key], depth) for key in ("data", "stringData") if key in cleaned}
-        if isinstance(value.get("name"), str) and _SECRET_VARIABLE.search(value["name"]) and "value" in cleaned:
+        if _is_secret_variable(value.get("name")) and "value" in cleaned:
             cleaned["value"] = _hide(cleaned["value"], depth)
         return cleaned
     if isinstance(value, (list, tuple)):
@@ -288,6 +288,10 @@ def scrub_value(value: Any, depth: int = 0) -> Any:
             for before, entry in zip((None, *value), value, strict=False)
         ]
     return value
+
+
+def _is_secret_variable(name: Any) -> bool:
+    return isinstance(name, str) and (_SECRET_VARIABLE.search(name) is not None or names_secret(name))
 
 
 def _follows_option(before: Any, entry: Any) -> bool:

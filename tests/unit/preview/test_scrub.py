@@ -235,6 +235,7 @@ def test_what_the_state_had_as_secret_is_not_shown_because_a_refresh_read_it_in_
         {"kind": "Secret", "data": {"anything": base64.b64encode(CANARY.encode()).decode()}},
         {"env": [{"name": "PGPASSWORD", "value": CANARY}]},
         {"env": [{"name": "DB_PASS", "value": CANARY}]},
+        {"env": [{"name": "OKTA_CREDENTIAL", "value": CANARY}, {"name": "SEED_TOKEN_VALUE", "value": CANARY}]},
         {"args": ["graph", "--token", CANARY]},
         {"command": ["graph", "--client-secret", f"first {CANARY}", "--port", "443"]},
         {"annotations": {"x/last-applied-configuration": json.dumps({"kind": "Secret", "stringData": {"a": CANARY}})}},
