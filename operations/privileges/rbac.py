@@ -6,8 +6,9 @@ The documents are for an administrator to apply. What RBAC cannot limit is told 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -52,6 +53,9 @@ ASK = frozenset({"create", "patch"})
 # A dry run answers with the whole object, which for a Secret would be reading it; and the API server lets nobody ask
 # for a role with rights of which they have none.
 _NEVER_ASKED = (SECRETS, ROLES, ROLE_BINDINGS)
+# Whatever a dry run may be of, in this stack or in another, now or formerly: a Role of an earlier configuration stays
+# where nobody deletes it, and a stack of the same name has the same group.
+_EVER_ASKED = sorted({resource for resource, _ in (*OBJECTS.values(), *PATCHES.values())} - {*_NEVER_ASKED})
 
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = re.compile(r"[^a-z0-9.-]+")
@@ -261,7 +265,7 @@ def documents(found: ClusterRights, *, stack: str, purpose: Purpose, group: str 
     for namespace, allowed in sorted(found.namespaces.items()):
         made += [_role("Role", name, namespace, _rules(allowed)), _binding("Role", name, namespace, subject)]
     if found.only_dry_runs:
-        return [*dry_run_policy(name, subject, made), *made]
+        return [*dry_run_policy(_policy_name(name, subject, stack, purpose), subject), *made]
     return made
 
 
@@ -270,24 +274,29 @@ def object_name(stack: str, purpose: Purpose) -> str:
     return f"teleport-access-graph-{_NAME.sub('-', stack.lower()).strip('-.')}-{purpose.value}"
 
 
+def _policy_name(name: str, group: str, stack: str, purpose: Purpose) -> str:
+    """Another one for another group: a policy that took the place of one for others would leave them free to write,
+    wherever their own Roles stand."""
+    if group == group_name(stack, purpose) and name == f"teleport-access-graph-{stack}-{purpose.value}":
+        return name
+    return f"{name}-{hashlib.sha256(group.encode()).hexdigest()[:10]}"
+
+
 def group_name(stack: str, purpose: Purpose) -> str:
     """Of the users, such as an EKS access entry gives them to a role."""
     return f"teleport-access-graph:{stack}:{purpose.value}"
 
 
-def dry_run_policy(name: str, group: str, roles: Sequence[Document]) -> list[Document]:
+def dry_run_policy(name: str, group: str) -> list[Document]:
     """RBAC takes a dry run for the write that it only tries. Admission can tell them apart: what members of the group
-    write for real is refused.
+    write for real is refused, whatever the stack's settings are.
 
     https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ (Kubernetes 1.30)
     """
     quoted = group.replace("\\", "\\\\").replace("'", "\\'")
     written: dict[str, set[str]] = {}
-    for role in roles:
-        for rule in role.get("rules", ()):
-            if ASK & set(rule["verbs"]):
-                for api_group in rule["apiGroups"]:
-                    written.setdefault(api_group, set()).update(rule["resources"])
+    for resource in _EVER_ASKED:
+        written.setdefault(resource.group, set()).add(resource.name)
     return [
         {
             "apiVersion": "admissionregistration.k8s.io/v1",

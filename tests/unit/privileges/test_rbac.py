@@ -3,6 +3,7 @@ needs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -343,8 +344,10 @@ def test_every_role_is_bound_to_the_group_once(purpose: Purpose) -> None:
         assert binding["roleRef"]["name"] == object_name(STACK, purpose)
 
 
-def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write() -> None:
-    found = made("the least", Purpose.VALIDATED_PREVIEW)
+@pytest.mark.parametrize("mode", MODES)
+def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write(mode: str) -> None:
+    """Of any stack: what an earlier configuration gave, or another stack of this name, is the same group's."""
+    found = made(mode, Purpose.VALIDATED_PREVIEW)
     (policy,) = [one for one in found if one["kind"] == "ValidatingAdmissionPolicy"]
     (binding,) = [one for one in found if one["kind"] == "ValidatingAdmissionPolicyBinding"]
     covered = {
@@ -355,7 +358,8 @@ def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write() -> None:
     }
     written = {
         (group, resource)
-        for one in found
+        for any_mode in MODES
+        for one in made(any_mode, Purpose.VALIDATED_PREVIEW)
         for rule in one.get("rules", ())
         if {"create", "patch"} & set(rule["verbs"])
         for group in rule["apiGroups"]
@@ -394,13 +398,29 @@ def test_only_dry_runs_have_that_policy() -> None:
         assert not [one for one in made("the least", purpose) if "Admission" in one["kind"]]
 
 
+def test_no_policy_takes_the_place_of_one_for_another_group() -> None:
+    """Of stacks whose names Kubernetes writes alike, and of stacks of one name whose groups are named by hand."""
+    (found,) = rights(settings_of("the least"), Purpose.VALIDATED_PREVIEW)
+
+    def policy(stack: str, group: str | None = None) -> str:
+        made, bound, *_ = documents(found, stack=stack, purpose=Purpose.VALIDATED_PREVIEW, group=group)
+        assert bound["spec"]["policyName"] == made["metadata"]["name"] == bound["metadata"]["name"]
+        return str(made["metadata"]["name"])
+
+    named = [policy("prod-eu"), policy("prod_eu"), policy("Prod-eu"), policy("prod-eu", "a"), policy("prod-eu", "b")]
+    assert len({*named}) == len(named)
+    assert named[0] == object_name("prod-eu", Purpose.VALIDATED_PREVIEW)
+    assert policy("prod-eu", group_name("prod-eu", Purpose.VALIDATED_PREVIEW)) == named[0]
+    assert all(re.fullmatch(r"[a-z0-9.-]{1,253}", one) for one in named)
+
+
 def test_names_are_ones_that_kubernetes_takes() -> None:
     assert object_name("Prod_EU.1", Purpose.DEPLOY) == "teleport-access-graph-prod-eu.1-deploy"
 
 
 def test_a_groups_name_cannot_end_the_text_that_it_stands_in() -> None:
     """Members would be told from others by another expression than the policy's, or by none."""
-    policy, _ = dry_run_policy("x", "o'brien\\' || true", [])
+    policy, _ = dry_run_policy("x", "o'brien\\' || true")
     (condition,) = policy["spec"]["matchConditions"]
     assert condition["expression"] == (
         r"has(request.userInfo.groups) && 'o\'brien\\\' || true' in request.userInfo.groups"
