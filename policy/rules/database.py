@@ -16,7 +16,9 @@ RULE = frozenset({"aws:ec2/securityGroupRule:SecurityGroupRule"})
 SECURITY_GROUP = frozenset({"aws:ec2/securityGroup:SecurityGroup"})
 
 LEAST_BACKUP_DAYS = 7
+# All of 10.0.0.0/8 may be one network. Of public IPv6 a /32 is all that a provider gets for its customers.
 WIDEST_PREFIX = 8
+WIDEST_PUBLIC_IPV6_PREFIX = 32
 # https://docs.aws.amazon.com/securityhub/latest/userguide/rds-controls.html#rds-25
 GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master"})
 
@@ -103,7 +105,9 @@ def closed_to_the_world(properties: Properties) -> Iterator[str]:
         blocks = properties.get(key) or ()
         for block in (blocks,) if isinstance(blocks, str) else blocks:
             # Written in whatever way, and in halves: nobody's network is wider than this.
-            if ip_network(block, strict=False).prefixlen < WIDEST_PREFIX:
+            network = ip_network(block, strict=False)
+            is_public_ipv6 = network.version == 6 and not network.is_private
+            if network.prefixlen < (WIDEST_PUBLIC_IPV6_PREFIX if is_public_ipv6 else WIDEST_PREFIX):
                 yield f"{key} is {block}: name the clients' security groups"
 
 
