@@ -141,10 +141,21 @@ class Cluster:
         path = _path(*_KINDS[kind], namespace, name)
         self._ask("DELETE", path, f"delete {kind} {name}", {"propagationPolicy": "Background"}, missing={})
 
-    def logs(self, pod: str, namespace: str, container: str, *, previous: bool = False, lines: int = 2000) -> str:
-        """The end of a container's log; empty when there is none yet."""
+    def logs(
+        self,
+        pod: str,
+        namespace: str,
+        container: str,
+        *,
+        previous: bool = False,
+        lines: int = 2000,
+        since: int | None = None,
+    ) -> str:
+        """The end of a container's log, or of its last `since` seconds (its node's clock); empty when there is none."""
         path = _path(*_KINDS["Pod"], namespace, pod) + "/log"
         query = {"container": container, "previous": str(previous).lower(), "tailLines": str(lines)}
+        if since is not None:
+            query["sinceSeconds"] = str(since)
         try:
             return self._send("GET", path, query).decode("utf-8", "replace")
         except ApiException as error:

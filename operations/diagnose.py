@@ -21,12 +21,13 @@ from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_CERTIFICA
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
-from operations.checks.teleport import is_good_news, moment, pods_of, rolled_out
+from operations.checks.teleport import moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, condition, name_of
 from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, failed_upgrade, list_revisions
 from operations.ownership import connect_to_read
 from operations.preview.scrub import scrub
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
+from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, since_good_news
 
 # A line of a log may be a whole document.
 LONGEST_EVIDENCE = 300
@@ -150,8 +151,8 @@ def diagnose_deployment(
     found: dict[str, Diagnosis] = {}
     pods, lacking = pods_of(cluster, deployment), _lacking(deployment)
     for pod in pods:
-        for where, line in _lines(cluster, pod):
-            _match(SYMPTOMS, role, where, line, found)
+        for where, line, current in _lines(cluster, pod):
+            _match(SYMPTOMS, role, where, line, found, current=current)
         for where, line in _states(pod):
             _match(OBJECT_SYMPTOMS, role, where, line, found)
     # What was said before all was well is over.
@@ -226,10 +227,20 @@ def _beginning(failed: HelmRelease) -> datetime | None:
         return None
 
 
-def _match(symptoms: Sequence[Symptom], role: str, where: str, line: str, found: dict[str, Diagnosis]) -> bool:
-    """Whether a symptom fits the line."""
+def _match(
+    symptoms: Sequence[Symptom],
+    role: str,
+    where: str,
+    line: str,
+    found: dict[str, Diagnosis],
+    *,
+    current: bool = True,
+) -> bool:
+    """Whether a symptom fits the line. `current`: whether it is among the last, so that what it says still lasts."""
     for symptom in symptoms:
         if symptom.fits(role, line):
+            if symptom.repeated and not current:
+                return False
             found[symptom.cause] = Diagnosis(where, _quoted(line), symptom.cause, symptom.remedy)
             return True
     return False
@@ -240,26 +251,20 @@ def _quoted(line: str) -> str:
     return scrub(line.strip())[:LONGEST_EVIDENCE]
 
 
-def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str]]:
-    """What the pod's containers say now; of one that is down, what it said last."""
+def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str, bool]]:
+    """What the pod's containers say, and whether that is current; of one that is down, what it said last."""
     name, namespace = name_of(pod), pod["metadata"]["namespace"]
     for status in pod.get("status", {}).get("containerStatuses") or []:
         container, down = status["name"], "running" not in (status.get("state") or {})
         try:
             text = cluster.logs(name, namespace, container, previous=down and bool(status.get("restartCount")))
+            recent = "" if down else cluster.logs(name, namespace, container, since=SECONDS_BETWEEN_COMPLAINTS)
         except ClusterError:
             continue  # the node may be gone; the events say so
         for line in since_good_news(text):
-            yield f"log of {name}", line
-
-
-def since_good_news(log: str) -> list[str]:
-    """What was written after the last line by which things were well: what was mended is no symptom."""
-    lines = log.splitlines()
-    for index in range(len(lines) - 1, -1, -1):
-        if is_good_news(lines[index]):
-            return lines[index + 1 :]
-    return lines
+            yield f"log of {name}", line, down
+        for line in since_good_news(recent):
+            yield f"log of {name}", line, True
 
 
 def _states(pod: Document) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operations.checks.teleport import ABOUT
+from operations.teleport_log import ABOUT
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Symptom:
     about: bool = False
     """Whether a line of Teleport's has to speak of the access graph: others fail with the same words, such as an
     identity provider, an agent, or whoever scans a public port."""
+    repeated: bool = False
+    """Whether it is said at each call for as long as it lasts: an older line is of what is over."""
 
     def fits(self, role: str, line: str) -> bool:
         if role not in self.roles or not self.pattern.search(line):
@@ -30,8 +32,10 @@ class Symptom:
         return not self.about or role == "access-graph" or bool(ABOUT.search(line))
 
 
-def _symptom(pattern: str, roles: Sequence[str], cause: str, remedy: str, *, about: bool = False) -> Symptom:
-    return Symptom(re.compile(pattern, re.IGNORECASE), frozenset(roles), cause, remedy, about)
+def _symptom(
+    pattern: str, roles: Sequence[str], cause: str, remedy: str, *, about: bool = False, repeated: bool = False
+) -> Symptom:
+    return Symptom(re.compile(pattern, re.IGNORECASE), frozenset(roles), cause, remedy, about, repeated)
 
 
 _TELEPORT = ("auth", "proxy")
@@ -46,12 +50,13 @@ _UNKNOWN_HOST_AUTHORITY = (
 # In the order of precision: the first that fits a line speaks for it. Of Teleport, auth alone dials the access graph.
 SYMPTOMS = (
     # The access graph's own words, which nobody else has.
-    _symptom(r"could not find host CA", ("auth",), *_UNKNOWN_HOST_AUTHORITY),
+    _symptom(r"could not find host CA", ("auth",), *_UNKNOWN_HOST_AUTHORITY, repeated=True),
     _symptom(
         r"alert unknown ca|unknown certificate authority|remote error: tls: unknown",
         ("auth",),
         *_UNKNOWN_HOST_AUTHORITY,
         about=True,
+        repeated=True,
     ),
     _symptom(
         r"Unexpected end of JSON input|access[ _-]?graph did not answer",
@@ -70,6 +75,7 @@ SYMPTOMS = (
         "make endpoint and certificate agree (accessGraph.release, namespace, clusterDomain, tls.extraDnsNames), "
         "then `up`",
         about=True,
+        repeated=True,
     ),
     _symptom(
         r"certificate has expired|certificate expired|expired or is not yet valid",
@@ -77,6 +83,7 @@ SYMPTOMS = (
         "a certificate is outside of its validity: the server's, its CA's or Teleport's host CA",
         "`up` renews what the stack issued; for a host CA export the current one",
         about=True,
+        repeated=True,
     ),
     _symptom(
         r"certificate signed by unknown authority|failed to verify certificate|unable to get local issuer|self-signed",
@@ -85,6 +92,7 @@ SYMPTOMS = (
         "another CA is in the ConfigMap",
         "`up --refresh`; if the ConfigMap is right, restart auth, then the proxies",
         about=True,
+        repeated=True,
     ),
     _symptom(
         r"remote error: tls: (bad certificate|unknown certificate authority)",
@@ -139,6 +147,7 @@ SYMPTOMS = (
         _TELEPORT,
         "the access graph does not answer at its endpoint",
         "look at its own pods; from another Kubernetes cluster: its LoadBalancer, teleport.<cluster>.endpoint",
+        repeated=True,
     ),
 )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
+from time import sleep
 from typing import Any
 
 import yaml
@@ -14,54 +14,41 @@ from components.teleport_args import PROXY_ANNOTATION
 from components.teleport_values import auth_deployment_name
 from operations.cluster import Cluster, Document, condition, is_ready, name_of
 from operations.findings import Finding, failed, not_proven, passed
-from operations.preview.scrub import scrub
+from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, is_good_news, is_repeated, is_trouble, last_statement
 
 _CONTAINER = "teleport"
 # Long enough for the line that auth wrote when it connected, days ago on a quiet cluster.
 _LOG_LINES = 50_000
-# What a line is about the access graph by: a component, an endpoint, or words.
-ABOUT = re.compile(r"access[ _-]?graph", re.IGNORECASE)
-_TROUBLE = re.compile(
-    r"could not find host CA|fail|error|lost|refused|denied|unable|cannot|x509|unexpected|unavailable|not started"
-    r"|did not answer|not enabled|not entitled",
-    re.IGNORECASE,
-)
-_CONNECTED = re.compile(r"connected|connection established|registered|answered|streaming", re.IGNORECASE)
 
 
 def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding:
-    """By auth's own log: the last thing that it says about the access graph is that it is connected."""
+    """By auth's own log: the last thing that it says about the access graph is that it is connected.
+
+    Where that is a complaint, it waits until auth has called again: TAG's pods may just have rolled.
+    """
     check, statement = f"teleport.{teleport}.auth-connected", f"auth of {teleport} is connected"
     pods = pods_of(cluster, deployment)
     if not pods:
         return failed(check, statement, f"the Deployment {name_of(deployment)} has no pod; look at its events")
     last = {name_of(pod): last_statement(_log(cluster, pod)) for pod in pods}
-    troubles = [f"{pod}: {line}" for pod, line in last.items() if line and _is_trouble(line)]
-    connected = [f"{pod}: {line}" for pod, line in last.items() if line and not _is_trouble(line)]
+    over: dict[str, str] = {}
+    if any(line and is_trouble(line) and is_repeated(line) for line in last.values()):
+        sleep(SECONDS_BETWEEN_COMPLAINTS)
+        for pod in pods:
+            name = name_of(pod)
+            before, since = last[name], last_statement(_log(cluster, pod, since=SECONDS_BETWEEN_COMPLAINTS))
+            if since is None and before and is_trouble(before) and is_repeated(before):
+                over[name] = before
+            last[name] = since or before
+    troubles = [f"{pod}: {line}" for pod, line in last.items() if line and is_trouble(line) and pod not in over]
+    connected = [f"{pod}: {line}" for pod, line in last.items() if line and not is_trouble(line)]
     if troubles:
         return failed(check, statement, f"{'; '.join(troubles)}; `python -m operations diagnose` has the cause")
-    if not connected:
-        return not_proven(check, statement, f"the log of {', '.join(last)} says nothing of the access graph any more")
-    return passed(check, statement, "; ".join(connected))
-
-
-def last_statement(log: str) -> str | None:
-    """The last line that says how the connection to the access graph is, without secrets: it is shown."""
-    for line in reversed(log.splitlines()):
-        if ABOUT.search(line) and (_is_trouble(line) or _CONNECTED.search(line)):
-            return scrub(line.strip())
-    return None
-
-
-def is_good_news(line: str) -> bool:
-    """Whether the line says that things are well with the access graph."""
-    if _is_trouble(line):
-        return False
-    return bool(ABOUT.search(line) and (_CONNECTED.search(line) or "is ready" in line))
-
-
-def _is_trouble(line: str) -> bool:
-    return bool(_TROUBLE.search(line))
+    if connected:
+        return passed(check, statement, "; ".join(connected))
+    silent = f"{', '.join(last)} says nothing against it, and that it is connected at the level DEBUG alone"
+    said = "".join(f"; what {pod} said last is over: {line}" for pod, line in over.items())
+    return not_proven(check, statement, f"the log of {silent}{said}")
 
 
 def check_configuration(
@@ -176,5 +163,5 @@ def moment(text: str | None) -> datetime | None:
     return read_time(text) if text else None
 
 
-def _log(cluster: Cluster, pod: Document) -> str:
-    return cluster.logs(name_of(pod), pod["metadata"]["namespace"], _CONTAINER, lines=_LOG_LINES)
+def _log(cluster: Cluster, pod: Document, *, since: int | None = None) -> str:
+    return cluster.logs(name_of(pod), pod["metadata"]["namespace"], _CONTAINER, lines=_LOG_LINES, since=since)

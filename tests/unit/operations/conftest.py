@@ -42,6 +42,14 @@ def chart_indexes(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | Exceptio
     return indexes
 
 
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each wait for auth's next call would have been, in seconds: nothing of the tests changes meanwhile."""
+    seconds: list[float] = []
+    monkeypatch.setattr("operations.checks.teleport.sleep", seconds.append)
+    return seconds
+
+
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
     """A Kubernetes API that the kubeconfig's context `test` leads to."""

@@ -37,7 +37,9 @@ IDENTIFIER = "00000000-0000-4000-8000-000000000001"
 
 
 class KubernetesApi:
-    """Objects by path. `refuse` maps a path's end to a status; `logs` maps pod (or pod:previous) to text."""
+    """Objects by path. `refuse` maps a path's end to a status; `logs` maps pod (or pod:previous) to text.
+
+    Where there is pod:recent, it is what the last seconds are asked for; elsewhere all is of them."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {}
@@ -85,6 +87,8 @@ class KubernetesApi:
             return 200, json.dumps({"major": "1", "minor": self.minor, **dict.fromkeys(VERSION_FIELDS, "x")})
         if url.path.endswith("/log"):
             pod = url.path.split("/")[-2] + (":previous" if query.get("previous", "").lower() == "true" else "")
+            if "sinceSeconds" in query and f"{pod}:recent" in self.logs:
+                pod += ":recent"
             return (200, self.logs[pod]) if pod in self.logs else (400, "{}")
         if url.path in self.objects:
             if method == "DELETE":

@@ -24,6 +24,14 @@ from tests.unit.operations.world import (
 )
 from tests.unit.settings.cases_tls import ISSUED
 
+UNLICENSED = [
+    f"INFO Access Graph specified in config, but {reason}. Access graph sync will not be enabled."
+    for reason in (
+        "the license does not include Teleport Access Graph and demo mode not enabled",
+        "the license does not include Teleport Policy",
+        "license is not for the Team plan",
+    )
+]
 DIAL = "WARN [ACCESSGRAPH] Failed to connect to Access Graph service, retrying error:"
 SEEN = [
     ("auth", f"{DIAL} could not find host CA", "does not know the host CA"),
@@ -46,6 +54,7 @@ SEEN = [
     ("access-graph", "handshake failed: remote error: tls: bad certificate", "does not trust what the access graph"),
     ("auth", "ERROR: open /var/run/access-graph/ca.pem: no such file or directory", "cannot read its CA file"),
     ("auth", "INFO Access Graph is not started: the license does not include it", "licence does not cover"),
+    *(("auth", line, "licence does not cover") for line in UNLICENSED),
     ("auth", "ERROR license file not found: open /var/lib/license/license.pem", "has no licence file"),
     # https://github.com/gravitational/teleport/issues/24954
     (
@@ -163,6 +172,45 @@ def test_what_was_mended_is_no_symptom(api: KubernetesApi, tmp_path: Path) -> No
     put_world(api)
     api.logs["teleport-auth-0"] = "WARN Access Graph: could not find host CA\n" + CONNECTED
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
+def reported(message: str, reason: str) -> str:
+    """As Teleport writes an error as text: over several lines."""
+    return (
+        f"2026-06-01T12:09:00.100Z ERROR [PROC:1]    {message} error:[\nERROR REPORT:\n"
+        f"Original Error: *status.Error rpc error: code = Unavailable desc = {reason}\nStack Trace:\n"
+        "\tgithub.com/gravitational/teleport/e/lib/accessgraph/registration.go:61 accessgraph.Register\n"
+        f"User Message: rpc error: code = Unavailable desc = {reason}] accessgraph/service.go:210\n"
+        "2026-06-01T12:09:01.100Z INFO  [AUTH:1]    Something else\n"
+    )
+
+
+UNTRUSTED = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+REGISTRATION = "Access graph registration failed"
+
+
+def test_an_error_that_teleport_writes_over_several_lines_is_one(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.logs["teleport-auth-0"] = reported(REGISTRATION, UNTRUSTED)
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert "auth does not trust the CA" in found.cause
+    assert found.evidence.startswith("2026-06-01T12:09:00.100Z ERROR [PROC:1]    Access graph registration failed")
+    assert UNTRUSTED in found.evidence
+    api.logs["teleport-auth-0"] = reported("Failed to fetch OIDC configuration", UNTRUSTED)
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
+def test_what_auth_repeats_for_as_long_as_it_lasts_is_over_when_it_no_longer_does(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """At the level INFO no line says that it is connected again."""
+    put_world(api)
+    api.logs["teleport-auth-0"] = reported(REGISTRATION, UNTRUSTED)
+    api.logs["teleport-auth-0:recent"] = ""
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+    api.logs["teleport-auth-0"] += UNLICENSED[0]
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert "licence does not cover" in found.cause
 
 
 def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:

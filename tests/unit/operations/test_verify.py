@@ -18,9 +18,9 @@ from components.settings import RdsDatabaseSettings
 from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.checks.database import check_database
-from operations.checks.teleport import is_good_news, last_statement
 from operations.checks.values import check_values
 from operations.findings import Finding, Outcome
+from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, is_good_news, last_statement
 from operations.verify import Verification
 from tests.unit.operations.certificates import authority
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
@@ -238,6 +238,56 @@ def test_a_log_that_says_nothing_proves_nothing(api: KubernetesApi, tmp_path: Pa
     put_world(api)
     api.logs["teleport-auth-0"] = "INFO something else\n"
     assert run(tmp_path)[f"{TELEPORT}auth-connected"].outcome is Outcome.NOT_PROVEN
+
+
+# As auth of 14 to 18 writes them: Teleport's Enterprise source, and its handler for text, by which an error has lines.
+STARTED = "2026-06-01T12:01:00.100Z INFO  [PROC:1]    Starting access graph service accessgraph/service.go:180"
+UNLICENSED = [
+    f"INFO  [PROC:1]    Access Graph specified in config, but {reason}. Access graph sync will not be enabled."
+    for reason in (
+        "the license does not include Teleport Access Graph and demo mode not enabled",
+        "the license does not include Teleport Policy",
+        "license is not for the Team plan",
+    )
+]
+CUT_OFF = """\
+2026-06-01T12:09:00.100Z ERROR [PROC:1]    Access graph sync process failed error:[
+ERROR REPORT:
+Original Error: *status.Error rpc error: code = Unavailable desc = error reading from server: EOF
+Stack Trace:
+\tgithub.com/gravitational/teleport/e/lib/accessgraph/sync.go:80 github.com/gravitational/teleport/e/lib/accessgraph.run
+User Message: rpc error: code = Unavailable desc = error reading from server: EOF] accessgraph/service.go:260
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "recent", "outcome", "reason"),
+    [
+        (STARTED, "", Outcome.NOT_PROVEN, "that it is connected at the level DEBUG alone"),
+        (STARTED + "\n" + CUT_OFF, "", Outcome.NOT_PROVEN, "is over: 2026-06-01T12:09:00.100Z ERROR"),
+        (STARTED + "\n" + CUT_OFF, CUT_OFF, Outcome.FAIL, "error reading from server: EOF"),
+        (CUT_OFF, "DEBUG Successfully registered with the access graph service", Outcome.PASS, "Successfully"),
+        *((line, "", Outcome.FAIL, "will not be enabled") for line in UNLICENSED),
+    ],
+    ids=[
+        "never a complaint",
+        "a complaint of before",
+        "one that is repeated",
+        "good news",
+        "no licence, 18",
+        "no licence, 17",
+        "no licence, 14",
+    ],
+)
+def test_auths_complaint_counts_for_as_long_as_it_is_repeated(
+    log: str, recent: str, outcome: Outcome, reason: str, api: KubernetesApi, tmp_path: Path, waits: list[float]
+) -> None:
+    """That it is connected it writes at the level DEBUG alone: after a roll of TAG's pods the complaint stays last."""
+    put_world(api)
+    api.logs |= {"teleport-auth-0": log, "teleport-auth-0:recent": recent}
+    found = run(tmp_path)[f"{TELEPORT}auth-connected"]
+    assert (found.outcome, reason in found.reason) == (outcome, True)
+    assert waits == [SECONDS_BETWEEN_COMPLAINTS] * (CUT_OFF in log)
 
 
 def test_a_proxy_that_was_answered_since_started_late_enough(api: KubernetesApi, tmp_path: Path) -> None:
