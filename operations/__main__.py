@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # While packages load nothing is begun: Ctrl-C ends it as any program, and shows no traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from components import collector
 
 collector.pause()
 
 import json
 import os
+import ssl
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -426,12 +433,21 @@ def _identities(given: list[str], clusters: list[str]) -> dict[str, Path]:
             )
         if not Path(path).is_file():
             raise StackError(f"--host-identity: {path} is no file; give a PEM with a certificate and its key")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")  # it would ask at the terminal
+        except OSError as error:
+            said = (
+                f"--host-identity: {path} has no certificate with its key, unencrypted ({error}); give both in one PEM"
+            )
+            raise StackError(said) from None
         identities[cluster if equals else next(iter(clusters), "")] = Path(path)
     return identities
 
 
 def main() -> None:
     """Run the command line; what is expected to go wrong is one message and exit code 2."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         try:
             app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from operations import __main__ as command_line
 from operations import diagnose
 from operations.diagnose import Diagnosis
 from operations.stack import ROOT, StackError
+from tests.unit.operations.certificates import authority
 from tests.unit.preview.previews import RECORDINGS
 from tests.unit.shipped_environments import as_shipped
 
@@ -93,14 +95,28 @@ def test_output_that_nobody_takes_ends_in_one_line_at_the_most(reader: str) -> N
 
 
 def test_a_host_identity_of_a_cluster_that_is_none_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "identity.pem"
-    file.touch()
+    file = authority("a.example.com").issue(tmp_path, "auth")
     clusters = ["a.example.com", "b.example.com"]
     given = [str(file), f"b.example.com={file}"]
     assert command_line._identities(given, clusters) == dict.fromkeys(clusters, file)
     assert command_line._identities([str(file)], []) == {"": file}
     with pytest.raises(StackError, match=r"nosuch is no Teleport of this configuration, which has a\.example\.com, b"):
         command_line._identities([f"nosuch={file}"], clusters)
+
+
+def test_a_host_identity_that_is_none_is_refused_before_anything_is_proven(tmp_path: Path) -> None:
+    for text in ("", authority("a.example.com").pem):
+        (tmp_path / "identity.pem").write_text(text)
+        with pytest.raises(StackError, match=r"identity\.pem has no certificate with its key, unencrypted \("):
+            command_line._identities([str(tmp_path / "identity.pem")], ["a.example.com"])
+
+
+def test_an_interrupt_while_packages_load_shows_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-m", "operations", "diagnose"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def test_what_a_log_has_is_shown_on_the_line_of_its_diagnosis(
