@@ -21,7 +21,7 @@ from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_CERTIFICA
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
-from operations.checks.teleport import moment, pods_of, rolled_out
+from operations.checks.teleport import available_since, moment, pods_of, rolled_out
 from operations.cluster import Cluster, ClusterError, Document, condition, name_of
 from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, failed_upgrade, list_revisions
 from operations.ownership import connect_to_read
@@ -157,8 +157,9 @@ def diagnose_deployment(
             _match(SYMPTOMS, role, where, line, found, current=current)
         for where, line in _states(pod):
             _match(OBJECT_SYMPTOMS, role, where, line, found)
-    # What was said before all was well is over.
-    since = rolled_out(deployment) if failed is None else _beginning(failed)
+    # What was said before all was well is over: the rollout was complete, or pods that it lacked since then were there.
+    well = [at for at in (rolled_out(deployment), available_since(deployment)) if at is not None]
+    since = max(well, default=None) if failed is None else _beginning(failed)
     names = {name_of(deployment), *map(name_of, pods)}
     unknown, of = "", ""
     for event in cluster.list("Event", namespace):

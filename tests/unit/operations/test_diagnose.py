@@ -17,6 +17,7 @@ from tests.unit.operations.world import (
     AUTH_READY,
     CONNECTED,
     GRAPH,
+    put_deployment,
     put_pod,
     put_world,
     settings,
@@ -339,6 +340,17 @@ def put_event(api: KubernetesApi, about: str, at: str, text: str) -> None:
         message=message,
         lastTimestamp=at,
     )
+
+
+def test_an_event_of_before_the_pods_were_there_again_is_over(api: KubernetesApi, tmp_path: Path) -> None:
+    """A Secret that was gone for a while moves no rollout, and its events stay for an hour."""
+    put_world(api)
+    put_deployment(api, "teleport-auth", "teleport", rolled_out=BEFORE, available=DURING)
+    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:10Z", 'Failed: secret "license" not found')
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:50Z", 'Failed: secret "license" not found')
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert found.cause == "something that the pod mounts does not exist"
 
 
 def put_failed_upgrade(api: KubernetesApi, reason: str = GAVE_UP) -> None:
