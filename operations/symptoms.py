@@ -68,6 +68,14 @@ SYMPTOMS = (
         about=True,
     ),
     _symptom(
+        r"tls error: .*x509|(postgres|pgx|:5432).*x509",
+        ("access-graph",),
+        "the access graph does not trust what the database serves: another authority signed it, or it is for another "
+        "name or outside of its validity",
+        "set database.caBundleFile to the authorities of the server's certificate (on RDS the region's bundle), or "
+        "correct the host in the URI; then `up`",
+    ),
+    _symptom(
         r"certificate is (not )?valid for|is not valid for any names|hostname mismatch|doesn't match"
         r"|x509: cannot validate|relies on legacy Common Name",
         ("auth",),
@@ -123,9 +131,10 @@ SYMPTOMS = (
         "kubectl -n <namespace> create secret generic license --from-file=license.pem",
     ),
     _symptom(
-        r"password authentication failed|no pg_hba.conf entry|permission denied for (database|schema)|must be owner",
+        r"password authentication failed|no pg_hba.conf entry|permission denied for (database|schema)|must be owner"
+        r"|is not permitted to log in|(role|database) \S+ does not exist|SQLSTATE (28000|28P01|3D000)",
         ("access-graph",),
-        "the database refuses the access graph's role",
+        "the database refuses the access graph's role, or has not got it",
         "delete the access Job (kubectl -n <namespace> get jobs), and `up --refresh` runs it again; with database.mode "
         "existing correct the URI or the role's rights",
     ),

@@ -65,6 +65,20 @@ SEEN = [
     ),
     ("auth", "ERROR stat /var/lib/license/license.pem: no such file or directory", "has no licence file"),
     ("access-graph", "FATAL: password authentication failed for user", "the database refuses"),
+    # As pgx 5 writes what a server answers and what TLS says.
+    *(
+        ("access-graph", f"failed to connect to `user=a database=g`: 10.0.0.1:5432 (db): {said}", cause)
+        for said, cause in (
+            ('server error: FATAL: role "a" is not permitted to log in (SQLSTATE 28000)', "the database refuses"),
+            ('server error: FATAL: role "a" does not exist (SQLSTATE 28000)', "the database refuses"),
+            ('server error: FATAL: database "g" does not exist (SQLSTATE 3D000)', "the database refuses"),
+            (
+                "tls error: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+                "does not trust what the database serves",
+            ),
+            ("tls error: x509: certificate has expired or is not yet valid", "does not trust what the database serves"),
+        )
+    ),
     ("access-graph", "dial tcp: lookup db.rds.amazonaws.com: no such host, postgres", "database cannot be reached"),
     (
         "access-graph",
