@@ -280,7 +280,9 @@ def environment(
         str | None, typer.Option(help="Security groups of the nodes or pods that connect, with commas.")
     ] = None,
     teleport: Annotated[str | None, typer.Option(help="Teleport's cluster name, as in `tctl status`.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Who answers for it, as a tag.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="Who answers for it: a team's name, as a tag, and with prod as a label.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write a configuration that exists anew.")] = False,
 ) -> None:
     """Make the configuration of another environment. Asks for what no flag says, on a terminal."""

@@ -100,7 +100,7 @@ QUESTIONS = (
     Question(
         flag="owner",
         path=("tags", "Owner"),
-        text="who answers for it, as a tag",
+        text="who answers for it: a team's name in letters, digits, '-', '_' and '.', for a label has it too",
         word_at=r"(?:(?<=Owner: )|(?<=/team: ))VALUE(?=\s|$)",
     ),
 )
