@@ -16,6 +16,7 @@ import json
 import os
 import ssl
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -367,6 +368,9 @@ def fleet(
         configuration=None if config_directory is None else lambda name: directory / f"Pulumi.{name}.yaml",
         command=command,
     )
+    logs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=logs):
+        pass  # or each environment would find out for itself, after others have begun
     report = run_fleet(
         names,
         run,

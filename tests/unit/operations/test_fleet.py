@@ -396,5 +396,13 @@ def test_what_is_unclear_is_refused_before_anything_begins(
         ran(monkeypatch, *arguments)
 
 
+def test_logs_that_cannot_be_written_are_said_before_anything_begins(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("/dev/null/logs", "/proc"):
+        with pytest.raises(OSError, match=place):
+            ran(monkeypatch, "preview", "--all", "--logs", place)
+
+
 def test_an_outcome_knows_whether_it_went_well() -> None:
     assert Outcome(stack="dev", seconds=12.34, log=LOGS, changes={"update": 1}).line == "ok        12.3 s  1 update"
