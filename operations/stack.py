@@ -47,17 +47,18 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
     """The configuration of the stack (by default the selected one): `file`, or `Pulumi.<stack>.yaml`."""
     name = short_name(stack or selected_stack(root))
     path = file or root / f"Pulumi.{name}.yaml"
+    said = str(file or path.name)  # a file of somebody's own as they named it: there may be two of a name
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=EngineLoader) or {}
     except FileNotFoundError:
         raise StackError(
-            f"{path.name}: does not exist; name the stack with --stack, or its file with --config-file"
+            f"{said}: does not exist; name the stack with --stack, or its file with --config-file"
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise StackError(f"{path.name}: cannot be read: {error}") from None
+        raise StackError(f"{said}: cannot be read: {error}") from None
     entries = document.get("config") if isinstance(document, dict) else None
     if not isinstance(entries, dict):
-        raise StackError(f"{path.name}: has no `config` map; is it the file of a stack?")
+        raise StackError(f"{said}: has no `config` map; is it the file of a stack?")
     prefix = f"{PROJECT}:"
     plain: dict[str, Any] = {}
     secret: set[str] = set()

@@ -38,6 +38,16 @@ def test_a_file_that_is_no_stacks_is_told(tmp_path: Path) -> None:
         read_stack_file("dev", root=tmp_path)
 
 
+def test_a_file_of_ones_own_is_named_as_it_was_given(tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere" / "Pulumi.dev.yaml"
+    with pytest.raises(StackError, match=f"{file}: does not exist"):
+        read_stack_file("dev", file, tmp_path)
+    file.parent.mkdir()
+    file.write_text("config: [")
+    with pytest.raises(StackError, match=f"{file}: cannot be read"):
+        read_stack_file("dev", file, tmp_path)
+
+
 def test_outputs_come_from_a_file_or_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "outputs.json").write_text('{"endpoint": "x"}', encoding="utf-8")
     assert read_outputs(None, tmp_path / "outputs.json") == {"endpoint": "x"}
