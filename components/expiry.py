@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 # Two monthly rounds of maintenance: long enough to act, short enough that a year's certificate is mostly quiet.
 WARNING_DAYS = 60
@@ -39,8 +39,10 @@ def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
 
 
 def read_time(text: str) -> datetime:
-    """An RFC 3339 time. Go writes nanoseconds and `Z`, of which Python 3.10 reads neither."""
-    return datetime.fromisoformat(_FRACTION.sub(_in_microseconds, text).replace("Z", "+00:00"))
+    """An RFC 3339 time, in UTC. Go writes nanoseconds and `Z`, of which Python 3.10 reads neither, and the tls plugin
+    the offset of the machine that it runs on."""
+    read = datetime.fromisoformat(_FRACTION.sub(_in_microseconds, text).replace("Z", "+00:00"))
+    return read.astimezone(timezone.utc)
 
 
 def write_time(time: datetime) -> str:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +210,6 @@ def _shown(arguments: list[str]) -> str:
 def _moment(text: str) -> datetime | None:
     """To the second; None where Helm's record has no time that can be read."""
     try:
-        return read_time(text).astimezone(timezone.utc).replace(microsecond=0)
+        return read_time(text).replace(microsecond=0)
     except ValueError:
         return None

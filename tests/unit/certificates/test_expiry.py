@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from components import expiry
-from components.expiry import Expiring, expiry_warnings, read_time
+from components.expiry import Expiring, expiry_warnings, read_time, write_time
 from tests.unit.certificates.pki import NOW
 
 pytestmark = pytest.mark.unit
@@ -53,3 +53,12 @@ def test_times_are_read_as_go_writes_them(fraction: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(expiry, "datetime", OldestDatetime)
     read = read_time(f"2036-11-19T22:25:40{fraction}Z")
     assert read == datetime(2036, 11, 19, 22, 25, 40, int(fraction[1:7].ljust(6, "0")), tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("written", ["2026-11-27T13:00:00.571651145+01:00", "2026-11-27T17:30:00.571651145+05:30"])
+def test_an_end_is_told_in_utc_wherever_the_certificate_was_made(written: str) -> None:
+    """The tls plugin writes the offset of the machine that it runs on."""
+    assert expiry_warnings([Expiring(what="it", not_after=written, remedy="renew it")], NOW) == [
+        "it ends at 2026-11-27 12:00 UTC, in 3 days: renew it"
+    ]
+    assert write_time(read_time(written)) == "2026-11-27T12:00:00Z"
