@@ -22,6 +22,7 @@ from components.settings import (
 from components.settings.errors import Problem
 from components.teleport_steps import teleport_problems
 from components.tls_assembly import authority_algorithms, authority_step
+from components.trust_steps import DOCUMENT, GENERATED
 
 if TYPE_CHECKING:
     from components.intake import Intake
@@ -56,15 +57,27 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
 
 
 def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    step = authority_step(settings)
+    step, before = authority_step(settings), recorded.trust
     if step is None:
         return
-    for problem in (
-        step_problem(recorded.authority, step),
-        algorithm_problem(recorded.authority_algorithms, authority_algorithms(settings)),
-    ):
-        if problem is not None:
-            yield problem
+    problems = [
+        problem
+        for problem in (
+            step_problem(recorded.authority, step),
+            algorithm_problem(recorded.authority_algorithms, authority_algorithms(settings)),
+        )
+        if problem is not None
+    ]
+    if settings.tls.mode == GENERATED:
+        yield from problems
+    elif problems and (before is None or before.mode == GENERATED):
+        # One that has signed, and is only to be trusted from now on: it stays what it is. One that never signed may be
+        # exchanged for another.
+        yield Problem(
+            "tls.nextAuthority",
+            f"is another authority than the stack's own in {recorded.authority}, which has signed what TAG serves",
+            f"leave it out, with what the output caBundle has in tls.trustBundleFile ({DOCUMENT})",
+        )
 
 
 def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
