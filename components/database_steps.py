@@ -49,6 +49,7 @@ def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]
     yield from _rotation(recorded, settings)
     yield from _instance(recorded, settings)
     yield from _adoption(recorded, settings)
+    yield from _restored(recorded, settings)
     yield from _secret(recorded, settings)
     yield from _major_version(recorded, settings)
     yield from _managed_password(recorded, settings)
@@ -176,6 +177,25 @@ def _adoption(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             f"would take over the instance {identifier}, which is this stack's own already",
             f"remove it; one that the state has lost is imported under its former name ({DOCUMENT})",
             shown(database.adopt),
+        )
+
+
+def _restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """An instance that came of data has their key, and the stack asks for one of its own as soon as nothing is said of
+    them. Which data are said makes no difference any more."""
+    before, database = recorded.database, settings.database
+    if not before.get("restored") or not isinstance(database, RdsDatabaseSettings):
+        return
+    if database.identifier != before.get("identifier") or database.restore is not None or database.adopt:
+        return
+    # As for any other property that an instance keeps for good.
+    if before.get("protect") or before.get("onDestroy", "keep") == "keep":
+        yield Problem(
+            "database.restore",
+            f"is missing, and would replace the instance {database.identifier}, which has the key, the master user and "
+            "the database's name of the data that it was made of",
+            "set it back; it stays so for as long as the stack has the instance, whatever has become of the data "
+            f"({DOCUMENT})",
         )
 
 

@@ -203,6 +203,7 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "protect": database.protect,
         "onDestroy": database.on_destroy,
         "adopted": database.adopt,
+        "restored": database.restore is not None,
         "port": database.port,
         "replica": database.replica is not None,
     }

@@ -13,14 +13,15 @@ import pulumi
 import pytest
 
 from components.database_steps import FIXED, RESTORE
-from components.ledger import Ledger, LedgerError, ends_of_own
+from components.ledger import Ledger, LedgerError, ends_of_own, ledger_content
 from components.ledger_guards import refusals
 from components.ledger_warnings import egress_warning, name_warning, rollout_warning
 from components.settings import Settings, load_settings
+from components.tls_assembly import trust_of
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
-from tests.unit.program.stack import configuration, run_program, values_file
+from tests.unit.program.stack import configuration, host_authority, run_program, values_file
 
 ITSELF = f"organization/{PROJECT}/{STACK}"
 
@@ -275,6 +276,32 @@ def test_what_a_restored_instance_has_of_its_data_replaces_nothing(config: dict[
     config["database"]["identifier"] = "graph-other"
     with pytest.raises(LedgerError, match=r'database\.identifier: "graph-other" would rename'):
         again(tmp_path, config, ledger)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lifted", "refused"),
+    [
+        ({}, True),
+        ({"protect": False, "onDestroy": "keep"}, True),
+        ({"protect": False, "onDestroy": "snapshot"}, False),
+    ],
+)
+def test_a_restored_instance_is_not_replaced_because_nobody_says_any_more_that_it_is_one(
+    lifted: dict[str, Any], refused: bool, config: dict[str, Any], tmp_path: Path
+) -> None:
+    restore = {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"}
+    config["database"] |= {**lifted, "restore": restore}
+    ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    del config["database"]["restore"]
+    if refused:
+        with pytest.raises(LedgerError, match=r"database\.restore: is missing, and would replace .*; set it back"):
+            again(tmp_path, config, ledger)
+    else:
+        assert again(tmp_path, config, ledger).outputs["ledger"]["database"]["restored"] is False
+    # Nobody has the data's snapshot for ever, and which one is said is none of the instance's by now.
+    config["database"]["restore"] = restore | {"snapshotIdentifier": "another"}
+    assert again(tmp_path, config, ledger).outputs["ledger"] == ledger
 
 
 @pytest.mark.slow
@@ -802,3 +829,44 @@ def at(directory: Path, owner: str, before: str, after: str, trust: str = "bundl
         "endpoints": {TELEPORT_CLUSTER: "graph.example.com:443"},
     }
     return Ledger.parse(record), settings
+
+
+def _steps_of_authorities(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What stands against the authority that `after` asks for, after an `up` with `before`."""
+    (tmp_path / "issuer.pem").write_text(host_authority("issuer"))
+    issuer = {"mode": "existing", "name": "internal"}
+    issued = {"mode": "certManager", "trustBundleFile": "issuer.pem", "issuer": issuer}
+
+    def read(tls: dict[str, Any]) -> Settings:
+        tls = {**issued, **tls} if "mode" not in tls else tls
+        return load_settings(configuration(tmp_path, tls=tls), (), root=tmp_path, stack=STACK)
+
+    settings = read(before)
+    content = ledger_content(settings, {}, trust_of(settings, frozenset({"an authority"})), Ledger())
+    return [str(problem) for problem in refusals(Ledger.parse(content), read(after))]
+
+
+def test_an_authority_that_never_signed_may_be_exchanged_for_another(tmp_path: Path) -> None:
+    """There is no step of its own that could come in between: `tls.authority` is of mode generated."""
+    trusted = {"nextAuthority": {"generation": 2}}
+    for other in ({"generation": 1}, {"generation": 3}, {"generation": 2, "algorithm": "RSA"}):
+        assert _steps_of_authorities(tmp_path, trusted, {"nextAuthority": other}) == []
+
+
+def test_one_that_has_signed_is_trusted_as_it_is_or_by_the_bundles_file(tmp_path: Path) -> None:
+    signed = {"mode": "generated", "authority": {"generation": 2, "phase": "switch"}}
+    for other in ({"generation": 1}, {"generation": 2, "algorithm": "RSA"}):
+        (problem,) = _steps_of_authorities(tmp_path, signed, {"nextAuthority": other})
+        assert problem.startswith(
+            "tls.nextAuthority: is another authority than the stack's own in phase switch of generation 2"
+        )
+        assert "leave it out, with what the output caBundle has in tls.trustBundleFile" in problem
+    assert _steps_of_authorities(tmp_path, signed, {}) == []
+    stable = {"mode": "generated", "authority": {"generation": 2, "phase": "stable"}}
+    assert _steps_of_authorities(tmp_path, stable, {"nextAuthority": {"generation": 2}}) == []
+
+
+def test_the_one_that_begins_to_sign_is_the_one_that_was_trusted(tmp_path: Path) -> None:
+    ahead = {"nextAuthority": {"generation": 2}}
+    (problem,) = _steps_of_authorities(tmp_path, ahead, {"mode": "generated"})
+    assert "tls.authority: phase stable of generation 1 lies behind" in problem
