@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from components.ledger import Ledger, teleport_record
 from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings
 from components.settings.errors import Problem, shown
+from components.teleport_values import CA_CONFIG_MAP_NAME
 
 DOCUMENT = "docs/teleport.md"
 
@@ -97,10 +98,17 @@ def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         if before != cluster:
             # Others keep their access graph meanwhile.
             switch = f"teleport.{before}.connected" if len(recorded.teleport) > 1 else "accessGraph.enabled"
+            # Whether the owner of a release has rolled it out, so that auth mounts it no more, is not known.
+            left = (
+                f", with `recover` before its `up`: the ConfigMap {CA_CONFIG_MAP_NAME} may be left there, for an auth "
+                "that mounts it"
+                if recorded.teleport[before].get("mode") == "values"
+                else ""
+            )
             yield Problem(
                 f"teleport.{cluster}",
                 f"is where {before} has been until now: what the stack made in the namespace {entry.namespace} would "
                 "be made a second time, under the same names, before it is deleted",
-                f"set {switch} to false and `up`, take teleport.{before} out and `up`, and then add this one "
+                f"set {switch} to false and `up`, take teleport.{before} out and `up`, and then add this one{left} "
                 f"({DOCUMENT})",
             )

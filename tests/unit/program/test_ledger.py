@@ -565,6 +565,8 @@ def test_an_entry_of_another_name_comes_after_the_one_whose_place_it_takes(
         again(tmp_path, config, before)
     (problem,) = no.value.problems
     assert f"teleport.other.example.com: is where {TELEPORT_CLUSTER} has been until now" in problem
+    # An owner whose rollout nobody waits for may still mount what the second of these steps leaves.
+    assert ("with `recover` before its `up`: the ConfigMap teleport-access-graph-ca" in problem) is (mode == "values")
     assert again(tmp_path, config, without).outputs["ledger"]["teleport"].keys() == {"other.example.com"}
 
 
