@@ -163,6 +163,13 @@ class Preflight:
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
             reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
             return [self._not_recorded(check, statement, reason)]
+        former = ((self.outputs or {}).get("ledger") or {}).get("namespace") or {}
+        if namespace is not None and former.get("made") is False:
+            reason = (
+                "the last `up` used it as somebody's, and the next could not make it: set accessGraph.createNamespace "
+                "to false, or import it first (docs/platform.md)"
+            )
+            return [not_proven(check, statement, reason), *self._inside(cluster, namespace)]
         if namespace is None and (self.outputs or {}).get("namespace") == settings.namespace:
             reason = "this stack made it, and it is gone with all that was in it; a plain `up` does not look: "
             return [failed(check, statement, f"{reason}`up --refresh`")]

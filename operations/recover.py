@@ -37,13 +37,13 @@ from operations.aws_session import NoSession
 from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
-from operations.cluster import Cluster, ClusterError, name_of
+from operations.cluster import Cluster, ClusterError, Document, name_of
 from operations.engines import hidden_engines, live_engines
 from operations.helm_releases import list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
-from operations.ownership import full_name, require_own
+from operations.ownership import full_name, maker, require_own
 from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
 from operations.unrecorded import carrying
 
@@ -208,9 +208,11 @@ class Recovery:
         # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
         if ("Namespace", namespace) not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
+            inhabited = any(identity.startswith(f"{namespace}/") for _, identity in recorded)
             if found is not None:
-                yield orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
-            return  # whatever the stack makes in there is made after it
+                yield self._unknown_namespace(cluster, found, inhabited=inhabited)
+            if not inhabited:
+                return  # whatever the stack makes in there is made after it
         if ("Namespace", namespace) in recorded and cluster.get("Namespace", namespace) is None:
             # Releases apart: Helm's are looked at one by one.
             gone = [
@@ -240,6 +242,27 @@ class Recovery:
             yield from self._named(cluster, kind, name, namespace, recorded)
         yield from self._jobs(cluster, _JOB_PREFIXES, namespace, recorded)
         yield from self._authority_maps(recorded)
+
+    def _unknown_namespace(self, cluster: Cluster, found: Document, *, inhabited: bool) -> Step:
+        """What a killed `up` makes in its namespace is recorded after that: with something in it that is recorded
+        (`inhabited`) it is no orphan, but one that this stack has used as somebody's. One that was to outlive a
+        `destroy` has what somebody wanted to keep."""
+        name, other = name_of(found), maker(found)
+        if inhabited and other in (None, self._name):
+            return Step(
+                f"the namespace {name} is there, this stack runs in it, and the state does not know it",
+                "leave it: set accessGraph.createNamespace to false, or make it the stack's own with the URNs of "
+                f"`pulumi stack --show-urns`: pulumi import kubernetes:core/v1:Namespace namespace-namespace {name} "
+                f"--stack {self.stack} --protect=false --generate-code=false --parent namespace=<URN of the "
+                "AccessGraphNamespace> --provider kubernetes=<URN of the provider kubernetes>",
+            )
+        if self.settings.access_graph.keep_namespace and other == self._name:
+            return Step(
+                f"the namespace {name} is there, as accessGraph.keepNamespace leaves it, unknown to the state",
+                "leave it with what is in it: set accessGraph.createNamespace to false in place of keepNamespace; or "
+                f"delete it, if nothing in it is to stay: `{cluster.kubectl('')} delete namespace {name}`",
+            )
+        return orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
 
     def _named(
         self, cluster: Cluster, kind: str, name: str, namespace: str, recorded: set[tuple[str, str]]

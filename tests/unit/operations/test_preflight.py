@@ -103,6 +103,18 @@ def test_a_namespace_that_somebody_deleted_is_not_one_that_is_still_to_be_made(
 
 
 @pytest.mark.slow
+def test_a_namespace_that_the_last_up_used_as_somebodys_is_not_made_by_the_next(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """An `up` would find the name taken; whether it has been imported since, the outputs do not say."""
+    put_world(api)
+    given_away = OUTPUTS | {"ledger": {"namespace": {"name": GRAPH, "made": False, "kept": False}}}
+    finding = run(tmp_path, outputs=given_away)["access-graph.namespace"]
+    assert finding.outcome is Outcome.NOT_PROVEN
+    assert "set accessGraph.createNamespace to false, or import it first" in finding.reason
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chart", "outcome", "reason"),
     [

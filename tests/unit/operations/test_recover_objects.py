@@ -39,7 +39,8 @@ def test_what_this_stack_did_not_certainly_make_is_left(
 ) -> None:
     """Another stack may have the same names, in the same cluster."""
     put_world(api)
-    recorded = ALL_RECORDED[1:] if kind == "Namespace" else ALL_RECORDED
+    # A kill leaves no namespace that anything in the state is in.
+    recorded = [CA_RECORDED] if kind == "Namespace" else ALL_RECORDED
     programs.state(*recorded)
     name = {"Namespace": GRAPH, "Secret": "teleport-access-graph-tls", "Job": "teleport-access-graph-database-access-1"}
     namespace = None if kind == "Namespace" else GRAPH
@@ -95,6 +96,36 @@ def test_a_namespace_that_the_stack_does_not_make_is_nobodys_orphan(
     programs.state(*ALL_RECORDED[1:])
     found = steps(tmp_path, accessGraph={"createNamespace": False})
     assert [step.problem.partition(" exists")[0] for step in found] == [f"Secret teleport-access-graph-tls in {GRAPH}"]
+
+
+@pytest.mark.parametrize("metadata", [OURS, ENGINES, {}], ids=["ours", "of an earlier program", "somebody's"])
+def test_a_namespace_in_which_the_stack_runs_is_never_an_orphan(
+    metadata: dict[str, Any], api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """It was given away, or never was the stack's: deleted, it would take the running graph along. What else was not
+    recorded in there is still found."""
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=metadata)
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
+    programs.state(*ALL_RECORDED[1:])
+    step, secret = steps(tmp_path)
+    assert step.act is None
+    assert step.problem == f"the namespace {GRAPH} is there, this stack runs in it, and the state does not know it"
+    assert "leave it: set accessGraph.createNamespace to false" in step.remedy
+    assert f"pulumi import kubernetes:core/v1:Namespace namespace-namespace {GRAPH} --stack test" in step.remedy
+    assert secret.problem.startswith("Secret teleport-access-graph-tls")
+
+
+def test_a_namespace_that_was_to_be_kept_is_not_deleted_with_what_it_was_kept_for(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """After a `destroy` nothing is recorded."""
+    put_world(api)
+    programs.state()
+    api.put("Namespace", GRAPH, metadata=OURS)
+    step = steps(tmp_path, accessGraph={"keepNamespace": True})[0]
+    assert step.act is None
+    assert "leave it with what is in it: set accessGraph.createNamespace to false in place of keepN" in step.remedy
 
 
 ACCESS, RESTARTER = "teleport-access-graph-database-access", "teleport-access-graph-certificate-restarter"
