@@ -17,6 +17,7 @@ from components.tls_assembly import authority_step
 from components.trust_steps import GENERATED
 
 DOCUMENT = "docs/certificates.md"
+TELEPORT_DOCUMENT = "docs/teleport.md"
 
 
 def warnings(recorded: Ledger, settings: Settings) -> Iterator[str]:
@@ -24,6 +25,7 @@ def warnings(recorded: Ledger, settings: Settings) -> Iterator[str]:
     for warning in (
         rollout_warning(recorded, settings),
         name_warning(recorded, settings),
+        place_warning(recorded, settings),
         egress_warning(recorded, settings),
     ):
         if warning is not None:
@@ -77,6 +79,28 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
     return (
         f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG's certificate loses "
         f"{', '.join(going)}; see first that auth dials another name, for its calls fail otherwise ({DOCUMENT})"
+    )
+
+
+def place_warning(recorded: Ledger, settings: Settings) -> str | None:
+    """The access graph of before goes as the last step of an `up`, with its Service; who waits for nobody's rollout
+    does not know whether auth has gone over."""
+    graph, suffix = (
+        settings.access_graph,
+        f".{recorded.namespace.get('name')}.svc.{settings.access_graph.cluster_domain}",
+    )
+    left = [
+        entry
+        for entry in _calling(recorded, settings, unawaited=True)
+        if (host := recorded.endpoints[entry.removeprefix("teleport.")].rpartition(":")[0]) != graph.service_host
+        and host.endswith(suffix)
+    ]
+    if not left or not graph.enabled:
+        return None
+    return (
+        f"{', '.join(left)}: nobody waits for the rollout there, and at the end of this `up` the access graph goes "
+        "from where auth dials it; its calls fail from then until auth has been restarted with this `up`'s endpoint. "
+        f"With mode values, `rollout` waits for that first ({TELEPORT_DOCUMENT})"
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from components.database_steps import FIXED, RESTORE
 from components.ledger import Ledger, LedgerError, ends_of_own, ledger_content
 from components.ledger_guards import refusals
-from components.ledger_warnings import egress_warning, name_warning, rollout_warning
+from components.ledger_warnings import egress_warning, name_warning, place_warning, rollout_warning, warnings
 from components.settings import Settings, load_settings
 from components.tls_assembly import trust_of
 from components.trust_bundles import Authority
@@ -792,6 +792,43 @@ def test_a_name_that_the_certificate_loses_is_warned_of_where_nobody_knows_what_
     assert (found is not None) is warned
     assert not warned or "TAG's certificate loses old.example.com; see first that auth dials another name" in str(found)
     assert name_warning(replace(more, endpoints={}), settings) is None
+
+
+@pytest.mark.parametrize("owner", AWAITED)
+@pytest.mark.parametrize(
+    ("dialled_before", "goes"),
+    [
+        ("teleport-access-graph.elsewhere.svc.cluster.local", True),
+        ("graph-teleport-access-graph.elsewhere.svc.cluster.local", True),
+        # The load balancer's.
+        ("graph.example.com", False),
+    ],
+)
+def test_an_access_graph_that_goes_from_where_it_is_dialled_is_warned_of(
+    owner: str, dialled_before: str, goes: bool, tmp_path: Path
+) -> None:
+    """The engine deletes the former release as the last step, whether anybody has told auth by then or not."""
+    recorded, settings = at(tmp_path, owner, "stable", "stable")
+    moved = replace(recorded, namespace={"name": "elsewhere"}, endpoints={TELEPORT_CLUSTER: f"{dialled_before}:443"})
+    found = place_warning(moved, settings)
+    assert (found is not None) is (goes and owner in ("values", "manual"))
+    assert found is None or "at the end of this `up` the access graph goes from where auth dials it" in found
+    assert found is None or found in warnings(moved, settings)
+
+
+def test_an_access_graph_that_stays_where_it_is_dialled_is_none_that_goes(tmp_path: Path) -> None:
+    recorded, settings = at(tmp_path, "manual", "stable", "stable")
+    graph = settings.access_graph
+    there = replace(
+        recorded,
+        namespace={"name": graph.namespace},
+        endpoints={TELEPORT_CLUSTER: f"{graph.service_host}:443"},
+    )
+    assert place_warning(there, settings) is None
+    renamed = replace(there, endpoints={TELEPORT_CLUSTER: f"former-{graph.service_host}:443"})
+    assert place_warning(renamed, settings) is not None
+    off = replace(settings, access_graph=graph.model_copy(update={"enabled": False}))
+    assert place_warning(renamed, off) is None
 
 
 @pytest.mark.parametrize(
