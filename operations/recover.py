@@ -32,7 +32,7 @@ from components.settings.names import (
     kubernetes_provider_name,
 )
 from components.teleport_args import VALUES_CONFIG_MAP_NAME
-from components.teleport_values import CA_CONFIG_MAP_NAME, auth_deployment_name
+from components.teleport_values import CA_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
@@ -288,8 +288,9 @@ class Recovery:
             found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
             if found is None or ("ConfigMap", f"{entry.namespace}/{CA_CONFIG_MAP_NAME}") in recorded:
                 continue
-            auth = cluster.get("Deployment", auth_deployment_name(entry.release), entry.namespace)
-            if CA_CONFIG_MAP_NAME in json.dumps((auth or {}).get("spec", {}).get("template", {})):
+            # Of whatever release: an entry that takes another's place may have another than the auth that runs there.
+            running = cluster.list("Deployment", entry.namespace)
+            if any(CA_CONFIG_MAP_NAME in json.dumps(one.get("spec", {}).get("template", {})) for one in running):
                 place = self.settings.kubernetes_of(name)
                 own = self.settings.kubernetes.cluster_identifier
                 provider = kubernetes_provider_name(place.cluster_identifier, own)

@@ -29,7 +29,7 @@ from tests.unit.operations.recover_world import (
     run,
     steps,
 )
-from tests.unit.operations.world import CLUSTER, GRAPH, put_world, settings
+from tests.unit.operations.world import CLUSTER, GRAPH, configuration, put_world, settings
 
 
 @pytest.mark.parametrize("kind", ["Namespace", "Secret", "Job"])
@@ -200,6 +200,18 @@ def test_another_stacks_watch_beside_the_same_teleport_is_left(
     (step,) = steps(tmp_path)
     assert step.act is None
     assert step.remedy.startswith("leave it, the stack acme/graph/test made it")
+
+
+def test_what_the_auth_of_another_release_mounts_is_left_to_it(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """An entry may take another's place, in one namespace, before the owner of the former release has rolled it out."""
+    put_world(api)
+    programs.state(NAMESPACE_RECORDED, RELEASE_RECORDED)
+    entry = configuration()["teleport"][CLUSTER] | {"release": "another"}
+    (step,) = [one for one in steps(tmp_path, teleport={CLUSTER: entry}) if "teleport-access-graph-ca" in one.problem]
+    assert step.act is None
+    assert "without it auth could not start" in step.remedy
 
 
 @pytest.mark.slow
