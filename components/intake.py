@@ -126,6 +126,7 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
             *map(rotation_gap_warning, fetched),
             *_stores_without_authority(settings, values),
             *_releases_without_name(settings, values),
+            *_callers_without_block(settings),
         ),
     )
 
@@ -192,6 +193,32 @@ def _releases_without_name(settings: Settings, values: Mapping[str, Mapping[str,
                 f"teleport.{cluster}.valuesFiles: no file has clusterName, without which the teleport-cluster chart "
                 f"cannot be installed; write `clusterName: {cluster}` into one"
             )
+
+
+def _callers_without_block(settings: Settings) -> Iterator[str]:
+    """A call from outside comes from no namespace of TAG's Kubernetes cluster, which a policy of namespaces alone turns
+    away without an error anywhere. A warning: networks that span clusters may see namespaces in another one too."""
+    graph = settings.access_graph
+    policy = graph.network_policy
+    if not (graph.enabled and policy.enabled and policy.client_namespaces) or policy.client_cidrs:
+        return
+    own = settings.kubernetes.cluster_identifier
+    outside = [
+        f"teleport.{cluster}"
+        for cluster in settings.teleport
+        if settings.connects(cluster) and settings.kubernetes_of(cluster).cluster_identifier != own
+    ]
+    if graph.external is not None:
+        outside.append("accessGraph.external")
+    elif graph.service_type == "LoadBalancer":
+        outside.append("accessGraph.serviceType")
+    if outside:
+        yield (
+            "accessGraph.networkPolicy: clientNamespaces is set and clientCidrs is not, so that beside the Teleports "
+            f"of its own Kubernetes cluster TAG answers those namespaces alone, and {', '.join(outside)} "
+            f"{'brings' if len(outside) == 1 else 'bring'} calls from elsewhere; give in clientCidrs the blocks from "
+            "which they seem to come (docs/network.md)"
+        )
 
 
 def _trust_bundle(settings: Settings, now: datetime, problems: list[str]) -> tuple[Authority, ...]:

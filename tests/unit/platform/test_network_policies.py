@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.intake import read_intake
 from components.network_policies import (
     NetworkPoliciesArgs,
     access_graph_policy,
@@ -23,6 +25,7 @@ from tests.samples import (
     minimal_configuration,
     release_entry,
 )
+from tests.unit.program.stack import host_authority, values_file
 from tests.unit.settings.cases_tls import EXISTING, FILES
 
 pytestmark = pytest.mark.unit
@@ -144,6 +147,40 @@ def test_a_load_balancer_hides_who_calls(graph: dict[str, Any]) -> None:
     config["accessGraph"] |= graph
     assert callers(config) == []
     assert callers(with_policy(config, clientCidrs=["10.9.0.0/16"])) == [CALLER, {"ipBlock": {"cidr": "10.9.0.0/16"}}]
+
+
+@pytest.mark.parametrize(
+    ("graph", "changes", "policy", "callers"),
+    [
+        ({}, {}, {}, None),
+        ({}, {"teleport": {TELEPORT_CLUSTER: elsewhere()}}, {}, f"teleport.{TELEPORT_CLUSTER} brings"),
+        ({"external": {"hostname": "graph.example.com"}}, {}, {}, "accessGraph.external brings"),
+        ({"serviceType": "LoadBalancer"}, {}, {}, "accessGraph.serviceType brings"),
+        (
+            {"external": {"hostname": "graph.example.com"}},
+            {"teleport": {TELEPORT_CLUSTER: elsewhere()}},
+            {},
+            f"teleport.{TELEPORT_CLUSTER}, accessGraph.external bring",
+        ),
+        ({"serviceType": "LoadBalancer"}, {}, {"clientCidrs": ["10.9.0.0/16"]}, None),
+        ({"serviceType": "LoadBalancer"}, {}, {"clientNamespaces": []}, None),
+        ({"serviceType": "LoadBalancer", "enabled": False}, {}, {}, None),
+    ],
+)
+def test_namespaces_alone_are_warned_of_where_calls_come_from_outside(
+    graph: dict[str, Any], changes: dict[str, Any], policy: dict[str, Any], callers: str | None, tmp_path: Path
+) -> None:
+    """Nothing from there is in one, and that a policy turns it away is said nowhere."""
+    entries = {TELEPORT_CLUSTER: release_entry()} | changes.get("teleport", {})
+    inline = {"mode": "inline", "certificates": [host_authority()]}
+    values = {"valuesFiles": [values_file(tmp_path)], "hostAuthorities": inline}
+    teleport = {cluster: {**entry, **values} for cluster, entry in entries.items()}
+    config = minimal_configuration(**NAMED, teleport=teleport)
+    config["accessGraph"] |= {**graph, "networkPolicy": {"enabled": True, "clientNamespaces": ["agents"], **policy}}
+    settings = load_settings(config, (), root=tmp_path, stack=STACK)
+    found = read_intake(settings, datetime.now(timezone.utc)).warnings
+    assert [text for text in found if f"{callers} calls from elsewhere; " not in text] == []
+    assert len(found) == (0 if callers is None else 1)
 
 
 def test_without_any_teleport_nobody_calls() -> None:
