@@ -120,9 +120,10 @@ def recorded_outputs() -> pulumi.StackReference:
 
 
 def read_ledger(recorded: pulumi.StackReference) -> pulumi.Output[Ledger]:
-    """The ledger among the stack's `recorded_outputs`."""
+    """The ledger among the stack's `recorded_outputs`. Never secret: it has none, and one that an earlier program wrote
+    as a secret would hide all that follows from it, and itself again."""
     outputs = [recorded.get_output(output) for output in ("ledger", "certificateNotAfter", "caNotAfter")]
-    return pulumi.Output.all(*outputs).apply(lambda read: Ledger.parse(*read))
+    return pulumi.Output.unsecret(pulumi.Output.all(*outputs)).apply(lambda read: Ledger.parse(*read))
 
 
 def ends_of_own(recorded: Ledger, settings: Settings, given: Sequence[Authority]) -> RecordedEnds:

@@ -104,7 +104,8 @@ class TeleportCluster(pulumi.ComponentResource):
             )
             for config_map in authorities
         ]
-        self.ready = pulumi.Output.all(*done).apply(lambda _: True)
+        # Nothing of what it waits for is in it: a secret one would make all of the stack's memory secret.
+        self.ready = pulumi.Output.unsecret(pulumi.Output.all(*done).apply(lambda _: True))
         outputs: dict[str, pulumi.Input[Any]] = {
             "values": self.values,
             "configuration": self.configuration,

@@ -294,6 +294,11 @@ class RecordingMonitor(mocks.MockMonitor):
                     state[key].update(value)
                 elif key not in state.fields or key == "status":
                     state[key] = value
+        for key in request.additionalSecretOutputs:
+            # The engine's doing, whatever the plugin says of them.
+            if key in state.fields:
+                value = json_format.MessageToDict(state.fields[key])
+                state[key] = {SECRET_SIGNATURE: SECRET_VALUE, "value": value}
         identifier = "" if not request.custom else UNKNOWN_SENTINEL if self.preview else f"{request.name}-id"
         self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, {})
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=state)

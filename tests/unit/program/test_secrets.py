@@ -10,7 +10,7 @@ import pytest
 
 from components.teleport_args import SecretValuesConflict
 from tests.samples import TELEPORT_CLUSTER
-from tests.unit.monitor import Recording, leaves
+from tests.unit.monitor import PROJECT, STACK, Recording, Secret, leaves, unsealed
 from tests.unit.program.stack import COMPUTED, configuration, run_program
 
 LOGIN_PASSWORD = "canary-password-database-access-login-a-0123456789abcdef0123456789"
@@ -35,6 +35,11 @@ def occurrences(stack: Recording, text: str) -> dict[tuple[str, str], bool]:
             if isinstance(value, str) and (text in value or quote(text, safe="") in value):
                 found[registration.name, path] = secret
     return found
+
+
+def secret_outputs(stack: Recording) -> set[str]:
+    """Names of the stack's outputs that have something in an envelope."""
+    return {name for name, value in stack.outputs.items() if any(secret for _, _, secret in leaves(value))}
 
 
 def test_each_secret_is_just_where_it_is_needed_and_always_in_an_envelope(stack: Recording) -> None:
@@ -120,6 +125,26 @@ def test_what_a_refresh_reads_of_secret_helm_values_is_secret(stack: Recording, 
     secret = run_program(configuration(tmp_path), tmp_path, secrets={"teleportSecretValues": secret_values})
     assert secret[release].additional_secret_outputs == {"values"}
     assert secret[proxies].additional_secret_outputs == {"metadata", "spec"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["release", "adopted", "values"])
+def test_secret_helm_values_make_no_output_secret_but_the_one_that_has_them(mode: str, tmp_path: Path) -> None:
+    """Nor the ledger, of which the next run would take it: all that follows from it would hide in previews."""
+    entry: dict[str, Any] = {"adopt": mode == "adopted"}
+    if mode == "values":
+        entry = {"mode": "values", "chart": ..., "rollout": {}, "emitSecretValues": True}
+    secrets = {"teleportSecretValues": {TELEPORT_CLUSTER: {"auth": {"extraEnv": [{"name": "T", "value": "canary"}]}}}}
+    config = configuration(tmp_path, entry=entry)
+    first = run_program(config, tmp_path, secrets=secrets)
+    hidden = {"teleportMergedValues"} if mode == "values" else set()
+    assert secret_outputs(first) == hidden
+    # A ledger that was written as a secret, by a program that did so, is none for that.
+    before = {name: unsealed(value) for name, value in first.outputs.items()}
+    before |= {name: Secret(before[name]) for name in ("ledger", "caBundle")}
+    second = run_program(config, tmp_path, secrets=secrets, stacks={f"organization/{PROJECT}/{STACK}": before})
+    assert secret_outputs(second) == hidden
+    assert not isinstance(second["access-graph-release"].inputs["values"], Secret)
 
 
 @pytest.mark.slow
