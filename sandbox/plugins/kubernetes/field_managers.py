@@ -87,17 +87,14 @@ def take_over(server: ApiServer, kind: Kind, live: dict[str, Any], manager: str)
 
 
 def relinquish(server: ApiServer, kind: Kind, live: Mapping[str, Any], manager: str) -> None:
-    """Gives up every field of `manager`; those that nobody else manages go. A missing object is fine."""
+    """Gives up every field of `manager`; those that nobody else manages go.
+
+    As the official plugin it does not look first: of an object that has gone, the API server makes an empty one, or
+    refuses to where a field is required (`ssa.Relinquish` in pulumi-kubernetes).
+    """
     metadata = {"name": name_of(live), **({"namespace": namespace_of(live)} if kind.namespaced else {})}
     body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
-    try:
-        # An apply creates what is missing; a patch that outlived its object must not bring an empty one back.
-        current = server.get(kind, namespace_of(live), name_of(live))
-        if any(entry.get("manager") == manager for entry in _entries(current)):
-            server.apply(kind, namespace_of(live), name_of(live), body, manager, force=True, dry_run=False)
-    except ApiError as error:
-        if not error.not_found:
-            raise
+    server.apply(kind, namespace_of(live), name_of(live), body, manager, force=False, dry_run=False)
 
 
 def apply_ignored(

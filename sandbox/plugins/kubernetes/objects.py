@@ -253,7 +253,7 @@ class Objects:
             server.delete(kind, namespace, name, propagation)
             self._waiter(server, kind, urn, timeout).until_gone(old_inputs, namespace, name)
         except ApiError as error:
-            if error.not_found:
+            if error.not_found and not kind.patch:
                 return
             required = next(
                 (c.get("field") for c in error.details.get("causes") or [] if c.get("reason") == "FieldValueRequired"),

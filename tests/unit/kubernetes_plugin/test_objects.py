@@ -197,7 +197,8 @@ def test_a_patch_is_applied_under_a_manager_of_its_own() -> None:
     assert (verb, name, request["force"]) == ("apply", "demo", False)
     assert outputs["__fieldManager"] == request["manager"]
     objects(server).delete(URN, patch, entry["id"], {**outputs, "metadata": outputs["metadata"]}, 0)
-    assert server.verbs()[-1] == "get", "nothing is applied for a manager that the live object does not know"
+    verb, name, given_up = server.calls[-1]
+    assert (verb, name, given_up["manager"], given_up["force"]) == ("apply", "demo", request["manager"], False)
 
 
 def test_an_object_that_exists_is_refused_in_the_recorded_words() -> None:
