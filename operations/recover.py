@@ -56,6 +56,8 @@ _OTHERS_TIMEOUT = 300
 _NOT_LOCKED = ("update has already completed", "has never been updated")
 # What answers for a stack that comes back, which nobody may have asked for.
 RESTORE = "--restore-record"
+# What `teleport.py` marks proxies with, for them to be restarted.
+_MARK = "kubernetes:apps/v1:DeploymentPatch"
 _JOB_PREFIXES = (DATABASE_ACCESS_NAME, DATABASE_LOGINS_NAME)
 # What runs every few minutes, and what it may do; all have one name.
 _SCHEDULED = ("CronJob", "RoleBinding", "Role", "ServiceAccount")
@@ -329,21 +331,25 @@ class Recovery:
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice. One of which
-        a record is left is `_pending`'s."""
+        a record is left is `_pending`'s. And marks on proxies that went with theirs: the plugin takes a mark off by
+        writing to the Deployment, whether it is there or not."""
         for resource in state.get("resources") or []:
-            if resource.get("type") != RELEASE:
+            if resource.get("type") not in (RELEASE, _MARK):
                 continue
             context = context_of(self.settings, resource)
             if context is None:
                 continue  # its entry was taken out, and of such the engine uninstalls none: they stay in their cluster
             namespace, _, name = str(resource.get("id", "")).partition("/")
             cluster = self._cluster(context)
-            if not list_revisions(cluster, namespace, name):
-                yield Step(
-                    f"the state has the release {name} in {namespace}, and Helm does not",
-                    "take it out of the state",
-                    functools.partial(self._forget, [str(resource["urn"])]),
-                )
+            if resource["type"] == RELEASE and not list_revisions(cluster, namespace, name):
+                problem, remedy = f"the state has the release {name} in {namespace}, and Helm does not", ""
+            elif resource["type"] == _MARK and cluster.get("Deployment", name, namespace) is None:
+                problem = f"the state has the mark on the Deployment {name} in {namespace}, which is gone"
+                remedy = ": neither an `up` nor a `destroy` could take it off"
+            else:
+                continue
+            forget = functools.partial(self._forget, [str(resource["urn"])])
+            yield Step(problem, f"take it out of the state{remedy}", forget)
 
     def _forget(self, urns: list[str]) -> str:
         targets = [argument for urn in urns for argument in ("--target", urn)]

@@ -354,6 +354,23 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
 
 
 @pytest.mark.slow
+def test_a_mark_on_proxies_that_are_gone_leaves_the_state(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """The plugin would write to what is not there: `currently managing a required field`."""
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    mark = {"urn": "urn::proxies", "id": "teleport/teleport-proxy", "type": "kubernetes:apps/v1:DeploymentPatch"}
+    programs.record(mark)
+    assert run(tmp_path) == []
+    del api.objects["/apis/apps/v1/namespaces/teleport/deployments/teleport-proxy"]
+    (step,) = steps(tmp_path)
+    assert step.problem == "the state has the mark on the Deployment teleport-proxy in teleport, which is gone"
+    assert run(tmp_path) == ["taken out"]
+    assert any(call.startswith("pulumi refresh --target urn::proxies --yes") for call in programs.calls)
+
+
+@pytest.mark.slow
 def test_what_is_in_a_cluster_that_was_taken_out_is_not_looked_for_in_another(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
