@@ -85,10 +85,8 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
 def place_warning(recorded: Ledger, settings: Settings) -> str | None:
     """The access graph of before goes as the last step of an `up`, with its Service; who waits for nobody's rollout
     does not know whether auth has gone over."""
-    graph, suffix = (
-        settings.access_graph,
-        f".{recorded.namespace.get('name')}.svc.{settings.access_graph.cluster_domain}",
-    )
+    graph = settings.access_graph
+    suffix = f".{recorded.namespace.get('name')}.svc.{graph.cluster_domain}"
     left = [
         entry
         for entry in _calling(recorded, settings, unawaited=True)
