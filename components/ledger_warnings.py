@@ -13,11 +13,9 @@ from components.settings import (
     TeleportSettings,
     ValuesTeleportSettings,
 )
+from components.teleport_steps import DOCUMENT as TELEPORT_DOCUMENT
 from components.tls_assembly import authority_step
-from components.trust_steps import GENERATED
-
-DOCUMENT = "docs/certificates.md"
-TELEPORT_DOCUMENT = "docs/teleport.md"
+from components.trust_steps import DOCUMENT, GENERATED
 
 
 def warnings(recorded: Ledger, settings: Settings) -> Iterator[str]:

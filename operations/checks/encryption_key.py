@@ -65,11 +65,11 @@ def _policy(cloud: AwsSettings, database: RdsDatabaseSettings, key: Mapping[str,
         return not_proven(check, statement, "KMS shows a policy to its own account alone; docs/database.md has it")
     try:
         with asking_aws():
-            text = aws_client(cloud, "kms").get_key_policy(KeyId=key["KeyId"], PolicyName="default")["Policy"]
+            answer = aws_client(cloud, "kms").get_key_policy(KeyId=key["KeyId"], PolicyName="default")
     except NoSession as error:
         return not_told(check, statement, error)
-    writers = list(_writers(cloud, database))
-    if shut_out := [one for one in writers if not _lets_in(json.loads(text), one)]:
+    policy, writers = json.loads(answer["Policy"]), list(_writers(cloud, database))
+    if shut_out := [one for one in writers if not _lets_in(policy, one)]:
         reason = f"no statement allows {' and '.join(_WRITING)} to {', '.join(shut_out)}; docs/database.md has them"
         return failed(check, statement, reason)
     return passed(check, statement, ", ".join(writers))

@@ -32,12 +32,12 @@ def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding
         return failed(check, statement, f"the Deployment {name_of(deployment)} has no pod; look at its events")
     last = {name_of(pod): last_statement(_log(cluster, pod)) for pod in pods}
     over: dict[str, str] = {}
-    if any(line and is_trouble(line) and is_repeated(line) for line in last.values()):
+    if any(map(_may_be_over, last.values())):
         sleep(SECONDS_BETWEEN_COMPLAINTS)
         for pod in pods:
             name = name_of(pod)
             before, since = last[name], last_statement(_log(cluster, pod, since=SECONDS_BETWEEN_COMPLAINTS))
-            if since is None and before and is_trouble(before) and is_repeated(before):
+            if since is None and before is not None and _may_be_over(before):
                 over[name] = before
             last[name] = since or before
     troubles = [f"{pod}: {line}" for pod, line in last.items() if line and is_trouble(line) and pod not in over]
@@ -49,6 +49,11 @@ def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding
     silent = f"{', '.join(last)} says nothing against it, and that it is connected at the level DEBUG alone"
     said = "".join(f"; what {pod} said last is over: {line}" for pod, line in over.items())
     return not_proven(check, statement, f"the log of {silent}{said}")
+
+
+def _may_be_over(line: str | None) -> bool:
+    """Whether it is a complaint that auth repeats for as long as it lasts."""
+    return line is not None and is_trouble(line) and is_repeated(line)
 
 
 def check_configuration(
