@@ -50,7 +50,7 @@ def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
         if not calling:
             return None
         return (
-            f"{', '.join(calling)}: by this `up` TAG serves a certificate of another authority; see first that the "
+            f"{_entries(calling)}: by this `up` TAG serves a certificate of another authority; see first that the "
             "trust store of each auth has it and that auth has restarted with it, for its calls fail otherwise "
             f"({DOCUMENT})"
         )
@@ -58,7 +58,7 @@ def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
     if not unawaited:
         return None
     return (
-        f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
+        f"{_entries(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
         "another authority; see first that auth has restarted with the authorities of the last `up` (the output "
         f"caBundle), for its calls fail otherwise ({DOCUMENT})"
     )
@@ -75,7 +75,7 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
     if not going:
         return None
     return (
-        f"{', '.join(unawaited)}: nobody waits for the rollout there, and by this `up` TAG's certificate loses "
+        f"{_entries(unawaited)}: nobody waits for the rollout there, and by this `up` TAG's certificate loses "
         f"{', '.join(going)}; see first that auth dials another name, for its calls fail otherwise ({DOCUMENT})"
     )
 
@@ -86,15 +86,14 @@ def place_warning(recorded: Ledger, settings: Settings) -> str | None:
     graph = settings.access_graph
     suffix = f".{recorded.namespace.get('name')}.svc.{graph.cluster_domain}"
     left = [
-        entry
-        for entry in _calling(recorded, settings, unawaited=True)
-        if (host := recorded.endpoints[entry.removeprefix("teleport.")].rpartition(":")[0]) != graph.service_host
-        and host.endswith(suffix)
+        cluster
+        for cluster in _calling(recorded, settings, unawaited=True)
+        if (host := recorded.endpoints[cluster].rpartition(":")[0]) != graph.service_host and host.endswith(suffix)
     ]
     if not left or not graph.enabled:
         return None
     return (
-        f"{', '.join(left)}: nobody waits for the rollout there, and at the end of this `up` the access graph goes "
+        f"{_entries(left)}: nobody waits for the rollout there, and at the end of this `up` the access graph goes "
         "from where auth dials it; its calls fail from then until auth has been restarted with this `up`'s endpoint. "
         f"With mode values, `rollout` waits for that first ({TELEPORT_DOCUMENT})"
     )
@@ -119,12 +118,16 @@ def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
 
 
 def _calling(recorded: Ledger, settings: Settings, *, unawaited: bool = False) -> list[str]:
-    """Entries that use the access graph and did so before; `unawaited` alone those whose rollout nobody waits for."""
+    """Teleports that use the access graph and did so before; `unawaited` alone those whose rollout nobody waits for."""
     return [
-        f"teleport.{cluster}"
+        cluster
         for cluster, entry in settings.teleport.items()
         if cluster in recorded.endpoints and entry.connected and not (unawaited and _is_awaited(entry))
     ]
+
+
+def _entries(clusters: list[str]) -> str:
+    return ", ".join(f"teleport.{cluster}" for cluster in clusters)
 
 
 def _is_awaited(entry: TeleportSettings) -> bool:
