@@ -60,7 +60,7 @@ class NetworkPoliciesArgs(ComponentArgs):
     """Namespaces whose pods may read them; when empty, every address."""
 
     database_port: int | None = None
-    """Port that TAG and the Jobs call; None where it is not known, and TAG's own calls are left open."""
+    """Port that TAG and the Jobs call; None where it is not known, and the calls of both are left open."""
 
     database_cidrs: Sequence[str] = ()
     """Blocks in which the database is; when empty, every address at that port."""
@@ -116,10 +116,8 @@ class NetworkPolicies(pulumi.ComponentResource):
 
 def access_graph_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
     """TAG answers Teleport and those who are named; it calls the name service, its database and, by IAM, AWS."""
-    spec: dict[str, Any] = {
-        "podSelector": {"matchLabels": {NAME_LABEL: CHART_NAME, INSTANCE_LABEL: args.release}},
-        "policyTypes": ["Ingress"],
-    }
+    labels = {NAME_LABEL: CHART_NAME, INSTANCE_LABEL: args.release}
+    spec = _policy(labels, _database_calls(args, aws=args.access_graph_calls_aws))
     ingress = []
     callers = _callers(args)
     if callers is not None:
@@ -128,33 +126,26 @@ def access_graph_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
         ingress.append(_rule("from", [_namespace(one) for one in args.metrics_namespaces], [METRICS_PORT]))
     if ingress:
         spec["ingress"] = ingress
-    if args.database_port is not None:
-        spec["policyTypes"].append("Egress")
-        spec["egress"] = [_dns(), *_database(args), *(_aws(args) if args.access_graph_calls_aws else [])]
     return spec
 
 
 def database_jobs_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
     """Nobody calls a Job; it calls the name service, the database and, for a managed master password, AWS."""
-    return {
-        "podSelector": {"matchLabels": {NAME_LABEL: args.job_name}},
-        "policyTypes": ["Ingress", "Egress"],
-        "egress": [_dns(), *_database(args), *(_aws(args) if args.jobs_call_aws else [])],
-    }
+    return _policy({NAME_LABEL: args.job_name}, _database_calls(args, aws=args.jobs_call_aws))
 
 
 def restarter_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
     """Nobody calls the restarter. Its API server's address and port are each cluster's own, so its calls stay open
     until they are said."""
-    spec: dict[str, Any] = {
-        "podSelector": {"matchLabels": {NAME_LABEL: args.restarter_name}},
-        "policyTypes": ["Ingress"],
-    }
-    if args.api_server_cidrs:
-        spec["policyTypes"].append("Egress")
-        # Every port: policies see the API server's own, not that of the Service `kubernetes`.
-        spec["egress"] = [_dns(), {"to": [_block(one) for one in args.api_server_cidrs]}]
-    return spec
+    # Every port: policies see the API server's own, not that of the Service `kubernetes`.
+    api_server = {"to": [_block(one) for one in args.api_server_cidrs]}
+    return _policy({NAME_LABEL: args.restarter_name}, [_dns(), api_server] if args.api_server_cidrs else None)
+
+
+def _policy(labels: Mapping[str, str | None], egress: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Of the pods with `labels`: nobody calls them, and without `egress` they call whom they like."""
+    spec: dict[str, Any] = {"podSelector": {"matchLabels": dict(labels)}, "policyTypes": ["Ingress"]}
+    return spec if egress is None else {**spec, "policyTypes": ["Ingress", "Egress"], "egress": egress}
 
 
 def _callers(args: NetworkPoliciesArgs) -> list[dict[str, Any]] | None:
@@ -179,10 +170,12 @@ def _dns() -> dict[str, Any]:
     return {"ports": [{"protocol": protocol, "port": port} for port in DNS_PORTS for protocol in ("UDP", "TCP")]}
 
 
-def _database(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:
+def _database_calls(args: NetworkPoliciesArgs, *, aws: bool) -> list[dict[str, Any]] | None:
+    """None where it is not known what the database's port is."""
     if args.database_port is None:
-        return []
-    return [_rule("to", [_block(one) for one in args.database_cidrs], [args.database_port])]
+        return None
+    database = _rule("to", [_block(one) for one in args.database_cidrs], [args.database_port])
+    return [_dns(), database, *(_aws(args) if aws else [])]
 
 
 def _aws(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:

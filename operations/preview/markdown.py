@@ -26,7 +26,7 @@ class Block:
     closing: Sequence[str] = field(default=())
 
 
-# Fences are longer than any that a value could close: see `_in_line`.
+# Fences are longer than any that a value could close: see `in_line`.
 _FENCE = "`````"
 END_FENCE = (_FENCE, "", "</details>", "")
 

@@ -258,6 +258,15 @@ def test_a_job_is_called_by_nobody_and_calls_aws_for_a_managed_password_alone() 
     assert database_jobs_policy(of(config))["egress"] == [DNS, POSTGRES]
 
 
+def test_a_job_calls_freely_where_nobody_says_the_databases_port() -> None:
+    """Of another program that uses the component: such a Job could not reach its database, whatever port that has."""
+    args = NetworkPoliciesArgs(namespace="graph", release="graph", job_name="jobs", jobs_call_aws=True)
+    assert database_jobs_policy(args) == {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "jobs"}},
+        "policyTypes": ["Ingress"],
+    }
+
+
 def test_the_restarter_calls_freely_until_the_api_servers_address_is_said(tmp_path: Path) -> None:
     config = minimal_configuration(tls=EXISTING)
     selector = {"matchLabels": {"app.kubernetes.io/name": "teleport-access-graph-certificate-restarter"}}
