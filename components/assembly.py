@@ -111,9 +111,9 @@ def server_certificate(
         namespace.namespace,
         permitted=ledger.apply(lambda _: True),
         recorded=ledger.apply(lambda before: before.trust),
-        opts=opts,
         ends_before=ledger.apply(lambda before: ends_of_own(before, settings, intake.trust_bundle)),
         verified=ledger.apply(lambda before: before.is_verified(intake.now)),
+        opts=opts,
     )
     warn_of_expiry(certificate, intake.now)
     return certificate

@@ -24,8 +24,8 @@ from components.settings import (
     GeneratedTlsSettings,
     Settings,
 )
-from components.trust_bundles import Authority, authority_identities, joined, last_end
-from components.trust_steps import TrustRecord, trust_problem
+from components.trust_bundles import Authority, authorities_of, authority_identities, joined
+from components.trust_steps import GENERATED, TrustRecord, trust_problem
 
 if TYPE_CHECKING:
     from components.settings.errors import Problem
@@ -55,11 +55,12 @@ def make_server_certificate(
     settings: Settings,
     given: Sequence[Authority],
     namespace: pulumi.Input[str],
+    *,
     permitted: pulumi.Input[bool],
     recorded: pulumi.Output[TrustRecord | None],
+    ends_before: pulumi.Output[RecordedEnds],
+    verified: pulumi.Input[bool],
     opts: pulumi.ResourceOptions,
-    ends_before: pulumi.Output[RecordedEnds] | None = None,
-    verified: pulumi.Input[bool] = True,
 ) -> ServerCertificate:
     """`given` are the authorities of `tls.trustBundleFile`, `namespace` is TAG's, taken from its resource. `permitted`
     resolves if the authority's step is allowed, `recorded` is what the last complete `up` left, `ends_before` when of
@@ -68,7 +69,6 @@ def make_server_certificate(
     tls = settings.tls
     further = joined(authority.pem for authority in given) or None
     own = _own_authorities(settings, further, permitted)
-    before = pulumi.Output.from_input(RecordedEnds()) if ends_before is None else ends_before
     bundle = own.trust_bundle if own is not None else None if further is None else pulumi.Output.from_input(further)
     allowed = _allowed(settings, given, bundle, recorded, verified)
     expiring = [_of_bundle(authority) for authority in given]
@@ -80,7 +80,7 @@ def make_server_certificate(
     not_after: pulumi.Output[str] | pulumi.Output[str | None] | None
     if own is not None:
         expiring.append(
-            _of_authority(settings, _or_before(own.ca_not_after, before.apply(lambda ends: ends.authorities)))
+            _of_authority(settings, _or_before(own.ca_not_after, ends_before.apply(lambda ends: ends.authorities)))
         )
         ends.append(own.ca_not_after)
     if isinstance(tls, GeneratedTlsSettings):
@@ -88,7 +88,7 @@ def make_server_certificate(
         assert own.certificate_pem is not None
         assert own.private_key_pem is not None
         assert own.certificate_not_after is not None
-        end = _or_before(own.certificate_not_after, before.apply(lambda ends: ends.certificate))
+        end = _or_before(own.certificate_not_after, ends_before.apply(lambda ends: ends.certificate))
         expiring.append(_of_certificate(tls, end))
         pair = (known_after(own.certificate_pem, allowed), known_after(own.private_key_pem, allowed))
         not_after = own.certificate_not_after
@@ -112,7 +112,13 @@ def trust_record(settings: Settings, bundle: pulumi.Output[str] | None) -> pulum
     tls = settings.tls
     if tls.trust == "system" or bundle is None:
         return pulumi.Output.from_input(trust_of(settings, frozenset()))
-    return bundle.apply(lambda pem: trust_of(settings, authority_identities(pem), write_time(last_end(pem))))
+
+    def recorded(pem: str) -> TrustRecord:
+        authorities = authorities_of(pem)
+        last = max(authority.not_after for authority in authorities)
+        return trust_of(settings, authority_identities(authorities), write_time(last))
+
+    return bundle.apply(recorded)
 
 
 def trust_of(settings: Settings, identities: frozenset[str], ends: str | None = None) -> TrustRecord:
@@ -142,7 +148,7 @@ def trust_refusal(
 
     `identities` are those of the bundle where `waits_for_bundle`, and of the given authorities elsewhere.
     """
-    if before is None or before.mode == settings.tls.mode == "generated":
+    if before is None or before.mode == settings.tls.mode == GENERATED:
         return None  # the succession of the stack's own authorities has rules of its own
     verified = verified and settings.access_graph.enabled
     return trust_problem(before, trust_of(settings, identities), verified=verified)
@@ -238,24 +244,20 @@ def _allowed(
 ) -> pulumi.Output[bool]:
     """Resolves unless `trust_refusal` has something against this `up`."""
 
+    def refuse(before: TrustRecord | None, trusted: Sequence[Authority], in_use: bool) -> bool:
+        problem = trust_refusal(settings, before, authority_identities(trusted), in_use)
+        if problem is not None:
+            raise pulumi.RunError(f"The stack cannot go from where it stands to this configuration:\n  {problem}")
+        return True
+
     def check(known: list[Any]) -> Any:
         before, in_use = known
         if waits_for_bundle(settings, before):
             made = pulumi.Output.from_input("" if bundle is None else bundle)
-            return made.apply(lambda pem: _refuse(trust_refusal(settings, before, _identities(pem), in_use)))
-        return _refuse(trust_refusal(settings, before, frozenset(authority.identity for authority in given), in_use))
+            return made.apply(lambda pem: refuse(before, authorities_of(pem), in_use))
+        return refuse(before, given, in_use)
 
     return pulumi.Output.all(recorded, verified).apply(check)
-
-
-def _identities(bundle: str) -> frozenset[str]:
-    return authority_identities(bundle) if bundle else frozenset()
-
-
-def _refuse(problem: Problem | None) -> bool:
-    if problem is not None:
-        raise pulumi.RunError(f"The stack cannot go from where it stands to this configuration:\n  {problem}")
-    return True
 
 
 def _or_before(end: pulumi.Output[str], before: pulumi.Output[str | None]) -> pulumi.Output[str | None]:

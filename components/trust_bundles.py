@@ -94,15 +94,14 @@ def joined(pems: Iterable[str]) -> str:
     return "".join(seen)
 
 
-def authority_identities(bundle: str) -> frozenset[str]:
-    """The identities of the authorities in a bundle that was made by `joined` or checked by `parse_trust_bundle`."""
-    certificates = x509.load_pem_x509_certificates(bundle.encode())
-    return frozenset(authority_identity(certificate) for certificate in certificates)
+def authorities_of(bundle: str) -> tuple[Authority, ...]:
+    """The authorities in a bundle that was made by `joined` or checked by `parse_trust_bundle`; none in empty text."""
+    return tuple(map(_authority, x509.load_pem_x509_certificates(bundle.encode()))) if bundle else ()
 
 
-def last_end(bundle: str) -> datetime:
-    """When the last authority ends of a bundle such as `authority_identities` reads."""
-    return max(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(bundle.encode()))
+def authority_identities(authorities: Iterable[Authority]) -> frozenset[str]:
+    """Whom a bundle of them lets verify."""
+    return frozenset(authority.identity for authority in authorities)
 
 
 def authority_identity(certificate: x509.Certificate) -> str:
@@ -113,20 +112,20 @@ def authority_identity(certificate: x509.Certificate) -> str:
 
 
 def _refusals(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
-    subject = _subject(certificate)
-    if not is_whole(certificate):
-        yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
-    if not is_authority(certificate):
-        yield f"({subject}) is no authority's; give that of the authority which signed it"
+    yield from _unusable(certificate, vouches=is_authority(certificate))
     if certificate.not_valid_after_utc <= now:
-        yield f"({subject}) expired at {_moment(certificate.not_valid_after_utc)}; take it out"
+        yield f"({_subject(certificate)}) expired at {_moment(certificate.not_valid_after_utc)}; take it out"
 
 
 def _database_refusals(certificate: x509.Certificate) -> Iterator[str]:
+    yield from _unusable(certificate, vouches=is_authority(certificate) or is_self_signed(certificate))
+
+
+def _unusable(certificate: x509.Certificate, *, vouches: bool) -> Iterator[str]:
     subject = _subject(certificate)
     if not is_whole(certificate):
         yield f"({subject}) is damaged: its signature does not match its content; copy it again, unchanged"
-    if not is_authority(certificate) and not is_self_signed(certificate):
+    if not vouches:
         yield f"({subject}) is no authority's; give that of the authority which signed it"
 
 

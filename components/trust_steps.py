@@ -23,7 +23,7 @@ class TrustRecord:
     """`tls.mode`."""
 
     authorities: frozenset[str] | None
-    """`authority_identities` of the trust bundle; None where Teleport verifies with its system's store."""
+    """`authority_identities` of the trust bundle's; None where Teleport verifies with its system's store."""
 
     protected: bool = False
     """Whether the stack has keys that the engine refuses to delete."""

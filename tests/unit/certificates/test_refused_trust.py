@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 import pulumi_random as random
 import pytest
 
+from components.expiry import RecordedEnds
 from components.tls_assembly import make_server_certificate
 from components.trust_steps import TrustRecord
 from tests.unit.certificates.test_tls_assembly import GENERATED, given, settings_of
@@ -42,7 +43,14 @@ def test_nothing_is_made_of_a_refused_certificate_or_of_its_bundle(
         def program() -> None:
             options = pulumi.ResourceOptions(providers=[kubernetes.Provider("kubernetes", context="test")])
             made = make_server_certificate(
-                settings, given(), "graph", True, pulumi.Output.from_input(recorded), options
+                settings,
+                given(),
+                "graph",
+                permitted=True,
+                recorded=pulumi.Output.from_input(recorded),
+                ends_before=pulumi.Output.from_input(RecordedEnds()),
+                verified=True,
+                opts=options,
             )
             for name in sorted(PAIR | SECRET):
                 if (value := getattr(made, name)) is not None:

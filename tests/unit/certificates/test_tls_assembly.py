@@ -14,7 +14,7 @@ import pytest
 from components import tls_assembly
 from components.expiry import RecordedEnds, write_time
 from components.settings import Settings, load_settings
-from components.trust_bundles import Authority, authority_identities, last_end, parse_trust_bundle
+from components.trust_bundles import Authority, authorities_of, authority_identities, parse_trust_bundle
 from components.trust_steps import TrustRecord
 from tests.samples import CERTIFICATE_FORM, STACK, existing_configuration
 from tests.unit.certificates.pki import HOST, NOW, authority
@@ -54,10 +54,11 @@ def run(
             settings,
             bundle,
             "graph",
-            True,
-            pulumi.Output.from_input(recorded),
-            options,
-            None if before is None else pulumi.Output.from_input(before),
+            permitted=True,
+            recorded=pulumi.Output.from_input(recorded),
+            ends_before=pulumi.Output.from_input(before or RecordedEnds()),
+            verified=True,
+            opts=options,
         )
         for name in (
             "certificate_pem",
@@ -93,9 +94,9 @@ def test_a_generated_certificate_is_a_pair_and_its_authority(tmp_path: Path) -> 
     assert found["warnings"] == []
     assert found["record"] == {
         "mode": "generated",
-        "authorities": sorted(authority_identities(certificate_named(OWN))),
+        "authorities": sorted(authority_identities(authorities_of(certificate_named(OWN)))),
         "protected": True,
-        "ends": write_time(last_end(certificate_named(OWN))),
+        "ends": write_time(authorities_of(certificate_named(OWN))[0].not_after),
     }
 
 
@@ -159,11 +160,9 @@ def test_ones_own_authority_is_trusted_ahead_under_the_name_that_it_keeps(tmp_pa
         assert (ahead[name].urn, ahead[name].inputs) == (later[name].urn, later[name].inputs)
 
 
-BEFORE = TrustRecord(mode="generated", authorities=authority_identities(certificate_named(OWN)), protected=False)
-BOTH = TrustRecord(
-    mode="generated", authorities=authority_identities(certificate_named(OWN) + GIVEN.pem), protected=False
-)
 BUNDLE_OF_BOTH = parse_trust_bundle(certificate_named(OWN) + GIVEN.pem, now=NOW)
+BEFORE = TrustRecord(mode="generated", authorities=authority_identities(BUNDLE_OF_BOTH[:1]), protected=False)
+BOTH = TrustRecord(mode="generated", authorities=authority_identities(BUNDLE_OF_BOTH), protected=False)
 
 
 def test_the_mode_changes_while_both_authorities_are_trusted(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from components.settings.relations.files import LARGEST_FILE
 from components.trust_bundles import (
     TrustBundleError,
+    authorities_of,
     authority_identities,
     joined,
     parse_database_bundle,
@@ -211,6 +212,13 @@ def test_a_databases_bundle_that_cannot_be_used_says_why(text: str, words: str) 
 
 
 def test_a_renewed_authority_is_the_same_and_one_with_another_key_is_not() -> None:
-    assert authority_identities(ONE.pem) == authority_identities(RENEWED.pem)
-    assert authority_identities(ONE.pem) != authority_identities(authority("One").pem)
-    assert len(authority_identities(joined([ONE.pem, TWO.pem, RENEWED.pem]))) == 2
+    one, renewed, other = map(authorities_of, (ONE.pem, RENEWED.pem, authority("One").pem))
+    assert authority_identities(one) == authority_identities(renewed)
+    assert authority_identities(one) != authority_identities(other)
+    assert len(authority_identities(authorities_of(joined([ONE.pem, TWO.pem, RENEWED.pem])))) == 2
+
+
+def test_what_was_joined_is_read_again_as_it_was_given() -> None:
+    given = parse_trust_bundle(ONE.pem + TWO.pem, now=NOW)
+    assert authorities_of(joined(one.pem for one in given)) == given
+    assert authorities_of("") == ()

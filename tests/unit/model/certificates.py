@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from components.host_authorities import HostAuthority, parse_authorities
-from components.trust_bundles import authority_identities, joined
+from components.trust_bundles import authorities_of, authority_identities, joined
 from tests.samples import TELEPORT_CLUSTER
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -55,7 +55,7 @@ def host_authority(number: int) -> HostAuthority:
 @cache
 def identities(bundle: str) -> frozenset[str]:
     """Whom a bundle lets verify; nobody's for an empty one."""
-    return authority_identities(bundle) if bundle else frozenset()
+    return authority_identities(authorities_of(bundle))
 
 
 @cache
