@@ -22,6 +22,7 @@ from components.settings.names import (
     DATABASE_ACCESS_NAME,
     DATABASE_CA_CONFIG_MAP_NAME,
     DATABASE_LOGINS_NAME,
+    KUBERNETES_PROVIDER,
     LOCKOUT_WATCH_NAME,
     POLICY_NAMES,
     POSTGRES_SECRET_NAMES,
@@ -253,10 +254,14 @@ class Recovery:
         if inhabited and other in (None, self._name):
             return Step(
                 f"the namespace {name} is there, this stack runs in it, and the state does not know it",
-                "leave it: set accessGraph.createNamespace to false, or make it the stack's own with the URNs of "
-                f"`pulumi stack --show-urns`: pulumi import kubernetes:core/v1:Namespace namespace-namespace {name} "
-                f"--stack {self.stack} --protect=false --generate-code=false --parent namespace=<URN of the "
-                "AccessGraphNamespace> --provider kubernetes=<URN of the provider kubernetes>",
+                "leave it: set accessGraph.createNamespace to false, or make it the stack's own "
+                + self._import_by_hand(
+                    "Namespace",
+                    "namespace-namespace",
+                    name,
+                    parent="namespace=<URN of the AccessGraphNamespace>",
+                    provider=KUBERNETES_PROVIDER,
+                ),
             )
         if self.settings.access_graph.keep_namespace and other == self._name:
             return Step(
@@ -265,6 +270,15 @@ class Recovery:
                 f"delete it, if nothing in it is to stay: `{cluster.kubectl('')} delete namespace {name}`",
             )
         return orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
+
+    def _import_by_hand(self, kind: str, name: str, identity: str, *, parent: str, provider: str) -> str:
+        """How a person imports an object of Kubernetes' core. `parent` has a word for the URN before it, by which the
+        engine's command is told it."""
+        return (
+            "with the URNs of `pulumi stack --show-urns`: "
+            f"pulumi import kubernetes:core/v1:{kind} {name} {identity} --stack {self.stack} --protect=false "
+            f"--generate-code=false --parent {parent} --provider kubernetes=<URN of the provider {provider}>"
+        )
 
     def _named(
         self, cluster: Cluster, kind: str, name: str, namespace: str, recorded: set[tuple[str, str]]
@@ -295,14 +309,17 @@ class Recovery:
             if any(CA_CONFIG_MAP_NAME in json.dumps(one.get("spec", {}).get("template", {})) for one in running):
                 place = self.settings.kubernetes_of(name)
                 own = self.settings.kubernetes.cluster_identifier
-                provider = kubernetes_provider_name(place.cluster_identifier, own)
                 yield Step(
                     f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace} is mounted by auth, and the state does "
                     "not know it",
-                    "leave it: without it auth could not start. Import it, with the URNs of `pulumi stack --show-urns`:"
-                    f" pulumi import kubernetes:core/v1:ConfigMap teleport-{name}-ca {entry.namespace}/"
-                    f"{CA_CONFIG_MAP_NAME} --stack {self.stack} --protect=false --generate-code=false --parent "
-                    f"cluster=<URN of teleport-{name}> --provider kubernetes=<URN of the provider {provider}>",
+                    "leave it: without it auth could not start. Import it, "
+                    + self._import_by_hand(
+                        "ConfigMap",
+                        f"teleport-{name}-ca",
+                        f"{entry.namespace}/{CA_CONFIG_MAP_NAME}",
+                        parent=f"cluster=<URN of teleport-{name}>",
+                        provider=kubernetes_provider_name(place.cluster_identifier, own),
+                    ),
                 )
             else:
                 yield orphan(cluster, "ConfigMap", found, entry.namespace, self._name)
