@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from components.expiry import read_time
 from components.settings import (
     CertManagerTlsSettings,
     ManualTeleportSettings,
@@ -209,7 +208,7 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) 
         )
         remedy = f"`recover` ends its removal where that costs nothing, then `up`; {helm} rollback {release} "
         return [Diagnosis(where, evidence, cause, f"{remedy}{last.revision} --wait has it back")]
-    failed = failed_upgrade(list(revisions))
+    failed = failed_upgrade(revisions)
     if failed is None:
         return []
     said = f": {scrub(failed.description)}" if failed.description else ""
@@ -223,11 +222,8 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) 
 
 
 def _beginning(failed: HelmRelease) -> datetime | None:
-    """When its upgrade began, to the whole second that events have."""
-    try:
-        return read_time(failed.updated).replace(microsecond=0) - timedelta(seconds=1)
-    except ValueError:
-        return None
+    """When its upgrade began, and a second before: events have whole ones."""
+    return None if failed.began is None else failed.began - timedelta(seconds=1)
 
 
 def _match(

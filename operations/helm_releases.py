@@ -10,9 +10,12 @@ import binascii
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from components.expiry import read_time
 from operations.cluster import Cluster, ClusterError, Document, name_of, secret_data
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
@@ -36,6 +39,14 @@ class HelmRelease:
     values: dict[str, Any] = field(repr=False)  # the user's, without the chart's defaults
     manifest: str = field(repr=False)
 
+    @property
+    def began(self) -> datetime | None:
+        """`updated` in UTC, to the whole second; None where Helm's record has no time that can be read."""
+        try:
+            return read_time(self.updated).replace(microsecond=0)
+        except ValueError:
+            return None
+
 
 def list_revisions(cluster: Cluster, namespace: str, release: str) -> list[HelmRelease]:
     """Every revision that Helm still keeps, oldest first; none when the release does not exist."""
@@ -49,7 +60,7 @@ def deployed_release(cluster: Cluster, namespace: str, release: str) -> HelmRele
     return deployed[-1] if deployed else None
 
 
-def failed_upgrade(revisions: list[HelmRelease]) -> HelmRelease | None:
+def failed_upgrade(revisions: Sequence[HelmRelease]) -> HelmRelease | None:
     """The revision that failed last, when nothing was deployed since, or only what Helm went back to."""
     if not revisions:
         return None

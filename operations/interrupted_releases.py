@@ -7,6 +7,7 @@ the step then says what its owner can run.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from components.expiry import read_time, write_time
+from components.expiry import write_time
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.cluster import Cluster, ClusterError, name_of
 from operations.durations import in_words
@@ -61,7 +62,7 @@ class InterruptedRelease:
             return
         last, good = revisions[-1], last_good(revisions)
         taken_away = last.status in TAKEN_AWAY
-        since = _moment(last.updated)
+        since = last.began
         age = "" if since is None else f" since {write_time(since)} ({in_words((now - since).total_seconds())})"
         problem = f"revision {last.revision} of {self.name} in {self.namespace} is {last.status}{age}"
         back = self._rollback(last.revision if good is None else good)
@@ -204,12 +205,5 @@ def run_helm(arguments: list[str], root: Path) -> str:
 
 
 def _shown(arguments: list[str]) -> str:
-    return f"helm {' '.join(arguments)}"
-
-
-def _moment(text: str) -> datetime | None:
-    """To the second; None where Helm's record has no time that can be read."""
-    try:
-        return read_time(text).replace(microsecond=0)
-    except ValueError:
-        return None
+    """As a command for people, whatever the context is called."""
+    return f"helm {shlex.join(arguments)}"

@@ -415,3 +415,12 @@ def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluste
     for revision, status in ((1, "superseded"), (2, "superseded"), (3, "failed"), (4, "pending-upgrade")):
         put_release(api, revision, status, {})
     assert last_good(list_revisions(cluster, "teleport", "teleport")) == 2
+
+
+def test_a_command_for_people_has_the_context_in_quotes_where_it_needs_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = ["rollback", "teleport", "2", "--kube-context", "the other cluster"]
+    with pytest.raises(ClusterError, match=r"or run `helm rollback teleport 2 --kube-context 'the other cluster'`"):
+        run_helm(command, tmp_path)
