@@ -54,7 +54,7 @@ def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tupl
     """Status and text of what a proxy answers at a path, verified and within limits. Raises `ProxyFetchError`."""
     try:
         context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise ProxyFetchError(f"the caFile {ca_file} is no readable PEM ({error}); give the proxy's CA") from None
     opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
     deadline = time.monotonic() + TIMEOUT
@@ -64,9 +64,7 @@ def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tupl
     except urllib.error.HTTPError as error:
         error.close()
         return error.code, ""
-    except TimeoutError:
-        raise ProxyFetchError(f"gave no answer in {TIMEOUT:g} s; check the address and the way to it") from None
-    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, TimeoutError):
             raise ProxyFetchError(f"gave no answer in {TIMEOUT:g} s; check the address and the way to it") from None

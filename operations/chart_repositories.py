@@ -96,7 +96,7 @@ def fetch_index(repository: str) -> bytes:
         if error.code in (404, 410):
             raise NoRepository(f"there is no {url}") from None
         raise IndexUnread(f"{url} answered with status {error.code}") from None
-    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise IndexUnread(f"{url} cannot be reached ({getattr(error, 'reason', None) or error})") from None
 
 
