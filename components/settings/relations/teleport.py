@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from components.settings.chart_versions import KNOWN_CHARTS, dotted
 from components.settings.charts import RepositoryChart
 from components.settings.clusters import KubernetesSettings
 from components.settings.names import SERVICE_PORT
@@ -17,8 +18,7 @@ from components.settings.teleport import (
 )
 from components.settings.tls import certificate_names
 
-# The first Teleport with an access graph of its own service: the page this project started from.
-OLDEST_TELEPORT = (14, 3, 4)
+OLDEST_TELEPORT = KNOWN_CHARTS[0].teleport
 
 NEW_TELEPORT = (
     "set it; a Teleport that does not exist has none and takes two `up`s: the first with accessGraph.enabled false, "
@@ -214,8 +214,7 @@ def teleport_version(key: str, version: str) -> Findings:
     number = tuple(int(part) for part in re.split(r"[-+]", version)[0].split("."))
     if number >= OLDEST_TELEPORT:
         return
-    oldest = ".".join(str(part) for part in OLDEST_TELEPORT)
-    reason = f"is older than {oldest}, the first Teleport that can use an access graph"
+    reason = f"is older than {dotted(OLDEST_TELEPORT)}, the first Teleport that can use an access graph"
     if number[0] == 1:
         reason = "is a number of the access graph's chart, and this is Teleport's"
     yield finding(key, version, reason, "give a version of teleport-cluster, such as 18.10.3")
