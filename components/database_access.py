@@ -21,11 +21,10 @@ from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
 from components.handed_on import waiting
 from components.known_after import known_after
-from components.login_slots import IAM_ROLE, active_slot, login_of, slot_passwords
+from components.login_slots import IAM_ROLE, OWNER_ROLE, active_slot, login_of, slot_passwords
 from components.settings.names import DATABASE_ACCESS_NAME
 from components.workload_identity import RoleSettings, ServiceAccountRole, service_account_role
 
-OWNER_ROLE = "access_graph_owner"
 VERIFIER_KEY = "login-verifier"
 
 

@@ -1,4 +1,4 @@
-"""The logins of the access graph's database, and which of them is in use.
+"""The logins of the access graph's database, which of them is in use, and the role that they act as.
 
 A rotation goes from one slot to the other, so that pods of before and after it both have a login that works.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+OWNER_ROLE = "access_graph_owner"
+"""Owns the database, and logs in nowhere."""
 LOGIN_ROLES = {"a": "access_graph_a", "b": "access_graph_b"}
 IAM_ROLE = "access_graph_iam"
 ALL_LOGINS = (*LOGIN_ROLES.values(), IAM_ROLE)

@@ -9,6 +9,7 @@ import re
 
 from pydantic import BeforeValidator
 
+from components.login_slots import ALL_LOGINS, OWNER_ROLE
 from components.settings.rules import Rule, between
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html; rds-ca-2019 ended in August 2024.
@@ -43,12 +44,7 @@ window with
 RESERVED_WORDS = frozenset(_WORDS.split())
 # Made by RDS or PostgreSQL at the start, or by the access Job later.
 _TAKEN_DATABASES = frozenset({"postgres", "template0", "template1", "rdsadmin"})
-_TAKEN_USERS = frozenset(
-    {
-        "rdsadmin", "rdsrepladmin", "access_graph_owner", "access_graph_a", "access_graph_b", "access_graph_iam",
-        "public",
-    }
-)  # fmt: skip
+_TAKEN_USERS = frozenset({"rdsadmin", "rdsrepladmin", "public", OWNER_ROLE, *ALL_LOGINS})
 # Tried first by whoever reaches the port: control RDS.25 of AWS's Foundational Security Best Practices.
 _GUESSED_USERS = frozenset({"postgres", "admin", "administrator", "root", "master"})
 

@@ -27,10 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from psycopg import sql
 
-from components.database_access import OWNER_ROLE
 from components.database_script import PREPARE_DATABASE, RETIRE_LOGINS, job_script, scram_verifier
 from components.database_uri import database_uri
-from components.login_slots import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES
+from components.login_slots import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES, OWNER_ROLE
 from sandbox.cloud import roles
 from tests.engine.postgresql_servers import Installation, installations, installations_with_vector
 

@@ -9,9 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from components.database_access import OWNER_ROLE
 from components.database_uri import database_uri
-from components.login_slots import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES
+from components.login_slots import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES, OWNER_ROLE
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
 from operations.checks.database import OwnLogins, Token, check_database

@@ -16,8 +16,7 @@ import botocore.auth
 import psycopg
 import pytest
 
-from components.database_access import OWNER_ROLE
-from components.login_slots import IAM_ROLE, LOGIN_ROLES
+from components.login_slots import IAM_ROLE, LOGIN_ROLES, OWNER_ROLE
 from sandbox.cloud.landing_zone import CLUSTER
 from sandbox.cloud.roles import RDS_IAM
 from sandbox.home import CHECKOUT, Cache

@@ -10,9 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from components.database_access import OWNER_ROLE
 from components.database_script import PREPARE_DATABASE
-from components.login_slots import IAM_ROLE, LOGIN_ROLES
+from components.login_slots import IAM_ROLE, LOGIN_ROLES, OWNER_ROLE
 from sandbox.cloud.roles import RDS_IAM, RDS_SUPERUSER
 from tests.engine.database_server import (
     DATABASE,

@@ -9,9 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from components.database_access import OWNER_ROLE
 from components.database_uri import database_uri
-from components.login_slots import LOGIN_ROLES
+from components.login_slots import LOGIN_ROLES, OWNER_ROLE
 from tests.engine.database_server import (
     ADDRESS,
     DATABASE,
