@@ -269,7 +269,7 @@ def _bundle(
     what: str,
     problems: list[str],
 ) -> tuple[Authority, ...]:
-    where = f"{key}: {str(path)!r}"
+    where = f"{key}: {path!r}"
     try:
         return read((settings.root / path).read_text(encoding="utf-8"))
     except TrustBundleError as error:

@@ -16,9 +16,7 @@ from components.database_steps import database_problems
 from components.host_authority_succession import stranger_problems
 from components.ledger import Ledger, LedgerError, read_ledger
 from components.ledger_warnings import warnings
-from components.settings import (
-    Settings,
-)
+from components.settings import Settings
 from components.settings.errors import Problem
 from components.teleport_steps import teleport_problems
 from components.tls_assembly import authority_algorithms, authority_step

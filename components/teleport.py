@@ -77,7 +77,7 @@ class TeleportCluster(pulumi.ComponentResource):
         self.files = pulumi.Output.from_input(files)
         self.merged_values = merged_values(args) if args.emit_merged_values else None
         if args.mode == "release":
-            release = self._release(name, args, patched, authorities if args.enabled else [])
+            release = self._release(name, args, patched, authorities)
             steps.append(release)
             done.append(made(release, release.status))
         elif args.mode == "values":
