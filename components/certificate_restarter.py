@@ -14,7 +14,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.handed_on import waiting
-from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
+from components.kubectl_pods import bound_account, check_minutes, every_few_minutes, kubectl_pod
 from components.settings.names import CERTIFICATE_RESTARTER_NAME
 
 ANNOTATION = "teleport-access-graph/certificate-sha256"
@@ -68,8 +68,7 @@ class CertificateRestarter(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CertificateRestarterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = CertificateRestarterArgs.from_input(args)
-        if not 1 <= args.every_minutes <= 59:
-            raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
+        check_minutes(args.every_minutes)
         super().__init__("teleport-access-graph:index:CertificateRestarter", name, {}, waiting(opts))
         binding = bound_account(
             name,

@@ -82,8 +82,14 @@ def kubectl_pod(
     return pod
 
 
+def check_minutes(every_minutes: int) -> None:
+    """Raise `ValueError` for an argument that no CronJob's schedule could have: before anything is made."""
+    if not 1 <= every_minutes <= 59:
+        raise ValueError(f"every_minutes: {every_minutes} is not 1 to 59; cron has no other minutes")
+
+
 def every_few_minutes(pod: Mapping[str, Any], *, minutes: int, name: str, failures_kept: int) -> dict[str, Any]:
-    """Wire form of a CronJob's spec; `minutes` are 1 to 59, `name` is the label by which its pods are found."""
+    """Wire form of a CronJob's spec; `minutes` has passed `check_minutes`, `name` is the label of its pods."""
     return {
         "schedule": f"*/{minutes} * * * *",
         # A look that takes longer than the next is due would only look at the same.

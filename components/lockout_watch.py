@@ -14,8 +14,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
 from components.handed_on import waiting
-from components.kubectl_pods import bound_account, every_few_minutes, kubectl_pod
-from components.monitoring import UNKNOWN_FOR, alert, labelled, prometheus_rule
+from components.kubectl_pods import bound_account, check_minutes, every_few_minutes, kubectl_pod
+from components.monitoring import absence, alert, labelled, prometheus_rule
 from components.settings.names import LOCKOUT_WATCH_NAME
 
 # POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
@@ -77,8 +77,7 @@ class LockoutWatch(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: LockoutWatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LockoutWatchArgs.from_input(args)
-        if not 1 <= args.every_minutes <= 59:
-            raise ValueError(f"every_minutes: {args.every_minutes} is not 1 to 59; cron has no other minutes")
+        check_minutes(args.every_minutes)
         super().__init__("teleport-access-graph:index:LockoutWatch", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
         metadata = {"name": LOCKOUT_WATCH_NAME, "namespace": args.namespace}
@@ -121,13 +120,11 @@ def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
             "that TAG knows is another one than auth's: renew hostAuthorities, `up`; "
             "`python -m operations diagnose` tells",
         ),
-        alert(
+        absence(
             "AccessGraphLockoutUnknown",
-            f"absent({created})",
-            UNKNOWN_FOR,
-            "warning",
+            created,
             "Whether auth is turned away by Teleport Access Graph is not known",
-            f"Prometheus has no {created}: kube-state-metrics does not run, is not read, or does not see it",
+            "kube-state-metrics",
         ),
     ]
 

@@ -7,7 +7,7 @@ tells a caller turned away. The definitions need not be there while previewing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -25,6 +25,7 @@ AWAY_FOR = "5m"
 # An exporter that restarts is not away.
 UNKNOWN_FOR = "15m"
 SECONDS_A_DAY = 24 * 60 * 60
+_ENDS = {"certificate": "AccessGraphCertificateEnds", "authority": "AccessGraphAuthorityEnds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,29 +130,34 @@ def alert(name: str, expression: str, lasting: str, severity: str, summary: str,
     }
 
 
+def absence(name: str, series: str, summary: str, source: str) -> dict[str, Any]:
+    """Alerts that rest on a metric are silent without it: this one is not. `source` exports it."""
+    description = f"Prometheus has no {series}: {source} does not run, is not read, or does not see it"
+    return alert(name, f"absent({series})", UNKNOWN_FOR, "warning", summary, description)
+
+
 def alerts(
     args: MonitoringArgs, namespace: str, certificate_not_after: str | None, authority_not_after: str | None
 ) -> list[dict[str, Any]]:
     """The rules, in the order in which they matter."""
-    certificate, authority = "AccessGraphCertificateEnds", "AccessGraphAuthorityEnds"
     found = _availability(namespace, service_name(args.release))
     if certificate_not_after:
         remedy = "an `up` renews it, and none has since its renewal was due"
-        found.append(_end(certificate, _constant(certificate_not_after), args.expiry_days, remedy))
+        found.append(_end("certificate", _constant(certificate_not_after), args.expiry_days, remedy))
     if args.issued_certificate is not None:
         remedy = "cert-manager has not renewed it: kubectl describe certificate"
         series = _issued(namespace, args.issued_certificate)
-        found += [_end(certificate, series, args.expiry_days, remedy), _unknown_end(series, "cert-manager")]
+        found += [_end("certificate", series, args.expiry_days, remedy), _unknown_end(series, "cert-manager")]
     if args.certificate_end is not None:
         remedy = "whoever fills its Secret has not renewed it"
         series = f"({args.certificate_end})"
-        found += [_end(certificate, series, args.expiry_days, remedy), _unknown_end(series, "the exporter")]
+        found += [_end("certificate", series, args.expiry_days, remedy), _unknown_end(series, "the exporter")]
     if authority_not_after:
         remedy = (
             "an `up` renews the stack's own; of others, add the successor to tls.trustBundleFile, have the certificate "
             "issued by it, and only then take the old one out, which ends this alert"
         )
-        found.append(_end(authority, _constant(authority_not_after), args.expiry_days, remedy))
+        found.append(_end("authority", _constant(authority_not_after), args.expiry_days, remedy))
     return found
 
 
@@ -176,20 +182,13 @@ def _availability(namespace: str, deployment: str) -> list[dict[str, Any]]:
             "No pod of Teleport Access Graph is available",
             f"kubectl -n {namespace} get pods; `python -m operations diagnose` reads what they and their events say",
         ),
-        _absent("AccessGraphUnknown", series, "Whether Teleport Access Graph runs is not known", "kube-state-metrics"),
+        absence("AccessGraphUnknown", series, "Whether Teleport Access Graph runs is not known", "kube-state-metrics"),
     ]
 
 
-def _absent(name: str, series: str, summary: str, source: str) -> dict[str, Any]:
-    """Alerts that rest on a metric are silent without it: this one is not."""
-    description = f"Prometheus has no {series}: {source} does not run, is not read, or does not see it"
-    return alert(name, f"absent({series})", UNKNOWN_FOR, "warning", summary, description)
-
-
-def _end(name: str, value: str, days: int, remedy: str) -> dict[str, Any]:
-    what = "authority" if "Authority" in name else "certificate"
+def _end(what: Literal["certificate", "authority"], value: str, days: int, remedy: str) -> dict[str, Any]:
     return alert(
-        name,
+        _ENDS[what],
         f"{value} - time() < {days * SECONDS_A_DAY}",
         UNKNOWN_FOR,
         "critical",
@@ -200,7 +199,7 @@ def _end(name: str, value: str, days: int, remedy: str) -> dict[str, Any]:
 
 def _unknown_end(series: str, source: str) -> dict[str, Any]:
     summary = "When the certificate of Teleport Access Graph ends is not known"
-    return _absent("AccessGraphCertificateUnknown", series, summary, source)
+    return absence("AccessGraphCertificateUnknown", series, summary, source)
 
 
 def _constant(moment: str) -> str:
