@@ -57,6 +57,9 @@ app = typer.Typer(
 
 Stack = Annotated[str | None, typer.Option(help="The stack; by default the selected one.")]
 ConfigFile = Annotated[Path | None, typer.Option(help="Its configuration, when it is not Pulumi.<stack>.yaml.")]
+StackOutputs = Annotated[
+    Path | None, typer.Option(help="The JSON of `pulumi stack output --json`; by default the engine is asked.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
 AllowUnproven = Annotated[
     bool, typer.Option("--allow-unproven", help="Exit 0 also when something could not be looked at from here.")
@@ -67,9 +70,7 @@ AllowUnproven = Annotated[
 def verify(
     stack: Stack = None,
     config_file: ConfigFile = None,
-    stack_outputs: Annotated[
-        Path | None, typer.Option(help="The JSON of `pulumi stack output --json`; by default the engine is asked.")
-    ] = None,
+    stack_outputs: StackOutputs = None,
     host_identity: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,9 +106,7 @@ def verify(
 def preflight(
     stack: Stack = None,
     config_file: ConfigFile = None,
-    stack_outputs: Annotated[
-        Path | None, typer.Option(help="The JSON of `pulumi stack output --json`; by default the engine is asked.")
-    ] = None,
+    stack_outputs: StackOutputs = None,
     skip: Annotated[
         list[str] | None, typer.Option(help="Leave checks out, by the beginning of their name in --json.")
     ] = None,

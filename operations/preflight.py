@@ -314,9 +314,7 @@ class Preflight:
         findings.append(compare_values(self.settings, name, files, live, secret_values=self.secret_values))
         return findings
 
-    def _service(
-        self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
-    ) -> list[Finding]:
+    def _service(self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings) -> list[Finding]:
         check, statement = f"teleport.{name}.service", f"Helm can wait for the Service {entry.release}"
         service = cluster.get("Service", entry.release, entry.namespace) or {}
         if service.get("spec", {}).get("type") != "LoadBalancer":

@@ -14,10 +14,11 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from components.expiry import write_time
+from operations.stack import PROJECT
 from operations.supply_chain.licences import installed, licence_of
 from operations.supply_chain.lock import LockedPackage
 
-PROJECT = "teleport-access-graph"
 # SDKs whose plugin the engine downloads in the same version: https://www.pulumi.com/docs/iac/concepts/plugins/
 _PLUGINS = ("pulumi-aws", "pulumi-kubernetes", "pulumi-random", "pulumi-tls")
 # Of the identifier that two documents with the same content share.
@@ -44,7 +45,7 @@ def bill_of_materials(packages: Sequence[LockedPackage], *, version: str, now: d
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, root + repr(here))}",
         "version": 1,
         "metadata": {
-            "timestamp": now.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "timestamp": write_time(now.astimezone(timezone.utc)),
             "component": {"type": "application", "bom-ref": root, "name": PROJECT, "version": version},
         },
         "components": components,
