@@ -289,13 +289,12 @@ def environment(
     from operations.environment import (
         ask,
         check_name,
-        further_teleports,
         missing_flags,
         questions_of,
         rendered,
-        secrets_of,
         write_environment,
     )
+    from operations.sample import Sample
 
     check_name(name, ROOT, force=force)
     if cluster_identifier is None and context is not None and not sys.stdin.isatty():
@@ -312,20 +311,21 @@ def environment(
         "teleport": teleport,
         "owner": owner,
     }
-    questions = questions_of(like, ROOT)
+    sample = Sample.read(like, ROOT)
+    questions = questions_of(sample)
     missing = missing_flags(given, questions)
     if missing and not sys.stdin.isatty():
         raise StackError(f"{', '.join(missing)}: missing, and there is no terminal to ask at; pass what they are")
     answers = ask(given, questions, lambda text: str(typer.prompt(text)), _identifier)
-    written = write_environment(like, name, answers, ROOT, force=force)
-    for path in rendered(like, name, answers, ROOT):
+    written = write_environment(sample, name, answers, force=force)
+    for path in rendered(sample, name, answers):
         print(f"{'wrote' if path in written else 'kept'} {path}")
     if name != like:
-        for key in secrets_of(like, ROOT):
+        for key in sample.secrets:
             print(
                 f"left out {key}: a secret of {like}'s; `pulumi config set --secret --stack {name} {key}` for its own"
             )
-        for one in further_teleports(like, ROOT):
+        for one in sample.further_teleports:
             print(f"left out {one}: a further Teleport of {like}'s; write the entries of its own by hand")
     print(
         f"next: `pulumi stack init {name}` with your secrets provider, `python -m operations adopt` for the values of "

@@ -1,12 +1,11 @@
 """Another environment of the stack: its configuration file and its Teleport values, made from one that exists.
 
-Owns the questions, and how answers take the place of the sample's ids. What settings mean and which are valid is
-`components.settings`': nothing is written that it would refuse.
+Owns the questions, and how answers take the place of the sample's ids; its text is `sample`'s to edit. What settings
+mean and which are valid is `components.settings`': nothing is written that it would refuse.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from components.go_yaml import EngineLoader
 from components.settings.formats import partition_of
 from components.values_files import load_values_files
 from operations.preview.environments import LOCAL
-from operations.stack import PROJECT, StackError, is_encrypted, read_stack_file
+from operations.sample import PREFIX, Sample, lines_of, with_list, without
+from operations.stack import StackError, read_stack_file
 from operations.value_at import value_at
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-PREFIX = f"{PROJECT}:"
-_SAMPLES = ("dev", "prod")
 # What stands in YAML as it is, whatever is around it.
 _PLAIN = re.compile(r"[A-Za-z0-9](?!.*(: | #|:$))[A-Za-z0-9 ._/:=+@#-]*")
 _WORD = re.compile(r"[\w-]+")
@@ -106,55 +101,44 @@ QUESTIONS = (
 )
 
 
-def questions_of(sample: str, root: Path) -> tuple[Question, ...]:
-    """Those that the sample has something to replace for. Raises `StackError` for an unknown sample."""
-    config = _config(_sample_text(sample, root))
-    return tuple(question for question in QUESTIONS if _value(config, question) is not None)
+def questions_of(sample: Sample) -> tuple[Question, ...]:
+    """Those that the sample has something to replace for."""
+    return tuple(question for question in QUESTIONS if _value(sample, question) is not None)
 
 
 def missing_flags(answers: Mapping[str, str | None], questions: Sequence[Question]) -> list[str]:
     return [f"--{question.flag}" for question in questions if not answers.get(question.flag)]
 
 
-def secrets_of(sample: str, root: Path) -> list[str]:
-    """Configuration keys whose values nobody can read but with the sample's own key."""
-    return [key for key, value in _entries(_sample_text(sample, root)).items() if is_encrypted(value)]
-
-
-def further_teleports(sample: str, root: Path) -> list[str]:
-    """Those after the first, which is the one that is asked about."""
-    teleports = _config(_sample_text(sample, root)).get("teleport")
-    return list(teleports)[1:] if isinstance(teleports, Mapping) else []
-
-
-def rendered(sample: str, name: str, answers: Mapping[str, str], root: Path) -> dict[Path, str]:
+def rendered(sample: Sample, name: str, answers: Mapping[str, str]) -> dict[Path, str]:
     """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`,
     but for what is of its network alone. Another environment than the sample has none of its secrets, nor the key to
     them, and none of its further Teleports."""
-    text = _without(_sample_text(sample, root), _BLOCKS, _NO_BLOCKS)
-    encryption = "".join(_lines_of(text, (key,)) for key in _ENCRYPTION) if name == sample else ""
+    text = without(sample.text, _BLOCKS, _NO_BLOCKS)
+    encryption = "".join(lines_of(text, (key,)) for key in _ENCRYPTION) if name == sample.name else ""
     for key in _ENCRYPTION:
-        text = _without(text, (key,))
-    if name != sample:
-        for key in secrets_of(sample, root):
-            text = _without(text, ("config", key))
-        for teleport in further_teleports(sample, root):
-            text = _without(text, (*_TELEPORTS, teleport))
-    config = _config(text)
-    own = {rf"(?<![\w/-])environments/{sample}/": f"environments/{name}/"}
+        text = without(text, (key,))
+    if name != sample.name:
+        for key in sample.secrets:
+            text = without(text, ("config", key))
+        for teleport in sample.further_teleports:
+            text = without(text, (*_TELEPORTS, teleport))
+    own = {rf"(?<![\w/-])environments/{sample.name}/": f"environments/{name}/"}
     # The longer first, for one may have another in it.
-    questions = sorted(questions_of(sample, root), key=lambda question: -len(str(_value(config, question))))
+    questions = sorted(questions_of(sample), key=lambda question: -len(str(_value(sample, question))))
     for question in questions:
-        value, answer = _value(config, question), answers[question.flag]
+        value, answer = _value(sample, question), answers[question.flag]
         if question.several:
-            text = _with_list(text, question.path, [item.strip() for item in answer.split(",") if item.strip()])
+            section, *keys = question.path
+            items = [item.strip() for item in answer.split(",") if item.strip()]
+            text = with_list(text, ("config", f"{PREFIX}{section}", *keys), items)
         else:
             own[question.pattern(str(value))] = answer
     if any(question.flag == "region" for question in questions):
         own[_PARTITION] = f"arn:{partition_of(answers['region'])}:"
-    values = (root / f"environments/{sample}/teleport.yaml").read_text(encoding="utf-8")
-    values = values.replace(f"release of {sample}:", f"release of {name}:")
-    text = re.sub(rf"(Environment: ){sample}\b", rf"\g<1>{name}", _replaced(text, own))
+    values = (sample.root / f"environments/{sample.name}/teleport.yaml").read_text(encoding="utf-8")
+    values = values.replace(f"release of {sample.name}:", f"release of {name}:")
+    text = re.sub(rf"(Environment: ){sample.name}\b", rf"\g<1>{name}", _replaced(text, own))
     return {
         # As they were: the key's region is not the database's.
         Path(f"Pulumi.{name}.yaml"): encryption + text,
@@ -175,14 +159,13 @@ def check_name(name: str, root: Path, *, force: bool = False) -> None:
         raise StackError(f"{configuration}: exists; edit it, or write it anew with --force")
 
 
-def write_environment(
-    sample: str, name: str, answers: Mapping[str, str], root: Path, *, force: bool = False
-) -> list[Path]:
-    """Write the files; those written. Values of a Teleport that are there already are left as they are.
+def write_environment(sample: Sample, name: str, answers: Mapping[str, str], *, force: bool = False) -> list[Path]:
+    """Write the files beside the sample's; those written. Values of a Teleport that are there already are left.
 
     Raises `StackError` for a name that is taken or none and for values of another Teleport, `ValuesFileError`, and
     `SettingsError` for answers that the program would refuse; then nothing is written.
     """
+    root = sample.root
     check_name(name, root, force=force)
     for flag, answer in answers.items():
         if not all(_PLAIN.fullmatch(item.strip()) for item in answer.split(",")):
@@ -190,13 +173,13 @@ def write_environment(
                 f"--{flag}: is empty, or has characters that no such value has; "
                 "letters, digits, spaces and ._/:=+@#- are taken, but neither a colon before a space nor # after one"
             )
-    files = rendered(sample, name, answers, root)
+    files = rendered(sample, name, answers)
     configuration, values = files
     kept = (root / values).exists()
     if kept:
         teleport = load_values_files([str(values)], root).get("clusterName", answers["teleport"])
         if teleport != answers["teleport"]:
-            other_way = "" if name == sample else ", or move it away for the sample's to be written"
+            other_way = "" if name == sample.name else ", or move it away for the sample's to be written"
             raise StackError(
                 f"{values}: exists, and its clusterName is {teleport}, not {answers['teleport']}: the program would "
                 f"refuse it; correct it{other_way}"
@@ -208,7 +191,7 @@ def write_environment(
             target.write_text(text, encoding="utf-8")
         made = read_stack_file(name, Path(directory) / configuration)
         # The sample's secrets are left out, and told: whoever needs one sets it before the first preview.
-        to_set = {key.removeprefix(PREFIX) for key in secrets_of(sample, root) if key.startswith(PREFIX)}
+        to_set = {key.removeprefix(PREFIX) for key in sample.secrets if key.startswith(PREFIX)}
         replace(made, secret_keys=made.secret_keys | to_set).settings(Path(directory))
     written = [configuration] if kept else [values, configuration]
     for path in written:
@@ -236,48 +219,8 @@ def ask(
     return answers
 
 
-def _sample_text(sample: str, root: Path) -> str:
-    """Raises `StackError` for one with an alias too: what that stands for may be in a part that is left out."""
-    if sample not in _SAMPLES:
-        raise StackError(f"{sample}: is no sample; take {' or '.join(_SAMPLES)}")
-    file = f"Pulumi.{sample}.yaml"
-    text = (root / file).read_text(encoding="utf-8")
-    alias = _alias_in(text)
-    if alias is not None:
-        raise StackError(f"{file}: has the alias {alias}; write out there what it stands for")
-    return text
-
-
-# Both read a whole file, and are asked for the same one again and again.
-@functools.lru_cache(maxsize=4)
-def _alias_in(text: str) -> str | None:
-    for event in yaml.parse(text):
-        if isinstance(event, yaml.AliasEvent) and event.start_mark is not None:
-            return f"*{event.anchor} in line {event.start_mark.line + 1}"
-    return None
-
-
-@functools.lru_cache(maxsize=4)
-def _composed(text: str) -> Any:
-    return yaml.compose(text)
-
-
-def _entries(text: str) -> dict[str, Any]:
-    entries: dict[str, Any] = yaml.load(text, Loader=EngineLoader)["config"]
-    return entries
-
-
-def _config(text: str) -> dict[str, Any]:
-    """What is plain of the program's own."""
-    return {
-        key.removeprefix(PREFIX): value
-        for key, value in _entries(text).items()
-        if key.startswith(PREFIX) and not is_encrypted(value)
-    }
-
-
-def _value(config: Mapping[str, Any], question: Question) -> Any:
-    value = value_at(config, *question.path)
+def _value(sample: Sample, question: Question) -> Any:
+    value = value_at(sample.config, *question.path)
     # A section by itself is a map by name: the name is asked for.
     return next(iter(value)) if isinstance(value, Mapping) else value
 
@@ -287,55 +230,3 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
     answers = list(values.values())
     pattern = re.compile("|".join(f"({one})" for one in values), re.MULTILINE)
     return pattern.sub(lambda match: answers[(match.lastindex or 0) - 1], text)
-
-
-def _with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
-    """`text` with other items in the list at `path`; comments beside the old ones go with them."""
-    _, node = _found(text, ("config", f"{PREFIX}{path[0]}", *path[1:]))
-    if not isinstance(node, yaml.SequenceNode) or node.flow_style:
-        return f"{text[: node.start_mark.index]}[{', '.join(items)}]{text[node.end_mark.index :]}"
-    first = node.value[0].start_mark.index
-    begin = text.rindex("\n", 0, first) + 1
-    indent = text[begin:first]
-    return text[:begin] + "\n".join(f"{indent}{item}" for item in items) + text[_end_of_line(text, node) :]
-
-
-def _without(text: str, path: Sequence[str], instead: str = "") -> str:
-    """`text` with the comment `instead` in place of the entry at `path`, if there is one; without, of its lines."""
-    key, node = _found(text, path)
-    if key is None:
-        return text
-    end = _end_of_line(text, node)
-    if instead:
-        return text[: key.start_mark.index] + instead + text[end:]
-    return text[: key.start_mark.index - key.start_mark.column] + text[end + 1 :]
-
-
-def _lines_of(text: str, path: Sequence[str]) -> str:
-    key, node = _found(text, path)
-    return "" if key is None else f"{text[key.start_mark.index : _end_of_line(text, node)]}\n"
-
-
-def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
-    """The nodes of the key and the value at `path`; None for both where there is none."""
-    node: Any = _composed(text)
-    key: Any = None
-    for position, step in enumerate(path):
-        if not isinstance(node, yaml.MappingNode):
-            return None, None
-        within, found = node, [(key, value) for key, value in node.value if key.value == step]
-        if not found:
-            return None, None
-        if within.flow_style:
-            written = ".".join(one.removeprefix(PREFIX) for one in path[1:position])
-            raise StackError(f"{written}: is in braces in the sample, on one line; write it as an indented block there")
-        key, node = found[0]
-    return key, node
-
-
-def _end_of_line(text: str, node: Any) -> int:
-    """Where the last line of the node ends. A block's own end is where the next key begins."""
-    while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
-        node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
-    end = text.find("\n", len(text[: node.end_mark.index].rstrip()))
-    return len(text) if end == -1 else end

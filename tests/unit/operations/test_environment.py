@@ -16,12 +16,11 @@ from operations import __main__ as command_line
 from operations.environment import (
     QUESTIONS,
     ask,
-    further_teleports,
     questions_of,
     rendered,
-    secrets_of,
     write_environment,
 )
+from operations.sample import Sample
 from operations.stack import StackError, read_stack_file
 from tests.unit.shipped_environments import REPOSITORY, as_shipped
 
@@ -58,7 +57,7 @@ def config(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("sample", ["dev", "prod"])
 def test_the_program_takes_what_is_written(sample: str, root: Path) -> None:
-    written = write_environment(sample, "staging", ANSWERS, root)
+    written = write_environment(Sample.read(sample, root), "staging", ANSWERS)
     assert written == [Path("environments/staging/teleport.yaml"), Path("Pulumi.staging.yaml")]
     settings = read_stack_file("staging", root=root).settings(root)
     assert settings.kubernetes.context == "staging-eu-central-1-b"
@@ -80,7 +79,7 @@ def test_the_blocks_of_the_samples_subnets_are_not_those_of_another_network(styl
     assert count == 1
     sample.write_text(text)
     assert style == "[]" or read_stack_file("prod", root=root).settings(root).access_graph.network_policy.database_cidrs
-    write_environment("prod", "staging", ANSWERS, root)
+    write_environment(Sample.read("prod", root), "staging", ANSWERS)
     policy = read_stack_file("staging", root=root).settings(root).access_graph.network_policy
     assert (policy.enabled, policy.database_cidrs) == (True, ())
     assert "\n      # databaseCidrs: the blocks of the subnets below" in (root / "Pulumi.staging.yaml").read_text()
@@ -89,7 +88,7 @@ def test_the_blocks_of_the_samples_subnets_are_not_those_of_another_network(styl
 @pytest.mark.parametrize("sample", ["dev", "prod"])
 def test_nothing_of_the_samples_ids_is_left_and_every_comment_of_a_line_is(sample: str, root: Path) -> None:
     before = (root / f"Pulumi.{sample}.yaml").read_text()
-    after, values = rendered(sample, "staging", ANSWERS, root).values()
+    after, values = rendered(Sample.read(sample, root), "staging", ANSWERS).values()
     ids = r"(vpc|subnet|sg)-\w+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9]{12}\b|[A-Z0-9]{32}|teleport(\.dev)?\.example\.com"
     for found in re.finditer(ids, before):
         assert found[0] not in after + values
@@ -104,7 +103,7 @@ def test_nothing_of_the_samples_ids_is_left_and_every_comment_of_a_line_is(sampl
 @pytest.mark.parametrize("sample", ["dev", "prod"])
 def test_it_differs_from_the_sample_where_it_was_asked_and_nowhere_else(sample: str, root: Path) -> None:
     before = config((root / f"Pulumi.{sample}.yaml").read_text())
-    after = config(rendered(sample, "staging", ANSWERS, root)[Path("Pulumi.staging.yaml")])
+    after = config(rendered(Sample.read(sample, root), "staging", ANSWERS)[Path("Pulumi.staging.yaml")])
     before["teleport-access-graph:accessGraph"].get("networkPolicy", {}).pop("databaseCidrs", None)
     for section in ("accessGraph", "tls"):
         assert after[f"teleport-access-graph:{section}"] == before[f"teleport-access-graph:{section}"]
@@ -122,11 +121,11 @@ def test_a_word_that_a_filled_in_sample_has_is_replaced_where_it_is_meant_alone(
     flag: str, word: str, root: Path
 ) -> None:
     """`prod` is in `production`, and `me` in `name`."""
-    for path, text in rendered("prod", "prod", {**ANSWERS, flag: word}, root).items():
+    for path, text in rendered(Sample.read("prod", root), "prod", {**ANSWERS, flag: word}).items():
         (root / path).write_text(text)
     before = config((root / "Pulumi.prod.yaml").read_text())
     answers = {**ANSWERS, flag: "acme-1"}
-    write_environment("prod", "staging", answers, root)
+    write_environment(Sample.read("prod", root), "staging", answers)
     after = config((root / "Pulumi.staging.yaml").read_text())
     for section in ("accessGraph", "database", "aws", "tls", "monitoring"):
         assert after[f"teleport-access-graph:{section}"] == before[f"teleport-access-graph:{section}"]
@@ -156,7 +155,7 @@ def test_the_sample_gives_itself_when_it_is_answered_with_its_own_ids(root: Path
         "teleport": "teleport.dev.example.com",
         "owner": "platform",
     }
-    assert config(rendered("dev", "dev", answers, root)[Path("Pulumi.dev.yaml")]) == own
+    assert config(rendered(Sample.read("dev", root), "dev", answers)[Path("Pulumi.dev.yaml")]) == own
 
 
 ENCRYPTION = "secretsprovider: awskms://alias/prod?region=eu-central-1\nencryptedkey: AQIDAHh0000\n"
@@ -168,13 +167,13 @@ def test_another_environment_has_neither_the_samples_secrets_nor_their_key(root:
     """Whoever may decrypt with that key could read both."""
     sample = root / "Pulumi.prod.yaml"
     sample.write_text(f"{ENCRYPTION}{sample.read_text()}{SECRET}  aws:secretKey:\n    secure: v1:ghi:jkl\n")
-    assert secrets_of("prod", root) == ["teleport-access-graph:teleportSecretValues", "aws:secretKey"]
-    write_environment("prod", "staging", ANSWERS, root)
+    assert Sample.read("prod", root).secrets == ["teleport-access-graph:teleportSecretValues", "aws:secretKey"]
+    write_environment(Sample.read("prod", root), "staging", ANSWERS)
     text = (root / "Pulumi.staging.yaml").read_text()
     assert "v1:" not in text
     assert list(yaml.safe_load(text)) == ["config"]
     # It is the sample itself that is written anew: all of it is its own, and the key is where it was.
-    write_environment("prod", "prod", ITSELF, root, force=True)
+    write_environment(Sample.read("prod", root), "prod", ITSELF, force=True)
     assert sample.read_text().startswith(ENCRYPTION)
     assert SECRET in sample.read_text()
     assert read_stack_file("prod", root=root).secret_keys == {"teleportSecretValues"}
@@ -189,11 +188,11 @@ def test_another_environment_has_one_teleport_for_no_more_are_asked_about(root: 
     after = "\n  # For a cluster with the Prometheus Operator"
     assert after in text
     sample.write_text(text.replace(after, further + after))
-    assert further_teleports("prod", root) == ["a.example.com", "b.example.com"]
-    write_environment("prod", "staging", ANSWERS, root)
+    assert Sample.read("prod", root).further_teleports == ["a.example.com", "b.example.com"]
+    write_environment(Sample.read("prod", root), "staging", ANSWERS)
     assert list(read_stack_file("staging", root=root).settings(root).teleport) == ["teleport.staging.example.com"]
     assert "a.example.com" not in (root / "Pulumi.staging.yaml").read_text()
-    write_environment("prod", "prod", ITSELF, root, force=True)
+    write_environment(Sample.read("prod", root), "prod", ITSELF, force=True)
     assert len(read_stack_file("prod", root=root).settings(root).teleport) == 3
 
 
@@ -201,7 +200,7 @@ def test_another_environment_has_one_teleport_for_no_more_are_asked_about(root: 
 def test_a_list_may_be_written_in_any_way(items: str, root: Path) -> None:
     sample = root / "Pulumi.prod.yaml"
     sample.write_text(re.sub(r"(?<=subnetIds:)(\n +- .*)+", f" {items}", sample.read_text()))
-    written = rendered("prod", "staging", ANSWERS, root)[Path("Pulumi.staging.yaml")]
+    written = rendered(Sample.read("prod", root), "staging", ANSWERS)[Path("Pulumi.staging.yaml")]
     assert config(written)["teleport-access-graph:database"]["network"] == {
         "vpcId": ANSWERS["vpc-id"],
         "subnetIds": [f"subnet-0011223344556677{last}" for last in "abc"],
@@ -215,7 +214,7 @@ def test_a_section_on_one_line_is_refused_where_it_would_have_to_be_changed(root
     policy = "networkPolicy: {enabled: true, databaseCidrs: [10.40.0.0/24]}\n"
     sample.write_text(re.sub(r"networkPolicy:\n(      .*\n)+", policy, sample.read_text()))
     with pytest.raises(StackError, match=r"^accessGraph\.networkPolicy: is in braces in the sample"):
-        write_environment("prod", "staging", ANSWERS, root)
+        write_environment(Sample.read("prod", root), "staging", ANSWERS)
 
 
 def test_a_secret_that_the_sample_needs_is_one_to_be_set(root: Path) -> None:
@@ -225,8 +224,8 @@ def test_a_secret_that_the_sample_needs_is_one_to_be_set(root: Path) -> None:
     uri = "  teleport-access-graph:databaseUri: {secure: 'v1:AAAA:BBBB'}\n"
     existing = "  teleport-access-graph:database: {mode: existing}\n"
     sample.write_text(text.replace("config:\n", f"config:\n{uri}{existing}", 1))
-    questions = {question.flag for question in questions_of("prod", root)}
-    write_environment("prod", "staging", {flag: ANSWERS[flag] for flag in questions}, root)
+    questions = {question.flag for question in questions_of(Sample.read("prod", root))}
+    write_environment(Sample.read("prod", root), "staging", {flag: ANSWERS[flag] for flag in questions})
     assert "databaseUri" not in (root / "Pulumi.staging.yaml").read_text()
 
 
@@ -239,7 +238,7 @@ def test_a_sample_with_an_alias_is_refused(root: Path) -> None:
     entries = entry.format("b", "&shared {mode: proxy, address: b:443}") + entry.format("c", "*shared")
     sample.write_text(text.replace(after, entries + after))
     with pytest.raises(StackError, match=r"^Pulumi\.prod\.yaml: has the alias \*shared in line \d+; write out there"):
-        write_environment("prod", "staging", ANSWERS, root)
+        write_environment(Sample.read("prod", root), "staging", ANSWERS)
     assert not (root / "Pulumi.staging.yaml").exists()
 
 
@@ -247,7 +246,7 @@ def test_a_sample_with_an_alias_is_refused(root: Path) -> None:
     ("region", "partition"), [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eu-west-1", "aws")]
 )
 def test_the_samples_own_arns_are_of_the_regions_partition(region: str, partition: str, root: Path) -> None:
-    write_environment("prod", "staging", {**ANSWERS, "region": region}, root)
+    write_environment(Sample.read("prod", root), "staging", {**ANSWERS, "region": region})
     cloud = read_stack_file("staging", root=root).settings(root).aws
     assert cloud is not None
     assert cloud.assume_role is not None
@@ -269,7 +268,7 @@ def test_an_answer_that_the_program_would_refuse_is_refused_and_nothing_is_writt
     flag: str, answer: str, key: str, root: Path
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        write_environment("dev", "staging", {**ANSWERS, flag: answer}, root)
+        write_environment(Sample.read("dev", root), "staging", {**ANSWERS, flag: answer})
     assert {problem.key for problem in refused.value.problems} == {key}
     assert not list(root.glob("**/*staging*"))
 
@@ -277,7 +276,7 @@ def test_an_answer_that_the_program_would_refuse_is_refused_and_nothing_is_writt
 @pytest.mark.parametrize("owner", ["no", "on", "1:30"])
 def test_an_answer_that_the_program_would_take_is_taken(owner: str, root: Path) -> None:
     """As the engine reads it, to which these are text."""
-    write_environment("dev", "staging", {**ANSWERS, "owner": owner}, root)
+    write_environment(Sample.read("dev", root), "staging", {**ANSWERS, "owner": owner})
     assert read_stack_file("staging", root=root).settings(root).tags["Owner"] == owner
 
 
@@ -294,7 +293,7 @@ def test_an_answer_that_the_program_would_take_is_taken(owner: str, root: Path) 
 )
 def test_an_answer_that_would_be_something_else_in_yaml_is_refused(flag: str, answer: str, root: Path) -> None:
     with pytest.raises(StackError, match=f"^--{flag}: is empty, or has characters"):
-        write_environment("dev", "staging", {**ANSWERS, flag: answer}, root)
+        write_environment(Sample.read("dev", root), "staging", {**ANSWERS, flag: answer})
     assert not list(root.glob("**/*staging*"))
 
 
@@ -303,16 +302,16 @@ def test_what_is_there_is_kept(root: Path) -> None:
     values.parent.mkdir()
     mine = f"clusterName: {ANSWERS['teleport']}\n# mine\n"
     values.write_text(mine)
-    assert write_environment("dev", "staging", ANSWERS, root) == [Path("Pulumi.staging.yaml")]
+    assert write_environment(Sample.read("dev", root), "staging", ANSWERS) == [Path("Pulumi.staging.yaml")]
     assert values.read_text() == mine
     with pytest.raises(StackError, match=r"Pulumi\.staging\.yaml: exists; edit it, or write it anew with --force"):
-        write_environment("prod", "staging", ANSWERS, root)
-    write_environment("prod", "staging", ANSWERS, root, force=True)
+        write_environment(Sample.read("prod", root), "staging", ANSWERS)
+    write_environment(Sample.read("prod", root), "staging", ANSWERS, force=True)
     assert "profile: production" in (root / "Pulumi.staging.yaml").read_text()
 
 
 def test_values_of_another_teleport_are_not_left_to_the_program(root: Path) -> None:
-    write_environment("dev", "staging", ANSWERS, root)
+    write_environment(Sample.read("dev", root), "staging", ANSWERS)
     before = (root / "Pulumi.staging.yaml").read_text()
     other = {**ANSWERS, "teleport": "other.example.org"}
     with pytest.raises(
@@ -320,13 +319,13 @@ def test_values_of_another_teleport_are_not_left_to_the_program(root: Path) -> N
         match=r"^environments/staging/teleport\.yaml: exists, and its clusterName is teleport\.staging\.example\.com, "
         r"not other\.example\.org",
     ):
-        write_environment("dev", "staging", other, root, force=True)
+        write_environment(Sample.read("dev", root), "staging", other, force=True)
     assert (root / "Pulumi.staging.yaml").read_text() == before
 
 
 def test_the_local_environments_name_is_refused(root: Path) -> None:
     with pytest.raises(StackError, match="sandbox: is the local one's, which Git ignores and nothing deploys"):
-        write_environment("dev", "sandbox", ANSWERS, root)
+        write_environment(Sample.read("dev", root), "sandbox", ANSWERS)
 
 
 @pytest.mark.parametrize(
@@ -345,11 +344,11 @@ def test_the_name_is_looked_at_before_all_that_is_missing(
 @pytest.mark.parametrize("name", ["", "Staging", "a/b", "../x", "1", "s" * 33])
 def test_a_name_that_would_be_no_stacks_is_refused(name: str, root: Path) -> None:
     with pytest.raises(StackError, match="is no name of an environment"):
-        write_environment("dev", name, ANSWERS, root)
+        write_environment(Sample.read("dev", root), name, ANSWERS)
 
 
 def test_every_question_has_something_to_replace_in_both_samples() -> None:
-    assert questions_of("dev", REPOSITORY) == questions_of("prod", REPOSITORY) == QUESTIONS
+    assert questions_of(Sample.read("dev", REPOSITORY)) == questions_of(Sample.read("prod", REPOSITORY)) == QUESTIONS
 
 
 def test_without_a_terminal_all_that_is_missing_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
