@@ -149,7 +149,14 @@ ClusterIdentifier = Annotated[
 HostAndPort = Annotated[
     Text, Rule("host:port, with a DNS name as host", is_host_port, "give it such as teleport.example.com:443")
 ]
-SecretKey = Annotated[Text, matching(r"[A-Za-z0-9._-]{1,253}", "a key of a Secret: letters, digits, '-', '_' and '.'")]
+SecretKey = Annotated[
+    Text,
+    matching(
+        # A key is also the name of a file in a volume (`IsConfigMapKey` of Kubernetes).
+        r"(?!\.\.|\.$)[A-Za-z0-9._-]{1,253}",
+        "a key of a Secret: letters, digits, '-', '_' and '.', and neither '.' nor what begins with '..'",
+    ),
+]
 Fingerprint = Annotated[
     Text,
     matching(
