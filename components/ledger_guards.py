@@ -7,6 +7,7 @@ authority's are `authority_phases`', the database's `database_steps`', a Telepor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -19,7 +20,7 @@ from components.ledger_warnings import warnings
 from components.settings import Settings
 from components.settings.errors import Problem
 from components.teleport_steps import teleport_problems
-from components.tls_assembly import authority_algorithms, authority_step
+from components.tls_assembly import authority_algorithms, authority_step, trust_refusal, waits_for_bundle
 from components.trust_steps import DOCUMENT, GENERATED
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def checked_ledger(
     it."""
 
     def check(recorded: Ledger) -> Ledger:
-        problems = [*refusals(recorded, settings), *stranger_problems(recorded, settings, intake)]
+        problems = [
+            *refusals(recorded, settings),
+            *unknown_authority_problems(recorded, settings, intake.now),
+            *stranger_problems(recorded, settings, intake),
+        ]
         if problems:
             raise LedgerError([f"  {problem}" for problem in problems])
         for warning in warnings(recorded, settings):
@@ -52,6 +57,18 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
         *_namespace(recorded, settings),
         *_endpoints(recorded, settings),
     ]
+
+
+def unknown_authority_problems(recorded: Ledger, settings: Settings, now: datetime) -> Iterator[Problem]:
+    """Another source of the certificate together with an authority of the stack's own that is not there yet: whatever
+    its certificate will be, Teleport does not trust it. Told before its key is made, which is protected once it is to
+    sign: the way back would be shut. With an authority that is there it is told by what that one's certificate has."""
+    if recorded.authority is not None or authority_step(settings) is None:
+        return
+    if waits_for_bundle(settings, recorded.trust):
+        problem = trust_refusal(settings, recorded.trust, frozenset(), recorded.is_verified(now))
+        if problem is not None:
+            yield problem
 
 
 def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:

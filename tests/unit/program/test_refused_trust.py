@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from tests.samples import TELEPORT_CLUSTER
-from tests.unit.monitor import PROJECT, STACK, Recording
+from tests.unit.monitor import PROJECT, STACK, Recording, Registration, unsealed
 from tests.unit.program.stack import configuration, host_authority, run_program
 from tests.unit.settings.cases_tls import EXISTING, ISSUED
 
@@ -56,6 +56,54 @@ def test_a_refused_mode_leaves_the_cluster_its_namespace_alone(mode: str, tmp_pa
 @pytest.mark.parametrize("mode", ["certManager", "existingSecret"])
 def test_a_refused_bundle_leaves_the_cluster_its_namespace_alone(mode: str, tmp_path: Path) -> None:
     refuses_after(config_of(tmp_path, MODES[mode][0]), tmp_path, mode, r"trustBundleFile: has none of the authorities")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "up"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("certManager", "generated"),
+        ("existingSecret", "generated"),
+        ("certManager", "existingSecret"),
+        ("existingSecret", "certManager"),
+    ],
+)
+def test_an_authority_that_is_still_to_be_made_is_refused_before_its_key_is_made(
+    before: str, after: str, preview: bool, tmp_path: Path
+) -> None:
+    """A preview says so, and no `up` leaves a protected key that shuts the way back."""
+    config = config_of(tmp_path, MODES[before][0])
+    recorded = run_program(config, tmp_path)
+    ahead: dict[str, Any] = {} if after == "generated" else {"nextAuthority": {}}
+    error, begun = again({**config, "tls": {**MODES[after][0], **ahead}}, tmp_path, recorded, preview)
+    assert f"tls.mode: {after} differs from {before}, where the stack is" in str(error)
+    assert {one.name for one in begun if one.type.startswith("tls:")} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "up"])
+@pytest.mark.parametrize("before", ["certManager", "existingSecret"])
+def test_an_authority_that_is_trusted_ahead_may_sign(before: str, preview: bool, tmp_path: Path) -> None:
+    config = config_of(tmp_path, {**MODES[before][0], "nextAuthority": {}})
+    ahead = run_program(config, tmp_path)
+    tls = {"mode": "generated", "trustBundleFile": "authorities.pem"}
+    error, begun = again({**config, "tls": tls}, tmp_path, ahead, preview)
+    assert error is None
+    assert "certificates-server" in {one.name for one in begun}
+
+
+def again(
+    config: dict[str, Any], directory: Path, before: Recording, preview: bool
+) -> tuple[pulumi.RunError | None, list[Registration]]:
+    """What another run says and makes, after the `up` of `before`."""
+    begun = Recording()
+    stacks = {ITSELF: {"ledger": unsealed(before.outputs["ledger"]), "outputsVersion": 1}}
+    try:
+        run_program(config, directory, stacks=stacks, recording=begun, preview=preview)
+    except pulumi.RunError as error:
+        return error, begun.registrations
+    return None, begun.registrations
 
 
 def refuses_after(config: dict[str, Any], directory: Path, mode: str, message: str) -> None:
