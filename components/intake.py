@@ -44,6 +44,11 @@ from components.trust_bundles import (
 from components.trust_steps import GENERATED
 from components.values_files import ValuesFileError, find_secret_values, load_values_files
 
+# Of a Job's name, which Kubernetes puts on its pods as a label.
+LONGEST_LABEL_VALUE = 63
+# Of the Job of a teleport-cluster release, the longest of the names that the chart does not cut.
+PROXY_TEST_SUFFIX = "-proxy-test"
+
 # Any text does: whether the patch fits the user's values does not depend on the certificate that does not exist yet.
 PLACEHOLDER_BUNDLE = "-"
 
@@ -152,6 +157,7 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
         for path in find_secret_values(values)
         if path not in entry.allow_secret_paths
     )
+    problems.extend(_jobs_without_name(settings, cluster, values))
     if not settings.connects(cluster):
         # Of the user's own making it would stay, and what it names go: pods would not start any more.
         switch = f"teleport.{cluster}.connected" if settings.access_graph.enabled else "accessGraph.enabled"
@@ -165,6 +171,24 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     except ValuesConflict as error:
         problems.extend(f"{key}: {conflict}" for conflict in error.conflicts)
     return values
+
+
+def _jobs_without_name(settings: Settings, cluster: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """The chart tests the proxies' configuration in a Job that is called after the release, and a Job's name is a label
+    of its pods: Kubernetes refuses it when all else of the `up` is done."""
+    entry = settings.teleport[cluster]
+    # Secret values may switch the test off.
+    if not isinstance(entry, ReleaseTeleportSettings) or settings.secrets.teleport_values is not None:
+        return
+    proxy = values.get("proxy")
+    tested = {**values, **(proxy if isinstance(proxy, Mapping) else {})}.get("validateConfigOnDeploy", True)
+    longest = LONGEST_LABEL_VALUE - len(PROXY_TEST_SUFFIX)
+    if tested and len(entry.release) > longest:
+        yield (
+            f"teleport.{cluster}.release: has {len(entry.release)} characters, and the chart's Job <release>"
+            f"{PROXY_TEST_SUFFIX} leaves room for {longest}; give a shorter name, or write `validateConfigOnDeploy: "
+            "false` into the values of a release that has this one"
+        )
 
 
 def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -51,6 +51,21 @@ def test_values_that_the_patch_contradicts_are_told_beside_host_authorities_that
     assert of_values.startswith(f"{KEY}: auth.teleportConfig.access_graph.endpoint")
 
 
+@pytest.mark.parametrize("values", ["", "proxy: {validateConfigOnDeploy: true}\nvalidateConfigOnDeploy: false"])
+def test_a_release_whose_name_leaves_the_charts_job_none_is_refused(values: str, tmp_path: Path) -> None:
+    files = {"values.yaml": f"clusterName: {TELEPORT_CLUSTER}\n{values}"}
+    (problem,) = problems_of(tmp_path, files, release="r" * 53)
+    assert problem.startswith(f"teleport.{TELEPORT_CLUSTER}.release: has 53 characters, and the chart's Job ")
+    assert "leaves room for 52; give a shorter name" in problem
+    assert problems_of(tmp_path, files, release="r" * 52) == []
+
+
+@pytest.mark.parametrize("values", ["validateConfigOnDeploy: false", "proxy: {validateConfigOnDeploy: false}"])
+def test_a_release_without_that_job_may_have_the_longest_name(values: str, tmp_path: Path) -> None:
+    files = {"values.yaml": f"clusterName: {TELEPORT_CLUSTER}\n{values}"}
+    assert problems_of(tmp_path, files, release="r" * 53) == []
+
+
 def test_the_path_that_an_error_names_is_one_that_may_be_allowed(tmp_path: Path) -> None:
     files = {"values.yaml": 'auth: {annotations: {"example.com/api token": x}}'}
     (problem,) = problems_of(tmp_path, files)
