@@ -47,6 +47,7 @@ FIXED = (
 def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     """Everything in the database's settings that may not follow upon `recorded`."""
     yield from _rotation(recorded, settings)
+    yield from _place(recorded, settings)
     yield from _instance(recorded, settings)
     yield from _adoption(recorded, settings)
     yield from _restored(recorded, settings)
@@ -77,6 +78,31 @@ def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             f"set {reached} or {reached + 1}: each generation takes an `up` of its own, so that the login in use never "
             "changes its password",
             str(database.rotation),
+        )
+
+
+def _place(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """An instance is of its account and region for good. In another account the engine would go on to look for what it
+    has, and a preview shows none of that; for another region it makes all of AWS's objects anew."""
+    before, aws = recorded.database, settings.aws
+    if before.get("mode") != "rds" or recorded.instance_arn is None or aws is None:
+        return
+    region, account = recorded.instance_arn.split(":")[3:5]
+    instance = f"the {'protected ' if before.get('protect') else ''}instance {before.get('identifier')}"
+    if account != aws.account_id:
+        yield Problem(
+            "aws.accountId",
+            f"is not {account}, in which {instance} is, with all that the stack has in AWS",
+            f"set it back, {RESTORE}",
+            shown(aws.account_id),
+        )
+    # An unprotected one may be made anew, as for any other of its properties; the former's name is free elsewhere.
+    if region != aws.region and before.get("protect"):
+        yield Problem(
+            "aws.region",
+            f"would replace {instance}, which is in {region}",
+            f"set it back, {RESTORE}",
+            shown(aws.region),
         )
 
 

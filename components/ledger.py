@@ -68,6 +68,8 @@ class Ledger:
     """Of a certificate that the stack asks for."""
     ends: RecordedEnds = field(default_factory=RecordedEnds)
     """What the outputs beside the ledger say."""
+    instance_arn: str | None = None
+    """Of the RDS instance, by the output of that name: where it is."""
 
     def is_verified(self, now: datetime) -> bool:
         """Whether some Teleport may verify by what `trust` has: not all of it has ended. Nor is an access graph that
@@ -76,7 +78,13 @@ class Ledger:
         return ends is None or read_time(ends) > now
 
     @classmethod
-    def parse(cls, record: Any, certificate_not_after: str | None = None, ca_not_after: str | None = None) -> Ledger:
+    def parse(
+        cls,
+        record: Any,
+        certificate_not_after: str | None = None,
+        ca_not_after: str | None = None,
+        instance_arn: str | None = None,
+    ) -> Ledger:
         """`record` is the output `ledger`, None before the first `up`; the others are the outputs of their names.
         Raises `LedgerError` for one that a newer program wrote."""
         if not isinstance(record, Mapping):
@@ -111,6 +119,7 @@ class Ledger:
             endpoints=dict(record.get("endpoints", _NOTHING)),
             certificate_names=tuple(record.get("certificateNames", ())),
             ends=RecordedEnds(certificate=certificate_not_after, authorities=ca_not_after),
+            instance_arn=instance_arn,
         )
 
 
@@ -122,7 +131,8 @@ def recorded_outputs() -> pulumi.StackReference:
 def read_ledger(recorded: pulumi.StackReference) -> pulumi.Output[Ledger]:
     """The ledger among the stack's `recorded_outputs`. Never secret: it has none, and one that an earlier program wrote
     as a secret would hide all that follows from it, and itself again."""
-    outputs = [recorded.get_output(output) for output in ("ledger", "certificateNotAfter", "caNotAfter")]
+    names = ("ledger", "certificateNotAfter", "caNotAfter", "databaseInstanceArn")
+    outputs = [recorded.get_output(output) for output in names]
     return pulumi.Output.unsecret(pulumi.Output.all(*outputs)).apply(lambda read: Ledger.parse(*read))
 
 

@@ -169,6 +169,46 @@ def test_what_would_replace_or_rename_the_protected_instance_is_refused_with_its
     assert RESTORE in problem
 
 
+def place_problems(
+    tmp_path: Path, config: dict[str, Any], recorded: dict[str, Any], place: dict[str, str], protect: bool
+) -> list[str]:
+    """What stands against going on in `place` after an `up` that left the instance in us-east-1 of 123456789012."""
+    identity = {"mode": "podIdentity", "clusterName": "prod"}
+    aws = {"region": "us-east-1", "accountId": "123456789012", "workloadIdentity": identity, **place}
+    ledger = {**recorded, "database": {**recorded["database"], "protect": protect}}
+    arn = "arn:aws:rds:us-east-1:123456789012:db:teleport-access-graph-dev"
+    outputs = {"ledger": ledger, "outputsVersion": 1, "databaseInstanceArn": arn}
+    try:
+        run_program({**config, "aws": aws}, tmp_path, stacks={ITSELF: outputs}, preview=True)
+    except LedgerError as error:
+        return [problem.strip() for problem in error.problems]
+    return []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protect", [True, False])
+def test_an_instance_stays_in_its_account(
+    protect: bool, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """The engine would ask the other account for what the state has, after a preview that shows nothing of it."""
+    (problem,) = place_problems(tmp_path, config, recorded, {"accountId": "210987654321"}, protect)
+    assert problem.startswith('aws.accountId: "210987654321" is not 123456789012, in which the ')
+    assert RESTORE in problem
+    assert place_problems(tmp_path, config, recorded, {}, protect) == []
+
+
+@pytest.mark.slow
+def test_a_protected_instance_stays_in_its_region(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    (problem,) = place_problems(tmp_path, config, recorded, {"region": "eu-central-1"}, protect=True)
+    assert problem.startswith(
+        'aws.region: "eu-central-1" would replace the protected instance teleport-access-graph-dev, which is in us-east'
+    )
+    assert RESTORE in problem
+    assert place_problems(tmp_path, config, recorded, {"region": "eu-central-1"}, protect=False) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("key", OTHERS)
 def test_an_instance_whose_protection_was_lifted_may_be_replaced(
