@@ -63,7 +63,9 @@ def unknown_authority_problems(recorded: Ledger, settings: Settings, now: dateti
     """Another source of the certificate together with an authority of the stack's own that is not there yet: whatever
     its certificate will be, Teleport does not trust it. Told before its key is made, which is protected once it is to
     sign: the way back would be shut. With an authority that is there it is told by what that one's certificate has."""
-    if recorded.authority is not None or authority_step(settings) is None:
+    step = authority_step(settings)
+    made = () if recorded.authority is None else recorded.authority.existing
+    if step is None or set(step.trusted) <= set(made):
         return
     if waits_for_bundle(settings, recorded.trust):
         problem = trust_refusal(settings, recorded.trust, frozenset(), recorded.is_verified(now))

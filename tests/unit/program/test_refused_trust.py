@@ -93,6 +93,18 @@ def test_an_authority_that_is_trusted_ahead_may_sign(before: str, preview: bool,
     assert "certificates-server" in {one.name for one in begun}
 
 
+@pytest.mark.slow
+def test_one_that_is_trusted_ahead_brings_no_second_one_with_it(tmp_path: Path) -> None:
+    """Of the two in the bundle nobody has been told the second."""
+    config = config_of(tmp_path, {**MODES["certManager"][0], "nextAuthority": {}})
+    ahead = run_program(config, tmp_path)
+    authority = {"generation": 2, "phase": "introduce"}
+    tls = {"mode": "generated", "authority": authority, "trustBundleFile": "authorities.pem"}
+    error, begun = again({**config, "tls": tls}, tmp_path, ahead, preview=True)
+    assert "tls.mode: generated differs from certManager" in str(error)
+    assert {one.name for one in begun if one.type.startswith("tls:")} == set()
+
+
 def again(
     config: dict[str, Any], directory: Path, before: Recording, preview: bool
 ) -> tuple[pulumi.RunError | None, list[Registration]]:
