@@ -400,7 +400,7 @@ def record(
     asyncio.set_event_loop(loop)
     try:
         # A program that waits for what never comes is an error here, not a test run that never ends.
-        loop.run_until_complete(asyncio.wait_for(run_in_stack(program), timeout=300))
+        ended = loop.run_until_complete(asyncio.wait_for(_ended(program), timeout=300))
     finally:
         if begun and (left := asyncio.all_tasks(loop)):
             # What is on its way when a program fails may reach the engine or not: here it always does.
@@ -412,7 +412,19 @@ def record(
         loop.close()
         # The SDK looks for a current loop when the next test starts.
         asyncio.set_event_loop(asyncio.new_event_loop())
+    if ended is not None:
+        raise ended
     return recording
+
+
+async def _ended(program: Callable[[], None]) -> SystemExit | None:
+    """How a program ends that ends itself. Raised in a task it would end the event loop, and leave what else runs in
+    it for nobody to end."""
+    try:
+        await run_in_stack(program)
+    except SystemExit as ended:
+        return ended
+    return None
 
 
 def configuration_by_key(config: Mapping[str, Any], project: str = PROJECT) -> dict[str, str]:
