@@ -13,7 +13,7 @@ import os
 import shlex
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -141,6 +141,18 @@ class Cluster:
         path = _path(*_KINDS[kind], namespace, name)
         self._ask("DELETE", path, f"delete {kind} {name}", {"propagationPolicy": "Background"}, missing={})
 
+    def set_managed_fields(self, kind: str, found: Document, entries: Sequence[Document]) -> None:
+        """Write who owns which field of an object, as it was `found`; of one that has changed since, it is an error."""
+        metadata = found["metadata"]
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            # The server takes no empty list for an answer, but a list with nothing in its one entry:
+            # https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields
+            {"op": "replace", "path": "/metadata/managedFields", "value": [*entries] or [{}]},
+        ]
+        path = _path(*_KINDS[kind], metadata.get("namespace"), name_of(found))
+        self._ask("PATCH", path, f"write the owners of {kind} {name_of(found)}", body=patch)
+
     def logs(
         self,
         pod: str,
@@ -205,11 +217,11 @@ class Cluster:
         what: str,
         query: Mapping[str, str] = MappingProxyType({}),
         *,
-        body: Document | None = None,
+        body: Document | Sequence[Document] | None = None,
         missing: Any = _AN_ERROR,
     ) -> Any:
-        """The answer as JSON. `body` is sent; `missing` is the answer where the server has nothing there. `what`, an
-        infinitive, is said in errors."""
+        """The answer as JSON. `body` is sent, a list as a JSON patch; `missing` is the answer where the server has
+        nothing there. `what`, an infinitive, is said in errors."""
         try:
             return json.loads(self._send(method, path, query, body))
         except ApiException as error:
@@ -225,14 +237,17 @@ class Cluster:
                 "check the context and the way to it"
             ) from None
 
-    def _send(self, method: str, path: str, query: Mapping[str, str], body: Document | None = None) -> bytes:
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: Document | Sequence[Document] | None = None
+    ) -> bytes:
         """By the client library's own way to the server and past its models: those take half a second to load, and
         refuse what a newer server has added."""
+        sent = "json" if body is None or isinstance(body, Mapping) else "json-patch+json"
         request = self._api.param_serialize(
             method,
             path,
             query_params=[(name, value) for name, value in query.items() if value],
-            header_params={"Accept": "application/json, */*", "Content-Type": "application/json"},
+            header_params={"Accept": "application/json, */*", "Content-Type": f"application/{sent}"},
             body=body,
             auth_settings=["BearerToken"],
         )

@@ -40,6 +40,7 @@ from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError, Document, name_of
 from operations.engines import hidden_engines, live_engines
+from operations.field_owners import forgotten_owners
 from operations.helm_releases import list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
 from operations.mending import Step, orphan
@@ -107,6 +108,7 @@ class Recovery:
         yield from begun.steps(state)
         # With what the steps so far have imported.
         state = self._state()
+        yield from forgotten_owners(self.settings, state, self._name, self._cluster)
         yield from closed_groups(self.settings.aws, state)
         yield from self._tagged(state)
 

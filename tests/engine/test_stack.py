@@ -296,6 +296,36 @@ def test_a_release_that_gets_not_ready_is_rolled_back_and_the_next_up_passes(dep
     assert operations(deployed.preview()) == {}
 
 
+def test_recover_takes_off_an_owner_of_the_proxies_mark_that_no_state_knows(
+    deployed: RunningSandbox, tmp_path: Path
+) -> None:
+    """As a kill leaves it that comes between the mark and its record: the next `up` writes the same beside it."""
+
+    def recorded() -> dict[str, Any]:
+        state = json.loads(deployed.pulumi("stack", "export").stdout)["deployment"]["resources"]
+        (mark,) = [one for one in state if one["urn"].endswith(f"teleport-{CLUSTER}-proxies")]
+        return dict(mark)
+
+    deployed.pulumi("state", "delete", recorded()["urn"], "--yes")
+    deployed.pulumi("up")
+    outputs = recorded()["outputs"]
+    template = {"metadata": {"annotations": {"checksum/access-graph": "another"}}}
+    metadata = {"name": "teleport-proxy", "namespace": "teleport"}
+    change = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}
+    (tmp_path / "change.json").write_text(json.dumps(change))
+    as_the_plugin = ["--server-side", "--dry-run=server", f"--field-manager={outputs['__fieldManager']}"]
+    apply = ["apply", *as_the_plugin, "--filename", str(tmp_path / "change.json")]
+    refused = deployed.kubectl(*apply, check=False)
+    assert refused.returncode != 0
+    assert 'conflict with "pulumi-kubernetes-' in refused.stderr
+
+    proxies = restarts(deployed, "proxy")
+    assert "the owner's name off, and leave what is written: taken off" in deployed.door("recover", "--yes").stdout
+    deployed.kubectl(*apply)
+    deployed.pulumi("preview", "--expect-no-changes")
+    assert restarts(deployed, "proxy") == proxies
+
+
 def test_the_way_back_gives_teleport_its_own_values_and_leaves_nothing(deployed: RunningSandbox) -> None:
     """`enabled: false`, `up`, `destroy`."""
     proxies = restarts(deployed, "proxy")

@@ -75,6 +75,16 @@ class KubernetesApi:
         allowed = (attributes["verb"], attributes["resource"]) not in self.may_not
         return 201, json.dumps({**asked, "status": {"allowed": allowed}})
 
+    def patch(self, target: str, body: bytes) -> tuple[int, str]:
+        """A JSON patch of two operations that are known here: `test` and `replace`, of an object's metadata."""
+        document = self.objects[target]
+        for operation in json.loads(body):
+            _, metadata, key = operation["path"].split("/")
+            if operation["op"] == "test" and document[metadata].get(key) != operation["value"]:
+                return 422, json.dumps({"kind": "Status", "reason": "Invalid", "code": 422})
+            document[metadata][key] = operation["value"]
+        return 200, json.dumps(document)
+
     def answer(self, method: str, target: str) -> tuple[int, str]:
         if self.page:
             return 200, self.page
@@ -124,7 +134,11 @@ def serving(api: KubernetesApi, kubeconfig: Path, context: str = "test") -> Iter
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             reviewed = self.path.startswith("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-            status, text = api.review(body) if reviewed else api.answer(self.command, self.path)
+            if self.command == "PATCH":
+                assert self.headers["Content-Type"] == "application/json-patch+json"
+                status, text = api.patch(self.path, body)
+            else:
+                status, text = api.review(body) if reviewed else api.answer(self.command, self.path)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text.encode())))
@@ -133,6 +147,7 @@ def serving(api: KubernetesApi, kubeconfig: Path, context: str = "test") -> Iter
 
         do_DELETE = do_GET
         do_POST = do_GET
+        do_PATCH = do_GET
 
         def log_message(self, *arguments: object) -> None:
             pass

@@ -1,0 +1,105 @@
+"""Owners of fields, in the API server's books, whom the engine has forgotten.
+
+The engine's plugin gives every resource that it makes an owner's name of its own, and keeps it in the state alone. One
+that was made and not recorded (a killed `up`, a state that was lost) or that outlived its stack leaves that owner
+behind: what is made or imported in its place has another, and the first change after that is refused as a conflict.
+Part of `recover`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from components.settings import ManualTeleportSettings, Settings
+from components.teleport_args import PROXY_ANNOTATION
+from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, proxy_deployment_name
+from operations.begun import present
+from operations.cluster import Cluster, Document
+from operations.mending import Step
+from operations.ownership import maker
+
+# What a preview or an `up` says of it, and docs/recover.md.
+_CONFLICT: Final = "Server-Side Apply field conflict"
+# https://github.com/pulumi/pulumi-kubernetes, fieldManagerName: a prefix and eight random digits.
+_PLUGINS_OWNER: Final = re.compile(r"pulumi-kubernetes-[0-9a-f]{8}")
+_MARK: Final = ("f:spec", "f:template", "f:metadata", "f:annotations", f"f:{PROXY_ANNOTATION}")
+_AUTHORITIES: Final = ("f:data", f"f:{CA_KEY}")
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """An object, or the part of somebody else's, that a stack may find there although it does not know it."""
+
+    cluster: Cluster
+    kind: str
+    type: str
+    found: Document
+    field: tuple[str, ...]
+    """The path of what is ours, as the API server writes it."""
+    alone: bool
+    """Whether an owner of more than that is somebody else's."""
+
+
+def forgotten_owners(
+    settings: Settings, state: Mapping[str, Any], stack: str, cluster_of: Callable[[str], Cluster]
+) -> Iterator[Step]:
+    """A step for each object with such owners. stack: full name of ours; `cluster_of` a context."""
+    known = {
+        (str(one.get("type")), str(one.get("id"))): str((one.get("outputs") or {}).get("__fieldManager"))
+        for one in present(state)
+    }
+    for shared in _shared(settings, stack, cluster_of):
+        metadata = shared.found["metadata"]
+        identity = f"{metadata['namespace']}/{metadata['name']}"
+        owners = _owners(shared, known.get((shared.type, identity)))
+        if owners:
+            yield Step(
+                f"{', '.join(owners)} owns what the stack writes in the {shared.kind} {identity}, and the state does "
+                f"not know that owner: the next change would be a {_CONFLICT}",
+                "take the owner's name off, and leave what is written",
+                functools.partial(_take_off, shared.cluster, shared.kind, shared.found, owners),
+            )
+
+
+def _shared(settings: Settings, stack: str, cluster_of: Callable[[str], Cluster]) -> Iterator[_Shared]:
+    for name, entry in settings.teleport.items():
+        if isinstance(entry, ManualTeleportSettings):
+            continue
+        cluster = cluster_of(settings.kubernetes_of(name).context)
+        authorities = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
+        if authorities is not None:
+            if maker(authorities) != stack:
+                continue  # whose Teleport it is: another stack's, or one that was connected by hand
+            yield _Shared(cluster, "ConfigMap", "kubernetes:core/v1:ConfigMap", authorities, _AUTHORITIES, alone=False)
+        proxies = cluster.get("Deployment", proxy_deployment_name(entry.release), entry.namespace)
+        if proxies is not None:
+            yield _Shared(cluster, "Deployment", "kubernetes:apps/v1:DeploymentPatch", proxies, _MARK, alone=True)
+
+
+def _owners(shared: _Shared, own: str | None) -> list[str]:
+    found = []
+    for entry in shared.found["metadata"].get("managedFields") or []:
+        manager, fields = str(entry.get("manager")), set(_leaves(entry.get("fieldsV1") or {}))
+        is_plugins = entry.get("operation") == "Apply" and _PLUGINS_OWNER.fullmatch(manager) is not None
+        holds = fields == {shared.field} if shared.alone else shared.field in fields
+        if is_plugins and holds and manager != own:
+            found.append(manager)
+    return sorted(found)
+
+
+def _leaves(fields: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    inner = {key: value for key, value in fields.items() if key != "."}
+    if not inner:
+        yield path
+    for key, value in inner.items():
+        yield from _leaves(value, (*path, key))
+
+
+def _take_off(cluster: Cluster, kind: str, found: Document, owners: list[str]) -> str:
+    kept = [entry for entry in found["metadata"]["managedFields"] if entry.get("manager") not in owners]
+    cluster.set_managed_fields(kind, found, kept)
+    return "taken off"
