@@ -15,6 +15,9 @@ from components.settings.errors import Problem, SettingsError, join
 from components.settings.loader import SecretSettings, Settings, load_settings
 from components.settings.teleport import ManualTeleportSettings
 
+# The project's name, and so the namespace of its settings: `python -m operations` reads that one.
+NAMESPACE = "teleport-access-graph"
+
 
 def read_settings(root: Path | None = None) -> Settings:
     """The settings of the running stack.
@@ -22,11 +25,13 @@ def read_settings(root: Path | None = None) -> Settings:
     `root` is the directory of Pulumi.yaml; the engine starts the program there. Raises `SettingsError`.
     """
     prefix = f"{pulumi.get_project()}:"
-    values = {
-        key.removeprefix(prefix): value
-        for key, value in {**engine.get_config_env(), **engine.CONFIG.get()}.items()
-        if key.startswith(prefix)
-    }
+    everything = {**engine.get_config_env(), **engine.CONFIG.get()}
+    values = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
+    # By one that every stack has: what Pulumi.yaml declares, the engine gives the new name's defaults.
+    if "kubernetes" not in values and f"{NAMESPACE}:kubernetes" in everything:
+        rule = f"is another project than that of the settings, which are {NAMESPACE}:..."
+        remedy = f"set name: {NAMESPACE} in it again"
+        raise SettingsError([Problem("Pulumi.yaml", rule, remedy, f"name: {pulumi.get_project()}")])
     secret_keys = {key for key in values if engine.is_config_secret(prefix + key)}
     plain = {key: value if key not in secret_keys else None for key, value in values.items()}
     settings = load_settings(plain, secret_keys, root=root or Path.cwd(), stack=pulumi.get_stack())

@@ -50,6 +50,20 @@ def test_the_stacks_configuration_is_what_load_settings_reads() -> None:
     assert read_settings(root) == load_settings(minimal_configuration(), (), root=root, stack=STACK)
 
 
+def test_a_renamed_project_is_told_that_its_settings_are_the_former_ones() -> None:
+    """They are all there to see, in another namespace: that each is missing would be true and of no use."""
+    configure(minimal_configuration())
+    engine.set_config("renamed:tags", "{}")  # declared in Pulumi.yaml, with a default
+    pulumi.runtime.set_mocks(_NoResources(), project="renamed", stack=STACK)
+    with pytest.raises(SettingsError) as refused:
+        read_settings()
+    assert str(refused.value) == (
+        "The configuration has 1 problem:\n"
+        "  Pulumi.yaml: name: renamed is another project than that of the settings, which are "
+        "teleport-access-graph:...; set name: teleport-access-graph in it again"
+    )
+
+
 def test_paths_start_where_the_engine_starts_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     configure(minimal_configuration())
