@@ -100,6 +100,9 @@ class Recovery:
         state = self._state()
         self._name = full_name(state, self.stack)
         yield from self._pending(state)
+        yield from self._begun_deletions(state)
+        # Without what they have taken out.
+        state = {**self._state(), "pending_operations": state.get("pending_operations")}
         yield from self._not_recorded(state)
         yield from self._handed_over(state)
         yield from self._lockout_watches(state)
@@ -347,6 +350,36 @@ class Recovery:
             cluster = self._cluster(self.settings.kubernetes_of(name).context)
             for kind in _SCHEDULED:
                 yield from self._named(cluster, kind, LOCKOUT_WATCH_NAME, entry.namespace, recorded)
+
+    def _begun_deletions(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """What the engine was deleting when it was killed may be gone: a `destroy` would find that, and an `up` takes
+        the state's word. Keys and passwords are nowhere but in the state; releases are `_uninstalled`'s."""
+        recorded = {str(one.get("urn")) for one in present(state)}
+        for operation in state.get("pending_operations") or []:
+            resource = operation.get("resource") or {}
+            kind, urn = str(resource.get("type")), str(resource.get("urn"))
+            if operation.get("type") != "deleting" or urn not in recorded or kind == RELEASE:
+                continue
+            if not kind.startswith(("aws:", "kubernetes:")):
+                continue
+            problem = f"the engine was deleting {kind} {resource.get('id')}, and does not know whether it did"
+            remedy = "take it out of the state if it is gone: an `up` believes the state, and would not make it again"
+            if kind.startswith("aws:") and not self._asks_aws():
+                yield Step(
+                    problem, f"look for it; `pulumi refresh --target '{urn}'` takes it out of the state if it is gone"
+                )
+            else:
+                yield Step(problem, remedy, functools.partial(self._forget_if_gone, urn))
+
+    def _asks_aws(self) -> bool:
+        try:
+            return self.settings.aws is not None and bool(identity_of(self.settings.aws))
+        except NoSession:
+            return False
+
+    def _forget_if_gone(self, urn: str) -> str:
+        result = self._forget([urn])
+        return "it is there" if any(one.get("urn") == urn for one in present(self._state())) else result
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice. One of which

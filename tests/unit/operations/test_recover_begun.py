@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -308,3 +309,56 @@ def test_a_kind_that_cannot_be_asked_for_is_named(api: KubernetesApi, programs: 
     (step,) = steps(tmp_path)
     assert step.act is None
     assert step.problem.startswith(f"the engine was making Certificate {GRAPH}/graph")
+
+
+def deletions(*resources: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"type": "deleting", "resource": resource} for resource in resources]
+
+
+SECRET = {"urn": "urn::postgres", "id": f"{GRAPH}/postgres", "type": "kubernetes:core/v1:Secret"}
+
+
+@pytest.mark.slow
+def test_what_was_being_deleted_is_looked_for_before_an_up_believes_that_it_is_there(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """Of a `destroy` that was killed and is not wanted any more; the next `destroy` would find out by itself."""
+    put_world(api)
+    programs.state(*ALL_RECORDED, pending=deletions(SECRET))
+    programs.record(SECRET)
+    (step,) = steps(tmp_path)
+    assert step.problem == (
+        f"the engine was deleting kubernetes:core/v1:Secret {GRAPH}/postgres, and does not know whether it did"
+    )
+    assert step.act is not None
+    # The stand-in's state is the same before and after.
+    assert step.act() == "it is there"
+    refreshed = [call for call in programs.calls if call.startswith("pulumi refresh")]
+    assert refreshed == ["pulumi refresh --target urn::postgres --yes --skip-preview --stack test --non-interactive"]
+
+
+@pytest.mark.slow
+def test_of_what_was_being_deleted_only_what_the_world_has_is_looked_for(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """A key is nowhere but in the state, a release is Helm's to tell, and what the state has no more is gone."""
+    put_world(api)
+    key = {"urn": "urn::key", "id": "key", "type": "tls:index/privateKey:PrivateKey"}
+    release = {"urn": "urn::release", "id": f"{GRAPH}/{GRAPH}", "type": "kubernetes:helm.sh/v3:Release"}
+    put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+    programs.state(*ALL_RECORDED, pending=deletions(key, release, SECRET))
+    programs.record(key, release)
+    assert steps(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_what_aws_was_asked_to_delete_is_advice_where_aws_cannot_be_asked(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    role = {"urn": "urn::role", "id": "role", "type": "aws:iam/role:Role"}
+    programs.state(*ALL_RECORDED, pending=deletions(role))
+    programs.record(role)
+    (step,) = steps(tmp_path)
+    assert step.act is None
+    assert step.remedy == "look for it; `pulumi refresh --target 'urn::role'` takes it out of the state if it is gone"
