@@ -84,6 +84,8 @@ class Cluster:
             mark = getattr(error, "problem_mark", None)
             where = "" if mark is None else f", line {mark.line + 1}"
             raise ClusterError(f"kubeconfig: is no YAML{where}; look at it, or name another by KUBECONFIG") from None
+        except KeyError as error:
+            raise ClusterError(f"kubeconfig: something in it lacks {error}; write it there, or name another") from None
         except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
             what = f"the context {context!r}" if context else "the current context"
             raise ClusterError(
@@ -96,7 +98,7 @@ class Cluster:
                 f"{name}: the program that the kubeconfig gets its credentials by gave none "
                 f"({said or 'what it said is above'}); log in again where it does, or use another context"
             )
-        return cls(client.ApiClient(settings), name)
+        return cls(_api(settings, name), name)
 
     def kubectl(self, namespace: str = "") -> str:
         """The beginning of a command for people, which reaches this cluster whatever their current context is."""
@@ -223,13 +225,21 @@ class Cluster:
         """The answer as JSON. `body` is sent, a list as a JSON patch; `missing` is the answer where the server has
         nothing there. `what`, an infinitive, is said in errors."""
         try:
-            return json.loads(self._send(method, path, query, body))
+            answer = self._send(method, path, query, body)
         except ApiException as error:
             if error.status == 404 and missing is not _AN_ERROR:
                 return missing
             raise self._refused(error, what) from None
         except (urllib3.exceptions.HTTPError, ConfigException) as error:
             raise self._unreachable(error) from None
+        except ValueError:
+            # Its text quotes them.
+            raise ClusterError(
+                f"{self.context}: cannot {what}: the credentials cannot be sent, for no header takes their characters "
+                "(the end of a line, say); correct the token in the kubeconfig, or log in again where it comes from"
+            ) from None
+        try:
+            return json.loads(answer)
         except ValueError:
             # As of a proxy's page for people to log in.
             raise ClusterError(
@@ -291,6 +301,25 @@ def _logged_errors() -> Iterator[list[str]]:
         yield errors
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+def _api(settings: client.Configuration, context: str) -> client.ApiClient:
+    """Raises `ClusterError` where the way to the server is by a proxy that cannot be used."""
+    if settings.proxy and "://" not in settings.proxy:
+        # As what is written in Go takes it: kubectl, Helm, the engine's plugins.
+        settings.proxy = f"http://{settings.proxy}"
+    try:
+        return client.ApiClient(settings)
+    except ImportError:
+        raise ClusterError(
+            f"{context}: the way to it is by a SOCKS proxy, and a package for that is missing; `pip install PySocks`"
+        ) from None
+    except (urllib3.exceptions.HTTPError, ValueError):
+        # Its text quotes the URL, which may have a password.
+        raise ClusterError(
+            f"{context}: the proxy on the way to it is no URL as http://<host>:<port>; correct HTTPS_PROXY, or "
+            "proxy-url in the kubeconfig"
+        ) from None
 
 
 def _check_plugin(context: str | None) -> None:

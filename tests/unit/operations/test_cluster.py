@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -182,6 +183,56 @@ def test_a_plugin_that_speaks_to_the_terminal_itself_is_not_quoted(
     change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "command": "sh", "args": ["-c", "echo expired >&2; exit 1"]})
     with pytest.raises(ClusterError, match=r"gave none \(what it said is above\); log in again"):
         Cluster.connect()
+
+
+def test_a_kubeconfig_that_lacks_something_of_a_plugin_is_one_error(api: KubernetesApi, tmp_path: Path) -> None:
+    change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "env": [{"name": "AWS_PROFILE"}]})
+    with pytest.raises(ClusterError, match=r"^kubeconfig: something in it lacks 'value'; "):
+        Cluster.connect()
+
+
+@pytest.mark.parametrize("token", ["hunter2\n", "hunter2\u0142"])
+def test_credentials_that_cannot_be_sent_are_what_is_wrong(api: KubernetesApi, tmp_path: Path, token: str) -> None:
+    """Not the server, which was never asked."""
+    change_user(tmp_path / "kubeconfig", token=token)
+    with pytest.raises(
+        ClusterError, match=r"^test: cannot read the version: the credentials cannot be sent"
+    ) as refused:
+        Cluster.connect().version()
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("written", ["{host}", "http://{host}"])
+def test_a_proxy_is_taken_without_a_scheme_as_kubectl_takes_it(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    asked = []
+    with taking_one_call(lambda client: asked.append(client.recv(65536))) as port:
+        monkeypatch.setenv("HTTPS_PROXY", written.format(host=f"127.0.0.1:{port}"))
+        write_kubeconfig(tmp_path / "kubeconfig", "far", "https://kubernetes.test:6443")
+        with pytest.raises(ClusterError, match=r"^far: the cluster cannot be reached"):
+            Cluster.connect("far").version()
+    assert asked[0].startswith(b"CONNECT kubernetes.test:6443 ")
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.DependencyWarning")
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("foo://user:hunter2@proxy:3128", "far: the proxy on the way to it is no URL as http://<host>:<port>; "),
+        ("http://user:hunter2@proxy:hunter2", "far: the proxy on the way to it is no URL as http://<host>:<port>; "),
+        ("socks5://user:hunter2@proxy:1080", "far: the way to it is by a SOCKS proxy, and a package for that is "),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_one_error_and_is_not_quoted(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    write_kubeconfig(tmp_path / "kubeconfig", "far", "https://kubernetes.test:6443")
+    with pytest.raises(ClusterError, match=f"^{said}") as refused:
+        Cluster.connect("far")
+    assert "hunter2" not in str(refused.value)
 
 
 def change_user(kubeconfig: Path, **user: Any) -> None:
