@@ -37,7 +37,9 @@ def asking_aws() -> Iterator[None]:
     except ClientError as error:
         denied = error.response.get("Error", {}).get("Code") in _DENIALS
         raise (Denied if denied else NoSession)(str(error)) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, OSError, ValueError) as error:
+        # Beside its own errors boto3 lets through those of what it reads and calls: a program of a profile's
+        # credential_process that is not there, an AWS_ENDPOINT_URL that is no URL.
         raise NoSession(str(error)) from None
 
 

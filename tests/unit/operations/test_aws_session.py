@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,26 @@ def test_a_profile_that_is_not_there_is_no_session_and_no_traceback(
     with pytest.raises(NoSession, match=r"no token can be signed: The config profile \(gone\) could not be found"):
         database_token(of_role(role), "db.example.com", 5432, "access_graph_iam")
     assert "log in, or correct" in check_account(of_role(role)).reason
+
+
+def test_a_program_for_credentials_that_is_not_there_is_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = tmp_path / "config"
+    configuration.write_text("[profile team]\ncredential_process = /nowhere/vault-login --json\n")
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("AWS_PROFILE", "team")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    found = check_account(of_role(None))
+    assert (found.outcome, "/nowhere/vault-login" in found.reason) == (Outcome.FAIL, True)
+
+
+def test_an_endpoint_of_the_environment_that_is_no_url_is_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "localstack:4566/")
+    with pytest.raises(NoSession, match="Invalid endpoint"):
+        identity_of(of_role(None))
 
 
 def provider_inputs(settings: AwsSettings) -> dict[str, Any]:
