@@ -21,8 +21,15 @@ from components.teleport_values import auth_deployment_name, proxy_deployment_na
 from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
 from operations.checks.teleport import available_since, moment, pods_of, rolled_out
-from operations.cluster import Cluster, ClusterError, Document, condition, name_of
-from operations.helm_releases import PENDING, TAKEN_AWAY, HelmRelease, failed_upgrade, list_revisions
+from operations.cluster import Cluster, ClusterError, Document, NotAllowed, condition, name_of
+from operations.helm_releases import (
+    PENDING,
+    TAKEN_AWAY,
+    DamagedRecord,
+    HelmRelease,
+    failed_upgrade,
+    list_revisions,
+)
 from operations.ownership import connect_to_read
 from operations.preview.scrub import scrub
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
@@ -60,9 +67,9 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
         try:
             cluster = connect_to_read(settings, connect, context)
             found += diagnose_namespace(cluster.get("Namespace", namespace))
-            revisions = list_revisions(cluster, namespace, release)
             helm = cluster.helm(namespace)
-            found += diagnose_release(helm, release, revisions)
+            revisions, unread = _revisions(cluster, namespace, release)
+            found += [unread] if unread else diagnose_release(helm, release, revisions)
             unissued = diagnose_certificate(settings, cluster) if deployments is roles_of_graph else []
             found += unissued
             failed = failed_upgrade(revisions)
@@ -74,6 +81,10 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                     continue  # said of the release
                 elif role == "access-graph" and (not graph.enabled or (unissued and not revisions)):
                     continue  # nobody misses it, or its release waits for the certificate
+                elif unread:
+                    cause = "it was never made, or somebody deleted it: the records that would tell cannot be read"
+                    remedy = "look at this again once they can"
+                    found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, remedy))
                 else:
                     found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, maker))
         except ClusterError as error:
@@ -82,6 +93,19 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             if one not in found:  # TAG and Teleport are often in one cluster
                 found.append(one)
     return found
+
+
+def _revisions(cluster: Cluster, namespace: str, release: str) -> tuple[list[HelmRelease], Diagnosis | None]:
+    """Helm's records, or why they cannot be read: what pods and events say is told without them."""
+    where = f"release {release} in {namespace}"
+    try:
+        return list_revisions(cluster, namespace, release), None
+    except DamagedRecord as error:
+        cause = "something cut off or overwrote Helm's record of a revision"
+        return [], Diagnosis(where, error.problem, cause, error.remedy)
+    except NotAllowed as error:
+        cause = "whether an upgrade failed or was killed is not known: Helm's records are Secrets"
+        return [], Diagnosis(where, str(error), cause, "use a context that may read Secrets there")
 
 
 def _missing(deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], maker: str) -> Diagnosis:

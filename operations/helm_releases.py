@@ -48,10 +48,31 @@ class HelmRelease:
             return None
 
 
+class DamagedRecord(ClusterError):
+    """A Secret that is to have a revision has none that can be read."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem, self.remedy = problem, remedy
+
+
 def list_revisions(cluster: Cluster, namespace: str, release: str) -> list[HelmRelease]:
-    """Every revision that Helm still keeps, oldest first; none when the release does not exist."""
+    """Every revision that Helm still keeps, oldest first; none when the release does not exist.
+
+    Raises `DamagedRecord`: what Helm itself passes over may be the revision that runs.
+    """
     secrets = cluster.list("Secret", namespace, labels=f"owner=helm,name={release}")
-    return sorted((parse_release(secret) for secret in secrets), key=lambda revision: revision.revision)
+    found = []
+    for secret in secrets:
+        try:
+            found.append(_parse(secret))
+        except (binascii.Error, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+            # Its text may quote the record, and that has the release's values, secret ones among them.
+            name = name_of(secret)
+            problem = f"{cluster.context}: Secret {name} in {namespace} is no record of Helm ({type(error).__name__})"
+            remedy = "Helm passes over it, and shows it nowhere: restore it, or if nobody can, "
+            raise DamagedRecord(problem, f"{remedy}{cluster.kubectl(namespace)} delete secret {name}") from None
+    return sorted(found, key=lambda revision: revision.revision)
 
 
 def deployed_release(cluster: Cluster, namespace: str, release: str) -> HelmRelease | None:
@@ -72,29 +93,21 @@ def failed_upgrade(revisions: Sequence[HelmRelease]) -> HelmRelease | None:
     return None
 
 
-def parse_release(secret: Document) -> HelmRelease:
-    """Helm's record: JSON, gzip, base64, and base64 once more by Kubernetes. Raises `ClusterError` when it is not."""
-    packed = secret_data(secret).get("release", b"")
-    try:
-        raw = base64.b64decode(packed, validate=True)
-        # Records of Helm before 3.0 are not compressed.
-        text = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        record = json.loads(text)
-        chart = record["chart"]["metadata"]
-        return HelmRelease(
-            name=record["name"],
-            namespace=record["namespace"],
-            revision=int(record["version"]),
-            status=record["info"]["status"],
-            chart=chart["name"],
-            chart_version=str(chart["version"]),
-            description=str(record["info"].get("description", "")),
-            updated=str(record["info"].get("deleted") or record["info"].get("last_deployed", "")),
-            values=record.get("config") or {},
-            manifest=record.get("manifest", ""),
-        )
-    except (binascii.Error, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        # Its text may quote the record, and that has the release's values, secret ones among them.
-        raise ClusterError(
-            f"Secret {name_of(secret)} is no record of Helm ({type(error).__name__}); look at `helm history`"
-        ) from None
+def _parse(secret: Document) -> HelmRelease:
+    """Helm's record: JSON, gzip, base64, and base64 once more by Kubernetes."""
+    raw = base64.b64decode(secret_data(secret).get("release", b""), validate=True)
+    # Records of Helm before 3.0 are not compressed.
+    record = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+    chart = record["chart"]["metadata"]
+    return HelmRelease(
+        name=record["name"],
+        namespace=record["namespace"],
+        revision=int(record["version"]),
+        status=record["info"]["status"],
+        chart=chart["name"],
+        chart_version=str(chart["version"]),
+        description=str(record["info"].get("description", "")),
+        updated=str(record["info"].get("deleted") or record["info"].get("last_deployed", "")),
+        values=record.get("config") or {},
+        manifest=record.get("manifest", ""),
+    )

@@ -293,8 +293,9 @@ def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluste
 
 def test_a_record_that_is_not_helms_is_named(api: KubernetesApi, cluster: Cluster) -> None:
     api.put("Secret", "odd", "teleport", metadata={"labels": {"owner": "helm", "name": "x"}}, data={"release": "eA=="})
-    with pytest.raises(ClusterError, match="Secret odd is no record of Helm "):
+    with pytest.raises(ClusterError, match="Secret odd in teleport is no record of Helm ") as refused:
         list_revisions(cluster, "teleport", "x")
+    assert str(refused.value).endswith(", kubectl --context test --namespace teleport delete secret odd")
 
 
 def test_a_damaged_record_is_not_quoted(api: KubernetesApi, cluster: Cluster) -> None:
@@ -302,6 +303,6 @@ def test_a_damaged_record_is_not_quoted(api: KubernetesApi, cluster: Cluster) ->
     record = gzip.compress(b'{"config": {"password": "canary", "name": "\xff"}}')
     packed = base64.b64encode(base64.b64encode(record)).decode()
     api.put("Secret", "odd", "teleport", metadata={"labels": {"owner": "helm", "name": "x"}}, data={"release": packed})
-    with pytest.raises(ClusterError, match="Secret odd is no record of Helm ") as refused:
+    with pytest.raises(ClusterError, match="Secret odd in teleport is no record of Helm ") as refused:
         list_revisions(cluster, "teleport", "x")
     assert "canary" not in str(refused.value)

@@ -500,3 +500,43 @@ def test_a_namespace_that_is_held_says_by_what(api: KubernetesApi, tmp_path: Pat
 
     api.put("Namespace", GRAPH, status={"phase": "Active"})
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
+LOCKED_OUT = f"{DIAL} could not find host CA"
+
+
+def test_what_pods_say_is_told_where_helms_records_may_not_be_read(api: KubernetesApi, tmp_path: Path) -> None:
+    """As with the role `view` of every cluster, which ends before Secrets."""
+    put_world(api)
+    api.logs["teleport-auth-0"] = LOCKED_OUT
+    api.refuse = {"/namespaces/teleport/secrets": 403}
+    unread, locked_out = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (unread.where, "not allowed to list Secrets in teleport (403)" in unread.evidence) == (
+        "release teleport in teleport",
+        True,
+    )
+    assert "does not know the host CA" in locked_out.cause
+
+
+def test_what_pods_say_is_told_where_a_record_of_helms_is_damaged(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.logs["teleport-auth-0"] = LOCKED_OUT
+    labels = {"owner": "helm", "name": "teleport"}
+    api.put(
+        "Secret", "sh.helm.release.v1.teleport.v9", "teleport", metadata={"labels": labels}, data={"release": "eA=="}
+    )
+    damaged, locked_out = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert damaged.where == "release teleport in teleport"
+    assert damaged.remedy.endswith(
+        "kubectl --context test --namespace teleport delete secret sh.helm.release.v1.teleport.v9"
+    )
+    assert "does not know the host CA" in locked_out.cause
+
+
+def test_a_deployment_that_is_not_there_is_told_without_helms_records_too(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.refuse = {"/namespaces/teleport/secrets": 403}
+    del api.objects["/apis/apps/v1/namespaces/teleport/deployments/teleport-auth"]
+    _, missing = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (missing.where, missing.evidence) == ("Deployment teleport-auth in teleport", "does not exist")
+    assert "the records that would tell cannot be read" in missing.cause
