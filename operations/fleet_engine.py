@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pulumi import automation
 
-from operations.fleet import FleetError, FleetOperation
+from operations.fleet import FleetError, FleetOperation, changes_in_words
 from operations.stack import StackError
 
 _ERROR = "error: "
@@ -113,18 +113,29 @@ class EngineRun:
     def __call__(self, stack: str, log: Path) -> Mapping[str, int]:
         log.parent.mkdir(parents=True, exist_ok=True)
         # The engine masks what it knows to be secret; nobody else on this machine needs the rest.
-        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
+            lost: list[OSError] = []
 
             def write(line: str) -> None:
-                print(line, file=file, flush=True)
+                if lost:
+                    return
+                try:
+                    file.write(f"{line}\n".encode(errors="replace"))
+                except OSError as error:
+                    # A full disk, say. An engine to which nobody listens any more would end amid what it does.
+                    lost.append(error)
 
             try:
-                return self._run(stack, write)
+                changes = self._run(stack, write)
             except automation.CommandError as error:
                 raise FleetError(engine_error(str(error))) from None
             except RuntimeError as error:
                 # The SDK's word for an engine that ended without a summary, killed say.
                 raise FleetError(f"the engine said nothing of how it ended: {error}") from None
+        if lost:
+            said = changes_in_words(changes)
+            raise FleetError(f"it went well ({said}), but its log could not be written: {lost[0].strerror}")
+        return changes
 
     def _run(self, stack: str, write: Callable[[str], None]) -> Mapping[str, int]:
         workspace = _Workspace(work_dir=str(self.root), pulumi_command=self.command)

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -276,6 +276,36 @@ def test_an_engine_that_fails_leaves_its_log_to_its_owner_alone(tmp_path: Path) 
     with pytest.raises(FleetError, match=r"^the stack is locked$"):
         run("dev", log)
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no file that is always full")
+@pytest.mark.parametrize("code", [0, 255])
+def test_a_log_that_cannot_be_written_ends_no_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As on a disk that is full: an `up` that is broken off leaves a lock and half-made things."""
+    ended = tmp_path / "ended"
+    put_engine(
+        *(tmp_path, monkeypatch),
+        "for _ in $(seq 20000); do echo said; echo aside >&2; done",
+        f"echo error: refused >&2; touch {ended}; exit {code}",
+    )
+    command = EngineCommand()
+
+    def update(run: EngineRun, stack: str, write: Callable[[str], None]) -> Mapping[str, int]:
+        run.command.run(["up"], str(tmp_path), {}, write, write)
+        return {"update": 2}
+
+    monkeypatch.setattr(EngineRun, "_run", update)
+    said = (
+        "refused" if code else r"it went well \(2 update\), but its log could not be written: No space left on device"
+    )
+    with pytest.raises(FleetError, match=f"^{said}$"):
+        EngineRun(operation=FleetOperation.up, root=tmp_path, command=command)("dev", FULL)
+    assert ended.exists()
 
 
 def put_engine(directory: Path, monkeypatch: pytest.MonkeyPatch, *body: str, version: str = "v3.300.0") -> None:
