@@ -71,7 +71,8 @@ def environments(root: Path = ROOT) -> dict[str, str]:
         name = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
         # Pulumi.<name>.deploy.yaml is what Pulumi Deployments is told of <name>.
         if name != LOCAL and "." not in name:
-            found[name] = file.read_text()
+            # Paths are looked for in it; what is wrong with it, its own preview says.
+            found[name] = file.read_text(encoding="utf-8", errors="replace")
     return found
 
 

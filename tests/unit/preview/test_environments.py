@@ -69,6 +69,17 @@ def test_the_samples_are_environments() -> None:
     assert {"dev", "prod"} <= set(environments(ROOT))
 
 
+def test_a_configuration_in_another_encoding_is_an_environment_too(tmp_path: Path) -> None:
+    """What is wrong with it, its own preview says: it keeps no other from theirs."""
+    (tmp_path / "Pulumi.west.yaml").write_bytes(
+        "# für environments/west/teleport.yaml\nx: values.yaml".encode("latin-1")
+    )
+    (tmp_path / "Pulumi.east.yaml").write_text("config: {}\n", encoding="utf-8")
+    known = environments(tmp_path)
+    assert list(known) == ["east", "west"]
+    assert touched(["values.yaml"], known) == ["west"]
+
+
 def test_the_environments_are_the_configurations_beside_the_program(tmp_path: Path) -> None:
     assert "sandbox" not in environments(ROOT)
     (tmp_path / "Pulumi.yaml").write_text("name: x")
