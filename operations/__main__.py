@@ -42,7 +42,16 @@ from operations.findings import exit_code, print_findings
 from operations.fleet import FleetOperation, closing_lines, run_fleet
 from operations.preview import commands as preview_commands
 from operations.privileges import commands as privileges_commands
-from operations.stack import ROOT, StackError, ask_engine, read_begun, read_outputs, read_stack_file, selected_stack
+from operations.stack import (
+    ROOT,
+    StackError,
+    ask_engine,
+    in_file,
+    read_begun,
+    read_outputs,
+    read_stack_file,
+    selected_stack,
+)
 from operations.supply_chain import commands as supply_chain_commands
 
 collector.resume()
@@ -246,7 +255,7 @@ def graph(
         preview = read_preview(preview_file.read_text(encoding="utf-8", errors="replace"))
     else:
         arguments = ["preview", "--json", "--show-sames", *(["--stack", stack] if stack else [])]
-        done = ask_engine([*arguments, *(["--config-file", str(config_file)] if config_file else [])], timeout=600.0)
+        done = ask_engine([*arguments, *in_file(config_file)], timeout=600.0)
         preview = read_preview(done.stdout, exit_code=done.returncode, log=done.stderr)
     if preview.failure is not None:
         raise StackError("\n".join([preview.failure, *map(printable, preview.errors or preview.log.splitlines())]))
@@ -354,7 +363,7 @@ def fleet(
     """Preview or deploy many environments, a line of status each. Exit code: 0 all went well, 1 one failed."""
     from operations.fleet_engine import EngineCommand, EngineRun
 
-    directory = config_directory or ROOT
+    directory = (config_directory or ROOT).absolute()  # the engine works in the program's
     names = _environments(stacks, every, directory)
     if operation is FleetOperation.up:
         max_failures = max_failures or 1

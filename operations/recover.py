@@ -46,7 +46,7 @@ from operations.interrupted_releases import RELEASE, InterruptedRelease, under_w
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
 from operations.ownership import full_name, maker, require_own
-from operations.stack import PROJECT, ROOT, StackError, run_engine, short_name
+from operations.stack import PROJECT, ROOT, StackError, in_file, run_engine, short_name
 from operations.unrecorded import carrying
 
 # Seconds; the engine looks at one release.
@@ -409,7 +409,7 @@ class Recovery:
         return "taken out"
 
     def _of_stack(self) -> list[str]:
-        return ["--stack", self.stack, *(["--config-file", str(self.config_file)] if self.config_file else [])]
+        return ["--stack", self.stack, *in_file(self.config_file)]
 
     def _tagged(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""

@@ -139,6 +139,11 @@ def ask_engine(
         ) from None
 
 
+def in_file(configuration: Path | None) -> list[str]:
+    """The engine's arguments for a configuration of one's own: it works in the program's directory, whatever ours."""
+    return ["--config-file", str(configuration.absolute())] if configuration else []
+
+
 def is_encrypted(value: Any) -> bool:
     """Whether the engine keeps the value as a secret: one ciphertext anywhere in it makes all of it secret."""
     if isinstance(value, dict):

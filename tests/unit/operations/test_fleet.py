@@ -434,5 +434,26 @@ def test_logs_that_cannot_be_written_are_said_before_anything_begins(
             ran(monkeypatch, "preview", "--all", "--logs", place)
 
 
+def test_the_engine_is_given_a_directory_of_configurations_by_its_whole_path(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works in the program's directory, where a path of ours may lead nowhere."""
+    elsewhere = root / "elsewhere" / "configurations"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "Pulumi.west.yaml").write_text("config: {}\n")
+    monkeypatch.chdir(elsewhere.parent)
+    given: list[Path] = []
+
+    def run(self: EngineRun, stack: str, log: Path) -> Mapping[str, int]:
+        assert self.configuration is not None
+        given.append(self.configuration(stack))
+        return {}
+
+    monkeypatch.setattr(fleet_engine.EngineRun, "__call__", run)
+    monkeypatch.setattr(fleet_engine, "EngineCommand", Engine)
+    done = CliRunner().invoke(command_line.app, ["fleet", "preview", "--all", "--config-directory", "configurations"])
+    assert (done.exit_code, given) == (0, [elsewhere / "Pulumi.west.yaml"])
+
+
 def test_an_outcome_knows_whether_it_went_well() -> None:
     assert Outcome(stack="dev", seconds=12.34, log=LOGS, changes={"update": 1}).line == "ok        12.3 s  1 update"

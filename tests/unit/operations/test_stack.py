@@ -8,9 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from operations.__main__ import app
 from operations.findings import exit_code, failed, not_proven, passed, print_findings
+from operations.recover import Recovery
 from operations.stack import StackError, read_begun, read_outputs, read_stack_file, run_engine
+from tests.unit.operations.world import settings
 
 FILE = """\
 encryptionsalt: v1:x
@@ -46,6 +50,23 @@ def test_a_file_of_ones_own_is_named_as_it_was_given(tmp_path: Path) -> None:
     file.write_text("config: [")
     with pytest.raises(StackError, match=f"{file}: cannot be read"):
         read_stack_file("dev", file, tmp_path)
+
+
+def test_the_engine_is_given_a_file_of_ones_own_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works in the program's directory, where a path of ours may lead nowhere: `graph` and `recover` say it so."""
+    engine = tmp_path / "pulumi"
+    engine.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit 1\n')
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["graph", "--stack", "dev", "--config-file", "own.yaml"])
+    recovery = Recovery(settings=settings(tmp_path), stack="dev", config_file=Path("own.yaml"))
+    with pytest.raises(StackError):
+        recovery._forget(["urn"])
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [f"--config-file {tmp_path}/own.yaml" in one for one in asked] == [True, True]
 
 
 def test_outputs_come_from_a_file_or_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
