@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,7 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
             f"# The key holds every cluster's: add to the file what `pulumi config get {SECRET_KEY}",
             f"# --stack {stack}` has of others.",
             # By stdin, so that the values are in no process list and no shell history.
-            f"pulumi config set --secret {SECRET_KEY} --stack {stack} < {_relative(secret, root)}",
+            f"pulumi config set --secret {SECRET_KEY} --stack {stack} < {shlex.quote(_relative(secret, root))}",
             f"# What is no secret: move it into {plain.name}, and name its path in allowSecretPaths.",
         ]
     if adoption.has_access_graph:

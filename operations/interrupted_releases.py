@@ -197,7 +197,7 @@ def run_helm(arguments: list[str], root: Path) -> str:
     except subprocess.TimeoutExpired:
         raise ClusterError(
             f"helm {arguments[0]}: no answer in {_GIVEN_UP:g} s, and it was ended; look at the pods' events and at "
-            f"`helm history {arguments[1]}`, then try again"
+            f"`{_history(arguments)}`, then try again"
         ) from None
     if finished.returncode:
         raise ClusterError(f"helm {arguments[0]}: {finished.stderr.strip()}; look at the pods' events, then try again")
@@ -207,3 +207,9 @@ def run_helm(arguments: list[str], root: Path) -> str:
 def _shown(arguments: list[str]) -> str:
     """As a command for people, whatever the context is called."""
     return f"helm {shlex.join(arguments)}"
+
+
+def _history(arguments: list[str]) -> str:
+    """The command that shows the release of another one, wherever that is."""
+    place = arguments.index("--namespace") if "--namespace" in arguments else len(arguments)
+    return _shown(["history", arguments[1], *arguments[place : place + 4]])

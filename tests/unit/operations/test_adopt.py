@@ -64,6 +64,9 @@ def test_values_come_out_whole_and_secrets_apart(api: KubernetesApi, cluster: Cl
     assert "# --stack staging` has of others." in text
     beside = tmp_path / "values" / "staging" / plain.name
     assert "--stack STACK < values/staging/" in snippet(adoption, beside, beside.with_name(secret.name), tmp_path)
+    spaced = tmp_path / "of the west" / plain.name
+    text = snippet(adoption, spaced, spaced.with_name(secret.name), tmp_path)
+    assert f"--stack STACK < 'of the west/{secret.name}'" in text
 
 
 def test_a_directory_of_which_no_path_could_be_configured_is_said(

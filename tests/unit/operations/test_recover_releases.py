@@ -396,6 +396,9 @@ def test_a_helm_that_hangs_is_an_error_that_says_so(
     (tmp_path / "programs" / "helm").write_text("#!/bin/sh\nexec sleep 30\n")
     with pytest.raises(ClusterError, match=r"helm rollback: no answer in 0\.2 s.*`helm history teleport`"):
         run_helm(["rollback", "teleport", "2"], tmp_path)
+    place = ["--namespace", "teleport", "--kube-context", "my cluster"]
+    with pytest.raises(ClusterError, match="`helm history teleport --namespace teleport --kube-context 'my cluster'`"):
+        run_helm(["rollback", "teleport", "2", *place, "--wait", "--timeout", "600s"], tmp_path)
 
 
 @pytest.mark.slow
@@ -408,6 +411,8 @@ def test_a_helm_that_fails_or_is_not_there_is_an_error_with_its_own_words(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match=r"^helm: is not on PATH; .*, or run `helm rollback teleport 2` elsewhere"):
         run_helm(["rollback", "teleport", "2"], tmp_path)
+    with pytest.raises(ClusterError, match="`helm rollback teleport 2 --kube-context 'my cluster'` elsewhere"):
+        run_helm(["rollback", "teleport", "2", "--kube-context", "my cluster"], tmp_path)
 
 
 def test_the_newest_revision_that_ran_is_the_good_one(api: KubernetesApi, cluster: Cluster) -> None:
