@@ -41,6 +41,12 @@ def _symptom(
 _TELEPORT = ("auth", "proxy")
 _ALL = ("auth", "proxy", "access-graph")
 
+
+def _of_either(pattern: str, cause: str, remedy: str, teleports: str) -> tuple[Symptom, Symptom]:
+    """What any pod may meet, and is mended where its own settings are: the stack's for TAG, the release's values."""
+    return _symptom(pattern, ("access-graph",), cause, remedy), _symptom(pattern, _TELEPORT, cause, teleports)
+
+
 _UNKNOWN_HOST_AUTHORITY = (
     "the access graph does not know the host CA that issued Teleport's certificate: it was rotated, or the Teleport "
     "cluster rebuilt, since the last `up`. The access graph's pods look healthy meanwhile",
@@ -175,17 +181,17 @@ OBJECT_SYMPTOMS = (
         "something that the pod mounts does not exist",
         "`up --refresh` makes what is the stack's; the rest is in the values' extraVolumes",
     ),
-    _symptom(
+    *_of_either(
         r"ErrImagePull|ImagePullBackOff|pull access denied|manifest unknown",
-        _ALL,
         "the image cannot be pulled: a version that does not exist, or a registry that wants credentials",
         "correct the chart's version, or set accessGraph.imagePullSecrets",
+        "correct the chart's version, or `imagePullSecrets` among Teleport's values",
     ),
-    _symptom(
+    *_of_either(
         r"OOMKilled",
-        _ALL,
         "the container ran out of memory",
         "raise accessGraph.resources.memoryLimit (the first import is hungry)",
+        "raise `resources` among Teleport's values",
     ),
     _symptom(
         r"violates PodSecurity",
@@ -193,11 +199,11 @@ OBJECT_SYMPTOMS = (
         "the namespace enforces a pod security standard that the pod does not meet",
         "use images and charts as pinned; another owner's admission controller may strip the security context",
     ),
-    _symptom(
+    *_of_either(
         r"FailedScheduling|Insufficient (cpu|memory)|untolerated taint",
-        _ALL,
         "no node takes the pod",
         "add nodes, or correct accessGraph.nodeSelector, tolerations, resources",
+        "add nodes, or correct `nodeSelector`, `tolerations`, `resources` among Teleport's values",
     ),
     _symptom(
         r"CrashLoopBackOff",

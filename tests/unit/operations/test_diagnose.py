@@ -141,6 +141,17 @@ def test_an_events_message_leads_to_its_cause(message: str, cause: str) -> None:
     assert cause in next(symptom.cause for symptom in OBJECT_SYMPTOMS if symptom.pattern.search(message))
 
 
+@pytest.mark.parametrize("role", ["auth", "proxy", "access-graph"])
+@pytest.mark.parametrize(
+    "message",
+    ["FailedScheduling: 0/1 nodes are available", "ImagePullBackOff: Back-off pulling image", "OOMKilled: "],
+)
+def test_what_any_pod_may_meet_is_mended_where_its_own_settings_are(role: str, message: str) -> None:
+    (remedy,) = {symptom.remedy for symptom in OBJECT_SYMPTOMS if symptom.fits(role, message)}
+    assert ("accessGraph." in remedy) == (role == "access-graph")
+    assert ("Teleport's values" in remedy) == (role != "access-graph")
+
+
 def test_a_right_stack_has_no_findings(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
