@@ -28,6 +28,7 @@ from operations.helm_releases import (
     DamagedRecord,
     HelmRelease,
     failed_upgrade,
+    installed_again,
     list_revisions,
 )
 from operations.ownership import connect_to_read
@@ -53,14 +54,17 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
     """Everything that is known about a stack's access graph and its Teleport clusters."""
     graph = settings.access_graph
     roles_of_graph = [(service_name(graph.release), "access-graph")]
-    places = [(settings.kubernetes.context, graph.namespace, graph.release, roles_of_graph, "`up --refresh`")]
+    engine, graphs = "`up --refresh` makes it", (settings.kubernetes.context, graph.namespace, graph.release)
+    places: list[tuple[str, str, str, list[tuple[str, str]], str | None]] = [(*graphs, roles_of_graph, engine)]
     for name, entry in settings.teleport.items():
         if not isinstance(entry, ManualTeleportSettings):
             roles = [
                 (auth_deployment_name(entry.release), "auth"),
                 (proxy_deployment_name(entry.release), "proxy"),
             ]
-            maker = "`up --refresh`" if isinstance(entry, ReleaseTeleportSettings) else "the release's owner"
+            maker: str | None = "the release's owner makes it"
+            if isinstance(entry, ReleaseTeleportSettings):
+                maker = None if entry.adopt else engine
             places.append((settings.kubernetes_of(name).context, entry.namespace, entry.release, roles, maker))
     found: list[Diagnosis] = []
     for context, namespace, release, deployments, maker in places:
@@ -86,7 +90,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                     remedy = "look at this again once they can"
                     found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, remedy))
                 else:
-                    found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, maker))
+                    way = maker or f"`recover`, {installed_again(helm, release)}"
+                    found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, way))
         except ClusterError as error:
             cause = "the cluster does not answer, refuses, or is not the stack's"
             one = Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights")
@@ -108,12 +113,12 @@ def _revisions(cluster: Cluster, namespace: str, release: str) -> tuple[list[Hel
         return [], Diagnosis(where, str(error), cause, "use a context that may read Secrets there")
 
 
-def _missing(deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], maker: str) -> Diagnosis:
-    """`back` is the command that has Helm bring a revision back, but for its number."""
+def _missing(deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], way: str) -> Diagnosis:
+    """`back` is the command that has Helm bring a revision back, but for its number; `way` what makes it anew."""
     where, evidence = f"Deployment {deployment} in {namespace}", "does not exist"
     if not revisions or revisions[-1].status != "deployed":
         cause = f"it was never made, or is of a release that {namespace} does not have"
-        return Diagnosis(where, evidence, cause, f"{maker} makes it, if namespace and release are right")
+        return Diagnosis(where, evidence, cause, f"{way}, if namespace and release are right")
     # The engine compares values, and Helm's record has them: not even a refresh sees what is missing.
     cause = "somebody deleted it: Helm's record has it, so an `up` finds nothing to change"
     return Diagnosis(where, evidence, cause, f"{back} {revisions[-1].revision} --wait")

@@ -111,3 +111,11 @@ def _parse(secret: Document) -> HelmRelease:
         values=record.get("config") or {},
         manifest=record.get("manifest", ""),
     )
+
+
+def installed_again(helm: str, release: str) -> str:
+    """What brings an adopted release back that is gone. `helm` begins a command for where it was.
+
+    An `up` does not: with `adopt` it takes over what runs, and without it no stack goes on that has adopted one.
+    """
+    return f"`{helm} install {release} <its chart> --values <its valuesFiles>`, then `up`, which takes it over"

@@ -32,7 +32,7 @@ from operations.checks.network import check_network
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
-from operations.helm_releases import PENDING, UNSETTLED, HelmRelease, deployed_release, list_revisions
+from operations.helm_releases import PENDING, UNSETTLED, HelmRelease, deployed_release, installed_again, list_revisions
 from operations.teleport_release import check_floor, check_lists, check_step, compare_values, teleport_version
 from operations.tested_versions import check_chart, version_of
 
@@ -303,7 +303,11 @@ class Preflight:
         ours = name in ((self.outputs or {}).get("teleportValues") or {})
         if live is None:
             if entry.adopt:
-                reason = f"Helm has no deployed release {entry.release} in {entry.namespace}; set adopt to false"
+                recorded = (((self.outputs or {}).get("ledger") or {}).get("teleport") or {}).get(name) or {}
+                way = "set adopt to false"
+                if recorded.get("adopted"):
+                    way = f"`recover`, {installed_again(cluster.helm(entry.namespace), entry.release)}"
+                reason = f"Helm has no deployed release {entry.release} in {entry.namespace}; {way}"
                 findings.append(failed(f"{check}.adopt", f"there is a release {entry.release} to adopt", reason))
             return findings
         if not entry.adopt and not ours:

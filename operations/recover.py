@@ -41,7 +41,7 @@ from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError, Document, name_of
 from operations.engines import hidden_engines, live_engines
 from operations.field_owners import forgotten_owners
-from operations.helm_releases import list_revisions
+from operations.helm_releases import installed_again, list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
@@ -395,6 +395,8 @@ class Recovery:
             cluster = self._cluster(context)
             if resource["type"] == RELEASE and not list_revisions(cluster, namespace, name):
                 problem, remedy = f"the state has the release {name} in {namespace}, and Helm does not", ""
+                if resource.get("retainOnDelete"):  # an adopted Teleport, which no `up` installs
+                    remedy = f"; then {installed_again(cluster.helm(namespace), name)}"
             elif resource["type"] == _MARK and cluster.get("Deployment", name, namespace) is None:
                 problem = f"the state has the mark on the Deployment {name} in {namespace}, which is gone"
                 remedy = ": neither an `up` nor a `destroy` could take it off"

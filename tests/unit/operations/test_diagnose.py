@@ -15,8 +15,10 @@ from tests.unit.certificates.pki import authority
 from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
     AUTH_READY,
+    CLUSTER,
     CONNECTED,
     GRAPH,
+    configuration,
     put_deployment,
     put_pod,
     put_world,
@@ -239,10 +241,21 @@ def test_what_auth_repeats_for_as_long_as_it_lasts_is_over_when_it_no_longer_doe
     assert "licence does not cover" in found.cause
 
 
+INSTALLED_AGAIN = (
+    "`recover`, `helm --kube-context test --namespace teleport install teleport <its chart> --values "
+    "<its valuesFiles>`, then `up`, which takes it over, if namespace and release are right"
+)
+
+
 def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
     found = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert [one.evidence for one in found] == ["does not exist"] * 3
-    assert {one.remedy for one in found} == {"`up --refresh` makes it, if namespace and release are right"}
+    assert {one.where.split()[1]: one.remedy for one in found} == {
+        GRAPH: "`up --refresh` makes it, if namespace and release are right",
+        # Adopted: an `up` takes over what runs, and installs nothing.
+        "teleport-auth": INSTALLED_AGAIN,
+        "teleport-proxy": INSTALLED_AGAIN,
+    }
 
 
 CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{GRAPH}/certificates/teleport-access-graph"
@@ -334,6 +347,9 @@ def test_a_deployment_is_made_by_whoever_owns_the_release(
     mode: str, maker: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
     stack = settings_of_mode(tmp_path, mode)
+    if mode == "release":
+        entry = {**configuration()["teleport"][CLUSTER], "adopt": False}
+        stack = settings(tmp_path, teleport={CLUSTER: entry})
     put_world(api)
     gone(api, "teleport-auth")
     # Helm brings back what it has recorded; an `up`, with a refresh or without, finds nothing to change.

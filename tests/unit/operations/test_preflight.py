@@ -275,6 +275,11 @@ def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: Kubernet
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v3"]
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
     assert "set adopt to false" in run(tmp_path)[f"{TELEPORT}release.adopt"].reason
+    # Once the stack has adopted it, the program refuses that.
+    adopted = {"ledger": {"teleport": {CLUSTER: {"mode": "release", "adopted": True}}}}
+    gone = run(tmp_path, outputs=OUTPUTS | adopted)[f"{TELEPORT}release.adopt"].reason
+    assert "set adopt to false" not in gone
+    assert "`recover`, `helm --kube-context test --namespace teleport install teleport <its chart>" in gone
     put_release(api, 3, "deployed", USERS)
     entry_to_make = {**configuration()["teleport"][CLUSTER], "adopt": False}
     to_make = settings(tmp_path, teleport={CLUSTER: entry_to_make})

@@ -354,6 +354,24 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
 
 
 @pytest.mark.slow
+def test_an_adopted_teleport_that_was_uninstalled_leaves_the_state_with_the_way_to_have_it_back(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """The next `up` would find nothing to take over: `resource 'teleport/teleport' does not exist`."""
+    put_world(api)
+    programs.state(*ALL_RECORDED)
+    del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
+    release = {"urn": "urn::release", "id": "teleport/teleport", "type": "kubernetes:helm.sh/v3:Release"}
+    programs.record({**release, "retainOnDelete": True})
+    (step,) = steps(tmp_path)
+    assert step.remedy == (
+        "take it out of the state; then `helm --kube-context test --namespace teleport install teleport <its chart> "
+        "--values <its valuesFiles>`, then `up`, which takes it over"
+    )
+    assert run(tmp_path) == ["taken out"]
+
+
+@pytest.mark.slow
 def test_a_mark_on_proxies_that_are_gone_leaves_the_state(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
