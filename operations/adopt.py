@@ -6,7 +6,6 @@ Reads Helm's record of the release; changes nothing in the cluster. What looks l
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from components.values_files import ValuesFileError, find_secret_values, join_pa
 from operations.cluster import Cluster
 from operations.helm_releases import HelmRelease, deployed_release
 from operations.value_at import value_at
+from operations.whole_file import write_whole
 
 SECRET_KEY = "teleportSecretValues"
 
@@ -137,7 +137,7 @@ def write_adoption(adoption: Adoption, directory: Path, *, force: bool = False) 
         if path.exists() and _says_the_same(path, content):
             path.chmod(mode)
             continue
-        _write(path, content, mode)
+        write_whole(path, content, mode=mode)
     return plain, secret
 
 
@@ -255,17 +255,6 @@ def _says_the_same(path: Path, content: str) -> bool:
         return parse_values(path.read_text(encoding="utf-8")) == parse_values(content)
     except (OSError, ValueError):
         return False
-
-
-def _write(path: Path, content: str, mode: int) -> None:
-    """In one step, so that a crash leaves no half a file; with its mode from the first byte on."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-    temporary.chmod(mode)
-    temporary.replace(path)
 
 
 def _is_within(path: Path, root: Path) -> bool:

@@ -19,6 +19,7 @@ from operations.preview.environments import LOCAL
 from operations.sample import PREFIX, Sample, lines_of, with_list, without
 from operations.stack import StackError, read_stack_file
 from operations.value_at import value_at
+from operations.whole_file import write_whole
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # What stands in YAML as it is, whatever is around it.
@@ -196,7 +197,7 @@ def write_environment(sample: Sample, name: str, answers: Mapping[str, str], *, 
     written = [configuration] if kept else [values, configuration]
     for path in written:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(files[path], encoding="utf-8")
+        write_whole(root / path, files[path])
     return written
 
 

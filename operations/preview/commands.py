@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from operations.preview.judgement import Severity, assess
 from operations.preview.objections import failed_checks, violations
 from operations.preview.page import page
 from operations.preview.words import headline
+from operations.whole_file import write_whole
 
 # On a pull request, lets what is red pass; `<label>/<stack>` does so for one environment.
 ALLOWING_LABEL = "allow-red"
@@ -133,6 +133,5 @@ def _is_allowed(labels: str, stack: str) -> bool:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.writing")
-    temporary.write_text(text, encoding="utf-8", errors="replace")
-    os.replace(temporary, file)
+    # JSON may have halves of characters, which UTF-8 has not.
+    write_whole(file, text.encode(errors="replace").decode())

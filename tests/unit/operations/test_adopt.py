@@ -188,7 +188,7 @@ def test_nobody_else_can_read_the_secrets_while_they_are_written(
         modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         return opened(descriptor, *arguments, **more)
 
-    monkeypatch.setattr("operations.adopt.os.fdopen", noted)
+    monkeypatch.setattr("operations.whole_file.os.fdopen", noted)
     umask = os.umask(0)
     try:
         write_adoption(read(cluster), tmp_path)

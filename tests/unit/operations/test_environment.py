@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -390,3 +391,18 @@ def test_the_command_writes_it_and_says_what_comes_next(root: Path, monkeypatch:
         sample.write(SECRET)
     again = CliRunner().invoke(command_line.app, ["environment", "staging", "--like", "prod", "--force", *flags])
     assert "left out teleport-access-graph:teleportSecretValues: a secret of prod's" in again.output
+
+
+def test_a_full_disk_leaves_the_configuration_that_was_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = root / "Pulumi.prod.yaml"
+    text = configuration.read_text() + "# by hand\n"
+    configuration.write_text(text)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*Pulumi\.prod\.yaml'"):
+        write_environment("prod", "prod", ITSELF, root, force=True)
+    assert configuration.read_text() == text
+    assert [*root.glob(".*")] == []
