@@ -462,6 +462,10 @@ def main() -> None:
     """Run the command line; what is expected to go wrong is one message and exit code 2."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Closed from the beginning, as by `>&-`: the exit code is all that is wanted.
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         try:
             app()

@@ -94,6 +94,15 @@ def test_output_that_nobody_takes_ends_in_one_line_at_the_most(reader: str) -> N
     assert (done.returncode, done.stderr) == expected
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_command_whose_output_is_closed_from_the_beginning_has_its_exit_code(closed: str) -> None:
+    """As a job's may be that wants no more than that."""
+    script = f'"$0" -m operations licences {closed}'
+    done = subprocess.run(["sh", "-c", script, sys.executable], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
 def test_a_host_identity_of_a_cluster_that_is_none_is_refused(tmp_path: Path) -> None:
     file = authority("a.example.com").issue(tmp_path, "auth")
     clusters = ["a.example.com", "b.example.com"]
