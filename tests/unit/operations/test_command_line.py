@@ -124,7 +124,14 @@ def test_an_interrupt_while_packages_load_shows_no_traceback(tmp_path: Path) -> 
     (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     command = [sys.executable, "-m", "operations", "diagnose"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    def heed() -> None:
+        """A job in the background of a shell has it ignored, and so would the command."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, preexec_fn=heed
+    )
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
