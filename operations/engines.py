@@ -1,19 +1,26 @@
-"""Which processes of the engine work on a stack now, where the system can tell (Linux)."""
+"""Which processes of the engine work on a stack now, and which plugins go on without one, where the system can tell
+(Linux)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
-from operations.stack import PROJECT, short_name
+from operations.stack import PROJECT, StackError, short_name
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
+_PLUGIN = "pulumi-resource-"
 _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 _BACKEND = "PULUMI_BACKEND_URL"
+# Seconds. A plugin has nothing to do at its end.
+_ENDED_TIMEOUT = 10.0
+_POLL = 0.1
 
 
 def live_engines(
@@ -28,8 +35,45 @@ def live_engines(
     root: the project's directory.
     environment: ours, for the backend that we would ask.
     """
-    found = []
-    for number, arguments in _engines(processes):
+    return _of_stack(_engines(processes), processes, root, stack, environment)
+
+
+def abandoned_plugins(
+    processes: Path, root: Path, stack: str, environment: Mapping[str, str] = os.environ
+) -> list[tuple[int, str]]:
+    """Plugins whose engine was killed, as `live_engines`: the engine has each in a process group of its own, and they
+    go on with what it had asked of them, a Helm upgrade say."""
+    plugins = [
+        (number, arguments)
+        for number, arguments in _processes(processes)
+        if Path(arguments[0]).name.startswith(_PLUGIN) and not _has_engine(processes, number)
+    ]
+    return _of_stack(plugins, processes, root, stack, environment)
+
+
+def end_plugin(processes: Path, number: int) -> str:
+    """Raises `StackError` where it cannot be ended."""
+    try:
+        os.kill(number, signal.SIGTERM)
+    except ProcessLookupError:
+        return "ended"
+    except PermissionError:
+        raise StackError(f"process {number} is another user's; have it ended, then recover") from None
+    deadline = time.monotonic() + _ENDED_TIMEOUT
+    while time.monotonic() < deadline:
+        # One that has ended and that nobody has asked for has no command line any more.
+        if not any(number == other and arguments[0] for other, arguments in _processes(processes)):
+            return "ended"
+        time.sleep(_POLL)
+    raise StackError(f"process {number} does not end; `kill -9 {number}`, then recover")
+
+
+def _of_stack(
+    found: Iterable[tuple[int, list[str]]], processes: Path, root: Path, stack: str, environment: Mapping[str, str]
+) -> list[tuple[int, str]]:
+    """Those that work on the stack, or may; see `live_engines`."""
+    ours = []
+    for number, arguments in found:
         directory = _directory(processes / str(number))
         is_here = directory == root.resolve() or str(root) in arguments
         theirs = _environment(processes / str(number))
@@ -38,11 +82,11 @@ def live_engines(
             continue
         if not is_here and (not named or directory is None or _project(named, directory) not in (None, PROJECT)):
             continue  # a stack of that name in another project, or see `hidden_engines`
-        ours = environment.get(_BACKEND)
-        if ours and theirs.get(_BACKEND, ours) != ours:
+        backend = environment.get(_BACKEND)
+        if backend and theirs.get(_BACKEND, backend) != backend:
             continue
-        found.append((number, _shown(arguments)))
-    return found
+        ours.append((number, _shown(arguments)))
+    return ours
 
 
 def hidden_engines(processes: Path, stack: str) -> list[tuple[int, str]]:
@@ -57,13 +101,27 @@ def hidden_engines(processes: Path, stack: str) -> list[tuple[int, str]]:
 
 def _engines(processes: Path) -> Iterator[tuple[int, list[str]]]:
     """Id and command line of each engine that holds a stack's lock, by id."""
+    for number, arguments in _processes(processes):
+        if Path(arguments[0]).name == _ENGINE and _LOCKING.intersection(arguments[1:]):
+            yield number, arguments
+
+
+def _processes(processes: Path) -> Iterator[tuple[int, list[str]]]:
     for entry in sorted(processes.glob("[0-9]*"), key=lambda process: int(process.name)):
         try:
-            arguments = _strings(entry / "cmdline")
+            yield int(entry.name), _strings(entry / "cmdline")
         except OSError:
             continue  # gone
-        if Path(arguments[0]).name == _ENGINE and _LOCKING.intersection(arguments[1:]):
-            yield int(entry.name), arguments
+
+
+def _has_engine(processes: Path, number: int) -> bool:
+    """Whether an engine started it and is there: who has none is the child of another process."""
+    try:
+        # The name in parentheses may have anything in it; the parent's id is the second field after it.
+        parent = (processes / str(number) / "stat").read_text().rpartition(")")[2].split()[1]
+        return Path(_strings(processes / parent / "cmdline")[0]).name == _ENGINE
+    except OSError:
+        return False
 
 
 def _shown(arguments: list[str]) -> str:

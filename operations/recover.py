@@ -39,7 +39,7 @@ from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError, Document, name_of
-from operations.engines import hidden_engines, live_engines
+from operations.engines import abandoned_plugins, end_plugin, hidden_engines, live_engines
 from operations.field_owners import forgotten_owners
 from operations.helm_releases import installed_again, list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
@@ -86,6 +86,15 @@ class Recovery:
         if running:
             listed = "; ".join(f"process {pid}: {command}" for pid, command in running)
             raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
+        for pid, command in abandoned_plugins(self.processes, self.root, self.stack):
+            yield Step(
+                f"process {pid} ({command}) has outlived the engine that was killed, and may still be at what that had "
+                "asked of it",
+                "end it: what it does would change what is mended here",
+                functools.partial(end_plugin, self.processes, pid),
+            )
+        if abandoned_plugins(self.processes, self.root, self.stack):
+            return  # nothing holds still
         self._check_places()
         # Without its record the engine knows no stack, not even one to clear the lock of.
         for found in self._cut_off():

@@ -1,12 +1,18 @@
-"""Recover: an engine that is at work is never disturbed, whoever's and wherever it is."""
+"""Recover: an engine that is at work is never disturbed, whoever's and wherever it is, and a plugin that has lost its
+own is ended first."""
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from operations.engines import hidden_engines, live_engines
+from operations.engines import abandoned_plugins, end_plugin, hidden_engines, live_engines
 from operations.recover import Recovery
 from operations.stack import PROJECT, StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi
@@ -128,3 +134,82 @@ def test_a_system_that_does_not_tell_its_processes_is_said(tmp_path: Path) -> No
     ]
     (tmp_path / "nowhere").mkdir()
     assert recovery.notes() == []
+
+
+KUBERNETES = "pulumi-resource-kubernetes 127.0.0.1:46135"
+
+
+def put_plugin(processes: Path, number: int, directory: Path, parent: int, **environment: str) -> None:
+    put_process(processes, number, directory, KUBERNETES, **environment)
+    (processes / str(number) / "stat").write_text(f"{number} (pulumi-resource) (x)) S {parent} {number} 0 -1")
+
+
+def test_a_plugin_that_has_lost_its_engine_may_still_be_at_work(tmp_path: Path) -> None:
+    processes, here = tmp_path / "proc", tmp_path / "here"
+    here.mkdir()
+    put_process(processes, 1, tmp_path, "init")
+    put_process(processes, 2, here, "pulumi preview")
+    put_plugin(processes, 3, here, 2)  # its engine is there
+    put_plugin(processes, 4, here, 1)
+    put_plugin(processes, 5, here, 99)  # whose parent has just gone
+    put_plugin(processes, 6, tmp_path, 1)  # another project's
+    put_plugin(processes, 7, here, 1, PULUMI_STACK="prod")
+    put_plugin(processes, 8, here, 1, PULUMI_BACKEND_URL="s3://theirs")
+    put_plugin(processes, 9, here, 1, PULUMI_STACK="test")
+    found = abandoned_plugins(processes, here, "test", {"PULUMI_BACKEND_URL": "s3://ours"})
+    assert found == [(number, f"/usr/bin/{KUBERNETES}") for number in (4, 5, 9)]
+
+
+@contextmanager
+def abandoned(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is called like a plugin, works in `directory`, and that no engine has started."""
+    program = directory / "pulumi-resource-kubernetes"
+    shutil.copy(str(shutil.which("sleep")), program)
+    process = subprocess.Popen([program, "60"], cwd=directory)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_recover_ends_such_a_plugin_before_it_looks_at_anything(
+    tmp_path: Path, api: KubernetesApi, programs: Programs
+) -> None:
+    """What it is at would change meanwhile: a release that recover rolls back, an object that it deletes."""
+    with abandoned(tmp_path) as plugin:
+        recovery = Recovery(settings=settings(tmp_path), stack="test", root=tmp_path)
+        step = next(iter(recovery.steps()))
+        assert step.problem.startswith(f"process {plugin.pid} ({tmp_path}/pulumi-resource-kubernetes 60) has outlived")
+        assert step.act is not None
+        assert plugin.poll() is None
+        # Nobody asks for it meanwhile: so ended it stays, without a command line.
+        assert step.act() == "ended"
+        assert plugin.wait() == -signal.SIGTERM
+        assert end_plugin(Path("/proc"), plugin.pid) == "ended"
+
+
+def test_recover_does_nothing_beside_a_plugin_that_is_left(
+    tmp_path: Path, api: KubernetesApi, programs: Programs
+) -> None:
+    with abandoned(tmp_path) as plugin:
+        recovery = Recovery(settings=settings(tmp_path), stack="test", root=tmp_path)
+        assert [step.problem.split()[1] for step in recovery.steps()] == [str(plugin.pid)]
+        assert plugin.poll() is None
+
+
+def test_a_plugin_that_does_not_end_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operations.engines._ENDED_TIMEOUT", 0.0)
+    with abandoned(tmp_path) as plugin, monkeypatch.context() as deaf:
+        deaf.setattr("os.kill", lambda *_: None)
+        with pytest.raises(StackError, match=rf"`kill -9 {plugin.pid}`, then recover"):
+            end_plugin(Path("/proc"), plugin.pid)
+
+
+def test_another_users_plugin_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.kill", refuse)
+    with pytest.raises(StackError, match="process 7 is another user's; have it ended"):
+        end_plugin(tmp_path, 7)
