@@ -403,6 +403,6 @@ def test_a_full_disk_leaves_the_configuration_that_was_there(root: Path, monkeyp
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*Pulumi\.prod\.yaml'"):
-        write_environment("prod", "prod", ITSELF, root, force=True)
+        write_environment(Sample.read("prod", root), "prod", ITSELF, force=True)
     assert configuration.read_text() == text
     assert [*root.glob(".*")] == []
