@@ -29,6 +29,7 @@ from operations.checks.definitions import check_definitions
 from operations.checks.encryption_key import check_key
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.checks.network import check_network
+from operations.checks.other_stacks import check_shared_namespace, dialled_endpoint, other_maker
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
@@ -156,12 +157,18 @@ class Preflight:
         namespace = cluster.get("Namespace", settings.namespace)
         if not settings.create_namespace:
             findings = check_existing_namespace(self.settings, cluster, namespace)
+            # A stack that was renamed is still named as it was in what it made.
+            if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
+                findings += check_shared_namespace(self.settings, cluster)
             return [*findings, *self._inside(cluster, namespace)]
         held = held_by(namespace) if namespace is not None else None
         if held is not None:
             return [failed(check, statement, f"it is being deleted, and takes nothing new until it is gone: {held}")]
         if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
+            other = other_maker(self.settings, namespace)
             reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
+            if other is not None:
+                reason = f"the stack {other} made it; give another accessGraph.namespace"
             return [self._not_recorded(check, statement, reason)]
         former = ((self.outputs or {}).get("ledger") or {}).get("namespace") or {}
         if namespace is not None and former.get("made") is False:
@@ -228,6 +235,7 @@ class Preflight:
             findings += self._licence(cluster, name, entry.namespace, values)
         findings += self._guarded(f"{check}.version", lambda: [self._version(cluster, name, entry, live)])
         findings += self._guarded(f"{check}.config-map", lambda: self._config_map(cluster, name, entry.namespace))
+        findings += self._guarded(f"{check}.endpoint", lambda: self._dials(cluster, name, entry))
         if unread is not None:
             findings.append(unread)
         elif isinstance(entry, ReleaseTeleportSettings):
@@ -279,13 +287,37 @@ class Preflight:
     def _config_map(self, cluster: Cluster, name: str, namespace: str) -> list[Finding]:
         """A plain `destroy` leaves it, for auth mounts it; the next `up` could not make it a second time."""
         check, statement = f"teleport.{name}.config-map", f"the ConfigMap {CA_CONFIG_MAP_NAME} is this stack's to make"
-        if self.settings.tls.trust != "bundle" or cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, namespace) is None:
+        found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, namespace) if self.settings.tls.trust == "bundle" else None
+        if found is None:
             return []
         if name in ((self.outputs or {}).get("teleportValues") or {}):
             return [passed(check, statement, "made by this stack")]
         reason = (
             f"it exists in {namespace}, and no `up` of this stack recorded it; after a plain `destroy` the clean-up "
             "comes first (docs/teleport.md), after a crash `recover`"
+        )
+        other = other_maker(self.settings, found)
+        if other is not None:
+            reason = (
+                f"the stack {other} made it in {namespace}, and has this Teleport: it lets it go first, or, where it "
+                "was destroyed, is cleaned up after (docs/teleport.md)"
+            )
+        return [self._not_recorded(check, statement, reason)]
+
+    def _dials(
+        self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
+    ) -> list[Finding]:
+        """A release that is adopted gets this access graph whatever it had: nothing else stands against it where
+        Teleport needs no ConfigMap."""
+        check, statement = f"teleport.{name}.endpoint", f"{name} has no other access graph"
+        if not self.settings.connects(name) or name in ((self.outputs or {}).get("teleportValues") or {}):
+            return []
+        dialled = dialled_endpoint(cluster, entry.namespace, entry.release)
+        if dialled in (None, self.settings.endpoint_of(name)):
+            return []
+        reason = (
+            f"auth dials {dialled}, and no `up` of this stack recorded it: whoever connected it there, another stack "
+            "say, lets it go first (docs/teleport.md)"
         )
         return [self._not_recorded(check, statement, reason)]
 

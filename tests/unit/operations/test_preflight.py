@@ -30,6 +30,7 @@ from tests.unit.operations.kubernetes_api import KubernetesApi, put_release
 from tests.unit.operations.world import (
     CLUSTER,
     GRAPH,
+    HOST,
     OUTPUTS,
     PATCH,
     USERS,
@@ -37,6 +38,7 @@ from tests.unit.operations.world import (
     put_deployment,
     put_world,
     settings,
+    settings_of_mode,
 )
 
 TELEPORT = f"teleport.{CLUSTER}."
@@ -151,6 +153,14 @@ def other_values(**changes: Any) -> Callable[[KubernetesApi], None]:
     return lambda api: put_release(api, 4, "deployed", patch_values({**USERS, **changes}, PATCH))
 
 
+def made_by(stack: str) -> dict[str, Any]:
+    return {"annotations": {"teleport-access-graph/stack": stack}}
+
+
+def dialling(endpoint: str, *, enabled: bool = True) -> str:
+    return yaml.safe_dump({"access_graph": {"enabled": enabled, "endpoint": endpoint}})
+
+
 OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
     "another cluster": (
         lambda api: api.put("Namespace", "kube-system", uid="other"),
@@ -167,6 +177,16 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         lambda api: api.put("Namespace", GRAPH),
         "access-graph.namespace",
         "no `up` of this stack recorded it",
+    ),
+    "a namespace of another stack's": (
+        lambda api: api.put("Namespace", GRAPH, metadata=made_by("acme/teleport-access-graph/other")),
+        "access-graph.namespace",
+        "the stack acme/teleport-access-graph/other made it; give another accessGraph.namespace",
+    ),
+    "a namespace that this stack may have made": (
+        lambda api: api.put("Namespace", GRAPH, metadata=made_by("acme/teleport-access-graph/test")),
+        "access-graph.namespace",
+        "`recover` after a crash, else another name",
     ),
     "a namespace that is on its way out": (
         lambda api: api.put("Namespace", GRAPH, status={"phase": "Terminating"}),
@@ -200,6 +220,22 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         f"{TELEPORT}config-map",
         "after a plain `destroy` the clean-up comes first",
     ),
+    "what another stack has in Teleport's namespace": (
+        lambda api: api.put(
+            "ConfigMap",
+            "teleport-access-graph-ca",
+            "teleport",
+            metadata=made_by("acme/teleport-access-graph/other"),
+            data={"ca.pem": "x"},
+        ),
+        f"{TELEPORT}config-map",
+        "the stack acme/teleport-access-graph/other made it in teleport, and has this Teleport: it lets it go first",
+    ),
+    "a Teleport that has another access graph": (
+        lambda api: api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": dialling("graph.b:443")}),
+        f"{TELEPORT}endpoint",
+        "auth dials graph.b:443, and no `up` of this stack recorded it",
+    ),
     "a community edition": (
         lambda api: put_release(api, 4, "deployed", {**USERS, "enterprise": False}),
         f"{TELEPORT}values",
@@ -231,6 +267,39 @@ def test_each_obstacle_is_told(api: KubernetesApi, tmp_path: Path, case: str) ->
     assert reason in findings[check].reason
     assert findings[check].reason.endswith(f" [--skip {check}]")
     assert not_passed(run(tmp_path, skip=(check,))) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        dialling(f"{HOST}:443"),
+        dialling("graph.b:443", enabled=False),
+        "access_graph: []",
+        "teleport: {}",
+        "",
+        "- [",
+        "x",
+    ],
+)
+def test_a_teleport_that_dials_nobody_else_is_nobody_elses(api: KubernetesApi, tmp_path: Path, text: str) -> None:
+    put_before(api)
+    api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": text})
+    assert f"{TELEPORT}endpoint" not in run(tmp_path)
+
+
+def test_a_teleport_of_the_stacks_own_and_one_that_it_does_not_connect_may_dial_anybody(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """The stack's own is told of another endpoint by the `up` itself, and the other loses what connects it."""
+    put_world(api)
+    put_uri(api)
+    api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": dialling("graph.b:443")})
+    check = f"{TELEPORT}endpoint"
+    assert check not in run(tmp_path, outputs=OUTPUTS)
+    assert check not in run(tmp_path, settings=settings(tmp_path, accessGraph={"enabled": False}))
+    assert run(tmp_path)[check].outcome is Outcome.FAIL
+    assert run(tmp_path, settings=settings_of_mode(tmp_path, "values"))[check].outcome is Outcome.FAIL
+    assert run(tmp_path, outputs=None)[check].outcome is Outcome.NOT_PROVEN
 
 
 @pytest.mark.parametrize(("minor", "outcome"), [("20", Outcome.FAIL), ("21", Outcome.PASS), ("21+", Outcome.PASS)])
@@ -458,6 +527,35 @@ def test_a_namespace_that_exists_is_looked_at(api: KubernetesApi, tmp_path: Path
         "access-graph.database-secret",
         "access-graph.release",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("ConfigMap", "teleport-access-graph-database-ca"),
+        ("ServiceAccount", "teleport-access-graph-database-access"),
+        ("Secret", "teleport-access-graph-tls"),
+        ("Secret", "teleport-access-graph-postgres"),
+        ("Secret", "teleport-access-graph-postgres-iam"),
+    ],
+)
+def test_a_namespace_in_which_another_stack_has_its_access_graph_is_none_to_use(
+    api: KubernetesApi, tmp_path: Path, kind: str, name: str
+) -> None:
+    """What a stack makes there has fixed names, and an `up` would end at the first of them."""
+    put_before(api)
+    put_namespace(api)
+    api.put(kind, name, GRAPH, metadata=made_by("acme/teleport-access-graph/other"), data={})
+    findings = in_existing_namespace(tmp_path)
+    assert not_passed(findings) == {"access-graph.shared": Outcome.FAIL}
+    assert f"the {kind} {name} is of the stack acme/teleport-access-graph/other" in (
+        findings["access-graph.shared"].reason
+    )
+    # Recorded: it is this stack's, from before it was renamed.
+    renamed = settings(tmp_path, accessGraph={"createNamespace": False})
+    assert "access-graph.shared" not in run(tmp_path, settings=renamed, outputs=OUTPUTS)
+    api.put(kind, name, GRAPH, metadata=made_by("acme/teleport-access-graph/test"), data={})
+    assert not_passed(in_existing_namespace(tmp_path)) == {}
 
 
 @pytest.mark.parametrize("level", [None, "baseline", "privileged"])
