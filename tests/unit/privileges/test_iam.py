@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -214,6 +214,32 @@ def test_a_deployment_may_change_what_is_the_stacks(action: str, resource: str, 
 )  # fmt: skip
 def test_a_deployment_may_not_touch_what_is_not(action: str, resource: str, context: dict[str, str]) -> None:
     assert not allowed(Purpose.DEPLOY, action, resource, **context)
+
+
+@pytest.mark.parametrize("of_organization", ["acme", "organization"])
+def test_a_stack_takes_another_name_with_the_rights_of_both(of_organization: str) -> None:
+    """Renamed, or moved to a backend with organizations: its `up` gives what has the former tag the new one, and then
+    reads it as what it has become. docs/environments.md says so."""
+    settings = settings_of("the least")
+    new = replace(settings, stack="renamed") if of_organization == "organization" else settings
+    called = f"{of_organization}/teleport-access-graph/{new.stack}"
+    former, later = (
+        policies(one, Purpose.DEPLOY, organization=organization, state=STATE)[0]
+        for one, organization in ((settings, "organization"), (new, of_organization))
+    )
+    group = f"{EC2}:security-group/sg-1"
+    steps = [
+        Question(action=action, resource=resource, context=context)
+        for action, resource, context in (
+            ("kms:TagResource", KEY, marked("Resource") | marked("Request", called)),
+            ("kms:DescribeKey", KEY, marked("Resource", called)),
+            ("ec2:CreateTags", group, marked("Resource") | marked("Request", called)),
+            ("ec2:AuthorizeSecurityGroupIngress", group, marked("Resource", called)),
+        )
+    ]
+    assert [is_allowed(former + later, step) for step in steps] == [True] * 4
+    assert [is_allowed(former, step) for step in steps] == [True, False, True, False]
+    assert [is_allowed(later, step) for step in steps] == [False, True, False, True]
 
 
 @pytest.mark.parametrize(
