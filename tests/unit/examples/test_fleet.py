@@ -222,10 +222,15 @@ def test_the_matrix_goes_in_two_waves_and_breaks_none_off() -> None:
     deploy = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yaml").read_text())["jobs"]["deploy"]
     assert deploy["concurrency"]["group"] == jobs["others"]["concurrency"]["group"]
     assert jobs["first"]["steps"] == jobs["others"]["steps"]
-    # As a merge deploys it: the same steps, but for the name of AWS's session.
-    session = "aws-actions/configure-aws-credentials"
-    other = [step for step in deploy["steps"] if not step.get("uses", "").startswith(session)]
-    assert other == [step for step in jobs["first"]["steps"] if not step.get("uses", "").startswith(session)]
+    # As a merge deploys it: the same steps, but for the name of AWS's session, and what is checked out.
+    (merged, *others), (newest, *same) = (
+        [step for step in steps if not step.get("uses", "").startswith("aws-actions/configure-aws-credentials")]
+        for steps in (deploy["steps"], jobs["first"]["steps"])
+    )
+    assert others == same
+    assert merged["with"] == {"persist-credentials": False}
+    # While it waited, an environment may have got what was merged after the start: that commit would take it back.
+    assert newest == {**merged, "with": {**merged["with"], "ref": "${{ github.ref }}"}}
 
 
 def scripts() -> Iterator[str]:
