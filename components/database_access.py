@@ -126,7 +126,8 @@ def access_environment(*, secret: str, login: str, by_iam: bool, extensions: lis
 
 
 class DatabaseAccess(pulumi.ComponentResource):
-    """A login that acts as the owner of the database and can do nothing else.
+    """A login that acts as the owner of the database and can do nothing else. One for a server: roles are the whole
+    server's, and a second one there would give the same ones another password and another database beside.
 
     A rotation makes the login of the other slot. The login that it replaces stays able to connect, since running pods
     still use it; `LoginRetirement` ends it.
