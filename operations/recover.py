@@ -41,11 +41,11 @@ from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError, Document, name_of
 from operations.engines import abandoned_plugins, end_plugin, hidden_engines, live_engines
 from operations.field_owners import forgotten_owners
-from operations.helm_releases import installed_again, list_revisions
+from operations.helm_releases import deployed_release, installed_again, list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
 from operations.mending import Step, orphan
 from operations.outward import closed_groups
-from operations.ownership import full_name, maker, require_own
+from operations.ownership import full_name, is_release_of, maker, require_own
 from operations.stack import PROJECT, ROOT, StackError, in_file, run_engine, short_name
 from operations.unrecorded import carrying
 
@@ -222,10 +222,15 @@ class Recovery:
         """Objects with the stack's own fixed names that the state does not know."""
         recorded = _recorded(state)
         cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
+        inhabited = any(identity.startswith(f"{namespace}/") for _, identity in recorded)
+        if not inhabited and ("Namespace", namespace) not in recorded:
+            elsewhere = self._recorded_elsewhere(state)
+            if elsewhere is not None:
+                yield elsewhere
+                return
         # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
         if ("Namespace", namespace) not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
-            inhabited = any(identity.startswith(f"{namespace}/") for _, identity in recorded)
             if found is not None:
                 yield self._unknown_namespace(cluster, found, inhabited=inhabited)
             if not inhabited:
@@ -259,6 +264,24 @@ class Recovery:
             yield from self._named(cluster, kind, name, namespace, recorded)
         yield from self._jobs(cluster, _JOB_PREFIXES, namespace, recorded)
         yield from self._authority_maps(recorded)
+
+    def _recorded_elsewhere(self, state: Mapping[str, Any]) -> Step | None:
+        """An access graph that runs, of which the state has nothing at all: no kill leaves that, for of what was made
+        before the release there are records, and of the release the engine's own note. Another state has it: of
+        another backend, or of before it was lost."""
+        graph = self.settings.access_graph
+        cluster, where = self._cluster(self.settings.kubernetes.context), f"{graph.namespace}/{graph.release}"
+        runs = deployed_release(cluster, graph.namespace, graph.release)
+        if runs is None or where in under_way(state) or not is_release_of(self._name, cluster, runs):
+            return None
+        return Step(
+            f"the access graph {graph.release} runs in {graph.namespace} by a stack of this name, and the state has "
+            "nothing of it",
+            "leave it, and find the state that has: that of another backend (`pulumi whoami --verbose` names this one) "
+            "or a copy (docs/backup.md). Where it is lost for good: "
+            f"`helm uninstall {graph.release} --namespace {graph.namespace} --kube-context {cluster.context}`, and "
+            "`recover` again",
+        )
 
     def _unknown_namespace(self, cluster: Cluster, found: Document, *, inhabited: bool) -> Step:
         """What a killed `up` makes in its namespace is recorded after that: with something in it that is recorded

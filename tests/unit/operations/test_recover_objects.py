@@ -19,12 +19,14 @@ from tests.unit.operations.recover_world import (
     ALL_RECORDED,
     CA_RECORDED,
     ENGINES,
+    GRAPH_VALUES,
     LOCK,
     NAMESPACE_RECORDED,
     OTHERS,
     OURS,
     RELEASE_RECORDED,
     Programs,
+    begun,
     of_another_owner,
     run,
     steps,
@@ -351,3 +353,35 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
         f"Role {rollout} in teleport",
         f"RoleBinding {rollout} in teleport",
     ]
+
+
+@pytest.mark.parametrize("makes", [True, False], ids=["the stack's namespace", "somebody's namespace"])
+def test_an_access_graph_that_runs_by_another_state_is_left_with_its_namespace(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, makes: bool
+) -> None:
+    """As with the wrong backend: the objects are of a stack of this name, and all of them are in use."""
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=OURS)
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
+    put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+    programs.state(CA_RECORDED)
+    (step,) = steps(tmp_path, accessGraph={"createNamespace": makes})
+    assert step.act is None
+    assert step.problem == (
+        f"the access graph {GRAPH} runs in {GRAPH} by a stack of this name, and the state has nothing of it"
+    )
+    assert "another backend (`pulumi whoami --verbose` names this one)" in step.remedy
+    assert f"`helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test`, and `recover` again" in step.remedy
+
+
+@pytest.mark.parametrize("trace", ["its release was begun", "it was half installed", "another stack made it"])
+def test_what_a_kill_leaves_is_no_access_graph_of_another_state(
+    api: KubernetesApi, programs: Programs, tmp_path: Path, trace: str
+) -> None:
+    put_world(api)
+    api.put("Namespace", GRAPH, metadata=OTHERS if trace == "another stack made it" else OURS)
+    status = "pending-install" if trace == "it was half installed" else "deployed"
+    put_release(api, 1, status, GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
+    installing = begun("kubernetes:helm.sh/v3:Release", "access-graph-release", name=GRAPH, namespace=GRAPH)
+    programs.state(CA_RECORDED, pending=[installing] if trace == "its release was begun" else [])
+    assert f"Namespace {GRAPH} exists, and the state does not know it" in [step.problem for step in steps(tmp_path)]
