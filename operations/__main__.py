@@ -336,6 +336,8 @@ def environment(
             )
         for one in sample.further_teleports:
             print(f"left out {one}: a further Teleport of {like}'s; write the entries of its own by hand")
+        for one in sample.settings_of_its_instance:
+            print(f"left out {one}: of the database that {like} has; set it if {name} is to have one that exists too")
     print(
         f"next: `pulumi stack init {name}` with your secrets provider, `python -m operations adopt` for the values of "
         f"your Teleport,\nthen `python -m operations preflight --stack {name}` and `pulumi preview --stack {name}`"

@@ -30,6 +30,7 @@ _BY_ITSELF = r"(?<![\w-])VALUE(?![\w-])"
 _BLOCKS = ("config", f"{PREFIX}accessGraph", "networkPolicy", "databaseCidrs")
 _NO_BLOCKS = "# databaseCidrs: the blocks of the subnets below; without them TAG may call that port anywhere"
 _TELEPORTS = ("config", f"{PREFIX}teleport")
+_DATABASE = ("config", f"{PREFIX}database")
 # With which the engine encrypts the sample's secrets: no other environment should be able to read them.
 _ENCRYPTION = ("secretsprovider", "encryptedkey", "encryptionsalt")
 _PARTITION = r"(?<![\w-])arn:aws(?:-[a-z]+)*:"
@@ -114,7 +115,7 @@ def missing_flags(answers: Mapping[str, str | None], questions: Sequence[Questio
 def rendered(sample: Sample, name: str, answers: Mapping[str, str]) -> dict[Path, str]:
     """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`,
     but for what is of its network alone. Another environment than the sample has none of its secrets, nor the key to
-    them, and none of its further Teleports."""
+    them, none of its further Teleports, and a database of its own."""
     text = without(sample.text, _BLOCKS, _NO_BLOCKS)
     encryption = "".join(lines_of(text, (key,)) for key in _ENCRYPTION) if name == sample.name else ""
     for key in _ENCRYPTION:
@@ -124,6 +125,8 @@ def rendered(sample: Sample, name: str, answers: Mapping[str, str]) -> dict[Path
             text = without(text, ("config", key))
         for teleport in sample.further_teleports:
             text = without(text, (*_TELEPORTS, teleport))
+        for setting in sample.settings_of_its_instance:
+            text = without(text, (*_DATABASE, setting.removeprefix("database.")))
     own = {rf"(?<![\w/-])environments/{sample.name}/": f"environments/{name}/"}
     # The longer first, for one may have another in it.
     questions = sorted(questions_of(sample), key=lambda question: -len(str(_value(sample, question))))

@@ -19,6 +19,8 @@ from operations.stack import PROJECT, StackError, is_encrypted
 
 PREFIX = f"{PROJECT}:"
 _NAMES = ("dev", "prod")
+# Which instance the sample has, and what it came from: another stack would take it over, or fill its own from its data.
+_INSTANCE = ("identifier", "adopt", "restore")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class Sample:
         """Those after the first, which is the one that is asked about."""
         teleports = self.config.get("teleport")
         return list(teleports)[1:] if isinstance(teleports, Mapping) else []
+
+    @property
+    def settings_of_its_instance(self) -> list[str]:
+        """Those by which the sample has the very database that it has, as `database.adopt`."""
+        database = self.config.get("database")
+        return [f"database.{key}" for key in _INSTANCE if isinstance(database, Mapping) and key in database]
 
 
 def with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:

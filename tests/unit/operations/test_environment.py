@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from components.settings import SettingsError
+from components.settings import RdsDatabaseSettings, SettingsError
 from operations import __main__ as command_line
 from operations.environment import (
     QUESTIONS,
@@ -195,6 +195,46 @@ def test_another_environment_has_one_teleport_for_no_more_are_asked_about(root: 
     assert "a.example.com" not in (root / "Pulumi.staging.yaml").read_text()
     write_environment(Sample.read("prod", root), "prod", ITSELF, force=True)
     assert len(read_stack_file("prod", root=root).settings(root).teleport) == 3
+
+
+ADOPTED = """\
+    identifier: graph-prod
+    adopt: true # it was there
+    kmsKeyArn: arn:aws:kms:eu-central-1:210987654321:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d
+"""
+RESTORED = """\
+    identifier: graph-prod
+    restore:
+      mode: pointInTime
+      sourceIdentifier: graph-prod-of-before
+      # The hour before.
+      time: "2026-11-01T10:00:00Z"
+"""
+
+
+@pytest.mark.parametrize(("lines", "left_out"), [(ADOPTED, "adopt"), (RESTORED, "restore")])
+def test_another_environment_has_a_database_of_its_own(
+    lines: str, left_out: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`adopt` stays in the configuration of whoever has the instance: copied, the other would take it over from it."""
+    sample = root / "Pulumi.prod.yaml"
+    text = sample.read_text().replace("    mode: rds\n", f"    mode: rds\n{lines}", 1)
+    if left_out == "adopt":  # which keeps the instance in its group
+        text = re.sub(r"      subnetIds:\n(?:        - .*\n)+", "      subnetGroupName: graph\n", text)
+    sample.write_text(text)
+    answers = {flag: answer for flag, answer in ANSWERS.items() if left_out != "adopt" or flag != "subnet-ids"}
+    assert Sample.read("prod", root).settings_of_its_instance == ["database.identifier", f"database.{left_out}"]
+    write_environment(Sample.read("prod", root), "staging", answers)
+    database = read_stack_file("staging", root=root).settings(root).database
+    assert isinstance(database, RdsDatabaseSettings)
+    assert (database.identifier, database.adopt, database.restore) == ("teleport-access-graph-staging", False, None)
+    assert "graph-prod" not in (root / "Pulumi.staging.yaml").read_text()
+    monkeypatch.setattr(command_line, "ROOT", root)
+    flags = [part for flag, answer in answers.items() for part in (f"--{flag}", answer)]
+    told = CliRunner().invoke(command_line.app, ["environment", "staging", "--like", "prod", "--force", *flags]).output
+    assert f"left out database.{left_out}: of the database that prod has" in told
+    write_environment(Sample.read("prod", root), "prod", {**answers, "teleport": ITSELF["teleport"]}, force=True)
+    assert "    identifier: graph-prod\n" in sample.read_text()
 
 
 @pytest.mark.parametrize("items", ["[subnet-0f1e2d3c4b5a69788, subnet-0f1e2d3c4b5a69789] # two", "stack:a/b/c#ids"])
