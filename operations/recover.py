@@ -3,7 +3,7 @@
 Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
 recorded. Acts in the configured clusters and account alone, and only on what is this stack's. What would cost data (a
 database, a Teleport) is never deleted here. `begun` accounts for what the engine was making, `interrupted_releases` for
-Helm's.
+Helm's, `unrecorded_objects` for what else is in the cluster.
 """
 
 from __future__ import annotations
@@ -18,36 +18,23 @@ from typing import Any
 
 from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import (
-    CERTIFICATE_RESTARTER_NAME,
-    DATABASE_ACCESS_NAME,
-    DATABASE_CA_CONFIG_MAP_NAME,
-    DATABASE_LOGINS_NAME,
-    KUBERNETES_PROVIDER,
-    LOCKOUT_WATCH_NAME,
-    POLICY_NAMES,
-    POSTGRES_SECRET_NAMES,
-    ROLLOUT_NAME,
     STACK_TAG,
-    TLS_SECRET_NAME,
-    external_service_name,
-    kubernetes_provider_name,
 )
-from components.teleport_args import VALUES_CONFIG_MAP_NAME
-from components.teleport_values import CA_CONFIG_MAP_NAME
 from operations.aws_session import NoSession
 from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
-from operations.cluster import Cluster, ClusterError, Document, name_of
+from operations.cluster import Cluster, ClusterError
 from operations.engines import abandoned_plugins, end_plugin, hidden_engines, live_engines
 from operations.field_owners import forgotten_owners
-from operations.helm_releases import deployed_release, installed_again, list_revisions
+from operations.helm_releases import installed_again, list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
-from operations.mending import Step, orphan
+from operations.mending import Step
 from operations.outward import closed_groups
-from operations.ownership import full_name, is_release_of, maker, require_own
+from operations.ownership import full_name, require_own
 from operations.stack import PROJECT, ROOT, StackError, in_file, run_engine, short_name
 from operations.unrecorded import carrying
+from operations.unrecorded_objects import UnrecordedObjects, recorded_kinds
 
 # Seconds; the engine looks at one release.
 _REFRESH_TIMEOUT = 300
@@ -60,9 +47,6 @@ _NOT_LOCKED = ("update has already completed", "has never been updated")
 RESTORE = "--restore-record"
 # What `teleport.py` marks proxies with, for them to be restarted.
 _MARK = "kubernetes:apps/v1:DeploymentPatch"
-_JOB_PREFIXES = (DATABASE_ACCESS_NAME, DATABASE_LOGINS_NAME)
-# What runs every few minutes, and what it may do; all have one name.
-_SCHEDULED = ("CronJob", "RoleBinding", "Role", "ServiceAccount")
 
 
 @dataclass
@@ -112,9 +96,9 @@ class Recovery:
         yield from self._begun_deletions(state)
         # Without what they have taken out.
         state = {**self._state(), "pending_operations": state.get("pending_operations")}
-        yield from self._not_recorded(state)
-        yield from self._handed_over(state)
-        yield from self._lockout_watches(state)
+        yield from self._namespace_gone(state)
+        unrecorded = UnrecordedObjects(self.settings, self.stack, self._name, self._cluster, self._graph_release())
+        yield from unrecorded.steps(state)
         yield from self._uninstalled(state)
         begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root, self._name)
         yield from begun.steps(state)
@@ -207,7 +191,7 @@ class Recovery:
 
     def _pending(self, state: Mapping[str, Any]) -> Iterator[Step]:
         begun, graph = under_way(state), self._graph_release()
-        is_recorded = ("Release", graph.identity) in _recorded(state)
+        is_recorded = ("Release", graph.identity) in recorded_kinds(state)
         is_own = is_recorded or graph.identity in begun or graph.is_of(self._name)
         yield from graph.steps(self.now(), by_engine=graph.identity in begun, is_own=is_own)
         for release in self._teleport_releases():
@@ -218,170 +202,22 @@ class Recovery:
         document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
         return document.get("deployment") or {}
 
-    def _not_recorded(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """Objects with the stack's own fixed names that the state does not know."""
-        recorded = _recorded(state)
-        cluster, namespace = self._cluster(self.settings.kubernetes.context), self.settings.access_graph.namespace
-        inhabited = any(identity.startswith(f"{namespace}/") for _, identity in recorded)
-        if not inhabited and ("Namespace", namespace) not in recorded:
-            elsewhere = self._recorded_elsewhere(state)
-            if elsewhere is not None:
-                yield elsewhere
-                return
-        # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
-        if ("Namespace", namespace) not in recorded and self.settings.access_graph.create_namespace:
-            found = cluster.get("Namespace", namespace)
-            if found is not None:
-                yield self._unknown_namespace(cluster, found, inhabited=inhabited)
-            if not inhabited:
-                return  # whatever the stack makes in there is made after it
-        if ("Namespace", namespace) in recorded and cluster.get("Namespace", namespace) is None:
-            # Releases apart: Helm's are looked at one by one.
-            gone = [
-                str(one["urn"])
-                for one in present(state)
-                if one.get("type") != RELEASE and f"{one.get('id')}/".startswith(f"{namespace}/")
-            ]
-            yield Step(
-                f"the state has the namespace {namespace}, and the cluster does not",
-                "take it out of the state, with all that was in it: an `up` believes the state, and would make nothing",
-                functools.partial(self._forget, gone),
-            )
-        release = self.settings.access_graph.release
-        if ("Release", f"{namespace}/{release}") not in recorded:
-            by_engine = f"{namespace}/{release}" in under_way(state)
-            yield from self._graph_release().unknown(self._name, by_engine=by_engine)
-        for kind, name in (
-            *(("Secret", name) for name in POSTGRES_SECRET_NAMES),
-            ("Secret", TLS_SECRET_NAME),
-            ("Secret", DATABASE_ACCESS_NAME),
-            ("ServiceAccount", DATABASE_ACCESS_NAME),
-            ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
-            ("Service", external_service_name(release)),
-            *(("NetworkPolicy", policy) for policy in POLICY_NAMES.values()),
-            *((kind, CERTIFICATE_RESTARTER_NAME) for kind in _SCHEDULED),
-        ):
-            yield from self._named(cluster, kind, name, namespace, recorded)
-        yield from self._jobs(cluster, _JOB_PREFIXES, namespace, recorded)
-        yield from self._authority_maps(recorded)
-
-    def _recorded_elsewhere(self, state: Mapping[str, Any]) -> Step | None:
-        """An access graph that runs, of which the state has nothing at all: no kill leaves that, for of what was made
-        before the release there are records, and of the release the engine's own note. Another state has it: of
-        another backend, or of before it was lost."""
-        graph = self.settings.access_graph
-        cluster, where = self._cluster(self.settings.kubernetes.context), f"{graph.namespace}/{graph.release}"
-        runs = deployed_release(cluster, graph.namespace, graph.release)
-        if runs is None or where in under_way(state) or not is_release_of(self._name, cluster, runs):
-            return None
-        return Step(
-            f"the access graph {graph.release} runs in {graph.namespace} by a stack of this name, and the state has "
-            "nothing of it",
-            "leave it, and find the state that has: that of another backend (`pulumi whoami --verbose` names this one) "
-            "or a copy (docs/backup.md). Where it is lost for good: "
-            f"`helm uninstall {graph.release} --namespace {graph.namespace} --kube-context {cluster.context}`, and "
-            "`recover` again",
+    def _namespace_gone(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        namespace = self.settings.access_graph.namespace
+        cluster = self._cluster(self.settings.kubernetes.context)
+        if ("Namespace", namespace) not in recorded_kinds(state) or cluster.get("Namespace", namespace) is not None:
+            return
+        # Releases apart: Helm's are looked at one by one.
+        gone = [
+            str(one["urn"])
+            for one in present(state)
+            if one.get("type") != RELEASE and f"{one.get('id')}/".startswith(f"{namespace}/")
+        ]
+        yield Step(
+            f"the state has the namespace {namespace}, and the cluster does not",
+            "take it out of the state, with all that was in it: an `up` believes the state, and would make nothing",
+            functools.partial(self._forget, gone),
         )
-
-    def _unknown_namespace(self, cluster: Cluster, found: Document, *, inhabited: bool) -> Step:
-        """What a killed `up` makes in its namespace is recorded after that: with something in it that is recorded
-        (`inhabited`) it is no orphan, but one that this stack has used as somebody's. One that was to outlive a
-        `destroy` has what somebody wanted to keep."""
-        name, other = name_of(found), maker(found)
-        if inhabited and other in (None, self._name):
-            return Step(
-                f"the namespace {name} is there, this stack runs in it, and the state does not know it",
-                "leave it: set accessGraph.createNamespace to false, or make it the stack's own "
-                + self._import_by_hand(
-                    "Namespace",
-                    "namespace-namespace",
-                    name,
-                    parent="namespace=<URN of the AccessGraphNamespace>",
-                    provider=KUBERNETES_PROVIDER,
-                ),
-            )
-        if self.settings.access_graph.keep_namespace and other == self._name:
-            return Step(
-                f"the namespace {name} is there, as accessGraph.keepNamespace leaves it, unknown to the state",
-                "leave it with what is in it: set accessGraph.createNamespace to false in place of keepNamespace; or "
-                f"delete it, if nothing in it is to stay: `{cluster.kubectl('')} delete namespace {name}`",
-            )
-        return orphan(cluster, "Namespace", found, None, self._name, "and everything in it")
-
-    def _import_by_hand(self, kind: str, name: str, identity: str, *, parent: str, provider: str) -> str:
-        """How a person imports an object of Kubernetes' core. `parent` has a word for the URN before it, by which the
-        engine's command is told it."""
-        return (
-            "with the URNs of `pulumi stack --show-urns`: "
-            f"pulumi import kubernetes:core/v1:{kind} {name} {identity} --stack {self.stack} --protect=false "
-            f"--generate-code=false --parent {parent} --provider kubernetes=<URN of the provider {provider}>"
-        )
-
-    def _named(
-        self, cluster: Cluster, kind: str, name: str, namespace: str, recorded: set[tuple[str, str]]
-    ) -> Iterator[Step]:
-        found = cluster.get(kind, name, namespace)
-        if found is not None and (kind, f"{namespace}/{name}") not in recorded:
-            yield orphan(cluster, kind, found, namespace, self._name)
-
-    def _jobs(
-        self, cluster: Cluster, beginnings: tuple[str, ...], namespace: str, recorded: set[tuple[str, str]]
-    ) -> Iterator[Step]:
-        """Jobs have a digest at the end of their names."""
-        for job in cluster.list("Job", namespace):
-            name = name_of(job)
-            if name.startswith(beginnings) and ("Job", f"{namespace}/{name}") not in recorded:
-                yield orphan(cluster, "Job", job, namespace, self._name)
-
-    def _authority_maps(self, recorded: set[tuple[str, str]]) -> Iterator[Step]:
-        for name, entry in self.settings.teleport.items():
-            if isinstance(entry, ManualTeleportSettings):
-                continue
-            cluster = self._cluster(self.settings.kubernetes_of(name).context)
-            found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
-            if found is None or ("ConfigMap", f"{entry.namespace}/{CA_CONFIG_MAP_NAME}") in recorded:
-                continue
-            # Of whatever release: an entry that takes another's place may have another than the auth that runs there.
-            running = cluster.list("Deployment", entry.namespace)
-            if any(CA_CONFIG_MAP_NAME in json.dumps(one.get("spec", {}).get("template", {})) for one in running):
-                place = self.settings.kubernetes_of(name)
-                own = self.settings.kubernetes.cluster_identifier
-                yield Step(
-                    f"the ConfigMap {CA_CONFIG_MAP_NAME} in {entry.namespace} is mounted by auth, and the state does "
-                    "not know it",
-                    "leave it: without it auth could not start. Import it, "
-                    + self._import_by_hand(
-                        "ConfigMap",
-                        f"teleport-{name}-ca",
-                        f"{entry.namespace}/{CA_CONFIG_MAP_NAME}",
-                        parent=f"cluster=<URN of teleport-{name}>",
-                        provider=kubernetes_provider_name(place.cluster_identifier, own),
-                    ),
-                )
-            else:
-                yield orphan(cluster, "ConfigMap", found, entry.namespace, self._name)
-
-    def _handed_over(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
-        recorded = _recorded(state)
-        names = dict.fromkeys(("ServiceAccount", "Role", "RoleBinding"), ROLLOUT_NAME)
-        for name, entry in self.settings.teleport.items():
-            if not isinstance(entry, ValuesTeleportSettings):
-                continue
-            cluster = self._cluster(self.settings.kubernetes_of(name).context)
-            for kind, wanted in {"ConfigMap": VALUES_CONFIG_MAP_NAME, **names}.items():
-                yield from self._named(cluster, kind, wanted, entry.namespace, recorded)
-            yield from self._jobs(cluster, (ROLLOUT_NAME,), entry.namespace, recorded)
-
-    def _lockout_watches(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """In the namespace of every Teleport that has something of the stack's beside it."""
-        recorded = _recorded(state)
-        for name, entry in self.settings.teleport.items():
-            if isinstance(entry, ManualTeleportSettings):
-                continue
-            cluster = self._cluster(self.settings.kubernetes_of(name).context)
-            for kind in _SCHEDULED:
-                yield from self._named(cluster, kind, LOCKOUT_WATCH_NAME, entry.namespace, recorded)
 
     def _begun_deletions(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """What the engine was deleting when it was killed may be gone: a `destroy` would find that, and an `up` takes
@@ -463,11 +299,6 @@ class Recovery:
                 "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "
                 "plugin that died",
             )
-
-
-def _recorded(state: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Kind and id: several kinds have one name."""
-    return {(str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in present(state) if one.get("id")}
 
 
 def _put_back(found: CutOff) -> Step:
