@@ -29,7 +29,7 @@ from operations.checks.definitions import check_definitions
 from operations.checks.encryption_key import check_key
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.checks.network import check_network
-from operations.checks.other_stacks import check_shared_namespace, dialled_endpoint, other_maker
+from operations.checks.other_stacks import check_instance, check_shared_namespace, dialled_endpoint, other_maker
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
@@ -66,6 +66,7 @@ class Preflight:
             findings.append(account)
             if account.outcome is Outcome.PASS:
                 findings += [*check_key(self.settings), *check_network(self.settings)]
+                findings += check_instance(self.settings, (self.outputs or {}).get("databaseInstanceArn"))
         self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
 

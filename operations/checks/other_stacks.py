@@ -1,4 +1,5 @@
-"""Whether what an `up` would make or take over is another stack's: TAG's namespace, what stands in it, a Teleport.
+"""Whether what an `up` would make or take over is another stack's: TAG's namespace, what stands in it, its database, a
+Teleport.
 
 Everything that a stack makes says which stack that was. Of a Teleport, auth's own configuration says what it dials.
 """
@@ -7,16 +8,18 @@ from __future__ import annotations
 
 import yaml
 
-from components.settings import Settings
+from components.settings import RdsDatabaseSettings, Settings
 from components.settings.names import (
     DATABASE_ACCESS_NAME,
     DATABASE_CA_CONFIG_MAP_NAME,
     POSTGRES_SECRET_NAMES,
+    STACK_TAG,
     TLS_SECRET_NAME,
 )
 from components.teleport_values import auth_deployment_name
+from operations.aws_session import NoSession, asking_aws, aws_client, not_told
 from operations.cluster import Cluster, Document, NotAllowed
-from operations.findings import Finding, failed
+from operations.findings import Finding, failed, passed
 from operations.ownership import maker
 from operations.stack import short_name
 from operations.value_at import value_at
@@ -33,7 +36,10 @@ _FIXED_NAMES = (
 def other_maker(settings: Settings, document: Document) -> str | None:
     """Full name of the stack that made the object, where that is certainly another one than that of `settings`; None
     too for one of the same name, which this stack may have made before it was killed."""
-    found = maker(document)
+    return _another(settings, maker(document))
+
+
+def _another(settings: Settings, found: str | None) -> str | None:
     return None if found is None or short_name(found) == settings.stack else found
 
 
@@ -62,3 +68,35 @@ def dialled_endpoint(cluster: Cluster, namespace: str, release: str) -> str | No
         return None
     endpoint = value_at(section, "endpoint")
     return str(endpoint) if endpoint and value_at(section, "enabled") is True else None
+
+
+def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
+    """Of the RDS instance of that name, before this stack has it: taken over by two, it would be changed by turns.
+
+    recorded: ARN of the instance that the last `up` had. One of that name says nothing: its stack was renamed, perhaps.
+    """
+    database = settings.database
+    if settings.aws is None or not isinstance(database, RdsDatabaseSettings):
+        return []
+    name = database.identifier
+    if recorded is not None and recorded.endswith(f":{name}"):
+        return []
+    check, statement = "aws.instance", f"the database {name} is no other stack's"
+    try:
+        with asking_aws():
+            # By a filter: one that is not there is then no error.
+            wanted = [{"Name": "db-instance-id", "Values": [name]}]
+            instances = aws_client(settings.aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
+    except NoSession as error:
+        return [not_told(check, statement, error)]
+    if not instances:
+        if not database.adopt:
+            return []
+        reason = f"there is none in {settings.aws.region} to take over; correct database.identifier, or adopt"
+        return [failed(check, statement, reason)]
+    tags = {one["Key"]: one["Value"] for one in instances[0].get("TagList") or []}
+    other = _another(settings, tags.get(STACK_TAG))
+    if other is None:
+        return [passed(check, statement, "it has no other stack's tag")]
+    reason = f"its tag {STACK_TAG} says {other}: give another database.identifier, or have that stack give it up"
+    return [failed(check, statement, reason)]

@@ -1,0 +1,93 @@
+"""An RDS instance of the configuration's name is taken over from no other stack: its tag says whose it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from components.settings import Settings, load_settings
+from operations.checks import other_stacks
+from operations.checks.other_stacks import check_instance
+from operations.findings import Outcome
+from tests.samples import minimal_configuration
+
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
+
+NAME = "graph"
+ADOPT = {
+    "adopt": True,
+    "kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d",
+}
+
+
+def settings_with(**database: Any) -> Settings:
+    config = minimal_configuration()
+    config["aws"]["region"] = "us-east-1"
+    config["database"] |= {"identifier": NAME, **database}
+    if database.get("adopt"):
+        del config["database"]["network"]["subnetIds"]
+        config["database"]["network"]["subnetGroupName"] = "graph"
+    return load_settings(config, (), root=Path.cwd(), stack="dev")
+
+
+def put_instance(stack: str | None) -> str:
+    """Its ARN."""
+    made = boto3.client("rds", region_name="us-east-1").create_db_instance(
+        DBInstanceIdentifier=NAME,
+        DBInstanceClass="db.t4g.medium",
+        Engine="postgres",
+        MasterUsername="master",
+        MasterUserPassword="password-of-a-test",
+        AllocatedStorage=20,
+        Tags=[] if stack is None else [{"Key": "teleport-access-graph:stack", "Value": stack}],
+    )
+    return str(made["DBInstance"]["DBInstanceArn"])
+
+
+@pytest.mark.parametrize("adopt", [{}, ADOPT], ids=["made", "adopted"])
+def test_an_instance_of_another_stack_is_told(aws_account: None, adopt: dict[str, Any]) -> None:
+    arn = put_instance("acme/teleport-access-graph/prod")
+    settings = settings_with(**adopt)
+    (finding,) = check_instance(settings, None)
+    assert (finding.check, finding.outcome) == ("aws.instance", Outcome.FAIL)
+    assert "its tag teleport-access-graph:stack says acme/teleport-access-graph/prod" in finding.reason
+    # Recorded: it is this stack's, from before it was renamed.
+    assert check_instance(settings, arn) == []
+    (of_another_name,) = check_instance(settings, f"{arn}-of-before")
+    assert of_another_name.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("stack", [None, "acme/teleport-access-graph/dev"])
+def test_one_of_nobodys_or_of_a_first_up_that_failed_may_be_had(aws_account: None, stack: str | None) -> None:
+    put_instance(stack)
+    for adopt in ({}, ADOPT):
+        (finding,) = check_instance(settings_with(**adopt), None)
+        assert finding.outcome is Outcome.PASS
+
+
+def test_one_that_is_not_there_can_be_made_and_not_adopted(aws_account: None) -> None:
+    assert check_instance(settings_with(), None) == []
+    (finding,) = check_instance(settings_with(**ADOPT), None)
+    assert finding.outcome is Outcome.FAIL
+    assert "there is none in us-east-1 to take over" in finding.reason
+
+
+def test_what_these_credentials_may_not_ask_stands_against_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rds:
+        def describe_db_instances(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeDBInstances")
+
+    monkeypatch.setattr(other_stacks, "aws_client", lambda *_: Rds())
+    (finding,) = check_instance(settings_with(), None)
+    assert finding.outcome is Outcome.NOT_PROVEN
+
+
+def test_a_database_that_is_none_of_rds_is_not_asked_for() -> None:
+    config = minimal_configuration()
+    del config["aws"]
+    config["database"] = {"mode": "existing", "secret": {"name": "database"}}
+    assert check_instance(load_settings(config, (), root=Path.cwd(), stack="dev"), None) == []
