@@ -81,7 +81,7 @@ def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
     name = database.identifier
     if recorded is not None and recorded.endswith(f":{name}"):
         return []
-    check, statement = "aws.instance", f"the database {name} is no other stack's"
+    check, statement = "aws.instance", f"the database {name} is nobody else's"
     try:
         with asking_aws():
             # By a filter: one that is not there is then no error.
@@ -95,6 +95,11 @@ def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
         reason = f"there is none in {settings.aws.region} to take over; correct database.identifier, or adopt"
         return [failed(check, statement, reason)]
     tags = {one["Key"]: one["Value"] for one in instances[0].get("TagList") or []}
+    if STACK_TAG not in tags and not database.adopt:
+        reason = (
+            "one of that name exists, which no stack made; set database.adopt to take it over, or give another name"
+        )
+        return [failed(check, statement, reason)]
     other = _another(settings, tags.get(STACK_TAG))
     if other is None:
         return [passed(check, statement, "it has no other stack's tag")]

@@ -61,12 +61,20 @@ def test_an_instance_of_another_stack_is_told(aws_account: None, adopt: dict[str
     assert of_another_name.outcome is Outcome.FAIL
 
 
-@pytest.mark.parametrize("stack", [None, "acme/teleport-access-graph/dev"])
-def test_one_of_nobodys_or_of_a_first_up_that_failed_may_be_had(aws_account: None, stack: str | None) -> None:
-    put_instance(stack)
+def test_one_that_a_first_up_had_made_when_it_failed_may_be_had(aws_account: None) -> None:
+    put_instance("acme/teleport-access-graph/dev")
     for adopt in ({}, ADOPT):
         (finding,) = check_instance(settings_with(**adopt), None)
         assert finding.outcome is Outcome.PASS
+
+
+def test_one_that_no_stack_made_can_be_adopted_and_not_made_again(aws_account: None) -> None:
+    put_instance(None)
+    (finding,) = check_instance(settings_with(**ADOPT), None)
+    assert finding.outcome is Outcome.PASS
+    (finding,) = check_instance(settings_with(), None)
+    assert finding.outcome is Outcome.FAIL
+    assert "set database.adopt to take it over, or give another name" in finding.reason
 
 
 def test_one_that_is_not_there_can_be_made_and_not_adopted(aws_account: None) -> None:
