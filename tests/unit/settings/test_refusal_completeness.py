@@ -23,7 +23,7 @@ NOT_SAID = {
     "object_metadata.py": {"a key of your own"},
     # The same of lists.
     "rules.py": {"a list without repetitions"},
-    # Refusals of what a secret holds, which are known in `apply`: `test_project` has them.
+    # Refusals of what a secret holds, which are known in `apply`, and of another project: `test_project` has them.
     "project.py": {
         "is no Teleport cluster with Helm values in `teleport`",
         "is not a map of Helm values",
@@ -31,6 +31,9 @@ NOT_SAID = {
         "give the values as a map",
         "set it with `pulumi config set --secret --path '",
         "use one of ",
+        "is another project than that of the settings, which are ",
+        "set name: ",
+        " in it again",
     },
     # A key that is not text can only come from a caller in Python.
     "wording.py": {"is not a valid key", "use letters, digits and hyphens, in quotes where YAML asks for them"},
