@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from operations.stack import PROJECT, StackError, short_name
+from components.settings.names import PROJECT
+from operations.stack import StackError, short_name
 
 # What the engine's processes are called, and the commands of theirs that hold a stack's lock.
 _ENGINE = "pulumi"
@@ -61,8 +62,11 @@ def end_plugin(processes: Path, number: int) -> str:
         raise StackError(f"process {number} is another user's; have it ended, then recover") from None
     deadline = time.monotonic() + _ENDED_TIMEOUT
     while time.monotonic() < deadline:
-        # One that has ended and that nobody has asked for has no command line any more.
-        if not any(number == other and arguments[0] for other, arguments in _processes(processes)):
+        try:
+            # One that has ended and that nobody has asked for has no command line any more.
+            if not _strings(processes / str(number) / "cmdline")[0]:
+                return "ended"
+        except OSError:
             return "ended"
         time.sleep(_POLL)
     raise StackError(f"process {number} does not end; `kill -9 {number}`, then recover")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.settings import Settings
-from components.settings.names import CREDENTIALS_ANNOTATION, STACK_ANNOTATION, STACK_TAG, TLS_SECRET_NAME
+from components.settings.names import CREDENTIALS_ANNOTATION, PROJECT, STACK_ANNOTATION, STACK_TAG, TLS_SECRET_NAME
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed
 from operations.helm_releases import HelmRelease
-from operations.stack import PROJECT, short_name
+from operations.stack import short_name
 from operations.value_at import value_at
 
 

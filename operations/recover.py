@@ -18,6 +18,7 @@ from typing import Any
 
 from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, Settings, ValuesTeleportSettings
 from components.settings.names import (
+    PROJECT,
     STACK_TAG,
 )
 from operations.aws_session import NoSession
@@ -32,7 +33,7 @@ from operations.interrupted_releases import RELEASE, InterruptedRelease, under_w
 from operations.mending import Step
 from operations.outward import closed_groups
 from operations.ownership import full_name, require_own
-from operations.stack import PROJECT, ROOT, StackError, in_file, run_engine, short_name
+from operations.stack import ROOT, StackError, in_file, run_engine, short_name
 from operations.unrecorded import carrying
 from operations.unrecorded_objects import UnrecordedObjects, recorded_kinds
 

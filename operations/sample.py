@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from components.go_yaml import EngineLoader
-from operations.stack import PROJECT, StackError, is_encrypted
+from components.settings.names import PROJECT
+from operations.stack import StackError, is_encrypted
 
 PREFIX = f"{PROJECT}:"
 _NAMES = ("dev", "prod")

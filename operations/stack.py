@@ -18,8 +18,8 @@ import yaml
 
 from components.go_yaml import EngineLoader
 from components.settings import Settings, load_settings
+from components.settings.names import PROJECT
 
-PROJECT = "teleport-access-graph"
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds; reading outputs asks the state backend once.
 ENGINE_TIMEOUT = 60.0

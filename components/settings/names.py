@@ -6,6 +6,8 @@ Facts of teleport-access-graph 1.30.2 (`fullname` in its _helpers.tpl).
 
 from __future__ import annotations
 
+# Of Pulumi.yaml, and so the namespace of the stack's settings.
+PROJECT = "teleport-access-graph"
 # On every AWS object of a stack, with the stack's full name.
 STACK_TAG = "teleport-access-graph:stack"
 # The same on every Kubernetes object: annotations have a slash where tags have a colon.

@@ -13,10 +13,8 @@ from pulumi.runtime import config as engine
 
 from components.settings.errors import Problem, SettingsError, join
 from components.settings.loader import SecretSettings, Settings, load_settings
+from components.settings.names import PROJECT
 from components.settings.teleport import ManualTeleportSettings
-
-# The project's name, and so the namespace of its settings: `python -m operations` reads that one.
-NAMESPACE = "teleport-access-graph"
 
 
 def read_settings(root: Path | None = None) -> Settings:
@@ -28,9 +26,9 @@ def read_settings(root: Path | None = None) -> Settings:
     everything = {**engine.get_config_env(), **engine.CONFIG.get()}
     values = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
     # By one that every stack has: what Pulumi.yaml declares, the engine gives the new name's defaults.
-    if "kubernetes" not in values and f"{NAMESPACE}:kubernetes" in everything:
-        rule = f"is another project than that of the settings, which are {NAMESPACE}:..."
-        remedy = f"set name: {NAMESPACE} in it again"
+    if "kubernetes" not in values and f"{PROJECT}:kubernetes" in everything:
+        rule = f"is another project than that of the settings, which are {PROJECT}:..."
+        remedy = f"set name: {PROJECT} in it again"
         raise SettingsError([Problem("Pulumi.yaml", rule, remedy, f"name: {pulumi.get_project()}")])
     secret_keys = {key for key in values if engine.is_config_secret(prefix + key)}
     plain = {key: value if key not in secret_keys else None for key, value in values.items()}

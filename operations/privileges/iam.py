@@ -10,10 +10,10 @@ from typing import Any
 from components.database_policies import role_name_prefix
 from components.settings import PodIdentitySettings, PointInTimeRestoreSettings, RdsDatabaseSettings, Settings
 from components.settings.formats import dns_suffix_of, partition_of
+from components.settings.names import PROJECT
 from components.settings.stack_outputs import stack_output
 from operations.privileges.aws_actions import ACTIONS, UNIQUE, Conditions, Grant
 from operations.privileges.purposes import Purpose
-from operations.stack import PROJECT
 
 # Of a managed policy, white space apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LARGEST_POLICY = 6144

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from components.expiry import write_time
-from operations.stack import PROJECT
+from components.settings.names import PROJECT
 from operations.supply_chain.licences import installed, licence_of
 from operations.supply_chain.lock import LockedPackage
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from components.settings.names import STACK_ANNOTATION
+from components.settings.names import PROJECT, STACK_ANNOTATION
 from operations.__main__ import app
 from operations.mending import Step
 from operations.recover import Recovery
-from operations.stack import PROJECT, StackFile
+from operations.stack import StackFile
 from tests.unit.operations.world import CLUSTER, GRAPH, configuration, settings
 
 NAME = f"organization/{PROJECT}/test"

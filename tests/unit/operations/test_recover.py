@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from components.settings import AwsSettings
-from components.settings.names import STACK_ANNOTATION
+from components.settings.names import PROJECT, STACK_ANNOTATION
 from components.settings.names import STACK_TAG as TAG
 from operations.cluster import ClusterError
 from operations.mending import Step
 from operations.ownership import full_name
 from operations.recover import Recovery
-from operations.stack import PROJECT, StackError
+from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi
 from tests.unit.operations.recover_world import (
     ALL_RECORDED,

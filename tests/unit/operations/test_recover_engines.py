@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from components.settings.names import PROJECT
 from operations.engines import abandoned_plugins, end_plugin, hidden_engines, live_engines
 from operations.recover import Recovery
-from operations.stack import PROJECT, StackError
+from operations.stack import StackError
 from tests.unit.operations.kubernetes_api import KubernetesApi
 from tests.unit.operations.recover_world import (
     Programs,
