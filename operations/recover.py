@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +26,14 @@ from operations.begun import BegunOperations, context_of, known, present
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError
-from operations.engines import abandoned_plugins, end_plugin, hidden_engines, live_engines
+from operations.engines import (
+    EngineProcess,
+    abandoned_plugins,
+    end_plugin,
+    engine_processes,
+    hidden_engines,
+    live_engines,
+)
 from operations.field_owners import forgotten_owners
 from operations.helm_releases import installed_again, list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
@@ -58,7 +65,7 @@ class Recovery:
     stack: str
     config_file: Path | None = None
     connect: Callable[[str], Cluster] = Cluster.connect
-    processes: Path = Path("/proc")
+    processes: Callable[[], Sequence[EngineProcess]] = engine_processes
     root: Path = ROOT
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     _clusters: dict[str, Cluster] = field(default_factory=dict)
@@ -67,18 +74,18 @@ class Recovery:
 
     def steps(self) -> Iterator[Step]:
         """In order; each is looked for when the one before is done."""
-        running = live_engines(self.processes, self.root, self.stack)
+        running = live_engines(self.processes(), self.root, self.stack)
         if running:
-            listed = "; ".join(f"process {pid}: {command}" for pid, command in running)
+            listed = "; ".join(f"process {engine.number}: {engine.shown}" for engine in running)
             raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
-        for pid, command in abandoned_plugins(self.processes, self.root, self.stack):
+        for plugin in abandoned_plugins(self.processes(), self.root, self.stack):
             yield Step(
-                f"process {pid} ({command}) has outlived the engine that was killed, and may still be at what that had "
-                "asked of it",
+                f"process {plugin.number} ({plugin.shown}) has outlived the engine that was killed, and may still be "
+                "at what that had asked of it",
                 "end it: what it does would change what is mended here",
-                functools.partial(end_plugin, self.processes, pid),
+                functools.partial(end_plugin, plugin.number),
             )
-        if abandoned_plugins(self.processes, self.root, self.stack):
+        if abandoned_plugins(self.processes(), self.root, self.stack):
             return  # nothing holds still
         self._check_places()
         # Without its record the engine knows no stack, not even one to clear the lock of.
@@ -111,14 +118,10 @@ class Recovery:
 
     def notes(self) -> list[str]:
         """What cannot be looked at from here."""
-        if not self.processes.is_dir():
-            return [
-                f"this system does not tell which engines are at work; make sure that none works on {self.stack} "
-                "before its lock is cleared"
-            ]
         return [
-            f"process {pid} of another user ({command}) cannot be looked at; make sure that it works on another stack"
-            for pid, command in hidden_engines(self.processes, self.stack)
+            f"process {engine.number} of another user ({engine.shown}) cannot be looked at; make sure that it works on "
+            "another stack"
+            for engine in hidden_engines(self.processes(), self.stack)
         ]
 
     def _check_places(self) -> None:

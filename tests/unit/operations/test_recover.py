@@ -26,6 +26,7 @@ from tests.unit.operations.recover_world import (
     LOCK,
     Programs,
     invoke,
+    no_engines,
     recovery,
     steps,
 )
@@ -37,7 +38,7 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
     put_world(api)
     programs.state(*ALL_RECORDED)
     assert steps(tmp_path) == []
-    lock = next(iter(Recovery(settings=settings(tmp_path), stack="test", processes=tmp_path / "proc").steps()))
+    lock = next(iter(Recovery(settings=settings(tmp_path), stack="test", processes=no_engines).steps()))
     assert lock.act is not None
     assert lock.act() == "cleared"
     assert programs.calls[-1] == "pulumi cancel --yes --stack test --non-interactive"
@@ -61,7 +62,6 @@ def records(api: KubernetesApi, programs: Programs, tmp_path: Path) -> Path:
     put_world(api)
     programs.state(*ALL_RECORDED)
     programs.backend(f"file://{tmp_path}")
-    (tmp_path / "proc").mkdir()
     records = tmp_path / ".pulumi" / "stacks" / PROJECT
     records.mkdir(parents=True)
     return records
@@ -188,10 +188,9 @@ def test_another_cluster_than_the_stacks_is_refused_before_anything_is_done(
 ) -> None:
     put_world(api)
     meant = "11111111-0000-4000-8000-000000000001"
-    (tmp_path / "proc").mkdir()
     elsewhere = settings(tmp_path, kubernetes={"clusterIdentifier": meant})
     with pytest.raises(ClusterError) as refused:
-        next(Recovery(settings=elsewhere, stack="test", processes=tmp_path / "proc", root=tmp_path).steps())
+        next(Recovery(settings=elsewhere, stack="test", processes=no_engines, root=tmp_path).steps())
     assert str(refused.value) == (
         f"test: is another cluster than the stack's: UID of kube-system is {IDENTIFIER}, clusterIdentifier says "
         f"{meant}; take another context, or correct one of them. Nothing was touched"
@@ -205,7 +204,6 @@ def test_another_account_than_the_stacks_is_refused_before_anything_is_done(
     api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
 ) -> None:
     put_world(api)
-    (tmp_path / "proc").mkdir()
     aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "210987654321"})
     elsewhere = dataclasses.replace(recovery(tmp_path), settings=dataclasses.replace(settings(tmp_path), aws=aws))
     with pytest.raises(ClusterError, match=r"of 123456789012, aws\.accountId says 210987654321; take another profile"):

@@ -158,7 +158,6 @@ def put_group(number: int) -> str:
 
 
 def in_aws(root: Path) -> Recovery:
-    (root / "proc").mkdir()
     aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
     return dataclasses.replace(recovery(root), settings=dataclasses.replace(settings(root), aws=aws))
 

@@ -27,6 +27,7 @@ from tests.unit.operations.recover_world import (
     RELEASE_RECORDED,
     Programs,
     begun,
+    no_engines,
     of_another_owner,
     run,
     steps,
@@ -290,10 +291,9 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     put_world(api)
     aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
     ours = dataclasses.replace(settings(tmp_path), aws=aws)
-    (tmp_path / "proc").mkdir()
 
     def named() -> list[str]:
-        recovery = Recovery(settings=ours, stack="acme/p/test", processes=tmp_path / "proc", root=tmp_path)
+        recovery = Recovery(settings=ours, stack="acme/p/test", processes=no_engines, root=tmp_path)
         steps = [step for step in recovery.steps() if not step.problem.endswith(LOCK.partition("test ")[2])]
         assert [step.act for step in steps] == [None] * len(steps)
         return [step.problem.partition(" carries")[0] for step in steps]
@@ -341,10 +341,9 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
     ):
         role = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": rollout}}
         api.put(kind, name, "teleport", metadata=OURS, **(role if kind == "RoleBinding" else {}))
-    (tmp_path / "proc").mkdir()
 
     def found() -> list[str]:
-        recovery = Recovery(settings=theirs, stack="test", processes=tmp_path / "proc", root=tmp_path)
+        recovery = Recovery(settings=theirs, stack="test", processes=no_engines, root=tmp_path)
         return [step.problem.partition(" exists")[0] for step in recovery.steps() if step.problem != LOCK]
 
     programs.state(*ALL_RECORDED, f"ServiceAccount:teleport/{rollout}", f"Job:teleport/{rollout}-0a1b2c3d4e")

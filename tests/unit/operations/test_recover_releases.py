@@ -27,6 +27,7 @@ from tests.unit.operations.recover_world import (
     OURS,
     Programs,
     begun,
+    no_engines,
     of_another_owner,
     recovery,
     run,
@@ -88,11 +89,8 @@ def test_what_a_helm_may_be_taking_away_is_left_until_its_time_is_up(
     put_world(api)
     programs.state(*ALL_RECORDED)
     put_release(api, 1, "uninstalling", GRAPH_VALUES, name=GRAPH, namespace=GRAPH, deleted="2026-06-01T15:00:00Z")
-    (tmp_path / "proc").mkdir()
     now = datetime(2026, 6, 1, 15, 1, tzinfo=timezone.utc)
-    at_work = Recovery(
-        settings=settings(tmp_path), stack="test", processes=tmp_path / "proc", root=tmp_path, now=lambda: now
-    )
+    at_work = Recovery(settings=settings(tmp_path), stack="test", processes=no_engines, root=tmp_path, now=lambda: now)
     step = next(step for step in at_work.steps() if step.problem != LOCK)
     assert step.act is None
     assert "a Helm may be at work on it, and has until 2026-06-01T15:10:00Z" in step.remedy
@@ -193,7 +191,6 @@ def test_what_a_helm_may_be_at_work_on_is_left_until_its_time_is_up(
     put_world(api)
     put_release(api, 3, "pending-upgrade", USERS)
     programs.state(*ALL_RECORDED)
-    (tmp_path / "proc").mkdir()
     stack = recovery(tmp_path)
 
     def found(second: float) -> Step:
@@ -224,7 +221,6 @@ def test_what_the_engine_was_at_work_on_when_it_was_killed_is_mended_at_once(
     updating = begun("kubernetes:helm.sh/v3:Release", "teleport-release", name="teleport", namespace="teleport")
     updating["type"] = "updating"
     programs.state(*ALL_RECORDED, pending=[updating])
-    (tmp_path / "proc").mkdir()
     (step,) = [one for one in dataclasses.replace(recovery(tmp_path), now=at(5)).steps() if one.problem != LOCK]
     assert step.remedy == "roll it back to revision 2"
     assert step.act is not None
