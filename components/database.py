@@ -108,7 +108,7 @@ class Database(pulumi.ComponentResource):
             engine="postgres",
             engine_version=_version_to_ask_for(args),
             instance_class=args.instance_class,
-            allocated_storage=args.allocated_storage_gib,
+            allocated_storage=_storage_to_ask_for(args),
             **self._origin(args, instance_key_arn),
             password=made(password, password.result) if password else None,
             manage_master_user_password=None if password else True,
@@ -387,6 +387,17 @@ def _version_to_ask_for(args: DatabaseArgs) -> pulumi.Input[str | None]:
     if args.adopt is None and not _is_restored(args):
         return args.engine_version
     return pulumi.Output.all(args.engine_version, args.upgrade).apply(
+        lambda resolved: resolved[0] if resolved[1] else None
+    )
+
+
+def _storage_to_ask_for(args: DatabaseArgs) -> pulumi.Input[int | None]:
+    """After a restore the provider asks for what it was told, and RDS refuses less than the data have, whose storage
+    has perhaps grown by itself: `Invalid storage size for engine name postgres`. Of an instance that is there the
+    provider asks for more alone."""
+    if not _is_restored(args):
+        return args.allocated_storage_gib
+    return pulumi.Output.all(args.allocated_storage_gib, args.resize).apply(
         lambda resolved: resolved[0] if resolved[1] else None
     )
 

@@ -56,6 +56,10 @@ class DatabaseArgs(ComponentArgs):
     instance_class: pulumi.Input[str] = "db.t4g.medium"
     port: pulumi.Input[int] = 5432
     allocated_storage_gib: pulumi.Input[int] = 20
+    resize: pulumi.Input[bool] = False
+    """Matters for a restored instance, which has the storage of its data: RDS is told `allocated_storage_gib` only when
+    this is true, once the instance is there, to give it more."""
+
     max_allocated_storage_gib: pulumi.Input[int] = 100
     """Limit of storage autoscaling, GiB."""
 

@@ -62,6 +62,14 @@ def is_upgrade(recorded: Ledger, database: RdsDatabaseSettings) -> bool:
     return before.get("identifier") == database.identifier and before.get("engineVersion") != database.engine_version
 
 
+def is_resize(recorded: Ledger, database: RdsDatabaseSettings) -> bool:
+    """Whether the instance is there with the data that it began with, and its storage so far was to be another, or one
+    that nobody wrote down. Where it has been lost, other data are to be restored, and they have their own."""
+    before = recorded.database
+    there = before.get("identifier") == database.identifier and bool(before.get("restored"))
+    return there and before.get("allocatedStorageGib") != database.allocated_storage_gib
+
+
 def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     """One generation at a time: the next but one would change the password of the slot that pods are using."""
     database = settings.database

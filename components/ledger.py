@@ -215,6 +215,7 @@ def database_record(settings: Settings) -> dict[str, Any]:
         "onDestroy": database.on_destroy,
         "adopted": database.adopt,
         "restored": database.restore is not None,
+        **({} if database.restore is None else {"allocatedStorageGib": database.allocated_storage_gib}),
         "port": database.port,
         "replica": database.replica is not None,
     }

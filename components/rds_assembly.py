@@ -13,7 +13,7 @@ from components.credentials import AccessGraphNamespace
 from components.database import Database, DatabaseArgs
 from components.database_access import DatabaseAccess, DatabaseAccessArgs
 from components.database_logins import LoginRetirement, LoginRetirementArgs
-from components.database_steps import is_upgrade
+from components.database_steps import is_resize, is_upgrade
 from components.known_after import known_after
 from components.ledger import Ledger
 from components.providers import Providers
@@ -161,6 +161,7 @@ def database_args(
         instance_class=database.instance_class,
         port=database.port,
         allocated_storage_gib=database.allocated_storage_gib,
+        resize=ledger.apply(lambda recorded: is_resize(recorded, database)),
         max_allocated_storage_gib=database.max_allocated_storage_gib,
         multi_az=database.multi_az,
         backup_retention_days=database.backup_retention_days,

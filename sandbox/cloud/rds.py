@@ -108,6 +108,11 @@ class PostgresBackedRDS(Origins):
                 f"Cannot upgrade postgres from {database.engine_version} to {wanted_version}"
             )
         self._check_certificate_authority(db_kwargs)
+        storage = db_kwargs.get("allocated_storage")
+        if storage is not None and int(storage) < database.allocated_storage:
+            raise InvalidParameterCombination(
+                f"Invalid storage size for engine name postgres and storage type {database.storage_type}: {storage}"
+            )
         refuse_of_replicas(database, db_kwargs)
         stays_managed = (
             database.manage_master_user_password and db_kwargs.get("manage_master_user_password") is not False

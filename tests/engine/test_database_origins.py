@@ -228,14 +228,19 @@ def test_a_moment_of_a_living_database_comes_back_in_another_stack(
         stack.database(restore={"mode": "snapshot", "snapshotIdentifier": "last-of-moment"})
         stack.pulumi("up", "--refresh")
         assert notes(stack) == ["before"]
+        made = instance(stack, stack.identifier)
+        assert made is not None
+        assert made["AllocatedStorage"] == 30, "as much as the data had, which RDS does not shrink"
         findings(stack)
         nothing_changes(stack)
 
 
 def deleted_by_hand(stack: OwnStack, snapshot: str) -> None:
-    """The instance is gone, as by an administrator who means it, with a last snapshot."""
+    """The instance, whose storage had grown, is gone, as by an administrator who means it, with a last snapshot."""
     rds = aws(stack, "rds")
-    rds.modify_db_instance(DBInstanceIdentifier=stack.identifier, DeletionProtection=False, ApplyImmediately=True)
+    rds.modify_db_instance(
+        DBInstanceIdentifier=stack.identifier, AllocatedStorage=30, DeletionProtection=False, ApplyImmediately=True
+    )
     rds.delete_db_instance(DBInstanceIdentifier=stack.identifier, FinalDBSnapshotIdentifier=snapshot)
     eventually(lambda: instance(stack, stack.identifier) is None, WAIT_SECONDS, "the instance is gone")
 

@@ -135,7 +135,9 @@ def test_deletion_protection_holds_until_it_is_lifted(cloud: Cloud) -> None:
 
 def test_a_final_snapshot_keeps_the_data_and_is_restored_from(cloud: Cloud) -> None:
     rds = cloud.client("rds")
-    instance = cloud.create("kept", ManageMasterUserPassword=None, MasterUserPassword="first-password-1")
+    instance = cloud.create(
+        "kept", ManageMasterUserPassword=None, MasterUserPassword="first-password-1", AllocatedStorage=30
+    )
     with cloud.connect(instance, password="first-password-1") as connection:
         connection.execute("CREATE TABLE remembered AS SELECT 42 AS answer")
     rds.delete_db_instance(DBInstanceIdentifier="kept", FinalDBSnapshotIdentifier="kept-final")
@@ -147,6 +149,9 @@ def test_a_final_snapshot_keeps_the_data_and_is_restored_from(cloud: Cloud) -> N
     assert restored["DbiResourceId"] != instance["DbiResourceId"]
     with cloud.connect(restored, password="first-password-1") as connection:
         assert connection.execute("SELECT answer FROM remembered").fetchone() == (42,)
+    assert restored["AllocatedStorage"] == 30
+    with pytest.raises(ClientError, match=r"Invalid storage size for engine name postgres and storage type gp\d: 20"):
+        rds.modify_db_instance(DBInstanceIdentifier="again", AllocatedStorage=20, ApplyImmediately=True)
 
 
 def test_a_manual_snapshot_is_of_the_moment_it_was_taken(cloud: Cloud) -> None:

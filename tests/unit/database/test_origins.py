@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 IDENTIFIER = "teleport-access-graph-dev"
 # An instance that is made empty is told these for good; one with data has them of its data.
-OF_THE_DATA = {"dbName", "username", "kmsKeyId", "engineVersion"}
+OF_THE_DATA = {"dbName", "username", "kmsKeyId", "engineVersion", "allocatedStorage"}
 ADOPTED = {"adopt": "graph", "subnet_ids": None, "subnet_group_name": "their-subnets", "kms_key_arn": "arn:aws:kms:x"}
 
 
@@ -113,6 +113,14 @@ def test_an_instance_that_has_a_version_is_told_one_to_change_it_alone(origin: d
     upgraded = record_database(**origin, engine_version="18", upgrade=True)
     assert instance(upgraded)["engineVersion"] == "18"
     assert instance(record_database())["engineVersion"] == "17"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("origin", [{"restore_snapshot": "graph-final-1"}, {"restore_source": "graph"}])
+def test_a_restored_instance_is_told_its_storage_once_it_is_there(origin: dict[str, Any]) -> None:
+    """Data that have grown since take more than an instance begins with, and RDS refuses less."""
+    assert "allocatedStorage" not in instance(record_database(**origin))
+    assert instance(record_database(**origin, allocated_storage_gib=50, resize=True))["allocatedStorage"] == 50
 
 
 @pytest.mark.slow

@@ -319,6 +319,24 @@ def test_what_a_restored_instance_has_of_its_data_replaces_nothing(config: dict[
 
 
 @pytest.mark.slow
+def test_a_restored_instance_has_the_storage_of_its_data_until_more_is_asked_for(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """RDS refuses less than the data take, whose storage has perhaps grown by itself."""
+
+    def asked(ledger: dict[str, Any]) -> Any:
+        return again(tmp_path, config, ledger)["database-instance"].inputs.get("allocatedStorage")
+
+    config["database"]["restore"] = {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"}
+    ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    assert asked({}) is None
+    assert asked(ledger) is None, "which it is made of anew where it was lost"
+    config["database"]["allocatedStorageGib"] = 50
+    assert asked(ledger) == 50
+    assert asked(recorded) is None, "the instance of before, which was made empty, is lost"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lifted", "refused"),
     [
