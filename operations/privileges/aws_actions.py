@@ -146,6 +146,8 @@ ACTIONS: dict[str, TypeActions] = {
             Grant(actions=("kms:ListKeys",), why_everywhere=LISTS),
             Grant(
                 actions=(
+                    # One that somebody turned off, or that was about to be deleted, comes back by `up --refresh`.
+                    "kms:EnableKey",
                     "kms:ScheduleKeyDeletion",
                     "kms:TagResource",
                     "kms:UntagResource",

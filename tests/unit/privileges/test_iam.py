@@ -373,6 +373,13 @@ def test_a_key_is_made_whole_before_kms_counts_its_tag(action: str) -> None:
     assert not allowed(Purpose.PREVIEW, action, KEY)
 
 
+def test_a_key_of_the_stack_that_somebody_turned_off_is_turned_on_again() -> None:
+    """The provider's default is that it is on, so that `up --refresh` asks for it."""
+    assert allowed(Purpose.DEPLOY, "kms:EnableKey", KEY, **marked("Resource"))
+    assert not allowed(Purpose.DEPLOY, "kms:EnableKey", KEY)
+    assert not allowed(Purpose.PREVIEW, "kms:EnableKey", KEY, **marked("Resource"))
+
+
 @pytest.mark.parametrize(
     ("lists", "allows"),
     [
