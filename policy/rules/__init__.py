@@ -13,11 +13,20 @@ from typing import Any
 # Values that say whether a rule is kept may still be unknown in a preview; a rule that touches one is then left to the
 # `up`. So a rule touches what it is about and no more: whether a key is there is known earlier than its value.
 Properties = Mapping[str, Any]
+# A provider's lists are JSON.
+EMPTY = (None, "", "[]")
 
 
 def given(properties: Properties, key: str) -> bool:
-    """Whether `key` is there, its value known or not: the SDK's mapping takes `in` for a look at the value."""
-    return key in frozenset(properties)
+    """Whether `key` has a value, known or not. An empty one is none: the AWS plugin's state says `""` of whatever an
+    instance was not told.
+    """
+    if key not in frozenset(properties):  # the SDK's mapping takes `in` for a look at the value
+        return False
+    try:
+        return properties[key] not in EMPTY
+    except Exception:  # the SDK's own, of which a rule knows nothing: the value is there and not known yet
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,8 @@ REPLICA: dict[str, Any] = {
     "publiclyAccessible": False,
     "enabledCloudwatchLogsExports": ["postgresql", "upgrade"],
 }
+# What the AWS plugin's state has of an instance that was told none of it.
+UNTOLD = {"replicateSourceDb": "", "snapshotIdentifier": "", "restoreToPointInTime": None, "kmsKeyId": ""}
 FORCED = {"parameters": [{"name": "rds.force_ssl", "value": "1"}, {"name": "work_mem", "value": "8MB"}]}
 RELEASE: dict[str, Any] = {
     "chart": "teleport-access-graph",
@@ -54,6 +56,7 @@ PRIVATE = f"-----BEGIN EC {'PRIVATE'} KEY-----"
 
 GOOD: list[tuple[str, dict[str, Any]]] = [
     *((rule.name, INSTANCE) for rule in database.RULES if rule.types >= database.INSTANCE),
+    ("database-master-password-is-no-state", {**INSTANCE, "password": ""}),
     *((rule.name, REPLICA) for rule in database.RULES if rule.types >= database.INSTANCE),
     ("database-transport-is-encrypted", FORCED),
     ("network-is-closed-to-the-world", {"referencedSecurityGroupId": "sg-0"}),
@@ -82,6 +85,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-is-private", {}, "publiclyAccessible is not false"),
     ("database-is-encrypted", {**INSTANCE, "storageEncrypted": False}, "storageEncrypted is not true"),
     ("database-is-encrypted", {"storageEncrypted": True}, "kmsKeyId is missing"),
+    ("database-is-encrypted", {**INSTANCE, **UNTOLD}, "kmsKeyId is missing"),
     ("database-is-hard-to-delete", {**INSTANCE, "deletionProtection": False}, "deletionProtection is not true"),
     ("database-is-hard-to-delete", {**INSTANCE, "skipFinalSnapshot": True}, "skipFinalSnapshot is true"),
     ("database-has-backups", {**INSTANCE, "backupRetentionPeriod": 6.0}, "backupRetentionPeriod is 6 days"),
@@ -177,6 +181,8 @@ GOOD_STACKS: list[tuple[str, list[Resource]]] = [
 ]
 BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE)], "is not protected"),
+    # An `up` and `policy analyze` show what the plugin says of it.
+    ("stateful-resources-are-protected", [resource(INSTANCE_TYPE, properties={**INSTANCE, **UNTOLD})], "not protected"),
     ("stateful-resources-are-protected", [resource("aws:kms/key:Key")], "is not protected"),
     ("authority-keys-are-protected", [SIGNED_BY_THE_OLD, OLD_KEY], "is not protected"),
     ("authority-keys-are-protected", [replace(NEW_KEY, protect=True), OLD_KEY, SIGNED_BY_THE_OLD], "is not protected"),
@@ -191,6 +197,10 @@ BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ),
     ("providers-are-explicit", [resource("pulumi:providers:aws")], "has no allowedAccountIds"),
     ("providers-are-explicit", [resource("pulumi:providers:kubernetes")], "has no clusterIdentifier"),
+    *(
+        ("providers-are-explicit", [resource("pulumi:providers:aws", properties={"allowedAccountIds": none})], "has no")
+        for none in ("", "[]")
+    ),
 ]
 
 
