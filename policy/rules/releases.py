@@ -18,9 +18,11 @@ _HOST_AUTHORITIES = "clusterHostCAs"
 _SECRETS = (
     (re.compile(r"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----"), "a private key"),
     (
-        re.compile(r"\bpostgres(ql)?://([^\s:/@]+:[^\s@]+@|\S*[?&]password=)", re.IGNORECASE),
+        re.compile(r"\bpostgres(ql)?://([^\s:/@]*:[^\s@]+@|\S*[?&]password=)", re.IGNORECASE),
         "a database URI with a password",
     ),
+    # The other form that the access graph takes.
+    (re.compile(r"(?<![^\s'\"])password\s*=\s*\S", re.IGNORECASE), "a database connection string with a password"),
 )
 
 

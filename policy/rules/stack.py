@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from policy.rules import Resource, StackRule, given
@@ -36,6 +37,10 @@ TAGGED = frozenset(
 _BOUND_BY = {"pulumi:providers:aws": "allowedAccountIds", "pulumi:providers:kubernetes": "clusterIdentifier"}
 
 
+# The engine's own: `default`, or the version behind it. A program may call one of its own `default-eu`.
+_DEFAULT_PROVIDER = re.compile(r"default(_.*)?")
+
+
 def stateful_is_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     for resource in resources:
         if resource.type in _STATEFUL and not given(resource.properties, "replicateSourceDb") and not resource.protect:
@@ -60,10 +65,10 @@ def everything_is_tagged(resources: Iterable[Resource]) -> Iterator[tuple[Resour
 def providers_are_explicit(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     for resource in resources:
         package = resource.type.partition(":")[0]
-        if package in ("aws", "kubernetes") and (resource.provider or "").startswith("default"):
+        if package in ("aws", "kubernetes") and _DEFAULT_PROVIDER.fullmatch(resource.provider or ""):
             yield resource, "uses a default provider: whatever is configured on the machine would decide where it lands"
         bound_by = _BOUND_BY.get(resource.type)
-        if bound_by and not resource.name.startswith("default") and not given(resource.properties, bound_by):
+        if bound_by and not _DEFAULT_PROVIDER.fullmatch(resource.name) and not given(resource.properties, bound_by):
             yield resource, f"has no {bound_by}: the credentials of the machine would decide where its resources land"
 
 

@@ -71,6 +71,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("release-is-pinned", {"chart": "charts/teleport-access-graph-1.30.2.tgz"}),
     ("release-is-rolled-back", RELEASE),
     ("release-values-hold-no-secrets", RELEASE),
+    ("release-values-hold-no-secrets", {**RELEASE, "values": {"uri": "host=db.example.com user=graph passfile=/x"}}),
     ("release-values-hold-no-secrets", {"chart": "teleport-cluster", "values": {"key": PRIVATE}}),
     ("certificate-is-short-lived", LEAF),
     ("certificate-is-renewed-in-time", LEAF),
@@ -132,6 +133,16 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "release-values-hold-no-secrets",
+        {**RELEASE, "values": {"postgres": {"connectionString": "postgres://:secret@db.example.com/graph"}}},
+        "holds a database URI with a password",
+    ),
+    (
+        "release-values-hold-no-secrets",
+        {**RELEASE, "values": {"postgres": {"connectionString": "host=db.example.com user=graph password = 'secret'"}}},
+        "values.postgres.connectionString holds a database connection string with a password",
+    ),
+    (
+        "release-values-hold-no-secrets",
         {"chart": "charts/graph.tgz", "values": {"clusterHostCAs": ["x"], "uri": "postgres://db/graph?password=x"}},
         "values.uri holds a database URI with a password",
     ),
@@ -178,6 +189,7 @@ GOOD_STACKS: list[tuple[str, list[Resource]]] = [
             resource("pulumi:providers:aws", "default_7_51_1"),
         ],
     ),
+    ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="default-eu")]),
 ]
 BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE)], "is not protected"),
@@ -195,7 +207,9 @@ BAD_STACKS: list[tuple[str, list[Resource], str]] = [
         [resource("kubernetes:core/v1:Secret", provider="default_4_34_1")],
         "uses a default provider",
     ),
+    ("providers-are-explicit", [resource(INSTANCE_TYPE, provider="default")], "uses a default provider"),
     ("providers-are-explicit", [resource("pulumi:providers:aws")], "has no allowedAccountIds"),
+    ("providers-are-explicit", [resource("pulumi:providers:aws", "default-eu")], "has no allowedAccountIds"),
     ("providers-are-explicit", [resource("pulumi:providers:kubernetes")], "has no clusterIdentifier"),
     *(
         ("providers-are-explicit", [resource("pulumi:providers:aws", properties={"allowedAccountIds": none})], "has no")
