@@ -36,6 +36,7 @@ from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.helm_releases import PENDING, UNSETTLED, HelmRelease, deployed_release, installed_again, list_revisions
 from operations.teleport_release import check_floor, check_lists, check_step, compare_values, teleport_version
 from operations.tested_versions import check_chart, version_of
+from operations.value_at import value_at
 
 # The chart uses APIs of that version; Teleport's page on the access graph says the same.
 KUBERNETES_FLOOR = (1, 21)
@@ -348,7 +349,10 @@ class Preflight:
             statement = f"the release {entry.release} is this stack's"
             findings.append(self._not_recorded(f"{check}.adopt", statement, reason))
         findings.append(check_step(name, version_of(entry.chart, self.settings.root), live))
-        findings.append(compare_values(self.settings, name, files, live, secret_values=self.secret_values))
+        recorded = value_at(self.outputs, "teleportConfig", name)
+        findings.append(
+            compare_values(self.settings, name, files, live, secret_values=self.secret_values, recorded=recorded)
+        )
         return findings
 
     def _service(self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings) -> list[Finding]:

@@ -10,13 +10,14 @@ from typing import Any
 from components.proxy_export import ProxyFetchError, get_from_proxy
 from components.settings import ProxyHostAuthorities, Settings
 from components.settings.chart_versions import dotted, known_chart, nearest_chart, numbers
-from components.teleport_values import AccessGraphPatch, effective_auth_values, unpatch_values
+from components.teleport_values import AccessGraphPatch, AuditLog, effective_auth_values, unpatch_values
 from components.values_files import find_secret_values
 from operations.checks.values import differences, given_again
 from operations.cluster import Document
 from operations.findings import Finding, failed, not_proven, passed
 from operations.helm_releases import HelmRelease
 from operations.tested_versions import chart_version
+from operations.value_at import value_at
 
 
 def teleport_version(
@@ -104,19 +105,31 @@ def check_lists(settings: Settings, name: str, files: Mapping[str, Any], live: H
     return failed(check, statement, reason)
 
 
-def _patch(settings: Settings, name: str) -> AccessGraphPatch:
-    """The stack's own, so that it can be taken out."""
-    return AccessGraphPatch(endpoint=settings.endpoint_of(name), ca_checksum="")
+def _patch(settings: Settings, name: str, recorded: Mapping[str, Any] | None = None) -> AccessGraphPatch:
+    """The stack's own, so that it can be taken out: what an entry says now, and what the last `up` said."""
+    # Of the audit log a user's own files may speak too, as long as the entry does not.
+    exports = settings.teleport[name].audit_log is not None or value_at(recorded, "access_graph", "audit_log")
+    return AccessGraphPatch(
+        endpoint=settings.endpoint_of(name),
+        ca_checksum="",
+        audit_log=AuditLog(enabled=True, start_date="") if exports else None,
+    )
 
 
 def compare_values(
-    settings: Settings, name: str, files: Mapping[str, Any], live: HelmRelease, *, secret_values: bool
+    settings: Settings,
+    name: str,
+    files: Mapping[str, Any],
+    live: HelmRelease,
+    *,
+    secret_values: bool,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Finding:
     """The live release's values against the files', both without the stack's own patch. Values are not shown: a live
-    release may have secrets among them."""
+    release may have secrets among them. `recorded` is the last `up`'s output `teleportConfig` of that Teleport."""
     check = f"teleport.{name}.values"
     statement = f"the live values of {live.name} are those of its files"
-    patch = _patch(settings, name)
+    patch = _patch(settings, name, recorded)
     in_files, in_live = unpatch_values(files, patch), unpatch_values(live.values, patch)
     unlike = differences(in_files, in_live)
     if not unlike:

@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from components.settings import ProxyHostAuthorities, load_settings
-from components.teleport_values import patch_values
+from components.teleport_values import AccessGraphPatch, AuditLog, patch_values
 from operations import __main__ as command_line
 from operations import teleport_release
 from operations.findings import Finding, Outcome
@@ -147,6 +147,44 @@ def test_after_an_up_the_stacks_own_patch_is_no_difference(api: KubernetesApi, t
     findings = run(tmp_path, outputs=OUTPUTS)
     assert not_passed(findings) == {}
     assert findings["access-graph.namespace"].reason == "made by this stack"
+
+
+EXPORT: dict[str, Any] = {"enabled": True, "start_date": "2026-01-31T00:00:00Z"}
+
+
+def with_export() -> dict[str, Any]:
+    audit_log = AuditLog(enabled=True, start_date=EXPORT["start_date"])
+    return patch_values(USERS, AccessGraphPatch(endpoint=PATCH.endpoint, ca_checksum="0123", audit_log=audit_log))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [True, False], ids=["still", "not any more"])
+def test_after_an_up_the_export_of_the_audit_log_is_no_difference(
+    api: KubernetesApi, tmp_path: Path, asked: bool
+) -> None:
+    """What the stack wrote itself; the next `up` writes it again, or takes it out."""
+    put_world(api)
+    put_uri(api)
+    put_release(api, 3, "deployed", with_export())
+    entry = configuration()["teleport"][CLUSTER]
+    if asked:
+        entry["auditLog"] = {"startDate": EXPORT["start_date"]}
+    written = {CLUSTER: {"access_graph": {**PATCH.configuration(), "audit_log": EXPORT}}}
+    stack = settings(tmp_path, teleport={CLUSTER: entry})
+    assert not_passed(run(tmp_path, settings=stack, outputs={**OUTPUTS, "teleportConfig": written})) == {}
+
+
+@pytest.mark.slow
+def test_an_export_of_the_audit_log_that_is_the_users_own_is_compared(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    put_uri(api)
+    put_release(api, 3, "deployed", with_export())
+    own = {"auth": {"teleportConfig": {"access_graph": {"audit_log": {**EXPORT, "enabled": False}}}}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**USERS, **own}), encoding="utf-8")
+    entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
+    findings = run(tmp_path, settings=settings(tmp_path, teleport={CLUSTER: entry}), outputs=OUTPUTS)
+    assert not_passed(findings) == {f"{TELEPORT}values": Outcome.FAIL}
+    assert findings[f"{TELEPORT}values"].reason.startswith("~ auth.teleportConfig.access_graph.audit_log.enabled (+")
 
 
 def other_values(**changes: Any) -> Callable[[KubernetesApi], None]:
