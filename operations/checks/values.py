@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from components.teleport_values import effective_auth_values
@@ -136,14 +138,15 @@ def _effective(users: Mapping[str, Any], role: str) -> dict[str, Any]:
 
 
 def _is_in(wanted: Mapping[str, Any], present: list[Any]) -> bool:
-    """The API server adds defaults (`defaultMode`) to what the user wrote, and takes nothing away."""
+    """The API server adds defaults (`defaultMode`) to what the user wrote, drops what is empty (`readOnly: false`), and
+    writes amounts in a form of its own (`1024Mi` as `1Gi`)."""
     return any(_covers(one, wanted) for one in present)
 
 
 def _covers(present: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(present, Mapping) and all(
-            key in present and _covers(present[key], value) for key, value in wanted.items()
+            _covers(present[key], value) if key in present else value in _DROPPED for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         return (
@@ -151,7 +154,26 @@ def _covers(present: Any, wanted: Any) -> bool:
             and len(present) == len(wanted)
             and all(_covers(one, other) for one, other in zip(present, wanted, strict=True))
         )
-    return bool(present == wanted)
+    return bool(present == wanted) or (_amount(wanted) is not None and _amount(present) == _amount(wanted))
+
+
+# No map: an empty one says which source a volume has (`emptyDir: {}`).
+_DROPPED: tuple[Any, ...] = (None, False, "", [])
+_AMOUNT = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,2})?")
+_THOUSANDS = {"n": -3, "u": -2, "m": -1, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+
+
+def _amount(value: Any) -> Decimal | None:
+    """A quantity of Kubernetes as a number: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
+    match = None if isinstance(value, bool) else _AMOUNT.fullmatch(str(value))
+    if match is None:
+        return None
+    number, suffix = Decimal(match[1]), match[2] or ""
+    if suffix.endswith("i"):
+        return number * Decimal(1024) ** " KMGTPE".index(suffix[0])
+    if suffix in _THOUSANDS:
+        return number * Decimal(1000) ** _THOUSANDS[suffix]
+    return number * Decimal(f"1{suffix}") if suffix else number
 
 
 def _entry(entry: Any) -> str:

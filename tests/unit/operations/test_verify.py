@@ -18,7 +18,7 @@ from components.settings import RdsDatabaseSettings
 from components.teleport_args import PROXY_ANNOTATION
 from operations.address_book import AddressBook
 from operations.checks.database import check_database
-from operations.checks.values import check_values
+from operations.checks.values import check_values, check_workload
 from operations.findings import Finding, Outcome
 from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, is_good_news, last_statement
 from operations.verify import Verification
@@ -222,6 +222,42 @@ def test_an_annotation_that_is_gone_from_a_deployment_is_told(api: KubernetesApi
     put_deployment(api, "teleport-proxy", "teleport", rolled_out=PROXY_STARTED)
     found = run(tmp_path)[f"{TELEPORT}proxy-annotations"]
     assert (found.outcome, "pod annotation team: 'identity'" in found.reason) == (Outcome.FAIL, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ({"readOnly": False, "subPath": "", "mountPropagation": None}, {}),
+        ({"emptyDir": {"sizeLimit": "1024Mi"}}, {"emptyDir": {"sizeLimit": "1Gi"}}),
+        ({"emptyDir": {"sizeLimit": 500000000}}, {"emptyDir": {"sizeLimit": "500M"}}),
+        ({"emptyDir": {"sizeLimit": "0.5Gi"}}, {"emptyDir": {"sizeLimit": "512Mi"}}),
+        ({"emptyDir": {"sizeLimit": "1e3"}}, {"emptyDir": {"sizeLimit": "1k"}}),
+        ({"secret": {"secretName": "x", "items": []}}, {"secret": {"secretName": "x", "defaultMode": 420}}),
+    ],
+)
+def test_a_volume_in_the_form_that_the_api_server_gives_it_is_still_there(
+    written: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    deployment = put_deployment(KubernetesApi(), "auth", "teleport", extra=[{"name": "own", **stored}])
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container["volumeMounts"].append({"name": "own", **stored})
+    own = [{"name": "own", **written}]
+    (volumes, _) = check_workload("t", "auth", {"extraVolumes": own, "extraVolumeMounts": own}, deployment)
+    assert (volumes.outcome, volumes.reason) == (Outcome.PASS, "2 of 2")
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ({"readOnly": True}, {}),
+        ({"emptyDir": {}}, {"configMap": {"name": "own"}}),
+        ({"emptyDir": {"sizeLimit": "1Gi"}}, {"emptyDir": {"sizeLimit": "1G"}}),
+    ],
+)
+def test_a_volume_that_is_another_one_is_gone(written: dict[str, Any], stored: dict[str, Any]) -> None:
+    deployment = put_deployment(KubernetesApi(), "auth", "teleport", extra=[{"name": "own", **stored}])
+    (volumes, _) = check_workload("t", "auth", {"extraVolumes": [{"name": "own", **written}]}, deployment)
+    assert (volumes.outcome, "gone: volume 'own'" in volumes.reason) == (Outcome.FAIL, True)
 
 
 def test_no_secret_of_a_log_is_said(api: KubernetesApi, tmp_path: Path) -> None:
