@@ -96,12 +96,14 @@ def verify(
     """Prove the deployed stack from outside. Exit code: 0 proven, 1 something fails, 3 something is not proven."""
     from operations.verify import Verification
 
-    settings = read_stack_file(stack, config_file).settings()
+    file = read_stack_file(stack, config_file)
+    settings = file.settings()
     outputs = read_outputs(stack, stack_outputs)
     if not outputs:
         raise StackError("the stack has no outputs: nothing is deployed, or no `up` has succeeded yet; run `up`")
     verification = Verification(
         settings=settings,
+        secret_values="teleportSecretValues" in file.secret_keys,
         outputs=outputs,
         host_identities=_identities(host_identity or [], list(settings.teleport)),
         values_before=values_before,

@@ -11,8 +11,7 @@ from components.proxy_export import ProxyFetchError, get_from_proxy
 from components.settings import ProxyHostAuthorities, Settings
 from components.settings.chart_versions import dotted, known_chart, nearest_chart, numbers
 from components.teleport_values import AccessGraphPatch, AuditLog, effective_auth_values, unpatch_values
-from components.values_files import find_secret_values
-from operations.checks.values import differences, given_again
+from operations.checks.values import differences, given_again, open_differences
 from operations.cluster import Document
 from operations.findings import Finding, failed, not_proven, passed
 from operations.helm_releases import HelmRelease
@@ -134,8 +133,7 @@ def compare_values(
     unlike = differences(in_files, in_live)
     if not unlike:
         return passed(check, statement, f"revision {live.revision}, no difference")
-    secret = [f"+ {path}" for path in find_secret_values(in_live)]
-    open_ones = [line for line in unlike if not any(one == line or one.startswith(f"{line}[") for one in secret)]
+    open_ones = open_differences(unlike, in_live)
     if secret_values and not open_ones:
         reason = f"{', '.join(unlike)}: live only, and the secret key teleportSecretValues is to have them"
         return not_proven(check, statement, reason)

@@ -37,6 +37,7 @@ from components.teleport_values import (
     CA_CONFIG_MAP_NAME,
     CA_KEY,
     auth_deployment_name,
+    connected_places,
     effective_auth_values,
     proxy_deployment_name,
 )
@@ -48,7 +49,7 @@ from operations.checks.certificate_source import dialled_names
 from operations.checks.database import OwnLogins, check_database
 from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
-from operations.checks.values import check_values, check_workload, differences, given_again
+from operations.checks.values import check_values, check_workload, differences, given_again, open_differences
 from operations.cluster import Cluster, ClusterError, Document, secret_data
 from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
@@ -65,6 +66,8 @@ class Verification:
     book: AddressBook = field(default_factory=AddressBook.from_environment)
     host_identities: Mapping[str, Path] = field(default_factory=dict)
     """By Teleport cluster name, a PEM file with a host certificate and its key."""
+    secret_values: bool = False
+    """Whether the secret key with Helm values is set."""
     values_before: Path | None = None
     """File with the values that the first Teleport's release had before this stack."""
     connect: Callable[[str], Cluster] = Cluster.connect
@@ -264,16 +267,27 @@ class Verification:
         remedy = _way_back(cluster, name, entry, release, None)
         findings = [check_configuration(cluster, name, entry.namespace, entry.release, None, remedy)]
         if release is not None:
-            statement = f"the values of {name} are those of its files"
-            unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
-            check = f"teleport.{name}.values"
-            way = _rolled_out(name, entry)
-            findings.append(
-                failed(check, statement, f"{', '.join(unlike)} (+ live only, - files only, ~ other); {way}")
-                if unlike
-                else passed(check, statement, "no difference")
-            )
+            findings.append(self._given_back(name, entry, release))
         return findings
+
+    def _given_back(
+        self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings, release: HelmRelease
+    ) -> Finding:
+        """The release's values are its owner's, and nothing of the stack's is left among them."""
+        check, statement = f"teleport.{name}.values", f"the values of {name} are those of its files"
+        unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
+        if isinstance(entry, ValuesTeleportSettings):
+            # The files need not say all that somebody else installs with, such as secret values of their own.
+            unlike = [line for line in unlike if not line.startswith("+")]
+            unlike += [f"+ {place}" for place in connected_places(release.values, self.settings.endpoint_of(name))]
+        if not unlike:
+            return passed(check, statement, "no difference")
+        open_ones = open_differences(unlike, release.values)
+        if self.secret_values and not open_ones:
+            reason = f"{', '.join(unlike)}: live only, and the secret key teleportSecretValues is to have them"
+            return not_proven(check, statement, reason)
+        shown = ", ".join(open_ones or unlike)
+        return failed(check, statement, f"{shown} (+ live only, - files only, ~ other); {_rolled_out(name, entry)}")
 
     def _deployments(
         self, cluster: Cluster, entry: ReleaseTeleportSettings | ValuesTeleportSettings

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from components.teleport_values import effective_auth_values
-from components.values_files import join_path, merge_values
+from components.values_files import find_secret_values, join_path, merge_values
 from operations.cluster import Document, name_of
 from operations.findings import Finding, failed, passed
 
@@ -113,6 +113,12 @@ def differences(files: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
         elif in_files[path] != in_live[path]:
             lines.append(f"~ {_shown(path)}")
     return lines
+
+
+def open_differences(lines: list[str], live: Mapping[str, Any]) -> list[str]:
+    """The `differences` that no secret value explains: the others stand in `live` alone, and look like secrets."""
+    secret = [f"+ {path}" for path in find_secret_values(live)]
+    return [line for line in lines if not any(one == line or one.startswith(f"{line}[") for one in secret)]
 
 
 def _leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -16,6 +16,7 @@ from cryptography import x509
 from components.digests import content_checksum
 from components.settings import RdsDatabaseSettings
 from components.teleport_args import PROXY_ANNOTATION
+from components.teleport_values import patch_values
 from operations.address_book import AddressBook
 from operations.checks.database import check_database
 from operations.checks.values import check_values, check_workload
@@ -580,6 +581,42 @@ def test_switched_off_teleport_has_its_owners_values_and_nothing_else(api: Kuber
     put_release(api, 3, "deployed", USERS)
     api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": "version: v3\n"})
     assert not_passed(run(tmp_path, settings=off)) == {}
+
+
+def put_given_back(api: KubernetesApi, values: dict[str, Any]) -> None:
+    put_world(api)
+    put_release(api, 3, "deployed", values)
+    api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": "version: v3\n"})
+
+
+def test_switched_off_teleport_keeps_its_secret_values(api: KubernetesApi, tmp_path: Path) -> None:
+    """Which they are nobody can compare from outside: they are told, as preflight tells them."""
+    put_given_back(api, {**USERS, "auth": {"extraEnv": [{"name": "DB_PASSWORD", "value": "hunter2"}]}})
+    off = settings(tmp_path, accessGraph={"enabled": False})
+    found = {given: run(tmp_path, settings=off, secret_values=given)[f"{TELEPORT}values"] for given in (True, False)}
+    assert {given: finding.outcome for given, finding in found.items()} == {
+        True: Outcome.NOT_PROVEN,
+        False: Outcome.FAIL,
+    }
+    for finding in found.values():
+        assert finding.reason.startswith("+ auth.extraEnv")
+        assert "hunter2" not in finding.reason
+
+
+def test_switched_off_a_teleport_of_somebody_elses_may_have_values_of_theirs(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    theirs = {"log": {"level": "DEBUG"}, "auth": {"extraVolumes": [{"name": "theirs", "emptyDir": {}}]}}
+    stack = settings_of_mode(tmp_path, "values")
+    off = dataclasses.replace(stack, access_graph=stack.access_graph.model_copy(update={"enabled": False}))
+    put_given_back(api, {**USERS, **theirs})
+    assert not_passed(run(tmp_path, settings=off)) == {}
+    put_given_back(api, patch_values({**USERS, **theirs}, PATCH))
+    left = run(tmp_path, settings=off)[f"{TELEPORT}values"]
+    assert left.outcome is Outcome.FAIL
+    assert left.reason.startswith("+ auth.teleportConfig.access_graph, + auth.extraVolumes (+ live only")
+    put_given_back(api, theirs)
+    assert run(tmp_path, settings=off)[f"{TELEPORT}values"].reason.startswith("- annotations.pod.team, - clusterName")
 
 
 def test_a_teleport_that_is_let_go_is_looked_at_as_one_without_an_access_graph(
