@@ -21,7 +21,7 @@ from components.settings import (
 )
 from components.settings.chart_versions import dotted
 from components.settings.teleport import TeleportEntry
-from components.teleport_values import CA_CONFIG_MAP_NAME, auth_deployment_name
+from components.teleport_values import CA_CONFIG_MAP_NAME, auth_deployment_name, effective_auth_values
 from components.values_files import ValuesFileError, load_values_files
 from operations.chart_repositories import check_charts
 from operations.checks.certificate_source import check_source
@@ -231,7 +231,8 @@ class Preflight:
             live = deployed_release(cluster, entry.namespace, entry.release)
         except NotAllowed as error:
             unread = not_proven(f"{check}.release", f"Helm's records of {entry.release} can be looked at", str(error))
-        values = files if isinstance(entry, ReleaseTeleportSettings) or live is None else live.values
+        whole = files if isinstance(entry, ReleaseTeleportSettings) or live is None else live.values
+        values = effective_auth_values(whole)
         # Of a release that is somebody else's the files need not say all.
         if isinstance(entry, ReleaseTeleportSettings) or unread is None or values.get("enterprise") is True:
             findings += self._licence(cluster, name, entry.namespace, values)

@@ -350,9 +350,12 @@ def test_the_oldest_kubernetes_that_serves_is_1_21(
     assert run(tmp_path)["kubernetes.test.version"].outcome is outcome
 
 
-def test_the_licence_is_looked_for_in_the_secret_that_the_values_name(api: KubernetesApi, tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [{"licenseSecretName": "bought"}, {"auth": {"licenseSecretName": "bought"}}])
+def test_the_licence_is_looked_for_in_the_secret_that_the_values_name(
+    api: KubernetesApi, tmp_path: Path, said: dict[str, Any]
+) -> None:
     put_before(api)
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**USERS, "licenseSecretName": "bought"}), encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**USERS, **said}), encoding="utf-8")
     entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
     own = settings(tmp_path, teleport={CLUSTER: entry})
     check = f"{TELEPORT}licence"
