@@ -13,7 +13,7 @@ import pulumi
 
 from components.arguments import ComponentArgs
 from components.digests import content_checksum
-from components.teleport_values import AccessGraphPatch, AuditLog, ValuesConflict, patch_values
+from components.teleport_values import AccessGraphPatch, AuditLog, ValuesConflict, own_values, patch_values
 from components.values_files import merge_values
 
 # Where Teleport's hosts keep the file when there is no chart: /var/run is empty after a restart of the machine.
@@ -129,7 +129,7 @@ def access_graph_patch(args: TeleportClusterArgs) -> AccessGraphPatch:
 def patched_values(args: TeleportClusterArgs, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`values` (default: the user's own) with the patch, or as they are when the access graph is off."""
     values = args.values if values is None else values
-    return patch_values(values, access_graph_patch(args)) if args.enabled else dict(values)
+    return patch_values(values, access_graph_patch(args)) if args.enabled else own_values(values)
 
 
 def merged_values(args: TeleportClusterArgs) -> pulumi.Output[Mapping[str, Any]]:

@@ -98,10 +98,7 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
     left as they stand. Raises `ValuesConflict`.
     """
     conflicts: list[str] = []
-    result: dict[str, Any] = own_copy(values)
-    if result.get("auth", {}) is None:
-        # As `auth:` with nothing after it, which the chart takes for no values.
-        del result["auth"]
+    result = own_values(values)
     if not isinstance(result.get("auth", {}), dict):
         raise ValuesConflict([_wrong_kind("auth", result["auth"], "a map")])
     before = effective_auth_values(values)
@@ -129,10 +126,27 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
     return result
 
 
+def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's values as the chart can take them without the patch, a copy.
+
+    For an `auth:` with nothing after it, or one of its maps that the patch fills, Helm takes the chart's own map away
+    and the templates end in an error: such a null is left out, or a Teleport could get the patch and never lose it.
+    """
+    result: dict[str, Any] = own_copy(values)
+    auth = result.get("auth", {})
+    if auth is None:
+        del result["auth"]
+    elif isinstance(auth, dict):
+        for key in ("annotations", "teleportConfig"):
+            if auth.get(key, {}) is None:
+                del auth[key]
+    return result
+
+
 def unpatch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str, Any]:
     """The values without the patch: what `patch_values` was given, save empty maps under `auth` and lists there that
     only repeat the root's, which mean nothing to the chart. Entries of the patch that stand at the root go as well."""
-    result: dict[str, Any] = own_copy(values)
+    result = own_values(values)
     ours = patch.configuration()
     for level in (result, result.get("auth")):
         if not isinstance(level, dict):

@@ -39,6 +39,7 @@ from components.teleport_values import (
     auth_deployment_name,
     connected_places,
     effective_auth_values,
+    own_values,
     proxy_deployment_name,
 )
 from components.values_files import ValuesFileError, load_values_files, parse_values
@@ -275,7 +276,8 @@ class Verification:
     ) -> Finding:
         """The release's values are its owner's, and nothing of the stack's is left among them."""
         check, statement = f"teleport.{name}.values", f"the values of {name} are those of its files"
-        unlike = differences(load_values_files(entry.values_files, self.settings.root), release.values)
+        files = own_values(load_values_files(entry.values_files, self.settings.root))
+        unlike = differences(files, release.values)
         if isinstance(entry, ValuesTeleportSettings):
             # The files need not say all that somebody else installs with, such as secret values of their own.
             unlike = [line for line in unlike if not line.startswith("+")]

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from components.teleport_values import AccessGraphPatch, effective_auth_values, patch_values, unpatch_values
-from tests.charts.conftest import Objects, Render
+from components.teleport_values import (
+    AccessGraphPatch,
+    effective_auth_values,
+    own_values,
+    patch_values,
+    unpatch_values,
+)
+from tests.charts.conftest import Objects, Render, RenderFailed
 
 pytestmark = pytest.mark.charts
 
@@ -80,6 +86,26 @@ def test_both_layouts_give_auth_the_same(render: Render) -> None:
     by_root, by_auth = (rendered(render, patch_values(values(layout, "aws", 2), PATCH)) for layout in LAYOUTS)
     for key in (("Deployment", "teleport-auth"), ("ConfigMap", "teleport-auth"), ("Job", "teleport-auth-test")):
         assert by_root[key] == by_auth[key]
+
+
+EMPTY: dict[str, dict[str, Any] | None] = {
+    "auth": None,
+    "the configuration": {"teleportConfig": None, "extraArgs": ["--debug"]},
+    "the annotations": {"annotations": None, "extraArgs": ["--debug"]},
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_key_of_auths_with_nothing_after_it_is_no_obstacle_on_the_way_back(render: Render, name: str) -> None:
+    """Helm renders nothing of it. With the patch in its place it does: the Teleport could never lose that again."""
+    own = {**values("auth", "aws", 2), "auth": EMPTY[name]}
+    with pytest.raises(RenderFailed):
+        rendered(render, own)
+    patched = patch_values(own, PATCH)
+    assert ("Deployment", "teleport-auth") in rendered(render, patched)
+    said = {key: value for key, value in (EMPTY[name] or {}).items() if value is not None}
+    before = rendered(render, {**own, "auth": said})
+    assert rendered(render, own_values(own)) == rendered(render, unpatch_values(patched, PATCH)) == before
 
 
 NULLS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {

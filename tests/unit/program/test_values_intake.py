@@ -134,3 +134,14 @@ def test_what_the_values_themselves_connect_is_taken_out_before_the_switch_off(
     assert [problem.partition(" connects ")[0] for problem in refused.value.problems] == [
         f"{KEY}: {place}" for place in places
     ]
+
+
+def test_what_stands_there_empty_in_the_patchs_place_is_left_out_without_it(tmp_path: Path) -> None:
+    """Helm renders nothing of such a null, so that the switch-off would fail for what the patch had covered up."""
+    config = stack.configuration(tmp_path)
+    config["accessGraph"]["enabled"] = False
+    (tmp_path / "values.yaml").write_text(
+        f"clusterName: {TELEPORT_CLUSTER}\nauth:\n  teleportConfig:\n  extraArgs: [-d]\n"
+    )
+    found = stack.run_program(config, tmp_path)[f"teleport-{TELEPORT_CLUSTER}-release"].plain("values")
+    assert found == {"clusterName": TELEPORT_CLUSTER, "auth": {"extraArgs": ["-d"]}}
