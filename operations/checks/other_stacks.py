@@ -6,6 +6,9 @@ Everything that a stack makes says which stack that was. Of a Teleport, auth's o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import yaml
 
 from components.settings import RdsDatabaseSettings, Settings
@@ -102,6 +105,23 @@ def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
         return [failed(check, statement, reason)]
     other = _another(settings, tags.get(STACK_TAG))
     if other is None:
-        return [passed(check, statement, "it has no other stack's tag")]
+        return [passed(check, statement, "it has no other stack's tag"), *_by_iam(database, instances[0])]
     reason = f"its tag {STACK_TAG} says {other}: give another database.identifier, or have that stack give it up"
+    return [failed(check, statement, reason)]
+
+
+def _by_iam(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> list[Finding]:
+    """Of one that is taken over and has it off: it is among what RDS changes in a maintenance window
+    (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PendingModifiedValues.html)."""
+    if not database.adopt or database.authentication != "iam":
+        return []
+    check, statement = "aws.instance-iam", f"the database {database.identifier} lets TAG in by IAM"
+    if instance.get("IAMDatabaseAuthenticationEnabled"):
+        return [passed(check, statement, "IAM authentication is on")]
+    if database.apply_immediately:
+        return [passed(check, statement, "the `up` turns IAM authentication on")]
+    reason = (
+        "IAM authentication is off, and RDS turns it on in a maintenance window to come, so that the `up` would end at "
+        "TAG's roll-out; set database.applyImmediately to true for it"
+    )
     return [failed(check, statement, reason)]

@@ -77,6 +77,24 @@ def test_one_that_no_stack_made_can_be_adopted_and_not_made_again(aws_account: N
     assert "set database.adopt to take it over, or give another name" in finding.reason
 
 
+def test_one_that_is_taken_over_lets_in_by_iam_before_the_access_graph_logs_in(aws_account: None) -> None:
+    """RDS turns that on in a maintenance window, unless it is told to do so at once."""
+    put_instance(None)
+    by_iam = {**ADOPT, "authentication": "iam"}
+    found = check_instance(settings_with(**by_iam), None)
+    assert [(one.check, one.outcome) for one in found] == [
+        ("aws.instance", Outcome.PASS),
+        ("aws.instance-iam", Outcome.FAIL),
+    ]
+    assert "set database.applyImmediately to true for it" in found[1].reason
+    assert check_instance(settings_with(**by_iam, applyImmediately=True), None)[1].outcome is Outcome.PASS
+    boto3.client("rds", region_name="us-east-1").modify_db_instance(
+        DBInstanceIdentifier=NAME, EnableIAMDatabaseAuthentication=True
+    )
+    found = check_instance(settings_with(**by_iam), None)
+    assert (found[1].outcome, found[1].reason) == (Outcome.PASS, "IAM authentication is on")
+
+
 def test_one_that_is_not_there_can_be_made_and_not_adopted(aws_account: None) -> None:
     assert check_instance(settings_with(), None) == []
     (finding,) = check_instance(settings_with(**ADOPT), None)
