@@ -51,6 +51,7 @@ def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]
     yield from _instance(recorded, settings)
     yield from _adoption(recorded, settings)
     yield from _restored(recorded, settings)
+    yield from _key_of_a_restored(recorded, settings)
     yield from _secret(recorded, settings)
     yield from _major_version(recorded, settings)
     yield from _managed_password(recorded, settings)
@@ -230,6 +231,24 @@ def _restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             "the database's name of the data that it was made of",
             "set it back; it stays so for as long as the stack has the instance, whatever has become of the data "
             f"({DOCUMENT})",
+        )
+
+
+def _key_of_a_restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
+    """Its data keep their key, so that another one replaces nothing; but RDS has the stack's for what it made since."""
+    before, database = recorded.database, settings.database
+    # A protected one keeps it for that alone.
+    if not before.get("restored") or before.get("protect") or not isinstance(database, RdsDatabaseSettings):
+        return
+    if database.identifier != before.get("identifier") or database.restore is None:
+        return
+    if before.get("kmsKeyArn") != database.kms_key_arn:
+        yield Problem(
+            "database.kmsKeyArn",
+            "would ask RDS for another key of its Performance Insights and of a managed master password, and RDS "
+            f"changes neither of the instance {database.identifier}",
+            f"set it back, {RESTORE}",
+            "left out," if database.kms_key_arn is None else shown(database.kms_key_arn),
         )
 
 

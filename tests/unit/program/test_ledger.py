@@ -319,6 +319,21 @@ def test_what_a_restored_instance_has_of_its_data_replaces_nothing(config: dict[
 
 
 @pytest.mark.slow
+def test_a_restored_instance_keeps_the_key_of_what_was_made_since(config: dict[str, Any], tmp_path: Path) -> None:
+    """RDS refuses another key of Performance Insights, and of a master password that it manages."""
+    config["database"] |= {
+        "protect": False, "onDestroy": "delete",
+        "restore": {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"},
+    }  # fmt: skip
+    ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    config["database"]["kmsKeyArn"] = OTHERS["database.kmsKeyArn"][1]
+    with pytest.raises(LedgerError, match=r"database\.kmsKeyArn: .* would ask RDS for another key of its Performance"):
+        again(tmp_path, config, ledger, preview=True)
+    ledger["database"]["restored"] = False
+    assert again(tmp_path, config, ledger)["database-instance"].plain("performanceInsightsKmsKeyId")
+
+
+@pytest.mark.slow
 def test_a_restored_instance_has_the_storage_of_its_data_until_more_is_asked_for(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
