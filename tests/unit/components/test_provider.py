@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf import json_format, struct_pb2
 from pulumi.provider.server import ProviderServicer
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from components.arguments import camel_case, is_required
 from components.package import COMPONENTS, NAME, VERSION
@@ -232,3 +232,57 @@ def test_what_is_missing_is_named_to_the_engine() -> None:
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     told = dict(refused.value.trailing_metadata() or ())["grpc-status-details-bin"]
     assert b"Missing required input 'dnsNames' on 'Certificates'" in bytes(told)
+
+
+def refusal(name: str, inputs: Mapping[str, Any]) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        constructed(name, inputs)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    return refused.value.details() or ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "inputs", "said"),
+    [
+        (
+            "Certificates",
+            {"dnsNames": []},
+            "dnsNames: is empty; pass the names by which Teleport dials the access graph",
+        ),
+        (
+            "Certificates",
+            {"dnsNames": ["graph.example.com"], "caValidityHours": 100, "caEarlyRenewalHours": 200},
+            "caEarlyRenewalHours: 200 is not below the 100 of caValidityHours, and every `up` would renew; set less",
+        ),
+        (
+            "LockoutWatch",
+            {"namespace": ["teleport"], "release": "teleport", "image": "x", "pattern": "x", "everyMinutes": 2.5},
+            "LockoutWatchArgs: everyMinutes: is of type float; pass a whole number\n"
+            "LockoutWatchArgs: namespace: is of type list; pass a text",
+        ),
+    ],
+)
+def test_what_a_component_refuses_is_told_in_the_names_of_the_schema_and_without_a_traceback(
+    name: str, inputs: dict[str, Any], said: str
+) -> None:
+    assert sorted(refusal(name, inputs).splitlines()) == said.splitlines()
+
+
+@pytest.mark.slow
+def test_a_secret_that_is_refused_is_not_shown() -> None:
+    """Beside the path of an input the engine prints its value as it is: so there is no path."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        constructed("ReaderRole", {"namespace": hidden("canary")})
+    told = dict(refused.value.trailing_metadata() or ())["grpc-status-details-bin"]
+    assert b"pass a text that is plain" in bytes(told)
+    status = status_pb2.Status.FromString(bytes(told))
+    assert not status.details[0].value, "an InputPropertiesError that names none"
+
+
+@pytest.mark.slow
+def test_a_fault_of_a_component_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.certificates._check_lives", lambda args: None + 1)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        constructed("Certificates", {"dnsNames": ["graph.example.com"]})
+    assert "test_provider.py" in (failed.value.details() or "")
