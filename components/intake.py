@@ -33,7 +33,7 @@ from components.settings import (
 )
 from components.teleport_args import patched_values
 from components.teleport_assembly import teleport_cluster_args
-from components.teleport_values import ValuesConflict, connected_places, effective_auth_values
+from components.teleport_values import ValuesConflict, cluster_name, connected_places, effective_auth_values
 from components.trust_bundles import (
     Authority,
     TrustBundleError,
@@ -145,10 +145,10 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     except ValuesFileError as error:
         problems.extend(f"{key}: {problem}" for problem in error.problems)
         return {}
-    named = values.get("clusterName")
+    place, named = cluster_name(values)
     if named is not None and named != cluster:
         problems.append(
-            f"{key}: clusterName is another one than this entry's, {cluster}; name the entry after the cluster, or "
+            f"{key}: {place} is another one than this entry's, {cluster}; name the entry after the cluster, or "
             "give the files of this one"
         )
     problems.extend(

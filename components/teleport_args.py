@@ -13,7 +13,14 @@ import pulumi
 
 from components.arguments import ComponentArgs
 from components.digests import content_checksum
-from components.teleport_values import AccessGraphPatch, AuditLog, ValuesConflict, own_values, patch_values
+from components.teleport_values import (
+    AccessGraphPatch,
+    AuditLog,
+    ValuesConflict,
+    cluster_name,
+    own_values,
+    patch_values,
+)
 from components.values_files import merge_values
 
 # Where Teleport's hosts keep the file when there is no chart: /var/run is empty after a restart of the machine.
@@ -137,9 +144,10 @@ def merged_values(args: TeleportClusterArgs) -> pulumi.Output[Mapping[str, Any]]
 
     def merge(secret: Mapping[str, Any]) -> Mapping[str, Any]:
         merged = merge_values(args.values, secret)
-        if merged.get("clusterName") not in (None, args.cluster):
+        place, named = cluster_name(merged)
+        if named not in (None, args.cluster):
             # Helm would rename the cluster that runs; of the plain values it is asked before anything is registered.
-            raise SecretValuesConflict(args.cluster, ["clusterName"])
+            raise SecretValuesConflict(args.cluster, [place])
         # Patched again after the merge, so that a list among the secret values cannot drop our entries unseen.
         try:
             return patched_values(args, merged)

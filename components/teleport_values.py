@@ -23,6 +23,8 @@ CA_VOLUME = "tag-ca"
 CA_MOUNT_PATH = "/var/run/access-graph"
 CA_PATH = f"{CA_MOUNT_PATH}/{CA_KEY}"
 
+CLUSTER_NAME_PATH = "auth.teleportConfig.auth_service.cluster_name"
+
 _ENDPOINT = re.compile(r"^(?P<host>[^\s:/@]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})$")
 
 
@@ -178,6 +180,14 @@ def effective_auth_values(values: Mapping[str, Any]) -> dict[str, Any]:
         # The chart has a default there, which is all that Helm takes away for a null: the root's shows through.
         auth = {key: value for key, value in auth.items() if key != "teleportConfig"}
     return merge_values(values, auth)
+
+
+def cluster_name(values: Mapping[str, Any]) -> tuple[str, Any]:
+    """Where the values name the Teleport cluster, and how: auth's own configuration wins over `clusterName`, which the
+    chart then has for the proxies' address alone. None where nothing does, as with `chartMode: scratch`."""
+    service = _inner(_inner(effective_auth_values(values), "teleportConfig"), "auth_service")
+    own = _inner(service, "cluster_name")
+    return ("clusterName", values.get("clusterName")) if own is None else (CLUSTER_NAME_PATH, own)
 
 
 def connected_places(values: Mapping[str, Any], endpoint: str) -> list[str]:

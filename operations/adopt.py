@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.teleport_values import CA_PATH, AccessGraphPatch, unpatch_values
+from components.teleport_values import CA_PATH, AccessGraphPatch, cluster_name, unpatch_values
 from components.values_files import ValuesFileError, find_secret_values, join_path, merge_values, parse_values
 from operations.cluster import Cluster
 from operations.helm_releases import HelmRelease, deployed_release
@@ -58,9 +58,10 @@ def read_adoption(
         )
     if found.chart != "teleport-cluster":
         raise AdoptError(f"{release}: is a release of the chart {found.chart}, not of teleport-cluster; name another")
-    name = found.values.get("clusterName")
-    if name != teleport:
-        raise AdoptError(f"{release}: its clusterName is {name!r}, not {teleport!r}; name the release of that cluster")
+    place, name = cluster_name(found.values)
+    # With `scratch` no value has to say it.
+    if name != teleport and (name is not None or found.values.get("chartMode") != "scratch"):
+        raise AdoptError(f"{release}: its {place} is {name!r}, not {teleport!r}; name the release of that cluster")
     values = found.values
     section = _access_graph(values)
     if section and without_access_graph:

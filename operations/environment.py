@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.settings.formats import partition_of
+from components.teleport_values import cluster_name
 from components.values_files import load_values_files
 from operations.preview.environments import LOCAL
 from operations.sample import PREFIX, Sample, lines_of, with_list, without
@@ -181,11 +182,11 @@ def write_environment(sample: Sample, name: str, answers: Mapping[str, str], *, 
     configuration, values = files
     kept = (root / values).exists()
     if kept:
-        teleport = load_values_files([str(values)], root).get("clusterName", answers["teleport"])
-        if teleport != answers["teleport"]:
+        place, teleport = cluster_name(load_values_files([str(values)], root))
+        if teleport not in (None, answers["teleport"]):
             other_way = "" if name == sample.name else ", or move it away for the sample's to be written"
             raise StackError(
-                f"{values}: exists, and its clusterName is {teleport}, not {answers['teleport']}: the program would "
+                f"{values}: exists, and its {place} is {teleport}, not {answers['teleport']}: the program would "
                 f"refuse it; correct it{other_way}"
             )
     with tempfile.TemporaryDirectory() as directory:

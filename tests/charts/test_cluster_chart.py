@@ -502,6 +502,12 @@ def test_an_existing_trust_store_replaces_the_containers(cluster):
         assert mounts(container(objects, component))["/etc/teleport-tls-ca"] == ("teleport-tls-ca", True)
 
 
+def test_who_writes_the_whole_configuration_names_the_cluster_there(cluster):
+    named = {"auth_service": {"cluster_name": "t"}}
+    objects = cluster({**PLAIN, "clusterName": "", "chartMode": "scratch", "auth": {"teleportConfig": named}})
+    assert config(objects, "teleport-auth")["auth_service"] == {"enabled": True, "cluster_name": "t"}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

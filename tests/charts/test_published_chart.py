@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.teleport_values import effective_auth_values, patch_values, unpatch_values
+from components.teleport_values import cluster_name, effective_auth_values, patch_values, unpatch_values
 from tests.charts.conftest import Objects, Render
 from tests.charts.test_patch_layouts import NULLS, PATCH, shown
 from tests.published import TELEPORT_CHARTS, fetched
@@ -60,3 +60,12 @@ def test_a_null_under_auth_hides_the_roots_here_too(render: Render, chart: Path,
     assert shown(name, rendered(render, chart, own)) is shows
     ((key, value),) = root.items()
     assert (effective_auth_values(own).get(key) == value) is shows
+
+
+def test_who_writes_the_whole_configuration_names_the_cluster_there(render: Render, chart: Path) -> None:
+    """With that mode alone the chart asks for no `clusterName`."""
+    own = {"chartMode": "scratch", "auth": {"teleportConfig": {"auth_service": {"cluster_name": "t"}}}}
+    objects = rendered(render, chart, own)
+    assert cluster_name(own)[1] == "t"
+    config = yaml.safe_load(objects["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+    assert config["auth_service"] == {"enabled": True, "cluster_name": "t"}

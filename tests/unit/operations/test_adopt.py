@@ -167,6 +167,23 @@ def test_what_cannot_be_adopted_is_refused(api: KubernetesApi, cluster: Cluster)
         read(cluster)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"clusterName": "web.example.com", "auth": {"teleportConfig": {"auth_service": {"cluster_name": "t"}}}},
+        {"chartMode": "scratch", "teleportConfig": {"auth_service": {"cluster_name": "t"}}},
+        {"chartMode": "scratch"},
+    ],
+    ids=["of auth's own", "of auth's own alone", "of no value"],
+)
+def test_a_cluster_is_called_what_auth_is_told(api: KubernetesApi, cluster: Cluster, values: dict[str, Any]) -> None:
+    put_release(api, 1, "deployed", values)
+    assert read(cluster, teleport="t").values == values
+    if "teleportConfig" in json.dumps(values):
+        with pytest.raises(AdoptError, match=r"its auth.teleportConfig.auth_service.cluster_name is 't', not 'u'"):
+            read(cluster, teleport="u")
+
+
 def test_values_that_two_files_do_not_carry_are_refused(
     api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

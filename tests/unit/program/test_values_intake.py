@@ -42,6 +42,21 @@ def test_values_of_another_cluster_are_refused(tmp_path: Path) -> None:
     assert problem.startswith(f"{KEY}: clusterName is another one than this entry's, teleport.example.com; ")
 
 
+def named(cluster: str, **values: Any) -> dict[str, str]:
+    """A file in which auth's own configuration names the cluster, which wins over `clusterName`."""
+    auth = {"teleportConfig": {"auth_service": {"cluster_name": cluster}}}
+    return {"values.yaml": yaml.safe_dump({**values, "auth": auth})}
+
+
+@pytest.mark.parametrize("web_address", [{}, {"clusterName": "teleport.web.example.com"}])
+def test_the_clusters_name_is_what_auth_is_told(web_address: dict[str, str], tmp_path: Path) -> None:
+    assert problems_of(tmp_path, named(TELEPORT_CLUSTER, **web_address)) == []
+    (problem,) = problems_of(tmp_path, named("other", **web_address))
+    assert problem.startswith(
+        f"{KEY}: auth.teleportConfig.auth_service.cluster_name is another one than this entry's, {TELEPORT_CLUSTER}; "
+    )
+
+
 def test_values_that_the_patch_contradicts_are_told_beside_host_authorities_that_cannot_be_used(tmp_path: Path) -> None:
     """Together, and before anything is made: not one in this `up` and the other in the next."""
     values = {**stack.OWN_VALUES, "auth": {"teleportConfig": {"access_graph": {"endpoint": "another:443"}}}}

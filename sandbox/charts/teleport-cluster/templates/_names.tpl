@@ -70,7 +70,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 
 {{- /* What the published chart offers and this one does not: said, never dropped in silence. */ -}}
 {{- define "cluster.refusals" -}}
-{{- if not .Values.clusterName -}}
+{{- if not (or .Values.clusterName (eq .Values.chartMode "scratch")) -}}
 {{- fail "clusterName: required; set the name of the Teleport cluster" -}}
 {{- end -}}
 {{- if not (has .Values.chartMode (list "standalone" "aws" "gcp" "azure" "scratch")) -}}
