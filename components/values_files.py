@@ -175,7 +175,7 @@ _SECRET_SHORT_KEY = re.compile(r"(^|[_-])(pass|pwd)$|(Pass|Pwd)$")
 _SECRET_NUMBER_KEY = re.compile(r"(password|passwd|passphrase|secret|token)$", re.IGNORECASE)
 # Keys that only say where a secret is, or how long or of which kind one is.
 _NO_SECRET_KEY = re.compile(
-    r"^existing|pullsecrets?$|(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy)$",
+    r"^existing|pullsecrets?$|(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy|class)$",
     re.IGNORECASE,
 )
 _PLAIN_KEY = re.compile(r"^[A-Za-z0-9_-]+$")

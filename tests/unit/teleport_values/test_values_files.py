@@ -190,6 +190,7 @@ PRIVATE_KEY_HEAD = "-----BEGIN " + "PRIVATE KEY-----"
         ({"licenseSecretName": "license", "tls": {"existingSecretName": "x", "existingCASecretName": ""}}, []),
         ({"imagePullSecrets": [{"name": "x"}], "joinParams": {"tokenName": "t", "method": "kubernetes"}}, []),
         ({"postgres": {"secretName": "s", "secretKey": "uri"}}, []),
+        ({"volumeAttributes": {"secretProviderClass": "teleport"}}, []),
         (
             {"annotations": {"pod": {"secret.reloader.stakater.com/reload": "tls", "example.com/token": "x"}}},
             ['annotations.pod["example.com/token"]'],
