@@ -47,7 +47,6 @@ from operations.stack import (
     StackError,
     ask_engine,
     in_file,
-    read_begun,
     read_outputs,
     read_stack_file,
     selected_stack,
@@ -126,14 +125,15 @@ def preflight(
 ) -> None:
     """Ask the live world whether an `up` can work. Exit code: 0 it can, 1 it cannot, 3 something is not proven, 2 a
     --skip left nothing out."""
+    from operations.engine_record import read_record
     from operations.preflight import Preflight
 
     file = read_stack_file(stack, config_file)
-    begun = None
+    record = None
     try:
         outputs = read_outputs(stack, stack_outputs)
         # With the outputs in a file there may be no engine here.
-        begun = read_begun(stack) if stack_outputs is None else None
+        record = read_record(stack) if stack_outputs is None else None
     except StackError as error:
         # Before the first `up` there may be no stack yet.
         print(f"note: without the stack's outputs: {error}", file=sys.stderr)
@@ -142,7 +142,7 @@ def preflight(
         settings=file.settings(),
         secret_values="teleportSecretValues" in file.secret_keys,
         outputs=outputs,
-        begun=begun,
+        record=record,
     )
     findings = run.run(skip or ())
     print_findings(findings, as_json=as_json)

@@ -32,6 +32,7 @@ from operations.checks.network import check_network
 from operations.checks.other_stacks import check_instance, check_shared_namespace, dialled_endpoint, other_maker
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
+from operations.engine_record import EngineRecord
 from operations.findings import Finding, Outcome, failed, not_proven, passed
 from operations.helm_releases import PENDING, UNSETTLED, HelmRelease, deployed_release, installed_again, list_revisions
 from operations.teleport_release import check_floor, check_lists, check_step, compare_values, teleport_version
@@ -51,8 +52,8 @@ class Preflight:
     """Whether the secret key with Helm values is set."""
     outputs: Mapping[str, Any] | None = field(default_factory=dict)
     """Those of the last `up`, empty before the first; None where they could not be read."""
-    begun: Sequence[str] | None = None
-    """Names of what the engine began to make and has no end of; None where it was not asked."""
+    record: EngineRecord | None = None
+    """What the state has of the engine's work; None where it was not asked."""
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     unmatched: list[str] = field(default_factory=list, init=False)
@@ -73,12 +74,13 @@ class Preflight:
 
     def _interrupted(self) -> list[Finding]:
         """Whether the engine has notes of what it began to make; nothing where its state could not be read."""
-        if self.begun is None:
+        if self.record is None:
             return []
+        begun = self.record.begun
         check, statement = "stack.interrupted", "the engine has seen the end of all that it began to make"
-        if not self.begun:
+        if not begun:
             return [passed(check, statement, "nothing is left open")]
-        shown = ", ".join(self.begun[:3]) + (f" and {len(self.begun) - 3} more" if len(self.begun) > 3 else "")
+        shown = ", ".join(begun[:3]) + (f" and {len(begun) - 3} more" if len(begun) > 3 else "")
         reason = f"it was killed while it made {shown}; `python -m operations recover`, then `up`"
         return [failed(check, statement, reason)]
 
@@ -244,7 +246,7 @@ class Preflight:
         elif isinstance(entry, ReleaseTeleportSettings):
             findings += self._release(cluster, name, entry, files, live)
         elif live is not None:
-            findings.append(check_lists(self.settings, name, files, live))
+            findings.append(check_lists(self.settings, name, files, live, recorded=self._recorded_values(name)))
         if isinstance(entry, ReleaseTeleportSettings) and (live is not None or unread is not None):
             findings += self._guarded(f"{check}.service", lambda: self._service(cluster, name, entry))
         return findings
@@ -350,11 +352,25 @@ class Preflight:
             statement = f"the release {entry.release} is this stack's"
             findings.append(self._not_recorded(f"{check}.adopt", statement, reason))
         findings.append(check_step(name, version_of(entry.chart, self.settings.root), live))
-        recorded = value_at(self.outputs, "teleportConfig", name)
+        given = self.record.releases.get(f"teleport-{name}-release") if self.record is not None and ours else None
         findings.append(
-            compare_values(self.settings, name, files, live, secret_values=self.secret_values, recorded=recorded)
+            compare_values(
+                self.settings,
+                name,
+                files,
+                live,
+                configuration=value_at(self.outputs, "teleportConfig", name),
+                recorded=[*self._recorded_values(name), *([given.values] if given and given.values else [])],
+                untouched=given is not None and given.revision == live.revision,
+                secret_values=self.secret_values,
+            )
         )
         return findings
+
+    def _recorded_values(self, name: str) -> list[Mapping[str, Any]]:
+        """The plain values of the last whole `up`, with the patch: none where it did not have this Teleport."""
+        recorded = ((self.outputs or {}).get("teleportValues") or {}).get(name)
+        return [recorded] if isinstance(recorded, Mapping) else []
 
     def _service(self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings) -> list[Finding]:
         check, statement = f"teleport.{name}.service", f"Helm can wait for the Service {entry.release}"

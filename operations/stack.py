@@ -91,13 +91,6 @@ def read_outputs(stack: str | None, file: Path | None = None, root: Path = ROOT)
     return outputs
 
 
-def read_begun(stack: str | None, root: Path = ROOT) -> list[str]:
-    """Names of the resources that the engine began to make and has no end of: it was killed."""
-    document = json.loads(run_engine(["stack", "export", *(["--stack", stack] if stack else [])], root))
-    operations = (document.get("deployment") or {}).get("pending_operations") or []
-    return [str(one["resource"]["urn"]).rpartition("::")[2] for one in operations if one.get("type") == "creating"]
-
-
 def selected_stack(root: Path = ROOT) -> str:
     """The stack that plain `pulumi` commands would mean."""
     return os.environ.get("PULUMI_STACK") or run_engine(["stack", "--show-name"], root).strip()

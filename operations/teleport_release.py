@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +80,27 @@ def check_step(name: str, wanted: str, live: HelmRelease) -> Finding:
     return passed(check, statement, seen if then == now else f"{seen}, and goes to {wanted}")
 
 
-def check_lists(settings: Settings, name: str, files: Mapping[str, Any], live: HelmRelease) -> Finding:
+def check_lists(
+    settings: Settings,
+    name: str,
+    files: Mapping[str, Any],
+    live: HelmRelease,
+    *,
+    recorded: Sequence[Mapping[str, Any]] = (),
+) -> Finding:
     """Of a release that somebody else owns: lists replace each other when values are merged, so the handed-over ones
-    must have what runs."""
+    must have what runs, save what was handed over (`recorded`) and has been taken out of the files since."""
     check = f"teleport.{name}.lists"
     statement = f"the values handed over keep every volume of auth's in {live.name}"
     patch = _patch(settings, name)
-    mine, theirs = (effective_auth_values(unpatch_values(values, patch)) for values in (files, live.values))
+    theirs, *known = (
+        effective_auth_values(unpatch_values(values, patch)) for values in (live.values, files, *recorded)
+    )
     lost = [
         f"{key} {entry.get('name') if isinstance(entry, Mapping) else entry}"
         for key in ("extraVolumes", "extraVolumeMounts")
         for entry in theirs.get(key) or []
-        if entry not in (mine.get(key) or [])
+        if not any(entry in (mine.get(key) or []) for mine in known)
     ]
     if not lost:
         return passed(check, statement, f"revision {live.revision}")
@@ -104,10 +113,10 @@ def check_lists(settings: Settings, name: str, files: Mapping[str, Any], live: H
     return failed(check, statement, reason)
 
 
-def _patch(settings: Settings, name: str, recorded: Mapping[str, Any] | None = None) -> AccessGraphPatch:
+def _patch(settings: Settings, name: str, configuration: Mapping[str, Any] | None = None) -> AccessGraphPatch:
     """The stack's own, so that it can be taken out: what an entry says now, and what the last `up` said."""
     # Of the audit log a user's own files may speak too, as long as the entry does not.
-    exports = settings.teleport[name].audit_log is not None or value_at(recorded, "access_graph", "audit_log")
+    exports = settings.teleport[name].audit_log is not None or value_at(configuration, "access_graph", "audit_log")
     return AccessGraphPatch(
         endpoint=settings.endpoint_of(name),
         ca_checksum="",
@@ -121,23 +130,40 @@ def compare_values(
     files: Mapping[str, Any],
     live: HelmRelease,
     *,
-    secret_values: bool,
-    recorded: Mapping[str, Any] | None = None,
+    configuration: Mapping[str, Any] | None = None,
+    recorded: Sequence[Mapping[str, Any]] = (),
+    untouched: bool = False,
+    secret_values: bool = False,
 ) -> Finding:
-    """The live release's values against the files', both without the stack's own patch. Values are not shown: a live
-    release may have secrets among them. `recorded` is the last `up`'s output `teleportConfig` of that Teleport."""
+    """The live release's values against the files', all without the stack's own patch. Values are not shown: a live
+    release may have secrets among them.
+
+    What differs from the files and not from one of `recorded`, the values that `up`s gave it, is no work of other
+    hands: the files have changed since, and the next `up` brings it. `untouched`: the revision that runs is the
+    engine's last. `configuration`: the last `up`'s output `teleportConfig` of that Teleport.
+    """
     check = f"teleport.{name}.values"
     statement = f"the live values of {live.name} are those of its files"
-    patch = _patch(settings, name, recorded)
+    patch = _patch(settings, name, configuration)
     in_files, in_live = unpatch_values(files, patch), unpatch_values(live.values, patch)
     unlike = differences(in_files, in_live)
     if not unlike:
         return passed(check, statement, f"revision {live.revision}, no difference")
-    open_ones = open_differences(unlike, in_live)
+    foreign = unlike
+    for values in recorded:
+        since = {line[2:] for line in differences(unpatch_values(values, patch), in_live)}
+        foreign = [line for line in foreign if line[2:] in since]
+    if not foreign:
+        reason = f"revision {live.revision} has what the last `up` gave it, and the files have changed since: "
+        return passed(check, statement, f"{reason}{', '.join(unlike)} (+ live only, - files only, ~ other)")
+    open_ones = open_differences(foreign, in_live)
+    if secret_values and untouched:
+        # What a secret key gives is not in what is recorded in plain, nor has it to look like a secret.
+        open_ones = [line for line in open_ones if line.startswith("- ")]
     if secret_values and not open_ones:
-        reason = f"{', '.join(unlike)}: live only, and the secret key teleportSecretValues is to have them"
+        reason = f"{', '.join(foreign)}: live only, or other; the secret key teleportSecretValues is to have them"
         return not_proven(check, statement, reason)
-    shown = ", ".join(open_ones or unlike)
+    shown = ", ".join(open_ones or foreign)
     return failed(
         check,
         statement,

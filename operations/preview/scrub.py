@@ -19,7 +19,7 @@ MASKED = "[secret]"  # the engine's own mask
 SCRUBBED = "[scrubbed]"
 
 # How the engine wraps a secret in a serialised value (pulumi/pulumi, sdk/go/common/resource/sig).
-_ENVELOPE = "4dabf18193072939515e22adb298388d"
+ENVELOPE = "4dabf18193072939515e22adb298388d"
 
 # What stands for a value that is known only after the apply, by its type (pulumi's sdk/go/common/resource/plugin).
 UNKNOWNS = frozenset(
@@ -274,7 +274,7 @@ def scrub_value(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         return SCRUBBED
     if isinstance(value, Mapping):
-        if _ENVELOPE in value:
+        if ENVELOPE in value:
             return MASKED
         cleaned = {_scrub_text(str(key), depth): _scrub_entry(str(key), entry, depth) for key, entry in value.items()}
         if value.get("kind") == "Secret":

@@ -19,6 +19,7 @@ from components.settings import ProxyHostAuthorities, load_settings
 from components.teleport_values import AccessGraphPatch, AuditLog, patch_values
 from operations import __main__ as command_line
 from operations import teleport_release
+from operations.engine_record import EngineRecord, GivenRelease
 from operations.findings import Finding, Outcome
 from operations.preflight import Preflight
 from operations.preview.objections import failed_checks
@@ -377,6 +378,56 @@ def test_secrets_in_the_live_values_are_named_by_path_alone(api: KubernetesApi, 
         assert "hunter2" not in finding.reason
 
 
+def given(values: dict[str, Any] | None, revision: int) -> EngineRecord:
+    release = GivenRelease(values=values, revision=revision)
+    return EngineRecord(begun=[], releases={f"teleport-{CLUSTER}-release": release})
+
+
+def with_files(root: Path, values: dict[str, Any], **changes: Any) -> Finding:
+    """What is found of the values when the files of a stack that owns its Teleport have these."""
+    (root / "own.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
+    own = settings(root, teleport={CLUSTER: entry})
+    return run(root, settings=own, **{"outputs": OUTPUTS, **changes})[f"{TELEPORT}values"]
+
+
+def test_files_that_changed_since_the_last_up_are_what_the_next_one_brings(api: KubernetesApi, tmp_path: Path) -> None:
+    """A deployment asks before its `up`: it could bring no other values."""
+    put_world(api)
+    changed = {**USERS, "log": {"level": "DEBUG"}, "service": {"type": "NodePort"}}
+    del changed["annotations"]
+    found = with_files(tmp_path, changed)
+    assert found.outcome is Outcome.PASS
+    assert "the files have changed since: + annotations.pod.team, - log.level, ~ service.type" in found.reason
+    assert with_files(tmp_path, changed, outputs={}).outcome is Outcome.FAIL, "before it is adopted they lose values"
+    put_release(api, 3, "deployed", patch_values({**USERS, "proxy": {"replicaCount": 7}}, PATCH))
+    by_hand = with_files(tmp_path, changed)
+    assert by_hand.outcome is Outcome.FAIL
+    assert by_hand.reason.startswith("+ proxy.replicaCount (")
+
+
+def test_what_an_up_brought_that_failed_later_may_be_taken_back(api: KubernetesApi, tmp_path: Path) -> None:
+    """The outputs are those of the last whole `up`; the state knows what this one gave."""
+    put_world(api)
+    brought = patch_values({**USERS, "log": {"level": "DEBUG"}}, PATCH)
+    put_release(api, 3, "deployed", brought)
+    assert with_files(tmp_path, USERS).outcome is Outcome.FAIL
+    assert with_files(tmp_path, USERS, record=given(brought, 3)).outcome is Outcome.PASS
+
+
+def test_secret_values_need_not_look_secret(api: KubernetesApi, tmp_path: Path) -> None:
+    """They are in no record in plain: only that nobody but the engine has been at the release tells."""
+    put_world(api)
+    put_release(api, 3, "deployed", patch_values({**USERS, "contact": "x", "service": {"type": "y"}}, PATCH))
+    found = with_files(tmp_path, USERS, record=given(None, 3), secret_values=True)
+    assert found.outcome is Outcome.NOT_PROVEN
+    assert found.reason.startswith("+ contact, ~ service.type: ")
+    assert with_files(tmp_path, USERS, record=given(None, 2), secret_values=True).outcome is Outcome.FAIL
+    assert with_files(tmp_path, USERS, record=given(None, 3)).outcome is Outcome.FAIL
+    put_release(api, 4, "deployed", patch_values({"clusterName": CLUSTER, "contact": "x"}, PATCH))
+    assert with_files(tmp_path, USERS, record=given(None, 4), secret_values=True).outcome is Outcome.FAIL
+
+
 @pytest.mark.slow
 def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
@@ -684,6 +735,9 @@ def test_a_volume_of_the_owners_that_the_handed_over_list_would_drop_is_told(
     assert "revision 4 has extraVolumes corp-ca, and the valuesFiles of this entry do not" in (
         findings[f"{TELEPORT}lists"].reason
     )
+    handed_over = {"teleportValues": {CLUSTER: patch_values({**USERS, "extraVolumes": more}, PATCH)}}
+    taken_out = run(tmp_path, settings=theirs, outputs=handed_over)[f"{TELEPORT}lists"]
+    assert taken_out.outcome is Outcome.PASS, "it was handed over, and has left the files since"
 
 
 def test_a_version_that_nobody_has_looked_at_is_said_to_be_one(api: KubernetesApi, tmp_path: Path) -> None:
@@ -750,8 +804,8 @@ def test_a_version_that_is_none_is_no_end_of_preflight(tmp_path: Path) -> None:
 def test_what_a_killed_engine_left_open_stops_an_up_and_names_recover(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     assert "stack.interrupted" not in run(tmp_path)
-    assert not_passed(run(tmp_path, begun=[])) == {}
-    found = run(tmp_path, begun=["database-key", "a", "b", "c", "d"])
+    assert not_passed(run(tmp_path, record=EngineRecord(begun=[], releases={}))) == {}
+    found = run(tmp_path, record=EngineRecord(begun=["database-key", "a", "b", "c", "d"], releases={}))
     assert not_passed(found) == {"stack.interrupted": Outcome.FAIL}
     assert found["stack.interrupted"].reason.startswith(
         "it was killed while it made database-key, a, b and 2 more; `python -m operations recover`, then `up`"

@@ -6,14 +6,16 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from operations.__main__ import app
+from operations.engine_record import EngineRecord, GivenRelease, read_record
 from operations.findings import exit_code, failed, not_proven, passed, print_findings
 from operations.recover import Recovery
-from operations.stack import StackError, read_begun, read_outputs, read_stack_file, run_engine
+from operations.stack import StackError, read_outputs, read_stack_file, run_engine
 from tests.unit.operations.world import settings
 
 FILE = """\
@@ -89,14 +91,39 @@ def test_outputs_come_from_a_file_or_the_engine(tmp_path: Path, monkeypatch: pyt
 def test_what_the_engine_has_begun_to_make_is_in_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     urn = "urn:pulumi:dev::p::random:index/randomPassword:RandomPassword::login"
     operations = [{"type": kind, "resource": {"urn": urn}} for kind in ("creating", "updating", "deleting")]
-    (tmp_path / "state").write_text(json.dumps({"deployment": {"pending_operations": operations}}), encoding="utf-8")
-    engine = tmp_path / "pulumi"
-    engine.write_text(f'#!/bin/sh\ntest "$*" = "stack export --stack dev --non-interactive" && cat {tmp_path}/state\n')
+    put_state(tmp_path, monkeypatch, {"pending_operations": operations})
+    assert read_record("dev", tmp_path).begun == ["login"], "what was there before is there to be looked at again"
+    put_state(tmp_path, monkeypatch, None)
+    assert read_record("dev", tmp_path) == EngineRecord(begun=[], releases={})
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ({"log": {"level": "INFO"}}, {"log": {"level": "INFO"}}),
+        ({"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}, None),
+        (None, None),
+    ],
+)
+def test_what_the_engine_last_gave_to_helm_is_in_its_state(
+    values: Any, read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urn = "urn:pulumi:dev::p::teleport-access-graph:index:X$kubernetes:helm.sh/v3:Release::teleport-x-release"
+    release = {"urn": urn, "type": "kubernetes:helm.sh/v3:Release", "inputs": {"values": values}}
+    put_state(tmp_path, monkeypatch, {"resources": [{**release, "outputs": {"status": {"revision": 7}}}]})
+    assert read_record("dev", tmp_path).releases == {"teleport-x-release": GivenRelease(values=read, revision=7)}
+    put_state(tmp_path, monkeypatch, {"resources": [release, {"urn": urn, "type": "pulumi:pulumi:Stack"}]})
+    assert read_record("dev", tmp_path).releases == {"teleport-x-release": GivenRelease(values=read, revision=None)}
+
+
+def put_state(root: Path, monkeypatch: pytest.MonkeyPatch, deployment: dict[str, Any] | None) -> None:
+    """An engine whose stack `dev` has that."""
+    document = {} if deployment is None else {"deployment": deployment}
+    (root / "state").write_text(json.dumps(document), encoding="utf-8")
+    engine = root / "pulumi"
+    engine.write_text(f'#!/bin/sh\ntest "$*" = "stack export --stack dev --non-interactive" && cat {root}/state\n')
     engine.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert read_begun("dev", tmp_path) == ["login"], "what was there before is there to be looked at again"
-    (tmp_path / "state").write_text("{}", encoding="utf-8")
-    assert read_begun("dev", tmp_path) == []
+    monkeypatch.setenv("PATH", f"{root}{os.pathsep}{os.environ['PATH']}")
 
 
 def test_an_exit_code_tells_failure_from_what_is_not_proven() -> None:
