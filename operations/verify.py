@@ -250,7 +250,16 @@ class Verification:
                 not_proven(f"teleport.{name}.values", statement, f"{reason}; its owner may not keep Helm's records")
             ]
         users = load_values_files(entry.values_files, self.settings.root)
-        findings = [check_values(name, users, release.values, "its values files", remedy=_rolled_out(name, entry))]
+        findings = [
+            check_values(
+                name,
+                users,
+                release.values,
+                "its values files",
+                remedy=_rolled_out(name, entry),
+                secret_values=self.secret_values,
+            )
+        ]
         if self.values_before is not None and name == next(iter(self.settings.teleport)):
             users = parse_values(self.values_before.read_text(encoding="utf-8"))
             findings.append(check_values(name, users, release.values, str(self.values_before), check="before.values"))

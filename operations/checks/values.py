@@ -10,7 +10,7 @@ from typing import Any
 from components.teleport_values import effective_auth_values
 from components.values_files import find_secret_values, join_path, merge_values
 from operations.cluster import Document, name_of
-from operations.findings import Finding, failed, passed
+from operations.findings import Finding, failed, not_proven, passed
 
 _APPENDED = ("extraVolumes", "extraVolumeMounts")
 
@@ -37,16 +37,22 @@ def check_values(
     *,
     check: str = "values",
     remedy: str = "put them into the files, and run `up`",
+    secret_values: bool = False,
 ) -> Finding:
-    """Every value in `users` (from `source`, in words) stands in the live release; lists may have got more."""
+    """Every value in `users` (from `source`, in words) stands in the live release; lists may have got more. With
+    `secret_values` others are merged over them, which cannot be looked at."""
     check = f"teleport.{teleport}.{check}"
     statement = f"the release of {teleport} has every value of {source}"
-    missing = [*missing_values(users, live)]
+    unlike = [*unlike_values(users, live)]
+    missing = [path for path, is_there in unlike if not (is_there and secret_values)]
     for key in _APPENDED:
         mine, now = (effective_auth_values(values).get(key) or [] for values in (users, live))
         missing += [f"auth.{key} {_entry(entry)}" for entry in mine if entry not in now]
     if missing:
         return failed(check, statement, f"missing or other: {'; '.join(missing)}; {remedy}")
+    if unlike:
+        reason = f"other: {'; '.join(path for path, _ in unlike)}; the secret key teleportSecretValues is to have them"
+        return not_proven(check, statement, reason)
     return passed(check, statement, f"{len([*_leaves(users)])} values, all there")
 
 
@@ -84,8 +90,9 @@ def check_workload(teleport: str, role: str, users: Mapping[str, Any], deploymen
     return findings
 
 
-def missing_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[str]:
-    """Paths of `users` at which `live` has something else. Of a value only its path is told: it may be secret."""
+def unlike_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Paths of `users` at which `live` has nothing or something else, with whether it has something. Of a value only
+    its path is told: it may be secret."""
     for path, value in _leaves(users):
         if path[-1] in _APPENDED:
             continue
@@ -95,7 +102,7 @@ def missing_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterato
         if (value is None and here is _ABSENT) or (value == {} and isinstance(here, Mapping)):
             continue  # says the same to the chart
         if here != value:
-            yield _shown(path)
+            yield _shown(path), here is not _ABSENT
 
 
 _ABSENT = object()

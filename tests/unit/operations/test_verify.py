@@ -363,6 +363,21 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
     assert finding.statement == f"the release of {CLUSTER} has every value of {before}"
 
 
+def test_a_value_that_a_secret_one_may_be_merged_over_is_not_proven(api: KubernetesApi, tmp_path: Path) -> None:
+    """What the secret key has cannot be looked at; that a value is missing is no work of it."""
+    put_world(api)
+    put_release(api, 3, "deployed", patch_values({**USERS, "service": {"type": "y"}}, PATCH))
+    check = f"teleport.{CLUSTER}.values"
+    assert run(tmp_path)[check].outcome is Outcome.FAIL
+    merged = run(tmp_path, secret_values=True)[check]
+    assert merged.outcome is Outcome.NOT_PROVEN
+    assert merged.reason == "other: service.type; the secret key teleportSecretValues is to have them"
+    put_release(api, 4, "deployed", patch_values({"clusterName": CLUSTER, "service": {"type": "y"}}, PATCH))
+    missing = run(tmp_path, secret_values=True)[check]
+    assert missing.outcome is Outcome.FAIL
+    assert "service.type" not in missing.reason
+
+
 def test_a_null_says_the_same_as_no_key_and_an_empty_map_the_same_as_any_map() -> None:
     users = {"null": None, "nullOver": None, "map": {}, "mapOver": {}}
     finding = check_values(CLUSTER, users, {"nullOver": 1, "map": {"by": "the patch"}, "mapOver": "text"}, "files")
