@@ -40,7 +40,10 @@ ORIGIN_INPUTS = ["snapshotIdentifier", "restoreToPointInTime"]
 INSIGHTS_KEY_INPUT = "performanceInsightsKmsKeyId"
 # Nor another of the secret of a master password that it manages already:
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
-ADOPTED_INPUTS = [INSIGHTS_KEY_INPUT, "masterUserSecretKmsKeyId"]
+# Nor has it any name of a database but of the one that AWS made at its start, and of none where none was asked for: the
+# access graph's may have been made in it by hand.
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html (DBName)
+ADOPTED_INPUTS = [INSIGHTS_KEY_INPUT, "masterUserSecretKmsKeyId", "dbName"]
 
 # What a run that leaves it out says.
 INSTANCE = "the database's instance"

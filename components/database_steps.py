@@ -141,9 +141,12 @@ def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
     for fixed in FIXED:
         if before.get(fixed.field) != after[fixed.field]:
             was = before.get(fixed.field) or "a key of the stack"
+            # Of one that was not made empty AWS is not told that name.
+            moves = fixed.field == "databaseName" and (before.get("restored") or before.get("adopted"))
+            would = "leave all that the access graph has in {was} on {identifier}" if moves else fixed.would
             yield Problem(
                 fixed.key,
-                f"would {fixed.would.format(identifier=identifier, was=was)}",
+                f"would {would.format(identifier=identifier, was=was)}",
                 f"set it back, {RESTORE}",
                 shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
             )
@@ -159,6 +162,8 @@ def _unprotected(
     if database.restore is not None:
         # What a restored instance has of its data is never asked of RDS, so that nothing is replaced.
         changed = [fixed for fixed in changed if fixed.field == "identifier"]
+    elif before.get("adopted"):
+        changed = [fixed for fixed in changed if fixed.field != "databaseName"]
     if renamed and len(changed) == 1 and not database.apply_immediately and not before.get("adopted"):
         yield Problem(
             "database.identifier",

@@ -296,7 +296,8 @@ def test_the_snapshot_that_a_destroy_leaves_is_everything_in_another_stack(
 
 
 def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: RunningSandbox) -> None:
-    """Made by hand before, with a key and a subnet group of its own, and left behind in the end."""
+    """Made by hand before, with a key and a subnet group of its own and a database that RDS knows nothing of, and left
+    behind in the end."""
     name, cloud = "tests-adopted", running_sandbox.cloud()
     rds = aws(running_sandbox, "rds")
     key, insights_key = (
@@ -316,7 +317,6 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         StorageEncrypted=True,
         KmsKeyId=key,
         DBSubnetGroupName="theirs",
-        DBName=DATABASE,
         MasterUsername=MASTER,
         MasterUserPassword="only-in-this-test-1",
         BackupRetentionPeriod=3,
@@ -331,6 +331,8 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
     )
     before = instance(running_sandbox, name)
     assert before is not None
+    with superuser(running_sandbox, name, "postgres") as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE} OWNER {MASTER}")
     with superuser(running_sandbox, name, DATABASE) as connection:
         connection.execute("CREATE TABLE public.notes AS SELECT 'theirs' AS text")
 

@@ -77,7 +77,8 @@ def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key
     assert (inputs["dbSubnetGroupName"], inputs["kmsKeyId"]) == ("their-subnets", "arn:aws:kms:x")
     assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == []
     # AWS changes those of no instance, and nobody has said which ones it has.
-    assert {"performanceInsightsKmsKeyId", "masterUserSecretKmsKeyId"} <= set(registration.ignore_changes)
+    assert {"performanceInsightsKmsKeyId", "masterUserSecretKmsKeyId", "dbName"} <= set(registration.ignore_changes)
+    assert "dbName" not in record_database()["database-instance"].ignore_changes
 
 
 @pytest.mark.slow

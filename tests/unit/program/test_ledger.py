@@ -305,6 +305,27 @@ def test_an_adopted_instance_that_is_gone_may_be_restored_and_is_never_exchanged
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("origin", ["adopted", "restored"])
+def test_another_database_of_an_instance_that_was_not_made_empty_is_refused_for_what_is_in_the_former(
+    origin: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """AWS is not told its name, so that nothing would be replaced."""
+    if origin == "restored":
+        config["database"]["restore"] = {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"}
+    else:
+        config["database"] |= {"adopt": True, "kmsKeyArn": OTHERS["database.kmsKeyArn"][1]}
+        config["database"]["network"]["subnetGroupName"] = "former"
+        del config["database"]["network"]["subnetIds"]
+    ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
+    config["database"]["databaseName"] = "other"
+    with pytest.raises(LedgerError, match=r'databaseName: "other" would leave all that the access graph has in access'):
+        again(tmp_path, config, ledger)
+    ledger["database"] |= {"protect": False, "onDestroy": "keep"}
+    config["database"] |= {"protect": False, "onDestroy": "keep"}
+    assert again(tmp_path, config, ledger).outputs["ledger"]["database"]["databaseName"] == "other"
+
+
+@pytest.mark.slow
 def test_what_a_restored_instance_has_of_its_data_replaces_nothing(config: dict[str, Any], tmp_path: Path) -> None:
     config["database"] |= {
         "protect": False, "onDestroy": "keep",
