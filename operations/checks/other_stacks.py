@@ -6,9 +6,6 @@ Everything that a stack makes says which stack that was. Of a Teleport, auth's o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import yaml
 
 from components.settings import RdsDatabaseSettings, Settings
@@ -21,6 +18,7 @@ from components.settings.names import (
 )
 from components.teleport_values import auth_deployment_name
 from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.checks.adoption import check_adoption
 from operations.cluster import Cluster, Document, NotAllowed
 from operations.findings import Finding, failed, passed
 from operations.ownership import maker
@@ -105,23 +103,6 @@ def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
         return [failed(check, statement, reason)]
     other = _another(settings, tags.get(STACK_TAG))
     if other is None:
-        return [passed(check, statement, "it has no other stack's tag"), *_by_iam(database, instances[0])]
+        return [passed(check, statement, "it has no other stack's tag"), *check_adoption(database, instances[0])]
     reason = f"its tag {STACK_TAG} says {other}: give another database.identifier, or have that stack give it up"
-    return [failed(check, statement, reason)]
-
-
-def _by_iam(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> list[Finding]:
-    """Of one that is taken over and has it off: it is among what RDS changes in a maintenance window
-    (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PendingModifiedValues.html)."""
-    if not database.adopt or database.authentication != "iam":
-        return []
-    check, statement = "aws.instance-iam", f"the database {database.identifier} lets TAG in by IAM"
-    if instance.get("IAMDatabaseAuthenticationEnabled"):
-        return [passed(check, statement, "IAM authentication is on")]
-    if database.apply_immediately:
-        return [passed(check, statement, "the `up` turns IAM authentication on")]
-    reason = (
-        "IAM authentication is off, and RDS turns it on in a maintenance window to come, so that the `up` would end at "
-        "TAG's roll-out; set database.applyImmediately to true for it"
-    )
     return [failed(check, statement, reason)]

@@ -15,13 +15,18 @@ from components.settings.stack_outputs import stack_output
 LEAST_GROWTH_PERCENT = 10
 
 
+def least_limit(allocated: int) -> int:
+    """Of `allocated` GiB: the least to which RDS lets them grow by themselves, in GiB."""
+    return allocated + -(-allocated * LEAST_GROWTH_PERCENT // 100)
+
+
 def storage_can_grow(draft: Draft) -> Findings:
     """`database.maxAllocatedStorageGib` is a tenth or more above `allocatedStorageGib`."""
     database = draft.configuration.database
     if not isinstance(database, RdsDatabaseSettings):
         return
     allocated, limit = database.allocated_storage_gib, database.max_allocated_storage_gib
-    least = allocated + -(-allocated * LEAST_GROWTH_PERCENT // 100)
+    least = least_limit(allocated)
     if limit < least:
         most = LARGEST_STORAGE_GIB * 100 // (100 + LEAST_GROWTH_PERCENT)
         yield finding(
