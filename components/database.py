@@ -41,9 +41,9 @@ INSIGHTS_KEY_INPUT = "performanceInsightsKmsKeyId"
 # Nor another of the secret of a master password that it manages already:
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
 # Nor has it any name of a database but of the one that AWS made at its start, and of none where none was asked for: the
-# access graph's may have been made in it by hand.
-# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html (DBName)
-ADOPTED_INPUTS = [INSIGHTS_KEY_INPUT, "masterUserSecretKmsKeyId", "dbName"]
+# access graph's may have been made in it by hand. Its master user has the name that it was made with.
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html (DBName, MasterUsername)
+ADOPTED_INPUTS = [INSIGHTS_KEY_INPUT, "masterUserSecretKmsKeyId", "dbName", "username"]
 
 # What a run that leaves it out says.
 INSTANCE = "the database's instance"
@@ -149,9 +149,11 @@ class Database(pulumi.ComponentResource):
         self.database_name = pulumi.Output.from_input(args.database_name)
         self.instance_arn = made(instance, instance.arn)
         self.resource_id = made(instance, instance.resource_id)
-        # A restored instance has the master user of its data.
+        # An instance that was not made empty has the master user of its data.
         self.master_username = (
-            made(instance, instance.username) if _is_restored(args) else pulumi.Output.from_input(args.master_username)
+            made(instance, instance.username)
+            if _is_restored(args) or args.adopt is not None
+            else pulumi.Output.from_input(args.master_username)
         )
         self.master_secret_arn = pulumi.Output.from_input(None)
         self.master_secret_kms_key_arn = pulumi.Output.from_input(None)

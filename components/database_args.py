@@ -135,7 +135,8 @@ class DatabaseArgs(ComponentArgs):
 
     adopt: str | None = None
     """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own;
-    what is made around it gets another key."""
+    what is made around it gets another key. Its master user stays, and `database_name` may have been made in it by
+    anybody."""
 
     apply_immediately: pulumi.Input[bool] = False
     """Whether changes that interrupt the service are made at once (true) or in the maintenance window (false)."""

@@ -138,18 +138,20 @@ def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
             shown(after["mode"]),
         )
         return
+    restored, adopted = before.get("restored"), before.get("adopted")
     for fixed in FIXED:
-        if before.get(fixed.field) != after[fixed.field]:
-            was = before.get(fixed.field) or "a key of the stack"
-            # Of one that was not made empty AWS is not told that name.
-            moves = fixed.field == "databaseName" and (before.get("restored") or before.get("adopted"))
-            would = "leave all that the access graph has in {was} on {identifier}" if moves else fixed.would
-            yield Problem(
-                fixed.key,
-                f"would {would.format(identifier=identifier, was=was)}",
-                f"set it back, {RESTORE}",
-                shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
-            )
+        if before.get(fixed.field) == after[fixed.field] or (fixed.field == "masterUsername" and (restored or adopted)):
+            continue
+        was = before.get(fixed.field) or "a key of the stack"
+        # Of one that was not made empty AWS is told neither name.
+        moves = fixed.field == "databaseName" and (restored or adopted)
+        would = "leave all that the access graph has in {was} on {identifier}" if moves else fixed.would
+        yield Problem(
+            fixed.key,
+            f"would {would.format(identifier=identifier, was=was)}",
+            f"set it back, {RESTORE}",
+            shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
+        )
 
 
 def _unprotected(
@@ -163,7 +165,7 @@ def _unprotected(
         # What a restored instance has of its data is never asked of RDS, so that nothing is replaced.
         changed = [fixed for fixed in changed if fixed.field == "identifier"]
     elif before.get("adopted"):
-        changed = [fixed for fixed in changed if fixed.field != "databaseName"]
+        changed = [fixed for fixed in changed if fixed.field not in ("databaseName", "masterUsername")]
     if renamed and len(changed) == 1 and not database.apply_immediately and not before.get("adopted"):
         yield Problem(
             "database.identifier",

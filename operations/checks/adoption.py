@@ -31,7 +31,6 @@ def _others(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> Itera
         yield "it is not encrypted: copy a snapshot of it with a key, and set database.restore instead of adopt"
     said = {
         "engineVersion": (database.engine_version, str(instance["EngineVersion"]).partition(".")[0]),
-        "masterUsername": (database.master_username, instance.get("MasterUsername")),
         "network.subnetGroupName": (
             database.network.subnet_group_name,
             (instance.get("DBSubnetGroup") or {}).get("DBSubnetGroupName"),

@@ -317,7 +317,7 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         StorageEncrypted=True,
         KmsKeyId=key,
         DBSubnetGroupName="theirs",
-        MasterUsername=MASTER,
+        MasterUsername="theirs",
         MasterUserPassword="only-in-this-test-1",
         BackupRetentionPeriod=3,
         EnablePerformanceInsights=True,
@@ -332,7 +332,7 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
     before = instance(running_sandbox, name)
     assert before is not None
     with superuser(running_sandbox, name, "postgres") as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE} OWNER {MASTER}")
+        connection.execute(f"CREATE DATABASE {DATABASE} OWNER theirs")
     with superuser(running_sandbox, name, DATABASE) as connection:
         connection.execute("CREATE TABLE public.notes AS SELECT 'theirs' AS text")
 

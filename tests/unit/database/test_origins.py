@@ -51,11 +51,12 @@ def test_a_restored_instance_differs_from_an_empty_one_in_this(changes: dict[str
 
 
 @pytest.mark.parametrize(
-    ("changes", "user"), [({"restore_snapshot": "graph-final-1"}, "of_the_data"), ({}, "tag_admin")]
+    ("changes", "user"),
+    [({"restore_snapshot": "graph-final-1"}, "of_the_data"), (ADOPTED, "of_the_data"), ({}, "tag_admin")],
 )
 def test_the_master_user_is_that_of_the_data(changes: dict[str, Any], user: str) -> None:
     arguments: dict[str, Any] = {**DATABASE, **changes, "master_username": "tag_admin"}
-    instances = {**COMPUTED_OUTPUTS["aws:rds/instance:Instance"], "username": "of_the_data"}
+    instances = {**COMPUTED_OUTPUTS["aws:rds/instance:Instance"], "=username": "of_the_data"}
     recording = record(
         lambda: Database("database", DatabaseArgs(**arguments)) and None,
         computed={**COMPUTED_OUTPUTS, "aws:rds/instance:Instance": instances},
@@ -77,8 +78,10 @@ def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key
     assert (inputs["dbSubnetGroupName"], inputs["kmsKeyId"]) == ("their-subnets", "arn:aws:kms:x")
     assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == []
     # AWS changes those of no instance, and nobody has said which ones it has.
-    assert {"performanceInsightsKmsKeyId", "masterUserSecretKmsKeyId", "dbName"} <= set(registration.ignore_changes)
-    assert "dbName" not in record_database()["database-instance"].ignore_changes
+    assert {"performanceInsightsKmsKeyId", "masterUserSecretKmsKeyId"} <= set(registration.ignore_changes)
+    # AWS tells the names that it was made with, and of a database that was made by hand none.
+    assert {"dbName", "username"} <= set(registration.ignore_changes)
+    assert not {"dbName", "username"} & set(record_database()["database-instance"].ignore_changes)
 
 
 @pytest.mark.slow

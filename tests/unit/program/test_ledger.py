@@ -317,9 +317,11 @@ def test_another_database_of_an_instance_that_was_not_made_empty_is_refused_for_
         config["database"]["network"]["subnetGroupName"] = "former"
         del config["database"]["network"]["subnetIds"]
     ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
-    config["database"]["databaseName"] = "other"
+    config["database"] |= {"databaseName": "other", "masterUsername": "nobodys"}
     with pytest.raises(LedgerError, match=r'databaseName: "other" would leave all that the access graph has in access'):
         again(tmp_path, config, ledger)
+    # Nobody asks for it: the master user is the data's.
+    assert again(tmp_path, {**config, "database": {**config["database"], "databaseName": "access_graph"}}, ledger)
     ledger["database"] |= {"protect": False, "onDestroy": "keep"}
     config["database"] |= {"protect": False, "onDestroy": "keep"}
     assert again(tmp_path, config, ledger).outputs["ledger"]["database"]["databaseName"] == "other"
