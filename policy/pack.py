@@ -17,6 +17,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
+from policy.legible import legible
 from policy.rules import Resource, ResourceRule, Rule, StackRule, certificates, database, releases, stack
 
 RULES: tuple[Rule, ...] = (*database.RULES, *releases.RULES, *certificates.RULES, *stack.RULES)
@@ -30,7 +31,7 @@ def policies() -> list[Policy]:
 def _resource_policy(rule: ResourceRule) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: Callable[[str, str | None], None]) -> None:
         if args.resource_type in rule.types:
-            for violation in rule.violations(args.props):
+            for violation in rule.violations(legible(args.props)):
                 report(violation, None)
 
     return ResourceValidationPolicy(

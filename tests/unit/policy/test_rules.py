@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi_policy.proxy import unknown_checking_proxy
+from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
+from policy.legible import REDACTED, legible
 from policy.rules import Resource, ResourceRule, StackRule, certificates, database, releases, stack
 
 pytestmark = pytest.mark.unit
@@ -274,6 +275,52 @@ def test_a_replica_of_a_database_to_come_hides_nothing_of_the_database() -> None
     instance = resource(INSTANCE_TYPE, "instance", properties=in_a_preview(INSTANCE))
     found = STACK_RULES["stateful-resources-are-protected"].violations([replica, instance])
     assert [one.name for one, _ in found] == ["instance"]
+
+
+def redacted(properties: dict[str, Any]) -> dict[str, Any]:
+    """As `policy analyze --file` shows a state of which no secret can be decrypted, were all of it secret."""
+    return dict.fromkeys(properties, REDACTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [
+        ("database-has-backups", redacted(INSTANCE)),
+        ("database-has-a-standby", redacted(INSTANCE)),
+        ("database-logs-are-kept", redacted(INSTANCE)),
+        ("database-transport-is-encrypted", redacted(FORCED)),
+        ("network-is-closed-to-the-world", {"cidrIpv4": REDACTED}),
+        ("network-is-closed-to-the-world", {"cidrBlocks": ["10.0.0.0/8", REDACTED]}),
+        ("certificate-is-short-lived", redacted(LEAF)),
+        ("key-is-strong", {"algorithm": "RSA", "rsaBits": REDACTED}),
+        ("release-values-hold-no-secrets", redacted(RELEASE)),
+        ("release-values-hold-no-secrets", {**RELEASE, "values": {"extraEnv": [{"value": REDACTED}]}}),
+    ],
+)
+def test_a_value_that_cannot_be_decrypted_ends_a_rule_as_an_unknown_one_does(
+    name: str, properties: dict[str, Any]
+) -> None:
+    with pytest.raises(UnknownValueError) as ended:
+        list(RESOURCE_RULES[name].violations(legible(properties)))
+    assert re.fullmatch(r"the value at \.[\w.]+ is a secret that cannot be decrypted here", ended.value.message)
+
+
+def test_what_can_be_read_is_judged_beside_what_cannot() -> None:
+    half = legible({**INSTANCE, "kmsKeyId": REDACTED, "deletionProtection": False})
+    assert list(RESOURCE_RULES["database-is-encrypted"].violations(half)) == []
+    assert list(RESOURCE_RULES["database-is-hard-to-delete"].violations(half)) == ["deletionProtection is not true"]
+
+
+def test_no_rule_of_a_stack_ends_at_what_cannot_be_decrypted() -> None:
+    """The CLI would end with a panic."""
+    resources = [
+        resource(INSTANCE_TYPE, "told", properties={"tags": REDACTED}),
+        resource(INSTANCE_TYPE, "untold", properties={"tags": {}}),
+        resource("pulumi:providers:aws", properties={"allowedAccountIds": REDACTED}),
+    ]
+    tags, providers = (STACK_RULES[name] for name in ("aws-objects-are-tagged", "providers-are-explicit"))
+    assert [one.name for one, _ in tags.violations(resources)] == ["untold"]
+    assert list(providers.violations(resources)) == []
 
 
 def test_every_rule_has_a_case_that_keeps_it_and_one_that_breaks_it() -> None:
