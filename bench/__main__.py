@@ -17,30 +17,39 @@ from sandbox.plugins.install import install_plugins
 from tests.engine.conftest import EngineFailed, RunningSandbox
 
 HERE = Path(__file__).resolve().parent
+GROUPS = {
+    "alone": "program alone",
+    "clusters": "clusters",
+    "deployed": "deployed stack",
+    "terraform": "terraform",
+    "set-up": "set-up",
+    "nothing": "from nothing",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="The speed figures, as ratios.")
-    parser.add_argument("--runs", type=int, default=7, help="measurements of each side (default: 7)")
-    parser.add_argument("--cold-runs", type=int, default=3, help="the same for what takes a sandbox each (default: 3)")
+    parser.add_argument("--runs", type=at_least_one, default=7, help="measurements of each side (default: 7)")
     parser.add_argument(
-        "--only", help="alone, clusters, deployed, terraform, set-up or nothing: that group, and the other rows stay"
+        "--cold-runs", type=at_least_one, default=3, help="the same for what takes a sandbox each (default: 3)"
     )
+    parser.add_argument("--only", choices=GROUPS, help="that group, and the other rows stay")
     parser.add_argument("--output", type=Path, default=HERE, help="where results.json and results.svg go")
     options = parser.parse_args(arguments)
-    found: list[Figure] = []
     plugins: list[dict[str, str]] = []
 
     def measure(group: str, rows: Callable[[], list[Figure]]) -> None:
-        if options.only and options.only not in group:
+        """Write each group as it ends: what comes after it takes long, and may fail."""
+        if options.only not in (None, group):
             return
-        print(group, flush=True)
+        print(GROUPS[group], flush=True)
         began = time.monotonic()
-        for figure in rows():
+        found = rows()
+        for figure in found:
             sign = "reached" if figure.reached else "MISSED"
             print(f"  {figure.ratio:7.3f}  {sign:<7} (reach {figure.reach:g})  {figure.name}", flush=True)
-            found.append(figure)
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
+        write_results(options.output, found, plugins)
 
     def deployed() -> list[Figure]:
         with figures.measured_sandbox() as running:
@@ -57,17 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return figures.against_terraform(running, options.runs, options.cold_runs)
 
     try:
-        measure("program alone", lambda: figures.program_alone(options.runs))
+        measure("alone", lambda: figures.program_alone(options.runs))
         measure("clusters", lambda: figures.clusters_on_one_access_graph(options.runs))
-        measure("deployed stack", deployed)
+        measure("deployed", deployed)
         measure("terraform", terraform)
         measure("set-up", figures.set_up)
-        measure("from nothing", lambda: figures.from_nothing(options.cold_runs, lambda line: print(line, flush=True)))
+        measure("nothing", lambda: figures.from_nothing(options.cold_runs, lambda line: print(line, flush=True)))
     except (BenchError, EngineFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    write_results(options.output, found, plugins)
     return 0
+
+
+def at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1: there would be no median")
+    return number
 
 
 def _plugins(running: RunningSandbox) -> list[dict[str, str]]:
