@@ -3,7 +3,8 @@ another stack through random sequences of changes and kills. An hour on two core
 
     python -m tests.faults.soak [--journeys up,rotate] [--sequences 50] [--streams 1] [--results soak]
 
-Ends with 0 when every point was struck and every run converged as an undisturbed one does.
+Ends with 0 when every point was struck and every run converged as an undisturbed one does; Ctrl-C ends it at the next
+kill or sequence, without what it started.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Event
 
 from sandbox.home import CHECKOUT
+from sandbox.plugins.faults import Point
 from tests.engine.conftest import EngineFailed, started_sandbox
 from tests.faults.journeys import JOURNEYS, at_the_beginning
 from tests.faults.lives import IN_ORDER, Life, finish
@@ -29,13 +32,23 @@ RESULTS = CHECKOUT / "soak"
 # Of a random sequence, and at most of each of its moves.
 MOVES, KILLS = 3, 2
 ROUNDS = 3
+INTERRUPTED = 130
+# Set by Ctrl-C, for the threads of the parts.
+stopping = Event()
+
+
+class BrokenOff(Exception):
+    """Raised where a life may be left: what stands around it clears up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
-    parser.add_argument("--journeys", default=",".join(one.name for one in JOURNEYS), help="runs to kill; '' for none")
-    parser.add_argument("--sequences", type=int, default=50, help="random sequences altogether (default: 50)")
-    parser.add_argument("--streams", type=int, default=1, help="sequences beside each other, each with a sandbox")
+    names = ",".join(one.name for one in JOURNEYS)
+    parser.add_argument("--journeys", type=known_journeys, default=names, help=f"runs to kill: {names}; '' for none")
+    parser.add_argument("--sequences", type=not_negative, default=50, help="random sequences altogether (default: 50)")
+    parser.add_argument(
+        "--streams", type=not_negative, default=1, help="sequences beside each other, each with a sandbox"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="where points.json and sequences.json go")
     options = parser.parse_args(arguments)
     of = (options.results, commit(), datetime.date.today().isoformat())
@@ -47,15 +60,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ThreadPoolExecutor(1 + options.streams) as beside:
         parts = [beside.submit(stream, sequences, seeds, f"sequences-{number}") for number in range(options.streams)]
         if options.journeys:
-            parts.append(beside.submit(journeys, points, set(options.journeys.split(","))))
-        for part in as_completed(parts):
-            try:
-                part.result()
-            except (NotConverged, EngineFailed) as failure:
-                failed = True
-                print(f"\nnot converged: {failure}\n", file=sys.stderr, flush=True)
+            parts.append(beside.submit(journeys, points, options.journeys))
+        try:
+            for part in as_completed(parts):
+                try:
+                    part.result()
+                except (NotConverged, EngineFailed) as failure:
+                    failed = True
+                    print(f"\nnot converged: {failure}\n", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            stopping.set()
+            print("broken off: ends at the next kill or sequence, and takes its sandboxes down", file=sys.stderr)
+            # How the rest ends says nothing: a terminal's Ctrl-C reaches the engines too.
+            wait(parts)
+            return INTERRUPTED
     print(f"{points.counts} in {points.file}\n{sequences.counts} in {sequences.file}")
     return 1 if failed or (options.journeys and not points.complete) else 0
+
+
+def known_journeys(text: str) -> set[str]:
+    names = [one.name for one in JOURNEYS]
+    found = set(filter(None, text.split(",")))
+    unknown = sorted(found.difference(names))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}: a run is one of {', '.join(names)}")
+    return found
+
+
+def not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is less than 0")
+    return number
 
 
 def journeys(points: Points, killed: set[str]) -> None:
@@ -80,7 +116,7 @@ def stream(sequences: Sequences, seeds: SimpleQueue[int], name: str) -> None:
     ):
         random_life = Life(stack, Path(directory))
         random_life.begin()
-        while True:
+        while not stopping.is_set():
             try:
                 seed = seeds.get_nowait()
             except Empty:
@@ -102,14 +138,18 @@ def life(stack: FaultyStack, points: Points, killed: set[str]) -> None:
         kept.may_go = journey.may_go
         left = points.left(journey.name, found)
         print(f"{journey.name}: {len(left)} of {len(found)} points", flush=True)
-        passed = walk.through(
-            left, look_at_each=True, each=lambda struck: print("  " + "; ".join(map(str, struck)), flush=True)
-        )
+        passed = walk.through(left, look_at_each=True, each=tell)
         finish(journey, stack, kept)
         # Only now: what was struck in a run that did not converge would not be looked at again.
         points.add(journey.name, walk.done)
         if passed:
             print(f"  not come to: {', '.join(map(str, passed))}", flush=True)
+
+
+def tell(struck: list[Point]) -> None:
+    print("  " + "; ".join(map(str, struck)), flush=True)
+    if stopping.is_set():
+        raise BrokenOff
 
 
 def commit() -> str:
