@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from operator import eq
 from typing import Any
 
-from components.teleport_values import effective_auth_values
+from components.teleport_values import CHECKSUM_ANNOTATION, effective_auth_values
 from components.values_files import find_secret_values, join_path, merge_values
 from operations.cluster import Document, name_of
 from operations.findings import Finding, failed, not_proven, passed
@@ -99,13 +100,20 @@ def unlike_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator
         here: Any = live
         for key in path:
             here = here.get(key, _ABSENT) if isinstance(here, Mapping) else _ABSENT
-        if (value is None and here is _ABSENT) or (value == {} and isinstance(here, Mapping)):
+        if (value is None and (here is _ABSENT or _is_patched(path))) or (value == {} and isinstance(here, Mapping)):
             continue  # says the same to the chart
         if here != value:
             yield _shown(path), here is not _ABSENT
 
 
 _ABSENT = object()
+# Where the patch writes, whatever stood there with nothing after it.
+_PATCHED = (("auth", "teleportConfig", "access_graph"), ("auth", "annotations", "pod", CHECKSUM_ANNOTATION))
+
+
+def _is_patched(path: tuple[str, ...]) -> bool:
+    """Whether the patch writes there, above or below."""
+    return any(all(map(eq, path, patched)) for patched in _PATCHED)
 
 
 def differences(files: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
@@ -113,13 +121,18 @@ def differences(files: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
     in_files, in_live = dict(_leaves(files)), dict(_leaves(live))
     lines = []
     for path in sorted({*in_files, *in_live}):
-        if path not in in_files:
-            lines.append(f"+ {_shown(path)}")
-        elif path not in in_live:
-            lines.append(f"- {_shown(path)}")
-        elif in_files[path] != in_live[path]:
-            lines.append(f"~ {_shown(path)}")
+        if path in in_files and path in in_live:
+            if not _are_same(path, in_files[path], in_live[path]):
+                lines.append(f"~ {_shown(path)}")
+        # Without the patch a map is gone that has nothing else: what stood there empty said nothing.
+        elif not _is_patched(path) or in_files.get(path, in_live.get(path)) not in (None, {}):
+            lines.append(f"{'-' if path in in_files else '+'} {_shown(path)}")
     return lines
+
+
+def _are_same(path: tuple[str, ...], one: Any, other: Any) -> bool:
+    # No list is an empty one.
+    return bool(one == other) or (path[-1] in _APPENDED and (one or []) == (other or []))
 
 
 def open_differences(lines: list[str], live: Mapping[str, Any]) -> list[str]:
