@@ -78,8 +78,9 @@ class TeleportCluster(pulumi.ComponentResource):
         self.merged_values = merged_values(args) if args.emit_merged_values else None
         if args.mode == "release":
             release = self._release(name, args, patched, authorities)
-            steps.append(release)
-            done.append(made(release, release.status))
+            rolled = self._rolled_auth(name, args, release)
+            steps += [release, rolled]
+            done += [made(release, release.status), made(rolled, rolled.metadata)]
         elif args.mode == "values":
             handed_over = self._handed_over(name, args, list(steps))
             steps.append(handed_over)
@@ -203,24 +204,49 @@ class TeleportCluster(pulumi.ComponentResource):
             ),
         )
 
-    def _restarted_proxies(
+    def _rolled_auth(
         self, name: str, args: TeleportClusterArgs, release: pulumi.Resource
     ) -> kubernetes.apps.v1.DeploymentPatch:
-        """Proxies ask auth for the access graph once, at their start: they follow whatever that answer is made of."""
-        checksum = pulumi.Output.from_input(args.trust_bundle).apply(
-            lambda bundle: proxy_checksum(args.endpoint, bundle)
+        """Waits for the last pod of auth: of several Helm waits for all but one, and that one may still answer the
+        proxies. A mark on the Deployment, which restarts nothing; without the access graph there is none."""
+        annotations = {PROXY_ANNOTATION: _answer_checksum(args)} if args.enabled else None
+        metadata = {"name": auth_deployment_name(args.release), "namespace": args.namespace}
+        return self._patched_deployment(
+            f"{name}-auth", args, {**metadata, "annotations": annotations} if annotations else metadata, None, release
         )
+
+    def _restarted_proxies(
+        self, name: str, args: TeleportClusterArgs, after: pulumi.Resource
+    ) -> kubernetes.apps.v1.DeploymentPatch:
+        """Proxies ask auth for the access graph once, at their start: they follow whatever that answer is made of."""
+        metadata = {"name": proxy_deployment_name(args.release), "namespace": args.namespace}
+        spec = {"template": {"metadata": {"annotations": {PROXY_ANNOTATION: _answer_checksum(args)}}}}
+        return self._patched_deployment(f"{name}-proxies", args, metadata, spec, after)
+
+    def _patched_deployment(
+        self,
+        name: str,
+        args: TeleportClusterArgs,
+        metadata: Mapping[str, Any],
+        spec: Mapping[str, Any] | None,
+        after: pulumi.Resource,
+    ) -> kubernetes.apps.v1.DeploymentPatch:
+        """Ends when the Deployment's rollout is complete, whoever began it."""
         waits = args.timeout_seconds if args.mode == "release" else args.rollout_timeout_seconds
         patience = f"{max(LEAST_PATIENCE_SECONDS, waits)}s"
         return kubernetes.apps.v1.DeploymentPatch(
-            f"{name}-proxies",
-            metadata={"name": proxy_deployment_name(args.release), "namespace": args.namespace},
-            spec={"template": {"metadata": {"annotations": {PROXY_ANNOTATION: checksum}}}},
+            name,
+            metadata=metadata,
+            spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[release],
+                depends_on=[after],
                 # The state has the whole live Deployment, and what its owner's secret values put into it.
                 additional_secret_outputs=None if args.secret_values is None else ["metadata", "spec"],
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             ),
         )
+
+
+def _answer_checksum(args: TeleportClusterArgs) -> pulumi.Output[str]:
+    return pulumi.Output.from_input(args.trust_bundle).apply(lambda bundle: proxy_checksum(args.endpoint, bundle))

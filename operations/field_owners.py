@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from components.settings import ManualTeleportSettings, Settings
 from components.teleport_args import PROXY_ANNOTATION
-from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, proxy_deployment_name
+from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, auth_deployment_name, proxy_deployment_name
 from operations.begun import present
 from operations.cluster import Cluster, Document
 from operations.mending import Step
@@ -26,7 +26,9 @@ from operations.ownership import maker
 _CONFLICT: Final = "Server-Side Apply field conflict"
 # https://github.com/pulumi/pulumi-kubernetes, fieldManagerName: a prefix and eight random digits.
 _PLUGINS_OWNER: Final = re.compile(r"pulumi-kubernetes-[0-9a-f]{8}")
-_MARK: Final = ("f:spec", "f:template", "f:metadata", "f:annotations", f"f:{PROXY_ANNOTATION}")
+# Of auth it is the Deployment's own, of the proxies their pods'.
+_AUTHS_MARK: Final = ("f:metadata", "f:annotations", f"f:{PROXY_ANNOTATION}")
+_MARK: Final = ("f:spec", "f:template", *_AUTHS_MARK)
 _AUTHORITIES: Final = ("f:data", f"f:{CA_KEY}")
 
 
@@ -75,9 +77,13 @@ def _shared(settings: Settings, stack: str, cluster_of: Callable[[str], Cluster]
             if maker(authorities) != stack:
                 continue  # whose Teleport it is: another stack's, or one that was connected by hand
             yield _Shared(cluster, "ConfigMap", "kubernetes:core/v1:ConfigMap", authorities, _AUTHORITIES, alone=False)
-        proxies = cluster.get("Deployment", proxy_deployment_name(entry.release), entry.namespace)
-        if proxies is not None:
-            yield _Shared(cluster, "Deployment", "kubernetes:apps/v1:DeploymentPatch", proxies, _MARK, alone=True)
+        for deployment, mark in (
+            (auth_deployment_name(entry.release), _AUTHS_MARK),
+            (proxy_deployment_name(entry.release), _MARK),
+        ):
+            marked = cluster.get("Deployment", deployment, entry.namespace)
+            if marked is not None:
+                yield _Shared(cluster, "Deployment", "kubernetes:apps/v1:DeploymentPatch", marked, mark, alone=True)
 
 
 def _owners(shared: _Shared, own: str | None) -> list[str]:

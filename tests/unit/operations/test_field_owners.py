@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 FORGOTTEN, RECORDED = "pulumi-kubernetes-0123abcd", "pulumi-kubernetes-89abcdef"
 MARK = {"f:template": {"f:metadata": {"f:annotations": {"f:checksum/access-graph": {}}}}}
+AUTH = "/apis/apps/v1/namespaces/teleport/deployments/teleport-auth"
 PROXIES = "/apis/apps/v1/namespaces/teleport/deployments/teleport-proxy"
 AUTHORITIES = "/api/v1/namespaces/teleport/configmaps/teleport-access-graph-ca"
 HELM = {"manager": "helm", "operation": "Update", "fieldsV1": {"f:spec": {**MARK, "f:replicas": {}}}}
@@ -71,6 +72,15 @@ def test_the_owner_of_a_mark_that_was_made_and_not_recorded_is_taken_off(
     assert run(tmp_path) == ["taken off"]
     assert managers(api, PROXIES) == [RECORDED, "helm"]
     assert steps(tmp_path) == []
+
+
+def test_the_owner_of_auths_mark_is_taken_off_too(api: KubernetesApi, programs: Programs, tmp_path: Path) -> None:
+    put_world(api)
+    own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
+    own(api, AUTH, owner(FORGOTTEN, **{"f:metadata": MARK["f:template"]["f:metadata"]}), HELM)
+    programs.state(*ALL_RECORDED)
+    assert run(tmp_path) == ["taken off"]
+    assert managers(api, AUTH) == ["helm"]
 
 
 def test_before_the_next_up_there_is_none_that_the_state_knows(

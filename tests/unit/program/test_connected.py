@@ -58,7 +58,7 @@ def test_a_teleport_that_is_not_there_yet_is_made_unpatched_while_the_others_kee
     tmp_path: Path,
 ) -> None:
     stack = up(config(tmp_path, connected=False, hostAuthorities=...), tmp_path)
-    assert of_the_other(stack) == {"ca", "release"}
+    assert of_the_other(stack) == {"ca", "release", "auth"}
     assert "access_graph" not in str(stack[f"teleport-{OTHER}-release"].plain("values"))
     assert "access-graph-release" not in stack.ancestors(f"teleport-{OTHER}-release"), "its making waits for nothing"
     assert stack[f"teleport-{TELEPORT_CLUSTER}-proxies"].custom

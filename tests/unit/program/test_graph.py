@@ -94,8 +94,12 @@ EDGES: dict[str, set[str]] = {
     },
     f"{TELEPORT}-ca": {"access-graph-release", "certificates-ca-1"},
     f"{TELEPORT}-release": {"access-graph-release", "certificates-ca-1", f"{TELEPORT}-ca"},
-    f"{TELEPORT}-proxies": {"certificates-ca-1", "access-graph-release", f"{TELEPORT}-release"},
+    # Of several pods of auth's Helm leaves one behind, which still answers proxies as before.
+    f"{TELEPORT}-auth": {"certificates-ca-1", "access-graph-release", f"{TELEPORT}-release"},
+    f"{TELEPORT}-proxies": {"certificates-ca-1", "access-graph-release", f"{TELEPORT}-auth"},
 }
+
+AUTH = {"name": "teleport-auth", "namespace": "teleport"}
 
 # All that may stand still for the ten minutes in which RDS makes an instance.
 WAITS_FOR_THE_INSTANCE = {
@@ -106,6 +110,7 @@ WAITS_FOR_THE_INSTANCE = {
     "database-logins-job",
     f"{TELEPORT}-ca",
     f"{TELEPORT}-release",
+    f"{TELEPORT}-auth",
     f"{TELEPORT}-proxies",
 }
 
@@ -124,10 +129,25 @@ def test_only_what_needs_the_database_waits_for_it(stack: Recording) -> None:
 
 def test_teleport_changes_only_after_the_access_graph_is_ready(stack: Recording) -> None:
     """TAG, then the ConfigMap, then auth, then the proxies: each is an ancestor of the next."""
-    order = ["access-graph-release", f"{TELEPORT}-ca", f"{TELEPORT}-release", f"{TELEPORT}-proxies"]
+    order = ["access-graph-release", *(f"{TELEPORT}-{part}" for part in ("ca", "release", "auth", "proxies"))]
     for earlier, later in itertools.pairwise(order):
         assert earlier in stack.ancestors(later)
         assert later not in stack.ancestors(earlier)
+
+
+def test_all_of_auth_is_awaited_before_the_proxies_ask_it(stack: Recording, tmp_path: Path) -> None:
+    """Of several pods of auth's Helm waits for all but one (maxUnavailable), and whoever asks that one is told what was
+    true before. The engine awaits a Deployment that it marks; without the access graph nothing is left of the mark."""
+    awaited = {"create": "600s", "update": "600s"}
+    auth, proxies = stack[f"{TELEPORT}-auth"], stack[f"{TELEPORT}-proxies"]
+    assert auth.timeouts == proxies.timeouts == awaited
+    answer = proxies.plain("spec.template.metadata.annotations.checksum/access-graph")
+    assert auth.plain("metadata") == {**AUTH, "annotations": {"checksum/access-graph": answer}}
+    assert "spec" not in auth.inputs, "a mark in the pods' template would roll them"
+    config = configuration(tmp_path)
+    config["accessGraph"]["enabled"] = False
+    off = run_program(config, tmp_path)[f"{TELEPORT}-auth"]
+    assert (off.plain("metadata"), off.timeouts, "spec" in off.inputs) == (AUTH, awaited, False)
 
 
 def test_the_uri_is_published_only_after_its_login_exists(stack: Recording) -> None:
@@ -148,7 +168,7 @@ def test_switching_off_begins_with_teleport(tmp_path: Path) -> None:
     config = configuration(tmp_path)
     config["accessGraph"]["enabled"] = False
     edges = run_program(config, tmp_path).edges()
-    assert edges[f"{TELEPORT}-ca"] == {"certificates-ca-1", f"{TELEPORT}-release"}
+    assert edges[f"{TELEPORT}-ca"] == {"certificates-ca-1", f"{TELEPORT}-release", f"{TELEPORT}-auth"}
     assert {f"{TELEPORT}-release", f"{TELEPORT}-ca", "credentials-postgres"} <= edges["database-logins-job"]
 
 

@@ -93,6 +93,7 @@ STEPS = (
     "certificates-server-request",
     f"teleport-{TELEPORT_CLUSTER}-ca",
     f"teleport-{TELEPORT_CLUSTER}-release",
+    f"teleport-{TELEPORT_CLUSTER}-auth",
     f"teleport-{TELEPORT_CLUSTER}-proxies",
     "database-logins-job",
 )

@@ -299,4 +299,4 @@ def test_a_teleport_is_followed_to_another_kubernetes_cluster_by_way_of_values(t
         stack = run_program(config, tmp_path, stacks={f"organization/{PROJECT}/{STACK}": ledger} if ledger else None)
         ledger = unsealed(stack.outputs)
     assert ledger["ledger"]["teleport"][TELEPORT_CLUSTER]["clusterIdentifier"] == OTHER_CLUSTER_IDENTIFIER
-    assert of_teleport(stack) == {"ca", "release", "proxies"}
+    assert of_teleport(stack) == {"ca", "release", "auth", "proxies"}
