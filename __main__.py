@@ -20,7 +20,7 @@ from components.ledger_guards import checked_ledger
 from components.loading import load
 from components.object_metadata import mark_objects
 from components.providers import make_providers
-from components.refusal import refusing
+from components.refusal import run
 from components.settings import RdsDatabaseSettings, read_settings
 from components.stack_references import StackReferences
 from components.stack_tags import full_name
@@ -96,4 +96,4 @@ async def main() -> None:
     )
 
 
-pulumi.run(refusing(main))
+run(main)
