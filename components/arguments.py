@@ -35,7 +35,8 @@ class ComponentArgs:
 
     def __post_init__(self) -> None:
         """Replace None by the field's default, where there is one, and a whole number such as 2.0 by an `int`: hosts
-        know one sort of numbers, and 2.0 would be written into names and scripts as it is. An Output stays.
+        know one sort of numbers, and 2.0 would be written into names and scripts as it is. An Output stays, and an
+        awaitable becomes one, for a coroutine gives its value once, and components ask for it more often.
 
         Raises `TypeError` for a value of another type than the field's. Without this check an Output in place of plain
         text would be written into the cluster as the words of its error, and one name be taken for a list of letters.
@@ -47,6 +48,8 @@ class ComponentArgs:
                 object.__setattr__(self, field.name, _default(field))
             elif not _is_of(value, field.type):
                 problems.append(f"{type(self).__name__}: {field.name}: {_rule(value, field.type)}")
+            elif isinstance(value, Awaitable):
+                object.__setattr__(self, field.name, pulumi.Output.from_input(value))
             elif isinstance(value, float) and int in (get_args(field.type) or (field.type,)):
                 object.__setattr__(self, field.name, int(value))
         if problems:

@@ -7,8 +7,8 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, get_args, get_origin
 
 import pulumi
 import pulumi_aws as aws
@@ -424,3 +424,23 @@ def test_an_input_is_plain_or_comes_later() -> None:
         assert made.phase == "stable"  # type: ignore[attr-defined]
 
     record(program)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
+def test_whatever_may_be_an_output_may_be_a_coroutine(component: type[pulumi.ComponentResource]) -> None:
+    """Which gives its value once, however often the component needs it."""
+    taken = {field.name: field.type for field in dataclasses.fields(args_class(component))}  # type: ignore[arg-type]
+
+    async def later(value: Any) -> Any:
+        return value
+
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
+        arguments = {
+            name: later(value) if Awaitable in {get_origin(one) for one in get_args(taken[name])} else value
+            for name, value in ARGUMENTS[component.__name__].items()
+        }
+        component("it", arguments, pulumi.ResourceOptions(providers=providers))  # type: ignore[call-arg]
+
+    assert record(program).in_order() == by_dataclass(component).in_order()
