@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 
 from components.go_yaml import HelmLoader
+from components.nesting import DEEPEST_VALUES
 from components.settings.secret_texts import is_secret_text
 
 # A values file is typed by people; the API server refuses a release Secret above 1 MiB anyway.
 LARGEST_FILE = 1024 * 1024
-# What aliases may make of it, and how deep it may go: Helm and the API server refuse more.
+# What aliases may make of it: Helm and the API server refuse more.
 MOST_VALUES = 100_000
-DEEPEST = 100
 
 
 class ValuesFileError(ValueError):
@@ -64,7 +64,7 @@ def values_document(values: Mapping[str, Any]) -> str:
     return re.sub(r"[\x7f-\uffff]", lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n"
 
 
-_TOO_DEEP = f"goes deeper than {DEEPEST} levels, or an alias contains itself; write the value out"
+_TOO_DEEP = f"goes deeper than {DEEPEST_VALUES} levels, or an alias contains itself; write the value out"
 
 
 def _in_own_words(error: yaml.MarkedYAMLError) -> str:
@@ -85,7 +85,7 @@ def _check_plain(values: Any) -> None:
     """That they are what JSON has, to a depth and a number that Helm takes. Raises `ValuesFileError`."""
     left = MOST_VALUES
     level = [values]
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST_VALUES):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, Mapping):

@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import config as engine
 
+from components.nesting import DEEPEST_VALUES, is_deeper
 from components.settings.errors import Problem, SettingsError, join
 from components.settings.loader import SecretSettings, Settings, load_settings
 from components.settings.names import PROJECT
@@ -68,6 +69,9 @@ def secret_values(text: str, settings: Settings) -> dict[str, Any]:
             problems.append(Problem(join(key, cluster), rule, f"use one of {', '.join(charted) or 'those'}"))
         elif not isinstance(part, Mapping):
             problems.append(Problem(join(key, cluster), "is not a map of Helm values", "give the values as a map"))
+        elif is_deeper(part, DEEPEST_VALUES):
+            rule = f"goes deeper than {DEEPEST_VALUES} levels"
+            problems.append(Problem(join(key, cluster), rule, "take out what is that deep: Helm takes no such values"))
     if problems:
         raise SettingsError(problems)
     return dict(values)

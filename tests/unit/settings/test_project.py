@@ -11,8 +11,10 @@ import pulumi
 import pytest
 from pulumi.runtime import config as engine
 
+from components.nesting import DEEPEST_VALUES
 from components.settings import SettingsError, load_settings, read_settings
 from components.settings.project import secret_values
+from components.values_files import parse_values
 from tests.samples import STACK, TELEPORT_CLUSTER, existing_configuration, minimal_configuration
 
 pytestmark = pytest.mark.unit
@@ -33,6 +35,11 @@ def stack() -> Iterator[None]:
     pulumi.runtime.set_mocks(_NoResources(), project=PROJECT, stack=STACK)
     yield
     engine.set_all_config({}, [])
+
+
+def nested_values(levels: int) -> str:
+    """JSON of Helm values with so many levels, the text in the innermost counted."""
+    return '{"a": ' * (levels - 1) + '"canary"' + "}" * (levels - 1)
 
 
 def configure(plain: dict[str, Any], **secrets: str) -> None:
@@ -131,6 +138,12 @@ def test_a_secret_stored_in_plain_is_refused_without_showing_it() -> None:
             f"teleportSecretValues.{TELEPORT_CLUSTER}",
             "is not a map of Helm values",
         ),
+        (
+            # Python reads it, and the merge would end in a RecursionError.
+            f'{{"{TELEPORT_CLUSTER}": {nested_values(101)}}}',
+            f"teleportSecretValues.{TELEPORT_CLUSTER}",
+            "goes deeper than 100 levels",
+        ),
     ],
 )
 def test_secret_helm_values_are_checked_without_showing_them(text: str, key: str, rule: str) -> None:
@@ -139,3 +152,9 @@ def test_secret_helm_values_are_checked_without_showing_them(text: str, key: str
         secret_values(text, settings)
     assert [problem.key for problem in caught.value.problems] == [key]
     assert "canary" not in str(caught.value)
+
+
+def test_secret_helm_values_go_as_deep_as_a_file_may() -> None:
+    settings = load_settings(minimal_configuration(), (), root=Path(), stack=STACK)
+    text = nested_values(DEEPEST_VALUES)
+    assert secret_values(f'{{"{TELEPORT_CLUSTER}": {text}}}', settings) == {TELEPORT_CLUSTER: parse_values(text)}
