@@ -200,6 +200,25 @@ OBJECT_SYMPTOMS = (
         "use images and charts as pinned; another owner's admission controller may strip the security context",
     ),
     *_of_either(
+        r"exceeded quota: |failed quota: |(maximum|minimum) \S+ usage per (Container|Pod) is"
+        r"|max limit to request ratio per (Container|Pod) is",
+        "a ResourceQuota or LimitRange of the namespace lets the pod not in",
+        "raise it, with room for one more pod while pods are replaced, or correct accessGraph.replicas, resources",
+        "raise it, with room for one more pod while pods are replaced, or correct `resources` among Teleport's values",
+    ),
+    _symptom(
+        r"failed calling webhook",
+        _ALL,
+        "an admission webhook does not answer, and the API server lets nothing in without it",
+        "look at the pods and the certificate of what it names; its owner may have it pass over this namespace",
+    ),
+    *_of_either(
+        r"admission webhook \S+ denied the request|denied request: ",
+        "an admission policy refuses the pod",
+        "meet what it asks for (labels, annotations, accessGraph.image, resources), or have its owner except the pod",
+        "meet what it asks for by Teleport's values, or have its owner except the pod",
+    ),
+    *_of_either(
         r"FailedScheduling|Insufficient (cpu|memory)|untolerated taint",
         "no node takes the pod",
         "add nodes, or correct accessGraph.nodeSelector, tolerations, resources",

@@ -136,6 +136,26 @@ def test_what_teleport_says_of_others_is_no_symptom(role: str, line: str) -> Non
         ("OOMKilled: ", "out of memory"),
         ('FailedCreate: pods "x" is forbidden: violates PodSecurity "restricted:latest"', "pod security standard"),
         ("FailedScheduling: 0/3 nodes are available: 3 Insufficient memory", "no node takes the pod"),
+        ('FailedCreate: pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3', "ResourceQuota or"),
+        ('FailedCreate: pods "x" is forbidden: failed quota: q: must specify limits.cpu for: x', "ResourceQuota or"),
+        (
+            'FailedCreate: pods "x" is forbidden: maximum memory usage per Container is 256Mi, but limit is 1Gi',
+            "LimitRange of the namespace",
+        ),
+        (
+            'FailedCreate: Internal error occurred: failed calling webhook "validate.example.com": failed to call '
+            'webhook: Post "https://policy.policy.svc:443/validate?timeout=10s": connection refused',
+            "webhook does not answer",
+        ),
+        (
+            'FailedCreate: admission webhook "validate.example.com" denied the request: images need a digest',
+            "admission policy refuses",
+        ),
+        (
+            "FailedCreate: pods \"x\" is forbidden: ValidatingAdmissionPolicy 'digests' with binding 'all' denied "
+            "request: images need a digest",
+            "admission policy refuses",
+        ),
         ("CrashLoopBackOff: back-off 5m0s restarting failed container", "ends again and again"),
     ],
 )
@@ -146,7 +166,13 @@ def test_an_events_message_leads_to_its_cause(message: str, cause: str) -> None:
 @pytest.mark.parametrize("role", ["auth", "proxy", "access-graph"])
 @pytest.mark.parametrize(
     "message",
-    ["FailedScheduling: 0/1 nodes are available", "ImagePullBackOff: Back-off pulling image", "OOMKilled: "],
+    [
+        "FailedScheduling: 0/1 nodes are available",
+        "ImagePullBackOff: Back-off pulling image",
+        "OOMKilled: ",
+        "FailedCreate: exceeded quota: q, requested: pods=1",
+        'FailedCreate: admission webhook "validate.example.com" denied the request: no',
+    ],
 )
 def test_what_any_pod_may_meet_is_mended_where_its_own_settings_are(role: str, message: str) -> None:
     (remedy,) = {symptom.remedy for symptom in OBJECT_SYMPTOMS if symptom.fits(role, message)}
