@@ -7,12 +7,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import TextIO
+from typing import Final, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
 from components.printable import printable
+
+# How an object of the stack's gets back what somebody changed. What kubectl wrote an `up` takes over, and its preview
+# takes for a conflict. Source: pulumi-kubernetes, provider/pkg/await/await.go, fixCSAFieldManagers.
+WRITTEN_BACK: Final = "`up --refresh`, and with `--skip-preview` where kubectl wrote it"
 
 
 class Outcome(str, Enum):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from operations.findings import WRITTEN_BACK
 from operations.teleport_log import ABOUT
 
 
@@ -104,7 +105,7 @@ SYMPTOMS = (
         ("auth",),
         "auth does not trust the CA of what the access graph serves: it read its CA file before the CA changed, or "
         "another CA is in the ConfigMap",
-        "`up --refresh`; if the ConfigMap is right, restart auth, then the proxies",
+        f"{WRITTEN_BACK}; if the ConfigMap is right, restart auth, then the proxies",
         about=True,
         repeated=True,
     ),
@@ -112,7 +113,7 @@ SYMPTOMS = (
         r"remote error: tls: (bad certificate|unknown certificate authority)",
         ("access-graph",),
         "a Teleport that dials does not trust what the access graph serves",
-        "auth's own log says why; `up --refresh`, then restart auth and the proxies if the ConfigMap is right",
+        f"auth's own log says why; {WRITTEN_BACK}; then restart auth and the proxies if the ConfigMap is right",
     ),
     _symptom(
         r"access_graph\.ca|failed to read /var/run/access-graph|open /var/run/access-graph",

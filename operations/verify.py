@@ -52,7 +52,7 @@ from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
 from operations.checks.values import check_values, check_workload, differences, given_again, open_differences
 from operations.cluster import Cluster, ClusterError, Document, secret_data
-from operations.findings import Finding, Outcome, failed, not_proven, passed
+from operations.findings import WRITTEN_BACK, Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
 from operations.helm_releases import HelmRelease, deployed_release
 from operations.ownership import connect_to_read
@@ -320,7 +320,7 @@ def _of_this_stack(finding: Finding) -> Finding:
     """What is wrong with a certificate that the stack issued itself."""
     if finding.outcome is Outcome.PASS:
         return finding
-    remedy = "the stack issued it: `up --refresh` renews what is due, and writes back what was changed by hand"
+    remedy = f"the stack issued it: what is due or was changed by hand comes anew with {WRITTEN_BACK}"
     return replace(finding, reason=f"{finding.reason}; {remedy}")
 
 

@@ -18,7 +18,7 @@ from components.database_uri import DatabaseUriError, check_database_uri
 from components.settings.names import DEFAULT_POSTGRES_PORT
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
-from operations.findings import Finding, failed, not_proven, passed
+from operations.findings import WRITTEN_BACK, Finding, failed, not_proven, passed
 
 TIMEOUT = 10
 # libpq's words for "there is no way from here", as against "the server said no".
@@ -224,7 +224,7 @@ def _login(connection: psycopg.Connection[tuple[Any, ...]], own: OwnLogins) -> F
     login, acts_as, owner = row
     if login != own.login:
         return failed(
-            check, _STATEMENTS[check], f"it is {login}, the configuration makes it {own.login}; run `up --refresh`"
+            check, _STATEMENTS[check], f"it is {login}, the configuration makes it {own.login}; run {WRITTEN_BACK}"
         )
     if acts_as != owner or login == owner:
         reason = f"{login} acts as {acts_as}, not as {owner}: what it makes is lost to the next login"
@@ -259,7 +259,7 @@ def _by_iam(connection: psycopg.Connection[tuple[Any, ...]], client: _Client) ->
         reason = f"{client.user} is no member of rds_iam; {_ANEW.format('access')}"
         return failed(check, _STATEMENTS[check], reason)
     if client.parts.get("password"):
-        return failed(check, _STATEMENTS[check], "the URI has a password; run `up --refresh`")
+        return failed(check, _STATEMENTS[check], f"the URI has a password; run {WRITTEN_BACK}")
     said = _knock(client, password=secrets.token_hex(16))
     if said is None or not _REFUSED.search(said):
         return failed(check, _STATEMENTS[check], f"with a made-up token: {said or 'it is let in'}")

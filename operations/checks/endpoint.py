@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography import x509
 
 from operations.checks.certificate import dns_names
-from operations.findings import Finding, failed, not_proven, passed
+from operations.findings import WRITTEN_BACK, Finding, failed, not_proven, passed
 from operations.handshake import Answer, Handshake, Way, foreign_identity, shake_hands
 
 _END = "-----END CERTIFICATE-----"
@@ -115,7 +115,7 @@ def _current(ways: Sequence[Way], host: str, identity: Path | None, current: str
     statement = "the access graph serves the certificate that its Secret holds now"
     check = "endpoint.current-certificate"
     if not current or _END not in current:
-        return failed(check, statement, "the Secret has no certificate in tls.crt; run `up --refresh`")
+        return failed(check, statement, f"the Secret has no certificate in tls.crt; run {WRITTEN_BACK}")
     wanted = ssl.PEM_cert_to_DER_cert(current[: current.index(_END) + len(_END)].lstrip())
     seen = [(way, shake_hands(way, server_name=host, trust=None, identity=identity)) for way in ways]
     wrong = [way.label for way, one in seen if one.certificate != wanted]

@@ -42,7 +42,8 @@ _MEANING: Mapping[Cause, tuple[str, str]] = {
     ),
     Cause.DRIFT: (
         "Something changed these outside of the stack; the program still says what it said.",
-        "Find out who did it, and either deploy, which takes it back, or put it into the program.",
+        "Find out who did it, and either put it into the program, or take it back with `pulumi up --refresh`: a plain "
+        "`up`, as a deployment runs, does not look.",
     ),
     Cause.RENEWAL: (
         "A certificate is in the last part of its validity. Nobody changed anything.",
@@ -53,6 +54,14 @@ _MEANING: Mapping[Cause, tuple[str, str]] = {
         "Deploy what was merged, or find out why its deployment failed.",
     ),
 }
+
+
+# As the API server says it, with the name by which kubectl writes (`kubectl-edit`, `kubectl-patch`, `kubectl-label`).
+_KUBECTL_WROTE = 'with "kubectl'
+_KUBECTL = (
+    "Somebody changed with kubectl what the program says. A preview takes that for a conflict, an `up` takes it over: "
+    "`pulumi up --refresh --skip-preview` takes it back."
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,8 @@ def _blocks(preview: Preview, stack: str) -> Iterator[Block]:
         said = [*preview.errors, *preview.log.splitlines()][:_DIFF_LINES]
         if said:
             yield fenced(said, closing=[""])
+        if any(_KUBECTL_WROTE in line for line in said):
+            yield Block([_KUBECTL, ""])
     found = causes(preview)
     if found.found:
         listed = ", ".join(one.value for one in found.found)

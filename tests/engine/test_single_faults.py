@@ -106,10 +106,15 @@ def test_of_two_ups_at_once_the_second_is_refused_and_recover_leaves_the_first_a
 
 
 def test_what_was_edited_or_deleted_by_hand_comes_back_with_a_refresh(stack: FaultyStack) -> None:
+    next_turn(stack)
+    stack.pulumi("up")  # until it has been changed once, a preview takes over as well
     before = secret_values(stack, stack.namespace, TLS)
     here = ("--namespace", stack.namespace)
-    stack.kubectl("patch", "secret", TLS, *here, "--type=merge", "--patch", '{"data": {"tls.crt": "AAAA"}}')
-    stack.pulumi("up", "--refresh")
+    edit = '{"data": {"tls.crt": "AAAA"}, "metadata": {"labels": {"turn": "by-hand"}}}'
+    stack.kubectl("patch", "secret", TLS, *here, "--type=merge", "--patch", edit)
+    preview = stack.pulumi("preview", "--refresh", check=False)
+    assert 'with "kubectl-patch"' in said(preview), "with its preview no `up` would take it back"
+    stack.pulumi("up", "--refresh", "--skip-preview", "--yes")
     assert secret_values(stack, stack.namespace, TLS) == before
     stack.kubectl("delete", "secret", TLS, *here)
     stack.pulumi("up", "--refresh")

@@ -95,6 +95,10 @@ def test_a_preview_that_failed_is_an_issue_that_claims_nothing() -> None:
     body = issue_body(preview, stack="prod")
     assert body.startswith("⛔ The preview failed. So it is not known whether `prod` is what it should be.")
     assert 'conflict with "kubectl-patch"' in body
+    taken_back = "`pulumi up --refresh --skip-preview` takes it back."
+    assert taken_back in body
+    another = read_preview("", exit_code=1, log='error: Apply failed: conflict with "their-controller": .data.uri')
+    assert taken_back not in issue_body(another, stack="prod"), "an up does not take that over"
 
 
 def test_a_quiet_night_is_no_issue() -> None:
