@@ -53,7 +53,7 @@ _OTHERS_TIMEOUT = 300
 _NOT_LOCKED = ("update has already completed", "has never been updated")
 # What answers for a stack that comes back, which nobody may have asked for.
 RESTORE = "--restore-record"
-# What `teleport.py` marks proxies with, for them to be restarted.
+# What `teleport.py` marks Deployments with: the proxies', for them to be restarted, and auth's, to wait for it.
 _MARK = "kubernetes:apps/v1:DeploymentPatch"
 
 
@@ -255,7 +255,7 @@ class Recovery:
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
         """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice. One of which
-        a record is left is `_pending`'s. And marks on proxies that went with theirs: the plugin takes a mark off by
+        a record is left is `_pending`'s. And marks on Deployments that went with theirs: the plugin takes a mark off by
         writing to the Deployment, whether it is there or not."""
         for resource in state.get("resources") or []:
             if resource.get("type") not in (RELEASE, _MARK):
