@@ -25,6 +25,8 @@ NOT_SAID = {
     "rules.py": {"a list without repetitions"},
     # Refusals of what a secret holds, which are known in `apply`, and of another project: `test_project` has them.
     "project.py": {
+        "goes deeper than ",
+        "take out what is that deep: Helm takes no such values",
         "is no Teleport cluster with Helm values in `teleport`",
         "is not a map of Helm values",
         "is not an object of Teleport cluster name to values",
