@@ -58,8 +58,21 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(traceback, "extract_stack", traceback.extract_stack)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    loop = asyncio.new_event_loop()
+    # What a refused program left waiting would be printed when it is collected, far from its test.
+    loop.set_exception_handler(lambda _loop, _context: None)
+    asyncio.set_event_loop(loop)
+    # `set_mocks` keeps the stack of an earlier test, which waits in that one's event loop.
+    settings.set_root_resource(None)  # type: ignore[arg-type]
     yield tmp_path
+    settings.set_root_resource(None)  # type: ignore[arg-type]
+    if left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(left, timeout=10))
+    loop.close()
+    # The SDK looks for a current loop when the next test starts.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     if collecting:
         gc.enable()
 
