@@ -60,7 +60,7 @@ def stack(directory: Path) -> Recording:
 def test_the_default_stack_has_these_many_resources(stack: Recording) -> None:
     components = [item for item in stack.registrations if not item.custom]
     providers = [item for item in stack.registrations if item.type.startswith("pulumi:providers:")]
-    assert (len(stack.custom()), len(components), len(providers)) == (33, 8, 2)
+    assert (len(stack.custom()), len(components), len(providers)) == (34, 8, 2)
 
 
 @pytest.mark.slow
