@@ -12,7 +12,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.applied import applied, made
-from components.arguments import ComponentArgs
+from components.arguments import ComponentArgs, RefusedArgumentError
 from components.database_uri import CA_BUNDLE_DIRECTORY
 from components.handed_on import waiting
 from components.releases import atomic_release
@@ -228,7 +228,7 @@ class AccessGraph(pulumi.ComponentResource):
 
 def _some_host_authorities(host_authorities: Any) -> list[str]:
     if not host_authorities:
-        raise ValueError(
+        raise RefusedArgumentError(
             "host_authorities: is empty; TAG would accept nobody, and the chart does not refuse it: "
             "pass the host CA of at least one Teleport cluster"
         )

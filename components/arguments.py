@@ -17,6 +17,11 @@ import pulumi
 ArgumentsType = TypeVar("ArgumentsType", bound="ComponentArgs")
 
 
+class RefusedArgumentError(ValueError):
+    """An argument with which nothing would work, as it turns out once it is known. A type of its own, for an error that
+    comes out of Outputs has lost where it was raised."""
+
+
 class ComponentArgs:
     """Base of every `XArgs`. Subclasses are `@dataclass(frozen=True, kw_only=True)`.
 

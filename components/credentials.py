@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.arguments import ComponentArgs
-from components.digests import public_digest
+from components.digests import check_digest_key, public_digest
 from components.handed_on import asked, waiting
 from components.pod_security import NAMESPACE_LABELS
 from components.settings.names import (
@@ -128,6 +128,7 @@ class Credentials(pulumi.ComponentResource):
         given = (args.certificate_pem is not None, args.private_key_pem is not None, args.tls_secret_name is not None)
         if given not in ((True, True, False), (False, False, True)):
             raise ValueError("certificate_pem: pass it and private_key_pem, or tls_secret_name in place of both")
+        check_digest_key(args.digest_key)
         super().__init__("teleport-access-graph:index:Credentials", name, {}, waiting(opts))
         child = pulumi.ResourceOptions(parent=self)
 

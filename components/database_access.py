@@ -19,6 +19,7 @@ from components.database_job import MASTER_PASSWORD_KEY, database_job, job_name,
 from components.database_policies import database_login_policy, role_name_prefix, secret_reader_policy
 from components.database_script import PREPARE_DATABASE, scram_verifier
 from components.database_uri import database_uri
+from components.digests import check_digest_key
 from components.handed_on import waiting
 from components.known_after import known_after
 from components.login_slots import IAM_ROLE, OWNER_ROLE, active_slot, login_of, slot_passwords
@@ -377,6 +378,7 @@ def _check(args: DatabaseAccessArgs) -> None:
         missing = [name for name in ("resource_ids", "client_service_account") if not getattr(args, name)]
         if missing:
             raise ValueError(f"DatabaseAccessArgs: authentication iam needs {' and '.join(missing)} as well")
+    check_digest_key(args.digest_key)
 
 
 def _uid_of(made: Sequence[Any]) -> str:

@@ -14,6 +14,7 @@ from components.applied import made
 from components.arguments import ComponentArgs
 from components.database_job import database_job, job_name, job_spec
 from components.database_script import RETIRE_LOGINS
+from components.digests import check_digest_key
 from components.handed_on import waiting
 from components.known_after import known_after
 from components.login_slots import ALL_LOGINS
@@ -58,6 +59,7 @@ class LoginRetirement(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: LoginRetirementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LoginRetirementArgs.from_input(args)
+        check_digest_key(args.digest_key)
         super().__init__("teleport-access-graph:index:LoginRetirement", name, {}, waiting(opts))
         spec: pulumi.Output[Any] = pulumi.Output.all(job=args.job, login=args.login).apply(
             lambda resolved: job_spec(

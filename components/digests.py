@@ -11,20 +11,27 @@ from collections.abc import Sequence
 
 import pulumi
 
+from components.arguments import RefusedArgumentError
+
 
 def keyed_digest(key: str, values: Sequence[str]) -> str:
     """HMAC-SHA-256 over `values`, 64 hexadecimal digits.
 
     `key` is a random secret of at least 32 characters kept in the state (a plain hash of a low-entropy secret could be
     guessed offline). Each value is preceded by its length, so that moving text from one value to the next changes the
-    digest. Raises `ValueError` for a short key.
+    digest. Raises `RefusedArgumentError` for a short key.
     """
-    if len(key) < 32:
-        raise ValueError(
-            f"the digest key has {len(key)} characters; at least 32 are needed to keep the values unguessable"
-        )
+    check_digest_key(key)
     message = b"".join(len(text).to_bytes(8, "big") + text for text in (value.encode() for value in values))
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
+
+
+def check_digest_key(key: pulumi.Input[str]) -> None:
+    """Raise `RefusedArgumentError` for a short key. One that is an Output `keyed_digest` looks at, when it is known."""
+    if isinstance(key, str) and len(key) < 32:
+        raise RefusedArgumentError(
+            f"digest_key: has {len(key)} characters; pass at least 32 random ones, or secrets are guessed"
+        )
 
 
 def public_digest(key: pulumi.Input[str], *values: pulumi.Input[str]) -> pulumi.Output[str]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pulumi
 from pulumi.errors import InputPropertiesError
 from pulumi.provider.experimental.analyzer import ComponentDefinition, PropertyType
 from pulumi.provider.experimental.component import ComponentProvider
+from pulumi.provider.provider import ConstructResult
 from pulumi.provider.server import ComponentInitError
 
 import components
+from components.arguments import RefusedArgumentError
 from components.package import COMPONENTS, NAME, VERSION
 
 _OURS = Path(components.__file__).parent
@@ -27,16 +31,25 @@ class Host(ComponentProvider):
 
     def construct(self, name: str, resource_type: str, inputs: Any, options: Any = None) -> Any:
         """As the SDK, but that what a component refuses is one error, with the inputs by their names of the schema: of
-        any other exception the engine shows the whole traceback.
+        any other exception the engine shows the whole traceback. What it refuses once an Output is known comes out of
+        its own outputs.
         """
         try:
-            return super().construct(name, resource_type, inputs, options)
+            made = super().construct(name, resource_type, inputs, options)
         except ComponentInitError as failed:
             if not _is_refusal(failed.inner):
                 raise
-            mapping = self._component_defs[resource_type.rpartition(":")[2]].inputs_mapping
-            # As a text, and not by the input's path: beside that the engine shows its value, a secret's too.
-            raise InputPropertiesError(_said(failed.inner, mapping), []) from failed.inner
+            raise _refusal(failed.inner, self._mapping(resource_type)) from failed.inner
+        # Before the outputs, the engine is told the URN.
+        told: pulumi.Output[bool] = pulumi.Output.from_input(
+            _raise_refusal(made.state.values(), self._mapping(resource_type))
+        )
+        return ConstructResult(told.apply(lambda _: made.urn), made.state)
+
+    def _mapping(self, resource_type: str) -> dict[str, str]:
+        """Names of the schema -> Python names."""
+        mapping: dict[str, str] = self._component_defs[resource_type.rpartition(":")[2]].inputs_mapping
+        return mapping
 
     def map_inputs(self, inputs: Any, component_def: ComponentDefinition) -> Any:
         """`inputs` by their Python names.
@@ -59,6 +72,28 @@ def _is_refusal(raised: BaseException) -> bool:
     """
     last = traceback.extract_tb(raised.__traceback__)[-1]
     return _OURS in Path(last.filename).parents and (last.line or "").startswith("raise ")
+
+
+async def _raise_refusal(outputs: Iterable[Any], mapping: dict[str, str]) -> bool:
+    """Raise what a component refused once it was known, as what makes one error. What else went wrong, the SDK finds in
+    the outputs itself, and makes a traceback of it."""
+    for output in outputs:
+        known = output.urn if isinstance(output, pulumi.Resource) else pulumi.Output.from_input(output)
+        try:
+            await known.future()
+        except Exception as failed:
+            cause: BaseException = failed
+            # At each resource on the way it was wrapped, with all the inputs of that in the text.
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            if isinstance(cause, RefusedArgumentError):
+                raise _refusal(cause, mapping) from failed
+    return True
+
+
+def _refusal(raised: Exception, mapping: dict[str, str]) -> InputPropertiesError:
+    # As a text, and not by the input's path: beside that the engine shows its value, a secret's too.
+    return InputPropertiesError(_said(raised, mapping), [])
 
 
 def _said(refusal: Exception, mapping: dict[str, str]) -> str:

@@ -22,6 +22,8 @@ from components.access_graph import AccessGraph
 from components.arguments import ComponentArgs, camel_case
 from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace, Credentials
+from components.database_access import DatabaseAccess
+from components.database_logins import LoginRetirement
 from components.package import COMPONENTS
 from provider.host import Host
 from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
@@ -271,8 +273,18 @@ def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type
             {"certificate_pem": None, "private_key_pem": None},
             "certificate_pem: pass it and private_key_pem, or tls_secret_name",
         ),
+        *(
+            (component, {"digest_key": "k" * 31}, "digest_key: has 31 characters; pass at least 32 random ones")
+            for component in (Credentials, DatabaseAccess, LoginRetirement)
+        ),
     ],
-    ids=["no host CA", "half a pair", "a pair and a Secret", "neither"],
+    ids=[
+        "no host CA",
+        "half a pair",
+        "a pair and a Secret",
+        "neither",
+        *(f"a short key of {whose}" for whose in ("Secrets", "a login's Job", "a retirement's Job")),
+    ],
 )
 def test_arguments_with_which_nothing_would_work_are_refused(
     component: type[pulumi.ComponentResource], changes: dict[str, Any], said: str

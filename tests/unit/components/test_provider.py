@@ -269,6 +269,34 @@ def test_what_a_component_refuses_is_told_in_the_names_of_the_schema_and_without
     assert sorted(refusal(name, inputs).splitlines()) == said.splitlines()
 
 
+def camel(name: str, **more: Any) -> dict[str, Any]:
+    return {**{camel_case(key): value for key, value in ARGUMENTS[name].items()}, **more}
+
+
+SHORT_KEY = "digestKey: has 5 characters; pass at least 32 random ones, or secrets are guessed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "inputs", "said"),
+    [
+        # Of an output of its own, and of one that a resource has, which got it from another one's input.
+        ("Credentials", camel("Credentials", digestKey=hidden("short")), SHORT_KEY),
+        ("DatabaseAccess", camel("DatabaseAccess", digestKey=hidden("short")), SHORT_KEY),
+        (
+            "AccessGraph",
+            camel("AccessGraph", hostAuthorities=hidden([])),
+            "hostAuthorities: is empty; TAG would accept nobody, and the chart does not refuse it: "
+            "pass the host CA of at least one Teleport cluster",
+        ),
+    ],
+)
+def test_what_a_component_refuses_once_it_is_known_is_told_the_same_way(
+    name: str, inputs: dict[str, Any], said: str
+) -> None:
+    assert refusal(name, inputs) == said
+
+
 @pytest.mark.slow
 def test_a_secret_that_is_refused_is_not_shown() -> None:
     """Beside the path of an input the engine prints its value as it is: so there is no path."""
@@ -286,3 +314,12 @@ def test_a_fault_of_a_component_is_told_with_its_traceback(monkeypatch: pytest.M
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         constructed("Certificates", {"dnsNames": ["graph.example.com"]})
     assert "test_provider.py" in (failed.value.details() or "")
+
+
+@pytest.mark.slow
+def test_a_fault_in_what_is_known_later_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.digests.keyed_digest", lambda key, values: None + 1)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        constructed("Credentials", camel("Credentials"))
+    assert failed.value.code() is grpc.StatusCode.UNKNOWN
+    assert "unsupported operand" in (failed.value.details() or "")

@@ -59,6 +59,6 @@ def test_text_that_moves_from_one_value_to_the_next_is_another_digest() -> None:
 
 
 def test_a_digest_key_that_could_be_guessed_is_refused() -> None:
-    with pytest.raises(ValueError, match="the digest key has 31 characters; at least 32 are needed"):
+    with pytest.raises(ValueError, match="digest_key: has 31 characters; pass at least 32"):
         keyed_digest("k" * 31, ["value"])
     assert len(keyed_digest("k" * 32, ["value"])) == 64
