@@ -63,9 +63,10 @@ def _succeeded(
     if validated is False:
         yield Block([NOT_VALIDATED, ""])
     yield from _objections(objections)
-    yield from _judged(preview, assessment, trust)
+    # Before the long parts, of which the last are cut.
     if assessment.of(Severity.RED):
         yield Block(["A label allows what is red." if allowed else "**This check fails until a label allows it.**", ""])
+    yield from _judged(preview, assessment, trust)
 
 
 def _objections(objections: Sequence[Objection]) -> Iterator[Block]:

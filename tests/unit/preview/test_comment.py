@@ -123,6 +123,8 @@ def test_what_cannot_be_undone_is_not_what_is_cut() -> None:
     steps = [step("update", SECRET, f"r{number}", old={"a": "x" * 300}, new={"a": "y"}) for number in range(2000)]
     text = comment(preview_of(*steps, step("delete", INSTANCE, "database-instance")), stack="dev")
     assert "| delete | `database-instance` |" in text
+    assert "**This check fails until a label allows it.**" in text
+    assert "✂️ Cut here" in text
 
 
 def test_one_long_line_takes_nothing_from_what_follows_it() -> None:
