@@ -6,12 +6,11 @@ preview in their places, and the whole within GitHub's limit.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from operations.preview.document import Preview
 from operations.preview.judgement import Assessment, Judgement, Severity, assess
-from operations.preview.markdown import END_FENCE, Block, cell, code, fenced, fit, folded, in_line
+from operations.preview.markdown import END_FENCE, Block, cell, code, fenced, fit, folded, in_line, marker
 from operations.preview.objections import Objection
 from operations.preview.property_paths import changes
 from operations.preview.trusted_authorities import TrustChange, TrustedAuthority, trust_change
@@ -23,11 +22,6 @@ NOT_VALIDATED = (
     "Server validation was skipped: this preview's identity may not ask the API server for dry runs, so that what it "
     "would refuse or fill in is not in here."
 )
-
-
-def marker(stack: str) -> str:
-    """The first line of the stack's comment."""
-    return f"<!-- teleport-access-graph preview: {re.sub(r'[^A-Za-z0-9._/-]', '_', stack)} -->"
 
 
 def comment(

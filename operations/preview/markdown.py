@@ -17,6 +17,11 @@ LONGEST_TEXT = 2_000
 _LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
+def marker(stack: str) -> str:
+    """The first line of the stack's comment."""
+    return f"<!-- teleport-access-graph preview: {re.sub(r'[^A-Za-z0-9._/-]', '_', stack)} -->"
+
+
 @dataclass(frozen=True)
 class Block:
     """Lines that stand or fall together with what opens and closes them; cut between lines."""

@@ -1,7 +1,7 @@
 """Puts a comment on a pull request, or keeps one issue: the only part that writes to GitHub.
 
-Runs with Python alone and a token in GITHUB_TOKEN: `python3 -m operations.preview.publish comment|issue --help`. So the
-job that holds the token installs nothing, and runs none of the code of the pull request.
+Runs with Python alone and a token in GITHUB_TOKEN: `python3 -m operations.preview.publish comment|withdraw|issue
+--help`. So the job that holds the token installs nothing, and runs none of the code of the pull request.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from operations.preview.markdown import marker
 
 _SECONDS = 30
 _PAGE = 100
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
-_MARKER = re.compile(r"<!-- teleport-access-graph preview: [A-Za-z0-9._/-]+ -->")
+_MARKER = re.compile(r"<!-- teleport-access-graph preview: ([A-Za-z0-9._/-]+) -->")
+_WITHDRAWN = (
+    "The change touches nothing of this environment now. If it takes the environment's configuration away, the stack "
+    "stays as it is, and nobody looks at it from then on: `destroy` it before."
+)
 
 
 class PublishError(Exception):
@@ -94,6 +100,24 @@ def publish_comment(github: GitHub, number: int, body: str, author: str) -> str:
     return "made"
 
 
+def withdraw_comments(github: GitHub, number: int, stacks: Iterable[str], author: str) -> list[str]:
+    """Take back what `author`'s comments say of other stacks than `stacks`: of those the change touches nothing any
+    more. The stacks whose comment was edited, by their markers.
+    """
+    previewed = {marker(stack) for stack in stacks}
+    withdrawn = []
+    for comment in list(github.all(f"/issues/{number}/comments")):
+        first = (comment["body"] or "").split("\n", 1)[0].strip()
+        found = _MARKER.fullmatch(first)
+        if comment["user"]["login"] != author or found is None or first in previewed:
+            continue
+        body = f"{first}\n### ⚪ `{found.group(1)}`: no preview any more\n\n{_WITHDRAWN}\n"
+        if comment["body"].strip() != body.strip():
+            github.send("PATCH", f"/issues/comments/{comment['id']}", {"body": body})
+            withdrawn.append(found.group(1))
+    return withdrawn
+
+
 def publish_issue(github: GitHub, title: str, body: str | None, label: str) -> str:
     """Keep one open issue of that title and label: make it, edit it, or without `body` close it; what was done."""
     found = [
@@ -122,6 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         github = GitHub(options.repository, token, options.api)
         if options.what == "comment":
             print(publish_comment(github, options.number, options.body.read_text(), options.author))
+        elif options.what == "withdraw":
+            done = withdraw_comments(github, options.number, _stacks(options.stacks), options.author)
+            print(f"withdrawn: {', '.join(done)}" if done else "nothing to do")
         else:
             body = options.body.read_text() if options.body is not None else None
             print(publish_issue(github, options.title.read_text().strip(), body, options.label))
@@ -129,6 +156,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _stacks(text: str) -> list[str]:
+    try:
+        stacks = json.loads(text)
+    except ValueError:
+        stacks = None
+    if not isinstance(stacks, list):
+        raise PublishError("--stacks: is no JSON list; give what `python3 -m operations.preview.environments` printed")
+    return [str(stack) for stack in stacks]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,6 +177,10 @@ def _parser() -> argparse.ArgumentParser:
     comment.add_argument("--number", type=int, required=True, help="of the pull request")
     comment.add_argument("--body", type=Path, required=True, help="file of `python -m operations comment`")
     comment.add_argument("--author", default="github-actions[bot]", help="whose comments are ours")
+    withdraw = commands.add_parser("withdraw", help="what comments say of stacks that have no preview any more")
+    withdraw.add_argument("--number", type=int, required=True, help="of the pull request")
+    withdraw.add_argument("--stacks", required=True, help="that have one, as a JSON list")
+    withdraw.add_argument("--author", default="github-actions[bot]", help="whose comments are ours")
     issue = commands.add_parser("issue", help="the one issue of a stack that is not what it should be")
     issue.add_argument("--title", type=Path, required=True, help="file with the title")
     issue.add_argument("--body", type=Path, help="file with the text; without it an open issue is closed")

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from operations.preview.comment import NOT_VALIDATED, comment, marker
+from operations.preview.comment import NOT_VALIDATED, comment
 from operations.preview.document import read_preview
-from operations.preview.markdown import LIMIT
+from operations.preview.markdown import LIMIT, marker
 from tests.unit.preview.previews import INSTANCE, SECRET, document, preview_of, recorded, step
 
 pytestmark = pytest.mark.unit

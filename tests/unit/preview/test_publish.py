@@ -14,9 +14,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from operations.preview.comment import marker
 from operations.preview.environments import ROOT
-from operations.preview.publish import GitHub, PublishError, main, publish_comment, publish_issue
+from operations.preview.markdown import marker
+from operations.preview.publish import (
+    GitHub,
+    PublishError,
+    main,
+    publish_comment,
+    publish_issue,
+    withdraw_comments,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -152,6 +159,35 @@ def test_somebody_elses_marker_is_not_ours(server: Server, github: GitHub) -> No
     ]
     assert publish_comment(github, 7, body("dev", "red"), BOT) == "made"
     assert [one["id"] for one in server.comments] == [1, 2, 3, 103]
+
+
+def test_what_was_said_of_a_stack_is_taken_back_once_the_change_touches_it_no_more(
+    server: Server, github: GitHub
+) -> None:
+    server.comments = [{"id": 1, "user": {"login": "someone"}, "body": body("prod", "red")}]
+    publish_comment(github, 7, body("dev", "one"), BOT)
+    publish_comment(github, 7, body("prod", "red"), BOT)
+    assert withdraw_comments(github, 7, ["dev"], BOT) == ["prod"]
+    said = [one["body"].splitlines() for one in server.comments]
+    assert said[:2] == [[marker("prod"), "red"], [marker("dev"), "one"]]
+    assert said[2][:2] == [marker("prod"), "### ⚪ `prod`: no preview any more"]
+    # Once, and until there is one again.
+    assert withdraw_comments(github, 7, ["dev"], BOT) == []
+    assert publish_comment(github, 7, body("prod", "green"), BOT) == "edited"
+    assert withdraw_comments(github, 7, ["prod", "dev"], BOT) == []
+    assert server.comments[2]["body"] == body("prod", "green")
+    assert withdraw_comments(github, 7, [], BOT) == ["dev", "prod"]
+
+
+@pytest.mark.parametrize("stacks", ["", "{}", "dev"])
+def test_comments_are_not_taken_back_for_want_of_a_list(
+    stacks: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    arguments = ["--repository", "acme/graph", "--api", server.address, "withdraw", "--number", "7"]
+    assert main([*arguments, "--stacks", stacks]) == 1
+    assert "--stacks: is no JSON list" in capsys.readouterr().err
+    assert server.writes == []
 
 
 def test_the_token_goes_to_nobody_else(server: Server, github: GitHub) -> None:

@@ -78,6 +78,7 @@ def test_only_the_jobs_that_need_it_may_do_more_than_read() -> None:
     assert more == {
         ("preview", "preview"): {"id-token": "write"},
         ("preview", "comment"): {"pull-requests": "write"},
+        ("preview", "withdraw"): {"pull-requests": "write"},
         ("deploy", "deploy"): {"id-token": "write"},
         ("drift", "drift"): {"id-token": "write", "issues": "write"},
     }
@@ -97,17 +98,19 @@ def test_code_of_a_pull_request_never_runs_beside_a_token_that_writes() -> None:
     # YAML 1.1 reads the key `on` as true.
     assert list(parsed[True]) == ["pull_request"]
     writing = {name for name, job in parsed["jobs"].items() if "write" in job["permissions"].get("pull-requests", "")}
-    assert writing == {"comment"}
-    (checkout,) = [step for step in parsed["jobs"]["comment"]["steps"] if "checkout" in step.get("uses", "")]
-    # Not of the branch that the pull request is for, which may be anybody's.
-    assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
-    assert "id-token" not in parsed["jobs"]["comment"]["permissions"]
+    assert writing == {"comment", "withdraw"}
+    for name in writing:
+        (checkout,) = [step for step in parsed["jobs"][name]["steps"] if "checkout" in step.get("uses", "")]
+        # Not of the branch that the pull request is for, which may be anybody's.
+        assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+        assert "id-token" not in parsed["jobs"][name]["permissions"]
 
 
 def test_forks_are_skipped_before_anything_else() -> None:
     first = jobs("preview")["environments"]
     assert first["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
     assert "environments" in jobs("preview")["preview"]["needs"]
+    assert "environments" in jobs("preview")["withdraw"]["needs"]
 
 
 @pytest.mark.parametrize(
@@ -187,9 +190,10 @@ def test_what_the_live_world_says_is_for_the_comment_and_ends_no_job_by_itself()
     assert "--events events.jsonl" in report
 
 
-@pytest.mark.parametrize(("name", "what"), [("preview", "comment"), ("drift", "issue")])
+@pytest.mark.parametrize(("name", "what"), [("preview", "comment"), ("preview", "withdraw"), ("drift", "issue")])
 def test_what_is_published_is_called_as_it_wants_to_be(name: str, what: str) -> None:
-    (line,) = [line for script in scripts(name) for line in script.splitlines() if "operations.preview.publish" in line]
+    lines = [line for script in scripts(name) for line in script.splitlines()]
+    (line,) = [line for line in lines if f"operations.preview.publish {what}" in line]
     words = [word for word in shlex.split(line.split("publish", 1)[1]) if word != "$@"]
     parsed = _parser().parse_args(["7" if word == "$NUMBER" else word for word in words])
     assert parsed.what == what
