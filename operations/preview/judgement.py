@@ -78,6 +78,9 @@ _ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
 _REQUEST = "tls:index/certRequest:CertRequest"
 _INSTANCE = "aws:rds/instance:Instance"
 _KEY = "aws:kms/key:Key"
+_SERVICE = "kubernetes:core/v1:Service"
+_BALANCED = "LoadBalancer"
+_ADDRESS_GOES = "a load balancer goes with its address: who dials that from outside does not get through"
 _LOGS = "aws:cloudwatch/logGroup:LogGroup"
 _PROVIDER = "pulumi:providers:"
 # What of a provider decides which account and which cluster everything is made in that is made through it.
@@ -150,6 +153,11 @@ def _judge_update(step: Step) -> tuple[Severity, str]:
         return Severity.RED, "the key is disabled: RDS stops the database, and after seven days does not start it again"
     if step.type == _LOGS and (days := _shortened(step, "retentionInDays", forever=0)) is not None:
         return Severity.AMBER, f"logs of more than {days} days are deleted"
+    if step.type == RELEASE:
+        # TAG's own Service, which is outside of its pods.
+        before, after = (value_at(inputs, "values", "service", "type") for inputs in (step.old_inputs, step.new_inputs))
+        if before == _BALANCED and after not in (_BALANCED, *UNKNOWNS):
+            return Severity.AMBER, _ADDRESS_GOES
     if step.type.startswith(_PROVIDER):
         reach = sorted({re.split(r"[.\[]", path, maxsplit=1)[0] for path in changed_paths(step)} & _REACH)
         if reach:
@@ -190,6 +198,8 @@ def _judge_loss(step: Step, preview: Preview, renewed: frozenset[str]) -> tuple[
         )
     if step.type in _STATEFUL:
         return Severity.RED, f"lost: {_STATEFUL[step.type]}" + _because(step)
+    if step.type == _SERVICE and value_at(step.old_inputs, "spec", "type") == _BALANCED:
+        return Severity.AMBER, _ADDRESS_GOES + (", until DNS has the new one" if replaced else "") + _because(step)
     return Severity.PLAIN, ""
 
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.unit
 AUTHORITY = "teleport-access-graph:index:Certificates$tls:index/selfSignedCert:SelfSignedCert"
 LOG = "teleport-access-graph:index:Database$aws:cloudwatch/logGroup:LogGroup"
 NAMESPACE = "teleport-access-graph:index:AccessGraphNamespace$kubernetes:core/v1:Namespace"
+SERVICE = "teleport-access-graph:index:ExternalService$kubernetes:core/v1:Service"
 PROVIDER = "pulumi:providers:kubernetes"
 CONFIG_MAP = "teleport-access-graph:index:TeleportCluster$kubernetes:core/v1:ConfigMap"
 
@@ -166,6 +167,39 @@ def test_so_is_what_another_program_may_keep_beside_it(type_: str) -> None:
 def test_what_was_only_read_is_not_lost(operation: str) -> None:
     (only,) = assess(preview_of(step(operation, NAMESPACE, "x", external=True))).judgements
     assert only.severity is Severity.PLAIN
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "severity", "said"),
+    [
+        ("delete", "LoadBalancer", "AMBER", "does not get through"),
+        ("replace", "LoadBalancer", "AMBER", "does not get through, until DNS has the new one (because of metadata)"),
+        ("delete", "ClusterIP", "PLAIN", ""),
+        ("update", "LoadBalancer", "PLAIN", ""),
+    ],
+)
+def test_a_load_balancer_goes_with_its_address(operation: str, kind: str, severity: str, said: str) -> None:
+    spec = {"spec": {"type": kind}}
+    reasons = ["metadata"] if operation == "replace" else None
+    preview = preview_of(step(operation, SERVICE, "external-service", old=spec, new=spec, reasons=reasons))
+    (one,) = assess(preview).judgements
+    assert one.severity.name == severity
+    assert one.reason.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "severity"),
+    [
+        ("LoadBalancer", "ClusterIP", "AMBER"),
+        ("LoadBalancer", "LoadBalancer", "PLAIN"),
+        ("ClusterIP", "LoadBalancer", "PLAIN"),
+    ],
+)
+def test_so_does_the_one_of_the_charts_own_service(before: str, after: str, severity: str) -> None:
+    old, new = ({"values": {"service": {"type": kind}, "replicaCount": 2}} for kind in (before, after))
+    changed = ["values.service.type"] if before != after else ["values.replicaCount"]
+    (one,) = assess(preview_of(step("update", GRAPH_RELEASE, "r", old=old, new=new, paths=changed))).judgements
+    assert one.severity.name == severity
 
 
 @pytest.mark.parametrize("name", ["certificates-ca-1-key", "certificates-ca-12-key"])
