@@ -203,7 +203,7 @@ OBJECT_SYMPTOMS = (
     *_of_either(
         r"exceeded quota: |failed quota: |(maximum|minimum) \S+ usage per (Container|Pod) is"
         r"|max limit to request ratio per (Container|Pod) is",
-        "a ResourceQuota or LimitRange of the namespace lets the pod not in",
+        "a ResourceQuota or LimitRange of the namespace does not let the pod in",
         "raise it, with room for one more pod while pods are replaced, or correct accessGraph.replicas, resources",
         "raise it, with room for one more pod while pods are replaced, or correct `resources` among Teleport's values",
     ),
