@@ -68,7 +68,7 @@ def engine_processes() -> list[EngineProcess]:
     for process in psutil.process_iter(["pid", "name", "status", "cmdline", "cwd", "environ"]):
         seen = process.info
         arguments = seen["cmdline"] or None
-        name = _program(arguments[0] if arguments else seen["name"] or "")
+        name = _program(arguments, seen["name"])
         if seen["status"] == psutil.STATUS_ZOMBIE or (name != _ENGINE and not name.startswith(_PLUGIN)):
             continue
         found.append(
@@ -150,14 +150,16 @@ def _is_of(process: EngineProcess, root: Path, stack: str, environment: Mapping[
     return not backend or process.environment.get(_BACKEND, backend) == backend
 
 
-def _program(path: str) -> str:
-    return Path(path).name.removesuffix(".exe")
+def _program(arguments: Sequence[str] | None, name: str | None) -> str:
+    """By its command line, where that may be read: a program that another wraps has another name for the system."""
+    return Path(arguments[0] if arguments else name or "").name.removesuffix(".exe")
 
 
 def _has_engine(process: psutil.Process) -> bool:
     try:
         parent = process.parent()
-        return parent is not None and _program(parent.name()) == _ENGINE
+        seen = {} if parent is None else parent.as_dict(["cmdline", "name"])
+        return bool(seen) and _program(seen["cmdline"], seen["name"]) == _ENGINE
     except psutil.Error:
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,13 @@ class Plugin:
 def plugin(command: Sequence[str | Path]) -> Iterator[Plugin]:
     """Started and configured; gone at the end."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as it:
+    with (
+        # In the project's directory it would be one that has lost its engine, and a `recover` beside it would end it.
+        tempfile.TemporaryDirectory() as elsewhere,
+        subprocess.Popen(
+            command, cwd=elsewhere, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        ) as it,
+    ):
         try:
             assert it.stdout is not None
             port = int(it.stdout.readline())

@@ -143,12 +143,18 @@ def test_a_plugin_that_has_lost_its_engine_may_still_be_at_work(tmp_path: Path) 
 
 def test_the_machines_engines_and_plugins_are_found_with_what_tells_whose_they_are(tmp_path: Path) -> None:
     """An engine, its plugin, one whose engine is gone, and one that has ended and that nobody has asked for."""
-    engine, plugin = tmp_path / "pulumi", tmp_path / "pulumi-resource-kubernetes"
+    # As Nix wraps programs: the system has another name of it than its command line.
+    engine, plugin = tmp_path / ".pulumi-wrapped", tmp_path / "pulumi-resource-kubernetes"
     plugin.symlink_to(str(shutil.which("sleep")))
     shutil.copy(str(shutil.which("bash")), engine)
     environment = {"PULUMI_STACK": "test", "PATH": os.environ["PATH"]}
-    arguments = [engine, "-c", f"{plugin} 60 & wait", "up", "--yes"]
-    parent = subprocess.Popen(arguments, cwd=tmp_path, env=environment, start_new_session=True)
+    parent = subprocess.Popen(
+        ["/usr/bin/pulumi", "-c", f"{plugin} 60 & wait", "up", "--yes"],
+        executable=engine,
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+    )
     orphan = subprocess.Popen([plugin, "61"], cwd=tmp_path, env=environment)
     ended = subprocess.Popen([plugin, "0"], cwd=tmp_path, env=environment)
     try:
@@ -156,7 +162,7 @@ def test_the_machines_engines_and_plugins_are_found_with_what_tells_whose_they_a
         deadline = time.monotonic() + 10
         while True:
             found = [one for one in engine_processes() if one.directory == tmp_path]
-            if sorted(one.name for one in found) == [engine.name, plugin.name, plugin.name]:
+            if sorted(one.name for one in found) == ["pulumi", plugin.name, plugin.name]:
                 break
             assert time.monotonic() < deadline
             time.sleep(0.05)
