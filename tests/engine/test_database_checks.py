@@ -14,7 +14,7 @@ from components.login_slots import ALL_LOGINS, IAM_ROLE, LOGIN_ROLES, OWNER_ROLE
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
 from operations.checks.database import OwnLogins, Token, check_database
-from operations.findings import Finding
+from operations.findings import WRITTEN_BACK, Finding
 from sandbox.cloud.roles import RDS_IAM
 from tests.engine.database_server import (
     ADDRESS,
@@ -166,7 +166,7 @@ def test_another_login_than_the_configurations_fails(rds: Server) -> None:
     succeed(rds.run_access("a"))
     findings = check(rds, uri(rds), OwnLogins(login=B, others=[]))
     assert outcomes(findings) == {**OWN, "database.login": "fail"}
-    assert reason(findings, "database.login") == f"it is {A}, the configuration makes it {B}; run `up --refresh`"
+    assert reason(findings, "database.login") == f"it is {A}, the configuration makes it {B}; run {WRITTEN_BACK}"
 
 
 def test_a_login_that_does_not_act_as_the_owner_fails(rds: Server) -> None:
