@@ -209,11 +209,10 @@ class TeleportCluster(pulumi.ComponentResource):
     ) -> kubernetes.apps.v1.DeploymentPatch:
         """Waits for the last pod of auth: of several Helm waits for all but one, and that one may still answer the
         proxies. A mark on the Deployment, which restarts nothing; without the access graph there is none."""
-        annotations = {PROXY_ANNOTATION: _answer_checksum(args)} if args.enabled else None
-        metadata = {"name": auth_deployment_name(args.release), "namespace": args.namespace}
-        return self._patched_deployment(
-            f"{name}-auth", args, {**metadata, "annotations": annotations} if annotations else metadata, None, release
-        )
+        metadata: dict[str, Any] = {"name": auth_deployment_name(args.release), "namespace": args.namespace}
+        if args.enabled:
+            metadata["annotations"] = {PROXY_ANNOTATION: _answer_checksum(args)}
+        return self._patched_deployment(f"{name}-auth", args, metadata, None, release)
 
     def _restarted_proxies(
         self, name: str, args: TeleportClusterArgs, after: pulumi.Resource

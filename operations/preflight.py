@@ -369,7 +369,7 @@ class Preflight:
 
     def _recorded_values(self, name: str) -> list[Mapping[str, Any]]:
         """The plain values of the last whole `up`, with the patch: none where it did not have this Teleport."""
-        recorded = ((self.outputs or {}).get("teleportValues") or {}).get(name)
+        recorded = value_at(self.outputs, "teleportValues", name)
         return [recorded] if isinstance(recorded, Mapping) else []
 
     def _service(self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings) -> list[Finding]:

@@ -74,18 +74,20 @@ class Recovery:
 
     def steps(self) -> Iterator[Step]:
         """In order; each is looked for when the one before is done."""
-        running = live_engines(self.processes(), self.root, self.stack)
+        processes = self.processes()
+        running = live_engines(processes, self.root, self.stack)
         if running:
             listed = "; ".join(f"process {engine.number}: {engine.shown}" for engine in running)
             raise StackError(f"the engine is at work ({listed}); wait for it, or end it, before you recover")
-        for plugin in abandoned_plugins(self.processes(), self.root, self.stack):
+        plugins = abandoned_plugins(processes, self.root, self.stack)
+        for plugin in plugins:
             yield Step(
                 f"process {plugin.number} ({plugin.shown}) has outlived the engine that was killed, and may still be "
                 "at what that had asked of it",
                 "end it: what it does would change what is mended here",
                 functools.partial(end_plugin, plugin.number),
             )
-        if abandoned_plugins(self.processes(), self.root, self.stack):
+        if plugins and abandoned_plugins(self.processes(), self.root, self.stack):
             return  # nothing holds still
         self._check_places()
         # Without its record the engine knows no stack, not even one to clear the lock of.

@@ -12,6 +12,7 @@ import datetime
 import functools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -393,18 +394,29 @@ def record(
     pulumi.runtime.set_all_config(
         configuration_by_key(everything, project), [f"{project}:{key}" for key in secrets or {}]
     )
+    with own_event_loop() as loop:
+        try:
+            # A program that waits for what never comes is an error here, not a test run that never ends.
+            ended = loop.run_until_complete(asyncio.wait_for(_ended(program), timeout=300))
+        finally:
+            if begun and (left := asyncio.all_tasks(loop)):
+                # What is on its way when a program fails may reach the engine or not: here it always does.
+                loop.run_until_complete(asyncio.wait(left, timeout=10))
+    if ended is not None:
+        raise ended
+    return recording
+
+
+@contextmanager
+def own_event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The current one meanwhile. What a program left waiting ends with it: it would be printed when it is collected,
+    far from its test and after the runner's closing lines."""
     loop = asyncio.new_event_loop()
-    # What the program fails with is raised below; what else it left waiting would be printed when it is collected, far
-    # from its test and after the runner's closing lines.
     loop.set_exception_handler(lambda _loop, _context: None)
     asyncio.set_event_loop(loop)
     try:
-        # A program that waits for what never comes is an error here, not a test run that never ends.
-        ended = loop.run_until_complete(asyncio.wait_for(_ended(program), timeout=300))
+        yield loop
     finally:
-        if begun and (left := asyncio.all_tasks(loop)):
-            # What is on its way when a program fails may reach the engine or not: here it always does.
-            loop.run_until_complete(asyncio.wait(left, timeout=10))
         if left := asyncio.all_tasks(loop):
             for task in left:
                 task.cancel()
@@ -412,9 +424,6 @@ def record(
         loop.close()
         # The SDK looks for a current loop when the next test starts.
         asyncio.set_event_loop(asyncio.new_event_loop())
-    if ended is not None:
-        raise ended
-    return recording
 
 
 async def _ended(program: Callable[[], None]) -> SystemExit | None:

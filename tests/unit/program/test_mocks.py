@@ -3,7 +3,6 @@ program's file run. Not by this project's monitor, which starts a program as the
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import runpy
@@ -16,7 +15,7 @@ import pulumi
 import pytest
 from pulumi.runtime import settings
 
-from tests.unit.monitor import PROJECT, STACK, configuration_by_key
+from tests.unit.monitor import PROJECT, STACK, configuration_by_key, own_event_loop
 from tests.unit.program.stack import ROOT, configuration, host_authority
 
 PEM = host_authority()
@@ -58,21 +57,11 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(traceback, "extract_stack", traceback.extract_stack)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)
-    loop = asyncio.new_event_loop()
-    # What a refused program left waiting would be printed when it is collected, far from its test.
-    loop.set_exception_handler(lambda _loop, _context: None)
-    asyncio.set_event_loop(loop)
-    # `set_mocks` keeps the stack of an earlier test, which waits in that one's event loop.
-    settings.set_root_resource(None)  # type: ignore[arg-type]
-    yield tmp_path
-    settings.set_root_resource(None)  # type: ignore[arg-type]
-    if left := asyncio.all_tasks(loop):
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.wait(left, timeout=10))
-    loop.close()
-    # The SDK looks for a current loop when the next test starts.
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    with own_event_loop():
+        # `set_mocks` keeps the stack of an earlier test, which waits in that one's event loop.
+        settings.set_root_resource(None)  # type: ignore[arg-type]
+        yield tmp_path
+        settings.set_root_resource(None)  # type: ignore[arg-type]
     if collecting:
         gc.enable()
 
