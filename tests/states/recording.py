@@ -77,13 +77,32 @@ def _is_secret(value: Any) -> bool:
 def with_deployment(recorded: list[Resource], export: Mapping[str, Any]) -> dict[str, Any]:
     """The export of a deployed stack with the recorded resources in place of its own; what is marked stays as deployed.
 
-    A resource that is not deployed, or has another name now, takes it from one of its type.
+    A resource that is not deployed, or has another name now, takes it from one of its type. What is deployed may depend
+    on what the recorded version did not have; the engine imports no such dependency, and it is left out.
     """
     deployed = resources(export)
     recorded = _named(recorded, CLIENT, _client(export))
     alike = {resource["type"]: resource for resource in deployed.values()}
-    filled = [_filled(resource, deployed.get(resource["urn"], alike.get(resource["type"]))) for resource in recorded]
+    filled: list[Resource] = []
+    before: set[str] = set()
+    for resource in recorded:
+        alike_or_same = deployed.get(resource["urn"], alike.get(resource["type"]))
+        filled.append(_depending_on(before, _filled(resource, alike_or_same)))
+        before.add(resource["urn"])
     return {**export, "deployment": {**export["deployment"], "resources": filled}}
+
+
+def _depending_on(before: set[str], resource: Resource) -> Resource:
+    """The resource with the dependencies of its that stand before it in its state."""
+    known = dict(resource)
+    if "dependencies" in resource:
+        known["dependencies"] = [urn for urn in resource["dependencies"] if urn in before]
+    if "propertyDependencies" in resource:
+        known["propertyDependencies"] = {
+            name: [urn for urn in urns or () if urn in before]
+            for name, urns in resource["propertyDependencies"].items()
+        }
+    return known
 
 
 def _filled(recorded: Any, deployed: Any) -> Any:

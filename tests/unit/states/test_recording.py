@@ -90,6 +90,20 @@ def test_a_resource_that_is_not_deployed_is_filled_from_one_of_its_type() -> Non
     assert with_deployment(RECORDED, deployed)["deployment"]["resources"][1]["inputs"]["port"] == "unknown"
 
 
+def test_what_the_recorded_version_did_not_have_is_depended_on_by_nothing() -> None:
+    """The engine imports no state in which a dependency is missing, or comes later."""
+
+    def depending(*on: str) -> dict[str, Any]:
+        state = export()
+        state["deployment"]["resources"][1] |= {"dependencies": [*on], "propertyDependencies": {"port": [*on]}}
+        return state
+
+    recorded = without_deployment(depending("urn::rule-sg-1", "urn::gone"), depending("urn::rule-sg-1"))
+    filled = with_deployment(recorded, depending("urn::new", "urn::rule-sg-1", "urn::a"))["deployment"]["resources"][1]
+    assert filled["dependencies"] == ["urn::rule-sg-1"]
+    assert filled["propertyDependencies"] == {"port": ["urn::rule-sg-1"]}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.parent.name))
 def test_no_secret_and_no_machine_is_in_a_recorded_state(file: Path) -> None:
     text = file.read_text()
