@@ -21,10 +21,12 @@ from components.teleport_values import auth_deployment_name, proxy_deployment_na
 from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
 from operations.checks.teleport import available_since, moment, pods_of, rolled_out
+from operations.checks.values import given_again
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, condition, name_of
 from operations.helm_releases import (
     PENDING,
     TAKEN_AWAY,
+    UNSETTLED,
     DamagedRecord,
     HelmRelease,
     failed_upgrade,
@@ -50,51 +52,79 @@ class Diagnosis:
     remedy: str
 
 
-def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> list[Diagnosis]:
-    """Everything that is known about a stack's access graph and its Teleport clusters."""
-    graph = settings.access_graph
-    roles_of_graph = [(service_name(graph.release), "access-graph")]
-    engine, graphs = "`up --refresh` makes it", (settings.kubernetes.context, graph.namespace, graph.release)
-    places: list[tuple[str, str, str, list[tuple[str, str]], str | None]] = [(*graphs, roles_of_graph, engine)]
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where one Helm release runs, and what is known of it."""
+
+    context: str
+    namespace: str
+    release: str
+    entry: str | None  # the configuration key whose values the stack gives it; None when somebody else owns it
+    deployments: Sequence[tuple[str, str]]  # name and role
+    maker: str | None  # who makes a Deployment that is missing; None of an adopted release, which is installed again
+
+
+def _places(settings: Settings) -> Iterator[_Place]:
+    graph, engine = settings.access_graph, "`up --refresh` makes it"
+    yield _Place(
+        context=settings.kubernetes.context,
+        namespace=graph.namespace,
+        release=graph.release,
+        entry="accessGraph",
+        deployments=[(service_name(graph.release), "access-graph")],
+        maker=engine,
+    )
     for name, entry in settings.teleport.items():
-        if not isinstance(entry, ManualTeleportSettings):
-            roles = [
+        if isinstance(entry, ManualTeleportSettings):
+            continue
+        maker: str | None = "the release's owner makes it"
+        if isinstance(entry, ReleaseTeleportSettings):
+            maker = None if entry.adopt else engine
+        yield _Place(
+            context=settings.kubernetes_of(name).context,
+            namespace=entry.namespace,
+            release=entry.release,
+            entry=f"teleport.{name}" if isinstance(entry, ReleaseTeleportSettings) else None,
+            deployments=[
                 (auth_deployment_name(entry.release), "auth"),
                 (proxy_deployment_name(entry.release), "proxy"),
-            ]
-            maker: str | None = "the release's owner makes it"
-            if isinstance(entry, ReleaseTeleportSettings):
-                maker = None if entry.adopt else engine
-            places.append((settings.kubernetes_of(name).context, entry.namespace, entry.release, roles, maker))
+            ],
+            maker=maker,
+        )
+
+
+def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> list[Diagnosis]:
+    """Everything that is known about a stack's access graph and its Teleport clusters."""
     found: list[Diagnosis] = []
-    for context, namespace, release, deployments, maker in places:
+    for place in _places(settings):
+        namespace, release = place.namespace, place.release
         try:
-            cluster = connect_to_read(settings, connect, context)
+            cluster = connect_to_read(settings, connect, place.context)
             found += diagnose_namespace(cluster.get("Namespace", namespace))
             helm = cluster.helm(namespace)
             revisions, unread = _revisions(cluster, namespace, release)
-            found += [unread] if unread else diagnose_release(helm, release, revisions)
-            unissued = diagnose_certificate(settings, cluster) if deployments is roles_of_graph else []
+            found += [unread] if unread else diagnose_release(helm, release, revisions, place.entry)
+            unissued = diagnose_certificate(settings, cluster) if place.entry == "accessGraph" else []
             found += unissued
             failed = failed_upgrade(revisions)
-            for name, role in deployments:
+            for name, role in place.deployments:
                 deployment = cluster.get("Deployment", name, namespace)
                 if deployment is not None:
                     found += diagnose_deployment(cluster, deployment, role, failed)
                 elif revisions and revisions[-1].status in TAKEN_AWAY:
                     continue  # said of the release
-                elif role == "access-graph" and (not graph.enabled or (unissued and not revisions)):
+                elif role == "access-graph" and (not settings.access_graph.enabled or (unissued and not revisions)):
                     continue  # nobody misses it, or its release waits for the certificate
                 elif unread:
                     cause = "it was never made, or somebody deleted it: the records that would tell cannot be read"
                     remedy = "look at this again once they can"
                     found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, remedy))
                 else:
-                    way = maker or f"`recover`, {installed_again(helm, release)}"
+                    way = place.maker or f"`recover`, {installed_again(helm, release)}"
                     found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, way))
         except ClusterError as error:
             cause = "the cluster does not answer, refuses, or is not the stack's"
-            one = Diagnosis(f"context {context}", str(error), cause, "check the kubeconfig and your rights")
+            one = Diagnosis(f"context {place.context}", str(error), cause, "check the kubeconfig and your rights")
             if one not in found:  # TAG and Teleport are often in one cluster
                 found.append(one)
     return found
@@ -222,8 +252,9 @@ def _lacking(deployment: Document) -> str | None:
     return None
 
 
-def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) -> list[Diagnosis]:
-    """What Helm's revisions say. `helm` begins a command for where it is."""
+def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease], entry: str | None) -> list[Diagnosis]:
+    """What Helm's revisions say. `helm` begins a command for where it is; `entry` is the configuration key whose values
+    the stack gives the release, None when somebody else owns it."""
     if not revisions:
         return []
     last, where = revisions[-1], f"release {release}"
@@ -239,7 +270,7 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) 
         return [Diagnosis(where, evidence, cause, f"{remedy}{last.revision} --wait has it back")]
     failed = failed_upgrade(revisions)
     if failed is None:
-        return []
+        return _gone_back(helm, release, revisions, entry) if entry is not None else []
     said = f": {scrub(failed.description)}" if failed.description else ""
     history = f"`{helm} history {release}` has all; correct what is below, then `up`"
     if failed is last:
@@ -248,6 +279,24 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease]) 
     cause = "the last upgrade failed, and Helm went back: what ran before runs again"
     evidence = f"revision {failed.revision} failed{said}; revision {last.revision}: {last.description}"
     return [Diagnosis(where, evidence, cause, history)]
+
+
+def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry: str) -> list[Diagnosis]:
+    """Of a release of the stack's own: whether somebody took it back to other values, or another chart, by hand.
+
+    To go back to the revision that runs is a repair: what was edited or deleted behind Helm's back is made again.
+    """
+    if len(revisions) == 1 or not revisions[-1].description.startswith("Rollback"):
+        return []
+    before, last = revisions[-2:]
+    if before.status in UNSETTLED or (before.chart_version, before.values) == (last.chart_version, last.values):
+        return []
+    cause = (
+        f"somebody took it back from revision {before.revision} by hand, and no plain `up` sees it, which compares "
+        "with what it last gave"
+    )
+    remedy = f"`{helm} history {release}` has both; for what the stack last gave, {given_again(entry)}"
+    return [Diagnosis(f"release {release}", f"revision {last.revision}: {last.description}", cause, remedy)]
 
 
 def _beginning(failed: HelmRelease) -> datetime | None:

@@ -168,5 +168,6 @@ def compare_values(
         check,
         statement,
         f"{shown} (+ live only, - files only, ~ other): `adopt` writes what runs; the other way, an `up` that adopts "
-        f"the release gives it the values of the files, and one that is the stack's already takes {given_again(name)}",
+        f"the release gives it the values of the files, and one that is the stack's already takes "
+        f"{given_again(f'teleport.{name}')}",
     )

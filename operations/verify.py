@@ -344,5 +344,5 @@ def _way_back(
 def _rolled_out(name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings) -> str:
     """What brings the release its values, where Helm's record has others."""
     if isinstance(entry, ReleaseTeleportSettings):
-        return f"run {given_again(name)}"
+        return f"run {given_again(f'teleport.{name}')}"
     return "let the release's owner roll out what this stack hands over (output teleportValues)"

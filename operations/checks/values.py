@@ -16,8 +16,9 @@ from operations.findings import Finding, failed, not_proven, passed
 _APPENDED = ("extraVolumes", "extraVolumeMounts")
 
 
-def given_again(teleport: str) -> str:
-    """How a release of the stack's own gets its values again after somebody upgraded it by hand.
+def given_again(entry: str) -> str:
+    """How a release of the stack's own gets its values again after somebody upgraded it by hand, or took it back.
+    `entry` is its configuration key: `accessGraph`, or `teleport.<cluster>`.
 
     A refresh merges what Helm recorded over what the engine gave: of that it sees other values, and a chart of another
     version, and neither what was left out nor what was added.
@@ -25,7 +26,7 @@ def given_again(teleport: str) -> str:
     """
     return (
         "`up --refresh`, which sees other values and another chart; of what an upgrade by hand left out or added no "
-        f"preview knows: change teleport.{teleport}.timeoutSeconds by a second and `up`, and the release is given all "
+        f"preview knows: change {entry}.timeoutSeconds by a second and `up`, and the release is given all "
         "its values again"
     )
 

@@ -447,6 +447,35 @@ def test_a_failed_upgrade_is_told_with_helms_reason_and_the_pods_own(api: Kubern
     assert "while revision 3 was being rolled out" in other.cause
 
 
+def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api: KubernetesApi, tmp_path: Path) -> None:
+    """No plain `up` sees it."""
+    put_world(api)
+    put_release(api, 2, "superseded", {"log": {"level": "INFO"}})
+    put_release(api, 3, "superseded", {"log": {"level": "DEBUG"}})
+    put_release(api, 4, "deployed", {"log": {"level": "INFO"}}, description="Rollback to 2")
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert found.evidence == "revision 4: Rollback to 2"
+    assert "took it back from revision 3 by hand" in found.cause
+    assert f"change teleport.{CLUSTER}.timeoutSeconds" in found.remedy
+    # Whoever else owns it does as he likes.
+    assert diagnose_stack(settings_of_mode(tmp_path, "values"), Cluster.connect) == []
+
+
+@pytest.mark.parametrize("former", ["deployed by hand", "pending"])
+def test_a_release_that_was_given_its_own_values_again_is_sound(
+    api: KubernetesApi, tmp_path: Path, former: str
+) -> None:
+    """That is the repair of what was edited behind Helm's back; and `recover` takes a killed upgrade back."""
+    put_world(api)
+    if former == "pending":
+        put_release(api, 2, "superseded", {})
+        put_release(api, 3, "pending-upgrade", {"log": {"level": "DEBUG"}})
+    else:
+        put_release(api, 3, "superseded", {})
+    put_release(api, 4, "deployed", {}, description="Rollback to 3")
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+
+
 def test_no_secret_of_a_log_an_event_or_helm_is_evidence(api: KubernetesApi, tmp_path: Path) -> None:
     """Also where the line is cut before the @ by which a password is known."""
     put_failed_upgrade(api, reason=f"{GAVE_UP} env DB_PASSWORD=canary")
