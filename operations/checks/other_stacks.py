@@ -19,6 +19,7 @@ from components.settings.names import (
 from components.teleport_values import auth_deployment_name
 from operations.aws_session import NoSession, asking_aws, aws_client, not_told
 from operations.checks.adoption import check_adoption
+from operations.checks.restoration import check_restoration
 from operations.cluster import Cluster, Document, NotAllowed
 from operations.findings import Finding, failed, passed
 from operations.ownership import maker
@@ -92,7 +93,7 @@ def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
         return [not_told(check, statement, error)]
     if not instances:
         if not database.adopt:
-            return []
+            return check_restoration(settings.aws, database)
         reason = f"there is none in {settings.aws.region} to take over; correct database.identifier, or adopt"
         return [failed(check, statement, reason)]
     tags = {one["Key"]: one["Value"] for one in instances[0].get("TagList") or []}

@@ -94,6 +94,8 @@ _SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
 _PARAMETER_GROUP = f"arn:{{partition}}:rds:{{region}}:{{account}}:pg:{{identifier}}-postgres??-{UNIQUE}"
 _DEFAULT_OPTIONS = "arn:{partition}:rds:{region}:{account}:og:default:*"
 _SNAPSHOT = f"arn:{{partition}}:rds:{{region}}:{{account}}:snapshot:{{identifier}}-final-{'?' * 8}"
+# Where a restore begins with one.
+_LISTED_SNAPSHOTS = "arn:{partition}:rds:{region}:{account}:{restored_snapshot}:*"
 _ANY_SNAPSHOT = "arn:{partition}:rds:{region}:{account}:snapshot:*"
 _EVENTS = tuple(
     f"arn:{{partition}}:rds:{{region}}:{{account}}:es:{{identifier}}-{label}"
@@ -347,6 +349,8 @@ ACTIONS: dict[str, TypeActions] = {
                 why_everywhere=LISTS,
             ),
             Grant(actions=("rds:ListTagsForResource",), on=_INSTANCES),
+            # Not the plugin's: `preflight` asks for the snapshot of a restore, which is found in a list.
+            Grant(actions=("rds:DescribeDBSnapshots",), on=(_LISTED_SNAPSHOTS,), why_everywhere=LISTS),
         ),
         write=(
             Grant(

@@ -8,7 +8,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from components.database_policies import role_name_prefix
-from components.settings import PodIdentitySettings, PointInTimeRestoreSettings, RdsDatabaseSettings, Settings
+from components.settings import (
+    PodIdentitySettings,
+    PointInTimeRestoreSettings,
+    RdsDatabaseSettings,
+    Settings,
+    SnapshotRestoreSettings,
+)
 from components.settings.formats import dns_suffix_of, partition_of
 from components.settings.names import PROJECT
 from components.settings.stack_outputs import stack_output
@@ -58,6 +64,8 @@ class Account:
     without_boundary: str | None
     """Empty where there is none."""
     restored_instance: str | None
+    restored_snapshot: str | None
+    """The kind of resource: `snapshot`."""
 
     def filled(self, text: str) -> str | None:
         """`text` with its placeholders filled; None where what it names does not exist for this stack."""
@@ -109,6 +117,7 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         restored_instance=f"arn:{partition}:rds:{cloud.region}:{cloud.account_id}:db:{restore.source_identifier}"
         if isinstance(restore, PointInTimeRestoreSettings)
         else None,
+        restored_snapshot="snapshot" if isinstance(restore, SnapshotRestoreSettings) else None,
     )
 
 

@@ -47,6 +47,9 @@ _CHANGES: dict[str, dict[str, Any]] = {
             },
         }
     },
+    "a restored database": {
+        "database": {"restore": {"mode": "snapshot", "snapshotIdentifier": "graph-final-0a1b2c3d"}},
+    },
     "cert-manager": {
         "tls": {"mode": "certManager", "issuer": {"mode": "ca", "secretName": "internal-ca"}, **_TRUSTED},
     },

@@ -85,6 +85,8 @@ def test_a_placeholder_is_never_left() -> None:
 
 def test_a_deployment_may_all_that_its_table_says_and_a_preview_only_what_reads() -> None:
     read = {action for one in ACTIONS.values() for grant in one.read for action in grant.actions}
+    # For a restore alone.
+    read -= {"rds:DescribeDBSnapshots"}
     write = {action for one in ACTIONS.values() for grant in one.write for action in grant.actions}
     of_state = {"s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
     settings = settings_of("Pod Identity")
@@ -144,6 +146,19 @@ def test_the_source_of_a_restore_is_restored_from_and_no_more() -> None:
     assert {action for action in of_rds if is_allowed(documents, Question(action=action, resource=source))} == {
         "rds:RestoreDBInstanceToPointInTime"
     }
+
+
+@pytest.mark.parametrize("purpose", [Purpose.PREVIEW, Purpose.DEPLOY])
+def test_snapshots_are_listed_where_a_restore_begins_with_one(purpose: Purpose) -> None:
+    question = Question(action="rds:DescribeDBSnapshots", resource=f"{RDS}:snapshot:payroll")
+    config = {**configured("the least")}
+    for restore, listed in (
+        ({"mode": "snapshot", "snapshotIdentifier": "payroll"}, True),
+        ({"mode": "pointInTime", "sourceIdentifier": "payroll"}, False),
+    ):
+        config["database"] = {**config["database"], "restore": restore}
+        assert is_allowed(documents_of(config, purpose), question) is listed
+    assert not is_allowed(documents_of(configured("the least"), purpose), question)
 
 
 def test_reading_actions_read() -> None:

@@ -1,0 +1,100 @@
+"""Whether the data that an RDS instance is to begin with are there and fit the settings: else RDS refuses, minutes
+into an `up` that has made all around the instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from components.expiry import read_time
+from components.settings import AwsSettings, RdsDatabaseSettings
+from components.settings.database_operation import PointInTimeRestoreSettings, SnapshotRestoreSettings
+from components.settings.relations.database import least_limit
+from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.findings import Finding, failed, passed
+
+_SNAPSHOTS = ":snapshot:"
+
+
+def check_restoration(aws: AwsSettings, database: RdsDatabaseSettings) -> list[Finding]:
+    """Of an instance that is still to be made. Nothing where it begins empty."""
+    restore = database.restore
+    if restore is None:
+        return []
+    check, statement = "aws.restore", f"the database {database.identifier} can be made of its data"
+    try:
+        with asking_aws():
+            if isinstance(restore, SnapshotRestoreSettings):
+                reasons, seen = _snapshot(aws, database, restore)
+            else:
+                reasons, seen = _moment(aws, database, restore)
+    except NoSession as error:
+        return [not_told(check, statement, error)]
+    return [failed(check, statement, "; ".join(reasons)) if reasons else passed(check, statement, seen)]
+
+
+def _snapshot(
+    aws: AwsSettings, database: RdsDatabaseSettings, restore: SnapshotRestoreSettings
+) -> tuple[list[str], str]:
+    # Of an automated one the name has a colon too.
+    name = restore.snapshot_identifier.rpartition(_SNAPSHOTS)[2]
+    # By a filter: one that is not there is then no error.
+    wanted = [{"Name": "db-snapshot-id", "Values": [name]}]
+    found = aws_client(aws, "rds").describe_db_snapshots(Filters=wanted)["DBSnapshots"]
+    if not found:
+        return [f"there is no snapshot {name} in {aws.region}; `aws rds describe-db-snapshots` lists them"], ""
+    (snapshot,) = found
+    reasons = list(_unlike(database, snapshot, encrypted=snapshot.get("Encrypted")))
+    if snapshot["Status"] != "available":
+        reasons.append(f"the snapshot is {snapshot['Status']}, and RDS restores one that is available")
+    return reasons, f"{name}, PostgreSQL {snapshot['EngineVersion']}"
+
+
+def _moment(
+    aws: AwsSettings, database: RdsDatabaseSettings, restore: PointInTimeRestoreSettings
+) -> tuple[list[str], str]:
+    name = restore.source_identifier
+    wanted = [{"Name": "db-instance-id", "Values": [name]}]
+    found = aws_client(aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
+    if not found:
+        reason = f"there is no instance {name} in {aws.region}; of one that is deleted a snapshot may have stayed: "
+        return [
+            f"{reason}`aws rds describe-db-snapshots --db-instance-identifier {name}`, and restore.mode snapshot"
+        ], ""
+    (instance,) = found
+    latest: datetime | None = instance.get("LatestRestorableTime")
+    if latest is None:
+        return [f"{name} has no backups (BackupRetentionPeriod is {instance.get('BackupRetentionPeriod', 0)})"], ""
+    until = f"{latest:%Y-%m-%dT%H:%M:%SZ}"
+    if restore.time is None:
+        return list(_unlike(database, instance, encrypted=instance.get("StorageEncrypted"))), f"{name} until {until}"
+    # Which version and storage it had at that moment is not told.
+    moment, reasons = read_time(restore.time), []
+    if moment > latest:
+        reasons.append(f"the backups of {name} end at {until}, before database.restore.time; set an earlier one")
+    if moment < instance["InstanceCreateTime"]:
+        made = f"{instance['InstanceCreateTime']:%Y-%m-%dT%H:%M:%SZ}"
+        reasons.append(f"{name} was made at {made}, after database.restore.time; set a later one, or take a snapshot")
+    return reasons, f"{name} at {restore.time}"
+
+
+def _unlike(database: RdsDatabaseSettings, data: Mapping[str, Any], *, encrypted: bool | None) -> Iterator[str]:
+    """`data` as RDS tells of the snapshot, or of the instance."""
+    if data["Engine"] != "postgres":
+        yield f"they are of {data['Engine']}, and the access graph needs PostgreSQL"
+        return
+    if not encrypted:
+        yield "they are not encrypted: copy the snapshot, or one of the instance, with a key, and restore that"
+    major = str(data["EngineVersion"]).partition(".")[0]
+    if database.engine_version != major:
+        yield (
+            f"they are of PostgreSQL {major}, and database.engineVersion is {database.engine_version}: set it to "
+            f"{major}, and upgrade once the instance is there"
+        )
+    least = least_limit(int(data["AllocatedStorage"]))
+    if database.max_allocated_storage_gib < least:
+        yield (
+            f"database.maxAllocatedStorageGib is {database.max_allocated_storage_gib}, and for the "
+            f"{data['AllocatedStorage']} GiB that they have RDS wants {least} or more"
+        )
