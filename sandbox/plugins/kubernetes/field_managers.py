@@ -46,9 +46,12 @@ def manager_name(state: Mapping[str, Any], inputs: Mapping[str, Any], server_sid
 def forces(inputs: Mapping[str, Any], live: Mapping[str, Any] | None, preview: bool, always: bool) -> bool:
     """Whether an apply may take fields from other managers.
 
-    A preview does for what the real update would have taken over first.
+    A preview does for what the real update would have taken over first; both do for an object of nobody's, all of
+    which the server would call `before-first-apply`'s.
     """
     if always or annotations_of(inputs).get(FORCE_ANNOTATION) == "true":
+        return True
+    if live is not None and not _entries(live):
         return True
     if not preview:
         return False

@@ -257,6 +257,20 @@ def test_an_update_takes_over_what_the_creation_wrote() -> None:
     assert (server.calls[1][2]["dry_run"], server.calls[1][2]["force"]) == (True, True)
 
 
+def test_an_object_that_nobody_manages_is_taken_without_a_conflict() -> None:
+    """The server would call all of it `before-first-apply`'s; the official plugin (`patchForce`) takes it."""
+    entry = recorded.steps("basics", 3)["update", "bundle"]
+    olds, news = recorded.outputs(entry["oldState"], {}), recorded.values(entry["newState"]["inputs"])
+    live = {key: value for key, value in olds.items() if not key.startswith("__")}
+    server = ScriptedServer()
+    server.add({**live, "metadata": {**live["metadata"], "managedFields": []}})
+    for preview in (False, True):
+        server.calls.clear()
+        objects(server).update(URN, kind("core/v1:ConfigMap"), olds, news, 0, preview, [])
+        assert server.verbs() == ["get", "apply"]
+        assert server.calls[1][2]["force"] is True
+
+
 def test_a_conflict_names_both_managers() -> None:
     entry = recorded.steps("basics", 3)["update", "bundle"]
     olds, news = recorded.outputs(entry["oldState"], {}), recorded.values(entry["newState"]["inputs"])
