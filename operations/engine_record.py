@@ -1,4 +1,4 @@
-"""What a stack's state says of the engine's work: what it left open, and what it last gave to Helm."""
+"""What a stack's state says of the engine's work: what it has made, what it left open, what it last gave to Helm."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from operations.begun import present
 from operations.interrupted_releases import RELEASE
 from operations.preview.scrub import ENVELOPE
 from operations.stack import ROOT, run_engine
@@ -30,6 +31,10 @@ class EngineRecord:
     """Names of the resources that the engine began to make and has no end of: it was killed."""
     releases: Mapping[str, GivenRelease]
     """By the resource's name."""
+    ids: Mapping[str, str]
+    """The id that its plugin gave each resource, by its name: of an object in a cluster `name` or `namespace/name`. An
+    `up` that failed has recorded what it made here, and a `destroy` that left something has taken out what it deleted,
+    while the outputs are those of the last whole `up`."""
 
 
 def read_record(stack: str | None, root: Path = ROOT) -> EngineRecord:
@@ -37,10 +42,13 @@ def read_record(stack: str | None, root: Path = ROOT) -> EngineRecord:
     document = json.loads(run_engine(["stack", "export", *(["--stack", stack] if stack else [])], root))
     deployment = document.get("deployment") or {}
     operations = deployment.get("pending_operations") or []
-    releases = [one for one in deployment.get("resources") or [] if one.get("type") == RELEASE]
+    # One that has been replaced stands there until it is deleted, under its successor's name.
+    resources = [one for one in present(deployment) if not one.get("delete")]
+    releases = [one for one in resources if one.get("type") == RELEASE]
     return EngineRecord(
         begun=[_name_of(one["resource"]) for one in operations if one.get("type") == "creating"],
         releases={_name_of(release): _given(release) for release in releases},
+        ids={_name_of(one): str(one["id"]) for one in resources if one.get("id")},
     )
 
 

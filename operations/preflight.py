@@ -51,9 +51,9 @@ class Preflight:
     secret_values: bool = False
     """Whether the secret key with Helm values is set."""
     outputs: Mapping[str, Any] | None = field(default_factory=dict)
-    """Those of the last `up`, empty before the first; None where they could not be read."""
+    """Those of the last whole `up`, empty before the first; None where they could not be read."""
     record: EngineRecord | None = None
-    """What the state has of the engine's work; None where it was not asked."""
+    """What the state has of the engine's work, also of an `up` that failed; None where it was not asked."""
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     unmatched: list[str] = field(default_factory=list, init=False)
@@ -119,8 +119,13 @@ class Preflight:
                 findings += self._guarded(f"teleport.{name}", partial(self._teleport, there, name, entry))
         return findings
 
+    def _has(self, resource: str, identity: str, by_outputs: bool) -> bool:
+        """Whether the stack has the object of that id (`name` or `namespace/name`): by its state, and by what the
+        outputs tell where nobody read that."""
+        return by_outputs if self.record is None else self.record.ids.get(resource) == identity
+
     def _not_recorded(self, check: str, statement: str, reason: str) -> Finding:
-        """Something is there that this stack would make, as far as its outputs tell."""
+        """Something is there that this stack would make, as far as its record tells."""
         if self.outputs is None:
             return not_proven(check, statement, f"{reason} (the stack's outputs could not be read)")
         return failed(check, statement, reason)
@@ -168,20 +173,23 @@ class Preflight:
         held = held_by(namespace) if namespace is not None else None
         if held is not None:
             return [failed(check, statement, f"it is being deleted, and takes nothing new until it is gone: {held}")]
-        if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
-            other = other_maker(self.settings, namespace)
-            reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
-            if other is not None:
-                reason = f"the stack {other} made it; give another accessGraph.namespace"
-            return [self._not_recorded(check, statement, reason)]
+        used = (self.outputs or {}).get("namespace") == settings.namespace
+        made = self._has("namespace-namespace", settings.namespace, used)
         former = ((self.outputs or {}).get("ledger") or {}).get("namespace") or {}
-        if namespace is not None and former.get("made") is False:
+        # Imported since, it is in the state.
+        if namespace is not None and used and former.get("made") is False and not (self.record and made):
             reason = (
                 "the last `up` used it as somebody's, and the next could not make it: set accessGraph.createNamespace "
                 "to false, or import it first (docs/platform.md)"
             )
             return [not_proven(check, statement, reason), *self._inside(cluster, namespace)]
-        if namespace is None and (self.outputs or {}).get("namespace") == settings.namespace:
+        if namespace is not None and not made:
+            other = other_maker(self.settings, namespace)
+            reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
+            if other is not None:
+                reason = f"the stack {other} made it; give another accessGraph.namespace"
+            return [self._not_recorded(check, statement, reason)]
+        if namespace is None and made:
             reason = "this stack made it, and it is gone with all that was in it; a plain `up` does not look: "
             return [failed(check, statement, f"{reason}`up --refresh`")]
         findings = [passed(check, statement, "made by this stack" if namespace else "it does not exist yet")]
@@ -295,7 +303,7 @@ class Preflight:
         found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, namespace) if self.settings.tls.trust == "bundle" else None
         if found is None:
             return []
-        if name in ((self.outputs or {}).get("teleportValues") or {}):
+        if self._has(f"teleport-{name}-ca", f"{namespace}/{CA_CONFIG_MAP_NAME}", self._had(name)):
             return [passed(check, statement, "made by this stack")]
         reason = (
             f"it exists in {namespace}, and no `up` of this stack recorded it; after a plain `destroy` the clean-up "
@@ -315,7 +323,7 @@ class Preflight:
         """A release that is adopted gets this access graph whatever it had: nothing else stands against it where
         Teleport needs no ConfigMap."""
         check, statement = f"teleport.{name}.endpoint", f"{name} has no other access graph"
-        if not self.settings.connects(name) or name in ((self.outputs or {}).get("teleportValues") or {}):
+        if not self.settings.connects(name) or self._had(name):
             return []
         dialled = dialled_endpoint(cluster, entry.namespace, entry.release)
         if dialled in (None, self.settings.endpoint_of(name)):
@@ -337,7 +345,7 @@ class Preflight:
         check = f"teleport.{name}.release"
         statement = f"the release {entry.release} can be upgraded"
         findings = self._no_pending(cluster, entry.namespace, entry.release, check, statement)
-        ours = name in ((self.outputs or {}).get("teleportValues") or {})
+        ours = self._has(f"teleport-{name}-release", f"{entry.namespace}/{entry.release}", self._had(name))
         if live is None:
             if entry.adopt:
                 recorded = (((self.outputs or {}).get("ledger") or {}).get("teleport") or {}).get(name) or {}
@@ -366,6 +374,10 @@ class Preflight:
             )
         )
         return findings
+
+    def _had(self, name: str) -> bool:
+        """Whether the last whole `up` had this Teleport."""
+        return name in ((self.outputs or {}).get("teleportValues") or {})
 
     def _recorded_values(self, name: str) -> list[Mapping[str, Any]]:
         """The plain values of the last whole `up`, with the patch: none where it did not have this Teleport."""

@@ -43,6 +43,12 @@ from tests.unit.operations.world import (
 )
 
 TELEPORT = f"teleport.{CLUSTER}."
+# What the state has of the objects that no other stack may have.
+IDS = {
+    "namespace-namespace": GRAPH,
+    f"teleport-{CLUSTER}-ca": "teleport/teleport-access-graph-ca",
+    f"teleport-{CLUSTER}-release": "teleport/teleport",
+}
 
 
 def run(root: Path, *, skip: tuple[str, ...] = (), **changes: Any) -> dict[str, Finding]:
@@ -105,16 +111,49 @@ def test_a_namespace_that_somebody_deleted_is_not_one_that_is_still_to_be_made(
     assert "`up --refresh`" in finding.reason
 
 
+def test_what_a_first_up_made_that_failed_is_no_obstacle_to_the_next(api: KubernetesApi, tmp_path: Path) -> None:
+    """It leaves no outputs, and a deployment asks before each `up`: it could never go on."""
+    put_world(api)
+    put_uri(api)
+    entry = {**configuration()["teleport"][CLUSTER], "adopt": False}
+    for own in (settings(tmp_path), settings(tmp_path, teleport={CLUSTER: entry})):
+        findings = run(tmp_path, settings=own, record=given(patch_values(USERS, PATCH), 2))
+        assert not_passed(findings) == {}
+        assert findings["access-graph.namespace"].reason == "made by this stack"
+        assert findings[f"{TELEPORT}config-map"].reason == "made by this stack"
+
+
+def test_what_a_destroy_that_left_something_took_away_is_not_had_any_more(api: KubernetesApi, tmp_path: Path) -> None:
+    """By `--exclude-protected`, or one that failed: the outputs stay, and so does the ConfigMap that auth mounts."""
+    put_world(api)
+    del api.objects[f"/api/v1/namespaces/{GRAPH}"]
+    findings = run(tmp_path, outputs=OUTPUTS, record=EngineRecord(begun=[], releases={}, ids={}))
+    assert findings["access-graph.namespace"].reason == "it does not exist yet"
+    assert findings[f"{TELEPORT}config-map"].outcome is Outcome.FAIL
+    assert "after a plain `destroy` the clean-up comes first" in findings[f"{TELEPORT}config-map"].reason
+
+
+def test_a_namespace_that_is_another_than_the_states_is_not_had(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    before = EngineRecord(begun=[], releases={}, ids={**IDS, "namespace-namespace": "former"})
+    finding = run(tmp_path, outputs=OUTPUTS | {"namespace": "former"}, record=before)["access-graph.namespace"]
+    assert finding.outcome is Outcome.FAIL
+    assert "no `up` of this stack recorded it" in finding.reason
+
+
 @pytest.mark.slow
 def test_a_namespace_that_the_last_up_used_as_somebodys_is_not_made_by_the_next(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """An `up` would find the name taken; whether it has been imported since, the outputs do not say."""
+    """An `up` would find the name taken; whether it has been imported since, the state says and the outputs do not."""
     put_world(api)
     given_away = OUTPUTS | {"ledger": {"namespace": {"name": GRAPH, "made": False, "kept": False}}}
-    finding = run(tmp_path, outputs=given_away)["access-graph.namespace"]
-    assert finding.outcome is Outcome.NOT_PROVEN
-    assert "set accessGraph.createNamespace to false, or import it first" in finding.reason
+    for record in (None, EngineRecord(begun=[], releases={}, ids={})):
+        finding = run(tmp_path, outputs=given_away, record=record)["access-graph.namespace"]
+        assert finding.outcome is Outcome.NOT_PROVEN
+        assert "set accessGraph.createNamespace to false, or import it first" in finding.reason
+    imported = EngineRecord(begun=[], releases={}, ids=IDS)
+    assert run(tmp_path, outputs=given_away, record=imported)["access-graph.namespace"].outcome is Outcome.PASS
 
 
 @pytest.mark.slow
@@ -380,7 +419,7 @@ def test_secrets_in_the_live_values_are_named_by_path_alone(api: KubernetesApi, 
 
 def given(values: dict[str, Any] | None, revision: int) -> EngineRecord:
     release = GivenRelease(values=values, revision=revision)
-    return EngineRecord(begun=[], releases={f"teleport-{CLUSTER}-release": release})
+    return EngineRecord(begun=[], releases={f"teleport-{CLUSTER}-release": release}, ids=IDS)
 
 
 def with_files(root: Path, values: dict[str, Any], **changes: Any) -> Finding:
@@ -804,8 +843,8 @@ def test_a_version_that_is_none_is_no_end_of_preflight(tmp_path: Path) -> None:
 def test_what_a_killed_engine_left_open_stops_an_up_and_names_recover(api: KubernetesApi, tmp_path: Path) -> None:
     put_before(api)
     assert "stack.interrupted" not in run(tmp_path)
-    assert not_passed(run(tmp_path, record=EngineRecord(begun=[], releases={}))) == {}
-    found = run(tmp_path, record=EngineRecord(begun=["database-key", "a", "b", "c", "d"], releases={}))
+    assert not_passed(run(tmp_path, record=EngineRecord(begun=[], releases={}, ids={}))) == {}
+    found = run(tmp_path, record=EngineRecord(begun=["database-key", "a", "b", "c", "d"], releases={}, ids={}))
     assert not_passed(found) == {"stack.interrupted": Outcome.FAIL}
     assert found["stack.interrupted"].reason.startswith(
         "it was killed while it made database-key, a, b and 2 more; `python -m operations recover`, then `up`"

@@ -94,7 +94,17 @@ def test_what_the_engine_has_begun_to_make_is_in_its_state(tmp_path: Path, monke
     put_state(tmp_path, monkeypatch, {"pending_operations": operations})
     assert read_record("dev", tmp_path).begun == ["login"], "what was there before is there to be looked at again"
     put_state(tmp_path, monkeypatch, None)
-    assert read_record("dev", tmp_path) == EngineRecord(begun=[], releases={})
+    assert read_record("dev", tmp_path) == EngineRecord(begun=[], releases={}, ids={})
+
+
+def test_what_the_engine_has_made_is_in_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was replaced and is still to be deleted, or was deleted to be replaced, has its successor's name."""
+    urn = "urn:pulumi:dev::p::teleport-access-graph:index:X$kubernetes:core/v1:Namespace::namespace-namespace"
+    there = {"urn": urn, "type": "kubernetes:core/v1:Namespace", "id": "graph"}
+    component = {"urn": urn.replace("-namespace", ""), "type": "teleport-access-graph:index:X"}
+    former = [{**there, "id": "former", "delete": True}, {**there, "id": "former", "pendingReplacement": True}]
+    put_state(tmp_path, monkeypatch, {"resources": [component, there, *former]})
+    assert read_record("dev", tmp_path).ids == {"namespace-namespace": "graph"}
 
 
 @pytest.mark.parametrize(
