@@ -179,6 +179,9 @@ def _chain(
         return failed(check, statement, "the bundle that it trusts holds no certificates in PEM; look at tls")
     path = _path(server, others, trusted, now)
     if path is None:
+        late = _out_of_time(_path(server, others, trusted, None) or (), now)
+        if late:
+            return failed(check, statement, f"{late}; have it renewed, or another authority sign the certificate")
         issuer = server.issuer.rfc4514_string()
         listed = ", ".join(one.subject.rfc4514_string() for one in trusted)
         return failed(
@@ -188,6 +191,18 @@ def _chain(
             "intermediate certificates after the server's in tls.crt",
         )
     return passed(check, statement, _told(path))
+
+
+def _out_of_time(path: Sequence[x509.Certificate], now: datetime) -> str:
+    """Which authorities of it cannot vouch now; empty where all can."""
+    said = []
+    for authority in path[1:]:
+        begins, ends = authority.not_valid_before_utc, authority.not_valid_after_utc
+        if ends <= now:
+            said.append(f"the authority {_name(authority)} ended at {ends:%Y-%m-%d %H:%M} UTC")
+        elif now < begins:
+            said.append(f"the authority {_name(authority)} begins at {begins:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(said)
 
 
 def _told(path: Sequence[x509.Certificate]) -> str:
@@ -200,9 +215,13 @@ def _name(certificate: x509.Certificate) -> str:
 
 
 def _path(
-    server: x509.Certificate, others: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime
+    server: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    trusted: Sequence[x509.Certificate],
+    now: datetime | None,
 ) -> list[x509.Certificate] | None:
-    """A shortest way from the server's certificate up to one that is trusted.
+    """A shortest way from the server's certificate up to one that is trusted; without `now` also by authorities that
+    have ended.
 
     Each certificate is reached once: what a server sends may be many authorities that signed each other.
     """
@@ -217,8 +236,10 @@ def _path(
     return None
 
 
-def _signed(certificate: x509.Certificate, authority: x509.Certificate, now: datetime) -> bool:
-    if not is_authority(authority) or not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
+def _signed(certificate: x509.Certificate, authority: x509.Certificate, now: datetime | None) -> bool:
+    if not is_authority(authority):
+        return False
+    if now is not None and not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
         return False
     try:
         certificate.verify_directly_issued_by(authority)

@@ -37,6 +37,7 @@ def authority(
     name: str = "Authority",
     *,
     key: Key | None = None,
+    begins: datetime = NOW - timedelta(days=3650),
     ends: datetime = NOW + timedelta(days=3650),
     is_authority: bool = True,
     signs: bool = True,
@@ -52,7 +53,7 @@ def authority(
         .issuer_name(subject if signer is None else signer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=3650))
+        .not_valid_before(begins)
         .not_valid_after(ends)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

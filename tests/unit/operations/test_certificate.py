@@ -68,7 +68,19 @@ ENCRYPTED = GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvaila
         (GOOD, {"trust": OTHER.pem}, "chain", "its issuer is CN=Root, and the bundle has CN=Other"),
         # An authority of the same name that did not sign.
         (GOOD, {"trust": authority("Root").pem}, "chain", "its issuer is CN=Root, and the bundle has CN=Root"),
-        (GOOD, {"trust": authority("Root", key=ROOT.key, ends=NOW).pem}, "chain", "put the issuer's root"),
+        # A bundle that nobody renewed: its root is the right one.
+        (
+            GOOD,
+            {"trust": authority("Root", key=ROOT.key, ends=NOW).pem},
+            "chain",
+            "the authority CN=Root ended at 2026-11-24 12:00 UTC; have it renewed, or another authority sign",
+        ),
+        (
+            GOOD,
+            {"trust": authority("Root", key=ROOT.key, begins=NOW + timedelta(hours=1)).pem},
+            "chain",
+            "the authority CN=Root begins at 2026-11-24 13:00 UTC",
+        ),
         (GOOD, {"trust": authority("Root", key=ROOT.key, is_authority=False).pem}, "chain", "put the issuer's root"),
         (server(MIDDLE), {}, "chain", "intermediate certificates after the server's in tls.crt"),
     ],
