@@ -37,10 +37,12 @@ class StackFile:
     path: Path
     plain: Mapping[str, Any]
     secret_keys: frozenset[str]
+    strangers: tuple[str, ...] = ()
+    """Whole keys of other namespaces."""
 
     def settings(self, root: Path = ROOT) -> Settings:
         """Raises `SettingsError` with everything that is wrong in it."""
-        return load_settings(self.plain, self.secret_keys, root=root, stack=self.name)
+        return load_settings(self.plain, self.secret_keys, root=root, stack=self.name, strangers=self.strangers)
 
 
 def read_stack_file(stack: str | None, file: Path | None = None, root: Path = ROOT) -> StackFile:
@@ -62,15 +64,17 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
     prefix = f"{PROJECT}:"
     plain: dict[str, Any] = {}
     secret: set[str] = set()
+    strangers: list[str] = []
     for key, value in entries.items():
         if not str(key).startswith(prefix):
+            strangers.append(str(key))
             continue
         name_of_key = str(key).removeprefix(prefix)
         if is_encrypted(value):
             secret.add(name_of_key)
         else:
             plain[name_of_key] = value
-    return StackFile(name=name, path=path, plain=plain, secret_keys=frozenset(secret))
+    return StackFile(name=name, path=path, plain=plain, secret_keys=frozenset(secret), strangers=tuple(strangers))
 
 
 def read_outputs(stack: str | None, file: Path | None = None, root: Path = ROOT) -> dict[str, Any]:

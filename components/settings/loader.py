@@ -24,7 +24,7 @@ from components.settings.database import DatabaseSettings
 from components.settings.database_profiles import with_profile_defaults
 from components.settings.errors import Problem, SettingsError, join, shown_key
 from components.settings.monitoring import MonitoringSettings
-from components.settings.names import SERVICE_PORT
+from components.settings.names import PROJECT, SERVICE_PORT
 from components.settings.places import Place, fields_by_key
 from components.settings.relations import (
     Draft,
@@ -41,7 +41,7 @@ from components.settings.relations import (
 )
 from components.settings.teleport import TeleportSettings
 from components.settings.tls import TlsSettings, certificate_names
-from components.settings.wording import problems_of, suggestion
+from components.settings.wording import misspelt_namespaces, problems_of, suggestion
 
 # Deeper than any setting, and far below what Python's own recursion bears.
 DEEPEST = 16
@@ -115,16 +115,28 @@ class Settings:
         return self.teleport[cluster].endpoint or f"{self.service_host}:{SERVICE_PORT}"
 
 
-def load_settings(config: Mapping[str, Any], secret_keys: Collection[str], *, root: Path, stack: str) -> Settings:
+def load_settings(
+    config: Mapping[str, Any],
+    secret_keys: Collection[str],
+    *,
+    root: Path,
+    stack: str,
+    strangers: Collection[str] = (),
+) -> Settings:
     """Check a configuration and give it types.
 
     `config` maps the keys of the project's namespace to values, or to their JSON as Pulumi stores objects.
     `secret_keys` names the keys that are stored as secrets; their values are not looked at and need not be in `config`.
-    `root` is the directory where paths start, `stack` the name of the stack, part of the default names.
+    `root` is the directory where paths start, `stack` the name of the stack, part of the default names. `strangers` are
+    the keys of other namespaces, these in front.
 
     Raises `SettingsError` with every problem there is.
     """
     problems, plain, secrets, refused = _sort_keys(config, secret_keys)
+    for key, meant in misspelt_namespaces(strangers, (*fields_by_key(Configuration), *SECRET_KEYS)):
+        rule = "is in a namespace that nobody reads, so that it would have no effect"
+        problems.append(Problem(shown_key(key), rule, f"did you mean {PROJECT}:{meant}?"))
+        refused.append(meant)
     plain = _with_stack_defaults(plain, stack)
     configuration, wrong, places = _validate(plain)
     problems += [problem for problem in wrong if problem.key not in refused]

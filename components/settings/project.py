@@ -33,7 +33,13 @@ def read_settings(root: Path | None = None) -> Settings:
         raise SettingsError([Problem("Pulumi.yaml", rule, remedy, f"name: {pulumi.get_project()}")])
     secret_keys = {key for key in values if engine.is_config_secret(prefix + key)}
     plain = {key: value if key not in secret_keys else None for key, value in values.items()}
-    settings = load_settings(plain, secret_keys, root=root or Path.cwd(), stack=pulumi.get_stack())
+    settings = load_settings(
+        plain,
+        secret_keys,
+        root=root or Path.cwd(),
+        stack=pulumi.get_stack(),
+        strangers=[key for key in everything if not key.startswith(prefix)],
+    )
     return dataclasses.replace(settings, secrets=_secrets(settings))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from components.settings.configuration import SECRET_KEYS
 from components.settings.errors import Problem, join, shown, shown_key
+from components.settings.names import PROJECT
 from components.settings.places import Place, fields_by_key, is_section, place_of, plain_type, union_members
 from components.settings.rules import Section
 
@@ -18,6 +19,8 @@ _YAML_BOOLEAN = (
     "boolean"
 )
 _SECRET_KEY = re.compile(r"password|secret|token", re.IGNORECASE)
+# A slip of two letters, other marks between the words; not another project that is named after this one.
+NEARLY_THE_PROJECT = 0.88
 _LABEL = re.compile(r"[A-Za-z0-9-]{1,63}")
 _YAML_NUMBER = (
     "put it in quotes (`pulumi config set`: --type string): YAML reads it as a number, and drops leading zeros"
@@ -48,6 +51,18 @@ def nearest(key: str, known: Collection[str]) -> str | None:
     folded = {name.casefold(): name for name in known}
     match = difflib.get_close_matches(key.replace("_", "").replace("-", "").casefold(), folded, n=1, cutoff=0.6)
     return folded[match[0]] if match else None
+
+
+def misspelt_namespaces(keys: Collection[str], known: Collection[str]) -> list[tuple[str, str]]:
+    """Those of `keys`, whole ones, that are most likely the project's, each with the `known` key that it is there: the
+    engine hands every namespace on, and a default would quietly take the place of what stands in a misspelt one."""
+    found = []
+    for key in keys:
+        namespace, _, name = key.partition(":")
+        near = difflib.SequenceMatcher(None, namespace.casefold(), PROJECT).ratio() >= NEARLY_THE_PROJECT
+        if near and namespace != PROJECT and name in known:
+            found.append((key, name))
+    return found
 
 
 def suggestion(key: str, known: Collection[str]) -> str:

@@ -71,6 +71,41 @@ def test_a_renamed_project_is_told_that_its_settings_are_the_former_ones() -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("stranger", "problem"),
+    [
+        ("teleport-acess-graph:tls", "did you mean teleport-access-graph:tls?"),
+        ("teleport_access_graph:labels", "did you mean teleport-access-graph:labels?"),
+        ("Teleport-Access-Graph:databaseUri", "did you mean teleport-access-graph:databaseUri?"),
+        ("teleport-acess-graph:region", None),
+        ("teleport-access-graph-consumer:tags", None),
+        ("access-graph:tls", None),
+    ],
+)
+def test_a_setting_in_a_namespace_that_nobody_reads_is_refused(stranger: str, problem: str | None) -> None:
+    """The engine passes it over, and the default would stand: an authority of the stack's own for a Secret that was
+    meant."""
+    configure(minimal_configuration())
+    engine.set_config(stranger, '{"mode": "canary"}')
+    if problem is None:
+        assert read_settings(Path(__file__).parent).tls.mode == "generated"
+        return
+    with pytest.raises(SettingsError) as refused:
+        read_settings(Path(__file__).parent)
+    assert str(refused.value) == (
+        "The configuration has 1 problem:\n"
+        f"  {stranger}: is in a namespace that nobody reads, so that it would have no effect; {problem}"
+    )
+
+
+def test_a_required_setting_in_a_misspelt_namespace_is_not_said_to_be_missing_too() -> None:
+    configure({key: value for key, value in minimal_configuration().items() if key != "kubernetes"})
+    engine.set_config("teleport-acess-graph:kubernetes", "{}")
+    with pytest.raises(SettingsError) as refused:
+        read_settings(Path(__file__).parent)
+    assert [problem.key for problem in refused.value.problems] == ["teleport-acess-graph:kubernetes"]
+
+
 def test_paths_start_where_the_engine_starts_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     configure(minimal_configuration())

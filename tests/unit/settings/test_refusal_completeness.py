@@ -37,6 +37,8 @@ NOT_SAID = {
         "set name: ",
         " in it again",
     },
+    # Of other namespaces, in the same.
+    "loader.py": {"is in a namespace that nobody reads, so that it would have no effect"},
     # A key that is not text can only come from a caller in Python.
     "wording.py": {"is not a valid key", "use letters, digits and hyphens, in quotes where YAML asks for them"},
     "errors.py": {"The configuration has "},
