@@ -66,7 +66,8 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
     secret: set[str] = set()
     strangers: list[str] = []
     for key, value in entries.items():
-        if not str(key).startswith(prefix):
+        # One without a namespace the engine takes for the project's.
+        if ":" in str(key) and not str(key).startswith(prefix):
             strangers.append(str(key))
             continue
         name_of_key = str(key).removeprefix(prefix)

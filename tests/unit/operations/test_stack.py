@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from components.settings import SettingsError
 from operations.__main__ import app
 from operations.engine_record import EngineRecord, GivenRelease, read_record
 from operations.findings import exit_code, failed, not_proven, passed, print_findings
@@ -34,6 +35,18 @@ def test_keys_are_sorted_into_plain_and_secret(tmp_path: Path) -> None:
     assert file.name == "dev"
     assert file.plain == {"kubernetes": {"context": "test", "clusterIdentifier": "x"}}
     assert file.secret_keys == {"databaseUri", "teleportSecretValues"}
+
+
+def test_a_key_without_a_namespace_is_the_projects_as_the_engine_has_it(tmp_path: Path) -> None:
+    """Passed over, `preflight` would pass with the default of what the `up` then finds."""
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        FILE + "  tls: {mode: existingSecret}\n  databaseCa: {secure: v1:x}\n  teleport-acess-graph:labels: {a: b}\n"
+    )
+    file = read_stack_file("dev", root=tmp_path)
+    assert file.plain["tls"] == {"mode": "existingSecret"}
+    assert file.secret_keys == {"databaseUri", "teleportSecretValues", "databaseCa"}
+    with pytest.raises(SettingsError, match=r"teleport-acess-graph:labels: .* did you mean teleport-access-graph:"):
+        file.settings(tmp_path)
 
 
 def test_a_file_that_is_no_stacks_is_told(tmp_path: Path) -> None:
