@@ -21,6 +21,37 @@ _TAG: Final = "tag:yaml.org,2002:"
 class GoLoader(yaml.SafeLoader):
     """What the two have in common."""
 
+    def scan_to_next_token(self) -> None:
+        """PyYAML's own, but tabs are as good as spaces, save where they would indent: before a comment, in JSON."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: int, start_mark: yaml.Mark) -> list[str] | None:
+        """PyYAML's own, but tabs within a text are the text's, and those at its end are nobody's."""
+        length = 0
+        while self.peek(length) in (" ", "\t"):
+            length += 1
+        if "\t" not in self.prefix(length):
+            return super().scan_plain_spaces(indent, start_mark)
+        white = self.prefix(length)
+        self.forward(length)
+        after = super().scan_plain_spaces(indent, start_mark)
+        return [white] if after == [] else after
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document's, as PyYAML's own; after its end only empty ones may follow, as after a last `---`."""
+        self.get_event()  # type: ignore[no-untyped-call]
+        documents: list[yaml.Node | None] = []
+        while not self.check_event(yaml.StreamEndEvent):
+            begins = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            documents.append(self.compose_document())
+            if len(documents) > 1 and not _is_nothing(documents[-1]):
+                raise yaml.composer.ComposerError(None, None, "another document begins", begins)
+        self.get_event()  # type: ignore[no-untyped-call]
+        return documents[0] if documents else None
+
 
 class HelmLoader(GoLoader):
     """As Helm reads: `y`, `no` and `on` are booleans, and there are no dates."""
@@ -62,6 +93,10 @@ EngineLoader.add_implicit_resolver(
     re.compile(r"^\d{4}-\d{1,2}-\d{1,2}(([Tt]|\s+)\d{1,2}:\d{2}:\d{2}(\.\d+)?\s*(Z|[-+]\d{1,2}(:\d{2})?)?)?$"),
     list("0123456789"),
 )
+
+
+def _is_nothing(node: yaml.Node | None) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == f"{_TAG}null" and not node.value
 
 
 def _construct_bool(loader: GoLoader, node: yaml.ScalarNode) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from components.values_files import parse_values, values_document
 from operations.adopt import _Dumper
+from tests.unit.teleport_values.test_values_files import TABS_AND_ENDS
 
 pytestmark = pytest.mark.charts
 
@@ -118,6 +119,11 @@ def test_what_is_handed_over_is_read_as_it_was(read: Read, values: list[Any]) ->
     document = values_document(numbered(values))
     assert same(numbered(values), read(document))
     assert same(numbered(values), parse_values(document))
+
+
+@pytest.mark.parametrize(("text", "values"), TABS_AND_ENDS)
+def test_helm_takes_tabs_and_an_end_of_the_document_so(read: Read, text: str, values: Any) -> None:
+    assert read(text) == values
 
 
 def test_a_character_of_two_halves_is_handed_over_whole(read: Read) -> None:

@@ -55,6 +55,27 @@ def test_scalars_are_what_helm_takes_them_for(text: str, value: Any) -> None:
     assert (parsed, type(parsed)) == (value, type(value))
 
 
+# Documents that Helm takes, with their values: tabs anywhere but in an indentation, and ends of documents.
+TABS_AND_ENDS: list[tuple[str, Any]] = [
+    ("a: b\t\nc: d\n", {"a": "b", "c": "d"}),
+    ("a:\tb\t# c\n", {"a": "b"}),
+    ('a: "b" \t # c\n', {"a": "b"}),
+    ("a: true\t\nc: 1\t\n", {"a": True, "c": 1}),
+    ("a: b\t \tc d\t\n", {"a": "b\t \tc d"}),
+    ("a:\t\n  b: c\t\n  d:\n  - e\t\n", {"a": {"b": "c", "d": ["e"]}}),
+    ("a: b\t\n  c\n", {"a": "b c"}),
+    ('{\n\t"a": {\n\t\t"b": [1,\t2]\n\t}\n}\n', {"a": {"b": [1, 2]}}),
+    ("a: b\n---\n", {"a": "b"}),
+    ("a: b\t\n---\n", {"a": "b"}),
+    ("---\na: b\n...\n---\n# the end\n", {"a": "b"}),
+]
+
+
+@pytest.mark.parametrize(("text", "values"), TABS_AND_ENDS)
+def test_tabs_and_an_end_of_the_document_are_read_as_helm_reads_them(text: str, values: Any) -> None:
+    assert parse_values(text) == values
+
+
 def test_keys_become_text() -> None:
     assert parse_values("{1: a, true: b, 1.5: c, 2.0: d}") == {"1": "a", "true": "b", "1.5": "c", "2": "d"}
 
@@ -78,6 +99,9 @@ def test_what_is_merged_comes_first() -> None:
         ("SECRET", "holds a single value; write a map of keys"),
         ("a: [1", "line "),
         ("a: 1\n---\nb: 2", "line 2: a second document begins; put it into a file of its own"),
+        ("---\n---\na: 1", "line 2: a second document begins"),
+        ("a:\n\tb: 1", "line 2: found character '\\t' that cannot start any token"),
+        ("a:\n-\tb: 1", "line 2: found character '\\t' that cannot start any token"),
         ("a: &x [*x]", "line "),
         ("password: *SECRET", "line 1: an alias of which there is no anchor; put text that begins with * in quotes"),
         ("password: !SECRET", "line 1: a tag that values do not have; put text that begins with ! in quotes"),
