@@ -31,6 +31,17 @@ def test_every_resource_has_its_component_as_parent_and_the_component_name_as_pr
         assert item.name.startswith(f"{parent.name}-"), item.name
 
 
+def test_the_role_that_logs_in_by_iam_is_of_the_account_that_the_release_makes(tmp_path: Path) -> None:
+    """The chart names its ServiceAccount after the release; a role of another one's shuts TAG out of its database."""
+    config = configuration(tmp_path)
+    config["accessGraph"]["release"] = "graph"
+    config["database"]["authentication"] = "iam"
+    trust = json.loads(run_program(config, tmp_path)["database-access-client-role"].plain("assumeRolePolicy"))
+    condition = trust["Statement"][0]["Condition"]["StringEquals"]
+    (subject,) = [value for key, value in condition.items() if key.endswith(":sub")]
+    assert subject == "system:serviceaccount:teleport-access-graph:graph-teleport-access-graph"
+
+
 def test_component_types_are_the_published_ones(stack: Recording) -> None:
     assert {item.name: item.type.rsplit(":", 1)[1] for item in stack.registrations if not item.custom} == {
         "certificates": "Certificates",
