@@ -5,9 +5,9 @@ Owns the looking; the table is `symptoms`. The proofs that something works are `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from components.settings import (
     CertManagerTlsSettings,
@@ -40,6 +40,8 @@ from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, since_good_news
 
 # A line of a log may be a whole document.
 LONGEST_EVIDENCE = 300
+# Of an event that says no time.
+_NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                     found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, remedy))
                 else:
                     way = place.maker or f"`recover`, {installed_again(helm, release)}"
-                    found.append(_missing(name, namespace, f"{helm} rollback {release}", revisions, way))
+                    said = [] if revisions else diagnose_taken_away(cluster, name, namespace, role)
+                    found += said or [_missing(name, namespace, f"{helm} rollback {release}", revisions, way)]
         except ClusterError as error:
             cause = "the cluster does not answer, refuses, or is not the stack's"
             one = Diagnosis(f"context {place.context}", str(error), cause, "check the kubeconfig and your rights")
@@ -220,17 +223,9 @@ def diagnose_deployment(
     since = max(well, default=None) if failed is None else _beginning(failed)
     names = {name_of(deployment), *map(name_of, pods)}
     unknown, of = "", ""
-    for event in cluster.list("Event", namespace):
-        about = str((event.get("involvedObject") or {}).get("name", ""))
-        if event.get("type") == "Normal" or not any(about == name or about.startswith(f"{name}-") for name in names):
-            continue
-        series = event.get("series") or {}
-        at = moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
-        if since is not None and at is not None and at < since:
-            continue
-        line = f"{event.get('reason', '')}: {event.get('message', '')}"
-        if not _match(OBJECT_SYMPTOMS, role, f"event of {about}", line, found):
-            unknown, of = _quoted(line), f"event of {about}"
+    for where, line in _warnings(cluster, namespace, names, since):
+        if not _match(OBJECT_SYMPTOMS, role, where, line, found):
+            unknown, of = _quoted(line), where
     if found:
         return [*found.values()]
     if failed is not None and unknown:
@@ -241,6 +236,39 @@ def diagnose_deployment(
         evidence = "; ".join(filter(None, [lacking, unknown]))
         return [Diagnosis(itself, evidence, cause, f"{kubectl} describe pods, and their logs; correct what they name")]
     return []
+
+
+def diagnose_taken_away(cluster: Cluster, name: str, namespace: str, role: str) -> list[Diagnosis]:
+    """What the cluster said of a Deployment of which Helm has no record: a first installation that does not get ready
+    is taken away whole, with its pods and what they said. Empty where nothing was said."""
+    found: dict[str, Diagnosis] = {}
+    unknown: list[Diagnosis] = []
+    for where, line in _warnings(cluster, namespace, {name}, None):
+        if not _match(OBJECT_SYMPTOMS, role, where, line, found):
+            cause = (
+                "it is the last that the cluster said: of a first installation that gets not ready Helm keeps nothing"
+            )
+            remedy = "correct what it names, then `up`; while that waits, `diagnose` reads the pods' own words"
+            unknown = [Diagnosis(where, _quoted(line), cause, remedy)]
+    return [*found.values()] or unknown
+
+
+def _warnings(
+    cluster: Cluster, namespace: str, names: Collection[str], since: datetime | None
+) -> Iterator[tuple[str, str]]:
+    """Events of what is called `names`, or begins so, from then on, the latest last: where, and what it says."""
+    found = []
+    for event in cluster.list("Event", namespace):
+        about = str((event.get("involvedObject") or {}).get("name", ""))
+        if event.get("type") == "Normal" or not any(about == name or about.startswith(f"{name}-") for name in names):
+            continue
+        series = event.get("series") or {}
+        at = moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
+        if since is None or at is None or at >= since:
+            found.append((at or _NEVER, f"event of {about}", f"{event.get('reason', '')}: {event.get('message', '')}"))
+    # The server lists them by name.
+    for _, where, line in sorted(found, key=lambda one: one[0]):
+        yield where, line
 
 
 def _lacking(deployment: Document) -> str | None:

@@ -183,7 +183,7 @@ OBJECT_SYMPTOMS = (
         "`up --refresh` makes what is the stack's; the rest is in the values' extraVolumes",
     ),
     *_of_either(
-        r"ErrImagePull|ImagePullBackOff|pull access denied|manifest unknown",
+        r"ErrImagePull|ImagePullBackOff|[Ff]ailed to pull image|pull access denied|manifest unknown",
         "the image cannot be pulled: a version that does not exist, or a registry that wants credentials",
         "correct the chart's version, or set accessGraph.imagePullSecrets",
         "correct the chart's version, or `imagePullSecrets` among Teleport's values",

@@ -284,6 +284,30 @@ def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ('Failed: Failed to pull image "registry.example.com/graph:1.30.2": not found', "the image cannot be pulled"),
+        ("Unhealthy: Readiness probe failed: dial tcp 10.0.0.7:9090", "of a first installation that gets not ready"),
+    ],
+)
+def test_a_first_installation_that_helm_took_away_is_told_by_what_was_said_of_its_pods(
+    said: str, cause: str, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Of a release that never ran Helm keeps nothing when it gives up: neither pods nor a revision."""
+    put_world(api)
+    gone(api, GRAPH)
+    for name in [name for name in api.objects if "sh.helm.release.v1.teleport-access-graph." in name]:
+        del api.objects[name]
+    put_event(api, f"{GRAPH}-7d4-k8", "2026-06-01T12:00:10Z", said, namespace=GRAPH)
+    put_event(api, f"{GRAPH}-7d4-z9", "2026-06-01T11:00:10Z", said, namespace=GRAPH)
+    put_event(api, f"{GRAPH}-7d4-z9", "2026-06-01T12:00:05Z", "Unhealthy: Startup probe failed", namespace=GRAPH)
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == (f"event of {GRAPH}-7d4-k8", said)
+    assert cause in found.cause
+    assert "--refresh" not in found.remedy
+
+
 CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{GRAPH}/certificates/teleport-access-graph"
 CLUSTER_ISSUER = "/apis/cert-manager.io/v1/clusterissuers/internal-ca"
 READY = {"type": "Ready", "status": "True", "reason": "Ready", "message": "Certificate is up to date"}
@@ -395,12 +419,12 @@ GAVE_UP = 'Upgrade "teleport" failed: context deadline exceeded'
 BEFORE, DURING = "2026-06-01T11:00:00Z", "2026-06-01T12:00:40Z"
 
 
-def put_event(api: KubernetesApi, about: str, at: str, text: str) -> None:
+def put_event(api: KubernetesApi, about: str, at: str, text: str, *, namespace: str = "teleport") -> None:
     reason, _, message = text.partition(": ")
     api.put(
         "Event",
         f"{about}.{len(api.objects)}",
-        "teleport",
+        namespace,
         involvedObject={"kind": "Pod", "name": about},
         type="Warning",
         reason=reason,
