@@ -246,7 +246,7 @@ def diagnose_taken_away(cluster: Cluster, name: str, namespace: str, role: str) 
     for where, line in _warnings(cluster, namespace, {name}, None):
         if not _match(OBJECT_SYMPTOMS, role, where, line, found):
             cause = (
-                "it is the last that the cluster said: of a first installation that gets not ready Helm keeps nothing"
+                "it is the last that the cluster said: Helm keeps nothing of a first installation that does not get ready"
             )
             remedy = "correct what it names, then `up`; while that waits, `diagnose` reads the pods' own words"
             unknown = [Diagnosis(where, _quoted(line), cause, remedy)]
