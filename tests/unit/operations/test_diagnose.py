@@ -288,7 +288,7 @@ def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -
     ("said", "cause"),
     [
         ('Failed: Failed to pull image "registry.example.com/graph:1.30.2": not found', "the image cannot be pulled"),
-        ("Unhealthy: Readiness probe failed: dial tcp 10.0.0.7:9090", "of a first installation that gets not ready"),
+        ("Unhealthy: Readiness probe failed: dial tcp 10.0.0.7:9090", "of a first installation that does not get ready"),
     ],
 )
 def test_a_first_installation_that_helm_took_away_is_told_by_what_was_said_of_its_pods(
