@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 import pytest
 
+from components.database_uri import DatabaseUriError
 from components.teleport_args import SecretValuesConflict
 from tests.samples import TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, Recording, Secret, leaves, unsealed
-from tests.unit.program.stack import COMPUTED, configuration, run_program
+from tests.unit.program.stack import COMPUTED, configuration, host_authority, run_program
 
 LOGIN_PASSWORD = "canary-password-database-access-login-a-0123456789abcdef0123456789"
 SERVER_KEY = "-----BEGIN canary key certificates-server-key-----"
@@ -163,6 +164,29 @@ def test_a_given_database_uri_stays_secret(tmp_path: Path) -> None:
     uri = "postgres://graph:canary-word@db.example.com:5432/graph?sslmode=verify-full"
     stack = run_program(config, tmp_path, secrets={"databaseUri": uri})
     assert occurrences(stack, "canary-word") == {("credentials-postgres", "stringData.uri"): True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("setting", "value"), [("allowUnverified", True), ("caBundleFile", "authorities.pem")])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_given_database_uri_may_ask_for_what_the_settings_allow(
+    setting: str, value: Any, given: bool, tmp_path: Path
+) -> None:
+    """Of a server that is not verified, and of a bundle that is mounted; refused before a Secret has it."""
+    (tmp_path / "authorities.pem").write_text(host_authority("internal-ca"))
+    config = configuration(tmp_path, aws=..., database={"mode": "existing", **({setting: value} if given else {})})
+    asked = {
+        "allowUnverified": "sslmode=require",
+        "caBundleFile": "sslmode=verify-full&sslrootcert=/var/run/database-ca/bundle.pem",
+    }
+    uri = f"postgres://graph:canary-word@db.example.com:5432/graph?{asked[setting]}"
+    if given:
+        assert run_program(config, tmp_path, secrets={"databaseUri": uri})["credentials-postgres"]
+        return
+    begun = Recording()
+    with pytest.raises(DatabaseUriError):
+        run_program(config, tmp_path, secrets={"databaseUri": uri}, recording=begun)
+    assert "credentials-postgres" not in {item.name for item in begun.registrations}
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.samples import ACCOUNT, TELEPORT_CLUSTER
-from tests.states.stacks import ISSUED
+from tests.samples import ACCOUNT, REGION, TELEPORT_CLUSTER
+from tests.states.stacks import ISSUED, TOPIC
 from tests.unit.model.certificates import authority
 from tests.unit.monitor import Recording
 from tests.unit.program.stack import configuration, run_program
@@ -21,13 +21,15 @@ from tests.unit.program.stack import configuration, run_program
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
+LIST = "pl-0123456789abcdef0"
 ASSUMED = {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/deployer", "externalId": "outside", "sessionName": "deploys"}
 
 # Stack -> what is set in it beside the least configuration, by the setting's path, and in which resource, where, it is
 # found and as what.
 Case = tuple[str, Any, str, str, Any]
 INSTANCE, RELEASE = "database-instance", "access-graph-release"
-ACCESS = "database-access-job"
+REPLICA, ACCESS = "database-replica", "database-access-job"
 TELEPORT, TELEPORT_CA = f"teleport-{TELEPORT_CLUSTER}-release", f"teleport-{TELEPORT_CLUSTER}-ca"
 WATCH = f"lockout-watch-{TELEPORT_CLUSTER}-cron-job"
 STACKS: dict[str, list[Case]] = {
@@ -107,6 +109,19 @@ STACKS: dict[str, list[Case]] = {
         (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", TELEPORT_CA, "metadata.namespace", "identity"),
         (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", WATCH, "metadata.namespace", "identity"),
         (f"teleport/{TELEPORT_CLUSTER}/release", "access", TELEPORT, "name", "access"),
+    ],
+    "replicated": [
+        ("database/masterPassword", "generated", "database-master-password", "length", 40),
+        ("database/replica", {"instanceClass": "db.r6g.xlarge", "multiAz": True}, REPLICA, "multiAz", True),
+        ("database/replica/instanceClass", "db.r6g.xlarge", REPLICA, "instanceClass", "db.r6g.xlarge"),
+        ("database/kmsKeyArn", KEY, INSTANCE, "kmsKeyId", KEY),
+        ("database/kmsKeyArn", KEY, "database-log-upgrade", "kmsKeyId", KEY),
+        ("database/network/clientPrefixListIds", [LIST], f"database-ingress-{LIST}", "prefixListId", LIST),
+        ("database/network/clientCidrs", ["10.7.0.0/16"], "database-ingress-10.7.0.0-16", "cidrIpv4", "10.7.0.0/16"),
+        ("database/notifications", {"mode": "topic", "topicArn": TOPIC}, "database-events-instance", "snsTopic", TOPIC),
+        ("database/alarms/freeStorageGib", 7, "database-alarm-storage", "threshold", 7 * 1024**3),
+        ("database/alarms/cpuPercent", 71, "database-alarm-cpu", "threshold", 71),
+        ("database/alarms/connections", 123, "database-replica-alarm-connections", "threshold", 123),
     ],
     "restored": [
         (
