@@ -31,7 +31,7 @@ Case = tuple[str, Any, str, str, Any]
 INSTANCE, RELEASE = "database-instance", "access-graph-release"
 REPLICA, ACCESS = "database-replica", "database-access-job"
 TELEPORT, TELEPORT_CA = f"teleport-{TELEPORT_CLUSTER}-release", f"teleport-{TELEPORT_CLUSTER}-ca"
-WATCH = f"lockout-watch-{TELEPORT_CLUSTER}-cron-job"
+WATCH, WATCH_RULES = (f"lockout-watch-{TELEPORT_CLUSTER}-{part}" for part in ("cron-job", "rules"))
 STACKS: dict[str, list[Case]] = {
     "rds": [
         # A provider's lists go over the wire as JSON.
@@ -104,6 +104,10 @@ STACKS: dict[str, list[Case]] = {
             "spec.jobTemplate.spec.template.spec.imagePullSecrets",
             [{"name": "mirror"}],
         ),
+        ("monitoring/rules", True, "monitoring-rules", "kind", "PrometheusRule"),
+        ("monitoring/expiryDays", 8, "monitoring-rules", "spec.groups.0.rules.2.alert", "AccessGraphCertificateEnds"),
+        ("monitoring/labels", {"release": "prometheus"}, "monitoring-rules", "metadata.labels.release", "prometheus"),
+        ("monitoring/labels", {"release": "prometheus"}, WATCH_RULES, "metadata.labels.release", "prometheus"),
         (f"teleport/{TELEPORT_CLUSTER}/timeoutSeconds", 1201, TELEPORT, "timeout", 1201),
         (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", TELEPORT, "namespace", "identity"),
         (f"teleport/{TELEPORT_CLUSTER}/namespace", "identity", TELEPORT_CA, "metadata.namespace", "identity"),
