@@ -80,7 +80,11 @@ class AccessGraphArgs(ComponentArgs):
     """TAG migrates its schema at the first start; 300 s gave false failures in the field."""
 
     service_type: str = "ClusterIP"
+    """Of the chart's own Service: `ClusterIP` or `LoadBalancer`."""
+
     log_level: str = "INFO"
+    """`DEBUG`, `INFO`, `WARN` or `ERROR`."""
+
     metrics: bool = False
     image: str | None = None
     """Repository of the image, without a tag; the chart's own when none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import inspect
+import json
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from pulumi.provider.server import ComponentInitError
 import components
 from components.arguments import RefusedArgumentError
 from components.package import COMPONENTS, NAME, VERSION
+from provider.descriptions import by_schema_names, describe
 
 _OURS = Path(components.__file__).parent
 
@@ -28,6 +30,13 @@ class Host(ComponentProvider):
 
     def __init__(self) -> None:
         super().__init__(list(COMPONENTS), NAME, version=VERSION)
+        schema = json.loads(self.schema or "")
+        for component in COMPONENTS:
+            definition = self._component_defs[component.__name__]
+            arguments = inspect.get_annotations(component.__init__)["args"]
+            names = {**definition.outputs_mapping, **definition.inputs_mapping}
+            describe(schema["resources"][f"{NAME}:index:{component.__name__}"], arguments, names)
+        self.schema = json.dumps(schema)
 
     def construct(self, name: str, resource_type: str, inputs: Any, options: Any = None) -> Any:
         """As the SDK, but that what a component refuses is one error, with the inputs by their names of the schema: of
@@ -93,12 +102,4 @@ async def _raise_refusal(outputs: Iterable[Any], mapping: dict[str, str]) -> boo
 
 def _refusal(raised: Exception, mapping: dict[str, str]) -> InputPropertiesError:
     # As a text, and not by the input's path: beside that the engine shows its value, a secret's too.
-    return InputPropertiesError(_said(raised, mapping), [])
-
-
-def _said(refusal: Exception, mapping: dict[str, str]) -> str:
-    """What a component said of its arguments: by their Python names, which `mapping` has by the names of the schema."""
-    text = str(refusal)
-    for schema_name, python_name in mapping.items():
-        text = re.sub(rf"\b{python_name}\b", schema_name, text)
-    return text
+    return InputPropertiesError(by_schema_names(str(raised), mapping), [])

@@ -61,6 +61,38 @@ def test_inputs_and_outputs_are_those_of_the_class(name: str) -> None:
     assert set(published["properties"]) == {camel_case(attribute) for attribute in BY_NAME[name].__annotations__}
 
 
+@pytest.mark.slow
+def test_descriptions_are_plain_text_in_the_names_of_the_schema_with_the_defaults() -> None:
+    """Of a component and what it takes a program in another language sees nothing else."""
+    resources = schema()["resources"]
+    descriptions = {
+        f"{token.rpartition(':')[2]}.{name}": said["description"]
+        for token, resource in resources.items()
+        for kind in ("inputProperties", "properties")
+        for name, said in resource[kind].items()
+        if "description" in said
+    }
+    texts = [*descriptions.values(), *(resource["description"] for resource in resources.values())]
+    # Indented behind an empty line, it would be code.
+    assert [text for text in texts if "\n " in text] == []
+    names = {field.name for one in BY_NAME.values() for field in dataclasses.fields(args_class(one))}  # type: ignore[arg-type]
+    spelt = {name for name in names if "_" in name for text in texts if f"`{name}`" in text}
+    assert spelt == set()
+    certificates = {key: descriptions[f"Certificates.{key}"] for key in ("caEarlyRenewalHours", "protect", "dnsNames")}
+    assert certificates == {
+        "caEarlyRenewalHours": "A year before the end, the next `up` re-signs the authority with the same key. Below "
+        "`caValidityHours`. Plain,\nlike the server certificate's below: the tls plugin looks at it while previewing, "
+        "and refuses what is not known. Default: `8760`.",
+        "protect": "Whether Pulumi refuses to delete the key of an authority in use: whoever trusts it would have to "
+        "be told of\nanother. Default: `true`.",
+        "dnsNames": "Subject alternative names, the Service's computed name first. Teleport verifies the host part of "
+        "its endpoint\nagainst them. At least one, where a server certificate is made.",
+    }
+    assert descriptions["AccessGraph.clusterDomain"] == "Default: `cluster.local`."
+    assert descriptions["Database.onDestroy"].endswith("`delete` nothing. Default: `keep`.")
+    assert descriptions["DatabaseAccess.extensions"].endswith('Default: `["pg_trgm", "vector"]`.')
+
+
 def test_types_are_what_another_language_is_told() -> None:
     resources = schema()["resources"]
     certificates = resources["teleport-access-graph:index:Certificates"]
