@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,12 +71,20 @@ def test_what_it_made_is_unchanged_in_the_next_run(stack: OwnStack) -> None:
     assert stack.outputs()["endpoint"].startswith(f"teleport-access-graph.{stack.namespace}.")
 
 
-def test_a_bad_setting_is_one_error_without_a_traceback(stack: OwnStack) -> None:
-    stack.change(lambda settings: settings["accessGraph"].update(replicas="many"))
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("replicas", 2, "many"),
+        # Of the ledger, which is known once resources are under way.
+        ("createNamespace", True, False),
+    ],
+)
+def test_a_refusal_is_one_error_without_a_traceback(stack: OwnStack, key: str, good: Any, bad: Any) -> None:
+    stack.change(lambda settings: settings["accessGraph"].update({key: bad}))
     failed = stack.pulumi("preview", check=False)
-    stack.change(lambda settings: settings["accessGraph"].update(replicas=2))
+    stack.change(lambda settings: settings["accessGraph"].update({key: good}))
     assert failed.returncode != 0
     _, _, diagnostics = failed.stdout.partition("Diagnostics:")
-    assert "accessGraph.replicas" in diagnostics
+    assert f"accessGraph.{key}" in diagnostics
     assert "Traceback" not in failed.stdout + failed.stderr
     assert diagnostics.count("error:") == 1

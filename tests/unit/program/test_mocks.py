@@ -13,7 +13,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import settings
+from pulumi.runtime import settings, stack
 
 from tests.unit.monitor import PROJECT, STACK, configuration_by_key, own_event_loop
 from tests.unit.program.stack import ROOT, configuration, host_authority
@@ -57,6 +57,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(traceback, "extract_stack", traceback.extract_stack)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)
+    monkeypatch.setattr(stack, "wait_for_rpcs", stack.wait_for_rpcs)
     with own_event_loop():
         # `set_mocks` keeps the stack of an earlier test, which waits in that one's event loop.
         settings.set_root_resource(None)  # type: ignore[arg-type]
