@@ -123,8 +123,9 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                     found.append(Diagnosis(f"Deployment {name} in {namespace}", "does not exist", cause, remedy))
                 else:
                     way = place.maker or f"`recover`, {installed_again(helm, release)}"
-                    said = [] if revisions else diagnose_taken_away(cluster, name, namespace, role)
-                    found += said or [_missing(name, namespace, f"{helm} rollback {release}", revisions, way)]
+                    said = [] if revisions else diagnose_taken_back(cluster, name, namespace, role)
+                    missing = _missing(name, namespace, f"{helm} rollback {release}", revisions, way, bool(said))
+                    found += [*said, missing]
         except ClusterError as error:
             cause = "the cluster does not answer, refuses, or is not the stack's"
             one = Diagnosis(f"context {place.context}", str(error), cause, "check the kubeconfig and your rights")
@@ -146,9 +147,15 @@ def _revisions(cluster: Cluster, namespace: str, release: str) -> tuple[list[Hel
         return [], Diagnosis(where, str(error), cause, "use a context that may read Secrets there")
 
 
-def _missing(deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], way: str) -> Diagnosis:
-    """`back` is the command that has Helm bring a revision back, but for its number; `way` what makes it anew."""
+def _missing(
+    deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], way: str, taken_back: bool
+) -> Diagnosis:
+    """`back` is the command that has Helm bring a revision back, but for its number; `way` what makes it anew;
+    `taken_back` whether it was there, and is said why it did not get ready."""
     where, evidence = f"Deployment {deployment} in {namespace}", "does not exist"
+    if taken_back:
+        cause = "Helm took it away again, for it did not get ready, or somebody uninstalled its release"
+        return Diagnosis(where, evidence, cause, f"{way}, once what is said of its pods is corrected")
     if not revisions or revisions[-1].status != "deployed":
         cause = f"it was never made, or is of a release that {namespace} does not have"
         return Diagnosis(where, evidence, cause, f"{way}, if namespace and release are right")
@@ -223,7 +230,12 @@ def diagnose_deployment(
     since = max(well, default=None) if failed is None else _beginning(failed)
     names = {name_of(deployment), *map(name_of, pods)}
     unknown, of = "", ""
-    for where, line in _warnings(cluster, namespace, names, since):
+    # The server lists them by name.
+    for event in sorted(_warnings(cluster.list("Event", namespace), names), key=lambda one: _last_seen(one) or _NEVER):
+        at = _last_seen(event)
+        if since is not None and at is not None and at < since:
+            continue
+        where, line = _said(event)
         if not _match(OBJECT_SYMPTOMS, role, where, line, found):
             unknown, of = _quoted(line), where
     if found:
@@ -238,37 +250,55 @@ def diagnose_deployment(
     return []
 
 
-def diagnose_taken_away(cluster: Cluster, name: str, namespace: str, role: str) -> list[Diagnosis]:
-    """What the cluster said of a Deployment of which Helm has no record: a first installation that does not get ready
-    is taken away whole, with its pods and what they said. Empty where nothing was said."""
+def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role: str) -> list[Diagnosis]:
+    """Why an installation did not get ready: Helm takes all of it away again, and what was said of its pods stays for
+    an hour."""
+    events = cluster.list("Event", namespace)
+    scaled = [event for event in events if _about(event) == deployment and event.get("reason") == "ScalingReplicaSet"]
+    begun = max((at for at in map(_last_seen, scaled) if at is not None), default=None)
+    if begun is None:
+        return []
     found: dict[str, Diagnosis] = {}
-    unknown: list[Diagnosis] = []
-    for where, line in _warnings(cluster, namespace, {name}, None):
-        if not _match(OBJECT_SYMPTOMS, role, where, line, found):
-            cause = (
-                "it is the last that the cluster said: Helm keeps nothing of a first installation that does not get ready"
-            )
-            remedy = "correct what it names, then `up`; while that waits, `diagnose` reads the pods' own words"
-            unknown = [Diagnosis(where, _quoted(line), cause, remedy)]
-    return [*found.values()] or unknown
+    where, line = "", ""
+    # The first of a kind is the reason: while Helm takes it away, pods miss what has gone before them.
+    for event in sorted(_warnings(events, {deployment}), key=lambda one: _first_seen(one) or begun):
+        if (_last_seen(event) or begun) >= begun:
+            where, line = _said(event)
+            of_this: dict[str, Diagnosis] = {}
+            _match(OBJECT_SYMPTOMS, role, where, line, of_this)
+            found = of_this | found
+    if not found and line:
+        cause = "it is what the cluster said last of the pods of a release that Helm has taken away again"
+        remedy = "correct what it names; the pods' logs are gone with them: ask again while the next `up` waits"
+        return [Diagnosis(where, _quoted(line), cause, remedy)]
+    return [*found.values()]
 
 
-def _warnings(
-    cluster: Cluster, namespace: str, names: Collection[str], since: datetime | None
-) -> Iterator[tuple[str, str]]:
-    """Events of what is called `names`, or begins so, from then on, the latest last: where, and what it says."""
-    found = []
-    for event in cluster.list("Event", namespace):
-        about = str((event.get("involvedObject") or {}).get("name", ""))
-        if event.get("type") == "Normal" or not any(about == name or about.startswith(f"{name}-") for name in names):
-            continue
-        series = event.get("series") or {}
-        at = moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
-        if since is None or at is None or at >= since:
-            found.append((at or _NEVER, f"event of {about}", f"{event.get('reason', '')}: {event.get('message', '')}"))
-    # The server lists them by name.
-    for _, where, line in sorted(found, key=lambda one: one[0]):
-        yield where, line
+def _about(event: Document) -> str:
+    return str((event.get("involvedObject") or {}).get("name", ""))
+
+
+def _warnings(events: Sequence[Document], names: Collection[str]) -> list[Document]:
+    """Those of `events` that are about an object of these names, or one that was made for it."""
+    return [
+        event
+        for event in events
+        if event.get("type") != "Normal"
+        and any(_about(event) == name or _about(event).startswith(f"{name}-") for name in names)
+    ]
+
+
+def _said(event: Document) -> tuple[str, str]:
+    return f"event of {_about(event)}", f"{event.get('reason', '')}: {event.get('message', '')}"
+
+
+def _first_seen(event: Document) -> datetime | None:
+    return moment(event.get("firstTimestamp") or event.get("eventTime") or event.get("lastTimestamp"))
+
+
+def _last_seen(event: Document) -> datetime | None:
+    series = event.get("series") or {}
+    return moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
 
 
 def _lacking(deployment: Document) -> str | None:

@@ -176,10 +176,10 @@ OBJECT_SYMPTOMS = (
         "ContainerCreating",
         "`up --refresh` makes it again; to be rid of the access graph set accessGraph.enabled to false and `up` first",
     ),
-    _symptom(
+    *_of_either(
         r"(secret|configmap) \"?([\w.-]+)\"? not found",
-        _ALL,
         "something that the pod mounts does not exist",
+        "`up --refresh` makes what is the stack's; the Secrets that tls and database name are their owners' to make",
         "`up --refresh` makes what is the stack's; the rest is in the values' extraVolumes",
     ),
     *_of_either(

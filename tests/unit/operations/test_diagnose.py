@@ -284,30 +284,6 @@ def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -
     }
 
 
-@pytest.mark.parametrize(
-    ("said", "cause"),
-    [
-        ('Failed: Failed to pull image "registry.example.com/graph:1.30.2": not found', "the image cannot be pulled"),
-        ("Unhealthy: Readiness probe failed: dial tcp 10.0.0.7:9090", "of a first installation that does not get ready"),
-    ],
-)
-def test_a_first_installation_that_helm_took_away_is_told_by_what_was_said_of_its_pods(
-    said: str, cause: str, api: KubernetesApi, tmp_path: Path
-) -> None:
-    """Of a release that never ran Helm keeps nothing when it gives up: neither pods nor a revision."""
-    put_world(api)
-    gone(api, GRAPH)
-    for name in [name for name in api.objects if "sh.helm.release.v1.teleport-access-graph." in name]:
-        del api.objects[name]
-    put_event(api, f"{GRAPH}-7d4-k8", "2026-06-01T12:00:10Z", said, namespace=GRAPH)
-    put_event(api, f"{GRAPH}-7d4-z9", "2026-06-01T11:00:10Z", said, namespace=GRAPH)
-    put_event(api, f"{GRAPH}-7d4-z9", "2026-06-01T12:00:05Z", "Unhealthy: Startup probe failed", namespace=GRAPH)
-    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
-    assert (found.where, found.evidence) == (f"event of {GRAPH}-7d4-k8", said)
-    assert cause in found.cause
-    assert "--refresh" not in found.remedy
-
-
 CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{GRAPH}/certificates/teleport-access-graph"
 CLUSTER_ISSUER = "/apis/cert-manager.io/v1/clusterissuers/internal-ca"
 READY = {"type": "Ready", "status": "True", "reason": "Ready", "message": "Certificate is up to date"}
@@ -419,18 +395,69 @@ GAVE_UP = 'Upgrade "teleport" failed: context deadline exceeded'
 BEFORE, DURING = "2026-06-01T11:00:00Z", "2026-06-01T12:00:40Z"
 
 
-def put_event(api: KubernetesApi, about: str, at: str, text: str, *, namespace: str = "teleport") -> None:
+def put_event(
+    api: KubernetesApi, about: str, at: str, text: str, *, namespace: str = "teleport", first: str | None = None
+) -> None:
     reason, _, message = text.partition(": ")
     api.put(
         "Event",
         f"{about}.{len(api.objects)}",
         namespace,
         involvedObject={"kind": "Pod", "name": about},
-        type="Warning",
+        type="Normal" if reason == "ScalingReplicaSet" else "Warning",
         reason=reason,
         message=message,
+        firstTimestamp=first or at,
         lastTimestamp=at,
     )
+
+
+SCALED = f"ScalingReplicaSet: Scaled up replica set {GRAPH}-877c7d544 from 0 to 2"
+MOUNTED = "FailedMount: MountVolume.SetUp failed for volume"
+
+
+def test_an_installation_that_helm_took_back_is_told_with_what_was_said_of_its_pods(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Of the first `up` the engine says that Helm's time was up, and neither pods nor Helm's record are left."""
+    put_world(api)
+    gone(api, GRAPH)
+    pod = f"{GRAPH}-877c7d544-4wcbs"
+
+    def said(at: str, text: str, first: str | None = None, about: str = pod) -> None:
+        put_event(api, about, at, text, namespace=GRAPH, first=first)
+
+    # An earlier attempt, whose reason was mended.
+    said(BEFORE, SCALED, about=GRAPH)
+    said(BEFORE, 'Failed: Failed to pull image "registry.example.com/graph:1.30.2": not found')
+    assert diagnose_stack(settings(tmp_path), Cluster.connect)[0].cause.startswith("the image cannot be pulled")
+    said("2026-06-01T12:00:00Z", SCALED, about=GRAPH)
+    said(DURING, "BackOff: Back-off restarting failed container")
+    reason, missing = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (reason.where, reason.evidence) == (f"event of {pod}", "BackOff: Back-off restarting failed container")
+    assert "Helm has taken away again" in reason.cause
+    assert "ask again while the next `up` waits" in reason.remedy
+    assert (missing.where, missing.evidence) == (f"Deployment {GRAPH} in {GRAPH}", "does not exist")
+    assert missing.cause.startswith("Helm took it away again, for it did not get ready")
+    assert missing.remedy == "`up --refresh` makes it, once what is said of its pods is corrected"
+    # As Helm deletes it, pods that never started miss its ConfigMap: that came last and is no reason.
+    said(DURING, f'{MOUNTED} "tls" : secret "own-tls" not found', "2026-06-01T12:00:01Z")
+    said(DURING, f'{MOUNTED} "config" : configmap "{GRAPH}-config" not found')
+    reason, missing = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert reason.evidence == f'{MOUNTED} "tls" : secret "own-tls" not found'
+    assert reason.cause == "something that the pod mounts does not exist"
+    assert "the Secrets that tls and database name" in reason.remedy
+    assert missing.evidence == "does not exist"
+
+
+def test_an_installation_of_which_nothing_is_said_any_more_is_missing_as_before(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    gone(api, GRAPH)
+    put_event(api, f"{GRAPH}-877c7d544-4wcbs", DURING, "Unhealthy: of one that ran", namespace=GRAPH)
+    (missing,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert missing.cause.startswith("it was never made")
 
 
 def test_an_event_of_before_the_pods_were_there_again_is_over(api: KubernetesApi, tmp_path: Path) -> None:
