@@ -5,7 +5,7 @@ Owns the looking; the table is `symptoms`. The proofs that something works are `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -20,9 +20,10 @@ from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_CERTIFICA
 from components.teleport_values import auth_deployment_name, proxy_deployment_name
 from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
-from operations.checks.teleport import available_since, moment, pods_of, rolled_out
+from operations.checks.teleport import available_since, pods_of, rolled_out
 from operations.checks.values import given_again
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, condition, name_of
+from operations.events import about, first_seen, last_seen, said_by, warnings
 from operations.helm_releases import (
     PENDING,
     TAKEN_AWAY,
@@ -231,11 +232,11 @@ def diagnose_deployment(
     names = {name_of(deployment), *map(name_of, pods)}
     unknown, of = "", ""
     # The server lists them by name.
-    for event in sorted(_warnings(cluster.list("Event", namespace), names), key=lambda one: _last_seen(one) or _NEVER):
-        at = _last_seen(event)
+    for event in sorted(warnings(cluster.list("Event", namespace), names), key=lambda one: last_seen(one) or _NEVER):
+        at = last_seen(event)
         if since is not None and at is not None and at < since:
             continue
-        where, line = _said(event)
+        where, line = said_by(event)
         if not _match(OBJECT_SYMPTOMS, role, where, line, found):
             unknown, of = _quoted(line), where
     if found:
@@ -254,16 +255,16 @@ def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role:
     """Why an installation did not get ready: Helm takes all of it away again, and what was said of its pods stays for
     an hour."""
     events = cluster.list("Event", namespace)
-    scaled = [event for event in events if _about(event) == deployment and event.get("reason") == "ScalingReplicaSet"]
-    begun = max((at for at in map(_last_seen, scaled) if at is not None), default=None)
+    scaled = [event for event in events if about(event) == deployment and event.get("reason") == "ScalingReplicaSet"]
+    begun = max((at for at in map(last_seen, scaled) if at is not None), default=None)
     if begun is None:
         return []
     found: dict[str, Diagnosis] = {}
     where, line = "", ""
     # The first of a kind is the reason: while Helm takes it away, pods miss what has gone before them.
-    for event in sorted(_warnings(events, {deployment}), key=lambda one: _first_seen(one) or begun):
-        if (_last_seen(event) or begun) >= begun:
-            where, line = _said(event)
+    for event in sorted(warnings(events, {deployment}), key=lambda one: first_seen(one) or begun):
+        if (last_seen(event) or begun) >= begun:
+            where, line = said_by(event)
             of_this: dict[str, Diagnosis] = {}
             _match(OBJECT_SYMPTOMS, role, where, line, of_this)
             found = of_this | found
@@ -272,33 +273,6 @@ def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role:
         remedy = "correct what it names; the pods' logs are gone with them: ask again while the next `up` waits"
         return [Diagnosis(where, _quoted(line), cause, remedy)]
     return [*found.values()]
-
-
-def _about(event: Document) -> str:
-    return str((event.get("involvedObject") or {}).get("name", ""))
-
-
-def _warnings(events: Sequence[Document], names: Collection[str]) -> list[Document]:
-    """Those of `events` that are about an object of these names, or one that was made for it."""
-    return [
-        event
-        for event in events
-        if event.get("type") != "Normal"
-        and any(_about(event) == name or _about(event).startswith(f"{name}-") for name in names)
-    ]
-
-
-def _said(event: Document) -> tuple[str, str]:
-    return f"event of {_about(event)}", f"{event.get('reason', '')}: {event.get('message', '')}"
-
-
-def _first_seen(event: Document) -> datetime | None:
-    return moment(event.get("firstTimestamp") or event.get("eventTime") or event.get("lastTimestamp"))
-
-
-def _last_seen(event: Document) -> datetime | None:
-    series = event.get("series") or {}
-    return moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
 
 
 def _lacking(deployment: Document) -> str | None:
