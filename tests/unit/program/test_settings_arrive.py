@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
+WATCHES = {"everyMinutes": 9, "imagePullSecrets": ["mirror"], "image": "mirror.example.com/kubectl:1.30"}
 LIST = "pl-0123456789abcdef0"
 ASSUMED = {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/deployer", "externalId": "outside", "sessionName": "deploys"}
 
@@ -92,17 +93,24 @@ STACKS: dict[str, list[Case]] = {
         ),
         (
             "monitoring/lockoutWatch",
-            {"everyMinutes": 9, "imagePullSecrets": ["mirror"]},
+            WATCHES,
             WATCH,
             "spec.schedule",
             "*/9 * * * *",
         ),
         (
             "monitoring/lockoutWatch",
-            {"everyMinutes": 9, "imagePullSecrets": ["mirror"]},
+            WATCHES,
             WATCH,
             "spec.jobTemplate.spec.template.spec.imagePullSecrets",
             [{"name": "mirror"}],
+        ),
+        (
+            "monitoring/lockoutWatch",
+            WATCHES,
+            WATCH,
+            "spec.jobTemplate.spec.template.spec.containers.0.image",
+            "mirror.example.com/kubectl:1.30",
         ),
         ("monitoring/rules", True, "monitoring-rules", "kind", "PrometheusRule"),
         ("monitoring/expiryDays", 8, "monitoring-rules", "spec.groups.0.rules.2.alert", "AccessGraphCertificateEnds"),
