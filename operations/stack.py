@@ -46,7 +46,8 @@ class StackFile:
 
 
 def read_stack_file(stack: str | None, file: Path | None = None, root: Path = ROOT) -> StackFile:
-    """The configuration of the stack (by default the selected one): `file`, or `Pulumi.<stack>.yaml`."""
+    """The configuration of the stack (by default the selected one): `file`, or `Pulumi.<stack>.yaml`, and what
+    Pulumi.yaml gives every stack. What an `environment` of Pulumi ESC adds is known to the engine alone."""
     name = short_name(stack or selected_stack(root))
     path = file or root / f"Pulumi.{name}.yaml"
     said = str(file or path.name)  # a file of somebody's own as they named it: there may be two of a name
@@ -75,7 +76,39 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
             secret.add(name_of_key)
         else:
             plain[name_of_key] = value
+    for key, value in _project_defaults(root, strangers).items():
+        if key not in secret:
+            plain.setdefault(key, value)
     return StackFile(name=name, path=path, plain=plain, secret_keys=frozenset(secret), strangers=tuple(strangers))
+
+
+def _project_defaults(root: Path, strangers: list[str]) -> dict[str, Any]:
+    """What Pulumi.yaml gives every stack that has not its own; keys of other namespaces join `strangers`.
+
+    As the engine reads it (sdk/go/common/workspace/config.go of 3.250): a value, or its declaration with `default` or
+    `value`; the whole of a key, for the two are not merged.
+    """
+    path = root / "Pulumi.yaml"
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=EngineLoader)
+    except FileNotFoundError:
+        return {}  # the engine itself then finds no project
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise StackError(f"{path.name}: cannot be read: {error}") from None
+    declared = document.get("config") if isinstance(document, dict) else None
+    found: dict[str, Any] = {}
+    for key, declaration in (declared if isinstance(declared, dict) else {}).items():
+        value = declaration
+        if isinstance(declaration, dict):
+            value = declaration.get("default", declaration.get("value"))
+        if value is None:
+            continue
+        namespace, colon, name = str(key).rpartition(":")
+        if colon and namespace != PROJECT:
+            strangers.append(str(key))
+        else:
+            found[name] = value
+    return found
 
 
 def read_outputs(stack: str | None, file: Path | None = None, root: Path = ROOT) -> dict[str, Any]:

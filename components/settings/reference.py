@@ -30,6 +30,8 @@ read once, before anything is registered, and everything that is wrong with them
 the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.yaml` a hardened one.
 
 - A key that is not below is refused, with the nearest one that is; so is one below a namespace that is nearly this.
+- What all environments share may stand in `Pulumi.yaml` as a key's `default`; a stack's own value takes its place as
+  a whole. `python -m operations` reads that too, and not what an `environment` of Pulumi ESC adds.
 - What has a `mode` always names it, and a key of another mode is refused.
 - Paths start at the directory of `Pulumi.yaml`; the files must be there, and hold 1 MiB at most.
 - YAML makes a boolean of `true`, numbers of `1.30` and `1e3`, another text of a date, and takes the zero off

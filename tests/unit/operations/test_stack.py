@@ -49,6 +49,35 @@ def test_a_key_without_a_namespace_is_the_projects_as_the_engine_has_it(tmp_path
         file.settings(tmp_path)
 
 
+def test_what_pulumi_yaml_gives_every_stack_is_read_with_it(tmp_path: Path) -> None:
+    """A stack's own value takes its place as a whole, a secret one too; a declaration without a value gives none."""
+    (tmp_path / "Pulumi.dev.yaml").write_text(FILE + "  teleport-access-graph:labels: {own: yes}\n")
+    (tmp_path / "Pulumi.yaml").write_text(
+        "name: teleport-access-graph\n"
+        "config:\n"
+        "  tags: {type: object, default: {team: platform}}\n"
+        "  teleport-access-graph:annotations: {value: {a: b}}\n"
+        "  notice: text\n"
+        "  labels: {type: object, default: {team: platform}}\n"
+        "  databaseUri: {type: string, default: other}\n"
+        "  monitoring: {type: object}\n"
+        "  teleport-acess-graph:tls: {value: {mode: existingSecret}}\n"
+    )
+    file = read_stack_file("dev", root=tmp_path)
+    assert file.plain == {
+        "kubernetes": {"context": "test", "clusterIdentifier": "x"},
+        "labels": {"own": "yes"},
+        "tags": {"team": "platform"},
+        "annotations": {"a": "b"},
+        "notice": "text",
+    }
+    assert file.secret_keys == {"databaseUri", "teleportSecretValues"}
+    assert file.strangers == ("aws:region", "teleport-acess-graph:tls")
+    (tmp_path / "Pulumi.yaml").write_text("config: [")
+    with pytest.raises(StackError, match=r"Pulumi\.yaml: cannot be read"):
+        read_stack_file("dev", root=tmp_path)
+
+
 def test_a_file_that_is_no_stacks_is_told(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"Pulumi\.dev\.yaml: does not exist"):
         read_stack_file("dev", root=tmp_path)
