@@ -171,7 +171,8 @@ def _unprotected(
             "database.identifier",
             f"would rename {instance} in a maintenance window to come, and from then on pods have an endpoint that is "
             "gone, until an `up --refresh` tells them the other one",
-            "set database.applyImmediately to true for this `up`, at a time when TAG may be away for some minutes "
+            f"set it to {before.get('identifier')} (the default follows the stack's name), or "
+            "database.applyImmediately to true for this `up`, at a time when TAG may be away for some minutes "
             f"({DOCUMENT})",
             shown(database.identifier),
         )

@@ -228,7 +228,9 @@ def test_an_instance_is_renamed_while_the_up_waits_for_it(
     """In a window to come RDS would do so unseen, and pods would lose their endpoint."""
     config["database"] |= {"identifier": "another", **UNPROTECTED}
     recorded["database"] |= UNPROTECTED
-    with pytest.raises(LedgerError, match=r'identifier: "another" would rename .* in a maintenance window'):
+    former = recorded["database"]["identifier"]
+    said = rf'identifier: "another" would rename .* in a maintenance window .*; set it to {former} \('
+    with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, recorded, preview=True)
     # Another one is made at once.
     config["database"]["databaseName"] = "other"
