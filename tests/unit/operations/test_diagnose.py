@@ -504,6 +504,9 @@ def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api:
     put_release(api, 2, "superseded", {"log": {"level": "INFO"}})
     put_release(api, 3, "superseded", {"log": {"level": "DEBUG"}})
     put_release(api, 4, "deployed", {"log": {"level": "INFO"}}, description="Rollback to 2")
+    # Of before it was adopted.
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+    put_release(api, 3, "superseded", {"auth": {"teleportConfig": {"access_graph": {"enabled": True}}}})
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert found.evidence == "revision 4: Rollback to 2"
     assert "took it back from revision 3 by hand" in found.cause
