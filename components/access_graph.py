@@ -31,6 +31,8 @@ DEFAULT_IMAGE = "public.ecr.aws/gravitational/access-graph"
 @dataclass(frozen=True, kw_only=True)
 class AccessGraphArgs(ComponentArgs):
     namespace: pulumi.Input[str]
+    """Where TAG runs; it must exist, so take it from the Namespace's output."""
+
     release: str
     """Name of the Helm release, at most 53 characters."""
 
@@ -93,6 +95,8 @@ class AccessGraphArgs(ComponentArgs):
     """`sha256:...`, which then names the image alone; its tag is the chart's version when none."""
 
     image_pull_secrets: Sequence[str] = ()
+    """Names of Secrets beside the pods, of type kubernetes.io/dockerconfigjson."""
+
     resources: Mapping[str, Any] = field(
         # Sizes from the field: the first import of a cluster starves below 512Mi; a CPU limit only throttles it.
         default_factory=lambda: {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
@@ -102,7 +106,11 @@ class AccessGraphArgs(ComponentArgs):
     would hold back every drain of its node, for ever."""
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the nodes on which its pods may run."""
+
     tolerations: Sequence[Mapping[str, Any]] = ()
+    """As in the specification of a pod: `key`, `operator`, `value`, `effect`."""
+
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of the pods: the chart has no value for those of its other objects."""
 
@@ -182,11 +190,15 @@ class AccessGraph(pulumi.ComponentResource):
     """
 
     release: kubernetes.helm.v3.Release
+    """Ready pods; what needs an answer at the endpoint waits for it."""
     release_name: pulumi.Output[str]
+    """Name of the Helm release."""
     ready: pulumi.Output[bool]
     """Resolves once the release has the host CAs that were asked for."""
     chart_version: pulumi.Output[str]
+    """Version of the chart that was rolled out."""
     service_host: pulumi.Output[str]
+    """DNS name of TAG's Service within the cluster."""
     endpoint: pulumi.Output[str]
     """`host:port` for Teleport's `access_graph.endpoint`."""
 

@@ -57,14 +57,20 @@ class CertificateRestarterArgs(ComponentArgs):
     """1 to 59."""
 
     image_pull_secrets: Sequence[str] = ()
+    """Names of Secrets beside the pods, of type kubernetes.io/dockerconfigjson."""
+
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the nodes on which its pods may run."""
+
     tolerations: Sequence[Mapping[str, Any]] = ()
+    """As in the specification of a pod: `key`, `operator`, `value`, `effect`."""
 
 
 class CertificateRestarter(pulumi.ComponentResource):
     """A CronJob with a ServiceAccount that may do nothing but this: read one Secret, read and patch one Deployment."""
 
     cron_job_name: pulumi.Output[str]
+    """In the same namespace."""
 
     def __init__(self, name: str, args: CertificateRestarterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = CertificateRestarterArgs.from_input(args)

@@ -44,6 +44,7 @@ class AccessGraphNamespace(pulumi.ComponentResource):
     """The namespace, made or found, and the ConfigMap with the database's CA bundle in it."""
 
     namespace: pulumi.Output[str]
+    """Its name, once it exists."""
     database_ca_config_map: pulumi.Output[str] | None
     """Its name; none when no bundle was given."""
 
@@ -76,6 +77,7 @@ class AccessGraphNamespace(pulumi.ComponentResource):
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs(ComponentArgs):
     namespace: pulumi.Input[str]
+    """TAG's."""
 
     certificate_pem: pulumi.Input[str] | None = None
     """PEM of the server certificate; None when somebody else fills its Secret."""
@@ -120,6 +122,7 @@ class Credentials(pulumi.ComponentResource):
     """None without a replica. A Secret of its own: when the replica is taken away it goes after the pods that name it,
     while a key of the other one would go before."""
     tls_secret_name: pulumi.Output[str]
+    """The Secret of the pair that TAG serves."""
     checksum: pulumi.Output[str]
     """HMAC-SHA-256 in hexadecimal, not secret."""
 

@@ -55,14 +55,19 @@ class Database(pulumi.ComponentResource):
     address: pulumi.Output[str]
     """DNS name of the instance; known once the clients may reach it."""
     port: pulumi.Output[int]
+    """At which PostgreSQL listens."""
     endpoint: pulumi.Output[str]
     """`host:port`."""
     database_name: pulumi.Output[str]
+    """The database that TAG is to have."""
     instance_arn: pulumi.Output[str]
+    """ARN of the instance."""
     resource_id: pulumi.Output[str]
     """`db-...`, by which IAM policies name the instance."""
     identifier: pulumi.Output[str]
+    """Its name in the account and region."""
     master_username: pulumi.Output[str]
+    """The role with which logins are made; TAG has another."""
     master_secret_arn: pulumi.Output[str | None]
     """The secret in which AWS keeps a managed master password; None with a generated one."""
     master_password: pulumi.Output[str | None]
@@ -78,6 +83,7 @@ class Database(pulumi.ComponentResource):
     replica_address: pulumi.Output[str | None]
     """DNS name of the read replica, as `address`; None without one."""
     replica_resource_id: pulumi.Output[str | None]
+    """`db-...`, by which IAM policies name the read replica; None without one."""
 
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseArgs.from_input(args)

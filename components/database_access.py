@@ -38,14 +38,25 @@ class DatabaseAccessArgs(ComponentArgs):
     """ConfigMap in that namespace with the database's CA bundle under the key `bundle.pem`."""
 
     identifier: pulumi.Input[str]
+    """Of the instance; roles are named after it."""
+
     region: pulumi.Input[str]
+    """AWS region of the instance."""
+
     account_id: pulumi.Input[str]
     """Twelve digits; of the instance and of the roles."""
 
     host: pulumi.Input[str]
+    """DNS name of the instance, as in its certificate."""
+
     port: pulumi.Input[int]
+    """At which PostgreSQL listens."""
+
     database_name: pulumi.Input[str]
+    """The database in the instance that TAG is to have."""
+
     master_username: pulumi.Input[str]
+    """The role with which the Job logs in."""
 
     digest_key: pulumi.Input[str]
     """Random secret that keys the digest in the Job's name; see `digests.py`."""
@@ -76,6 +87,7 @@ class DatabaseAccessArgs(ComponentArgs):
 
     role_path: pulumi.Input[str] = "/"
     permissions_boundary_arn: pulumi.Input[str] | None = None
+    """ARN of the policy beyond which its roles can do nothing; none without one."""
 
     authentication: str = "password"
     """How Access Graph logs in: `password`, or `iam` with tokens by a role of its own."""
@@ -143,6 +155,7 @@ class DatabaseAccess(pulumi.ComponentResource):
     owner: pulumi.Output[str]
     """The role that owns the database, and that the login acts as."""
     database_name: pulumi.Output[str]
+    """The database in which the owner may make schemas and tables."""
     client_annotations: pulumi.Output[Mapping[str, str]]
     """Of Access Graph's ServiceAccount; empty where its pods need no role."""
     client_identity: pulumi.Output[str | None]

@@ -24,6 +24,7 @@ class DatabaseArgs(ComponentArgs):
     """
 
     vpc_id: pulumi.Input[str]
+    """`vpc-...`, of the security group and the subnets."""
 
     subnet_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
     """Ids of private subnets in at least two availability zones. Exactly one of this and `subnet_group_name`."""
@@ -153,6 +154,7 @@ class DatabaseArgs(ComponentArgs):
     """PEM of the authorities that sign the server's certificate; the region's shipped ones when not given."""
 
     tags: pulumi.Input[dict[str, pulumi.Input[str]]] = field(default_factory=dict)
+    """Of every AWS object that is made here."""
 
 
 def check_database_args(args: DatabaseArgs) -> None:

@@ -55,7 +55,9 @@ class LoginRetirement(pulumi.ComponentResource):
     """
 
     login: pulumi.Output[str]
+    """The one that is let in."""
     ready: pulumi.Output[str]
+    """Name of the Job, once it has done its work."""
 
     def __init__(self, name: str, args: LoginRetirementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LoginRetirementArgs.from_input(args)

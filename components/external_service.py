@@ -47,6 +47,7 @@ class ExternalService(pulumi.ComponentResource):
     """The Service; made once it has an address and pods behind it, so it follows upon the release."""
 
     service: kubernetes.core.v1.Service
+    """The Service as a resource, to wait for."""
     endpoint: pulumi.Output[str]
     """`host:port` for callers outside, known before there is an address."""
     address: pulumi.Output[str]

@@ -102,6 +102,7 @@ class OwnersRolloutArgs(ComponentArgs):
     """How long the owner may take."""
 
     image_pull_secrets: Sequence[str] = ()
+    """Names of Secrets beside the pods, of type kubernetes.io/dockerconfigjson."""
 
 
 class OwnersRollout(pulumi.ComponentResource):

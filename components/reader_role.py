@@ -30,6 +30,7 @@ class ReaderRole(pulumi.ComponentResource):
     """One Teleport cluster's role. What the operator makes of it, the object's status says."""
 
     role_name: pulumi.Output[str]
+    """Of the role in Teleport."""
 
     def __init__(self, name: str, args: ReaderRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = ReaderRoleArgs.from_input(args)
