@@ -33,6 +33,7 @@ INSTANCE, RELEASE = "database-instance", "access-graph-release"
 REPLICA, ACCESS = "database-replica", "database-access-job"
 TELEPORT, TELEPORT_CA = f"teleport-{TELEPORT_CLUSTER}-release", f"teleport-{TELEPORT_CLUSTER}-ca"
 WATCH, WATCH_RULES = (f"lockout-watch-{TELEPORT_CLUSTER}-{part}" for part in ("cron-job", "rules"))
+RESTARTER, RESTARTERS_POD = "certificate-restarter-cron-job", "spec.jobTemplate.spec.template.spec"
 STACKS: dict[str, list[Case]] = {
     "rds": [
         # A provider's lists go over the wire as JSON.
@@ -167,9 +168,24 @@ STACKS: dict[str, list[Case]] = {
         (
             "tls/reloader",
             {"mode": "restarter", "everyMinutes": 11},
-            "certificate-restarter-cron-job",
+            RESTARTER,
             "spec.schedule",
             "*/11 * * * *",
+        ),
+        (
+            "accessGraph/imagePullSecrets",
+            ["registry"],
+            RESTARTER,
+            f"{RESTARTERS_POD}.imagePullSecrets.0.name",
+            "registry",
+        ),
+        ("accessGraph/nodeSelector", {"disk": "ssd"}, RESTARTER, f"{RESTARTERS_POD}.nodeSelector.disk", "ssd"),
+        (
+            "accessGraph/tolerations",
+            [{"key": "pool", "operator": "Exists"}],
+            RESTARTER,
+            f"{RESTARTERS_POD}.tolerations.0.key",
+            "pool",
         ),
         ("tls/certificateValidityHours", 3001, "issued-certificate-certificate", "spec.duration", "3001h0m0s"),
         ("tls/certificateEarlyRenewalHours", 301, "issued-certificate-certificate", "spec.renewBefore", "301h0m0s"),
