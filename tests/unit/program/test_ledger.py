@@ -806,7 +806,7 @@ def test_an_authority_keeps_the_algorithm_that_it_was_made_with(
 
 
 @pytest.mark.slow
-def test_each_authority_that_exists_is_remembered_with_its_own_algorithm(
+def test_each_authority_that_exists_is_made_and_remembered_with_its_own_algorithm(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     config["tls"] = {
@@ -814,7 +814,10 @@ def test_each_authority_that_exists_is_remembered_with_its_own_algorithm(
         "algorithm": "RSA",
         "authority": {**NEXT, "previousAlgorithm": "ECDSA"},
     }
-    introduced = again(tmp_path, config, recorded).outputs["ledger"]
+    stack = again(tmp_path, config, recorded)
+    keys = {number: stack[f"certificates-ca-{number}-key"].plain("algorithm") for number in (1, 2)}
+    assert keys == {1: "ECDSA", 2: "RSA"}
+    introduced = stack.outputs["ledger"]
     assert Ledger.parse(introduced).authority_algorithms == {1: "ECDSA", 2: "RSA"}
     config["tls"]["authority"] = {"generation": 2, "phase": "switch"}
     with pytest.raises(LedgerError, match=r"tls\.authority\.previousAlgorithm: RSA is not ECDSA, .*; set ECDSA"):
