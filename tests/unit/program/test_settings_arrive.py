@@ -58,6 +58,8 @@ STACKS: dict[str, list[Case]] = {
             "values.tolerations.0.tolerationSeconds",
             77,
         ),
+        ("accessGraph/nodeSelector", {"disk": "ssd"}, ACCESS, "spec.template.spec.nodeSelector.disk", "ssd"),
+        ("accessGraph/nodeSelector", {"disk": "ssd"}, RELEASE, "values.nodeSelector.disk", "ssd"),
         ("database/engineVersion", "16", INSTANCE, "engineVersion", "16"),
         ("database/identifier", "graph-db", INSTANCE, "identifier", "graph-db"),
         ("database/databaseName", "graph", INSTANCE, "dbName", "graph"),
@@ -221,3 +223,8 @@ def test_a_setting_arrives(
 ) -> None:
     found = stacks[stack][resource]
     assert (found.protect if place == "protect" else found.plain(place)) == expected
+
+
+def test_the_clusters_domain_is_in_what_others_read(stacks: Mapping[str, Recording]) -> None:
+    outputs = stacks["restored"].outputs
+    assert outputs["endpoint"] == "teleport-access-graph.teleport-access-graph.svc.corp.example:443"
