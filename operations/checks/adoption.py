@@ -41,11 +41,17 @@ def _others(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> Itera
     for key, (set_to, has) in said.items():
         if set_to != has:
             yield f"database.{key} is {set_to}, and it has {has}"
-    least = least_limit(int(instance["AllocatedStorage"]))
+    yield from limit_too_low(database, instance, "it has")
+
+
+def limit_too_low(database: RdsDatabaseSettings, data: Mapping[str, Any], held: str) -> Iterator[str]:
+    """Of an instance or a snapshot that exists, as RDS tells of it: what RDS says of too low a limit for its storage.
+    `held`: `it has`."""
+    least = least_limit(int(data["AllocatedStorage"]))
     if database.max_allocated_storage_gib < least:
         yield (
             f"database.maxAllocatedStorageGib is {database.max_allocated_storage_gib}, and for the "
-            f"{instance['AllocatedStorage']} GiB that it has RDS wants {least} or more"
+            f"{data['AllocatedStorage']} GiB that {held} RDS wants {least} or more"
         )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from components.expiry import read_time
 from components.settings import AwsSettings, RdsDatabaseSettings
 from components.settings.database_operation import PointInTimeRestoreSettings, SnapshotRestoreSettings
-from components.settings.relations.database import least_limit
 from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.checks.adoption import limit_too_low
 from operations.findings import Finding, failed, passed
 
 _SNAPSHOTS = ":snapshot:"
@@ -92,9 +92,4 @@ def _unlike(database: RdsDatabaseSettings, data: Mapping[str, Any], *, encrypted
             f"they are of PostgreSQL {major}, and database.engineVersion is {database.engine_version}: set it to "
             f"{major}, and upgrade once the instance is there"
         )
-    least = least_limit(int(data["AllocatedStorage"]))
-    if database.max_allocated_storage_gib < least:
-        yield (
-            f"database.maxAllocatedStorageGib is {database.max_allocated_storage_gib}, and for the "
-            f"{data['AllocatedStorage']} GiB that they have RDS wants {least} or more"
-        )
+    yield from limit_too_low(database, data, "they have")
