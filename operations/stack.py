@@ -62,28 +62,32 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
     entries = document.get("config") if isinstance(document, dict) else None
     if not isinstance(entries, dict):
         raise StackError(f"{said}: has no `config` map; is it the file of a stack?")
+    entries = {_whole_key(key): value for key, value in entries.items()}
+    for key, value in _project_defaults(root).items():
+        entries.setdefault(key, value)
     prefix = f"{PROJECT}:"
     plain: dict[str, Any] = {}
     secret: set[str] = set()
     strangers: list[str] = []
     for key, value in entries.items():
-        # One without a namespace the engine takes for the project's.
-        if ":" in str(key) and not str(key).startswith(prefix):
-            strangers.append(str(key))
+        if not key.startswith(prefix):
+            strangers.append(key)
             continue
-        name_of_key = str(key).removeprefix(prefix)
+        name_of_key = key.removeprefix(prefix)
         if is_encrypted(value):
             secret.add(name_of_key)
         else:
             plain[name_of_key] = value
-    for key, value in _project_defaults(root, strangers).items():
-        if key not in secret:
-            plain.setdefault(key, value)
     return StackFile(name=name, path=path, plain=plain, secret_keys=frozenset(secret), strangers=tuple(strangers))
 
 
-def _project_defaults(root: Path, strangers: list[str]) -> dict[str, Any]:
-    """What Pulumi.yaml gives every stack that has not its own; keys of other namespaces join `strangers`.
+def _whole_key(key: Any) -> str:
+    """One without a namespace the engine takes for the project's."""
+    return str(key) if ":" in str(key) else f"{PROJECT}:{key}"
+
+
+def _project_defaults(root: Path) -> dict[str, Any]:
+    """What Pulumi.yaml gives every stack that has not its own, by whole keys.
 
     As the engine reads it (sdk/go/common/workspace/config.go of 3.250): a value, or its declaration with `default` or
     `value`; the whole of a key, for the two are not merged.
@@ -101,13 +105,8 @@ def _project_defaults(root: Path, strangers: list[str]) -> dict[str, Any]:
         value = declaration
         if isinstance(declaration, dict):
             value = declaration.get("default", declaration.get("value"))
-        if value is None:
-            continue
-        namespace, colon, name = str(key).rpartition(":")
-        if colon and namespace != PROJECT:
-            strangers.append(str(key))
-        else:
-            found[name] = value
+        if value is not None:
+            found[_whole_key(key)] = value
     return found
 
 
