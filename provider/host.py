@@ -30,13 +30,22 @@ class Host(ComponentProvider):
 
     def __init__(self) -> None:
         super().__init__(list(COMPONENTS), NAME, version=VERSION)
-        schema = json.loads(self.schema or "")
+
+    @property  # type: ignore[override]
+    def schema(self) -> str:
+        """The SDK's, described for readers of other languages. Whoever makes an SDK asks for it, and nobody who has
+        something constructed, so that it is not made at the start."""
+        schema = json.loads(self._schema_of_sdk or "")
         for component in COMPONENTS:
             definition = self._component_defs[component.__name__]
             arguments = inspect.get_annotations(component.__init__)["args"]
             names = {**definition.outputs_mapping, **definition.inputs_mapping}
             describe(schema["resources"][f"{NAME}:index:{component.__name__}"], arguments, names)
-        self.schema = json.dumps(schema)
+        return json.dumps(schema)
+
+    @schema.setter
+    def schema(self, of_sdk: str | None) -> None:
+        self._schema_of_sdk = of_sdk
 
     def construct(self, name: str, resource_type: str, inputs: Any, options: Any = None) -> Any:
         """As the SDK, but that what a component refuses is one error, with the inputs by their names of the schema: of
