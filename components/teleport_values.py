@@ -190,11 +190,16 @@ def cluster_name(values: Mapping[str, Any]) -> tuple[str, Any]:
     return ("clusterName", values.get("clusterName")) if own is None else (CLUSTER_NAME_PATH, own)
 
 
+def access_graph_section(values: Mapping[str, Any]) -> Any:
+    """What the values have for auth's `access_graph`; None where they have nothing."""
+    return _inner(_inner(effective_auth_values(values), "teleportConfig"), "access_graph")
+
+
 def connected_places(values: Mapping[str, Any], endpoint: str) -> list[str]:
     """Where the user's values themselves connect Teleport to the access graph: an enabled section with `endpoint`, and
     volumes of the CA's ConfigMap, also those of the proxies, without which pods do not start."""
     places: list[str] = []
-    section = _inner(_inner(effective_auth_values(values), "teleportConfig"), "access_graph")
+    section = access_graph_section(values)
     if _inner(section, "endpoint") == endpoint and _inner(section, "enabled") is True:
         places.append("auth.teleportConfig.access_graph")
     for level in ("", "auth", "proxy"):

@@ -17,7 +17,7 @@ from components.settings import (
     service_name,
 )
 from components.settings.names import CERT_MANAGER_API_VERSION, ISSUED_CERTIFICATE_NAME
-from components.teleport_values import auth_deployment_name, effective_auth_values, proxy_deployment_name
+from components.teleport_values import access_graph_section, auth_deployment_name, proxy_deployment_name
 from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
 from operations.checks.teleport import available_since, pods_of, rolled_out
@@ -38,7 +38,6 @@ from operations.ownership import connect_to_read
 from operations.preview.scrub import scrub
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
 from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, since_good_news
-from operations.value_at import value_at
 
 # A line of a log may be a whole document.
 LONGEST_EVIDENCE = 300
@@ -324,7 +323,7 @@ def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry:
     before, last = revisions[-2:]
     if before.status in UNSETTLED or (before.chart_version, before.values) == (last.chart_version, last.values):
         return []
-    if entry != "accessGraph" and not any(_knows_access_graph(one) for one in (before, last)):
+    if entry != "accessGraph" and not any(access_graph_section(one.values) for one in (before, last)):
         return []  # its owner did that, before the stack had it
     cause = (
         f"somebody took it back from revision {before.revision} by hand, and no plain `up` sees it, which compares "
@@ -332,10 +331,6 @@ def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry:
     )
     remedy = f"`{helm} history {release}` has both; for what the stack last gave, {given_again(entry)}"
     return [Diagnosis(f"release {release}", f"revision {last.revision}: {last.description}", cause, remedy)]
-
-
-def _knows_access_graph(release: HelmRelease) -> bool:
-    return bool(value_at(effective_auth_values(release.values), "teleportConfig", "access_graph"))
 
 
 def _beginning(failed: HelmRelease) -> datetime | None:

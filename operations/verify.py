@@ -36,9 +36,9 @@ from components.teleport_args import proxy_checksum
 from components.teleport_values import (
     CA_CONFIG_MAP_NAME,
     CA_KEY,
+    access_graph_section,
     auth_deployment_name,
     connected_places,
-    effective_auth_values,
     own_values,
     proxy_deployment_name,
 )
@@ -332,7 +332,7 @@ def _way_back(
     expected: Mapping[str, Any] | None,
 ) -> str:
     """What makes a `teleport.yaml` say what is expected of it, where it says something else."""
-    section = (effective_auth_values(live.values if live else {}).get("teleportConfig") or {}).get("access_graph") or {}
+    section = access_graph_section(live.values if live else {}) or {}
     as_expected = expected.items() <= section.items() if expected else not section.get("enabled")
     if live is not None and as_expected:
         # The engine compares values, as Helm recorded them: of what was edited beside Helm not even a refresh knows.
