@@ -19,6 +19,8 @@ from components.settings.names import PROJECT
 from operations.stack import StackError, is_encrypted
 
 PREFIX = f"{PROJECT}:"
+# libyaml's, where PyYAML was built with it: a tenth of the time, and the same places in the text.
+_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAMES = ("dev", "prod")
 # Which instance the sample has, and what it came from: another stack would take it over, or fill its own from its data.
 _INSTANCE = ("identifier", "adopt", "restore")
@@ -128,7 +130,7 @@ def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
 @functools.lru_cache(maxsize=1)
 def _composed(text: str) -> Any:
     """It reads a whole file, and most of what is looked for in one is not there, so that the text stays the same."""
-    return yaml.compose(text)
+    return yaml.compose(text, Loader=_QUICK)
 
 
 def _end_of_line(text: str, node: Any) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -187,8 +188,9 @@ def _scrub_documents(text: str, depth: int) -> str:
     return "".join([*parts, text[done:]])
 
 
+@functools.lru_cache(maxsize=4096)
 def _scrub(text: str, layers: int) -> str:
-    """`layers` of base64 are taken off."""
+    """`layers` of base64 are taken off. Kept, for types, URNs, labels and keys stand in a document many times over."""
     if "clusters" in text and "users" in text and _KUBECONFIG.search(text):
         return f"{SCRUBBED} (a kubeconfig)"
     text = _PRIVATE_KEY.sub(f"{SCRUBBED} (a private key)", text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -93,29 +94,45 @@ def test_every_table_has_its_calls_and_its_source() -> None:
     assert all(table.source.startswith("https://registry.terraform.io/") for table in TYPES.values())
 
 
-REGISTRATIONS = [
-    record_database(),
-    record_database(preview=True),
-    record_database(
-        master_password="generated", on_destroy="delete", protect=False, multi_az=True, engine_version="18"
+REGISTRATIONS: list[tuple[Callable[..., Recording], dict[str, Any]]] = [
+    (record_database, {}),
+    (record_database, {"preview": True}),
+    (
+        record_database,
+        {
+            "master_password": "generated",
+            "on_destroy": "delete",
+            "protect": False,
+            "multi_az": True,
+            "engine_version": "18",
+        },
     ),
-    record_database(
-        database_insights="advanced",
-        monitoring_interval_seconds=0,
-        kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/1",
+    (
+        record_database,
+        {
+            "database_insights": "advanced",
+            "monitoring_interval_seconds": 0,
+            "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/1",
+        },
     ),
-    record_database(replica=True, master_password="generated"),
-    record_database(replica=True, master_password="generated", preview=True),
-    record_database(restore_snapshot="graph-final-1"),
-    record_database(restore_source="graph"),
-    record_database(restore_source="graph", restore_time="2026-01-31T00:00:00Z", master_password="generated"),
-    record_access(),
-    record_access(preview=True),
+    (record_database, {"replica": True, "master_password": "generated"}),
+    (record_database, {"replica": True, "master_password": "generated", "preview": True}),
+    (record_database, {"restore_snapshot": "graph-final-1"}),
+    (record_database, {"restore_source": "graph"}),
+    (
+        record_database,
+        {"restore_source": "graph", "restore_time": "2026-01-31T00:00:00Z", "master_password": "generated"},
+    ),
+    (record_access, {}),
+    (record_access, {"preview": True}),
 ]
 
 
-@pytest.mark.parametrize("recording", REGISTRATIONS, ids=range(len(REGISTRATIONS)))
-def test_the_programs_registrations_keep_the_tables(recording: Recording) -> None:
+@pytest.mark.parametrize(("record", "arguments"), REGISTRATIONS, ids=range(len(REGISTRATIONS)))
+def test_the_programs_registrations_keep_the_tables(
+    record: Callable[..., Recording], arguments: dict[str, Any]
+) -> None:
+    recording = record(**arguments)
     registrations = [item for item in recording.custom() if item.type.startswith("aws:")]
     assert registrations
     found = {item.name: violations(item.type, unsealed(item.inputs)) for item in registrations}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def text(name: str) -> str:
     return (RECORDINGS / f"{name}.json").read_text()
 
 
+@functools.cache
 def recorded(name: str) -> Preview:
     return read_preview(text(name))
 

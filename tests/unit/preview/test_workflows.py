@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -25,6 +26,7 @@ FILES = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 NAMES = [file.stem for file in FILES]
 
 
+@functools.cache
 def workflow(name: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yaml").read_text())
     return found
