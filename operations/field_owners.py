@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from components.settings import ManualTeleportSettings, Settings
+from components.settings.names import STACK_ANNOTATION
 from components.teleport_args import PROXY_ANNOTATION
 from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, auth_deployment_name, proxy_deployment_name
-from operations.begun import present
+from operations.begun import context_of, present
 from operations.cluster import Cluster, Document
 from operations.mending import Step
 from operations.ownership import maker
@@ -30,11 +31,13 @@ _PLUGINS_OWNER: Final = re.compile(r"pulumi-kubernetes-[0-9a-f]{8}")
 _AUTHS_MARK: Final = ("f:metadata", "f:annotations", f"f:{PROXY_ANNOTATION}")
 _MARK: Final = ("f:spec", "f:template", *_AUTHS_MARK)
 _AUTHORITIES: Final = ("f:data", f"f:{CA_KEY}")
+# What whoever makes an object of a stack's writes into it, and who else writes to that object does not.
+_MAKER: Final = ("f:metadata", "f:annotations", f"f:{STACK_ANNOTATION}")
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """An object, or the part of somebody else's, that a stack may find there although it does not know it."""
+    """An object of the stack's, or its part of somebody else's, of which another state may have been the owner."""
 
     cluster: Cluster
     kind: str
@@ -50,15 +53,19 @@ def forgotten_owners(
     settings: Settings, state: Mapping[str, Any], stack: str, cluster_of: Callable[[str], Cluster]
 ) -> Iterator[Step]:
     """A step for each object with such owners. stack: full name of ours; `cluster_of` a context."""
+    # One that was replaced has the name of its successor until it is deleted.
+    recorded = [one for one in present(state) if not one.get("delete")]
     known = {
         (str(one.get("type")), str(one.get("id"))): str((one.get("outputs") or {}).get("__fieldManager"))
-        for one in present(state)
+        for one in recorded
     }
-    for shared in _shared(settings, stack, cluster_of):
+    seen: set[tuple[str, str]] = set()
+    for shared in (*_shared(settings, stack, cluster_of), *_made(settings, recorded, stack, cluster_of)):
         metadata = shared.found["metadata"]
-        identity = f"{metadata['namespace']}/{metadata['name']}"
+        identity = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
         owners = _owners(shared, known.get((shared.type, identity)))
-        if owners:
+        if owners and (shared.type, identity) not in seen:
+            seen.add((shared.type, identity))
             yield Step(
                 f"{', '.join(owners)} owns what the stack writes in the {shared.kind} {identity}, and the state does "
                 f"not know that owner: the next change would be a {_CONFLICT}",
@@ -84,6 +91,23 @@ def _shared(settings: Settings, stack: str, cluster_of: Callable[[str], Cluster]
             marked = cluster.get("Deployment", deployment, entry.namespace)
             if marked is not None:
                 yield _Shared(cluster, "Deployment", "kubernetes:apps/v1:DeploymentPatch", marked, mark, alone=True)
+
+
+def _made(
+    settings: Settings, recorded: Sequence[Mapping[str, Any]], stack: str, cluster_of: Callable[[str], Cluster]
+) -> Iterator[_Shared]:
+    """What the stack made and is `recorded`: since an import, perhaps, or in a state of before it was made anew."""
+    for resource in recorded:
+        type_, context = str(resource.get("type")), context_of(settings, resource)
+        kind = type_.rpartition(":")[2]
+        is_written = (resource.get("outputs") or {}).get("__fieldManager") is not None
+        if not type_.startswith("kubernetes:") or not is_written or context is None or not Cluster.knows(kind):
+            continue
+        namespace, _, name = str(resource.get("id")).rpartition("/")
+        cluster = cluster_of(context)
+        found = cluster.get(kind, name, namespace or None)
+        if found is not None and maker(found) == stack:
+            yield _Shared(cluster, kind, type_, found, _MAKER, alone=False)
 
 
 def _owners(shared: _Shared, own: str | None) -> list[str]:

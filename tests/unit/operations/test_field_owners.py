@@ -134,3 +134,61 @@ def test_what_has_changed_meanwhile_is_not_written_over(api: KubernetesApi, clus
     with pytest.raises(ClusterError, match="cannot write the owners of Deployment teleport-proxy: 422"):
         cluster.set_managed_fields("Deployment", found, [])
     assert managers(api, PROXIES) == ["helm"]
+
+
+SECRET = "/api/v1/namespaces/teleport-access-graph/secrets/teleport-access-graph-tls"
+MADE = {"f:metadata": {"f:annotations": {f"f:{STACK_ANNOTATION}": {}}}, "f:data": {"f:tls.crt": {}}}
+
+
+def put_secret(api: KubernetesApi, *entries: dict[str, Any]) -> None:
+    api.put("Secret", "teleport-access-graph-tls", "teleport-access-graph")
+    own(api, SECRET, *entries, **{STACK_ANNOTATION: NAME})
+
+
+def record_secret(programs: Programs, manager: str, **more: Any) -> None:
+    identity = "teleport-access-graph/teleport-access-graph-tls"
+    secret = {"urn": "urn::credentials-tls", "id": identity, "type": "kubernetes:core/v1:Secret"}
+    programs.record({**secret, "outputs": {"__fieldManager": manager}, **more})
+
+
+def test_the_former_owner_of_what_was_imported_by_hand_is_taken_off(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """As after a `pulumi state delete`, or with an older state: a renewal would be refused at this Secret."""
+    put_world(api)
+    own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
+    put_secret(api, owner(FORGOTTEN, **MADE), owner(RECORDED, **MADE))
+    programs.state(*ALL_RECORDED)
+    record_secret(programs, RECORDED)
+    (step,) = steps(tmp_path)
+    assert step.problem.startswith(
+        f"{FORGOTTEN} owns what the stack writes in the Secret teleport-access-graph/teleport-access-graph-tls, "
+    )
+    assert run(tmp_path) == ["taken off"]
+    assert managers(api, SECRET) == [RECORDED]
+    assert steps(tmp_path) == []
+
+
+def test_who_writes_to_a_stacks_object_and_did_not_make_it_stays(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    """Another program of Pulumi's may patch it."""
+    put_world(api)
+    own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
+    patch = {"f:metadata": {"f:labels": {"f:team": {}}}}
+    put_secret(api, owner(FORGOTTEN, **patch), owner(RECORDED, **MADE))
+    programs.state(*ALL_RECORDED)
+    record_secret(programs, RECORDED)
+    assert steps(tmp_path) == []
+
+
+def test_of_what_is_still_to_be_deleted_the_owner_is_not_the_successors(
+    api: KubernetesApi, programs: Programs, tmp_path: Path
+) -> None:
+    put_world(api)
+    own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
+    put_secret(api, owner(RECORDED, **MADE))
+    programs.state(*ALL_RECORDED)
+    record_secret(programs, RECORDED)
+    record_secret(programs, FORGOTTEN, delete=True)
+    assert steps(tmp_path) == []
