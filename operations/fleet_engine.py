@@ -24,8 +24,9 @@ _ERROR = "error: "
 # What the SDK puts around what the engine said.
 _CODE = re.compile(r"\s*code: (-?\d+)\n")
 _AROUND = re.compile(r"(?m)^ ?(?:code: -?\d+$|(?:stdout|stderr):)")
-# The Kubernetes plugin's heading above what it says, even when that is one thing.
-_HEADING = re.compile(r"\d+ errors? occurred:")
+# A heading above what is said, even when that is one thing: the Kubernetes plugin's, and the program's own when it
+# refuses a configuration ("The configuration has 1 problem:").
+_HEADING = re.compile(r"\d+ errors? occurred:|.* has \d+ problems?:")
 # Said of the stack, whatever failed in it.
 _OF_THE_WHOLE = ("update failed", "preview failed")
 
@@ -155,20 +156,27 @@ def engine_error(said: str) -> str:
     """The first thing that the engine calls an error and that says something, without what the SDK puts around it; else
     the signal that ended it, or its last line."""
     code = _CODE.match(said)
-    lines = [line.strip() for line in _AROUND.sub("", said).splitlines() if line.strip()]
+    lines = [line for line in _AROUND.sub("", said).splitlines() if line.strip()]
     errors = []
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
-        _, marker, text = line.partition(_ERROR)
+        before, marker, text = line.strip().partition(_ERROR)
         if _HEADING.fullmatch(text):
-            # A line of progress has it too, and nothing of what comes below it.
-            text = following.removeprefix("* ") if following.startswith("* ") else ""
+            # A line of progress has it too, after its resource, and nothing of what comes below it.
+            below = not before and _depth(following) > _depth(line)
+            text = following.strip().removeprefix("* ") if below else ""
         if marker and text:
             errors.append(text)
     telling = [text for text in errors if text not in _OF_THE_WHOLE]
     if not errors and code is not None and (ended_by := _signal(int(code.group(1)))):
         return f"killed by signal {ended_by}"
     wordless = "it failed without a word" + (f", with exit code {code.group(1)}" if code is not None else "")
-    return next(iter([*telling, *errors, *lines[-1:]]), wordless)
+    return next(iter([*telling, *errors, *(line.strip() for line in lines[-1:])]), wordless)
+
+
+def _depth(line: str) -> int:
+    """How far a line is indented, in columns."""
+    line = line.expandtabs()
+    return len(line) - len(line.lstrip())
 
 
 def _signal(code: int) -> int | None:

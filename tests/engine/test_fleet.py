@@ -69,7 +69,7 @@ def test_one_environment_that_is_refused_stops_no_other(running_sandbox: Running
         for line in lines[:3]:
             assert line.startswith("fleet-b") or line.endswith(" create"), line
         assert lines[3] == "2 of 3 went well"
-        assert lines[4].startswith("fleet-b: ")
+        assert lines[4] == "fleet-b: accessGraph.replica: is not a setting; did you mean replicas?"
         log = tmp_path / "logs" / "fleet-b.log"
         assert lines[5:] == [f"  log: {log}"]
         assert "accessGraph.replica: is not a setting; did you mean replicas?" in log.read_text()

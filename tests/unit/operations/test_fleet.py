@@ -226,6 +226,17 @@ def test_changes_are_said_worst_first(changes: Mapping[str, int], words: str) ->
             '    \t* Helm release "x" failed to initialize completely\n',
             'Helm release "x" failed to initialize completely',
         ),
+        (
+            " +  pulumi:pulumi:Stack x create error: The configuration has 2 problems:\n"
+            "    pulumi:pulumi:Stack x  error: The configuration has 2 problems:\n"
+            "    pulumi:pulumi:Stack x  1 error\nDiagnostics:\n  pulumi:pulumi:Stack (x):\n"
+            "    error: The configuration has 2 problems:\n      aws.region: is missing\n      tls.mode: is missing\n",
+            "aws.region: is missing",
+        ),
+        (
+            "    error: What the configuration points to has 1 problem:\n      a.pem: is no certificate\n",
+            "a.pem: is no certificate",
+        ),
         ("error: 2 errors occurred:\n", "error: 2 errors occurred:"),
         ("error: update failed\nmore", "update failed"),
         ("\n code: -9\n stdout: \n stderr: ", "killed by signal 9"),
