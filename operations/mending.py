@@ -1,4 +1,5 @@
-"""One step of `recover`: what is wrong, what would be done, and how; and the commonest, the deletion of an orphan."""
+"""One step of `recover`: what is wrong, what would be done, and how; the commonest, the deletion of an orphan; and the
+command of an import that is left to a person."""
 
 from __future__ import annotations
 
@@ -60,3 +61,14 @@ def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, 
         return "deleted"
 
     return Step(problem, " ".join(filter(None, ["delete it", more, "(the next `up` makes it again)"])), delete)
+
+
+def import_by_hand(
+    stack: str, kind: str, name: str, identity: str, *, parent: str, provider: str, protect: bool = False
+) -> str:
+    """The engine's command, which makes the object the resource of that type and name. `parent` has a word for the URN
+    before it, by which the command is told it, and `provider` the plugin's; protect: until the next `up` decides."""
+    return (
+        f"with the URNs of `pulumi stack --show-urns`: pulumi import {kind} {name} {identity} --stack {stack} "
+        f"{'' if protect else '--protect=false '}--generate-code=false --parent {parent} --provider {provider}"
+    )

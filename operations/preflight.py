@@ -68,7 +68,11 @@ class Preflight:
             findings.append(account)
             if account.outcome is Outcome.PASS:
                 findings += [*check_key(self.settings), *check_network(self.settings)]
-                findings += check_instance(self.settings, (self.outputs or {}).get("databaseInstanceArn"))
+                findings += check_instance(
+                    self.settings,
+                    (self.outputs or {}).get("databaseInstanceArn"),
+                    in_state=None if self.record is None else "database-instance" in self.record.ids,
+                )
         self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
 
@@ -197,16 +201,29 @@ class Preflight:
 
     def _inside(self, cluster: Cluster, namespace: Document | None) -> list[Finding]:
         """What the access graph's namespace has in it; of one that is still to be made, nothing."""
-        settings = self.settings.access_graph
         if namespace is None:
             return []
-        check, statement = "access-graph.release", "the access graph's release can be upgraded"
         return [
             *check_foreign_secrets(self.settings, cluster),
-            *self._guarded(
-                check, lambda: self._no_pending(cluster, settings.namespace, settings.release, check, statement)
-            ),
+            *self._guarded("access-graph.release", lambda: self._graph_release(cluster)),
         ]
+
+    def _graph_release(self, cluster: Cluster) -> list[Finding]:
+        """Helm gives no second release a name that is taken, whoever's it is."""
+        graph, outputs = self.settings.access_graph, self.outputs or {}
+        check, statement = "access-graph.release", "the access graph's release can be upgraded"
+        findings = self._no_pending(cluster, graph.namespace, graph.release, check, statement)
+        had = (outputs.get("namespace"), outputs.get("releaseName")) == (graph.namespace, graph.release)
+        if not graph.enabled or self._has("access-graph-release", f"{graph.namespace}/{graph.release}", had):
+            return findings
+        live = deployed_release(cluster, graph.namespace, graph.release)
+        if live is None or any(one.outcome is not Outcome.PASS for one in findings):
+            return findings
+        reason = (
+            f"revision {live.revision} of {graph.release} runs, and no `up` of this stack recorded it; `recover` after "
+            "a crash, else uninstall it, or give another accessGraph.release"
+        )
+        return [self._not_recorded(check, statement, reason)]
 
     def _certificate(self, cluster: Cluster) -> list[Finding]:
         path = self.settings.tls.trust_bundle_file

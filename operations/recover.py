@@ -37,6 +37,7 @@ from operations.engines import (
 from operations.field_owners import forgotten_owners
 from operations.helm_releases import installed_again, list_revisions
 from operations.interrupted_releases import RELEASE, InterruptedRelease, under_way
+from operations.lost_data import to_have_again
 from operations.mending import Step
 from operations.outward import closed_groups
 from operations.ownership import full_name, require_own
@@ -299,11 +300,13 @@ class Recovery:
             return
         for closed in found.unasked:
             yield Step(f"AWS does not let these credentials ask for {closed}", "look there yourself")
+        names = {str(one.get("urn")).rpartition("::")[2] for one in present(state)}
         for kind, identity in (one for one in found if one not in recorded):
             yield Step(
                 f"{kind} {identity} carries the stack's tag, and the state does not know it",
-                "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does a "
-                "plugin that died",
+                to_have_again(self.settings, self.stack, kind, identity, names)
+                or "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does "
+                "a plugin that died",
             )
 
 

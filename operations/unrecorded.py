@@ -18,7 +18,8 @@ from operations.aws_session import Denied, NoSession, asking_aws, aws_client
 Inputs = Mapping[str, Any]
 Client = Callable[[str], Any]
 
-_INSTANCE = "aws:rds/instance:Instance"
+INSTANCE = "aws:rds/instance:Instance"
+KEY = "aws:kms/key:Key"
 _RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 # Asking for it again finds it as it is: AWS's calls for these are idempotent.
 REPEATABLE = frozenset(
@@ -32,7 +33,7 @@ REPEATABLE = frozenset(
 )
 # Where a type's identity stands among its inputs, for what AWS names as we ask.
 _IDENTITY = {
-    _INSTANCE: "{identifier}",
+    INSTANCE: "{identifier}",
     "aws:rds/subnetGroup:SubnetGroup": "{name}",
     "aws:rds/parameterGroup:ParameterGroup": "{name}",
     "aws:rds/eventSubscription:EventSubscription": "{name}",
@@ -72,7 +73,7 @@ def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Carrying:
     Raises `NoSession` when AWS cannot be asked, or when nothing was found and not all of it may be known.
     """
     found = Carrying()
-    for kind in (*_SEARCHES, _INSTANCE):
+    for kind in (*_SEARCHES, INSTANCE):
         if kind == _RULE:  # a rule goes with its group
             continue
         closed: list[_Closed] = []
@@ -111,7 +112,7 @@ def _ask(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
 def _search(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str | _Closed]:
     if settings is None:
         raise NoSession("this configuration has no AWS any more")
-    search = _instances if kind == _INSTANCE else _SEARCHES[kind]
+    search = _instances if kind == INSTANCE else _SEARCHES[kind]
     with asking_aws():
         found = search(lambda service: aws_client(settings, service), inputs)
         return sorted(found, key=lambda one: one.identity if isinstance(one, _Closed) else one)
@@ -206,7 +207,7 @@ def _roles(client: Client, inputs: Inputs) -> Iterator[str | _Closed]:
 _SEARCHES: Mapping[str, Callable[[Client, Inputs], Iterator[str] | Iterator[str | _Closed]]] = {
     "aws:ec2/securityGroup:SecurityGroup": _security_groups,
     "aws:iam/role:Role": _roles,
-    "aws:kms/key:Key": _keys,
+    KEY: _keys,
     "aws:rds/parameterGroup:ParameterGroup": _parameter_groups,
     "aws:rds/subnetGroup:SubnetGroup": _subnet_groups,
     _RULE: _ingress_rules,

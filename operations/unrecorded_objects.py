@@ -32,7 +32,7 @@ from operations.begun import present
 from operations.cluster import Cluster, Document, name_of
 from operations.helm_releases import deployed_release
 from operations.interrupted_releases import InterruptedRelease, under_way
-from operations.mending import Step, orphan
+from operations.mending import Step, import_by_hand, orphan
 from operations.ownership import is_release_of, maker
 
 _JOB_PREFIXES = (DATABASE_ACCESS_NAME, DATABASE_LOGINS_NAME)
@@ -141,12 +141,10 @@ class UnrecordedObjects:
         return orphan(cluster, "Namespace", found, None, self.name, "and everything in it")
 
     def _import_by_hand(self, kind: str, name: str, identity: str, *, parent: str, provider: str) -> str:
-        """How a person imports an object of Kubernetes' core. `parent` has a word for the URN before it, by which the
-        engine's command is told it."""
-        return (
-            "with the URNs of `pulumi stack --show-urns`: "
-            f"pulumi import kubernetes:core/v1:{kind} {name} {identity} --stack {self.stack} --protect=false "
-            f"--generate-code=false --parent {parent} --provider kubernetes=<URN of the provider {provider}>"
+        """Of an object of Kubernetes' core."""
+        kubernetes = f"kubernetes=<URN of the provider {provider}>"
+        return import_by_hand(
+            self.stack, f"kubernetes:core/v1:{kind}", name, identity, parent=parent, provider=kubernetes
         )
 
     def _named(

@@ -72,16 +72,17 @@ def dialled_endpoint(cluster: Cluster, namespace: str, release: str) -> str | No
     return str(endpoint) if endpoint and value_at(section, "enabled") is True else None
 
 
-def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
+def check_instance(settings: Settings, recorded: str | None, *, in_state: bool | None = None) -> list[Finding]:
     """Of the RDS instance of that name, before this stack has it: taken over by two, it would be changed by turns.
 
     recorded: ARN of the instance that the last `up` had. One of that name says nothing: its stack was renamed, perhaps.
+    in_state: whether the stack's state has an instance; None where nobody read that.
     """
     database = settings.database
     if settings.aws is None or not isinstance(database, RdsDatabaseSettings):
         return []
     name = database.identifier
-    if recorded is not None and recorded.endswith(f":{name}"):
+    if in_state is not False and recorded is not None and recorded.endswith(f":{name}"):
         return []
     check, statement = "aws.instance", f"the database {name} is nobody else's"
     try:
@@ -103,6 +104,12 @@ def check_instance(settings: Settings, recorded: str | None) -> list[Finding]:
         )
         return [failed(check, statement, reason)]
     other = _another(settings, tags.get(STACK_TAG))
+    if other is None and in_state is False and not database.adopt:
+        reason = (
+            "by its tag this stack made it, and the state does not know it, so that an `up` would find the name taken; "
+            "`recover` says how the stack has it again"
+        )
+        return [failed(check, f"the database {name} is this stack's to make", reason)]
     if other is None:
         return [passed(check, statement, "it has no other stack's tag"), *check_adoption(database, instances[0])]
     reason = f"its tag {STACK_TAG} says {other}: give another database.identifier, or have that stack give it up"

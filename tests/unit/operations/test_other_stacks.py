@@ -69,6 +69,21 @@ def test_one_that_a_first_up_had_made_when_it_failed_may_be_had(aws_account: Non
         assert [one.check for one in of_the_adoption] == (["aws.adoption"] if adopt else [])
 
 
+def test_one_of_its_own_that_the_state_has_lost_is_no_name_that_is_free(aws_account: None) -> None:
+    """As after a `pulumi state delete`: the outputs have it still, and an `up` would make another."""
+    arn = put_instance("acme/teleport-access-graph/dev")
+    for recorded in (None, arn):
+        (finding,) = check_instance(settings_with(), recorded, in_state=False)
+        assert finding.outcome is Outcome.FAIL
+        assert finding.reason == (
+            "by its tag this stack made it, and the state does not know it, so that an `up` would find the name taken; "
+            "`recover` says how the stack has it again"
+        )
+    assert check_instance(settings_with(), arn, in_state=True) == []
+    kept, _ = check_instance(settings_with(**ADOPT), None, in_state=False)
+    assert kept.outcome is Outcome.PASS
+
+
 def test_one_that_no_stack_made_can_be_adopted_and_not_made_again(aws_account: None) -> None:
     put_instance(None)
     finding = check_instance(settings_with(**ADOPT), None)[0]

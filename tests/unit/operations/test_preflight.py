@@ -46,6 +46,7 @@ TELEPORT = f"teleport.{CLUSTER}."
 # What the state has of the objects that no other stack may have.
 IDS = {
     "namespace-namespace": GRAPH,
+    "access-graph-release": f"{GRAPH}/{GRAPH}",
     f"teleport-{CLUSTER}-ca": "teleport/teleport-access-graph-ca",
     f"teleport-{CLUSTER}-release": "teleport/teleport",
 }
@@ -131,6 +132,24 @@ def test_what_a_destroy_that_left_something_took_away_is_not_had_any_more(api: K
     assert findings["access-graph.namespace"].reason == "it does not exist yet"
     assert findings[f"{TELEPORT}config-map"].outcome is Outcome.FAIL
     assert "after a plain `destroy` the clean-up comes first" in findings[f"{TELEPORT}config-map"].reason
+
+
+def test_a_release_of_the_access_graph_that_the_state_has_lost_is_no_name_that_is_free(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Helm: `cannot re-use a name that is still in use`. Where nobody read the state, the outputs tell."""
+    put_world(api)
+    put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
+    lost = EngineRecord(begun=[], releases={}, ids={key: IDS[key] for key in IDS if key != "access-graph-release"})
+    known = OUTPUTS | {"releaseName": GRAPH}
+    finding = run(tmp_path, outputs=known, record=lost)["access-graph.release"]
+    assert finding.outcome is Outcome.FAIL
+    assert finding.reason.startswith(f"revision 1 of {GRAPH} runs, and no `up` of this stack recorded it; `recover`")
+    had = run(tmp_path, outputs=known, record=EngineRecord(begun=[], releases={}, ids=IDS))
+    for findings in (had, run(tmp_path, outputs=known)):
+        assert findings["access-graph.release"].reason == "revision 1 is deployed"
+    off = settings(tmp_path, accessGraph={**configuration()["accessGraph"], "enabled": False})
+    assert run(tmp_path, settings=off, outputs=known, record=lost)["access-graph.release"].outcome is Outcome.PASS
 
 
 def test_a_namespace_that_is_another_than_the_states_is_not_had(api: KubernetesApi, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from components.settings import AwsSettings
+from components.settings import AwsSettings, load_settings
 from components.settings.names import STACK_TAG as TAG
 from operations.cluster import ClusterError
 from operations.recover import Recovery
 from operations.unrecorded import Carrying
+from tests.samples import minimal_configuration
 from tests.unit.operations.kubernetes_api import PLURALS, KubernetesApi, put_release
 from tests.unit.operations.recover_world import (
     ALL_RECORDED,
@@ -290,12 +291,17 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     monkeypatch.setattr("operations.recover.identity_of", lambda _: ("123456789012", "someone"))
     put_world(api)
     aws = AwsSettings.model_validate({"region": "us-east-1", "accountId": "123456789012"})
-    ours = dataclasses.replace(settings(tmp_path), aws=aws)
+    config = minimal_configuration()
+    config["database"]["identifier"] = "graph"
+    database = load_settings(config, (), root=tmp_path, stack="test").database
+    ours = dataclasses.replace(settings(tmp_path), aws=aws, database=database)
 
     def named() -> list[str]:
         recovery = Recovery(settings=ours, stack="acme/p/test", processes=no_engines, root=tmp_path)
         steps = [step for step in recovery.steps() if not step.problem.endswith(LOCK.partition("test ")[2])]
         assert [step.act for step in steps] == [None] * len(steps)
+        # An instance is not to be deleted.
+        assert all(step.remedy.startswith("leave it, ") == (instance in step.problem) for step in steps)
         return [step.problem.partition(" carries")[0] for step in steps]
 
     programs.state(*ALL_RECORDED)
