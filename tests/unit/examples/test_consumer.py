@@ -20,6 +20,14 @@ pytestmark = pytest.mark.unit
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "consumer"
 GRAPH = "organization/teleport-access-graph/dev"
+# What the README has one write into Pulumi.dev.yaml: no test may fail for what stands there.
+CONFIG = {
+    "accessGraph": GRAPH,
+    "context": "dev-eu-central-1",
+    "clusterIdentifier": "5f0c9a52-6d0e-4a0b-9a53-0d1f6f2f7c11",
+    "namespace": "teleport-agents",
+    "alarmDays": "14",
+}
 OUTPUTS: dict[str, Any] = {
     "outputsVersion": OUTPUTS_VERSION,
     "endpoint": "graph.example.com:443",
@@ -55,16 +63,18 @@ def run(program: Callable[[], None], outputs: dict[str, Any] = OUTPUTS, **option
 
 
 def example(outputs: dict[str, Any] = OUTPUTS, **options: Any) -> Recording:
-    project = yaml.safe_load((EXAMPLE / "Pulumi.yaml").read_text())["name"]
-    sample = yaml.safe_load((EXAMPLE / "Pulumi.dev.yaml").read_text())["config"]
-    config = {key.removeprefix(f"{project}:"): value for key, value in sample.items() if key.startswith(f"{project}:")}
     return run(
         lambda: runpy.run_path(str(EXAMPLE / "__main__.py")) and None,
         outputs,
-        project=project,
-        config=config,
+        project=yaml.safe_load((EXAMPLE / "Pulumi.yaml").read_text())["name"],
+        config=CONFIG,
         **options,
     )
+
+
+def test_the_sample_has_every_setting() -> None:
+    sample = yaml.safe_load((EXAMPLE / "Pulumi.dev.yaml").read_text())["config"]
+    assert {f"teleport-access-graph-consumer:{name}" for name in CONFIG} <= sample.keys()
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])

@@ -187,7 +187,8 @@ def abandoned(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is called like a plugin, works in `directory`, and that no engine has started."""
     program = directory / "pulumi-resource-kubernetes"
     shutil.copy(str(shutil.which("sleep")), program)
-    process = subprocess.Popen([program, "60"], cwd=directory)
+    # Nothing of the shell's: in that of a sandbox (`make env`) PULUMI_STACK would make it another stack's.
+    process = subprocess.Popen([program, "60"], cwd=directory, env={})
     try:
         yield process
     finally:
