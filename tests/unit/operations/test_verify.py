@@ -14,7 +14,7 @@ import yaml
 from cryptography import x509
 
 from components.digests import content_checksum
-from components.settings import RdsDatabaseSettings
+from components.settings import RdsDatabaseSettings, ReplicaSettings
 from components.teleport_args import PROXY_ANNOTATION
 from components.teleport_values import patch_values
 from operations.address_book import AddressBook
@@ -421,10 +421,65 @@ def test_the_logins_that_are_not_in_use_are_looked_at_too(
     assert (own.login, own.others, own.token is not None) == (login, others, login == "access_graph_iam")
 
 
-def test_outputs_of_another_configuration_are_noticed(api: KubernetesApi, tmp_path: Path) -> None:
+def test_both_uris_have_to_be_there_where_there_is_a_replica(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
-    findings = run(tmp_path, outputs={**OUTPUTS, "serviceHost": "other"})
+    uri = base64.b64encode(b"postgres://graph").decode()
+    api.put("Secret", "teleport-access-graph-postgres", GRAPH, data={"uri": uri})
+    rds = settings_of("the least")
+    assert isinstance(rds.database, RdsDatabaseSettings)
+    database = rds.database.model_copy(update={"replica": ReplicaSettings()})
+    findings = run(tmp_path, settings=dataclasses.replace(settings(tmp_path), database=database, aws=rds.aws))
+    assert findings["database.connects"].outcome is Outcome.FAIL
+    assert "has no key replica-uri; run `up --refresh`" in findings["database.connects"].reason
+
+
+@pytest.mark.parametrize(("allowed", "outcome"), [(False, Outcome.FAIL), (True, Outcome.NOT_PROVEN)])
+def test_a_uri_that_does_not_verify_passes_for_permitted_only_where_the_settings_permit_it(
+    allowed: bool, outcome: Outcome, api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    put_uri(api, "postgresql://graph:hunter2@localhost:1/graph?sslmode=require")
+    database = {"mode": "existing", "secret": {"name": "database"}, "allowUnverified": allowed}
+    findings = run(tmp_path, settings=settings(tmp_path, database=database))
+    assert findings["database.verify-full"].outcome is outcome
+
+
+@pytest.mark.parametrize("seen", ["other", None])
+def test_outputs_of_another_configuration_are_noticed(seen: str | None, api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    findings = run(tmp_path, outputs={**OUTPUTS, "serviceHost": seen})
     assert findings["outputs"].outcome is Outcome.FAIL
+
+
+def test_a_certificate_is_judged_by_this_machines_store_where_teleport_verifies_by_its_own(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    pem = base64.b64encode(authority("somebody").issue(tmp_path, "server", (HOST,)).read_bytes()).decode()
+    api.put("Secret", "teleport-access-graph-tls", GRAPH, data={"tls.crt": pem, "tls.key": pem})
+    chain = run(tmp_path, settings=settings(tmp_path, tls={"mode": "generated", "trust": "system"}))[
+        "certificate.chain"
+    ]
+    assert (chain.outcome, "its issuer is" in chain.reason) == (Outcome.FAIL, True)
+
+
+def test_the_host_certificate_that_is_tried_is_of_a_teleport_that_is_connected(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def looked_at(_: Any, **arguments: Any) -> list[Finding]:
+        asked.append((arguments["cluster"], arguments["identity"]))
+        return []
+
+    monkeypatch.setattr("operations.verify.check_endpoint", looked_at)
+    put_world(api)
+    entry = configuration()["teleport"][CLUSTER]
+    second = {"mode": "manual", "hostAuthorities": {"mode": "inline", "certificates": [authority("second").pem]}}
+    both = {CLUSTER: {**entry, "connected": False}, "second": second}
+    identities = {CLUSTER: tmp_path / "first.pem", "second": tmp_path / "second.pem"}
+    run(tmp_path, settings=settings(tmp_path, teleport=both), host_identities=identities)
+    assert asked == [("second", identities["second"])]
 
 
 @pytest.mark.parametrize("generated", [True, False])
@@ -619,6 +674,25 @@ def test_switched_off_teleport_keeps_its_secret_values(api: KubernetesApi, tmp_p
     for finding in found.values():
         assert finding.reason.startswith("+ auth.extraEnv")
         assert "hunter2" not in finding.reason
+    # No secret value explains that one of the files is missing.
+    put_given_back(api, {"clusterName": CLUSTER, "auth": {"extraEnv": [{"name": "DB_PASSWORD", "value": "hunter2"}]}})
+    other = run(tmp_path, settings=off, secret_values=True)[f"{TELEPORT}values"]
+    assert (other.outcome, "- enterprise" in other.reason) == (Outcome.FAIL, True)
+
+
+def test_switched_off_a_teleport_that_is_not_helms_may_still_be_told_of_the_access_graph(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    for path in [path for path in api.objects if "sh.helm.release" in path]:
+        del api.objects[path]
+    stack = settings_of_mode(tmp_path, "values")
+    off = dataclasses.replace(stack, access_graph=stack.access_graph.model_copy(update={"enabled": False}))
+    configured = run(tmp_path, settings=off)[f"{TELEPORT}configuration"]
+    assert configured.outcome is Outcome.FAIL
+    assert configured.reason.endswith(
+        "let the release's owner roll out what this stack hands over (output teleportValues)"
+    )
 
 
 def test_switched_off_a_teleport_of_somebody_elses_may_have_values_of_theirs(
