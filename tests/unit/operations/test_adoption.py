@@ -41,8 +41,9 @@ def settings_with(**changes: Any) -> RdsDatabaseSettings:
     return database
 
 
-def test_one_that_is_as_the_settings_say_is_taken_over() -> None:
-    (finding,) = check_adoption(settings_with(), INSTANCE)
+@pytest.mark.parametrize("settings", [{}, {"maxAllocatedStorageGib": 99}])  # the least that RDS takes
+def test_one_that_is_as_the_settings_say_is_taken_over(settings: dict[str, Any]) -> None:
+    (finding,) = check_adoption(settings_with(**settings), INSTANCE)
     assert (finding.check, finding.outcome, finding.reason) == ("aws.adoption", Outcome.PASS, "PostgreSQL 17.4")
 
 

@@ -121,8 +121,9 @@ def test_a_renewed_authority_verifies_what_the_former_signed() -> None:
     assert check(GOOD, trust=OTHER.pem + authority("Root", key=ROOT.key).pem)["chain"].outcome is Outcome.PASS
 
 
-def test_without_limits_on_its_uses_a_certificate_may_be_a_servers() -> None:
-    assert check(server(ROOT, uses=None))["uses"].outcome is Outcome.PASS
+@pytest.mark.parametrize("uses", [None, (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)])
+def test_without_limits_on_its_uses_a_certificate_may_be_a_servers(uses: Any) -> None:
+    assert check(server(ROOT, uses=uses))["uses"].outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,15 @@ def test_an_intermediate_authority_under_a_trusted_root_passes(api: KubernetesAp
     assert run(tmp_path, OWN_ISSUER)["issuer"].outcome is Outcome.PASS
 
 
+def test_an_intermediate_authority_may_itself_be_what_is_trusted(api: KubernetesApi, tmp_path: Path) -> None:
+    put_definitions(api)
+    put_secret(api, "internal-ca", tls_crt=BETWEEN.pem, tls_key=BETWEEN.key_pem)
+    (tmp_path / "authorities.pem").write_text(BETWEEN.pem)
+    made = settings(tmp_path, tls=OWN_ISSUER)
+    (_, issuer) = check_source(made, Cluster.connect("test"), trust=BETWEEN.pem, now=NOW)
+    assert (issuer.check, issuer.outcome) == ("certificate.issuer", Outcome.PASS)
+
+
 def test_with_trust_system_any_authority_may_sign(api: KubernetesApi, tmp_path: Path) -> None:
     put_definitions(api)
     put_secret(api, "internal-ca", tls_crt=OTHER.pem, tls_key=OTHER.key_pem)

@@ -16,6 +16,7 @@ EVERYTHING: dict[str, Any] = {
     "accessGraph": {"metrics": True},
     "monitoring": {"serviceMonitor": True, "rules": True, "lockoutWatch": {}},
 }
+OTHER = {"context": "other", "clusterIdentifier": "00000000-0000-4000-8000-000000000002"}
 
 
 def entry(**changes: Any) -> dict[str, Any]:
@@ -36,6 +37,15 @@ def test_nothing_is_asked_for_that_is_not_made(tmp_path: Path) -> None:
     assert wanted_kinds(settings(tmp_path), "test") == []
     off = settings(tmp_path, **{**EVERYTHING, "accessGraph": {"metrics": True, "enabled": False}})
     assert wanted_kinds(off, "test") == []
+    let_go = {**EVERYTHING, "monitoring": {"lockoutWatch": {}, "rules": True}}
+    second = {"second.example.com": {**configuration()["teleport"][CLUSTER], "connected": False, "namespace": "second"}}
+    del second["second.example.com"]["hostAuthorities"]
+    both = settings(tmp_path, **let_go, teleport={**entry(), **second})
+    assert wanted_kinds(both, "test") == [(PROMETHEUS, "PrometheusRule")]
+    second["second.example.com"] |= {"kubernetes": OTHER, "endpoint": "graph.example.com:443"}
+    named = {"mode": "generated", "extraDnsNames": ["graph.example.com"]}
+    both = settings(tmp_path, **let_go, tls=named, teleport={**entry(), **second})
+    assert wanted_kinds(both, "other") == []
 
 
 def test_each_kind_is_asked_for_where_it_would_be_made(tmp_path: Path) -> None:
@@ -45,12 +55,11 @@ def test_each_kind_is_asked_for_where_it_would_be_made(tmp_path: Path) -> None:
         (PROMETHEUS, "PrometheusRule"),
         (OPERATOR, "TeleportRoleV7"),
     ]
-    elsewhere = {"context": "other", "clusterIdentifier": "00000000-0000-4000-8000-000000000002"}
     there = settings(
         tmp_path,
         **EVERYTHING,
         tls={"mode": "generated", "extraDnsNames": ["graph.example.com"]},
-        teleport=entry(applyReaderRole=True, kubernetes=elsewhere, endpoint="graph.example.com:443"),
+        teleport=entry(applyReaderRole=True, kubernetes=OTHER, endpoint="graph.example.com:443"),
     )
     assert wanted_kinds(there, "test") == [(PROMETHEUS, "ServiceMonitor"), (PROMETHEUS, "PrometheusRule")]
     assert wanted_kinds(there, "other") == [(PROMETHEUS, "PrometheusRule"), (OPERATOR, "TeleportRoleV7")]

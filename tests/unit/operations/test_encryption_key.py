@@ -40,6 +40,14 @@ def statements(*, without: str = "") -> dict[str, Any]:
     return policy
 
 
+def reading_alone(sid: str) -> dict[str, Any]:
+    """As `statements`, with one that lets decrypt, and not encrypt."""
+    policy = statements()
+    (one,) = (statement for statement in policy["Statement"] if statement["Sid"] == sid)
+    one["Action"] = ["kms:Decrypt", "kms:DescribeKey"]
+    return policy
+
+
 def made_key(policy: dict[str, Any], **more: Any) -> str:
     kms = boto3.client("kms", region_name=REGION)
     return str(kms.create_key(Policy=json.dumps(policy), **more)["KeyMetadata"]["Arn"])
@@ -114,6 +122,7 @@ def test_a_key_that_is_not_there_is_what_aws_says(aws_account: None) -> None:
         (statements(without="Publish"), {}, "to events.rds.amazonaws.com;"),
         (statements(without="Publish"), {"alarms": {}}, "to events.rds.amazonaws.com, cloudwatch.amazonaws.com;"),
         (ACCOUNT_ALONE, {}, "to logs.us-east-1.amazonaws.com, events.rds.amazonaws.com;"),
+        (reading_alone("Logs"), {}, "to logs.us-east-1.amazonaws.com;"),
     ],
 )
 def test_who_is_not_let_in_is_named(

@@ -536,6 +536,15 @@ def test_a_config_map_is_no_obstacle_to_a_stack_that_makes_none(api: KubernetesA
     assert check not in run(tmp_path, settings=settings(tmp_path, tls={**tls, "trust": "system"}))
 
 
+def test_a_trust_bundle_that_is_no_text_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    (tmp_path / "authorities.pem").write_bytes(authority("graph-1").pem.encode("utf-16"))
+    tls = {"mode": "existingSecret", "secretName": "certificate", "trustBundleFile": "authorities.pem"}
+    findings = run(tmp_path, settings=settings(tmp_path, tls=tls))
+    assert findings["files"].outcome is Outcome.FAIL
+    assert "tls.trustBundleFile: 'authorities.pem': is not text" in findings["files"].reason
+
+
 def test_unknown_outputs_make_no_accusation(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     assert not_passed(run(tmp_path, outputs=None)) == {

@@ -233,6 +233,7 @@ def test_an_annotation_that_is_gone_from_a_deployment_is_told(api: KubernetesApi
         ({"emptyDir": {"sizeLimit": 500000000}}, {"emptyDir": {"sizeLimit": "500M"}}),
         ({"emptyDir": {"sizeLimit": "0.5Gi"}}, {"emptyDir": {"sizeLimit": "512Mi"}}),
         ({"emptyDir": {"sizeLimit": "1e3"}}, {"emptyDir": {"sizeLimit": "1k"}}),
+        ({"emptyDir": {"sizeLimit": 2048}}, {"emptyDir": {"sizeLimit": "2Ki"}}),
         ({"secret": {"secretName": "x", "items": []}}, {"secret": {"secretName": "x", "defaultMode": 420}}),
     ],
 )
@@ -375,6 +376,7 @@ def test_a_value_that_a_secret_one_may_be_merged_over_is_not_proven(api: Kuberne
     put_release(api, 4, "deployed", patch_values({"clusterName": CLUSTER, "service": {"type": "y"}}, PATCH))
     missing = run(tmp_path, secret_values=True)[check]
     assert missing.outcome is Outcome.FAIL
+    assert "enterprise" in missing.reason
     assert "service.type" not in missing.reason
 
 
