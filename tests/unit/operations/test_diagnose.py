@@ -222,6 +222,40 @@ def test_logs_events_states_and_releases_are_looked_at(api: KubernetesApi, tmp_p
     assert found[1].evidence == "WARN Access Graph: could not find host CA"
 
 
+NO_CA = "ERROR: open /var/run/access-graph/ca.pem: no such file or directory\n"
+
+
+@pytest.mark.parametrize(("restarts", "run"), [(0, "teleport-auth-0"), (3, "teleport-auth-0:previous")])
+def test_of_a_container_that_is_down_it_is_the_last_run_that_says_why(
+    restarts: int, run: str, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """After a restart that is the run before this one, of which there is no log before the first."""
+    put_world(api)
+    put_pod(api, "teleport-auth", started=AUTH_READY, ready=False, state={"terminated": {"exitCode": 1}})
+    (status,) = api.objects["/api/v1/namespaces/teleport/pods/teleport-auth-0"]["status"]["containerStatuses"]
+    status["restartCount"] = restarts
+    del api.logs["teleport-auth-0"]
+    api.logs[run] = NO_CA
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == ("log of teleport-auth-0", NO_CA.strip())
+
+
+def test_where_a_node_does_not_give_the_log_the_events_are_still_told(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    api.refuse = {"/pods/teleport-auth-0/log": 500}
+    api.put(
+        "Event",
+        "e",
+        "teleport",
+        involvedObject={"kind": "Pod", "name": "teleport-auth-0"},
+        type="Warning",
+        reason="FailedMount",
+        message='configmap "teleport-access-graph-ca" not found',
+    )
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert found.where == "event of teleport-auth-0"
+
+
 def test_what_was_mended_is_no_symptom(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     api.logs["teleport-auth-0"] = "WARN Access Graph: could not find host CA\n" + CONNECTED

@@ -118,6 +118,9 @@ def test_a_namespace_in_which_the_stack_runs_is_never_an_orphan(
     assert "leave it: set accessGraph.createNamespace to false" in step.remedy
     assert f"pulumi import kubernetes:core/v1:Namespace namespace-namespace {GRAPH} --stack test" in step.remedy
     assert secret.problem.startswith("Secret teleport-access-graph-tls")
+    # Of one that another stack made, nobody is told to import it.
+    api.put("Namespace", GRAPH, metadata=OTHERS)
+    assert steps(tmp_path)[0].remedy.startswith("leave it, the stack acme/graph/test made it")
 
 
 def test_a_namespace_that_was_to_be_kept_is_not_deleted_with_what_it_was_kept_for(
@@ -244,7 +247,8 @@ def test_a_namespace_that_somebody_deleted_leaves_the_state_before_an_up(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
     put_world(api)
-    programs.state(NAMESPACE_RECORDED, CA_RECORDED, f"Secret:{GRAPH}/teleport-access-graph-tls")
+    elsewhere = f"Secret:{GRAPH}-2/teleport-access-graph-tls"
+    programs.state(NAMESPACE_RECORDED, CA_RECORDED, f"Secret:{GRAPH}/teleport-access-graph-tls", elsewhere)
     programs.record(
         {"urn": f"urn::release::{GRAPH}", "id": f"{GRAPH}/{GRAPH}", "type": "kubernetes:helm.sh/v3:Release"}
     )
