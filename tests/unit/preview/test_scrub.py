@@ -132,6 +132,7 @@ PLANTED = {
     "Vault token": f"hvs.{CANARY}AAAA",
     "age key": f"AGE-SECRET-KEY-1{CANARY.upper()}AAAA",
     "registry": json.dumps({"auths": {"registry.example.com": {"auth": f"{CANARY}="}}}),
+    "registry that is cut off": f'{{"auths": {{"registry.example.com": {{"auth": "{CANARY}=',
     "base64 of a URI": base64.b64encode(f"postgres://u:{CANARY}@h/d".encode()).decode(),
     "base64 of a key": base64.b64encode(f"-----BEGIN PRIVATE KEY-----\n{CANARY}".encode()).decode(),
 }
@@ -254,6 +255,35 @@ def test_what_the_state_had_as_secret_is_not_shown_because_a_refresh_read_it_in_
 )
 def test_a_secret_is_known_by_where_it_stands(value: dict[str, Any]) -> None:
     assert not leaks(json.dumps(scrub_value(value)))
+
+
+# A setting of that name, in whatever form it has it.
+NAMES = (
+    *("password", "passwords", "passwordWo", "passwd", "dbPasswd", "passphrase", "pwd", "mysqlpwd", "pass", "dbpass"),
+    *("userPass", "adminPass", "rootPass", "masterPass", "token", "tokens", "privateKey", "privateKeyPem"),
+    *("privateKeyOpenssh", "secretAccessKey", "storageAccountKey", "clientSecret", "sharedSecret", "webhookSecret"),
+    *("secretString", "secretBinary", "secretStringWo", "apiKey", "connectionString", "kubeconfig", "client-key-data"),
+    *("bcryptHash", "tls.key", "license.pem", "licenseKey", "sessionCookie"),
+)
+
+
+@pytest.mark.parametrize("form", [CANARY, [CANARY], {"any": CANARY}], ids=["a text", "a list", "a map"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_of_a_secret_hides_all_below_it(name: str, form: Any) -> None:
+    assert not leaks(json.dumps(scrub_value({name: form, "other": "stays"})))
+
+
+@pytest.mark.parametrize("form", ["{name}: {value} more", "{name}={value}", "said {name}: {value}, and more"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwords", "passwd", "pwd", "pw", "pass", "passphrase", "token", "tokens", "secret"),
+        *("secret_key", "api_key", "accessKey", "account-key", "license_key", "clientSecret", "client-key-data"),
+        *("private_key", "privateKeyPem", "encryption_key", "X-Amz-Signature"),
+    ],
+)
+def test_a_name_of_a_secret_hides_what_follows_it_in_a_text(name: str, form: str) -> None:
+    assert not leaks(scrub(form.format(name=name, value=CANARY)))
 
 
 @pytest.mark.parametrize(
