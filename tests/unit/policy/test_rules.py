@@ -108,6 +108,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-transport-is-encrypted", {}, "rds.force_ssl is not 1"),
     ("database-transport-is-encrypted", {"instanceClass": "db.t4g.small"}, "parameterGroupName is missing"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "0.0.0.0/0"}, "cidrIpv4 is 0.0.0.0/0"),
+    # An address with bits of its host, which AWS takes for the block that it is in.
+    ("network-is-closed-to-the-world", {"cidrIpv4": "10.1.2.3/0"}, "cidrIpv4 is 10.1.2.3/0"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "10.0.0.0/7"}, "cidrIpv4 is 10.0.0.0/7"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "::/0"}, "cidrIpv6 is ::/0"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "0:0:0:0:0:0:0:0/0"}, "cidrIpv6 is 0:0:0:0:0:0:0:0/0"),

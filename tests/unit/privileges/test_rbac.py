@@ -3,6 +3,7 @@ needs."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from components.settings import ManualTeleportSettings, ReleaseTeleportSettings, load_settings
 from operations.privileges import chart_objects
-from operations.privileges.kubernetes_objects import OBJECTS, PATCHES, SECRETS
+from operations.privileges.kubernetes_objects import AWAITED, OBJECTS, PATCHES, SECRETS
 from operations.privileges.purposes import Purpose
 from operations.privileges.rbac import documents, dry_run_policy, group_name, object_name, rights
 from tests.samples import OTHER_CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
@@ -147,6 +148,17 @@ def test_what_only_looks_cannot_delete_replace_or_give_rights(mode: str, purpose
         for rule in document.get("rules", ()):
             writing = set(rule["verbs"]) & WRITING
             assert writing <= ({"create", "patch"} if purpose is Purpose.VALIDATED_PREVIEW else set())
+
+
+def test_a_refresh_and_a_deployment_may_look_at_what_says_whether_an_object_is_ready() -> None:
+    """The plugin looks at a Service's endpoints and at the pods of a Job when it reads them, too."""
+    for purpose in Purpose:
+        found = made("the least", purpose)
+        for resource, namespace in itertools.product(AWAITED, (None, TELEPORT)):
+            looks = all(may(found, verb, resource.group, resource.name, namespace) for verb in ("get", "list", "watch"))
+            # What the release's own objects are is read for a preview as well.
+            if resource.name != "persistentvolumeclaims":
+                assert looks is (purpose in (Purpose.DRIFT, Purpose.DEPLOY)), (purpose, resource)
 
 
 @pytest.mark.parametrize("mode", MODES)
