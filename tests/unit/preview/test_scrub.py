@@ -257,6 +257,37 @@ def test_a_secret_is_known_by_where_it_stands(value: dict[str, Any]) -> None:
     assert not leaks(json.dumps(scrub_value(value)))
 
 
+def test_a_number_may_be_a_password() -> None:
+    hidden = {"password": 12345678, "tokens": [4711], "apiKey": {"id": 7}, "hasPassword": True, "passphrase": None}
+    assert scrub_value(hidden) == {
+        "password": "[scrubbed]",
+        "tokens": ["[scrubbed]"],
+        "apiKey": {"id": "[scrubbed]"},
+        "hasPassword": True,
+        "passphrase": None,
+    }
+
+
+@pytest.mark.parametrize("deep", [65, 500])
+def test_what_is_deeper_than_any_document_is_dropped(deep: int) -> None:
+    value: Any = {"of": CANARY}
+    for _ in range(deep):
+        value = {"in": [value]}
+    assert not leaks(json.dumps(scrub_value(value)))
+
+
+def test_a_key_store_is_known_by_its_first_bytes() -> None:
+    """PKCS #12: a sequence whose version is 3."""
+    store = base64.b64encode(b"\x30\x82\x0a\x00\x02\x01\x03" + bytes(range(200, 256))).decode()
+    assert scrub(f"keystore.p12: {store}") == "keystore.p12: [scrubbed]"
+
+
+def test_a_secret_that_was_encoded_twice_is_gone() -> None:
+    """As a Secret's `data` has what a program wrote in base64 already."""
+    once = base64.b64encode(f"postgres://u:{CANARY}@h/d".encode())
+    assert scrub(f"x {base64.b64encode(once).decode()} y") == "x [scrubbed] y"
+
+
 # Each as its issuer writes it, put together here so that nobody's scanner takes it for one.
 TOKENS = [
     *(f"{prefix}{'A7' * 8}" for prefix in ("AKIA", "ASIA")),
