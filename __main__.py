@@ -1,11 +1,11 @@
 """Teleport Access Graph beside a self-hosted Teleport cluster: settings, components in the order of the flow, outputs.
 
-What a setting means is in `components/settings`; what becomes of it in the component of that name.
+What a setting means is defined in `components/settings`; the component of the same name acts on it.
 """
 
 from components.short_run import begin
 
-begin()  # before the imports, for they make most of its work
+begin()  # before the other imports, which do most of the work that it saves
 
 from datetime import datetime, timezone
 
@@ -37,11 +37,11 @@ async def main() -> None:
     host_authorities = accepted_host_authorities(settings, intake, ledger)
     in_kubernetes = pulumi.ResourceOptions(providers=[providers.kubernetes])
 
-    # Keys the digests by which pods follow their Secrets (components/digests.py). No RandomBytes: its id is its value.
+    # Keys the digests by which pods follow their Secrets (components/digests.py). RandomBytes would show it as its id.
     key = random.RandomPassword("digest-key", length=64, special=False)
     digest_key = made(key, key.result)
 
-    # Everything is checked that can be without a resource. From here on the engine starts plugins while SDKs load.
+    # All checks that need no resource are done. From here on the engine starts its plugins while the SDKs load.
     await load("components.assembly")
     from components import assembly
     from components.outputs import export_outputs, stack_outputs
@@ -52,7 +52,7 @@ async def main() -> None:
 
     database, rds_access = None, None
     if isinstance(settings.database, RdsDatabaseSettings):
-        await load("components.rds_assembly")  # AWS's SDK, which nothing else needs
+        await load("components.rds_assembly")  # loads the AWS SDK, which only this branch needs
         from components import rds_assembly as rds
 
         database = rds.make_database(settings, providers, references, ledger, intake.database_ca_bundle)
@@ -66,7 +66,7 @@ async def main() -> None:
     )
     surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
 
-    # Nothing of Teleport's changes before the access graph is ready to be asked.
+    # Teleport changes nothing before the access graph is ready to answer it.
     teleport = assembly.teleport_clusters(
         settings, intake, providers, certificate.trust_bundle, access_graph, surroundings
     )

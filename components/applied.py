@@ -1,8 +1,7 @@
-"""Whether a resource is what this run asked for: one that `--target` or `--exclude` leaves out stays as it was, or is
-not there at all, and one that failed is passed over by `--continue-on-error`. The engine says so nowhere.
+"""Tells whether this run really applied what the settings ask of a resource. Pulumi does not say: a resource left out
+by `--target` or `--exclude` stays as it was or does not exist, and `--continue-on-error` passes over one that failed.
 
-What the stack remembers of a run (`ledger`) is taken from the settings, so that nothing may be remembered of a run that
-left out what they say.
+The ledger records the settings as the state of the stack, so it must not record a run that left part of them out.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Value = TypeVar("Value")
 
 
 class LeftOutError(pulumi.RunError):
-    """Something is still as a run before left it."""
+    """A resource is still as an earlier run left it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -29,9 +28,9 @@ class LeftOutError(pulumi.RunError):
 
 
 def applied(what: str, asked: pulumi.Input[Any], found: pulumi.Input[Any]) -> pulumi.Output[bool]:
-    """Resolves once `found`, which is an output of `what`, is as it was `asked` for.
+    """Resolves once `found`, an output of the resource `what`, equals `asked`.
 
-    Fails the run with `LeftOutError` where it is not. What a plugin does not tell counts as done.
+    Fails the run with `LeftOutError` where it differs. An output that the plugin does not report counts as equal.
     """
 
     def check(resolved: list[Any]) -> bool:
@@ -44,20 +43,20 @@ def applied(what: str, asked: pulumi.Input[Any], found: pulumi.Input[Any]) -> pu
 
 
 def made(resource: pulumi.CustomResource, output: pulumi.Output[Value]) -> pulumi.Output[Value]:
-    """`output` of `resource`, not known in a run that has not made it.
+    """`output` of `resource`, unknown in a run that has not made the resource.
 
-    Of what is left out before it ever was made the engine gives back the inputs, and None for all the rest, but no id.
-    Of what failed it knows nothing but the URN, and the id of before; of what waits for that, engines later than 3.250
-    what a preview would know. So `output` is one that no preview of a change knows, or `resource` takes as an input
-    something of all that it waits for.
+    For a resource left out before it was ever created, the engine returns its inputs, None for everything else, and no
+    id. For one that failed it knows only the URN and the earlier id. For one that depends on a failed one, engines
+    later than 3.250 return what a preview would know. So `output` must be one that no preview of a change knows, or
+    `resource` must take an input from everything that it depends on.
     """
     return known_after(output, resource.id)
 
 
 def unless_left_out(resource: pulumi.CustomResource, what: str) -> pulumi.Output[pulumi.Resource]:
-    """`resource`, for `depends_on` of something that the engine imports: it does so in a run that leaves that out too,
-    beneath a parent that it then does not record, and the state is broken (3.250). Fails the run with `LeftOutError`
-    where `resource`, of the same parent, is left out before it ever was made."""
+    """`resource`, for the `depends_on` of a resource that the engine imports. The engine (3.250) imports that one even
+    in a run that leaves it out, under a parent that it does not record, which breaks the state. Fails the run with
+    `LeftOutError` where `resource`, a child of the same parent, is left out before it was ever created."""
 
     async def checked() -> pulumi.Resource:
         if not pulumi.runtime.is_dry_run() and not await resource.id.is_known():
@@ -68,8 +67,8 @@ def unless_left_out(resource: pulumi.CustomResource, what: str) -> pulumi.Output
 
 
 def or_recorded(value: Any, recorded: pulumi.Output[Any]) -> Any:
-    """`value` to export, or what is `recorded` of it where a run has not made what it is of: the engine would keep a
-    placeholder in its place. Previews say that it is not known."""
+    """`value` for an export, or the `recorded` one where this run has not made the resource behind `value`: the engine
+    would store a placeholder instead. In previews such a value stays unknown."""
     if pulumi.runtime.is_dry_run():
         return value
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Python's cyclic garbage collector, which stands in the way of short processes that load large packages.
+"""Turns off Python's cyclic garbage collector, which slows short processes that load large packages.
 
-The SDKs and clients leave no garbage when they are imported, but 150,000 objects and more, which it would walk again
-and again meanwhile, and once more when the interpreter ends: a third of the time that a command takes to start.
+Importing the SDKs and clients creates more than 150,000 objects but no garbage. The collector would walk them again and
+again during the imports, and once more when the interpreter exits: a third of the time that a command takes to start.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import gc
 
 
 def pause() -> None:
-    """Before the imports. At the interpreter's end nothing is walked."""
+    """Call before the imports. Also skips the walk at the interpreter's exit."""
     gc.disable()
     atexit.register(gc.freeze)
 
 
 def resume() -> None:
-    """After the imports, where the process goes on for longer: what is loaded stays out of the collector's sight."""
+    """Call after the imports in a process that runs on: the collector then ignores what is already loaded."""
     gc.freeze()
     gc.enable()

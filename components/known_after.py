@@ -1,4 +1,4 @@
-"""Order by data: a value that is there only after others, for what is made from it to wait for them."""
+"""Order by data: a value that is known only after others, so that resources made from it wait for them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Value = TypeVar("Value")
 
 
 def known_after(value: pulumi.Input[Value], *others: pulumi.Input[Any]) -> pulumi.Output[Value]:
-    """`value`, known once `others` are, and secret if one of them is. Where one of them fails, as a guard does that
-    refuses this run, nothing is made from it."""
+    """`value`, known once all `others` are, and secret if one of them is. If one of them fails, as a guard does that
+    refuses this run, nothing is made from the value."""
     return pulumi.Output.all(value, *others).apply(lambda known: known[0])
 
 
 def unless_refused(value: pulumi.Input[Value], allowed: pulumi.Output[Any]) -> pulumi.Output[Value]:
-    """`value` once `allowed` is settled, failing as it does. Unlike `known_after`, known in previews that do not know
-    `allowed` yet: a namespace that is not known would look like a replacement."""
+    """`value` once `allowed` has settled; fails if `allowed` fails. Unlike with `known_after`, the value is known even
+    in previews where `allowed` is not: an unknown namespace would look like a replacement."""
     found: pulumi.Output[Value] = pulumi.Output.from_input(value)
 
     async def settled() -> Value:

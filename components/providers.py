@@ -1,8 +1,7 @@
 """The explicit providers of the stack: one for AWS, one for each Kubernetes cluster.
 
-Explicit, so that neither a colleague's current context nor an environment variable decides where a stack lands: the
-wrong account and the wrong cluster are refused. Credentials themselves come from the environment, never from the
-configuration.
+Explicit, so that neither a colleague's current context nor an environment variable decides where a stack is deployed: a
+wrong account or cluster is refused. Credentials come from the environment, never from the configuration.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Providers:
     kubernetes: KubernetesProvider
-    """Of the cluster that the access graph runs in."""
+    """For the cluster that the access graph runs in."""
     teleport: Mapping[str, KubernetesProvider]
     """By Teleport cluster name; entries in the same Kubernetes cluster share one."""
     aws: aws.Provider | None
-    """None when nothing of the stack is AWS's."""
+    """None where the stack has no AWS resource."""
 
 
 def make_providers(settings: Settings) -> Providers:
@@ -52,21 +51,21 @@ def make_providers(settings: Settings) -> Providers:
 
 
 def kubernetes_provider(name: str, settings: KubernetesSettings) -> KubernetesProvider:
-    """A provider bound to one cluster by its identity, which the kubeconfig's entry for it may not change."""
+    """A provider bound to one cluster by its identity. The kubeconfig entry may change, the cluster may not."""
     return KubernetesProvider(
         name,
-        # An empty one makes the plugin read the ambient kubeconfig by context: its contents would show in every
-        # preview.
+        # An empty kubeconfig makes the plugin read the ambient one by context. The contents of one that is passed would
+        # show in every preview.
         kubeconfig="",
         context=settings.context,
         cluster_identifier=settings.cluster_identifier,
-        # Without these a changed value replaces the object, and one with a fixed name is deleted first: a hole in
-        # time in which a pod that mounts it cannot start.
+        # Otherwise a changed value replaces the object, and one with a fixed name is deleted first: in the gap a pod
+        # that mounts it cannot start.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
-        # The plugin's own defaults, pinned: it would take them from environment variables otherwise. Only
-        # `delete_unreachable` is left to its variable, by which a cluster that is lost leaves the state: the plugin's
-        # errors name it, and a value here, or in the state that a `refresh` reads, would overrule it.
+        # The plugin's own defaults, pinned, since it would otherwise take them from environment variables. Only
+        # `delete_unreachable` is left to its variable, which drops the objects of a lost cluster from the state: the
+        # plugin's errors name it, and a value here, or in the state that a `refresh` reads, would overrule it.
         enable_server_side_apply=True,
         enable_patch_force=False,
         upsert_existing_objects=False,
@@ -77,8 +76,8 @@ def kubernetes_provider(name: str, settings: KubernetesSettings) -> KubernetesPr
 
 
 def aws_provider(name: str, settings: AwsSettings) -> aws.Provider:
-    """A provider that refuses to work in another account than the one named."""
-    import pulumi_aws as aws  # here, since a stack with a database of its own elsewhere does without the SDK
+    """A provider that refuses to work in any account but the one named."""
+    import pulumi_aws as aws  # here, since a stack without RDS does not need the SDK
 
     assume_role = settings.assume_role
     return aws.Provider(

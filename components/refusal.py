@@ -1,5 +1,4 @@
-"""How the program is run, and how a run ends that it refuses: with its one error, and nothing of the engine's own after
-it.
+"""Runs the program, and ends a refused run with its one error and no further message of the engine.
 
 For `__main__.py` alone.
 """
@@ -13,19 +12,20 @@ import pulumi
 from pulumi.runtime import stack as sdk
 from pulumi.runtime.sync_await import _sync_await
 
-# By this code a program tells the engine's Python host that the error has been shown. By any other the engine adds that
-# an unhandled error occurred, which is neither true nor of use. Of the host's and its executor's source, since 2018.
+# With this exit code a program tells the engine's Python host that its error has been shown. After any other code the
+# engine reports an unhandled error as well, which would be untrue. From the source of the host and its executor, since
+# 2018.
 ALREADY_SHOWN = 32
 
 Program = Callable[[], Awaitable[None]]
 
 
 def run(program: Program) -> None:
-    """Return when `program` has ended; what it registers is sent meanwhile. A RunError ends the run as any error does,
-    shown once: one of the program's own, and one in what it has made.
+    """Return when `program` has ended; its registrations are sent meanwhile. A RunError ends the run, shown once,
+    whether the program raises it or an Output that the program has made.
 
-    Not by `pulumi.run`: that is for the engine's host alone, and refuses the mocks of unit tests (3.272). By the SDK's
-    own way to wait in a program, as its functions do that look something up.
+    `pulumi.run` is not used: it is for the engine's host alone, and refuses the mocks of unit tests (3.272). This waits
+    as the SDK's own lookup functions do inside a program.
     """
     with _shown_once():
         _sync_await(program())
@@ -42,8 +42,8 @@ def _shown_once() -> Iterator[None]:
 
 
 def _watch_the_rest() -> None:
-    """What is refused once a value is known, as by the ledger, fails where the SDK (3.272) waits for all that a program
-    has left it to do, right after the program. That one wait is watched, and the next program's is the SDK's own."""
+    """A refusal that depends on a value, such as the ledger's, fails where the SDK (3.272) waits for outstanding work
+    right after the program. Only that one wait is watched; the next program gets the SDK's own function."""
     wait = sdk.wait_for_rpcs
 
     async def watched(await_all_outstanding_tasks: bool = True) -> None:

@@ -1,6 +1,6 @@
-"""What one run of the program spares itself, which is short and whose SDK talks more than anybody listens.
+"""Startup work that one run of the program skips: garbage collection, source lines and unread debug messages.
 
-For `__main__.py` alone: a component in somebody else's program changes nothing of that program.
+For `__main__.py` alone: a component used in another program must change nothing of that program.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from components import collector
 
-# Set to anything, the SDK's debug messages are sent, which `pulumi up --debug` then shows.
+# With any value set, the SDK's debug messages are sent, and `pulumi up --debug` shows them.
 SDK_DEBUG_VARIABLE = "TELEPORT_ACCESS_GRAPH_SDK_DEBUG"
 
 
 def begin() -> None:
-    """Before the SDKs are imported. A run makes so little garbage that the collector rests to its end."""
+    """Call before the SDKs are imported. The collector stays off for the whole run, which makes little garbage."""
     collector.pause()
     setattr(traceback, "extract_stack", stack_without_text)  # noqa: B010 - see `_send_no_debug_messages`
     if not os.environ.get(SDK_DEBUG_VARIABLE):
@@ -26,10 +26,10 @@ def begin() -> None:
 
 
 def stack_without_text(f: FrameType | None = None, limit: int | None = None) -> traceback.StackSummary:
-    """`traceback.extract_stack`, but a line's text is read when it is asked for.
+    """`traceback.extract_stack`, but reads the text of a line only when it is asked for.
 
-    The SDK (3.272) tells the engine for each resource by which lines of code it was made, by file and number. Python's
-    own function reads all these files for that, 27,000 lines, of which nobody sees one.
+    For each resource the SDK (3.272) tells the engine which lines of code made it, by file and number. For that,
+    Python's own function reads all of these files: 27,000 lines that nobody sees.
     """
     frame = f if f is not None else sys._getframe(1)
     stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=limit, lookup_lines=False)
@@ -38,8 +38,8 @@ def stack_without_text(f: FrameType | None = None, limit: int | None = None) -> 
 
 
 def _send_no_debug_messages() -> None:
-    """The SDK (3.272) sends the engine four for each resource, by a call that its event loop waits for, whether the
-    engine is asked for them or not. They tell of the SDK's own steps."""
+    """For each resource the SDK (3.272) sends four debug messages about its own steps, by a call that blocks its event
+    loop, even if the engine was not asked for them."""
     import pulumi.log
 
     setattr(pulumi.log, "debug", _nothing)  # noqa: B010 - a function of a module has no other way for a type checker

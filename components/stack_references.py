@@ -1,6 +1,6 @@
-"""Settings whose value is another stack's output: read through the engine, checked as a literal would be.
+"""Settings whose value is another stack's output: read through the engine and checked as a literal would be.
 
-Owns one StackReference for each stack that is named. Which settings may be references is said by their sections.
+Owns one StackReference for each stack that is named. Which settings may be references is decided in their sections.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from components.settings.stack_outputs import StackOutput, stack_output
 
 
 class StackOutputError(pulumi.RunError):
-    """Another stack's output cannot be used as the setting that names it."""
+    """Another stack's output cannot be used for the setting that refers to it."""
 
 
 @dataclass(frozen=True)
 class _Found:
     value: Any
     secret: bool
-    """Whether it is another stack's secret, named by mistake perhaps: no error shows it."""
+    """Whether the other stack marks the value as secret. No error shows a secret, which may be named by mistake."""
 
 
 class StackReferences:
-    """The other stacks of one run. The engine reads each once, at preview too."""
+    """The other stacks that one run refers to. The engine reads each once, in previews too."""
 
     def __init__(self) -> None:
         self._stacks: dict[str, pulumi.StackReference] = {}
 
     def text(self, value: str, *, key: str, rule: Rule) -> pulumi.Input[str]:
-        """`value` itself, or what it refers to, which must be text and accepted by `rule`.
+        """`value` itself, or the output that it refers to, which must be text that `rule` accepts.
 
         The Output fails with `StackOutputError`, so that nothing is made from a wrong value.
         """
@@ -47,18 +47,19 @@ class StackReferences:
     def texts(
         self, values: Sequence[str], *, key: str, rule: Rule, least: int = 1
     ) -> pulumi.Input[list[pulumi.Input[str]]]:
-        """A list of which a member may refer to a text or to a list of them; at least `least` in all, all different."""
+        """A list whose members may each refer to a text or a list of texts. Needs `least` members in all, no two
+        equal."""
         if not any(stack_output(value) for value in values):
             return list(values)
         members = [self._members(value, f"{key}[{index}]", rule) for index, value in enumerate(values)]
         return pulumi.Output.all(*members).apply(lambda lists: _joined(lists, key, least))
 
     def each(self, values: Sequence[str], *, key: str, rule: Rule) -> list[pulumi.Input[str]]:
-        """As `text`, for each of a list whose members have to be different; a literal stays what it is."""
+        """As `text`, for each member of a list, no two of which may be equal; a literal is returned unchanged."""
         if not any(stack_output(value) for value in values):
             return list(values)
         members = [self.text(value, key=f"{key}[{index}]", rule=rule) for index, value in enumerate(values)]
-        # One secret among them does not make the others secret.
+        # Otherwise one secret member would make the others secret.
         joined = pulumi.Output.unsecret(pulumi.Output.all(*members)).apply(
             lambda found: _joined([[value] for value in found], key, 1)
         )
@@ -80,10 +81,10 @@ class StackReferences:
 
     def _found(self, reference: StackOutput, key: str) -> pulumi.Output[_Found]:
         if reference.stack not in self._stacks:
-            # Named as the stack: that is unique, and a preview says what is read.
+            # The stack's name is a unique resource name, and tells readers of a preview which stack is read.
             self._stacks[reference.stack] = pulumi.StackReference(reference.stack)
         stack = self._stacks[reference.stack]
-        # By name, so that one secret output does not make the others secret.
+        # Read by name, so that one secret output does not make the others secret.
         read = pulumi.Output.all(
             stack.get_output(reference.output),
             stack.get_output(reference.output.split(".")[0]),
@@ -94,7 +95,7 @@ class StackReferences:
 
 
 def _at_path(read: Sequence[Any], reference: StackOutput, key: str) -> Any:
-    """The output of that very name, or else the inner value to which the dotted path leads."""
+    """The output of exactly that name, or else the inner value to which the dotted path leads."""
     whole, part, names = read
     if whole is not None:
         return whole

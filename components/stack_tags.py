@@ -1,4 +1,4 @@
-"""By what the stack's objects are told from others: its full name, and the tags of every AWS object."""
+"""What identifies the stack's objects: the stack's full name, and the tags of every AWS object."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def stack_tags(settings: Settings) -> dict[str, pulumi.Input[str]]:
-    """The user's tags, and one by which everything of this stack is found, orphans included."""
+    """The user's tags, and one that finds everything of this stack, orphans included."""
     return {**settings.tags, STACK_TAG: full_name(settings.stack)}
 
 
 def full_name(stack: str) -> str:
-    """`organization/project/stack`, as the engine has it of the stack that runs."""
+    """`organization/project/stack`; organization and project are those of the running stack."""
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}"
