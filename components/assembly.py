@@ -1,6 +1,6 @@
 """From settings to components: which argument of which component each setting becomes.
 
-Owns the translation and nothing else, so that components know no settings and `__main__` reads as the flow.
+Owns this translation and nothing else, so that components know no settings and `__main__` reads as the flow.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseConnection:
-    """How pods reach the database, whoever runs it."""
+    """How pods reach the database, whoever runs the database."""
 
     uri: pulumi.Output[str] | None
-    """Secret; none when a Secret that the stack does not make holds it."""
+    """Secret; None where an existing Secret, which the stack does not make, holds it."""
     secret_name: str | None
-    """Of that Secret."""
+    """Name of that existing Secret."""
     secret_key: str
     replica_uri: pulumi.Output[str] | None = None
-    """Secret; none without a read replica."""
+    """Secret; None without a read replica."""
     iam_region: str | None = None
-    """Region of an instance to which pods log in by IAM."""
+    """Region of the instance, where pods log in by IAM."""
     service_account_annotations: pulumi.Output[Mapping[str, str]] | None = None
-    """By which pods take the role that they log in with."""
+    """The annotations that give pods the IAM role that they log in with."""
     identity: pulumi.Output[str] | None = None
-    """What they log in with, from their admission on; None where that is a password."""
+    """The AWS identity that pods log in with, from admission on; None with a password."""
     login_run: pulumi.Output[str] | None = None
-    """Identity of the run that made the login, where the stack makes it."""
+    """Identity of the run that made the login, where the stack makes one."""
 
 
 def pod_placement(settings: Settings) -> dict[str, Any]:
-    """Where pods beside TAG's run and how their images are pulled, wire form: as TAG's, and nothing where TAG has
-    nothing."""
+    """Where the pods beside TAG's run, and how their images are pulled, in wire form: as for TAG's pods, without what
+    is not set."""
     graph = settings.access_graph
     placement: dict[str, Any] = {
         "imagePullSecrets": [{"name": name} for name in graph.image_pull_secrets],
@@ -81,12 +81,12 @@ def access_graph_namespace(
 
 
 def existing_database_connection(settings: Settings) -> DatabaseConnection:
-    """A database that exists brings its URI, checked here before the first resource that uses it, or a Secret."""
+    """How pods reach an existing database: by its URI, checked here before a resource uses it, or by a Secret."""
     database = settings.database
     assert not isinstance(database, RdsDatabaseSettings)
     if database.secret is not None:
         return DatabaseConnection(uri=None, secret_name=database.secret.name, secret_key=database.secret.key)
-    assert settings.secrets.database_uri is not None  # the mode's own rule
+    assert settings.secrets.database_uri is not None  # the rules of this mode require it
     checked = settings.secrets.database_uri.apply(
         lambda uri: check_database_uri(
             uri,
@@ -104,7 +104,7 @@ def server_certificate(
     namespace: AccessGraphNamespace,
     opts: pulumi.ResourceOptions,
 ) -> ServerCertificate:
-    """TAG's certificate, from wherever `tls.mode` says, and a warning of what ends soon."""
+    """TAG's certificate, from the source in `tls.mode`, and a warning of what ends soon."""
     certificate = make_server_certificate(
         settings,
         intake.trust_bundle,
@@ -155,7 +155,7 @@ def access_graph_release(
     connection: DatabaseConnection,
     opts: pulumi.ResourceOptions,
 ) -> AccessGraph | None:
-    """TAG itself; None while it is off."""
+    """TAG itself; None while the access graph is off."""
     if not settings.access_graph.enabled:
         return None
     args = access_graph_args(settings, host_authorities, namespace, credentials, connection)
@@ -171,7 +171,7 @@ def access_graph_args(
 ) -> AccessGraphArgs:
     graph = settings.access_graph
     database_secret = connection.secret_name or credentials.database_secret_name
-    assert database_secret is not None  # a connection has the URI or the name
+    assert database_secret is not None  # a connection has a URI or a Secret's name
     return AccessGraphArgs(
         namespace=namespace.namespace,
         release=graph.release,
@@ -220,8 +220,8 @@ def teleport_clusters(
     access_graph: AccessGraph | None,
     surroundings: Surroundings,
 ) -> dict[str, TeleportCluster]:
-    """Each Teleport cluster by its name, in the Kubernetes cluster that it runs in, after the access graph and what its
-    calls pass."""
+    """Each Teleport cluster by name, in its own Kubernetes cluster. It waits for the access graph and for what its
+    calls pass on their way there."""
     return {
         cluster: TeleportCluster(
             f"teleport-{cluster}",

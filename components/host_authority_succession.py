@@ -1,7 +1,7 @@
 """Which host CAs the access graph accepts after an `up`, given those it accepted before: what joins, stays and goes.
 
-Owns the rule and what previews say of it. Where a set comes from is `host_authorities`' concern; what was accepted is
-the ledger's record. While Teleport rotates its host CA, hosts of both sides call, and a rotation may be taken back:
+Owns the rule and what previews say about it. `host_authorities` reads a set; the ledger records what was accepted.
+While Teleport rotates its host CA, hosts with certificates of both CAs call, and the rotation may be rolled back: so
 what was accepted is kept until somebody says that it may go.
 """
 
@@ -29,7 +29,7 @@ DOCUMENT = "docs/certificates.md"
 
 @dataclass(frozen=True, kw_only=True)
 class Succession:
-    """The host CAs of one Teleport cluster, sorted into what becomes of them; each part by fingerprint."""
+    """The host CAs of one Teleport cluster, sorted by what happens to them; each part ordered by fingerprint."""
 
     cluster: str
     joining: tuple[HostAuthority, ...]
@@ -37,7 +37,7 @@ class Succession:
     staying: tuple[HostAuthority, ...]
     """Given, and accepted before."""
     kept: tuple[HostAuthority, ...]
-    """Accepted before, no longer given, and accepted still: the other side of a rotation."""
+    """Accepted before, no longer given, and still accepted: the other side of a rotation."""
     leaving: tuple[HostAuthority, ...]
     """Accepted before, no longer given, and no longer accepted: dropped, or expired."""
 
@@ -54,7 +54,7 @@ class Succession:
         return "\n".join([f"teleport.{self.cluster}.hostAuthorities: TAG accepts other host CAs by this:", *lines])
 
     def reminder(self) -> str | None:
-        """What somebody has to decide; None when nothing is kept."""
+        """What somebody has to decide; None where nothing is kept."""
         if not self.kept:
             return None
         lines = [f"  {_shown(one)}" for one in self.kept]
@@ -71,8 +71,8 @@ class Succession:
 def succession(
     cluster: str, known: Sequence[str], given: Sequence[HostAuthority], *, former: str, now: datetime
 ) -> Succession:
-    """`known` are the PEMs that the ledger has, `former` is what becomes of those that are not `given`. One that has
-    expired goes in any case: it verifies nobody."""
+    """`known` are the PEMs in the ledger; `former` says what happens to those that are no longer `given`. An expired
+    one is dropped in any case: it verifies nobody."""
     before = _parsed(known)
     given_prints, known_prints = {one.fingerprint for one in given}, {one.fingerprint for one in before}
     missing = [one for one in before if one.fingerprint not in given_prints]
@@ -89,8 +89,8 @@ def succession(
 def stranger_problem(
     cluster: str, known: Sequence[str], given: Sequence[HostAuthority], pins: Sequence[str]
 ) -> Problem | None:
-    """Why a set that shares nothing with the `known` one (PEMs) is not taken over unseen, or None. Each of its host CAs
-    among the pins is the confirmation."""
+    """Why a `given` set that shares no CA with the `known` one (PEMs) needs a confirmation, or None. Pins that hold
+    every given host CA confirm it."""
     before = _parsed(known)
     prints = {one.fingerprint for one in given}
     if not before or prints & {one.fingerprint for one in before} or prints <= set(pins):
@@ -108,7 +108,7 @@ def stranger_problems(recorded: Ledger, settings: Settings, intake: Intake) -> I
     """`stranger_problem` of every Teleport cluster."""
     for cluster, given in intake.host_authorities.items():
         source = settings.teleport[cluster].host_authorities
-        assert source is not None  # what was read has a source
+        assert source is not None  # host CAs are read only from a source
         problem = stranger_problem(cluster, recorded.host_authorities.get(cluster, ()), given, source.fingerprints)
         if problem is not None:
             yield problem
@@ -117,8 +117,8 @@ def stranger_problems(recorded: Ledger, settings: Settings, intake: Intake) -> I
 def accepted_host_authorities(
     settings: Settings, intake: Intake, ledger: pulumi.Output[Ledger]
 ) -> pulumi.Output[Mapping[str, tuple[HostAuthority, ...]]]:
-    """By Teleport cluster name. Says, in previews too, how they were read, what changes, what is kept and what ends
-    soon."""
+    """The accepted host CAs by Teleport cluster name. Logs, in previews too, how they were read, what changes, what is
+    kept and what expires soon."""
     intake.tell()
 
     def accept(recorded: Ledger) -> Mapping[str, tuple[HostAuthority, ...]]:
@@ -131,8 +131,8 @@ def accepted_host_authorities(
 
 
 def successions(recorded: Ledger, settings: Settings, intake: Intake) -> list[Succession]:
-    """Of every Teleport cluster, one that has left the settings or is not connected any more too; none while the access
-    graph is off."""
+    """For every Teleport cluster, including one that has left the settings or is no longer connected; none while the
+    access graph is off."""
     if not settings.access_graph.enabled:
         return []
     found = []
@@ -157,7 +157,7 @@ def fingerprints(accepted: Mapping[str, Sequence[HostAuthority]]) -> dict[str, l
 
 
 def pems(accepted: Mapping[str, Sequence[HostAuthority]]) -> dict[str, list[str]]:
-    """By Teleport cluster name, as the ledger keeps them."""
+    """PEMs by Teleport cluster name, as the ledger keeps them."""
     return {cluster: [one.pem for one in authorities] for cluster, authorities in accepted.items()}
 
 

@@ -1,7 +1,7 @@
-"""What the configuration points to - values files, host CAs, CA bundles - read and checked before anything is
-registered.
+"""Reads and checks the files and endpoints that the configuration points to - values files, host CAs, CA bundles -
+before anything is registered.
 
-Gathers every problem of every file into one error. What a single file may hold is said by the modules that read it.
+Reports every problem of every file in one error. The rules for a single file are in the modules that read it.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ from components.trust_bundles import (
 from components.trust_steps import GENERATED
 from components.values_files import ValuesFileError, find_secret_values, load_values_files
 
-# Of a Job's name, which Kubernetes puts on its pods as a label.
+# The limit of a label value, which a Job's name becomes: Kubernetes labels the Job's pods with it.
 LONGEST_LABEL_VALUE = 63
-# Of the Job of a teleport-cluster release, the longest of the names that the chart does not cut.
+# Suffix of the proxies' test Job: the longest name of a teleport-cluster release that the chart does not cut.
 PROXY_TEST_SUFFIX = "-proxy-test"
 
-# Any text does: whether the patch fits the user's values does not depend on the certificate that does not exist yet.
+# Any text will do: whether the patch fits the user's values does not depend on the certificate, which does not exist.
 PLACEHOLDER_BUNDLE = "-"
 
 
 class IntakeError(pulumi.RunError):
-    """Something that the configuration points to cannot be used. One line for each problem."""
+    """Something that the configuration points to cannot be used. The message has one line for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
@@ -66,23 +66,23 @@ class IntakeError(pulumi.RunError):
 @dataclass(frozen=True, kw_only=True)
 class Intake:
     host_authorities: Mapping[str, tuple[HostAuthority, ...]]
-    """By Teleport cluster name, of those that use the access graph: nobody needs the others'."""
+    """By Teleport cluster name, for clusters that use the access graph: the others' host CAs are not needed."""
     values: Mapping[str, Mapping[str, Any]]
-    """The user's own Helm values by Teleport cluster name."""
+    """The user's own Helm values, by Teleport cluster name."""
     database_ca_bundle: str | None
-    """PEM of the authorities of the database's certificate, each once: of `database.caBundleFile`, else RDS's of the
-    region; None where the system's are meant."""
+    """PEM of the authorities that may sign the database's certificate, each once: from `database.caBundleFile`, else
+    RDS's for the region; None where the system's are to be used."""
     trust_bundle: tuple[Authority, ...]
     """The authorities of `tls.trustBundleFile`."""
     now: datetime
-    """When it was read."""
+    """The time of reading."""
     advice: tuple[str, ...]
-    """What the person who runs the program should know of what was read."""
+    """What the person who runs the program should know about what was read."""
     warnings: tuple[str, ...]
     """What may go wrong with what was read."""
 
     def tell(self) -> None:
-        """Show both, in previews too."""
+        """Log advice and warnings, in previews too."""
         for text in self.advice:
             pulumi.log.info(text)
         for text in self.warnings:
@@ -90,7 +90,7 @@ class Intake:
 
 
 def read_intake(settings: Settings, now: datetime) -> Intake:
-    """Read everything `settings` names. `now` is an aware time. Raises `IntakeError`."""
+    """Read everything that `settings` names. `now` is an aware time. Raises `IntakeError`."""
     problems: list[str] = []
     host_authorities: dict[str, tuple[HostAuthority, ...]] = {}
     values: dict[str, Mapping[str, Any]] = {}
@@ -138,7 +138,7 @@ def read_intake(settings: Settings, now: datetime) -> Intake:
 
 def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[str, Any]:
     entry = settings.teleport[cluster]
-    assert not isinstance(entry, ManualTeleportSettings)  # which has no values
+    assert not isinstance(entry, ManualTeleportSettings)  # that mode has no values
     key = f"teleport.{cluster}.valuesFiles"
     try:
         values = load_values_files(entry.values_files, settings.root)
@@ -159,7 +159,7 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     )
     problems.extend(_jobs_without_name(settings, cluster, values))
     if not settings.connects(cluster):
-        # Of the user's own making it would stay, and what it names go: pods would not start any more.
+        # What the user wrote would stay in the values while the objects that it names go: pods could not start.
         switch = f"teleport.{cluster}.connected" if settings.access_graph.enabled else "accessGraph.enabled"
         problems.extend(
             f"{key}: {place} connects Teleport to the access graph, and {switch} is false; take it out of the files "
@@ -174,10 +174,10 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
 
 
 def _jobs_without_name(settings: Settings, cluster: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """The chart tests the proxies' configuration in a Job that is called after the release, and a Job's name is a label
-    of its pods: Kubernetes refuses it when all else of the `up` is done."""
+    """The chart tests the proxies' configuration in a Job named after the release, and the Job's name becomes a label
+    of its pods. Kubernetes refuses a longer one only after the rest of the `up` is done."""
     entry = settings.teleport[cluster]
-    # Secret values may switch the test off.
+    # Secret values, which are not known here, may switch the test off.
     if not isinstance(entry, ReleaseTeleportSettings) or settings.secrets.teleport_values is not None:
         return
     proxy = values.get("proxy")
@@ -192,7 +192,7 @@ def _jobs_without_name(settings: Settings, cluster: str, values: Mapping[str, An
 
 
 def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """An authority of the stack's own is in no system's trust store: the chart puts it there, if its owner says so."""
+    """No system trust store has an authority of the stack's own; the chart adds it if the values name its Secret."""
     if not settings.access_graph.enabled or settings.tls.mode != GENERATED or settings.tls.trust != "system":
         return
     for cluster, own in values.items():
@@ -206,11 +206,11 @@ def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[s
 
 
 def _releases_without_name(settings: Settings, values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The chart renders nothing without the cluster's name, and Helm says so when all else of the `up` is done."""
+    """The chart renders nothing without the cluster's name, and Helm says so only after the rest of the `up`."""
     if settings.secrets.teleport_values is not None:
         return
     for cluster, own in values.items():
-        # With `scratch` the user writes the whole of teleport.yaml, its name included.
+        # With `scratch` the user writes the whole of teleport.yaml, the cluster's name included.
         named = own.get("clusterName") or own.get("chartMode") == "scratch"
         if isinstance(settings.teleport[cluster], ReleaseTeleportSettings) and not named:
             yield (
@@ -220,8 +220,9 @@ def _releases_without_name(settings: Settings, values: Mapping[str, Mapping[str,
 
 
 def _callers_without_block(settings: Settings) -> Iterator[str]:
-    """A call from outside comes from no namespace of TAG's Kubernetes cluster, which a policy of namespaces alone turns
-    away without an error anywhere. A warning: networks that span clusters may see namespaces in another one too."""
+    """A call from outside TAG's Kubernetes cluster comes from none of its namespaces. A policy that lists only
+    namespaces drops it, and no error shows. Only a warning: networks that span clusters may know the other cluster's
+    namespaces."""
     graph = settings.access_graph
     policy = graph.network_policy
     if not (graph.enabled and policy.enabled and policy.client_namespaces) or policy.client_cidrs:
@@ -261,7 +262,7 @@ def _database_ca_bundle(settings: Settings, now: datetime, problems: list[str], 
     what = "the authorities of the database's certificate"
     authorities = _bundle(settings, "database.caBundleFile", path, read, what, problems)
     if authorities:
-        # Of the last one: which of them has signed the server's certificate is not known here.
+        # The last end counts, since it is not known here which of them signed the server's certificate.
         warnings += expiry_warnings(
             [
                 Expiring(
@@ -272,12 +273,12 @@ def _database_ca_bundle(settings: Settings, now: datetime, problems: list[str], 
             ],
             now,
         )
-    # Written anew: a byte order mark or a comment is somebody's, and not every client of a database reads on past it.
+    # Written anew, without the byte order mark or comments of a file: not every database client reads past them.
     return joined(one.pem for one in authorities) or None
 
 
 def _shipped_bundle(settings: Settings, problems: list[str]) -> str | None:
-    assert settings.aws is not None  # the mode's own rule
+    assert settings.aws is not None  # the rules of the rds mode require it
     try:
         return ca_bundle(settings.aws.region)
     except UnknownRegion as error:

@@ -1,7 +1,7 @@
-"""What the stack remembers of itself: the output `ledger` of its last complete `up`, and the one of this run.
+"""What the stack remembers about itself: reads the output `ledger` of its last complete `up`, and writes this run's.
 
-Owns the record's form. What may follow upon what is `ledger_guards`' concern; the steps of an authority are
-`authority_phases`'.
+Owns the format of the record. `ledger_guards` decides what may follow a record; `authority_phases` defines the steps of
+an authority.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class LedgerError(pulumi.RunError):
-    """The stack's memory forbids what the configuration asks for, or cannot be read. One line for each problem."""
+    """The ledger forbids what the configuration asks for, or cannot be read. The message has one line for each
+    problem."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -42,7 +43,7 @@ class LedgerError(pulumi.RunError):
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """As the last complete `up` left it; everything empty before the first one."""
+    """The stack as its last complete `up` left it; every field is empty before the first one."""
 
     host_authorities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """PEM of the host CAs in use, by Teleport cluster."""
@@ -51,29 +52,29 @@ class Ledger:
     """Generation of the database login; None without a database of the stack's own."""
     audit_log: Mapping[str, str] = field(default_factory=dict)
     """Start of the audit log's export by Teleport cluster, RFC 3339; empty where it began with Teleport's own default.
-    Of a cluster that has one no more, too: Teleport has not forgotten it."""
+    Kept for a cluster that no longer exports: Teleport has not forgotten its start."""
     teleport: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`teleport_record` of each Teleport cluster."""
     database: Mapping[str, Any] = field(default_factory=dict)
-    """`database_record` of the database settings."""
+    """`database_record` of the settings."""
     authority_algorithms: Mapping[int, str] = field(default_factory=dict)
-    """Algorithm of each generation of the authority that exists."""
+    """Algorithm of each existing generation of the authority."""
     namespace: Mapping[str, Any] = field(default_factory=dict)
-    """`namespace_record` of the access graph's settings."""
+    """`namespace_record` of the settings."""
     trust: TrustRecord | None = None
-    """Where the certificate comes from, and whom Teleport trusts."""
+    """Where the certificate comes from, and which authorities Teleport trusts."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
-    """`host:port` that each Teleport cluster dials; none while the access graph is off."""
+    """The `host:port` that each Teleport cluster dials; empty while the access graph is off."""
     certificate_names: tuple[str, ...] = ()
-    """Of a certificate that the stack asks for."""
+    """The names in a certificate that the stack asks for."""
     ends: RecordedEnds = field(default_factory=RecordedEnds)
-    """What the outputs beside the ledger say."""
+    """The ends of certificates, read from the outputs beside the ledger."""
     instance_arn: str | None = None
-    """Of the RDS instance, by the output of that name: where it is."""
+    """The RDS instance's ARN, read from the output of that name: it tells where the instance is."""
 
     def is_verified(self, now: datetime) -> bool:
-        """Whether some Teleport may verify by what `trust` has: not all of it has ended. Nor is an access graph that
-        was off one that nobody dials: an `up` that switched it on may have failed later."""
+        """Whether a Teleport may still verify TAG by the authorities in `trust`: at least one has not ended. A record
+        with the access graph off does not rule that out: a later `up` may have switched it on and then failed."""
         ends = None if self.trust is None else self.trust.ends
         return ends is None or read_time(ends) > now
 
@@ -85,8 +86,8 @@ class Ledger:
         ca_not_after: str | None = None,
         instance_arn: str | None = None,
     ) -> Ledger:
-        """`record` is the output `ledger`, None before the first `up`; the others are the outputs of their names.
-        Raises `LedgerError` for one that a newer program wrote."""
+        """`record` is the output `ledger`, None before the first `up`; the others are the outputs of the same names.
+        Raises `LedgerError` for a record that a newer program wrote."""
         if not isinstance(record, Mapping):
             return cls()
         version = int(record.get("version", 0))
@@ -101,7 +102,7 @@ class Ledger:
         rotation = record.get("rotation")
         return cls(
             host_authorities={name: tuple(pems) for name, pems in record.get("hostAuthorities", _NOTHING).items()},
-            # Numbers come back from the engine as floats.
+            # The engine returns numbers as floats.
             authority=None
             if authority is None
             else AuthorityStep(generation=int(authority["generation"]), phase=str(authority["phase"])),
@@ -109,7 +110,7 @@ class Ledger:
             audit_log=dict(record.get("auditLog", _NOTHING)),
             teleport=dict(record.get("teleport", _NOTHING)),
             database=dict(record.get("database", _NOTHING)),
-            # JSON's keys are texts.
+            # JSON has only text as keys.
             authority_algorithms={
                 int(generation): str(algorithm)
                 for generation, algorithm in ((authority or _NOTHING).get("algorithms") or _NOTHING).items()
@@ -124,30 +125,30 @@ class Ledger:
 
 
 def recorded_outputs() -> pulumi.StackReference:
-    """The stack's own earlier outputs, through the engine: known at preview, and empty before the first `up`."""
+    """The stack's own earlier outputs, read through the engine: known at preview, and empty before the first `up`."""
     reference = pulumi.StackReference("ledger", stack_name=full_name(pulumi.get_stack()))
-    # The mocks of unit tests tell none where an engine tells none: no map, and not an empty one.
+    # For a stack without outputs, the mocks of unit tests give None and an engine an empty map.
     reference.outputs = reference.outputs.apply(lambda outputs: outputs or {})
     return reference
 
 
 def read_ledger(recorded: pulumi.StackReference) -> pulumi.Output[Ledger]:
-    """The ledger among the stack's `recorded_outputs`. Never secret: it has none, and one that an earlier program wrote
-    as a secret would hide all that follows from it, and itself again."""
+    """The ledger among the stack's `recorded_outputs`. Never secret: it holds no secret. An earlier program may have
+    marked it as one, which would hide everything that depends on it, and the next ledger too."""
     names = ("ledger", "certificateNotAfter", "caNotAfter", "databaseInstanceArn")
     outputs = [recorded.get_output(output) for output in names]
     return pulumi.Output.unsecret(pulumi.Output.all(*outputs)).apply(lambda read: Ledger.parse(*read))
 
 
 def ends_of_own(recorded: Ledger, settings: Settings, given: Sequence[Authority]) -> RecordedEnds:
-    """When the certificate and the authority end that this `up` may be about to renew, as far as it is recorded.
-    `given` are the authorities of `tls.trustBundleFile`, of which one may be the first that ends."""
+    """The recorded ends of the certificate and the authority that this `up` may renew, None where not known. `given`
+    are the authorities of `tls.trustBundleFile`: the earliest recorded end may be one of theirs."""
     trust, step = recorded.trust, authority_step(settings)
     first = recorded.ends.authorities
     if step is None or recorded.authority != step or first in {write_time(authority.not_after) for authority in given}:
         first = None
     elif trust is not None and trust.authorities is not None:
-        # Or of one that was trusted then and is not given any more.
+        # The earliest end may also be that of an authority that was trusted then and is no longer given.
         own = trust.authorities - {authority.identity for authority in given}
         first = first if len(own) == len(step.trusted) else None
     same_mode = trust is not None and trust.mode == settings.tls.mode == GENERATED
@@ -161,10 +162,10 @@ def ledger_record(
     before: pulumi.Output[Ledger],
     after: Sequence[pulumi.Input[Any]],
 ) -> pulumi.Output[dict[str, Any]]:
-    """What the next `up` has to know of this one: the output `ledger`.
+    """What the next `up` has to know about this one: the output `ledger`.
 
-    Known only when everything in `after` is, so that an `up` that failed, or made a part, keeps the old one.
-    `host_authorities` are the PEMs in use by Teleport cluster, `before` is what the last `up` left.
+    Known only when everything in `after` is known, so that an `up` that failed, or made only a part, keeps the old one.
+    `host_authorities` are the PEMs in use by Teleport cluster; `before` is what the last `up` left.
     """
     return pulumi.Output.all(host_authorities, trust, before, *after).apply(
         lambda resolved: ledger_content(settings, resolved[0], resolved[1], resolved[2])
@@ -174,7 +175,7 @@ def ledger_record(
 def ledger_content(
     settings: Settings, host_authorities: Mapping[str, Sequence[str]], trust: TrustRecord, before: Ledger
 ) -> dict[str, Any]:
-    """The record itself; its arguments as `ledger_record`'s, resolved."""
+    """The record itself. The arguments are those of `ledger_record`, resolved."""
     record: dict[str, Any] = {
         "version": LEDGER_VERSION,
         "database": database_record(settings),
@@ -190,7 +191,7 @@ def ledger_content(
     starts = {
         cluster: entry.audit_log.start_date or before.audit_log.get(cluster, "")
         for cluster, entry in settings.teleport.items()
-        # One that does not use the access graph is told nothing.
+        # A Teleport that does not use the access graph is not told a start.
         if settings.connects(cluster) and entry.audit_log is not None and entry.audit_log.enabled
     }
     step = authority_step(settings)
@@ -203,7 +204,7 @@ def ledger_content(
 
 
 def database_record(settings: Settings) -> dict[str, Any]:
-    """What of the database cannot be changed in place, or not at any time; `database_steps` compares it."""
+    """What cannot be changed in place, or not at any time, about the database; `database_steps` compares it."""
     database = settings.database
     if isinstance(database, ExistingDatabaseSettings):
         return {"mode": database.mode, "secretMade": database.secret is None}
@@ -225,13 +226,13 @@ def database_record(settings: Settings) -> dict[str, Any]:
 
 
 def namespace_record(settings: Settings) -> dict[str, Any]:
-    """Whose the access graph's namespace is, and whether the engine would delete it with all that is in it."""
+    """Who made the access graph's namespace, and whether the engine would delete it with everything in it."""
     graph = settings.access_graph
     return {"name": graph.namespace, "made": graph.create_namespace, "kept": graph.keep_namespace}
 
 
 def teleport_record(settings: Settings, cluster: str) -> dict[str, Any]:
-    """Who owns the release, and which one it is; `teleport_steps` compares it."""
+    """Who owns the release, and which release it is; `teleport_steps` compares it."""
     entry = settings.teleport[cluster]
     if isinstance(entry, ManualTeleportSettings):
         return {"mode": entry.mode}

@@ -1,7 +1,8 @@
-"""Which configurations may follow upon the one that the ledger recorded, and what is said of the others.
+"""Which configurations may follow the one that the ledger recorded, and how the others are refused.
 
-Pure, apart from `checked_ledger`, which puts the rules into the graph. Owns those of names and namespace; an
-authority's are `authority_phases`', the database's `database_steps`', a Teleport release's `teleport_steps`'.
+Pure, except for `checked_ledger`, which puts the rules into the graph. Owns the rules for names and the namespace;
+those for an authority are in `authority_phases`, for the database in `database_steps`, for a Teleport release in
+`teleport_steps`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 def checked_ledger(
     settings: Settings, intake: Intake, recorded_outputs: pulumi.StackReference
 ) -> pulumi.Output[Ledger]:
-    """The stack's ledger, failing with `LedgerError` for settings, or what they point to, that may not follow upon
-    it."""
+    """The stack's ledger. Fails with `LedgerError` if the settings, or what they point to, may not follow it."""
 
     def check(recorded: Ledger) -> Ledger:
         problems = [
@@ -49,7 +49,7 @@ def checked_ledger(
 
 
 def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
-    """Everything in `settings` that may not follow upon `recorded`."""
+    """Everything in `settings` that may not follow `recorded`."""
     return [
         *database_problems(recorded, settings),
         *teleport_problems(recorded, settings),
@@ -60,9 +60,10 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
 
 
 def unknown_authority_problems(recorded: Ledger, settings: Settings, now: datetime) -> Iterator[Problem]:
-    """Another source of the certificate together with an authority of the stack's own that is not there yet: whatever
-    its certificate will be, Teleport does not trust it. Told before its key is made, which is protected once it is to
-    sign: the way back would be shut. With an authority that is there it is told by what that one's certificate has."""
+    """Refuses, in one `up`, another source of the certificate and a new authority of the stack's own: Teleport could
+    not trust the new certificate. This is told before the authority's key is made, since a key that is to sign is
+    protected and would bar the way back. For an authority that exists, `tls_assembly` tells it once the authority's
+    certificate is known."""
     step = authority_step(settings)
     made = () if recorded.authority is None else recorded.authority.existing
     if step is None or set(step.trusted) <= set(made):
@@ -88,7 +89,7 @@ def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     if settings.tls.mode == GENERATED:
         yield from problems
     elif problems and (before is None or before.mode == GENERATED):
-        # One that has signed, and is only to be trusted from now on: it stays what it is. One that never signed may be
+        # An authority that has signed, and is now only to be trusted, must not change. One that never signed may be
         # exchanged for another.
         yield Problem(
             "tls.nextAuthority",
@@ -98,7 +99,7 @@ def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """A namespace that the stack gives up is deleted, and Kubernetes deletes all that is in it: the running graph."""
+    """A namespace that the stack gives up is deleted, and Kubernetes deletes everything in it: the running graph."""
     before, graph = recorded.namespace, settings.access_graph
     if graph.create_namespace or before.get("name") != graph.namespace:
         return
@@ -113,14 +114,14 @@ def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """TAG serves the new certificate while Teleport still dials the former name, and verifies it."""
+    """TAG serves the new certificate while Teleport still dials the former name and verifies that name."""
     former, names = recorded.namespace.get("name"), settings.certificate_names
     if names is None:
         return
     yield from _names_to_come(recorded, settings)
     for cluster, endpoint in recorded.endpoints.items():
         host = endpoint.rpartition(":")[0]
-        # A TAG in another namespace has another Secret: the former one serves until Teleport has gone over.
+        # TAG in another namespace uses another Secret: the former TAG serves until Teleport has moved to the new one.
         moved = former != settings.access_graph.namespace and f".{former}.svc." in host
         entry = settings.teleport.get(cluster)
         if entry is not None and entry.connected and host not in names and not moved:
@@ -133,8 +134,8 @@ def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _names_to_come(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """An `up` that tells Teleport another name may be taken back half way, and then the certificate is to have both.
-    What somebody else issues TAG serves only after a restart besides, which no `up` waits for."""
+    """An `up` that gives Teleport another name may be rolled back half way, so the certificate must hold both names by
+    then. TAG also serves a certificate issued by somebody else only after a restart, which no `up` waits for."""
     if not recorded.certificate_names or recorded.namespace.get("name") != settings.access_graph.namespace:
         return
     for cluster in recorded.endpoints.keys() & settings.teleport.keys():

@@ -1,9 +1,10 @@
-"""The labels and annotations that an organisation asks of every Kubernetes object, on everything the stack registers,
-and the annotation by which `recover` tells the stack's objects from another's.
+"""Adds the labels and annotations that an organisation asks for to every Kubernetes object that the stack registers,
+and the annotation by which `recover` tells this stack's objects from another's.
 
-Owns where in an object they belong: on itself, and on the pods that it makes. Our own stands on the object alone: no
-pod is to be made anew for it. Which keys may be set is `settings.object_metadata`'s; the access graph's chart takes its
-share as values. Left alone: a release (its objects are the chart's) and patches (their objects are somebody else's).
+Owns where they belong: on the object itself and on the pods that it makes. The stack's annotation is on the object
+alone, since no pod should be made anew for it. `settings.object_metadata` decides which keys may be set; the access
+graph's chart gets its share as values. Left alone: a release (the chart makes its objects) and patches (somebody else
+owns their objects).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pulumi
 
 from components.settings.names import STACK_ANNOTATION
 
-# Where a kind has the template of its pods, and of what lies between, as paths in the object.
+# For each kind, the paths of the pod template and of any template above it.
 _TEMPLATES: dict[str, tuple[tuple[str, ...], ...]] = {
     "Job": (("spec", "template"),),
     "CronJob": (("spec", "jobTemplate"), ("spec", "jobTemplate", "spec", "template")),
@@ -25,11 +26,11 @@ _NOT_OURS = "kubernetes:helm.sh/"
 
 
 class ClashError(pulumi.RunError):
-    """A label or annotation that is asked of every object is one that this object needs with another value."""
+    """A label or annotation that every object should have is one that this object needs with another value."""
 
 
 def mark_objects(stack: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
-    """Every Kubernetes object registered from here on gets them. stack: its full name."""
+    """Every Kubernetes object registered from here on gets them. `stack` is the stack's full name."""
     wanted = {"labels": dict(labels), "annotations": dict(annotations)}
 
     def mark(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
@@ -44,7 +45,7 @@ def mark_objects(stack: str, labels: Mapping[str, str], annotations: Mapping[str
 def marked(
     kind: str, name: str, props: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str]], stack: str
 ) -> dict[str, Any]:
-    """`props` of an object of `kind`, with what is `wanted` in its metadata and its pods', and its stack in its own."""
+    """`props` of an object of `kind`, with `wanted` in its metadata and its pods', and `stack` in its own alone."""
     own = {**wanted, "annotations": {**wanted["annotations"], STACK_ANNOTATION: stack}}
     changed = {**props, "metadata": _metadata(props.get("metadata"), own, name)}
     templates = _TEMPLATES.get(kind)
@@ -56,7 +57,7 @@ def marked(
 
 
 def merged(given: Mapping[str, Any] | None, wanted: Mapping[str, str], where: str) -> dict[str, Any]:
-    """Raises `ClashError` for a key that both have with different values."""
+    """`given` and `wanted` in one map. Raises `ClashError` for a key that both have with different values."""
     given = given or {}
     for key, value in wanted.items():
         if key in given and given[key] != value:
@@ -83,7 +84,7 @@ def _with_templates(
     for _, *path in paths:
         target = changed
         for part in path:
-            # A copy at each level: the spec is its component's.
+            # Each level is copied, because the spec belongs to its component.
             target[part] = dict(target[part])
             target = target[part]
         target["metadata"] = _metadata(target.get("metadata"), wanted, name)

@@ -1,6 +1,6 @@
-"""What the stack exports (version 1): flat, plain where it can be, documented in docs/outputs.md.
+"""What the stack exports (version 1): a flat map, not secret where possible, documented in docs/outputs.md.
 
-Names and types are `outputs_contract`'s. The ledger, the stack's own memory, is made in `ledger.py`.
+`outputs_contract` has the names and types. The ledger, the stack's own memory, is made in `ledger.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from components.surroundings import Surroundings
     from components.teleport import TeleportCluster
 
-# Role for people who look at the graph: `tctl create -f` takes it as it is. The preset `editor` role has the rule
+# Role for people who look at the graph; `tctl create -f` takes it as it is. The preset `editor` role has this rule
 # already.
 READER_ROLE = """\
 kind: role
@@ -48,12 +48,12 @@ spec:
 
 
 def export_outputs(values: Mapping[str, pulumi.Input[Any]], recorded: pulumi.StackReference) -> None:
-    """Export `values`, which must have every name of the contract but the two that are constants; what this run has not
-    made stays as it is `recorded`.
+    """Export `values`, which must have every name of the contract but the two constants. Where this run has not made
+    the resource behind a value, the `recorded` value stays.
 
-    What does not exist in this environment (the release while the access graph is off, an instance's ARN for a database
-    that somebody else runs) is None, and the engine then leaves the output out: readers ask `outputsVersion` first.
-    Raises `ValueError` naming what is missing or unknown.
+    A value that this environment does not have (the release while the access graph is off, an instance's ARN for a
+    database that somebody else runs) is None, and the engine then leaves the output out: readers ask `outputsVersion`
+    first. Raises `ValueError` naming what is missing or unknown.
     """
     complete: dict[str, pulumi.Input[Any]] = {
         "outputsVersion": OUTPUTS_VERSION,
@@ -84,7 +84,7 @@ def stack_outputs(
     teleport: Mapping[str, TeleportCluster],
     logins: LoginRetirement | None,
 ) -> dict[str, pulumi.Input[Any]]:
-    """The value of every output that is no constant, by name. None where this environment has no such thing."""
+    """Every output that is not a constant, by name. None where this environment has no such thing."""
     steps: list[pulumi.Input[Any]] = [
         namespace.namespace,
         credentials.checksum,
@@ -125,7 +125,7 @@ def stack_outputs(
             for name, entry in settings.teleport.items()
             if isinstance(entry, ManualTeleportSettings)
         },
-        # None unless somebody asked for it: an output that is secret hides all that it has.
+        # None unless asked for, because an output that is secret is hidden as a whole.
         "teleportMergedValues": {
             name: cluster.merged_values for name, cluster in teleport.items() if cluster.merged_values is not None
         }

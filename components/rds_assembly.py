@@ -1,5 +1,5 @@
-"""From settings to the components of an RDS database. Apart from `assembly`, so that AWS's SDK is loaded only where it
-is used."""
+"""From settings to the components of an RDS database. Separate from `assembly`, so that the AWS SDK is loaded only
+where it is used."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def make_database(
     ledger: pulumi.Output[Ledger],
     ca_bundle: str | None,
 ) -> Database:
-    """The instance. `ca_bundle`: PEM of the authorities that its certificate may be of."""
-    assert providers.aws is not None  # the mode's own rule
+    """The instance. `ca_bundle` is the PEM of the authorities that may sign its certificate."""
+    assert providers.aws is not None  # the rules of the rds mode require it
     return Database(
         "database",
         database_args(settings, references, ledger, ca_bundle),
@@ -74,7 +74,7 @@ def make_database_access(
     namespace: AccessGraphNamespace,
     digest_key: pulumi.Input[str],
 ) -> RdsAccess:
-    """The owner role, the login and the Job that makes them, in the access graph's namespace."""
+    """The owner role, the login and the Job that makes both, in the access graph's namespace."""
     entry = settings.database
     assert isinstance(entry, RdsDatabaseSettings)
     assert providers.aws is not None
@@ -114,8 +114,8 @@ def retire_logins(
     credentials: Credentials,
     teleport: Mapping[str, TeleportCluster],
 ) -> LoginRetirement:
-    """The end of a rotation: once the access graph is rolled out, nobody needs another login than the present one."""
-    # A graph that is being switched off runs on until the end of the `up`: its callers leave first.
+    """The end of a rotation: once the access graph is rolled out, only the present login is needed."""
+    # A graph that is being switched off runs until the end of the `up`, so its callers must leave first.
     rolled_out = [credentials, *teleport.values()] if access_graph is None else [access_graph.release]
     return LoginRetirement(
         "database-logins",
@@ -141,7 +141,7 @@ def database_args(
     return DatabaseArgs(
         region=cloud.region,
         account_id=cloud.account_id,
-        # The one value that everything of the instance is made from: nothing is, unless the ledger allows this run.
+        # Everything of the instance is made from this value, so nothing is made unless the ledger allows this run.
         identifier=known_after(database.identifier, ledger),
         adopt=database.identifier if database.adopt else None,
         vpc_id=references.text(network.vpc_id, key=f"{key}.vpcId", rule=VPC_ID),
@@ -187,7 +187,7 @@ def database_args(
         replica_multi_az=database.replica is not None and database.replica.multi_az,
         restore_snapshot=restore.snapshot_identifier if isinstance(restore, SnapshotRestoreSettings) else None,
         restore_source=restore.source_identifier if isinstance(restore, PointInTimeRestoreSettings) else None,
-        # The provider refuses an offset.
+        # The AWS provider refuses a UTC offset.
         restore_time=in_utc(restore.time)
         if isinstance(restore, PointInTimeRestoreSettings) and restore.time is not None
         else None,
@@ -246,19 +246,19 @@ def database_access_args(
 
 
 def workload_identity_arguments(cloud: AwsSettings, references: StackReferences) -> dict[str, Any]:
-    """How the cluster's pods take IAM roles."""
+    """How the cluster's pods get IAM roles."""
     identity = cloud.workload_identity
     if isinstance(identity, IrsaSettings):
         key = "aws.workloadIdentity.oidcProviderArn"
         arn = references.text(identity.oidc_provider_arn, key=key, rule=OIDC_PROVIDER_ARN)
         return {"oidc_provider_arn": arn}
-    assert isinstance(identity, PodIdentitySettings)  # a rule between the settings
+    assert isinstance(identity, PodIdentitySettings)  # a rule of the settings requires one of the two
     key = "aws.workloadIdentity.clusterName"
     return {"eks_cluster_name": references.text(identity.cluster_name, key=key, rule=EKS_CLUSTER_NAME)}
 
 
 def required(output: pulumi.Output[str | None]) -> pulumi.Output[str]:
-    """An output that this mode of its component always has."""
+    """An output that its component always has in this mode."""
 
     def present(value: str | None) -> str:
         if value is None:

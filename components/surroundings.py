@@ -1,7 +1,7 @@
-"""What stands around the access graph, from settings: network policies, the way in from outside, the certificate's
-restarter, what Prometheus is told, the readers' role.
+"""The objects around the access graph, from settings: network policies, the Service for callers from outside, the
+certificate restarter, the Prometheus objects, the readers' role.
 
-Owns the translation. Modules of what an environment does without are not loaded, for their SDKs take their time.
+Owns the translation. Modules that an environment does not need are not loaded, for their SDKs take time.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
     external: ExternalService | None
-    """None without a way in of its own."""
+    """None where TAG has no Service for callers from outside."""
     policies: NetworkPolicies | None
-    """None where everybody may call."""
+    """None where everybody may call TAG."""
 
     def on_the_way(self, settings: Settings, cluster: str) -> list[pulumi.Resource]:
-        """What a Teleport's calls pass on their way to TAG. Its proxies ask once, at their start, so it is there
-        before."""
+        """What a Teleport's calls pass on their way to TAG. It must exist before the proxies start, because they ask
+        for the access graph only once, at their start."""
         passed: list[pulumi.Resource] = []
         if self.policies is not None:
             passed.append(self.policies.access_graph)
@@ -93,7 +93,7 @@ def make_surroundings(
 
 
 def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> NetworkPoliciesArgs:
-    """What is known of callers and called, and what is said of the rest."""
+    """The callers and the called that the stack knows, and those that the settings name."""
     from components.database_job import POD_NAME
     from components.network_policies import NetworkPoliciesArgs
 
@@ -106,7 +106,7 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
         namespace=namespace,
         release=graph.release,
         teleports=list(teleports.values()),
-        # A load balancer may hide the callers' addresses, so that only who runs it knows from where calls seem to come.
+        # A load balancer may hide the callers' addresses: only its operator knows from where calls seem to come.
         further_callers=any(
             entry.connected and not (cluster in teleports and calls_directly(settings, cluster))
             for cluster, entry in settings.teleport.items()
@@ -130,8 +130,9 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
 
 
 def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
-    """Namespace and release, by cluster name, of each Teleport of the chart that uses TAG and is in the same Kubernetes
-    cluster: whatever it is told to dial, until it has been told that its pods call TAG's Service."""
+    """Namespace and release, by cluster name, of each Teleport that the chart runs, that uses TAG and that is in TAG's
+    Kubernetes cluster. The endpoint does not matter: until Teleport is told another, its pods may call TAG's
+    Service."""
     return {
         cluster: {"namespace": entry.namespace, "release": entry.release}
         for cluster, entry in settings.teleport.items()
@@ -142,12 +143,12 @@ def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def calls_directly(settings: Settings, cluster: str) -> bool:
-    """Whether that known caller dials TAG's Service, so that nothing stands between its pods and TAG's."""
+    """Whether that known caller dials TAG's Service itself, with nothing between its pods and TAG's."""
     return settings.endpoint_of(cluster) == f"{settings.service_host}:{SERVICE_PORT}"
 
 
 def _database_port(settings: Settings) -> int | None:
-    """None where it is not known: a URI is secret, and nobody looks into it for this."""
+    """None where it is not known: a URI is secret, and is not read for this."""
     database, policy = settings.database, settings.access_graph.network_policy
     if isinstance(database, ExistingDatabaseSettings):
         return (policy.database_port or DEFAULT_POSTGRES_PORT) if policy.database_cidrs else None
@@ -155,8 +156,8 @@ def _database_port(settings: Settings) -> int | None:
 
 
 def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificate: ServerCertificate) -> MonitoringArgs:
-    """What Prometheus is told. The end of what an `up` renews is a constant of the stack's; that of what others renew
-    is asked of whoever measures it."""
+    """Arguments of the Prometheus objects. The end of a certificate that an `up` renews is a constant; that of one
+    which others renew is read from a metric of whoever measures it."""
     from components.monitoring import MonitoringArgs
 
     monitoring, tls = settings.monitoring, settings.tls
@@ -177,7 +178,7 @@ def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificat
 
 
 def _restarter_settings(settings: Settings) -> RestarterSettings | None:
-    """None where the Secret changes in an `up` alone, or somebody else restarts TAG after it has changed."""
+    """None where only an `up` changes the Secret, or where somebody else restarts TAG after a change."""
     tls = settings.tls
     if isinstance(tls, GeneratedTlsSettings) or not isinstance(tls.reloader, RestarterSettings):
         return None
@@ -194,15 +195,15 @@ def _make_restarter(
 ) -> None:
     from components.certificate_restarter import CertificateRestarter, CertificateRestarterArgs
 
-    assert certificate.secret_name is not None  # not generated
+    assert certificate.secret_name is not None  # only a generated certificate has none
     graph = settings.access_graph
     CertificateRestarter(
         "certificate-restarter",
         CertificateRestarterArgs(
-            # A step that is refused leaves no account of a restarter behind.
+            # So that a refused step leaves no ServiceAccount of a restarter behind.
             namespace=unless_refused(namespace, certificate.secret_name),
             secret_name=certificate.secret_name,
-            # The chart names its Deployment like its Service.
+            # The chart gives its Deployment the name of its Service.
             deployment_name=access_graph.release_name.apply(service_name),
             image=restarter.image,
             every_minutes=restarter.every_minutes,
@@ -220,7 +221,7 @@ def _beside_teleport(
     entry: ReleaseTeleportSettings | ValuesTeleportSettings,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """What stands in a Teleport's own namespace; `opts` have the provider of its Kubernetes cluster."""
+    """Objects in a Teleport's own namespace; `opts` has the provider of its Kubernetes cluster."""
     monitoring = settings.monitoring
     watch = monitoring.lockout_watch
     if watch is not None:
@@ -266,6 +267,6 @@ def _external_service(
             load_balancer_class=external.load_balancer_class,
             external_traffic_policy=external.external_traffic_policy,
         ),
-        # It waits for pods behind it.
+        # The plugin waits for ready pods behind the Service.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[access_graph.release])),
     )
