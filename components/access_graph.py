@@ -1,7 +1,7 @@
 """The Helm release of Teleport Access Graph.
 
-Owns the chart's values. The namespace and the Secrets that they name are `credentials`', the checks of the host CAs in
-them `host_authorities`'. Facts about the chart are of teleport-access-graph 1.30.2.
+Owns the chart's values. `credentials` makes the namespace and the Secrets that they name; `host_authorities` checks
+their host CAs. Facts about the chart are those of teleport-access-graph 1.30.2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,39 +24,39 @@ from components.settings.names import (
 )
 
 DATABASE_CA_VOLUME = "database-ca"
-# The chart's own.
+# The default of the chart.
 DEFAULT_IMAGE = "public.ecr.aws/gravitational/access-graph"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessGraphArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """Where TAG runs; it must exist, so take it from the Namespace's output."""
+    """Namespace of TAG; it must exist, so take it from the Namespace's output."""
 
     release: str
     """Name of the Helm release, at most 53 characters."""
 
     chart: str
-    """A chart's name in `repository`, or the path of a packaged one relative to the program."""
+    """A chart's name in `repository`, or the path of a packaged chart relative to the program."""
 
     host_authorities: pulumi.Input[Sequence[str]]
-    """PEM of each host CA whose certificates TAG accepts: Teleport's auth and proxies present theirs."""
+    """PEM of each host CA whose certificates TAG accepts. Teleport's auth and proxies present such certificates."""
 
     database_secret_name: pulumi.Input[str]
     """Secret in `namespace` with the connection URI under `database_secret_key`."""
 
     tls_secret_name: pulumi.Input[str]
-    """Secret in `namespace` of type kubernetes.io/tls: what TAG serves."""
+    """Secret in `namespace`, of type kubernetes.io/tls, with the certificate that TAG serves."""
 
     credentials_checksum: pulumi.Input[str]
-    """Changes whenever a Secret, the CA bundle or the pods' AWS identity does: TAG has them from its start on, and the
-    chart does not look at them."""
+    """Changes whenever a Secret, the CA bundle or the pods' AWS identity does. TAG reads them only at its start, and
+    the chart does not restart it."""
 
     repository: str | None = None
-    """URL of the chart's repository; none for a packaged chart."""
+    """URL of the chart repository; none for a packaged chart."""
 
     version: str | None = None
-    """Exact version of a chart in a repository; a packaged chart has its own."""
+    """Exact version of a chart in a repository; none for a packaged chart, which contains its version."""
 
     database_secret_key: str = POSTGRES_SECRET_KEY
     database_ca_config_map: pulumi.Input[str] | None = None
@@ -66,60 +66,60 @@ class AccessGraphArgs(ComponentArgs):
     """Key of the read replica's URI; none without a replica."""
 
     database_replica_secret_name: pulumi.Input[str] | None = None
-    """Secret in `namespace` with that key; `database_secret_name` when none."""
+    """Secret in `namespace` with `database_replica_key`; `database_secret_name` when none."""
 
     database_iam_region: str | None = None
     """Region of the instance to which TAG logs in by IAM; none where the URI has a password."""
 
     service_account_annotations: pulumi.Input[Mapping[str, str]] | None = None
-    """By which the pods take their IAM role."""
+    """The annotations that give the pods their IAM role."""
 
     cluster_domain: str = "cluster.local"
     replicas: int = 2
-    """Two, so that a renewal rolls without a gap."""
+    """Two, so that a rollout leaves no gap."""
 
     timeout_seconds: int = 600
     """TAG migrates its schema at the first start; 300 s gave false failures in the field."""
 
     service_type: str = "ClusterIP"
-    """Of the chart's own Service: `ClusterIP` or `LoadBalancer`."""
+    """Type of the chart's own Service: `ClusterIP` or `LoadBalancer`."""
 
     log_level: str = "INFO"
     """`DEBUG`, `INFO`, `WARN` or `ERROR`."""
 
     metrics: bool = False
     image: str | None = None
-    """Repository of the image, without a tag; the chart's own when none."""
+    """Repository of the image, without a tag; the chart's default when none."""
 
     image_digest: str | None = None
-    """`sha256:...`, which then names the image alone; its tag is the chart's version when none."""
+    """`sha256:...`, which alone then selects the image; when none, the tag is the chart's version."""
 
     image_pull_secrets: Sequence[str] = ()
-    """Names of Secrets beside the pods, of type kubernetes.io/dockerconfigjson."""
+    """Names of Secrets in `namespace`, of type kubernetes.io/dockerconfigjson."""
 
     resources: Mapping[str, Any] = field(
-        # Sizes from the field: the first import of a cluster starves below 512Mi; a CPU limit only throttles it.
+        # Sizes from the field: below 512Mi the first import of a cluster starves; a CPU limit would only throttle it.
         default_factory=lambda: {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
     )
     pod_disruption_budget: Mapping[str, Any] | None = None
-    """As the chart's value of that name. When none: one pod stays, with two replicas or more; with a single one that
-    would hold back every drain of its node, for ever."""
+    """The chart's value of that name. When none, two or more replicas get a budget that keeps one pod. A single replica
+    gets none, since that budget would block every drain of its node, for ever."""
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the nodes on which its pods may run."""
+    """Labels of the nodes on which TAG's pods may run."""
 
     tolerations: Sequence[Mapping[str, Any]] = ()
-    """As in the specification of a pod: `key`, `operator`, `value`, `effect`."""
+    """As in a pod's specification: `key`, `operator`, `value`, `effect`."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Of the pods: the chart has no value for those of its other objects."""
+    """Labels of the pods; the chart has no value for labels of its other objects."""
 
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """Of the pods and their ServiceAccount, for the same reason."""
+    """Annotations of the pods and their ServiceAccount; the chart has no value for its other objects."""
 
 
 def chart_values(args: AccessGraphArgs) -> dict[str, Any]:
-    """The release's values. No secret is among them: Secrets are named, never quoted."""
+    """The release's values. They contain no secret: Secrets are named, never quoted."""
     values: dict[str, Any] = {
         "replicaCount": args.replicas,
         "clusterHostCAs": pulumi.Output.from_input(args.host_authorities).apply(_some_host_authorities),
@@ -174,8 +174,8 @@ def _account_annotations(args: AccessGraphArgs) -> pulumi.Input[Mapping[str, str
 
 
 def _image(args: AccessGraphArgs) -> dict[str, str]:
-    """The chart writes `repository:tag`, and a reference by digest is `name@sha256:hex`: cut at its colon, it serves
-    for charts of every version, those in a file included."""
+    """The chart writes `repository:tag`, and a reference by digest is `name@sha256:hex`. Cut at its colon, the
+    reference fits charts of every version, packaged ones included."""
     if args.image_digest is None:
         return {} if args.image is None else {"repository": args.image}
     algorithm, _, hexadecimal = args.image_digest.partition(":")
@@ -183,20 +183,20 @@ def _image(args: AccessGraphArgs) -> dict[str, str]:
 
 
 class AccessGraph(pulumi.ComponentResource):
-    """The release. Whoever needs something to answer at the endpoint depends on `release`: it waits for ready pods.
+    """The release. Whatever needs an answer at the endpoint depends on `release`, which waits for ready pods.
 
-    The endpoint itself does not wait, being computed: a preview before the first `up` can then show what Teleport is
-    told.
+    The endpoint itself is computed and waits for nothing, so that a preview before the first `up` can show what
+    Teleport will be told.
     """
 
     release: kubernetes.helm.v3.Release
-    """Ready pods; what needs an answer at the endpoint waits for it."""
+    """The Helm release, done once its pods are ready; depend on it to get an answer at the endpoint."""
     release_name: pulumi.Output[str]
     """Name of the Helm release."""
     ready: pulumi.Output[bool]
     """Resolves once the release has the host CAs that were asked for."""
     chart_version: pulumi.Output[str]
-    """Version of the chart that was rolled out."""
+    """Version of the deployed chart."""
     service_host: pulumi.Output[str]
     """DNS name of TAG's Service within the cluster."""
     endpoint: pulumi.Output[str]

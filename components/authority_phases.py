@@ -1,7 +1,7 @@
-"""The steps in which one certificate authority takes over from another, and which of them may follow upon which.
+"""The steps by which one certificate authority takes over from another, and which step may follow which.
 
-Pure. One step is one `up`: whoever trusts is changed in another step than whoever serves, so that at every moment of
-every step, also of one that stopped halfway, each Teleport trusts the certificate of each replica of the access graph.
+Pure. One step is one `up`. No step changes both what Teleport trusts and what the access graph serves, so at every
+moment, even if a step stops halfway, each Teleport trusts the certificate of each replica of the access graph.
 
     stable 1 -> introduce 2 -> switch 2 -> retire 2 -> stable 2
 """
@@ -21,13 +21,13 @@ KEY = "tls.authority"
 
 @dataclass(frozen=True)
 class AuthorityStep:
-    """A step of the succession. Raises `ValueError` for one that there is not."""
+    """A step of the succession. Raises `ValueError` for a step that does not exist."""
 
     generation: int
-    """Of the authority that is, or becomes, the one that signs. From 1."""
+    """Number of the authority that signs, or is about to. From 1."""
 
     phase: str
-    """One of `PHASES`; every one but stable has an authority before this one, so its generation is 2 or more."""
+    """One of `PHASES`. All but stable need an earlier authority, so their generation is 2 or more."""
 
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
@@ -53,14 +53,14 @@ class AuthorityStep:
 
     @property
     def existing(self) -> tuple[int, ...]:
-        """The generations that exist, the older first. A retired one is kept, unprotected, for the step that drops
-        it: the step back to `switch` is then still open."""
+        """The generations that exist, the older first. A retired one is kept, unprotected, until the step after, so
+        that the step back to `switch` stays possible."""
         return (self.generation,) if self.phase == STABLE else (self.generation - 1, self.generation)
 
     @property
     def protected(self) -> tuple[int, ...]:
-        """The generations whose keys must not be lost. One that only is introduced has signed nothing yet, and the
-        step back deletes it."""
+        """The generations whose keys must not be lost. A generation that is only introduced has signed nothing yet, and
+        the step back deletes it."""
         return {
             STABLE: (self.generation,),
             INTRODUCE: (self.generation - 1,),
@@ -77,16 +77,16 @@ class AuthorityStep:
 
 
 def allowed_steps(recorded: AuthorityStep) -> tuple[AuthorityStep, AuthorityStep]:
-    """What may be asked for after `recorded`, the last step that was completed: it again, or the next.
+    """The steps that may follow `recorded`, the last one completed: the same again, or the next.
 
-    An `up` that failed may have begun the next one. Going back to the recorded one is safe then, and so is going on;
-    the one after the next is not, for it needs the next to be complete everywhere.
+    An `up` that failed may have begun the next step. Both going back to the recorded one and going on are safe then.
+    The step after the next is not safe, because the next must first be complete everywhere.
     """
     return recorded, recorded.next
 
 
 def step_problem(recorded: AuthorityStep | None, wanted: AuthorityStep) -> Problem | None:
-    """Why `wanted` may not follow upon `recorded` (None: the stack has had no authority of its own yet), or None."""
+    """Why `wanted` may not follow `recorded` (None: the stack has had no authority of its own yet), or None."""
     if recorded is None:
         if wanted.phase == STABLE:
             return None
@@ -108,13 +108,13 @@ def step_problem(recorded: AuthorityStep | None, wanted: AuthorityStep) -> Probl
 
 
 def algorithms(step: AuthorityStep, newest: str, previous: str | None) -> dict[int, str]:
-    """The algorithm of each existing generation: `newest` of the latest, `previous` (default: the same) before it."""
+    """Algorithm by existing generation: `newest` for the latest, `previous` (default: the same) for the one before."""
     return {generation: newest if generation == step.generation else previous or newest for generation in step.existing}
 
 
 def algorithm_problem(recorded: Mapping[int, str], wanted: Mapping[int, str]) -> Problem | None:
-    """Why an authority that exists cannot have another algorithm: it would be another, without overlap, and the
-    engine refuses to replace its protected key. Both are `algorithms` of their step."""
+    """Why an existing authority cannot change its algorithm, or None: it would become another one, without overlap, and
+    the engine refuses to replace its protected key. Both arguments are `algorithms` of their steps."""
     for generation in sorted(recorded.keys() & wanted.keys(), reverse=True):
         was, new = recorded[generation], wanted[generation]
         if was == new:
@@ -150,5 +150,5 @@ def _relation(recorded: AuthorityStep, wanted: AuthorityStep) -> str:
 
 
 def _position(step: AuthorityStep) -> int:
-    """Order along the succession: stable of a generation is its last phase."""
+    """Order along the succession. Stable is the last phase of its generation."""
     return step.generation * len(PHASES) + (PHASES.index(step.phase) - 1) % len(PHASES)

@@ -1,8 +1,8 @@
 """The certificate authorities of the stack and the certificate that Teleport Access Graph serves.
 
-Owns the keys, the issuing and the early renewal. Which authority signs and which are trusted in which step is
-`authority_phases`' (pure). Where the pair is stored is `credentials`' concern, who trusts the authorities is
-`teleport`'s. Kubernetes and the database are not needed here, so nothing of this waits for them.
+Owns the keys, the issuing and the early renewal. `authority_phases` (pure) says which authority signs, and which are
+trusted, in each step. `credentials` stores the pair; `teleport` hands the trusted authorities to Teleport. This
+component needs neither Kubernetes nor the database, so it waits for neither.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from components.known_after import known_after
 from components.settings.tls import LONGEST_CERTIFICATE_HOURS
 from components.trust_bundles import joined
 
-# RFC 5280, appendix A.1: ub-common-name. A computed Service name may be longer, so the name goes to the SAN alone.
+# RFC 5280, appendix A.1 (ub-common-name) allows 64 characters. A Service name may be longer, so it is in the SAN alone.
 SERVER_COMMON_NAME = "Teleport Access Graph"
 
 KEY_ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ KEY_ALGORITHMS: dict[str, dict[str, Any]] = {
 
 AUTHORITY_USES = ["cert_signing", "crl_signing"]
 
-# clientAuth as the vendor's own issuing script has it; key encipherment is an RSA key's use only (RFC 5480, section 3).
+# clientAuth follows the vendor's own issuing script. Key encipherment is for RSA keys only (RFC 5480, section 3).
 SERVER_USES = {
     "ECDSA": ["digital_signature", "server_auth", "client_auth"],
     "RSA": ["digital_signature", "key_encipherment", "server_auth", "client_auth"],
@@ -44,62 +44,62 @@ class CertificatesArgs(ComponentArgs):
     against them. At least one, where a server certificate is made."""
 
     algorithm: str = "ECDSA"
-    """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for those whose policy asks for it), of the newest
-    authority, and of the server's key once that one signs. Changing it makes new keys: give it to a new generation."""
+    """`ECDSA` (P-256, small and fast) or `RSA` (4096 bits, for policies that ask for it). For the newest authority, and
+    for the server's key once that authority signs. A change makes new keys, so combine it with a new generation."""
 
     previous_algorithm: str | None = None
-    """Of the authority before the newest, while both exist; `algorithm` when none."""
+    """Algorithm of the authority before the newest, while both exist; `algorithm` when none."""
 
     ca_validity_hours: pulumi.Input[int] = 87600
-    """Ten years: an authority outlives many server certificates, and changing one touches Teleport."""
+    """Ten years: an authority outlives many server certificates, and a change of authority touches Teleport."""
 
     ca_early_renewal_hours: int = 8760
     """A year before the end, the next `up` re-signs the authority with the same key. Below `ca_validity_hours`. Plain,
     like the server certificate's below: the tls plugin looks at it while previewing, and refuses what is not known."""
 
     certificate_validity_hours: pulumi.Input[int] = LONGEST_CERTIFICATE_HOURS
-    """At most 397 days (9528 hours), the longest that every client takes."""
+    """At most 397 days (9528 hours), the longest that every client accepts."""
 
     certificate_early_renewal_hours: int = 720
     """30 days before the end, the next `up` issues a new certificate. Below `certificate_validity_hours`."""
 
     generation: int = 1
-    """Counts authorities with different keys, from 1. A renewal with the same key is no new generation."""
+    """Number of the authority, from 1; each has its own key. A renewal with the same key is no new generation."""
 
     phase: str = STABLE
     """How far `generation` has taken over from the one before it: `stable`, `introduce`, `switch` or `retire`."""
 
     serves: bool = True
-    """Whether a server certificate is made. Without, the authority is only there to be trusted ahead of it."""
+    """Whether a server certificate is made. Without one, the authority is there only to be trusted in advance."""
 
     further_authorities: pulumi.Input[str] | None = None
-    """PEM of authorities of somebody else's that join the trust bundle."""
+    """PEM of somebody else's authorities that join the trust bundle."""
 
     protect: bool = True
     """Whether Pulumi refuses to delete the key of an authority in use: whoever trusts it would have to be told of
     another."""
 
     permitted: pulumi.Input[bool] = True
-    """Nothing is made before this has a value: a guard that fails stops the step before it began."""
+    """Nothing is made until this resolves: a guard that fails stops the step before it begins."""
 
 
 class Certificates(pulumi.ComponentResource):
     """One authority, or two while one takes over from the other, and a server certificate that one of them signed."""
 
     trust_bundle: pulumi.Output[str]
-    """PEM of every authority that clients have to trust."""
+    """PEM of every authority that clients must trust."""
     ca_pem: pulumi.Output[str]
     """PEM of the authority that signs the server certificate."""
     certificate_pem: pulumi.Output[str] | None
-    """None when none is made."""
+    """PEM; None where no server certificate is made."""
     private_key_pem: pulumi.Output[str] | None
-    """PEM, secret."""
+    """PEM of the certificate's key, secret."""
     ready: pulumi.Output[bool] | None
-    """Resolves once the server certificate has the names that were asked for; None without one."""
+    """Resolves once the server certificate has the names that were asked for; None where none is made."""
     ca_not_after: pulumi.Output[str]
-    """RFC 3339: of the authority that signs, or will."""
+    """RFC 3339: the end of the authority that signs, or will sign."""
     certificate_not_after: pulumi.Output[str] | None
-    """RFC 3339."""
+    """RFC 3339: the end of the server certificate."""
 
     def __init__(self, name: str, args: CertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = CertificatesArgs.from_input(args)
@@ -113,7 +113,7 @@ class Certificates(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:Certificates", name, {}, waiting(opts))
 
         by_generation = algorithms(step, args.algorithm, args.previous_algorithm)
-        # One that serves nothing may be given up again.
+        # An authority that serves nothing may be given up again.
         protected = step.protected if args.protect and args.serves else ()
         authorities = {
             generation: self._authority(name, args, generation, by_generation[generation], generation in protected)
@@ -160,7 +160,7 @@ class Certificates(pulumi.ComponentResource):
         certificate = tls.SelfSignedCert(
             f"{name}-ca-{generation}",
             private_key_pem=key.private_key_pem,
-            # The generation is in the subject so that two authorities in one bundle are told apart by name.
+            # The generation in the subject tells two authorities in one bundle apart by name.
             subject={"common_name": f"Teleport Access Graph CA {generation}"},
             is_ca_certificate=True,
             set_subject_key_id=True,
@@ -204,10 +204,10 @@ class Certificates(pulumi.ComponentResource):
 
 
 def _check_lives(args: CertificatesArgs) -> None:
-    """Raise `ValueError` for plain values of which no certificate comes, or one that is due for ever."""
+    """Raise `ValueError` for plain values that give no certificate, or one that is always due for renewal."""
     if args.serves and isinstance(args.dns_names, Sequence) and not args.dns_names:
         raise ValueError("dns_names: is empty; pass the names by which Teleport dials the access graph")
-    # A server certificate that is not made has no life.
+    # Without a server certificate its lifetime does not matter.
     for prefix in ("ca", "certificate") if args.serves else ("ca",):
         validity, early = getattr(args, f"{prefix}_validity_hours"), getattr(args, f"{prefix}_early_renewal_hours")
         if isinstance(validity, int) and early >= validity:
@@ -228,6 +228,7 @@ def _pem(certificate: tls.SelfSignedCert | tls.LocallySignedCert) -> pulumi.Outp
 
 
 def _key_arguments(algorithm: str, args: CertificatesArgs) -> dict[str, Any]:
-    """Keys are where everything begins, so what keeps them waiting keeps all of the component waiting."""
+    """The arguments of a key. Everything here is made from keys, so a key that waits keeps the whole component
+    waiting."""
     arguments = KEY_ALGORITHMS[algorithm]
     return arguments | {"algorithm": known_after(arguments["algorithm"], args.permitted)}

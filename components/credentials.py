@@ -1,7 +1,7 @@
-"""The namespace that Teleport Access Graph runs in, and what it must find there before it starts.
+"""The namespace of Teleport Access Graph, and what TAG must find there before it starts.
 
-Two components, since they become possible at different times: the namespace with the database's CA bundle needs
-nothing, and the database's access Job runs in it; the Secrets need the Job's result and the certificate.
+Two components, since they can be made at different times. The namespace with the database's CA bundle needs nothing,
+and the database's access Job runs in it. The Secrets need the result of that Job and the certificate.
 """
 
 from dataclasses import dataclass
@@ -31,22 +31,22 @@ class AccessGraphNamespaceArgs(ComponentArgs):
     """A DNS-1123 label of at most 63 characters."""
 
     create: bool = True
-    """Whether the namespace is made; it exists already otherwise, and belongs to somebody else."""
+    """Whether the namespace is made; otherwise it must exist already, and belongs to somebody else."""
 
     keep: bool = False
-    """Whether it stays when the stack gives it up."""
+    """Whether the namespace stays when the stack gives it up."""
 
     database_ca_bundle: pulumi.Input[str] | None = None
-    """PEM of the authorities that may have signed the database's certificate; none when the system's are to be used."""
+    """PEM of the authorities that may sign the database's certificate; none to use the system's."""
 
 
 class AccessGraphNamespace(pulumi.ComponentResource):
-    """The namespace, made or found, and the ConfigMap with the database's CA bundle in it."""
+    """The namespace, made or existing, and in it the ConfigMap with the database's CA bundle."""
 
     namespace: pulumi.Output[str]
-    """Its name, once it exists."""
+    """The namespace's name, once it exists."""
     database_ca_config_map: pulumi.Output[str] | None
-    """Its name; none when no bundle was given."""
+    """The ConfigMap's name; none when no bundle was given."""
 
     def __init__(self, name: str, args: AccessGraphNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = AccessGraphNamespaceArgs.from_input(args)
@@ -77,52 +77,52 @@ class AccessGraphNamespace(pulumi.ComponentResource):
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """TAG's."""
+    """TAG's namespace."""
 
     certificate_pem: pulumi.Input[str] | None = None
-    """PEM of the server certificate; None when somebody else fills its Secret."""
+    """PEM of the server certificate; None when somebody else fills the Secret."""
 
     private_key_pem: pulumi.Input[str] | None = None
-    """PEM of its key, secret; None with `certificate_pem`."""
+    """PEM of the certificate's key, secret; None when `certificate_pem` is."""
 
     tls_secret_name: pulumi.Input[str] | None = None
-    """The Secret that somebody else fills, in place of the pair."""
+    """A Secret that somebody else fills, in place of the pair."""
 
     digest_key: pulumi.Input[str]
     """Secret key of `checksum`, at least 32 characters."""
 
     database_uri: pulumi.Input[str] | None = None
-    """`postgres://` URI, secret. None when a Secret that is already in the namespace holds it."""
+    """`postgres://` URI, secret. None when an existing Secret in the namespace holds it."""
 
     database_replica_uri: pulumi.Input[str] | None = None
     """`postgres://` URI of a read replica, secret; none without one."""
 
     database_by_iam: bool = False
-    """Whether the URIs are for logins by IAM. Pods have another Secret then: while the way to log in changes, and if
-    the change fails, those that log in by the other one still find theirs."""
+    """Whether the URIs are for logins by IAM. Those are in a Secret of their own, so that while the way to log in
+    changes, or if the change fails, pods that use the other way still find theirs."""
 
     database_identity: pulumi.Input[str] | None = None
-    """What pods that log in by IAM do so with, part of `checksum` only: they have it from their admission on."""
+    """The AWS identity of pods that log in by IAM. Only for `checksum`: pods have it from admission on."""
 
     database_ca_bundle: pulumi.Input[str] = ""
-    """PEM, part of `checksum` only: the pods read it at their start."""
+    """PEM. Only for `checksum`: pods read it when they start."""
 
     database_login_run: pulumi.Input[str] | None = None
-    """Identity of the run that made the login, part of `checksum` only. After each run other logins are retired, and a
-    pod may have started with one of those while an `up` had begun that was then taken back: so pods follow it."""
+    """Identity of the run that made the login. Only for `checksum`, so that pods restart after each run, which retires
+    other logins: a pod may have started with one of those, during an `up` that was then rolled back."""
 
 
 class Credentials(pulumi.ComponentResource):
     """The Secrets that the access graph's pods mount, and a public digest that changes whenever one of them does, or
-    what else pods have from their start on."""
+    anything else that pods read only when they start."""
 
     database_secret_name: pulumi.Output[str] | None
-    """None when the URI's Secret is not made here."""
+    """None when the Secret with the URI is not made here."""
     database_replica_secret_name: pulumi.Output[str] | None
-    """None without a replica. A Secret of its own: when the replica is taken away it goes after the pods that name it,
-    while a key of the other one would go before."""
+    """None without a replica. A separate Secret: when the replica is removed, this one goes after the pods that name
+    it. A key in the other Secret would go before them."""
     tls_secret_name: pulumi.Output[str]
-    """The Secret of the pair that TAG serves."""
+    """The Secret with the pair that TAG serves."""
     checksum: pulumi.Output[str]
     """HMAC-SHA-256 in hexadecimal, not secret."""
 
@@ -155,7 +155,7 @@ class Credentials(pulumi.ComponentResource):
         if args.database_uri is not None:
             uris: dict[str, pulumi.Input[str]] = {POSTGRES_SECRET_KEY: pulumi.Output.secret(args.database_uri)}
             if args.database_replica_uri is not None:
-                # Pods of a release from before look for it here.
+                # Pods of an earlier release look for the replica's URI here.
                 uris[POSTGRES_REPLICA_KEY] = pulumi.Output.secret(args.database_replica_uri)
             suffix = "-iam" if args.database_by_iam else ""
             object_name = POSTGRES_IAM_SECRET_NAME if args.database_by_iam else POSTGRES_SECRET_NAME
@@ -177,7 +177,7 @@ class Credentials(pulumi.ComponentResource):
         self.checksum = public_digest(
             args.digest_key,
             "" if args.database_uri is None else args.database_uri,
-            # What somebody else fills, somebody else makes the pods follow.
+            # Restarting pods for a Secret that somebody else fills is left to somebody else.
             "" if args.certificate_pem is None else args.certificate_pem,
             "" if args.private_key_pem is None else args.private_key_pem,
             args.database_ca_bundle,

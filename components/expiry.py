@@ -1,4 +1,4 @@
-"""Says in time what comes to an end. Pure; who prints it, and where the dates come from, is the caller's."""
+"""Warns in time of what expires. Pure; the caller prints the warnings and brings the dates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-# Two monthly rounds of maintenance: long enough to act, short enough that a year's certificate is mostly quiet.
+# Two monthly rounds of maintenance: long enough to act, short enough that a one-year certificate is mostly quiet.
 WARNING_DAYS = 60
 
 _FRACTION = re.compile(r"\.(\d{1,6})\d*", re.ASCII)
@@ -25,11 +25,11 @@ class Expiring:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedEnds:
-    """RFC 3339, as the last complete `up` left them; None for what it left none of."""
+    """RFC 3339, as the last complete `up` left them; None where it left none."""
 
     certificate: str | None = None
     authorities: str | None = None
-    """Of the first that ends among the trusted ones."""
+    """The earliest end among the trusted authorities."""
 
 
 def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
@@ -39,14 +39,14 @@ def expiry_warnings(items: Iterable[Expiring], now: datetime) -> list[str]:
 
 
 def read_time(text: str) -> datetime:
-    """An RFC 3339 time, in UTC. Go writes nanoseconds and `Z`, of which Python 3.10 reads neither, and the tls plugin
-    the offset of the machine that it runs on."""
+    """An RFC 3339 time, in UTC. Python 3.10 reads neither the nanoseconds nor the `Z` that Go writes; the tls plugin
+    writes the UTC offset of the machine that it runs on."""
     read = datetime.fromisoformat(_FRACTION.sub(_in_microseconds, text).replace("Z", "+00:00"))
     return read.astimezone(timezone.utc)
 
 
 def write_time(time: datetime) -> str:
-    """RFC 3339, to the second; of a time in UTC."""
+    """RFC 3339, to the second; `time` must be in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,7 +1,7 @@
 """A server certificate that cert-manager issues and renews: its Certificate, and an Issuer where the stack makes one.
 
-Owns what is asked for. Who is trusted is given, never read from the issued Secret: whoever could change that Secret
-could make Teleport trust him. TAG's restart after a renewal is `certificate_restarter`'s.
+Owns the request. The trusted authorities are given, never read from the issued Secret: whoever could change that Secret
+could choose whom Teleport trusts. `certificate_restarter` restarts TAG after a renewal.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from components.settings.names import (
     STACKS_ISSUER_NAME,
 )
 
-# `size` of ECDSA is the curve. cert-manager's own defaults are RSA 2048.
+# For ECDSA, `size` is the curve. cert-manager's own default is RSA 2048.
 PRIVATE_KEYS: dict[str, dict[str, Any]] = {
     "ECDSA": {"algorithm": "ECDSA", "size": 256},
     "RSA": {"algorithm": "RSA", "size": 4096},
 }
 
-# Without clientAuth: public authorities do not give it any more, and TAG shows this certificate to nobody as a client.
+# Without clientAuth: public authorities no longer issue it, and TAG never presents this certificate as a client.
 USAGES = {
     "ECDSA": ["digital signature", "server auth"],
     "RSA": ["digital signature", "key encipherment", "server auth"],
@@ -38,7 +38,7 @@ USAGES = {
 @dataclass(frozen=True, kw_only=True)
 class IssuedCertificateArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """TAG's; it must exist, so take it from the Namespace's output."""
+    """TAG's namespace; it must exist, so take it from the Namespace's output."""
 
     dns_names: Sequence[str]
     """Subject alternative names, at least one."""
@@ -47,36 +47,36 @@ class IssuedCertificateArgs(ComponentArgs):
     """`ClusterIssuer`, `Issuer` (of `namespace`), or a kind of another group."""
 
     issuer_name: str | None = None
-    """An issuer that is there. Exactly one of this and `ca_secret`."""
+    """An existing issuer. Pass exactly one of this and `ca_secret`."""
 
     issuer_group: str = CERT_MANAGER_GROUP
     """API group of the issuer's kind."""
 
     ca_secret: str | None = None
-    """In place of an issuer: a Secret in `namespace` with an authority's pair, of which an Issuer is made."""
+    """In place of an issuer: a Secret in `namespace` with an authority's pair, from which an Issuer is made."""
 
     algorithm: str = "ECDSA"
     """`ECDSA` (P-256) or `RSA` (4096 bits)."""
 
     validity_hours: int = 2160
-    """90 days, cert-manager's own default; the issuer may give less."""
+    """90 days, cert-manager's own default; the issuer may grant less."""
 
     early_renewal_hours: int = 720
-    """30 days before the end cert-manager renews it."""
+    """cert-manager renews the certificate 30 days before its end."""
 
     awaited: bool = True
-    """Whether an `up` waits until it has been issued: nobody needs it while the access graph is off, and the
-    authority's Secret can only be put into a namespace that is there."""
+    """Whether an `up` waits until the certificate is issued. It is not needed while the access graph is off, and the
+    authority's Secret can be created only once the namespace exists."""
 
     timeout_seconds: int = 300
     """How long an `up` waits for the first certificate. An ACME challenge takes a minute or two."""
 
 
 class IssuedCertificate(pulumi.ComponentResource):
-    """A certificate of cert-manager's in TAG's namespace. Its definitions need not be there while previewing."""
+    """A cert-manager Certificate in TAG's namespace. Previews do not need cert-manager's CRDs in the cluster."""
 
     secret_name: pulumi.Output[str]
-    """The Secret of type kubernetes.io/tls that cert-manager fills; known once it has, where that is awaited."""
+    """The Secret of type kubernetes.io/tls that cert-manager fills; where `awaited`, known once it is filled."""
     not_after: pulumi.Output[str | None]
     """RFC 3339: the end of the certificate that the engine saw last. cert-manager renews it without the engine."""
 
@@ -88,7 +88,7 @@ class IssuedCertificate(pulumi.ComponentResource):
             raise ValueError("issuer_name: pass it or ca_secret, and not both; one of them has to sign")
         if not args.dns_names:
             raise ValueError("dns_names: is empty; pass the names by which Teleport dials the access graph")
-        # cert-manager's webhook refuses these, and of its refusals a preview says nothing.
+        # cert-manager's webhook refuses these values, and a preview does not show its refusals.
         if args.early_renewal_hours >= args.validity_hours:
             raise ValueError(
                 f"early_renewal_hours: {args.early_renewal_hours} is not below the {args.validity_hours} of "
@@ -113,7 +113,7 @@ class IssuedCertificate(pulumi.ComponentResource):
                 "name": ISSUED_CERTIFICATE_NAME,
                 "namespace": args.namespace,
                 "annotations": {
-                    # A release whose pods mount a Secret that is not there yet waits without saying why.
+                    # Without this, a release whose pods mount a missing Secret waits without saying why.
                     "pulumi.com/waitFor": "condition=Ready",
                     "pulumi.com/timeoutSeconds": str(args.timeout_seconds),
                 }
@@ -125,7 +125,7 @@ class IssuedCertificate(pulumi.ComponentResource):
                 "dnsNames": list(args.dns_names),
                 "duration": _duration(args.validity_hours),
                 "renewBefore": _duration(args.early_renewal_hours),
-                # Stated, since cert-manager 1.18 changed the default from Never: a key is as old as its certificate.
+                # Explicit, since cert-manager 1.18 changed the default from Never. A new certificate gets a new key.
                 "privateKey": {**PRIVATE_KEYS[args.algorithm], "encoding": "PKCS8", "rotationPolicy": "Always"},
                 "usages": USAGES[args.algorithm],
                 "issuerRef": reference,
@@ -150,7 +150,7 @@ class IssuedCertificate(pulumi.ComponentResource):
 
 
 class _Certificate(pulumi.CustomResource):
-    """The SDK's class for custom resources hides the status."""
+    """A Certificate with its status, which the SDK's class for custom resources hides."""
 
     spec: pulumi.Output[dict[str, Any]]
     status: pulumi.Output[dict[str, Any] | None]
@@ -163,11 +163,11 @@ class _Certificate(pulumi.CustomResource):
             "kind": "Certificate",
             "metadata": metadata,
             "spec": spec,
-            "status": None,  # not sent: declares the output
+            "status": None,  # declares the output; not sent
         }
         super().__init__(f"kubernetes:{CERT_MANAGER_API_VERSION}:Certificate", name, properties, opts)
 
 
 def _duration(hours: int) -> str:
-    """As Go writes it, so that what cert-manager stores is what was sent."""
+    """The form that Go writes, so that cert-manager stores exactly what was sent."""
     return f"{hours}h0m0s"

@@ -1,4 +1,4 @@
-"""What the rest of the stack needs of TAG's certificate, wherever that comes from."""
+"""What the rest of the stack needs to know about TAG's certificate, whatever its source."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from components.expiry import Expiring
 
 @dataclass(frozen=True, kw_only=True)
 class ServerCertificate:
-    """Either a pair, of which `credentials` makes the Secret, or the name of a Secret that somebody else fills.
+    """Either a pair, which `credentials` stores in a Secret, or the name of a Secret that somebody else fills.
 
-    All but the dates has a value only if the step from the recorded state to this one is allowed.
+    All fields but the dates resolve only if the step from the recorded state to this one is allowed.
     """
 
     certificate_pem: pulumi.Output[str] | None
@@ -30,11 +30,12 @@ class ServerCertificate:
     """RFC 3339: when the first authority of the bundle ends. None without a bundle."""
 
     certificate_not_after: pulumi.Output[str | None] | None
-    """RFC 3339. Of a certificate that cert-manager renews it is the end that the engine saw last, which is no later
-    than the real one. None, or an Output of None, where the stack has not seen it."""
+    """RFC 3339. For a certificate that cert-manager renews, the end that the engine saw last, which is no later than
+    the real one. None, or an Output of None, where the stack has not seen it."""
 
     ready: pulumi.Output[bool] | None
-    """Resolves once the certificate is as it was asked for; None where the stack does not make it."""
+    """Resolves once the certificate is as asked for; None where the stack does not make it."""
 
     expiring: tuple[pulumi.Output[Expiring | None], ...]
-    """What previews warn of: not secret, and known to them. An Output of None stands for what has no end yet."""
+    """What previews warn of, known to them and not secret. An Output of None stands for something without an end
+    yet."""

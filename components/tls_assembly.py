@@ -1,4 +1,4 @@
-"""TAG's certificate from its settings: the components of the chosen `tls.mode`, and one answer for all modes.
+"""TAG's certificate, from settings: makes the components of the chosen `tls.mode`, and gives one answer for all modes.
 
 Owns the translation, and puts the rules of `trust_steps` and the warnings of `expiry` into the graph.
 """
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 def authority_step(settings: Settings) -> AuthorityStep | None:
-    """The step that the settings ask for; None without an authority of the stack's own. One that only is trusted
-    ahead is stable from the start."""
+    """The step that the settings ask for; None without an authority of the stack's own. An authority that is only
+    trusted ahead (`tls.nextAuthority`) is stable from the start."""
     tls = settings.tls
     if isinstance(tls, GeneratedTlsSettings):
         return AuthorityStep(tls.authority.generation, tls.authority.phase)
@@ -47,7 +47,7 @@ def authority_algorithms(settings: Settings) -> dict[int, str]:
         return {}
     if isinstance(tls, GeneratedTlsSettings):
         return algorithms(step, tls.algorithm, tls.authority.previous_algorithm)
-    assert tls.next_authority is not None  # there is a step
+    assert tls.next_authority is not None  # since there is a step
     return algorithms(step, tls.next_authority.algorithm, None)
 
 
@@ -62,17 +62,17 @@ def make_server_certificate(
     verified: pulumi.Input[bool],
     opts: pulumi.ResourceOptions,
 ) -> ServerCertificate:
-    """`given` are the authorities of `tls.trustBundleFile`, `namespace` is TAG's, taken from its resource. `permitted`
-    resolves if the authority's step is allowed, `recorded` is what the last complete `up` left, `ends_before` when of
-    that ends what this one may renew, `verified` whether some Teleport may verify by it. `opts` have the Kubernetes
-    provider."""
+    """`given` are the authorities of `tls.trustBundleFile`; `namespace` is TAG's, taken from its resource. `permitted`
+    resolves if the authority's step is allowed. `recorded` is what the last complete `up` left, `ends_before` the
+    recorded ends of what this `up` may renew, `verified` whether a Teleport may verify by the recorded authorities.
+    `opts` have the Kubernetes provider."""
     tls = settings.tls
     further = joined(authority.pem for authority in given) or None
     own = _own_authorities(settings, further, permitted)
     bundle = own.trust_bundle if own is not None else None if further is None else pulumi.Output.from_input(further)
     allowed = _allowed(settings, given, bundle, recorded, verified)
     expiring = [_of_bundle(authority) for authority in given]
-    # Of one that was renewed with its key the last certificate counts: either verifies what it has signed.
+    # If an authority was renewed with its key, its later certificate counts: either verifies what the key has signed.
     last = {one.identity: one.not_after for one in sorted(given, key=lambda one: one.not_after)}
     ends = [pulumi.Output.from_input(write_time(end)) for end in last.values()]
     pair: tuple[pulumi.Output[str] | None, pulumi.Output[str] | None] = (None, None)
@@ -84,7 +84,7 @@ def make_server_certificate(
         )
         ends.append(own.ca_not_after)
     if isinstance(tls, GeneratedTlsSettings):
-        assert own is not None  # generated has a step
+        assert own is not None  # mode generated has a step
         assert own.certificate_pem is not None
         assert own.private_key_pem is not None
         assert own.certificate_not_after is not None
@@ -108,7 +108,7 @@ def make_server_certificate(
 
 
 def trust_record(settings: Settings, bundle: pulumi.Output[str] | None) -> pulumi.Output[TrustRecord]:
-    """What this `up` makes, for the rule and for the ledger. `bundle` is a `ServerCertificate`'s."""
+    """The record of what this `up` makes, for the rule and the ledger. `bundle` is that of a `ServerCertificate`."""
     tls = settings.tls
     if tls.trust == "system" or bundle is None:
         return pulumi.Output.from_input(trust_of(settings, frozenset()))
@@ -122,7 +122,7 @@ def trust_record(settings: Settings, bundle: pulumi.Output[str] | None) -> pulum
 
 
 def trust_of(settings: Settings, identities: frozenset[str], ends: str | None = None) -> TrustRecord:
-    """`identities` are those of the bundle, `ends` is when the last of them does."""
+    """`identities` are those of the authorities in the bundle; `ends` is when the last of them ends."""
     tls = settings.tls
     return TrustRecord(
         mode=tls.mode,
@@ -133,30 +133,30 @@ def trust_of(settings: Settings, identities: frozenset[str], ends: str | None = 
 
 
 def waits_for_bundle(settings: Settings, before: TrustRecord | None) -> bool:
-    """Whether `trust_refusal` needs the authorities of the bundle that is about to be made, and not only the given
-    ones: a preview would else show everything that waits for an authority's certificate as changing."""
+    """Whether `trust_refusal` needs the authorities of the bundle that this `up` makes, not only the given ones. It
+    does not always: a preview would then show everything that waits for an authority's certificate as changing."""
     return settings.access_graph.enabled and before is not None and before.mode != settings.tls.mode
 
 
 def trust_refusal(
     settings: Settings, before: TrustRecord | None, identities: frozenset[str], verified: bool
 ) -> Problem | None:
-    """Why `settings` may not follow upon `before`, or None: one `up` changes whom Teleport trusts, or where the
-    certificate comes from, and not both. Where no Teleport can verify by what there was, and without an access
-    graph, all may change but a protected key: `teleport` gives auth its own values back before the ConfigMap gets
-    another content.
+    """Why `settings` may not follow `before`, or None. One `up` may change what Teleport trusts, or where the
+    certificate comes from, but not both. If no Teleport can verify by the recorded authorities, or the access graph is
+    off, everything but a protected key may change: `teleport` gives auth its own values back before it changes the
+    ConfigMap.
 
     `identities` are those of the bundle where `waits_for_bundle`, and of the given authorities elsewhere.
     """
     if before is None or before.mode == settings.tls.mode == GENERATED:
-        return None  # the succession of the stack's own authorities has rules of its own
+        return None  # the succession of the stack's own authorities has its own rules
     verified = verified and settings.access_graph.enabled
     return trust_problem(before, trust_of(settings, identities), verified=verified)
 
 
 def warn_of_expiry(certificate: ServerCertificate, now: datetime) -> pulumi.Output[list[str]]:
-    """Warn, in previews too, of what ends within 60 days. What is made anew has no end in a preview: of it the end of
-    before is said, and nothing where there is none."""
+    """Warn, in previews too, of what ends within 60 days. A preview does not know the end of what is made anew: it
+    warns of the recorded end, or not at all where there is none."""
 
     def warn(items: list[Expiring | None]) -> list[str]:
         warnings = expiry_warnings([item for item in items if item is not None], now)
@@ -186,7 +186,7 @@ def _own_authorities(settings: Settings, further: str | None, permitted: pulumi.
             **common,
         )
     else:
-        assert tls.next_authority is not None  # there is a step
+        assert tls.next_authority is not None  # since there is a step
         arguments = CertificatesArgs(
             dns_names=[],
             algorithm=tls.next_authority.algorithm,
@@ -199,21 +199,21 @@ def _own_authorities(settings: Settings, further: str | None, permitted: pulumi.
 
 
 def _names(settings: Settings) -> list[str]:
-    """Of a certificate that the stack asks for."""
-    assert settings.certificate_names is not None  # its owner decides those of an existing Secret's
+    """The names in a certificate that the stack asks for."""
+    assert settings.certificate_names is not None  # None only for an existing Secret, whose owner decides its names
     return list(settings.certificate_names)
 
 
 def _foreign(
     settings: Settings, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> tuple[pulumi.Output[str], pulumi.Output[str | None] | None]:
-    """The name of the Secret that somebody else fills, and its certificate's end as far as it is known."""
+    """Name of the Secret that somebody else fills, and the end of its certificate as far as that is known."""
     tls = settings.tls
     if isinstance(tls, ExistingSecretTlsSettings):
         return pulumi.Output.from_input(tls.secret_name), None
     from components.issued_certificates import IssuedCertificate, IssuedCertificateArgs
 
-    assert isinstance(tls, CertManagerTlsSettings)  # generated is no concern of this function
+    assert isinstance(tls, CertManagerTlsSettings)  # the caller handles mode generated
     issuer: dict[str, Any] = (
         {"issuer_kind": tls.issuer.kind, "issuer_name": tls.issuer.name, "issuer_group": tls.issuer.group}
         if isinstance(tls.issuer, ExistingIssuerSettings)
@@ -242,7 +242,7 @@ def _allowed(
     recorded: pulumi.Output[TrustRecord | None],
     verified: pulumi.Input[bool],
 ) -> pulumi.Output[bool]:
-    """Resolves unless `trust_refusal` has something against this `up`."""
+    """Resolves unless `trust_refusal` refuses this `up`."""
 
     def refuse(before: TrustRecord | None, trusted: Sequence[Authority], in_use: bool) -> bool:
         problem = trust_refusal(settings, before, authority_identities(trusted), in_use)
@@ -261,8 +261,8 @@ def _allowed(
 
 
 def _or_before(end: pulumi.Output[str], before: pulumi.Output[str | None]) -> pulumi.Output[str | None]:
-    """`end`, or in a preview that does not know it `before`: always known, so that one end that is not does not keep
-    the others from being said."""
+    """`end`, or `before` in a preview that does not know `end`. Always known, so that one unknown end does not hold
+    back the warnings about the others."""
 
     async def found() -> str | None:
         return await end.future() or await before.future()
@@ -283,7 +283,7 @@ def _of_certificate(tls: GeneratedTlsSettings, not_after: pulumi.Output[str | No
 def _of_authority(settings: Settings, not_after: pulumi.Output[str | None]) -> pulumi.Output[Expiring | None]:
     tls = settings.tls
     section = tls if isinstance(tls, GeneratedTlsSettings) else tls.next_authority
-    assert section is not None  # there is an authority
+    assert section is not None  # since there is an authority
     hours = section.ca_early_renewal_hours
     return not_after.apply(lambda end: _renewed("the certificate authority", end, hours))
 

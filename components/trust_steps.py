@@ -1,6 +1,6 @@
-"""Where TAG's certificate comes from, and whom Teleport trusts: one `up` may change one of them, not both.
+"""One `up` may change where TAG's certificate comes from, or which authorities Teleport trusts, but not both.
 
-Pure. The succession of the stack's own authorities has its rules in `authority_phases`.
+Pure. `authority_phases` has the rules for the succession of the stack's own authorities.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ DOCUMENT = "docs/certificates.md"
 
 @dataclass(frozen=True, kw_only=True)
 class TrustRecord:
-    """What the last complete `up` left, or this one is to make."""
+    """What the last complete `up` left, or what this one will make."""
 
     mode: str
     """`tls.mode`."""
 
     authorities: frozenset[str] | None
-    """`authority_identities` of the trust bundle's; None where Teleport verifies with its system's store."""
+    """`authority_identities` of the trust bundle; None where Teleport verifies by its system's trust store."""
 
     protected: bool = False
     """Whether the stack has keys that the engine refuses to delete."""
@@ -32,7 +32,7 @@ class TrustRecord:
     """When the last of the authorities ends, RFC 3339; None where that is not known."""
 
     def stored(self) -> dict[str, Any]:
-        """As the ledger keeps it; public."""
+        """The form that the ledger keeps; not secret."""
         return {
             "mode": self.mode,
             "authorities": None if self.authorities is None else sorted(self.authorities),
@@ -42,7 +42,7 @@ class TrustRecord:
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any] | None) -> TrustRecord | None:
-        """What `stored` made, or None for a ledger without it."""
+        """The record that `stored` wrote, or None for a ledger without one."""
         if stored is None:
             return None
         authorities = stored.get("authorities")
@@ -55,8 +55,8 @@ class TrustRecord:
 
 
 def trust_problem(recorded: TrustRecord | None, wanted: TrustRecord, *, verified: bool = True) -> Problem | None:
-    """Why `wanted` may not follow upon `recorded` (None: nothing runs yet). Without `verified` no Teleport verifies by
-    what is recorded, and nothing is lost by another trust."""
+    """Why `wanted` may not follow `recorded` (None: nothing runs yet), or None. With `verified` False no Teleport
+    verifies by the recorded authorities, so changing what is trusted breaks nothing."""
     if recorded is None:
         return None
     if wanted.mode != recorded.mode:
