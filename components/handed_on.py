@@ -1,7 +1,7 @@
-"""What a component hands on to its children of the options it was given, where Pulumi does not.
+"""Passes options of a component on to its children where Pulumi does not.
 
-`protect`, `retain_on_delete`, providers and transformations the engine and its SDK hand on by themselves, to children
-that say nothing of their own.
+The engine and the SDK themselves pass on `protect`, `retain_on_delete`, providers and transformations, to children that
+do not set them.
 """
 
 import copy
@@ -10,11 +10,11 @@ import pulumi
 
 
 def waiting(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | None:
-    """`opts` by which all that a component makes waits for the component's `depends_on`, and not itself.
+    """`opts`, changed so that all children of the component wait for its `depends_on`, and the component does not.
 
-    Pulumi has the component alone wait, of which nobody has anything; and at a destroy, what the component needs would
-    go before what needs it. An engine that passes over what failed (`--continue-on-error`) would leave out a component
-    that waits for it, and then end the run at the component's outputs.
+    With Pulumi alone only the component waits, which helps nobody, and a destroy would delete what the component needs
+    before what needs it. And with `--continue-on-error` the engine would leave out a component that waits for something
+    failed, and then end the run at the component's outputs.
     """
     if opts is None or not opts.depends_on:
         return opts
@@ -23,7 +23,7 @@ def waiting(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | Non
     def wait(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if isinstance(args.resource, pulumi.ComponentResource):
             return None
-        # Merged by itself: a merge of all options would make others of its providers.
+        # Only `depends_on` is merged: a merge of all options would change the child's providers.
         own = pulumi.ResourceOptions(depends_on=args.opts.depends_on)
         changed = copy.copy(args.opts)
         changed.depends_on = pulumi.ResourceOptions.merge(own, given).depends_on
@@ -36,8 +36,8 @@ def waiting(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | Non
 
 
 def asked(option: bool) -> bool | None:
-    """`option`, `protect` or `retain_on_delete`, of a child whose component does not ask for it: no "no" of its own.
+    """`option` (`protect` or `retain_on_delete`) for a child, without an explicit False of its own.
 
-    A "no" would win over what was asked of the component: a namespace would go with all that was to stay in it.
+    A False would override what the component was given: a namespace would be deleted with all that was to stay in it.
     """
     return option or None

@@ -1,7 +1,7 @@
-"""Teleport's host certificate authorities: where they come from, and what is refused before anything is made.
+"""Teleport's host certificate authorities: reads them, and refuses unusable ones before anything is made.
 
-Pure apart from the opt-in fetch from a proxy. The access graph accepts only clients whose certificate chains to one of
-these; who hands them to its chart is `access_graph`. No resources.
+Pure, except for the opt-in fetch from a proxy; makes no resource. The access graph accepts only clients whose
+certificate chains to one of these authorities; `access_graph` passes them to its chart.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TCTL_YAML = re.compile(r"^kind: cert_authority\b", re.MULTILINE)
 
 
 class HostAuthorityError(ValueError):
-    """The host CAs of a Teleport cluster cannot be used; the text has a line for each problem."""
+    """The host CAs of a Teleport cluster cannot be used. The message has one line for each problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -64,7 +64,7 @@ def load_host_authorities(
 ) -> tuple[HostAuthority, ...]:
     """The host CAs of the Teleport cluster, each once, in the order of their fingerprints.
 
-    `root` is what relative paths start from, `now` an aware time; `fetch` takes the proxy's host:port and a CA file.
+    Relative paths start from `root`; `now` is an aware time; `fetch` takes the proxy's host:port and a CA file.
     Raises `HostAuthorityError` with every problem found.
     """
     key = f"teleport.{cluster}.hostAuthorities"
@@ -84,10 +84,10 @@ def load_host_authorities(
 
 def parse_authorities(text: str, *, cluster: str | None = None) -> tuple[HostAuthority, ...]:
     """The certificates in a PEM bundle, in the JSON of `tctl get cert_authorities` (active and additional keys), or in
-    the proxy's JSON array; each once, in the order of their fingerprints. Whether they are usable is not asked here.
+    the proxy's JSON array; each once, in the order of their fingerprints. Does not check whether they are usable.
 
-    In tctl's JSON only host CAs count, and with `cluster` only that cluster's (a root cluster lists its leaves' too).
-    Raises `HostAuthorityError`.
+    From tctl's JSON only host CAs are taken, and with `cluster` only that cluster's (a root cluster lists its leaves'
+    too). Raises `HostAuthorityError`.
     """
     certificates, problems = _certificates_in(text, cluster)
     if problems:
@@ -99,7 +99,7 @@ def parse_authorities(text: str, *, cluster: str | None = None) -> tuple[HostAut
 
 
 def pinning_advice(cluster: str, authorities: Sequence[HostAuthority]) -> str:
-    """What to tell whoever fetches from a proxy without pins: what was found, and how to pin it."""
+    """Text for a user who fetches from a proxy without pins: what was found, and how to pin it."""
     found = "\n".join(f"  {authority.fingerprint}  {authority.subject}" for authority in authorities)
     return (
         f"teleport.{cluster}.hostAuthorities: fetched without a pin; compare these SHA-256 fingerprints with "
@@ -108,7 +108,7 @@ def pinning_advice(cluster: str, authorities: Sequence[HostAuthority]) -> str:
 
 
 def rotation_gap_warning(cluster: str) -> str:
-    """What to tell whoever fetches from a proxy: it gives active keys only, the next one not before it is in use."""
+    """Text for a user who fetches from a proxy, which gives active keys only, not the next one before it is in use."""
     return (
         f"teleport.{cluster}.hostAuthorities: a proxy gives active keys only, so when Teleport rotates its host CA, "
         "TAG turns its calls away from phase update_clients until the next `up`; before a rotation go over to mode "
@@ -120,7 +120,7 @@ def rotation_gap_warning(cluster: str) -> str:
 def _read(
     settings: HostAuthoritySettings, key: str, root: Path, fetch: Callable[[str, Path | None], str]
 ) -> tuple[str, str]:
-    """The text and the key (with what it points at) that a problem in it is reported under."""
+    """The text, and the key (with the source that it names) under which problems in the text are reported."""
     if settings.mode == "inline":
         text = "\n".join(settings.certificates)
         if len(text) > LARGEST_TEXT:
@@ -155,7 +155,7 @@ def _read_file(path: Path, where: str) -> str:
 
 
 def _certificates_in(text: str, cluster: str | None) -> tuple[list[tuple[str, x509.Certificate]], list[str]]:
-    """Each certificate with its position in words, and what is wrong with the text itself."""
+    """Each certificate with its position in words, and the problems of the text itself."""
     stripped = text.lstrip("\ufeff \t\r\n")
     if stripped[:1] not in ("[", "{"):
         if _TCTL_YAML.search(stripped) and "-----BEGIN " not in stripped:
@@ -250,7 +250,7 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
             f"({subject}) is no certificate authority (CA:TRUE, may sign certificates); "
             "give the host CA, not a certificate that it issued"
         )
-    # Teleport writes the cluster's name as CN and O of its CAs: a cheap test that they are the right cluster's.
+    # Teleport writes the cluster's name as CN and O of its CAs: a cheap test that the CA is the right cluster's.
     if cluster not in names:
         yield f"({subject}) does not name the cluster {cluster!r}; give that cluster's host CA, or correct the name"
     if now > not_after:
@@ -260,7 +260,7 @@ def _refusals(certificate: x509.Certificate, cluster: str, now: datetime) -> Ite
 
 
 def _in_order(certificates: Iterable[x509.Certificate]) -> tuple[HostAuthority, ...]:
-    """One authority for each distinct certificate; by fingerprint, so that another order in the source is no change."""
+    """One authority per distinct certificate, by fingerprint, so that another order in the source is no change."""
     unique = {certificate.fingerprint(hashes.SHA256()).hex(): certificate for certificate in certificates}
     return tuple(
         HostAuthority(
@@ -274,7 +274,7 @@ def _in_order(certificates: Iterable[x509.Certificate]) -> tuple[HostAuthority, 
 
 
 def _check_pins(pins: Sequence[str], authorities: Sequence[HostAuthority], key: str) -> None:
-    """Every CA must be pinned, if any is; a pin without its CA is the next or the former key of a rotation."""
+    """If any CA is pinned, all must be. A pin without its CA belongs to the next or the former key of a rotation."""
     pinned = {pin.lower().replace(":", "").removeprefix("sha256") for pin in pins}
     malformed = [pin for pin in sorted(pinned) if not _FINGERPRINT.match(pin)]
     if malformed:

@@ -1,5 +1,5 @@
-"""What may follow upon what the ledger recorded, and yet asks for somebody's eyes: of what happens elsewhere no `up`
-knows. Pure."""
+"""Warnings about changes that may follow the recorded state but need somebody's attention: an `up` does not know what
+happens elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from components.trust_steps import DOCUMENT, GENERATED
 
 
 def warnings(recorded: Ledger, settings: Settings) -> Iterator[str]:
-    """Each is one sentence with its remedy. None where nothing is running."""
+    """Each is one sentence with its remedy. No warnings where nothing is running."""
     for warning in (
         rollout_warning(recorded, settings),
         name_warning(recorded, settings),
@@ -31,9 +31,8 @@ def warnings(recorded: Ledger, settings: Settings) -> Iterator[str]:
 
 
 def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
-    """What somebody has to see to before TAG serves what another authority has signed: of a Teleport whose rollout
-    nobody waits for, no `up` knows whether its auth has read the bundle of the last one, and of none what is in its own
-    trust store."""
+    """What somebody has to check before TAG serves a certificate of another authority. No `up` knows whether auth has
+    read the last bundle in a Teleport whose rollout nobody waits for, nor what is in any Teleport's own trust store."""
     before, tls = recorded.trust, settings.tls
     if before is None or not settings.access_graph.enabled:
         return None
@@ -65,12 +64,12 @@ def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
 
 
 def name_warning(recorded: Ledger, settings: Settings) -> str | None:
-    """Of a Teleport whose rollout nobody waits for, the ledger has what it was told to dial, and not what it dials."""
+    """Where nobody waits for a Teleport's rollout, the ledger knows what it was told to dial, not what it dials."""
     names, unawaited = settings.certificate_names, _calling(recorded, settings, unawaited=True)
     if names is None or not settings.access_graph.enabled or not unawaited:
         return None
     if recorded.namespace.get("name") != settings.access_graph.namespace:
-        return None  # another Secret: the former one has its names still
+        return None  # TAG moves to another Secret, and the former one keeps its names
     going = sorted(set(recorded.certificate_names) - set(names))
     if not going:
         return None
@@ -81,8 +80,8 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
 
 
 def place_warning(recorded: Ledger, settings: Settings) -> str | None:
-    """The access graph of before goes as the last step of an `up`, with its Service; who waits for nobody's rollout
-    does not know whether auth has gone over."""
+    """The access graph in the former namespace goes, with its Service, as the last step of an `up`. Where nobody waits
+    for the rollout, no `up` knows whether auth has moved to the new one."""
     graph = settings.access_graph
     suffix = f".{recorded.namespace.get('name')}.svc.{graph.cluster_domain}"
     left = [
@@ -100,13 +99,13 @@ def place_warning(recorded: Ledger, settings: Settings) -> str | None:
 
 
 def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
-    """The policy is changed at the start of an `up`, and TAG's pods are rolled at its end."""
+    """The network policy changes at the start of an `up`, and TAG's pods are rolled out at its end."""
     before, after, graph = recorded.database, settings.database, settings.access_graph
     moves = before.get("mode") not in (None, after.mode)
     if isinstance(after, RdsDatabaseSettings):
         moves = moves or before.get("port") not in (None, after.port)
     else:
-        # All of its calls are open until their blocks are said.
+        # Without CIDR blocks the policy opens all calls to an existing database.
         moves = moves and bool(graph.network_policy.database_cidrs)
     if not moves or not graph.enabled or not graph.network_policy.enabled:
         return None
@@ -118,7 +117,8 @@ def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
 
 
 def _calling(recorded: Ledger, settings: Settings, *, unawaited: bool = False) -> list[str]:
-    """Teleports that use the access graph and did so before; `unawaited` alone those whose rollout nobody waits for."""
+    """Teleports that use the access graph now and did before; with `unawaited`, only those whose rollout nobody
+    awaits."""
     return [
         cluster
         for cluster, entry in settings.teleport.items()

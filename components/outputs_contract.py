@@ -1,7 +1,7 @@
-"""The contract of the stack's outputs: names, types, secrecy, and the version that a change of them raises.
+"""The contract of the stack's outputs: their names, types and secrecy, and the version that grows with a change.
 
-Owns what writers and readers must agree on. Adding an output is free; renaming or removing one, or changing its type or
-its secrecy, raises `OUTPUTS_VERSION`.
+Owns what writers and readers must agree on. Adding an output is free. Renaming or removing one, or changing its type or
+secrecy, raises `OUTPUTS_VERSION`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class OutputType(NamedTuple):
     secret: bool = False
 
 
-# In the order in which they are exported and documented.
+# In the order of export and documentation.
 OUTPUT_TYPES: Mapping[str, OutputType] = MappingProxyType(
     {
         "outputsVersion": OutputType("number"),

@@ -1,6 +1,6 @@
-"""How another stack reads this one's outputs: typed, by name, with one clear error where they are not what it knows.
+"""How another stack reads this one's outputs: typed, by name, with one clear error for outputs that it cannot read.
 
-Needs nothing of this program but this module and `outputs_contract`. What the outputs mean is docs/outputs.md's.
+Needs nothing of this program but this module and `outputs_contract`. docs/outputs.md says what the outputs mean.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from components.outputs_contract import OUTPUT_TYPES, OUTPUTS_VERSION
 
 Value = TypeVar("Value")
 
-# Of what is read by name; the version, a number, is read before.
+# Types of outputs read by name. `outputsVersion`, a number, is read before them.
 _PYTHON_TYPES: Mapping[str, type] = {
     "string": str,
     "map": Mapping,
@@ -22,16 +22,16 @@ _PYTHON_TYPES: Mapping[str, type] = {
 
 
 class OutputsError(pulumi.RunError):
-    """The stack that was named cannot be read; the text says why and what to do."""
+    """The named stack cannot be read; the message says why, and what to do."""
 
 
 class AccessGraphOutputs:
-    """The outputs of one stack of Teleport Access Graph, each read when it is asked for.
+    """The outputs of one stack of Teleport Access Graph. Each is read when it is asked for.
 
-    Each is an Output of its own, so that a secret one makes no other secret. Those that an environment may do without
-    are None there: the release's while its access graph is off, the instance's with a database that somebody else runs.
-    An Output fails with `OutputsError` when nothing of the version known here is deployed, or its value is no such
-    thing; nothing is then made from it.
+    Each is an Output of its own, so that a secret one makes no other secret. One that an environment does not have is
+    None: the release's while the access graph is off, the instance's for a database that somebody else runs. An Output
+    fails with `OutputsError` if nothing is deployed there, if the outputs have another version than the one known here,
+    or if its value has the wrong type; nothing is then made from it.
     """
 
     def __init__(self, stack: str | pulumi.StackReference) -> None:
@@ -52,7 +52,7 @@ class AccessGraphOutputs:
 
     @property
     def namespace(self) -> pulumi.Output[str]:
-        """The access graph's."""
+        """The access graph's namespace."""
         return self._some("namespace")
 
     @property
@@ -62,22 +62,22 @@ class AccessGraphOutputs:
 
     @property
     def chart_version(self) -> pulumi.Output[str | None]:
-        """The chart's, which is the service's; None while the access graph is off."""
+        """The chart's version, which is also the service's; None while the access graph is off."""
         return self._read("chartVersion")
 
     @property
     def ca_bundle(self) -> pulumi.Output[str | None]:
-        """PEM of the authorities that whoever dials the endpoint has to trust; None where the system's own serve."""
+        """PEM of the authorities that callers of the endpoint must trust; None where the system's are enough."""
         return self._read("caBundle")
 
     @property
     def ca_not_after(self) -> pulumi.Output[str | None]:
-        """RFC 3339."""
+        """RFC 3339: when the first authority of `ca_bundle` ends."""
         return self._read("caNotAfter")
 
     @property
     def certificate_not_after(self) -> pulumi.Output[str | None]:
-        """RFC 3339; None where it is not known to the stack."""
+        """RFC 3339: when the server certificate ends; None where the stack does not know."""
         return self._read("certificateNotAfter")
 
     @property
@@ -87,12 +87,12 @@ class AccessGraphOutputs:
 
     @property
     def database_name(self) -> pulumi.Output[str | None]:
-        """None for a database that exists."""
+        """Name of the database in the RDS instance; None for a database that exists."""
         return self._read("databaseName")
 
     @property
     def database_instance_arn(self) -> pulumi.Output[str | None]:
-        """None for a database that exists."""
+        """ARN of the RDS instance; None for a database that exists."""
         return self._read("databaseInstanceArn")
 
     @property
@@ -122,7 +122,7 @@ class AccessGraphOutputs:
 
     @property
     def host_authority_fingerprints(self) -> pulumi.Output[Mapping[str, Sequence[str]]]:
-        """SHA-256 of each host CA in use, by Teleport cluster."""
+        """SHA-256 of each accepted host CA, by Teleport cluster."""
         return self._some("hostAuthorityFingerprints")
 
     @property
@@ -132,12 +132,12 @@ class AccessGraphOutputs:
 
     @property
     def teleport_config(self) -> pulumi.Output[Mapping[str, Any]]:
-        """The part of auth's `teleport.yaml`, by Teleport cluster."""
+        """The access graph's part of auth's `teleport.yaml`, by Teleport cluster."""
         return self._some("teleportConfig")
 
     @property
     def teleport_files(self) -> pulumi.Output[Mapping[str, Mapping[str, str]]]:
-        """By Teleport cluster of mode `manual`: what to place on auth's hosts, content by absolute path."""
+        """By Teleport cluster of mode `manual`: the files to place on auth's hosts, content by absolute path."""
         return self._some("teleportFiles")
 
     @property
@@ -152,7 +152,7 @@ class AccessGraphOutputs:
         return self._some("teleportCleanUp")
 
     def known(self, output: pulumi.Output[Value | None], what: str) -> pulumi.Output[Value]:
-        """`output`, failing with `OutputsError` where that environment does without. `what` names it in the error."""
+        """`output`; fails with `OutputsError` where that environment does not have it. `what` names it in the error."""
 
         def check(read: Sequence[Any]) -> Value:
             stack, value = read
@@ -175,13 +175,13 @@ class AccessGraphOutputs:
 
 
 def _known_version(stack: str, version: Any) -> str:
-    """The stack's name, if its outputs are of the version known here."""
+    """The stack's name, if its outputs have the version known here."""
     if version is None:
         raise OutputsError(
             f"{stack}: has no output outputsVersion; nothing is deployed there, or it is no stack of Teleport Access "
             "Graph: correct the name, or run its `up` first"
         )
-    # Numbers come back from the engine as floats.
+    # The engine returns numbers as floats.
     number = isinstance(version, (int, float)) and not isinstance(version, bool)
     if not number or version != OUTPUTS_VERSION:
         shown = f"{version:g}" if number else repr(version)

@@ -1,7 +1,7 @@
-"""Certificates in PEM text, as people copy it and programs write it: all of them, or what is wrong with the text.
+"""Certificates in PEM text, pasted by people or written by programs: returns all of them, and every fault of the text.
 
-Pure, and in one pass over the text however long it is. What a certificate may be used for is said by whoever reads it;
-here are only the questions that several of them ask.
+Pure, and one pass over the text however long it is. Each caller decides what a certificate may be used for; only the
+questions that several callers ask are here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from components.printable import printable
 
-# Up to the next line that begins a block, so that one without its end does not swallow the others.
+# Ends at the next line that begins a block, so that a block without its end does not swallow the others.
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----(.*?)(-----END [^-\n]*-----|(?=-----BEGIN )|\Z)", re.DOTALL)
 _FRAGMENT = re.compile(r"-(BEGIN|END)|(BEGIN|END) CERTIFICATE|^[A-Za-z0-9+/=]{40,}$", re.MULTILINE)
 
-# What reading a certificate may raise, or a part of it, which is parsed only when it is asked for.
+# Errors that reading a certificate may raise, also later: its parts are parsed only when they are asked for.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -33,7 +33,7 @@ UNREADABLE = (
 def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Certificate]], list[str]]:
     """Each certificate with its position (`<noun> 1`), and the problems of the text, each with its remedy.
 
-    What stands between blocks is comment, as openssl takes it; line ends, and a byte order mark, do not matter.
+    Text between blocks is a comment, as for openssl; line ends and a byte order mark do not matter.
     """
     certificates: list[tuple[str, x509.Certificate]] = []
     problems: list[str] = []
@@ -42,7 +42,7 @@ def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Cert
     if not blocks and text.strip("\ufeff \t\r\n"):
         problems.append("has no PEM block; give the text from -----BEGIN CERTIFICATE----- on")
     elif _FRAGMENT.search(_BLOCK.sub("\n", lines)):
-        # Else a certificate with a mangled first line would be a comment, and silently missing.
+        # Otherwise a certificate with a mangled first line would pass as a comment, and silently be missing.
         problems.append("has part of a certificate outside of any whole block; copy the certificates again, unchanged")
     for number, block in enumerate(blocks, 1):
         label, body, end = block.groups()
@@ -64,12 +64,12 @@ def certificates_in_pem(text: str, noun: str) -> tuple[list[tuple[str, x509.Cert
 
 
 def subject_of(certificate: x509.Certificate) -> str:
-    """RFC 4514, for people: the library leaves line breaks and a terminal's control characters as they are."""
+    """RFC 4514, made printable: the library leaves line breaks and a terminal's control characters in."""
     return printable(certificate.subject.rfc4514_string())
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Whether what it signs may be believed: CA:TRUE, and a key usage, where it has one, with certificate signing."""
+    """Whether it may sign certificates: CA:TRUE, and certificate signing in its key usage, if it has a key usage."""
     try:
         if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
             return False
@@ -82,13 +82,14 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def is_self_signed(certificate: x509.Certificate) -> bool:
-    """By its names; whether the signature holds is asked of `is_whole`."""
+    """Judged by the names only; `is_whole` checks the signature."""
     return certificate.issuer == certificate.subject
 
 
 def is_whole(certificate: x509.Certificate) -> bool:
-    """Whether a self-signed certificate still is what was signed; of others only that the signature is whole bytes."""
-    # The byte before it counts the bits that it lacks. OpenSSL verifies one that lacks zeros as if they were there.
+    """Whether a self-signed certificate is as it was signed; for others, only whether the signature is whole bytes."""
+    # The byte before the signature counts its missing bits. OpenSSL verifies a signature that lacks zero bits as if it
+    # had them.
     if certificate.public_bytes(Encoding.DER)[-len(certificate.signature) - 1] != 0:
         return False
     if not is_self_signed(certificate):

@@ -1,14 +1,14 @@
-"""Text that others wrote, as a terminal or a log may show it: a certificate's subject, an event, a line of a log.
+"""Makes text that others wrote safe for a terminal or a log: a certificate's subject, an event, a line of a log.
 
-What they put in may be meant for the terminal: a sequence that goes up and writes over the line before, or a line that
-looks like one of ours.
+Such text may be meant to deceive: a control sequence that goes up and overwrites the line before, or a line that looks
+like one of ours.
 """
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """`text` on one line. What a terminal would act upon is written out, such as `\\x1b`."""
+    """`text` on one line. Characters that a terminal would act upon are escaped, such as `\\x1b`."""
     return text if text.isprintable() else "".join(map(_shown, text))
 
 

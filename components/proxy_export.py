@@ -1,6 +1,6 @@
 """Fetches a Teleport cluster's host CAs from its proxy, over verified TLS and within limits.
 
-What is in the answer, and whether it may be used, is `host_authorities`.
+`host_authorities` reads the answer and decides whether it may be used.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-# Seconds for one request from its start to its last byte: a preview must not hang on a proxy.
+# Seconds from the start of a request to its last byte: a preview must not hang on a proxy.
 TIMEOUT = 10.0
-# Bytes; a host CA is below 2 KiB, and what is longer would not fit the ConfigMap that it ends in.
+# Bytes. A host CA is below 2 KiB, and a longer text would not fit the ConfigMap that it ends up in.
 LARGEST_TEXT = 1024 * 1024
 
 _EXPORT = "/webapi/auth/export?type=tls-host"
 
 
 class ProxyFetchError(Exception):
-    """The proxy did not give its host CAs; the text says why and what to do."""
+    """The proxy did not give its host CAs; the message says why, and what to do."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request: Any, file: Any, code: int, message: str, headers: Any, target: str) -> None:
-        # A redirect may lead to another host than the one whose certificate was to vouch for the answer.
+        # A redirect may lead to a host other than the one whose certificate vouches for the answer.
         raise ProxyFetchError(f"redirects to {target!r}; give the address that answers itself")
 
 
@@ -40,7 +40,7 @@ def fetch_from_proxy(address: str, ca_file: Path | None = None) -> str:
     status, text = get_from_proxy(address, _EXPORT, ca_file)
     if status == 200 and "-----BEGIN" in text:
         return text
-    # With several active keys Teleport answers the plain form with an error and asks for a format.
+    # With several active keys, Teleport answers the plain request with an error that asks for a format.
     fallback_status, fallback = get_from_proxy(address, f"{_EXPORT}&format=json", ca_file)
     if fallback_status == 200:
         return fallback
@@ -51,7 +51,7 @@ def fetch_from_proxy(address: str, ca_file: Path | None = None) -> str:
 
 
 def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tuple[int, str]:
-    """Status and text of what a proxy answers at a path, verified and within limits. Raises `ProxyFetchError`."""
+    """Status and text of a proxy's answer at a path, verified and within limits. Raises `ProxyFetchError`."""
     try:
         context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except OSError as error:
@@ -85,22 +85,22 @@ def _text_of(response: http.client.HTTPResponse, deadline: float) -> str:
 
 
 class TooLong(Exception):
-    """More bytes were sent than are taken."""
+    """The answer has more bytes than the limit."""
 
 
 class TooSlow(TimeoutError):
-    """The last byte was not there in time."""
+    """The last byte did not arrive in time."""
 
 
 def read_limited(response: http.client.HTTPResponse, limit: int, deadline: float) -> bytes:
-    """All of `response`, if it has at most `limit` bytes and ends before `deadline` (of `time.monotonic`). Raises
+    """All of `response`, which may have `limit` bytes and must end before `deadline` (of `time.monotonic`). Raises
     `TooLong` and `TooSlow`."""
     received = bytearray()
     while chunk := response.read1(65536):
         received += chunk
         if len(received) > limit:
             raise TooLong
-        # The timeout of a socket starts anew with each byte: a trickle needs a limit of its own.
+        # A socket's timeout starts anew with each byte, so a slow trickle needs this limit too.
         if time.monotonic() > deadline:
             raise TooSlow
     return bytes(received)

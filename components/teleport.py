@@ -1,9 +1,9 @@
-"""A Teleport cluster's side: the authority that it has to trust, the patched teleport-cluster release, the proxies'
-restart.
+"""A Teleport cluster's side: the authorities that it has to trust, the patched teleport-cluster release, the restart of
+the proxies.
 
-Owns the order: ConfigMap, then auth, then proxies; while the access graph is off auth first, for it may have been on
-before. What the patch says and how it merges is `teleport_args`' and `teleport_values`' (pure).
-Who owns the release decides the mode: this stack (`release`), somebody else's Helm (`values`), or no chart at all
+Owns the order: ConfigMap, then auth, then proxies. While the access graph is off, auth comes first, because the graph
+may have been on before. `teleport_args` and `teleport_values` (pure) say what the patch contains and how it merges. The
+mode tells who owns the release: this stack (`release`), somebody else's Helm (`values`), or nobody, for want of a chart
 (`manual`).
 """
 
@@ -34,7 +34,7 @@ from components.teleport_args import (
 from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, auth_deployment_name, proxy_deployment_name
 from components.values_files import values_document
 
-# Of the plugin, where nothing is said.
+# The plugin's own default.
 LEAST_PATIENCE_SECONDS = 600
 
 
@@ -44,11 +44,11 @@ class TeleportCluster(pulumi.ComponentResource):
     values: pulumi.Output[Mapping[str, Any]]
     """The user's plain values with the patch."""
     configuration: pulumi.Output[Mapping[str, Any]]
-    """The part of auth's `teleport.yaml` that the patch amounts to."""
+    """The part of auth's `teleport.yaml` that the patch produces."""
     files: pulumi.Output[Mapping[str, str]]
-    """Mode `manual`: what to place on auth's hosts, content by absolute path."""
+    """Mode `manual`: the files to place on auth's hosts, content by absolute path."""
     merged_values: pulumi.Output[Mapping[str, Any]] | None
-    """Secret: `values` with the secret values merged in; None unless asked for."""
+    """Secret: `values` with the secret values merged in; None unless it was asked for."""
     ready: pulumi.Output[bool]
     """Resolves after the last step."""
 
@@ -90,7 +90,8 @@ class TeleportCluster(pulumi.ComponentResource):
                 steps.append(rollout)
                 done.append(rollout.complete)
         if not args.enabled:
-            # What auth mounts until it has its own values again, and may read at a start, has the content of before.
+            # Auth mounts the ConfigMap until it has its own values again, and may read it at a start: so it changes
+            # last.
             authorities = self._authorities(name, args, list(steps))
             steps += authorities
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
@@ -100,12 +101,12 @@ class TeleportCluster(pulumi.ComponentResource):
             applied(
                 f"the ConfigMap {CA_CONFIG_MAP_NAME}",
                 args.trust_bundle,
-                # What others keep beside it in there is theirs.
+                # Other keys of the ConfigMap belong to others.
                 made(config_map, config_map.data).apply(lambda data: (data or {}).get(CA_KEY)),
             )
             for config_map in authorities
         ]
-        # Nothing of what it waits for is in it: a secret one would make all of the stack's memory secret.
+        # The result contains none of these outputs, one of which, if secret, would make the whole ledger secret.
         self.ready = pulumi.Output.unsecret(pulumi.Output.all(*done).apply(lambda _: True))
         outputs: dict[str, pulumi.Input[Any]] = {
             "values": self.values,
@@ -119,7 +120,7 @@ class TeleportCluster(pulumi.ComponentResource):
     def _authorities(
         self, name: str, args: TeleportClusterArgs, after: list[pulumi.Resource]
     ) -> list[kubernetes.core.v1.ConfigMap]:
-        """The ConfigMap of the authorities, where there is one."""
+        """The ConfigMap with the authorities, where there is one."""
         if args.trust_bundle is None or args.mode == "manual":
             return []
         config_map = kubernetes.core.v1.ConfigMap(
@@ -129,9 +130,9 @@ class TeleportCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=after,
-                # Auth mounts it by name: gone, its next start would hang. Only a release that dies with the stack, or
-                # one that has been given back its own values (`enabled: false`), lets it go. Whether an owner whose
-                # rollout nobody waits for has done that is not known.
+                # Auth mounts it by name, so without it auth's next start would hang. It is deleted only with a release
+                # that dies with the stack, or that has its own values back (`enabled: false`). Where nobody waits for
+                # the owner's rollout, it is not known whether the owner has given them back.
                 retain_on_delete=asked(
                     args.adopt or args.mode != "release"
                     if args.enabled
@@ -144,12 +145,12 @@ class TeleportCluster(pulumi.ComponentResource):
     def _handed_over(
         self, name: str, args: TeleportClusterArgs, after: list[pulumi.Resource]
     ) -> kubernetes.core.v1.ConfigMap:
-        """The values, where the release's owner finds them while this `up` still waits for the rollout."""
+        """The values in a ConfigMap, so that the release's owner finds them while this `up` waits for the rollout."""
         return kubernetes.core.v1.ConfigMap(
             f"{name}-values",
             metadata={"name": VALUES_CONFIG_MAP_NAME, "namespace": args.namespace},
             data={VALUES_KEY: self.values.apply(values_document)},
-            # It goes with the stack: an owner's tool that misses it says so, and leaves a Teleport that runs alone.
+            # It goes with the stack: the owner's tool reports that it is missing, and leaves a running Teleport alone.
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
@@ -163,7 +164,7 @@ class TeleportCluster(pulumi.ComponentResource):
                 namespace=args.namespace,
                 deployment=auth_deployment_name(args.release),
                 values_config_map=handed_over.metadata["name"],
-                # The version alone is still the former one in a preview, the content alone the same after a way back.
+                # In a preview the version is still the old one; after a way back the content is the same as before.
                 hand_over=pulumi.Output.all(
                     handed_over.metadata.apply(lambda written: written.resource_version or ""), handed_over.data
                 ).apply(lambda written: f"{written[0]} {content_checksum(*written[1].values())}"),
@@ -181,7 +182,7 @@ class TeleportCluster(pulumi.ComponentResource):
         self, name: str, args: TeleportClusterArgs, patched: dict[str, Any], after: list[kubernetes.core.v1.ConfigMap]
     ) -> kubernetes.helm.v3.Release:
         values: pulumi.Input[Mapping[str, Any]] = patched if args.secret_values is None else merged_values(args)
-        assert args.chart is not None  # checked above
+        assert args.chart is not None  # checked in __init__
         return atomic_release(
             f"{name}-release",
             release=args.release,
@@ -197,9 +198,9 @@ class TeleportCluster(pulumi.ComponentResource):
                 if args.adopt
                 else after,
                 import_=f"{args.namespace}/{args.release}" if args.adopt else None,
-                # A refresh reads them from Helm's record, which knows of no secret.
+                # A refresh reads the values from Helm's record, which does not mark secrets.
                 additional_secret_outputs=None if args.secret_values is None else ["values"],
-                # Without it a plain destroy would uninstall a Teleport that was there before this stack.
+                # Otherwise a plain destroy would uninstall a Teleport that was there before this stack.
                 retain_on_delete=asked(args.adopt),
             ),
         )
@@ -207,8 +208,8 @@ class TeleportCluster(pulumi.ComponentResource):
     def _rolled_auth(
         self, name: str, args: TeleportClusterArgs, release: pulumi.Resource
     ) -> kubernetes.apps.v1.DeploymentPatch:
-        """Waits for the last pod of auth: of several Helm waits for all but one, and that one may still answer the
-        proxies. A mark on the Deployment, which restarts nothing; without the access graph there is none."""
+        """Waits for the last pod of auth. Helm waits for all but one of several pods, and that one may still answer the
+        proxies. Sets an annotation on the Deployment alone, which restarts nothing; none while the graph is off."""
         metadata: dict[str, Any] = {"name": auth_deployment_name(args.release), "namespace": args.namespace}
         if args.enabled:
             metadata["annotations"] = {PROXY_ANNOTATION: _answer_checksum(args)}
@@ -217,7 +218,8 @@ class TeleportCluster(pulumi.ComponentResource):
     def _restarted_proxies(
         self, name: str, args: TeleportClusterArgs, after: pulumi.Resource
     ) -> kubernetes.apps.v1.DeploymentPatch:
-        """Proxies ask auth for the access graph once, at their start: they follow whatever that answer is made of."""
+        """Proxies ask auth for the access graph only once, at their start: they restart whenever auth's answer
+        changes."""
         metadata = {"name": proxy_deployment_name(args.release), "namespace": args.namespace}
         spec = {"template": {"metadata": {"annotations": {PROXY_ANNOTATION: _answer_checksum(args)}}}}
         return self._patched_deployment(f"{name}-proxies", args, metadata, spec, after)
@@ -230,7 +232,7 @@ class TeleportCluster(pulumi.ComponentResource):
         spec: Mapping[str, Any] | None,
         after: pulumi.Resource,
     ) -> kubernetes.apps.v1.DeploymentPatch:
-        """Ends when the Deployment's rollout is complete, whoever began it."""
+        """Done when the Deployment's rollout is complete, whoever began it."""
         waits = args.timeout_seconds if args.mode == "release" else args.rollout_timeout_seconds
         patience = f"{max(LEAST_PATIENCE_SECONDS, waits)}s"
         return kubernetes.apps.v1.DeploymentPatch(
@@ -240,7 +242,7 @@ class TeleportCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[after],
-                # The state has the whole live Deployment, and what its owner's secret values put into it.
+                # The state holds the whole live Deployment, including what the owner's secret values put into it.
                 additional_secret_outputs=None if args.secret_values is None else ["metadata", "spec"],
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             ),

@@ -1,6 +1,6 @@
 """From the settings of a Teleport entry to the arguments of its component.
 
-Apart from `assembly`: the intake checks a cluster's values by these arguments before anything is registered.
+Separate from `assembly`: the intake checks a cluster's values with these arguments before anything is registered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def teleport_cluster_args(
     values: Mapping[str, Any],
     trust_bundle: pulumi.Input[str] | None,
 ) -> TeleportClusterArgs:
-    """`values` are the user's own; `trust_bundle` is left out where Teleport's trust store covers the certificate."""
+    """`values` are the user's own; `trust_bundle` is None where Teleport's trust store covers the certificate."""
     entry = settings.teleport[cluster]
     common: dict[str, Any] = {
         "cluster": cluster,
@@ -54,13 +54,13 @@ def teleport_cluster_args(
 
 
 def secret_values_of(settings: Settings, cluster: str) -> pulumi.Output[Mapping[str, Any]] | None:
-    """The part of `teleportSecretValues` that is this cluster's."""
+    """This cluster's part of `teleportSecretValues`."""
     everything = settings.secrets.teleport_values
     return None if everything is None else everything.apply(lambda by_cluster: by_cluster.get(cluster, {}))
 
 
 def chart_arguments(chart: ChartSettings) -> dict[str, Any]:
-    """A packaged chart has its version in it; one from a repository is named with all three."""
+    """A packaged chart contains its version; one from a repository needs repository, name and version."""
     if isinstance(chart, PathChart):
         return {"chart": chart.path, "repository": None, "version": None}
     return {"chart": chart.name, "repository": chart.repository, "version": chart.version}

@@ -1,6 +1,6 @@
-"""What a plain `destroy` leaves of a Teleport's connection to the access graph, and how to be rid of it, in words.
+"""What a plain `destroy` leaves of a Teleport's connection to the access graph, and how to remove it, in words.
 
-Owns the text of the output `teleportCleanUp`. That the things stay, and why, is `teleport`'s.
+Owns the text of the output `teleportCleanUp`. `teleport` decides what stays, and why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from components.teleport_values import CA_CONFIG_MAP_NAME, proxy_deployment_name
 
 
 def clean_up(settings: Settings, cluster: str) -> list[str]:
-    """Lines for a person, commands among them; none when a destroy leaves nothing of this Teleport."""
+    """Lines for a person to read, some of them commands; none when a destroy leaves nothing of this Teleport."""
     entry = settings.teleport[cluster]
     if not settings.connects(cluster):
         return _when_off(settings, cluster)
@@ -53,7 +53,7 @@ def clean_up(settings: Settings, cluster: str) -> list[str]:
 
 
 def _when_off(settings: Settings, cluster: str) -> list[str]:
-    """Of an owner whose rollout nobody waits for, auth may still mount the ConfigMap."""
+    """Where nobody waits for the owner's rollout, auth may still mount the ConfigMap."""
     entry = settings.teleport[cluster]
     if not isinstance(entry, ValuesTeleportSettings) or entry.rollout is not None or settings.tls.trust != "bundle":
         return []

@@ -1,6 +1,6 @@
-"""What one `up` may change of a Teleport, given what the last complete one left of it.
+"""What one `up` may change about a Teleport, given what the last complete one left.
 
-Pure. The order within an `up` is `teleport`'s.
+Pure. `teleport` owns the order within an `up`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DOCUMENT = "docs/teleport.md"
 
 
 def teleport_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """Everything in the Teleports' settings that may not follow upon `recorded`."""
+    """Everything in the Teleports' settings that may not follow `recorded`."""
     yield from _audit_log(recorded, settings)
     yield from _release(recorded, settings)
     yield from _taken_names(recorded, settings)
@@ -43,7 +43,7 @@ def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _release(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """What would uninstall a Teleport. Of the engine's own doing a release goes as its entry does."""
+    """Refuses what would uninstall a Teleport. The engine deletes a release along with its entry."""
     for cluster, before in recorded.teleport.items():
         if before.get("mode") != "release":
             continue
@@ -84,8 +84,8 @@ def _release(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """What the stack has in a Teleport's namespace has fixed names there, and for an entry of another name the engine
-    makes it before it deletes what is there."""
+    """The stack's objects in a Teleport's namespace have fixed names, and for an entry with another name the engine
+    makes the new ones before it deletes the old ones."""
     places = {
         (before.get("clusterIdentifier"), before.get("namespace")): cluster
         for cluster, before in recorded.teleport.items()
@@ -96,9 +96,9 @@ def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             continue
         before = places.get((settings.kubernetes_of(cluster).cluster_identifier, entry.namespace), cluster)
         if before != cluster:
-            # Others keep their access graph meanwhile.
+            # With several entries only this one is switched off; the others keep their access graph.
             switch = f"teleport.{before}.connected" if len(recorded.teleport) > 1 else "accessGraph.enabled"
-            # Whether the owner of a release has rolled it out, so that auth mounts it no more, is not known.
+            # It is not known whether the release's owner has rolled out the change, so that auth no longer mounts it.
             left = (
                 f", with `recover` before its `up`: the ConfigMap {CA_CONFIG_MAP_NAME} may be left there, for an auth "
                 "that mounts it"

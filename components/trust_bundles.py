@@ -1,6 +1,6 @@
-"""PEM bundles of certificate authorities: read and checked, put together, and told apart by their keys.
+"""PEM bundles of certificate authorities: reads, checks and joins them, and tells authorities apart by their keys.
 
-Pure. When a bundle changes is decided by others; Teleport's host authorities have a module of their own.
+Pure. Others decide when a bundle changes; Teleport's host authorities have a module of their own.
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ class Authority:
     subject: str
     """RFC 4514."""
     identity: str
-    """See `authority_identity`."""
+    """The authority's `authority_identity`."""
     not_after: datetime
 
 
 def parse_trust_bundle(text: str, *, now: datetime) -> tuple[Authority, ...]:
-    """The authorities in `text`, as a person's file has them: comments, CRLF and repetitions do not matter.
+    """The authorities in `text`, such as a file that a person wrote: comments, CRLF and repetitions do not matter.
 
-    Their order is kept, so that only a real change is one. `now` is an aware time. Raises `TrustBundleError` for a
-    bundle that is empty, has anything but certificates, or has one that is broken, expired or no authority's.
+    Keeps their order, so that nothing but a real change looks like one. `now` is an aware time. Raises
+    `TrustBundleError` for a bundle that is empty, has anything but certificates, or has one that is broken, expired or
+    no authority's.
     """
     return _authorities(text, lambda certificate: _refusals(certificate, now))
 
 
 def parse_database_bundle(text: str, *, now: datetime) -> tuple[Authority, ...]:
-    """What a database's clients are to trust, from a file such as AWS's own with the roots of every region.
+    """The authorities that a database's clients should trust, from a file such as AWS's own with every region's roots.
 
-    As `parse_trust_bundle`, but that a server's self-signed certificate may vouch for itself, and that one may have
-    expired among others: such files come from elsewhere, and clients leave it out of account.
+    As `parse_trust_bundle`, but accepts a server's self-signed certificate, and expired ones beside valid ones: such
+    files come from elsewhere, and clients ignore what has expired.
     """
     authorities = _authorities(text, _database_refusals)
     if all(authority.not_after <= now for authority in authorities):
@@ -86,7 +87,7 @@ def _authorities(text: str, refusals: Callable[[x509.Certificate], Iterator[str]
 
 
 def joined(pems: Iterable[str]) -> str:
-    """One bundle of several, each certificate once, in their order. Text that is no certificate goes."""
+    """One bundle from several, each certificate once, in their order. Drops text that is no certificate."""
     seen: dict[str, None] = {}
     for pem in pems:
         for block in _CERTIFICATE.finditer(pem):
@@ -95,18 +96,18 @@ def joined(pems: Iterable[str]) -> str:
 
 
 def authorities_of(bundle: str) -> tuple[Authority, ...]:
-    """The authorities in a bundle that was made by `joined` or checked by `parse_trust_bundle`; none in empty text."""
+    """The authorities in a bundle from `joined` or checked by `parse_trust_bundle`; none for empty text."""
     return tuple(map(_authority, x509.load_pem_x509_certificates(bundle.encode()))) if bundle else ()
 
 
 def authority_identities(authorities: Iterable[Authority]) -> frozenset[str]:
-    """Whom a bundle of them lets verify."""
+    """The identities of all authorities in a bundle: by these a client verifies."""
     return frozenset(authority.identity for authority in authorities)
 
 
 def authority_identity(certificate: x509.Certificate) -> str:
-    """SHA-256 over subject and public key, 64 hexadecimal digits: the same for a certificate that was renewed with
-    its key, since either of the two verifies what the key has signed."""
+    """SHA-256 over subject and public key, 64 hexadecimal digits. A certificate renewed with its key keeps its
+    identity, since old and new both verify what the key has signed."""
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(certificate.subject.public_bytes() + key).hexdigest()
 
