@@ -1,7 +1,7 @@
-"""RDS for PostgreSQL with all it needs of its own: key, parameters, and what `database_network` and
+"""RDS for PostgreSQL with its own key and parameters, and with the parts that `database_network` and
 `database_monitoring` make.
 
-Owns the instance, its replica and how they are protected. Leaves roles, grants and the connection URI to
+Owns the instance, its replica and their protection. Leaves roles, grants and the connection URI to
 `database_access.py`.
 """
 
@@ -33,41 +33,41 @@ from components.settings.names import replica_identifier
 
 __all__ = ["Database", "DatabaseArgs"]
 
-# Where the data come from matters when the instance is made. A change of it later is none of the instance's.
+# The source of the data matters only when the instance is made. A later change of it must not touch the instance.
 ORIGIN_INPUTS = ["snapshotIdentifier", "restoreToPointInTime"]
-# An instance has one key for its Performance Insights for good, also while they are off: AWS refuses another, and whose
-# an adopted instance has is not said. https://github.com/hashicorp/terraform-provider-aws/pull/9746
+# An instance keeps one Performance Insights key for good, even while Insights are off. AWS refuses another, and does
+# not tell the key of an adopted instance. https://github.com/hashicorp/terraform-provider-aws/pull/9746
 INSIGHTS_KEY_INPUT = "performanceInsightsKmsKeyId"
-# Nor another of the secret of a master password that it manages already:
+# Nor does AWS accept another key for the secret of a master password that it already manages:
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
-# Nor has it any name of a database but of the one that AWS made at its start, and of none where none was asked for: the
-# access graph's may have been made in it by hand. Its master user has the name that it was made with.
+# AWS reports only the name of a database that it made at the instance's start, if any: the access graph's may have been
+# made by hand. The master user keeps its first name.
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html (DBName, MasterUsername)
 ADOPTED_INPUTS = [INSIGHTS_KEY_INPUT, "masterUserSecretKmsKeyId", "dbName", "username"]
 
-# What a run that leaves it out says.
+# The name by which a run that leaves the instance out mentions it.
 INSTANCE = "the database's instance"
 
 
 class Database(pulumi.ComponentResource):
-    """A private, encrypted PostgreSQL instance that only its clients reach."""
+    """A private, encrypted PostgreSQL instance that only its clients can reach."""
 
     address: pulumi.Output[str]
-    """DNS name of the instance; known once the clients may reach it."""
+    """DNS name of the instance; known once its clients can reach it."""
     port: pulumi.Output[int]
-    """At which PostgreSQL listens."""
+    """Port of PostgreSQL."""
     endpoint: pulumi.Output[str]
     """`host:port`."""
     database_name: pulumi.Output[str]
-    """The database that TAG is to have."""
+    """Name of the database for TAG."""
     instance_arn: pulumi.Output[str]
     """ARN of the instance."""
     resource_id: pulumi.Output[str]
-    """`db-...`, by which IAM policies name the instance."""
+    """`db-...`, the instance's name in IAM policies."""
     identifier: pulumi.Output[str]
-    """Its name in the account and region."""
+    """The instance's name in the account and region."""
     master_username: pulumi.Output[str]
-    """The role with which logins are made; TAG has another."""
+    """The role that makes logins; TAG uses another."""
     master_secret_arn: pulumi.Output[str | None]
     """The secret in which AWS keeps a managed master password; None with a generated one."""
     master_password: pulumi.Output[str | None]
@@ -75,15 +75,15 @@ class Database(pulumi.ComponentResource):
     master_secret_kms_key_arn: pulumi.Output[str | None]
     """The key that encrypts that secret."""
     kms_key_arn: pulumi.Output[str]
-    """Of what stands around the instance, and its own unless that is the key of data from before."""
+    """The key of everything around the instance, and of the instance too unless its data came with another key."""
     ca_bundle: pulumi.Output[str]
     """PEM of the authorities that sign the server's certificate."""
     topic_arn: pulumi.Output[str | None]
-    """SNS topic of RDS's events and the alarms; None without one."""
+    """SNS topic for RDS's events and the alarms; None without one."""
     replica_address: pulumi.Output[str | None]
     """DNS name of the read replica, as `address`; None without one."""
     replica_resource_id: pulumi.Output[str | None]
-    """`db-...`, by which IAM policies name the read replica; None without one."""
+    """`db-...`, the read replica's name in IAM policies; None without one."""
 
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseArgs.from_input(args)
@@ -91,11 +91,11 @@ class Database(pulumi.ComponentResource):
         super().__init__("teleport-access-graph:index:Database", name, {}, waiting(opts))
         kept = asked(args.on_destroy == "keep")
         child = pulumi.ResourceOptions(parent=self, retain_on_delete=kept)
-        # What nobody needs without the stack: it tells of an instance that is then somebody else's.
+        # For events and alarms. They are never kept: an instance that is kept then belongs to somebody else.
         watcher = pulumi.ResourceOptions(parent=self)
         self.identifier = pulumi.Output.from_input(args.identifier)
 
-        # What an adopted instance has is often AWS's own `aws/rds`, whose policy lets in neither logs nor a topic.
+        # An adopted instance often has AWS's own key `aws/rds`, whose policy allows neither logs nor a topic.
         given = None if args.adopt else args.kms_key_arn
         key_arn = self._key(name, args) if given is None else pulumi.Output.from_input(given)
         instance_key_arn = key_arn if args.kms_key_arn is None else pulumi.Output.from_input(args.kms_key_arn)
@@ -105,7 +105,7 @@ class Database(pulumi.ComponentResource):
         monitoring = make_monitoring_role(name, args, child) if args.monitoring_interval_seconds else None
         password = None
         if args.master_password == "generated":
-            # Letters and digits only: RDS refuses '/', '@', '"' and spaces. 40 of 62 characters are 238 bits.
+            # Letters and digits only, since RDS refuses '/', '@', '"' and spaces. 40 of 62 characters are 238 bits.
             password = random.RandomPassword(
                 f"{name}-master-password", length=40, special=False, opts=pulumi.ResourceOptions(parent=self)
             )
@@ -155,7 +155,7 @@ class Database(pulumi.ComponentResource):
         self.database_name = pulumi.Output.from_input(args.database_name)
         self.instance_arn = made(instance, instance.arn)
         self.resource_id = made(instance, instance.resource_id)
-        # An instance that was not made empty has the master user of its data.
+        # A restored or adopted instance has the master user of its data.
         self.master_username = (
             made(instance, instance.username)
             if _is_restored(args) or args.adopt is not None
@@ -169,11 +169,11 @@ class Database(pulumi.ComponentResource):
             self.master_secret_arn = secret["arn"]
             self.master_secret_kms_key_arn = key_arn if args.adopt is None else secret["key"]
         else:
-            # From the instance, so that what uses it waits for the instance that has it. An instance that was passed
-            # over because its password failed says that it has none.
+            # Taken from the instance, so that users of the password wait for the instance that has it. An instance that
+            # was skipped because its password failed reports none.
             self.master_password = made(instance, known_after(instance.password, made(password, password.result)))
             if not pulumi.runtime.is_dry_run():
-                # What a plugin does not tell is not known in a preview, and would make all that has the password so.
+                # A preview would not know what the plugin does not report, nor then anything that has the password.
                 self.master_password = pulumi.Output.all(
                     self.master_password, instance.manage_master_user_password
                 ).apply(lambda found: _generated_password(*found))
@@ -211,8 +211,8 @@ class Database(pulumi.ComponentResource):
         )
 
     def _key(self, name: str, args: DatabaseArgs) -> pulumi.Output[str]:
-        # A final snapshot is unreadable without its key, so `snapshot` leaves the key too; the alias goes, and frees
-        # its name.
+        # A final snapshot is unreadable without its key, so `snapshot` keeps the key too. The alias is deleted, which
+        # frees its name.
         options = pulumi.ResourceOptions(
             parent=self, retain_on_delete=asked(args.on_destroy != "delete"), protect=asked(args.protect)
         )
@@ -220,7 +220,7 @@ class Database(pulumi.ComponentResource):
             f"{name}-key",
             description=self.identifier.apply(lambda identifier: f"Database {identifier} of Teleport Access Graph"),
             enable_key_rotation=True,
-            # The longest that AWS offers: time to notice that a restored backup still needs it.
+            # The longest that AWS offers: time to notice that a restored backup still needs the key.
             deletion_window_in_days=30,
             policy=pulumi.Output.all(args.region, args.account_id, args.identifier).apply(
                 lambda resolved: key_policy(region=resolved[0], account_id=resolved[1], identifier=resolved[2])
@@ -229,7 +229,7 @@ class Database(pulumi.ComponentResource):
             opts=options,
         )
         if args.adopt is None:
-            # Whoever adopts has the name already, where a stack before this one left its instance and what is around.
+            # For an adopted instance the alias may be taken, by an earlier stack that left the instance and the rest.
             kms.Alias(
                 f"{name}-key-alias",
                 name=self.identifier.apply(lambda identifier: f"alias/{identifier}"),
@@ -242,22 +242,22 @@ class Database(pulumi.ComponentResource):
     def _parameter_group(self, name: str, args: DatabaseArgs, child: pulumi.ResourceOptions) -> rds.ParameterGroup:
         return rds.ParameterGroup(
             f"{name}-parameter-group",
-            # The name changes with the major version, so that the new group stands before the instance leaves the old
+            # The name changes with the major version, so that the new group exists before the instance leaves the old
             # one.
             name_prefix=pulumi.Output.format("{0}-postgres{1}-", self.identifier, args.engine_version),
             family=pulumi.Output.format("postgres{0}", args.engine_version),
             description="Settings of the Teleport Access Graph database",
-            # AWS keeps no method for a value that is its own default, as this one is from PostgreSQL 15 on, and answers
-            # "pending-reboot": another one would be a change in every `up` (terraform-provider-aws #39252). An instance
-            # begins with the group, or takes a new one at a reboot in any case.
+            # AWS stores no method for a value that equals its default, as this one does from PostgreSQL 15 on, and
+            # answers "pending-reboot". Any other method would show as a change in every `up` (terraform-provider-aws
+            # #39252). An instance starts with its group, and adopts a new one at a reboot in any case.
             parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
             tags=args.tags,
             opts=child,
         )
 
     def _origin(self, args: DatabaseArgs, key_arn: pulumi.Output[str]) -> dict[str, Any]:
-        """What an instance is made with, for good. Restored, it has the name, the master user and the key of its data,
-        and AWS replaces one that asks for others."""
+        """The properties that an instance is made with, for good. A restored one has the name, the master user and the
+        key of its data, and asking for others would replace it."""
         if args.restore_snapshot is not None:
             return {"snapshot_identifier": args.restore_snapshot}
         if args.restore_source is not None:
@@ -277,9 +277,9 @@ class Database(pulumi.ComponentResource):
         parameter_group: rds.ParameterGroup,
         monitoring: MonitoringRole | None,
     ) -> dict[str, Any]:
-        """What the instance and its replica have alike."""
+        """The properties that the instance and its replica share."""
         return {
-            # The version is changed by the major setting alone, and that is the decision to upgrade.
+            # Only the setting of the major version changes the version, and that is the decision to upgrade.
             "allow_major_version_upgrade": True,
             "auto_minor_version_upgrade": True,
             "max_allocated_storage": args.max_allocated_storage_gib,
@@ -300,8 +300,8 @@ class Database(pulumi.ComponentResource):
             "performance_insights_kms_key_id": key_arn,
             "performance_insights_retention_period": INSIGHTS_RETENTION_DAYS[args.database_insights],
             "database_insights_mode": args.database_insights,
-            # With `keep` the instance is never to be deleted by anyone; otherwise the `up` that lifts `protect` lifts
-            # this too, and the destroy after it goes through.
+            # With `keep` nobody may ever delete the instance. Otherwise the `up` that lifts `protect` lifts this too,
+            # so that the destroy after it succeeds.
             "deletion_protection": args.on_destroy == "keep" or args.protect,
             "apply_immediately": args.apply_immediately,
             "tags": args.tags,
@@ -316,7 +316,7 @@ class Database(pulumi.ComponentResource):
         common: dict[str, Any],
         child: pulumi.ResourceOptions,
     ) -> rds.Instance:
-        """A copy that follows. It is not protected: what it holds is the instance's, and it can be made again."""
+        """A read replica. It is not protected: it holds only the instance's data, and can be made again."""
         identifier = self.identifier.apply(replica_identifier)
         groups = make_log_groups(f"{name}-replica", args, identifier, key_arn, child)
         return rds.Instance(
@@ -325,7 +325,7 @@ class Database(pulumi.ComponentResource):
             replicate_source_db=instance.identifier,
             instance_class=args.instance_class if args.replica_instance_class is None else args.replica_instance_class,
             multi_az=args.replica_multi_az,
-            # RDS takes none of a replica.
+            # RDS takes no final snapshot of a replica.
             skip_final_snapshot=True,
             **{**common, "deletion_protection": args.on_destroy == "keep"},
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*groups])),
@@ -341,7 +341,7 @@ class Database(pulumi.ComponentResource):
         parameter_group: rds.ParameterGroup,
         watcher: pulumi.ResourceOptions,
     ) -> None:
-        """RDS's events and the alarms, to the topic."""
+        """Sends RDS's events and the alarms to the topic."""
         identifiers: list[pulumi.Input[str]] = [instance.identifier]
         if replica is not None:
             identifiers.append(replica.identifier)
@@ -361,7 +361,7 @@ class Database(pulumi.ComponentResource):
         suffix = random.RandomId(
             f"{name}-final-snapshot",
             byte_length=4,
-            # What replaces the instance: each instance then has a snapshot name of its own.
+            # Properties that replace the instance when they change, so that each instance has its own snapshot name.
             keepers={
                 "identifier": self.identifier,
                 "kms_key": key_arn,
@@ -374,9 +374,9 @@ class Database(pulumi.ComponentResource):
 
 
 def _managed_secret(secrets: Sequence[Any] | None) -> dict[str, Any]:
-    """An instance that had another password before, an adopted one say, gets its secret in the `up`: a preview of that
-    has the instance as it is, and so has a run that leaves it out. One that is left out before it ever was made has
-    None."""
+    """An instance that had another password before, such as an adopted one, gets its secret during the `up`. A preview
+    shows the instance without it, and so does a run that leaves the instance out. If it is left out before it was ever
+    made, `secrets` is None."""
     if secrets is None or (not secrets and pulumi.runtime.is_dry_run()):
         return {"arn": UNKNOWN, "key": UNKNOWN}
     if not secrets:
@@ -385,16 +385,16 @@ def _managed_secret(secrets: Sequence[Any] | None) -> dict[str, Any]:
 
 
 def _generated_password(password: str, managed: bool | None) -> str:
-    """Of an instance that a run leaves out while AWS manages its password the SDK says the one that was asked for."""
+    """If a run leaves the instance out while AWS manages its password, the SDK returns the one that was asked for."""
     if managed:
         raise LeftOutError(INSTANCE)
     return password
 
 
 def _version_to_ask_for(args: DatabaseArgs) -> pulumi.Input[str | None]:
-    """Of a major RDS makes its own default of it, at a modification too: a newer minor is an upgrade at once, an older
-    one is refused. The provider asks for that wherever it read a minor (terraform-provider-aws #49496), as of an
-    instance that is imported, and after a restore from a snapshot."""
+    """RDS turns a major version into its own default minor, at a modification too: a newer minor is an upgrade at once,
+    an older one is refused. The provider asks for the major wherever it has read a minor (terraform-provider-aws
+    #49496), as for an imported instance, and after a restore from a snapshot."""
     if args.adopt is None and not _is_restored(args):
         return args.engine_version
     return pulumi.Output.all(args.engine_version, args.upgrade).apply(
@@ -403,9 +403,9 @@ def _version_to_ask_for(args: DatabaseArgs) -> pulumi.Input[str | None]:
 
 
 def _storage_to_ask_for(args: DatabaseArgs) -> pulumi.Input[int | None]:
-    """After a restore the provider asks for what it was told, and RDS refuses less than the data have, whose storage
-    has perhaps grown by itself: `Invalid storage size for engine name postgres`. Of an instance that is there the
-    provider asks for more alone."""
+    """After a restore the provider asks for the configured storage, and RDS refuses less than the data have, which may
+    have grown by itself: `Invalid storage size for engine name postgres`. For an existing instance the provider asks
+    only for more."""
     if not _is_restored(args):
         return args.allocated_storage_gib
     return pulumi.Output.all(args.allocated_storage_gib, args.resize).apply(

@@ -1,7 +1,7 @@
 """How Teleport Access Graph gets into its RDS database: the owner role, the login slots, grants, extensions and the
 connection URI.
 
-Owns the passwords of the logins, the Job that makes the roles and what that Job may read. Leaves the instance to
+Owns the logins' passwords, the Job that makes the roles, and what that Job may read. Leaves the instance to
 `database.py` and the Secret with the URI to `credentials.py`.
 """
 
@@ -32,31 +32,31 @@ VERIFIER_KEY = "login-verifier"
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccessArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """Where the Job runs; the namespace must exist, so take it from the Namespace's output."""
+    """Namespace of the Job; it must exist, so take it from the Namespace's output."""
 
     ca_config_map: pulumi.Input[str]
     """ConfigMap in that namespace with the database's CA bundle under the key `bundle.pem`."""
 
     identifier: pulumi.Input[str]
-    """Of the instance; roles are named after it."""
+    """The instance's name; the IAM roles are named after it."""
 
     region: pulumi.Input[str]
     """AWS region of the instance."""
 
     account_id: pulumi.Input[str]
-    """Twelve digits; of the instance and of the roles."""
+    """Twelve digits; the account of the instance and of the IAM roles."""
 
     host: pulumi.Input[str]
     """DNS name of the instance, as in its certificate."""
 
     port: pulumi.Input[int]
-    """At which PostgreSQL listens."""
+    """Port of PostgreSQL."""
 
     database_name: pulumi.Input[str]
-    """The database in the instance that TAG is to have."""
+    """Name of the database for TAG."""
 
     master_username: pulumi.Input[str]
-    """The role with which the Job logs in."""
+    """The role that the Job logs in with."""
 
     digest_key: pulumi.Input[str]
     """Random secret that keys the digest in the Job's name; see `digests.py`."""
@@ -67,10 +67,10 @@ class DatabaseAccessArgs(ComponentArgs):
     """
 
     after: pulumi.Input[bool] = True
-    """No password is made, or made anew, before this has a value: a guard that refuses a rotation fails it."""
+    """No password is made or changed until this resolves: a guard that refuses a rotation makes it fail."""
 
     master_password: pulumi.Input[str] | None = None
-    """The generated master password. Exactly one of this and `master_secret_arn`."""
+    """The generated master password. Pass exactly one of this and `master_secret_arn`."""
 
     master_secret_arn: pulumi.Input[str] | None = None
     """The secret in which AWS keeps the managed master password; needs the two below."""
@@ -79,53 +79,53 @@ class DatabaseAccessArgs(ComponentArgs):
     """The key that encrypts that secret."""
 
     oidc_provider_arn: pulumi.Input[str] | None = None
-    """IAM's OIDC provider of the cluster, `arn:<partition>:iam::<account>:oidc-provider/<issuer without scheme>`, where
-    pods take roles by it (IRSA). Exactly one of this and `eks_cluster_name` where they take any."""
+    """IAM's OIDC provider of the cluster, `arn:<partition>:iam::<account>:oidc-provider/<issuer without scheme>`, for
+    pods that take roles by IRSA. Where pods take roles, pass exactly one of this and `eks_cluster_name`."""
 
     eks_cluster_name: pulumi.Input[str] | None = None
-    """The cluster's name in EKS, where pods take roles by EKS Pod Identity."""
+    """The cluster's name in EKS, for pods that take roles by EKS Pod Identity."""
 
     role_path: pulumi.Input[str] = "/"
     permissions_boundary_arn: pulumi.Input[str] | None = None
-    """ARN of the policy beyond which its roles can do nothing; none without one."""
+    """ARN of a policy that limits what the IAM roles can do; none without one."""
 
     authentication: str = "password"
-    """How Access Graph logs in: `password`, or `iam` with tokens by a role of its own."""
+    """How Access Graph logs in: by `password`, or by `iam` with tokens of its own IAM role."""
 
     resource_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
-    """`db-...` of the instance; with `iam`."""
+    """`db-...` of the instance; only with `iam`."""
 
     replica_resource_id: pulumi.Input[str] | None = None
-    """`db-...` of a read replica; with `iam`. The right to log in there goes by itself, after the pods that use it."""
+    """`db-...` of a read replica; only with `iam`. The right to log in there is deleted after the pods that use it."""
 
     client_service_account: str | None = None
-    """ServiceAccount of Access Graph's pods, in the same namespace; with `iam`."""
+    """ServiceAccount of Access Graph's pods, in the same namespace; only with `iam`."""
 
     replica_host: pulumi.Input[str] | None = None
-    """Address of a read replica."""
+    """DNS name of a read replica."""
 
     replica_port: pulumi.Input[int] | None = None
-    """Its port; `port` when not given."""
+    """The replica's port; `port` when not given."""
 
     image: pulumi.Input[str] = "public.ecr.aws/docker/library/postgres:17.6-alpine"
-    """Has `psql` (14 or newer), `sh` and `awk`."""
+    """Image with `psql` (14 or newer), `sh` and `awk`."""
 
     aws_cli_image: pulumi.Input[str] = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
     timeout_seconds: pulumi.Input[int] = 600
-    """The Job fails after this long; images have to be pulled in it."""
+    """The Job fails after this time, which includes pulling its images."""
 
     placement: Mapping[str, Any] = field(default_factory=dict)
-    """Of the Job's pod, wire form: `imagePullSecrets`, `nodeSelector`, `tolerations`."""
+    """Placement of the Job's pod, in wire form: `imagePullSecrets`, `nodeSelector`, `tolerations`."""
 
     extensions: list[str] = field(default_factory=lambda: ["pg_trgm", "vector"])
-    """Made where the server offers them."""
+    """Created where the server offers them."""
 
     tags: pulumi.Input[dict[str, pulumi.Input[str]]] = field(default_factory=dict)
-    """For the IAM role."""
+    """Tags of the IAM roles."""
 
 
 def access_environment(*, secret: str, login: str, by_iam: bool, extensions: list[str]) -> list[dict[str, Any]]:
-    """What the access Job's script reads, beside what `psql` does."""
+    """The environment that the access Job's script reads, besides that of `psql`."""
     environment: list[dict[str, Any]] = [
         {"name": "OWNER_ROLE", "value": OWNER_ROLE},
         {"name": "LOGIN_ROLE", "value": login},
@@ -139,15 +139,15 @@ def access_environment(*, secret: str, login: str, by_iam: bool, extensions: lis
 
 
 class DatabaseAccess(pulumi.ComponentResource):
-    """A login that acts as the owner of the database and can do nothing else. One for a server: roles are the whole
-    server's, and a second one there would give the same ones another password and another database beside.
+    """A login that acts as the owner of the database and can do nothing else. Use one per server: roles belong to the
+    whole server, so a second one would give the same roles another password, and another database besides.
 
-    A rotation makes the login of the other slot. The login that it replaces stays able to connect, since running pods
-    still use it; `LoginRetirement` ends it.
+    A rotation makes the login of the other slot. The login that it replaces can still connect, because running pods use
+    it; `LoginRetirement` ends it.
     """
 
     uri: pulumi.Output[str]
-    """`postgres://` URI of the login in use, secret; known once the Job has made it."""
+    """`postgres://` URI of the login in use, secret; known once the Job has made the login."""
     replica_uri: pulumi.Output[str | None]
     """The same for the read replica, secret; None without one."""
     login: pulumi.Output[str]
@@ -157,16 +157,16 @@ class DatabaseAccess(pulumi.ComponentResource):
     database_name: pulumi.Output[str]
     """The database in which the owner may make schemas and tables."""
     client_annotations: pulumi.Output[Mapping[str, str]]
-    """Of Access Graph's ServiceAccount; empty where its pods need no role."""
+    """Annotations of Access Graph's ServiceAccount; empty where its pods need no IAM role."""
     client_identity: pulumi.Output[str | None]
-    """What its pods log in with since they were admitted: with another one they have to be made anew. None where they
-    need no role."""
+    """The identity that the pods log in with, theirs from admission on: another one needs new pods. None where they
+    need no IAM role."""
     job: pulumi.Output[Mapping[str, Any]]
-    """How a Job of the same ServiceAccount reaches the database; not secret."""
+    """Arguments for another Job of the same ServiceAccount to reach the database; not secret."""
     ready: pulumi.Output[str]
-    """Name of the Job, once it has done its work."""
+    """Name of the Job, once it is done."""
     run: pulumi.Output[str]
-    """Identity of that very run: another one whenever the Job ran again, the same Job too."""
+    """Identity of the Job's last run. It changes whenever the Job runs, even unchanged."""
 
     def __init__(self, name: str, args: DatabaseAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = DatabaseAccessArgs.from_input(args)
@@ -181,7 +181,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         if not by_iam:
             active = self._passwords(name, args)[active_slot(args.rotation)]
             password = made(active, active.result)
-            # Secret as the password is.
+            # As secret as the password, because it is made from a secret Output.
             secret_values[VERIFIER_KEY] = password.apply(scram_verifier)
         if args.master_password is not None:
             secret_values[MASTER_PASSWORD_KEY] = pulumi.Output.secret(args.master_password)
@@ -199,7 +199,7 @@ class DatabaseAccess(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child,
         )
-        # Nothing is secret where the master password is AWS's and the login has none.
+        # With a master password managed by AWS, and a login without a password, there is nothing to keep secret.
         secret = (
             kubernetes.core.v1.Secret(
                 f"{name}-secret",
@@ -254,7 +254,7 @@ class DatabaseAccess(pulumi.ComponentResource):
 
         self.ready = job_name(job)
         self.run = pulumi.Output.all(job.id, job.metadata).apply(_uid_of)
-        # With the Job in it: a pod that starts between the new Secret and the new login would fail.
+        # Known only after the Job: a pod that starts between the new Secret and the new login would fail.
         self.uri = self._uri(args, args.host, args.port, login, password)
         self.replica_uri = (
             pulumi.Output.from_input(None)
@@ -267,7 +267,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         self.client_annotations = pulumi.Output.from_input(nothing)
         self.client_identity = pulumi.Output.from_input(None)
         if client:
-            # With the permissions in it: a pod that starts before them is turned away.
+            # Known only after the permissions: a pod that starts before them is turned away.
             granted = [resource.urn for resource in client.permissions]
             self.client_annotations = known_after(client.annotations, *granted)
             self.client_identity = known_after(client.identity, *granted)
@@ -287,15 +287,15 @@ class DatabaseAccess(pulumi.ComponentResource):
         )
 
     def _passwords(self, name: str, args: DatabaseAccessArgs) -> dict[str, random.RandomPassword]:
-        """By slot."""
+        """The password of each slot."""
         return {
             letter: random.RandomPassword(
                 f"{name}-login-{letter}",
                 length=40,
-                # Letters and digits survive every client's idea of a URI, though the URI is percent-encoded too.
+                # Letters and digits survive every client's reading of a URI, which is percent-encoded besides.
                 special=False,
-                # A slot's password is new each time that its turn comes, and stays while the other one is in use:
-                # an `up` that failed half way can be taken back, and then be repeated.
+                # A slot gets a new password each time that its turn comes, and keeps it while the other slot is in use.
+                # So an `up` that failed half way can be rolled back, and then repeated.
                 keepers={"rotation": known_after(str(password_of.generation), args.after)},
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["keepers"] if password_of.settled else None),
             )
@@ -310,7 +310,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         login: str,
         password: pulumi.Output[str] | None,
     ) -> pulumi.Output[Any]:
-        """Secret even where it has no password (IAM): who may log in where is nobody else's concern."""
+        """Secret even without a password (IAM): who may log in where is nobody else's concern."""
         return pulumi.Output.secret(
             pulumi.Output.all(host, port, args.database_name, password, self.ready).apply(
                 lambda resolved: database_uri(
@@ -324,7 +324,7 @@ class DatabaseAccess(pulumi.ComponentResource):
         )
 
     def _client_role(self, name: str, args: DatabaseAccessArgs, child: pulumi.ResourceOptions) -> ServiceAccountRole:
-        """The role by which Access Graph's pods log in, as the one login and nowhere else."""
+        """The IAM role by which Access Graph's pods log in, as that one login and nowhere else."""
 
         def login(resource_ids: pulumi.Input[Any]) -> pulumi.Output[str]:
             return pulumi.Output.all(args.region, args.account_id, resource_ids).apply(
@@ -395,6 +395,6 @@ def _check(args: DatabaseAccessArgs) -> None:
 
 
 def _uid_of(made: Sequence[Any]) -> str:
-    """From (id, metadata) of an object. With the id in it, since that is unknown until the object is made, while its
-    metadata are known before, without the uid."""
+    """From (id, metadata) of an object. Takes the id, because that is unknown until the object is made; the metadata
+    are known before, without the uid."""
     return str(made[1].get("uid", ""))

@@ -1,4 +1,4 @@
-"""The arguments of `Database`, and what of them must fit together."""
+"""The arguments of `Database`, and the checks that they fit together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ import pulumi
 
 from components.arguments import ComponentArgs
 
-# Free retention of Database Insights in its standard mode; the advanced mode keeps 15 months and takes no other value.
+# Free retention of Database Insights in standard mode. Advanced mode keeps 15 months and accepts no other value.
 INSIGHTS_RETENTION_DAYS = {"standard": 7, "advanced": 465}
 
 
@@ -17,28 +17,28 @@ class DatabaseArgs(ComponentArgs):
     """AWS region of everything here; decides the ARN partition and the shipped CA bundle."""
 
     account_id: pulumi.Input[str]
-    """Twelve digits; the KMS key's policy is written for it."""
+    """Twelve digits, used in the policy of the KMS key."""
 
     identifier: pulumi.Input[str]
     """The instance's name, unique in the account and region: lower-case letters, digits and single hyphens, at most 63.
     """
 
     vpc_id: pulumi.Input[str]
-    """`vpc-...`, of the security group and the subnets."""
+    """`vpc-...`, the VPC of the security group and the subnets."""
 
     subnet_ids: pulumi.Input[list[pulumi.Input[str]]] | None = None
     """Ids of private subnets in at least two availability zones. Exactly one of this and `subnet_group_name`."""
 
     subnet_group_name: pulumi.Input[str] | None = None
-    """A DB subnet group that exists: an adopted instance stays in its own."""
+    """An existing DB subnet group, such as an adopted instance's own."""
 
     client_security_group_ids: Sequence[pulumi.Input[str]] = ()
-    """Security groups of what may connect: Access Graph's and the access Job's pods. Each gets an ingress rule, as do
-    the prefix lists and blocks below; there must be one in all."""
+    """Security groups that may connect: those of Access Graph's and the access Job's pods. Each gets an ingress rule,
+    as do the prefix lists and blocks below; at least one of all these is needed."""
 
     client_security_group_names: Sequence[str] = ()
-    """What the state calls each of them, in the same order. Without: by its id where that is text, else by its place,
-    which is another one's as soon as one before it goes."""
+    """Names of the groups' rules in the state, in the same order. Without them a rule is named by the group's id if
+    that is plain text, else by its position, which shifts when an earlier group is removed."""
 
     client_prefix_list_ids: Sequence[str] = ()
     """Managed prefix lists (`pl-...`) whose addresses may connect."""
@@ -47,19 +47,19 @@ class DatabaseArgs(ComponentArgs):
     """Private IPv4 blocks whose addresses may connect."""
 
     engine_version: pulumi.Input[str] = "17"
-    """Major version only: RDS then picks the minor, and applies newer ones in the maintenance window."""
+    """Major version only. RDS picks the minor, and installs newer ones in the maintenance window."""
 
     upgrade: pulumi.Input[bool] = False
-    """Matters for a restored or adopted instance, which has the version of its data: RDS is told `engine_version` only
-    when this is true, to upgrade it."""
+    """Only for a restored or adopted instance, which has the version of its data: RDS is told `engine_version` only
+    when this is true, to upgrade the instance."""
 
     database_name: pulumi.Input[str] = "access_graph"
     instance_class: pulumi.Input[str] = "db.t4g.medium"
     port: pulumi.Input[int] = 5432
     allocated_storage_gib: pulumi.Input[int] = 20
     resize: pulumi.Input[bool] = False
-    """Matters for a restored instance, which has the storage of its data: RDS is told `allocated_storage_gib` only when
-    this is true, once the instance is there, to give it more."""
+    """Only for a restored instance, which has the storage of its data: RDS is told `allocated_storage_gib` only when
+    this is true, once the instance exists, to enlarge it."""
 
     max_allocated_storage_gib: pulumi.Input[int] = 100
     """Limit of storage autoscaling, GiB."""
@@ -75,75 +75,74 @@ class DatabaseArgs(ComponentArgs):
     ca_cert_identifier: pulumi.Input[str] = "rds-ca-rsa2048-g1"
     master_username: pulumi.Input[str] = "tag_admin"
     master_password: str = "managed"
-    """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept secret in the state)."""
+    """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept as a secret in the state)."""
 
     kms_key_arn: pulumi.Input[str] | None = None
-    """A key that exists, instead of an own one. Its policy must let CloudWatch Logs of the region use it, with an own
-    topic events.rds.amazonaws.com, and cloudwatch.amazonaws.com if there are alarms: `database_policies.key_policy` has
-    the statements. Of another account it lets in `account_id` as well. AWS's own keys (`aws/rds`) let nobody in."""
+    """An existing key, in place of a new one. Its policy must let the region's CloudWatch Logs use it; with a topic of
+    its own also events.rds.amazonaws.com, and cloudwatch.amazonaws.com if there are alarms:
+    `database_policies.key_policy` has the statements. A key of another account must allow `account_id` too. AWS's own
+    keys (`aws/rds`) allow none."""
 
     log_retention_days: pulumi.Input[int] = 30
-    """How long CloudWatch keeps PostgreSQL's log; one of the numbers of days that CloudWatch Logs takes."""
+    """How long CloudWatch keeps PostgreSQL's log, in one of the numbers of days that CloudWatch Logs accepts."""
 
     role_path: pulumi.Input[str] = "/"
     """IAM path of the monitoring role; begins and ends with a slash."""
 
     permissions_boundary_arn: pulumi.Input[str] | None = None
-    """ARN of the policy beyond which that role can do nothing; none without one."""
+    """ARN of a policy that limits what that role can do; none without one."""
 
     monitoring_interval_seconds: int = 60
-    """0 turns enhanced monitoring off; else 1, 5, 10, 15, 30 or 60."""
+    """0 turns enhanced monitoring off; otherwise 1, 5, 10, 15, 30 or 60."""
 
     database_insights: str = "standard"
     """`standard` or `advanced`."""
 
     own_topic: bool = False
-    """Make an SNS topic for RDS's events and the alarms, encrypted with the database's key."""
+    """Whether to make an SNS topic for RDS's events and the alarms, encrypted with the database's key."""
 
     topic_arn: pulumi.Input[str] | None = None
-    """A topic that exists, instead of an own one. Its policy must let events.rds.amazonaws.com publish, and
+    """An existing topic, in place of a new one. Its policy must let events.rds.amazonaws.com publish, and
     cloudwatch.amazonaws.com if there are alarms."""
 
     topic_emails: Sequence[str] = ()
-    """Addresses that are asked to subscribe to the own topic; for that one alone."""
+    """Addresses that are asked to subscribe; only with `own_topic`."""
 
     alarm_free_storage_gib: int | None = None
-    """Free storage, in GiB, below which there is an alarm; no such alarm when not given. Alarms need a topic."""
+    """Alarm when less storage, in GiB, is free; no such alarm when not given. Alarms need a topic."""
 
     alarm_cpu_percent: int | None = None
-    """CPU, in percent, above which there is an alarm; no such alarm when not given."""
+    """Alarm when the CPU, in percent, is above this; no such alarm when not given."""
 
     alarm_connections: int | None = None
-    """Number of connections above which there is an alarm; no such alarm when not given."""
+    """Alarm when there are more connections; no such alarm when not given."""
 
     replica: bool = False
     """Whether there is a read replica. RDS makes none where `master_password` is `managed`."""
 
     replica_instance_class: pulumi.Input[str] | None = None
-    """The instance's when not given."""
+    """`instance_class` when not given."""
 
     replica_multi_az: pulumi.Input[bool] = False
 
     restore_snapshot: str | None = None
-    """Name or ARN of the snapshot with whose data the instance begins. Like the two below it matters at creation only.
-    """
+    """Name or ARN of a snapshot whose data the instance starts with. Used, like the two below, at creation only."""
 
     restore_source: str | None = None
-    """Identifier of the instance with whose data of `restore_time` this one begins."""
+    """Identifier of an instance whose data, as of `restore_time`, this one starts with."""
 
     restore_time: str | None = None
-    """`2026-01-31T00:00:00Z`, in UTC; the latest restorable moment when not given."""
+    """`2026-01-31T00:00:00Z`, in UTC; the latest restorable time when not given."""
 
     adopt: str | None = None
-    """Identifier of an instance that exists and is taken over. Needs `subnet_group_name` and `kms_key_arn`, its own;
-    what is made around it gets another key. Its master user stays, and `database_name` may have been made in it by
-    anybody."""
+    """Identifier of an existing instance to take over. Needs its own `subnet_group_name` and `kms_key_arn`; everything
+    around it gets another key. Its master user stays, and anybody may have made `database_name` in it."""
 
     apply_immediately: pulumi.Input[bool] = False
-    """Whether changes that interrupt the service are made at once (true) or in the maintenance window (false)."""
+    """Whether changes that interrupt the service happen at once (true) or in the maintenance window (false)."""
 
     on_destroy: str = "keep"
-    """What `pulumi destroy` leaves: `keep` the instance and all it needs, `snapshot` a final snapshot and its key,
+    """What `pulumi destroy` leaves: `keep` the instance and all that it needs, `snapshot` a final snapshot and its key,
     `delete` nothing.
     """
 
@@ -154,12 +153,12 @@ class DatabaseArgs(ComponentArgs):
     """PEM of the authorities that sign the server's certificate; the region's shipped ones when not given."""
 
     tags: pulumi.Input[dict[str, pulumi.Input[str]]] = field(default_factory=dict)
-    """Of every AWS object that is made here."""
+    """Tags of every AWS object that is made here."""
 
 
 def check_database_args(args: DatabaseArgs) -> None:
-    """Raise `ValueError` for arguments that do not fit together, or that none of the choices knows. Settings say it
-    better; this is for programs that use the component without them."""
+    """Raise `ValueError` for an unknown choice, or for arguments that do not fit together. The settings have better
+    messages; these are for programs that use the component without the settings."""
     choices = {
         "master_password": ("managed", "generated"),
         "on_destroy": ("keep", "snapshot", "delete"),
@@ -194,7 +193,7 @@ def check_database_args(args: DatabaseArgs) -> None:
     if sum(origin is not None for origin in origins) > 1:
         raise ValueError("DatabaseArgs: give one of restore_snapshot, restore_source and adopt at most")
     if args.restore_time is not None and args.restore_source is None:
-        # Passed over, it would make an instance that is empty, or of another moment.
+        # If it were ignored, the instance would be empty, or as of another time.
         raise ValueError("DatabaseArgs: restore_time: is a moment of restore_source, which is not given; give it too")
     for_a_replica = (args.replica_instance_class is not None, args.replica_multi_az is True)
     if any(for_a_replica) and not args.replica:

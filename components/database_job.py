@@ -1,6 +1,6 @@
 """Jobs that work on the database as its master user: a hardened pod with `psql`, and how it gets the master password.
 
-Owns the pod and the Job. What it runs is in `database_script.py`; the logins are `database_access.py`'s.
+Owns the pod and the Job. `database_script.py` has the scripts; `database_access.py` owns the logins.
 """
 
 import json
@@ -19,7 +19,7 @@ from components.pod_security import USER, container_security_context, pod_securi
 
 MASTER_PASSWORD_KEY = "master-password"
 
-# Label of the pods, by which a NetworkPolicy finds them.
+# Label of the pods, which a NetworkPolicy selects them by.
 POD_NAME = "teleport-access-graph-database-jobs"
 
 
@@ -33,10 +33,8 @@ def database_job(
     causes: Sequence[pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
 ) -> kubernetes.batch.v1.Job:
-    """A Job that runs once for each content of `spec` and of the `causes`, what it reads from a Secret among them, and
-    is awaited.
-
-    Its name is `{object_name}-<digest>`.
+    """An awaited Job that runs once for each content of `spec` and `causes`, which must include what the Job reads from
+    a Secret. Its name is `{object_name}-<digest>`.
     """
     digest = public_digest(digest_key, spec.apply(_canonical), *causes)
     return awaited_job(
@@ -49,8 +47,8 @@ def database_job(
 
 
 def job_name(job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
-    """Not known of one that a run leaves out before it ever was made: of its inputs the engine then gives back those
-    that are known, and its name has a digest of others that are left out."""
+    """Unknown for a Job that a run leaves out before it was ever made. The engine then returns only the known inputs,
+    and the name contains a digest of others that are left out."""
     name: pulumi.Output[str] = job.metadata.apply(lambda metadata: (metadata or {}).get("name", UNKNOWN))
     return name
 
@@ -73,16 +71,16 @@ def job_spec(
     master_secret_arn: str | None = None,
     placement: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Spec of a Job that runs the SQL of `script` as the master user; its pod fits the `restricted` pod security
+    """Spec of a Job that runs the SQL of `script` as the master user; its pod meets the `restricted` pod security
     standard.
 
-    Holds no secret, only the names of where they are. `environment` is the script's own, beside libpq's. Without
-    `master_secret_arn` the password is in the Secret; a component host drops what is None of a map. `placement` is
+    Contains no secret, only the names of their places. `environment` is for the script, besides libpq's. Without
+    `master_secret_arn` the password is in the Secret; a component host drops the None values of a map. `placement` is
     added to the pod: its pull secrets, nodes and tolerations.
     """
     managed = master_secret_arn is not None
     hardened = container_security_context()
-    # A psql and an AWS CLI use some 100 MB at most; without a limit a full node evicts this pod first.
+    # psql and the AWS CLI use some 100 MB at most. Without a memory request a full node would evict this pod first.
     resources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
     # The end of the log becomes the container's message, which the engine shows when the Job fails.
     told = {"terminationMessagePolicy": "FallbackToLogsOnError"}
@@ -95,7 +93,7 @@ def job_spec(
         {"name": "PGUSER", "value": master},
         {"name": "PGSSLMODE", "value": "verify-full"},
         {"name": "PGSSLROOTCERT", "value": CA_BUNDLE_PATH},
-        # A name that does not resolve yet is tried again by the next pod, within the Job's deadline.
+        # If a name does not resolve yet, the next pod tries again, within the Job's deadline.
         {"name": "PGCONNECT_TIMEOUT", "value": "15"},
         {"name": "PGAPPNAME", "value": service_account},
         *environment,
@@ -107,7 +105,7 @@ def job_spec(
         "serviceAccountName": service_account,
         "automountServiceAccountToken": False,
         "restartPolicy": "Never",
-        # The volumes belong to that group: of the two containers one reads what the other has written.
+        # This group owns the volumes, because one of the two containers reads what the other has written.
         "securityContext": {**pod_security_context(), "fsGroup": USER},
         "containers": [
             {
@@ -140,7 +138,7 @@ def job_spec(
                 "env": [
                     {"name": "MASTER_SECRET_ARN", "value": master_secret_arn},
                     {"name": "AWS_REGION", "value": region},
-                    # The CLI keeps its cache there, and the root file system is read-only.
+                    # The CLI writes its cache there, and the root file system is read-only.
                     {"name": "HOME", "value": "/tmp"},
                 ],
                 "securityContext": hardened,
@@ -150,7 +148,7 @@ def job_spec(
             }
         ]
     return {
-        # Three tries in all: enough for a slow name or image, few enough to hear of a real error soon.
+        # Three tries in all: enough for a slow name or image, few enough to report a real error soon.
         "backoffLimit": 2,
         "activeDeadlineSeconds": int(timeout_seconds),
         "template": {

@@ -1,8 +1,8 @@
-"""What the Jobs on the database run: the shell around `psql`, the SQL that makes the roles, grants and extensions, and
-the SQL that retires logins.
+"""The scripts of the Jobs on the database: the shell around `psql`, the SQL that makes the roles, grants and
+extensions, and the SQL that retires logins.
 
-Text, and pure functions. Every name and value reaches a script by environment, so the text is the same for every
-stack. Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text has neither.
+Text, and pure functions. Every name and value reaches a script through its environment, so the text is the same for
+every stack. Kubernetes expands `$(NAME)` and `$$` in a container's command, so the text contains neither.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hmac
 
 MASTER_SECRET_DIRECTORY = "/var/run/master-secret"
 
-# PostgreSQL's own number of rounds; the passwords are random with over 200 bits, so that more would protect nothing.
+# PostgreSQL's own default. The passwords are random with over 200 bits, so more rounds would protect nothing.
 SCRAM_ITERATIONS = 4096
 
 FETCH_MASTER_SECRET = f"""\
@@ -22,8 +22,8 @@ aws secretsmanager get-secret-value --secret-id "$MASTER_SECRET_ARN" --query Sec
   > {MASTER_SECRET_DIRECTORY}/secret.json
 """
 
-# The image has no JSON parser. This reads the flat object of strings and numbers that RDS keeps in Secrets Manager,
-# with every JSON escape of ASCII, and prints the value of "password".
+# The image has no JSON parser. This script reads the flat object of strings and numbers that RDS keeps in Secrets
+# Manager, with every JSON escape of ASCII, and prints the value of "password".
 READ_MASTER_PASSWORD = (
     r"""umask 077
 cat > /tmp/password.awk <<'AWK'
@@ -86,14 +86,14 @@ export PGPASSWORD
 """
 )
 
-# Access Graph owns the database, and with it `public` and what `ALTER DATABASE ... SET search_path` says. A function of
-# its own that a statement of the master user took for PostgreSQL's would run with the master's rights.
+# Access Graph owns the database, and so `public` and the result of `ALTER DATABASE ... SET search_path`. If a statement
+# of the master user took one of its functions for PostgreSQL's, that function would run with the master's rights.
 _BEGIN_SQL = r"""psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --file=- <<'SQL'
 SET search_path = pg_catalog, pg_temp;
 """
 
-# One transaction: a Job that dies half way leaves nothing, and the next starts from the same place. Every statement may
-# be repeated.
+# One transaction: a Job that dies half way leaves nothing behind, and the next starts from the same state. Every
+# statement can be repeated.
 PREPARE_DATABASE = (
     _BEGIN_SQL
     + r"""\getenv owner OWNER_ROLE
@@ -217,9 +217,9 @@ SQL
 )
 
 
-# Every other login of ours ends here; the roles stay, for the next turn. Pods of before the roll-out may still be
-# finishing what they do, so that theirs is left to them for as long as Kubernetes gives them. Every statement may be
-# repeated, and takes effect at once: who is thrown out must not come in again.
+# This ends every other login of the stack; the roles stay, for their next turn. Pods from before the rollout may still
+# be finishing their work, so they keep their connections for as long as Kubernetes lets them live. Every statement can
+# be repeated, and takes effect at once: a login that is thrown out must not come in again.
 RETIRE_LOGINS = (
     _BEGIN_SQL
     + r"""\getenv login LOGIN_ROLE
@@ -274,7 +274,7 @@ SQL
 
 
 def job_script(script: str, *, managed: bool) -> str:
-    """A Job's whole shell script: `script`, after what gives `psql` the master password.
+    """A Job's whole shell script: first what gives `psql` the master password, then `script`.
 
     `managed`: the password is in the file that the init container fetched, not in the environment.
     """
@@ -282,11 +282,11 @@ def job_script(script: str, *, managed: bool) -> str:
 
 
 def scram_verifier(password: str) -> str:
-    """What PostgreSQL stores for `password` (RFC 5803): `SCRAM-SHA-256$4096:<salt>$<stored>:<server>`.
+    """The form in which PostgreSQL stores `password` (RFC 5803): `SCRAM-SHA-256$4096:<salt>$<stored>:<server>`.
 
     The salt is derived from the password, so that the same password gives the same verifier and nothing changes between
-    two runs; it must be a random password of high entropy, in ASCII (for which SASLprep changes nothing). Raises
-    `ValueError` otherwise.
+    two runs. So the password must be random, of high entropy, and in ASCII (which SASLprep leaves unchanged). Raises
+    `ValueError` for a password that is not ASCII or too short.
     """
     if not password.isascii() or len(password) < 24:
         raise ValueError("a login's password must be random ASCII of at least 24 characters")

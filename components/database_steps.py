@@ -1,6 +1,6 @@
-"""What one `up` may change of the database, given what the last complete one left of it.
+"""What one `up` may change about the database, given what the last complete one left.
 
-Pure. What may be asked for at all is said by the settings; what the instance is made of is `database`'s.
+Pure. The settings decide what may be asked for at all; `database` makes the instance.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ DOCUMENT = "docs/database.md"
 
 
 class Fixed(NamedTuple):
-    """A property that an instance keeps for good: AWS cannot change it, or clients would not survive the change."""
+    """A property that an instance keeps for good: AWS cannot change it, or its clients would not survive a change."""
 
     field: str
-    """Of `ledger.database_record`."""
+    """Key in `ledger.database_record`."""
     key: str
-    """Of the configuration."""
+    """Key in the configuration."""
     would: str = "replace the protected instance {identifier}, which was made with {was}"
 
 
@@ -30,8 +30,8 @@ RESTORE = (
     "or make the new instance beside the old one: another database.identifier in another stack, with database.restore "
     f"to bring the data ({DOCUMENT})"
 )
-# Sources: ForceNew in terraform-provider-aws' aws_db_instance (db_name, username, kms_key_id). It renames an instance
-# in place (identifier), and RDS gives a renamed instance another endpoint at once.
+# Source: ForceNew in terraform-provider-aws' aws_db_instance (db_name, username, kms_key_id). The provider renames an
+# instance in place (identifier), and RDS gives a renamed instance another endpoint at once.
 FIXED = (
     Fixed(
         "identifier",
@@ -45,7 +45,7 @@ FIXED = (
 
 
 def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """Everything in the database's settings that may not follow upon `recorded`."""
+    """Everything in the database's settings that may not follow `recorded`."""
     yield from _rotation(recorded, settings)
     yield from _place(recorded, settings)
     yield from _instance(recorded, settings)
@@ -58,25 +58,25 @@ def database_problems(recorded: Ledger, settings: Settings) -> Iterator[Problem]
 
 
 def is_upgrade(recorded: Ledger, database: RdsDatabaseSettings) -> bool:
-    """Whether the instance is there, and its version so far was another, or is one that nobody wrote down."""
+    """Whether the instance exists and was recorded with another version, or with none."""
     before = recorded.database
     return before.get("identifier") == database.identifier and before.get("engineVersion") != database.engine_version
 
 
 def is_resize(recorded: Ledger, database: RdsDatabaseSettings) -> bool:
-    """Whether the instance is there with the data that it began with, and its storage so far was to be another, or one
-    that nobody wrote down. Where it has been lost, other data are to be restored, and they have their own."""
+    """Whether the instance exists, was restored, and was recorded with another storage, or with none. A lost instance
+    is restored from other data, which have a storage of their own."""
     before = recorded.database
     there = before.get("identifier") == database.identifier and bool(before.get("restored"))
     return there and before.get("allocatedStorageGib") != database.allocated_storage_gib
 
 
 def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """One generation at a time: the next but one would change the password of the slot that pods are using."""
+    """One generation at a time: skipping one would change the password of the slot that pods are using."""
     database = settings.database
     if not recorded.database or not isinstance(database, RdsDatabaseSettings) or database.authentication != "password":
         return
-    # Where the last complete `up` had no login with a password, one that failed may have begun with the first.
+    # Where the last complete `up` had no login with a password, a failed one may have begun with the first generation.
     reached = 0 if recorded.rotation is None else recorded.rotation
     if database.rotation not in (reached, reached + 1):
         yield Problem(
@@ -91,8 +91,8 @@ def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _place(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """An instance is of its account and region for good. In another account the engine would go on to look for what it
-    has, and a preview shows none of that; for another region it makes all of AWS's objects anew."""
+    """An instance never leaves its account and region. In another account the engine would keep looking for its
+    existing objects, and a preview shows none of that; for another region it would make all AWS objects anew."""
     before, aws = recorded.database, settings.aws
     if before.get("mode") != "rds" or recorded.instance_arn is None or aws is None:
         return
@@ -105,7 +105,7 @@ def _place(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             f"set it back, {RESTORE}",
             shown(aws.account_id),
         )
-    # An unprotected one may be made anew, as for any other of its properties; the former's name is free elsewhere.
+    # An unprotected instance may be replaced, as for any other property; its name is free in another region.
     if region != aws.region and before.get("protect"):
         yield Problem(
             "aws.region",
@@ -116,7 +116,7 @@ def _place(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _instance(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """What would rename, replace or delete the instance otherwise than its owner may think."""
+    """Refuses what would rename, replace or delete the instance in a way that its owner may not expect."""
     before, database = recorded.database, settings.database
     if before.get("mode") != "rds":
         return
@@ -127,7 +127,7 @@ def _instance(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Problem]:
-    """What would replace or delete a protected instance: the engine says only that it will not."""
+    """Refuses what would replace or delete a protected instance: the engine itself says only that it will not."""
     identifier = before.get("identifier")
     if after["mode"] != "rds":
         yield Problem(
@@ -143,7 +143,7 @@ def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
         if before.get(fixed.field) == after[fixed.field] or (fixed.field == "masterUsername" and (restored or adopted)):
             continue
         was = before.get(fixed.field) or "a key of the stack"
-        # Of one that was not made empty AWS is told neither name.
+        # For a restored or adopted instance, AWS is told neither the database's nor the master user's name.
         moves = fixed.field == "databaseName" and (restored or adopted)
         would = "leave all that the access graph has in {was} on {identifier}" if moves else fixed.would
         yield Problem(
@@ -157,12 +157,12 @@ def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
 def _unprotected(
     before: Mapping[str, Any], after: Mapping[str, Any], database: RdsDatabaseSettings
 ) -> Iterator[Problem]:
-    """What RDS does hours after the `up` that asks for it, or not at all."""
+    """Refuses what RDS does hours after the `up` that asks for it, or not at all."""
     changed = [fixed for fixed in FIXED if before.get(fixed.field) != after[fixed.field]]
     renamed = any(fixed.field == "identifier" for fixed in changed)
     instance = f"the instance {before.get('identifier')}"
     if database.restore is not None:
-        # What a restored instance has of its data is never asked of RDS, so that nothing is replaced.
+        # RDS is never asked for what a restored instance has from its data, so changing that replaces nothing.
         changed = [fixed for fixed in changed if fixed.field == "identifier"]
     elif before.get("adopted"):
         changed = [fixed for fixed in changed if fixed.field not in ("databaseName", "masterUsername")]
@@ -176,7 +176,7 @@ def _unprotected(
             f"({DOCUMENT})",
             shown(database.identifier),
         )
-    # One of before that is not known is perhaps kept.
+    # An onDestroy that was not recorded counts as `keep`.
     if renamed or before.get("onDestroy", "keep") != "keep":
         return
     for fixed in changed:
@@ -190,14 +190,14 @@ def _unprotected(
 
 
 def _adoption(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """What RDS is asked of an adopted instance is less than of one that the stack has made, for good."""
+    """RDS is asked for less on an adopted instance than on one that the stack has made, for good."""
     before, database = recorded.database, settings.database
     adopted = before.get("adopted")
     if adopted is None or not isinstance(database, RdsDatabaseSettings):
         return
     identifier = before.get("identifier")
     if identifier != database.identifier:
-        # A protected one is not renamed at all.
+        # A protected instance is never renamed.
         if adopted and not before.get("protect"):
             yield Problem(
                 "database.identifier",
@@ -224,14 +224,14 @@ def _adoption(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """An instance that came of data has their key, and the stack asks for one of its own as soon as nothing is said of
-    them. Which data are said makes no difference any more."""
+    """A restored instance has the key of its data, and without `restore` the stack asks for a key of its own. Which
+    data `restore` names no longer matters."""
     before, database = recorded.database, settings.database
     if not before.get("restored") or not isinstance(database, RdsDatabaseSettings):
         return
     if database.identifier != before.get("identifier") or database.restore is not None or database.adopt:
         return
-    # As for any other property that an instance keeps for good.
+    # The same condition as for any other property that an instance keeps for good.
     if before.get("protect") or before.get("onDestroy", "keep") == "keep":
         yield Problem(
             "database.restore",
@@ -243,9 +243,10 @@ def _restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _key_of_a_restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """Its data keep their key, so that another one replaces nothing; but RDS has the stack's for what it made since."""
+    """The data keep their key, so another one replaces nothing; but RDS uses the stack's for things that it made
+    since."""
     before, database = recorded.database, settings.database
-    # A protected one keeps it for that alone.
+    # For a protected instance, `_protected` already refuses another key.
     if not before.get("restored") or before.get("protect") or not isinstance(database, RdsDatabaseSettings):
         return
     if database.identifier != before.get("identifier") or database.restore is None:
@@ -261,7 +262,7 @@ def _key_of_a_restored(recorded: Ledger, settings: Settings) -> Iterator[Problem
 
 
 def _secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """A Secret of the stack's own cannot be handed over under its name: the engine would delete it as the last step."""
+    """The stack's own Secret cannot become the user's under the same name: the engine would delete it at the end."""
     before, after = recorded.database, settings.database
     made = before.get("mode") == "rds" or before.get("secretMade")
     if not made or not isinstance(after, ExistingDatabaseSettings) or after.secret is None:
@@ -278,8 +279,9 @@ def _secret(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """Up, and while the `up` waits for it. Until a window to come, the former parameter group, which goes with this
-    `up`, would be in use; and RDS takes none of the new version for a replica, which it upgrades with its source."""
+    """Upgrades only, and only if the `up` waits for them. Until a later window the instance would use the former
+    parameter group, which this `up` deletes. And RDS gives a replica, which it upgrades with its source, no group of
+    the new version."""
     before, database = recorded.database, settings.database
     was = before.get("engineVersion")
     if was is None or not isinstance(database, RdsDatabaseSettings) or before.get("identifier") != database.identifier:
@@ -303,7 +305,7 @@ def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
 
 
 def _managed_password(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
-    """RDS takes over no password of an instance that has a replica, and that would go as the last step."""
+    """RDS takes over no password of an instance with a replica, and the replica would be deleted only at the end."""
     before, database = recorded.database, settings.database
     if not before.get("replica") or not isinstance(database, RdsDatabaseSettings):
         return

@@ -1,8 +1,8 @@
-"""Connection URIs of PostgreSQL: building one, and checking one that was given.
+"""Connection URIs of PostgreSQL: builds one, and checks one that was given.
 
-Pure functions. What is accepted is what every reader takes in the same way: pgx, the driver of Teleport Access Graph,
-in its versions (before 5.10 by Go's URL parser, then as libpq does), and libpq. No message contains the URI or a part
-of its credentials.
+Pure functions. Accepts only what all readers read alike: libpq, and pgx, the driver of Teleport Access Graph, in all
+its versions (before 5.10 by Go's URL parser, then as libpq does). No message contains the URI or a part of its
+credentials.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pulumi
 
 from components.settings.names import DATABASE_CA_KEY, DEFAULT_POSTGRES_PORT
 
-# Where the chart's `volumes` put the database's CA bundle, in Access Graph's pods and in the access Job's.
+# Where the chart's `volumes` put the database's CA bundle, in the pods of Access Graph and of the access Job.
 CA_BUNDLE_DIRECTORY = "/var/run/database-ca"
 CA_BUNDLE_PATH = f"{CA_BUNDLE_DIRECTORY}/{DATABASE_CA_KEY}"
 
@@ -28,16 +28,17 @@ _AT_LEAST_ONE = re.compile(r"0*[1-9][0-9]{0,8}")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|ms|s|m|h))+")
 _TEXT = re.compile(r".*", re.DOTALL)
 
-# pgconn.ParseConfig, pgx.ParseConfig and pgxpool.ParseConfig of pgx 5 take these out of the URI, and stop the service
-# at a value that they cannot read. They send all others to the server as run-time settings; `application_name` is the
-# one of those that every server knows and that operators do set. Parameter -> its values, and how to say so.
+# pgconn.ParseConfig, pgx.ParseConfig and pgxpool.ParseConfig of pgx 5 take these parameters out of the URI, and stop
+# the service at a value that they cannot read. All others go to the server as run-time settings; of those, only
+# `application_name` is accepted, which every server knows and operators do set. Parameter -> its values, and their
+# name.
 PARAMETERS: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "sslmode": (_TEXT, ""),  # these two have rules of their own
+    "sslmode": (_TEXT, ""),  # this one and the next have rules of their own
     "sslrootcert": (_TEXT, ""),
     "sslsni": (re.compile(r"[01]"), "0 or 1"),
     "sslnegotiation": (re.compile(r"postgres|direct"), "postgres or direct"),
     "connect_timeout": (_COUNT, "a number of seconds"),
-    # The service writes, so that a server which only reads is of no use to it.
+    # The service writes, so a read-only server is of no use to it.
     "target_session_attrs": (re.compile(r"any|read-write|primary"), "any, read-write or primary"),
     "default_query_exec_mode": (
         re.compile(r"cache_statement|cache_describe|describe_exec|exec|simple_protocol"),
@@ -55,15 +56,15 @@ PARAMETERS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "application_name": (_TEXT, ""),
 }
 
-# pgx reads these in the query too, where they would silently overrule the part of the URI that was checked. `ssl=true`
-# is an alias of sslmode=require in newer versions.
+# pgx also reads these from the query, where they would silently overrule the checked part of the URI. In newer versions
+# `ssl=true` is an alias of sslmode=require.
 OVERRULING_PARAMETERS = frozenset({"host", "hostaddr", "port", "user", "password", "database", "dbname", "ssl"})
 
-# pgx knows these, but Access Graph's pods hold no such files.
+# pgx knows these parameters, but Access Graph's pods hold no such files.
 FILE_PARAMETERS = frozenset({"sslcert", "sslkey", "sslpassword", "passfile", "service", "servicefile"})
 
 _SCHEME = re.compile(r"postgres(?:ql)?://")
-# RFC 3986's unreserved characters and sub-delimiters: what Go's URL parser takes in the credentials as it is.
+# RFC 3986's unreserved characters and sub-delimiters, which Go's URL parser accepts unescaped in the credentials.
 _CREDENTIAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
@@ -71,7 +72,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 
 
 class DatabaseUriError(pulumi.RunError):
-    """A URI that cannot be used. The text has one line for each problem, and nothing of the credentials."""
+    """A URI that cannot be used. The message has one line for each problem, and no part of the credentials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def database_uri(
     """`postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=...`, every part percent-encoded.
 
     `password` is `None` for IAM authentication, whose tokens the client makes itself. Only `sslmode` and `sslrootcert`
-    are given, since the server would refuse what pgx does not know.
+    are set, because the server would refuse parameters that pgx does not know.
     """
     credentials = quote(user, safe="") if password is None else f"{quote(user, safe='')}:{quote(password, safe='')}"
     address = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -103,11 +104,11 @@ def database_uri(
 
 
 def parse_database_uri(uri: str) -> DatabaseUri:
-    """Decode `uri`. Raises `DatabaseUriError` with all that is wrong with its form."""
+    """Decode `uri`. Raises `DatabaseUriError` with every fault of its form."""
     problems = _character_problems(uri)
     scheme = _SCHEME.match(uri)
     if scheme is None:
-        # Without it nothing else can be told.
+        # Without a scheme nothing else can be checked.
         raise DatabaseUriError(_report([*problems, "must begin with postgres:// or postgresql://"]))
     authority, slash, rest = _split(uri[scheme.end() :], "/?")
     credentials, _, location = authority.rpartition("@")
@@ -145,8 +146,8 @@ def parse_database_uri(uri: str) -> DatabaseUri:
 
 
 def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_given: bool = False) -> str:
-    """Return `uri` unchanged if Teleport Access Graph can use it safely. Raises `DatabaseUriError` with all problems
-    otherwise.
+    """Return `uri` unchanged if Teleport Access Graph can use it safely. Otherwise raises `DatabaseUriError` with all
+    problems.
 
     `allow_unverified` is `database.allowUnverified`; `ca_bundle_given` says whether `database.caBundleFile` is set, so
     that the bundle is mounted at `CA_BUNDLE_PATH`.
@@ -190,7 +191,7 @@ def _character_problems(uri: str) -> list[str]:
         problems.append("has a '%' that is no percent-encoding; write it as %25")
     elif not _is_text(uri):
         problems.append("has a percent-encoding of what is no text; PostgreSQL takes UTF-8 without %00")
-    # libpq keeps a '#', others end the URI there.
+    # libpq keeps a '#'; others end the URI there.
     if "#" in uri:
         problems.append("has a fragment; write '#' as %23")
     return problems
@@ -204,7 +205,7 @@ def _is_text(encoded: str) -> bool:
 
 
 def _location(location: str) -> tuple[str, int, list[str]]:
-    """Host, port and what is wrong with them, of what stands between '@' and '/'."""
+    """Host and port from the text between '@' and '/', and their problems."""
     bracketed = re.fullmatch(r"\[(?P<host>[^\]]*)\](?P<port>:.*)?", location, re.DOTALL)
     if bracketed is not None:
         host, given = bracketed["host"], (bracketed["port"] or "").removeprefix(":")
@@ -233,17 +234,17 @@ def _is_address(host: str) -> bool:
         ipaddress.IPv6Address(host)
     except ValueError:
         return False
-    # Link-local addresses mean another host on every interface.
+    # A link-local address means another host on every interface.
     return "%" not in host
 
 
 def _parameters(query: str) -> tuple[dict[str, str], list[str]]:
-    """Parameters by name, and what is wrong with their form. Readers drop, refuse or part such pairs differently."""
+    """Parameters by name, and problems of their form. Readers drop, refuse or split malformed pairs differently."""
     pairs = [pair.split("=") for pair in query.split("&")] if query else []
     problems = []
     if any(len(pair) != 2 or not pair[0] for pair in pairs):
         problems.append("has a parameter that is not <name>=<value>; write '=' in a value as %3D and '&' as %26")
-    # libpq keeps '+' and some readers turn it into a space; Go's refuse ';'.
+    # libpq keeps '+' while some readers turn it into a space; Go's readers refuse ';'.
     for character, encoded in (("+", "%2B"), (";", "%3B")):
         if character in query:
             problems.append(
@@ -253,7 +254,7 @@ def _parameters(query: str) -> tuple[dict[str, str], list[str]]:
     repeated = {name for name in names if names.count(name) > 1}
     problems += [f"gives the parameter {name} more than once" for name in sorted(repeated & PARAMETERS.keys())]
     if repeated - PARAMETERS.keys():
-        # Its name may be a part of a password.
+        # The name is not shown, because it may be part of a password.
         problems.append("gives a parameter more than once")
     return {unquote(pair[0]): unquote(pair[1]) for pair in pairs if len(pair) == 2}, problems
 
@@ -279,7 +280,7 @@ def _verification_problems(
     if not ca_bundle_given and root == CA_BUNDLE_PATH:
         problems.append("names the mounted CA bundle in sslrootcert, but there is none; set database.caBundleFile")
     elif not ca_bundle_given and root == "system":
-        # Before 5.7 pgx takes it for the name of a file.
+        # pgx before 5.7 takes `system` for a file name.
         problems.append("has sslrootcert=system, which is what Access Graph does without it; remove it")
     elif not ca_bundle_given and root is not None:
         problems.append(

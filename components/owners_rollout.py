@@ -1,8 +1,8 @@
-"""Waits until the owner of a Teleport release has rolled out what the stack handed over.
+"""Waits until the owner of a Teleport release has rolled out the values that the stack handed over.
 
-A Job in Teleport's namespace looks at the auth Deployment every few seconds: the pods' annotation with the checksum of
-the CA, the endpoint in auth's own configuration, and the rollout, which must be complete. It may only look.
-What is handed over is `teleport_values`'; what happens afterwards is `teleport`'s.
+A Job in Teleport's namespace checks the auth Deployment every few seconds: the pods' annotation with the checksum of
+the CA, the endpoint in auth's own configuration, and whether the rollout is complete. The Job may only read.
+`teleport_values` makes the values; `teleport` decides what happens after the rollout.
 """
 
 import json
@@ -21,8 +21,8 @@ from components.kubectl_pods import bound_account, kubectl_pod
 from components.settings.names import ROLLOUT_NAME
 from components.teleport_values import CHECKSUM_ANNOTATION
 
-# POSIX sh with kubectl, date, grep, sleep and tr. WANTED_CHECKSUM and WANTED_ENDPOINT are empty where nothing is to be
-# there. The last reason is the Job's message when its time is over.
+# POSIX sh with kubectl, date, grep, sleep and tr. WANTED_CHECKSUM and WANTED_ENDPOINT are empty where auth should have
+# none. When the time is over, the last reason becomes the Job's message.
 SCRIPT = r"""
 ask() { kubectl get "$1" "$2" --namespace "$NAMESPACE" --ignore-not-found --output "jsonpath=$3"; }
 tells() { printf '%s\n' "$configuration" | tr -d "\"'" | grep -qwF "endpoint: $1"; }
@@ -67,49 +67,49 @@ done
 """.replace("ANNOTATION", CHECKSUM_ANNOTATION).replace("COUNTS", "' {.status.replicas} {.status.availableReplicas}'")
 
 PAUSE_SECONDS = 5
-# Beyond the script's own end, for the image and a slow API.
+# Added to the script's own time, for pulling the image and a slow API.
 GRACE_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnersRolloutArgs(ComponentArgs):
     namespace: str
-    """Teleport's."""
+    """Teleport's namespace."""
 
     deployment: str
-    """Auth's Deployment; its ConfigMap with `teleport.yaml` has the same name, by the chart."""
+    """Auth's Deployment; the chart gives the ConfigMap with `teleport.yaml` the same name."""
 
     values_config_map: pulumi.Input[str]
-    """Where the values are that the owner is to roll out. Take it from the object, so that it is there before."""
+    """ConfigMap with the values for the owner. Take it from the object, so that it exists before."""
 
     hand_over: pulumi.Input[str]
-    """Another one whenever something was handed over, the same content too: an owner may have begun to roll out what
-    an `up` that was taken back had handed over meanwhile."""
+    """Changes with every hand-over, even of the same content: meanwhile the owner may have begun to roll out what an
+    `up` had handed over that was then rolled back."""
 
     endpoint: str
-    """`host:port` that auth is told, or no more told when `enabled` is false."""
+    """`host:port` that auth should dial, or no longer dial when `enabled` is false."""
 
     enabled: bool
-    """Whether the configuration is awaited, or its absence."""
+    """Whether the Job waits for the configuration to be there, or to be gone."""
 
     checksum: pulumi.Input[str] | None = None
-    """The pods' annotation that says which CA they read at their start; none when Teleport needs no CA."""
+    """Value of the pods' annotation that tells which CA they read at their start; none when Teleport needs no CA."""
 
     image: str
-    """Has kubectl, sh, date, grep, sleep and tr."""
+    """Image with kubectl, sh, date, grep, sleep and tr."""
 
     timeout_seconds: int = 900
-    """How long the owner may take."""
+    """How long the owner's rollout may take."""
 
     image_pull_secrets: Sequence[str] = ()
-    """Names of Secrets beside the pods, of type kubernetes.io/dockerconfigjson."""
+    """Names of Secrets in `namespace`, of type kubernetes.io/dockerconfigjson."""
 
 
 class OwnersRollout(pulumi.ComponentResource):
     """A Job with a ServiceAccount that may read one Deployment and one ConfigMap, run once for each hand-over."""
 
     complete: pulumi.Output[bool]
-    """Resolves when auth runs with what was handed over."""
+    """Resolves when auth runs with the values that were handed over."""
 
     def __init__(self, name: str, args: OwnersRolloutArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = OwnersRolloutArgs.from_input(args)
@@ -140,7 +140,7 @@ class OwnersRollout(pulumi.ComponentResource):
         )
         job = awaited_job(
             f"{name}-job",
-            # Another hand-over is another Job.
+            # Each hand-over needs a Job of its own.
             object_name=pulumi.Output.all(spec, args.hand_over).apply(
                 lambda resolved: f"{ROLLOUT_NAME}-{_digest(*resolved)}"
             ),
@@ -153,7 +153,7 @@ class OwnersRollout(pulumi.ComponentResource):
 
 
 def job_spec(args: OwnersRolloutArgs, values_config_map: str, checksum: str) -> dict[str, Any]:
-    """Wire form."""
+    """Spec of the Job, in wire form."""
     environment: Mapping[str, str] = {
         "NAMESPACE": args.namespace,
         "DEPLOYMENT": args.deployment,

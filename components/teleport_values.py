@@ -1,6 +1,7 @@
-"""The values patch that connects a teleport-cluster release to the access graph, and how it joins a user's own values.
+"""The values patch that connects a teleport-cluster release to the access graph, and its merge into a user's own
+values.
 
-Pure, no Pulumi. Reading and merging values files is `values_files`; who applies the patch is `teleport`.
+Pure, no Pulumi. `values_files` reads and merges values files; `teleport` and the release's owner apply the patch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from components.values_files import find_secret_values, merge_values, own_copy
 
 CHECKSUM_ANNOTATION = "checksum/access-graph-ca"
 
-# The authorities of the access graph's certificate: the ConfigMap, its key, and where auth's pods find them.
+# The authorities of the access graph's certificate: their ConfigMap, its key, and the path in auth's pods.
 CA_CONFIG_MAP_NAME = "teleport-access-graph-ca"
 CA_KEY = "ca.pem"
 CA_VOLUME = "tag-ca"
@@ -29,7 +30,7 @@ _ENDPOINT = re.compile(r"^(?P<host>[^\s:/@]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{
 
 
 class ValuesConflict(ValueError):
-    """The user's values contradict the patch; the text has a line for each conflict and names both sides."""
+    """The user's values contradict the patch. The message has a line for each conflict and names both sides."""
 
     def __init__(self, conflicts: list[str]) -> None:
         super().__init__("\n".join(conflicts))
@@ -37,7 +38,7 @@ class ValuesConflict(ValueError):
 
     @property
     def places(self) -> list[str]:
-        """Where the conflicts are, with nothing of the values: for those that are secret."""
+        """Where the conflicts are, without any value: for values that are secret."""
         return sorted({conflict.partition(":")[0] for conflict in self.conflicts})
 
 
@@ -51,13 +52,13 @@ class AuditLog:
 
 @dataclass(frozen=True, kw_only=True)
 class AccessGraphPatch:
-    """What Teleport's auth needs to reach the access graph. Raises `ValueError` for an endpoint that is none."""
+    """What Teleport's auth needs to reach the access graph. Raises `ValueError` for an invalid endpoint."""
 
     endpoint: str
     """`host:port`; Teleport verifies the server's certificate against the host."""
     ca_checksum: Any
-    """Of the ConfigMap's content, or an Output of it: auth reads the CA once, so a change must roll it. None where
-    Teleport's own trust store covers the endpoint, and auth gets no CA."""
+    """Digest of the ConfigMap's content, or an Output of it. Auth reads the CA once, so a change must roll auth. None
+    where Teleport's own trust store covers the endpoint, and auth gets no CA."""
     audit_log: AuditLog | None = None
 
     def __post_init__(self) -> None:
@@ -83,21 +84,21 @@ class AccessGraphPatch:
 
 
 def volume_entry() -> dict[str, Any]:
-    """Of `extraVolumes`: the ConfigMap."""
+    """The entry of `extraVolumes`: the ConfigMap."""
     return {"name": CA_VOLUME, "configMap": {"name": CA_CONFIG_MAP_NAME}}
 
 
 def mount_entry() -> dict[str, Any]:
-    """Of `extraVolumeMounts`."""
+    """The entry of `extraVolumeMounts`."""
     return {"name": CA_VOLUME, "mountPath": CA_MOUNT_PATH, "readOnly": True}
 
 
 def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str, Any]:
-    """The user's values with the patch in them, in the `auth.` form; the input is not touched.
+    """The user's values with the patch in the `auth.` form; the input is not changed.
 
-    The chart lets a list under `auth:` replace the root's, so ours is appended to the list that is in effect for auth
-    and the result written under `auth:`; maps merge, so only our keys are written. Entries that already are ours are
-    left as they stand. Raises `ValuesConflict`.
+    In the chart a list under `auth:` replaces the root's. So our entries are appended to the list in effect for auth,
+    and the result is written under `auth:`. Maps merge, so only our keys are written. Entries that are already ours
+    stay as they are. Raises `ValuesConflict`.
     """
     conflicts: list[str] = []
     result = own_values(values)
@@ -129,10 +130,10 @@ def patch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str
 
 
 def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's values as the chart can take them without the patch, a copy.
+    """A copy of the user's values that the chart accepts without the patch.
 
-    For an `auth:` with nothing after it, or one of its maps that the patch fills, Helm takes the chart's own map away
-    and the templates end in an error: such a null is left out, or a Teleport could get the patch and never lose it.
+    If `auth:`, or one of its maps that the patch fills, is null, Helm drops the chart's own map and the templates fail.
+    Such a null is left out, or a Teleport could get the patch and never lose it.
     """
     result: dict[str, Any] = own_copy(values)
     auth = result.get("auth", {})
@@ -146,8 +147,8 @@ def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpatch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[str, Any]:
-    """The values without the patch: what `patch_values` was given, save empty maps under `auth` and lists there that
-    only repeat the root's, which mean nothing to the chart. Entries of the patch that stand at the root go as well."""
+    """The values without the patch: the input of `patch_values`, except for empty maps under `auth` and lists there
+    that only repeat the root's, which the chart ignores. Entries of the patch at the root are removed as well."""
     result = own_values(values)
     ours = patch.configuration()
     for level in (result, result.get("auth")):
@@ -173,31 +174,31 @@ def unpatch_values(values: Mapping[str, Any], patch: AccessGraphPatch) -> dict[s
 
 
 def effective_auth_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as the chart sees them for auth: the root with `auth` merged over it (maps merge, lists replace)."""
+    """The values as the chart reads them for auth: the root with `auth` merged over it (maps merge, lists replace)."""
     auth = values.get("auth")
     auth = auth if isinstance(auth, Mapping) else {}
     if auth.get("teleportConfig") is None:
-        # The chart has a default there, which is all that Helm takes away for a null: the root's shows through.
+        # For a null here Helm removes only the chart's default, so the root's map stays in effect.
         auth = {key: value for key, value in auth.items() if key != "teleportConfig"}
     return merge_values(values, auth)
 
 
 def cluster_name(values: Mapping[str, Any]) -> tuple[str, Any]:
-    """Where the values name the Teleport cluster, and how: auth's own configuration wins over `clusterName`, which the
-    chart then has for the proxies' address alone. None where nothing does, as with `chartMode: scratch`."""
+    """Where the values name the Teleport cluster, and the name. Auth's own configuration wins over `clusterName`, which
+    the chart then uses for the proxies' address alone. None where no name is set, as with `chartMode: scratch`."""
     service = _inner(_inner(effective_auth_values(values), "teleportConfig"), "auth_service")
     own = _inner(service, "cluster_name")
     return ("clusterName", values.get("clusterName")) if own is None else (CLUSTER_NAME_PATH, own)
 
 
 def access_graph_section(values: Mapping[str, Any]) -> Any:
-    """What the values have for auth's `access_graph`; None where they have nothing."""
+    """The values for auth's `access_graph`; None where there are none."""
     return _inner(_inner(effective_auth_values(values), "teleportConfig"), "access_graph")
 
 
 def connected_places(values: Mapping[str, Any], endpoint: str) -> list[str]:
     """Where the user's values themselves connect Teleport to the access graph: an enabled section with `endpoint`, and
-    volumes of the CA's ConfigMap, also those of the proxies, without which pods do not start."""
+    volumes of the CA's ConfigMap, the proxies' too, without which pods do not start."""
     places: list[str] = []
     section = access_graph_section(values)
     if _inner(section, "endpoint") == endpoint and _inner(section, "enabled") is True:
@@ -211,7 +212,7 @@ def connected_places(values: Mapping[str, Any], endpoint: str) -> list[str]:
 
 
 def auth_deployment_name(release: str) -> str:
-    """The chart calls it after the release alone; no value changes the name (teleport-cluster 18)."""
+    """The chart names it after the release alone; no value changes the name (teleport-cluster 18)."""
     return f"{release}-auth"
 
 
@@ -221,7 +222,7 @@ def proxy_deployment_name(release: str) -> str:
 
 
 def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPatch) -> list[str]:
-    """A value of the user that the patch would override, or that undoes what it is for."""
+    """The user's values that the patch would override, or that defeat its purpose."""
     path = "auth.teleportConfig"
     configuration = effective.get("teleportConfig")
     if configuration is None:
@@ -269,7 +270,7 @@ def _configuration_conflicts(effective: Mapping[str, Any], patch: AccessGraphPat
 
 
 def _hidden_by_null(values: Mapping[str, Any], patch: AccessGraphPatch) -> list[str]:
-    """Maps of the root that a null under `auth` hides, where the patch has to write: Helm would merge them back in."""
+    """Maps of the root that a null under `auth` hides, where the patch must write: Helm would merge them back in."""
     section = ("teleportConfig", "access_graph")
     written: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [(section, patch.configuration())]
     if patch.audit_log is not None:
@@ -297,20 +298,20 @@ def _inner(value: Any, key: str, missing: Any = None) -> Any:
 
 
 def _said(value: Any) -> str:
-    """A single value as it stands there, unless it may be a secret."""
+    """A single value as written, unless it may be a secret."""
     if isinstance(value, (Mapping, list)):
         return "a map" if isinstance(value, Mapping) else "a list"
     return repr(value) if may_be_shown(str(value)) else "a text that is not shown"
 
 
 def _entry_said(entry: Mapping[str, Any]) -> str:
-    """An entry of a list as it stands there, unless something in it may be a secret (a CSI driver's attribute)."""
+    """An entry of a list as written, unless something in it may be a secret (a CSI driver's attribute)."""
     hidden = not may_be_shown(str(entry)) or find_secret_values({"entry": entry})
     return f"an entry {entry.get('name')!r} that is not shown" if hidden else repr(entry)
 
 
 def _wrong_kind(path: str, value: Any, wanted: str) -> str:
-    """Without the value: text in place of a map may hold whatever is below it, join tokens too."""
+    """Does not show the value: text in place of a map may contain everything below it, join tokens too."""
     kinds: dict[type, str] = {dict: "a map", list: "a list", str: "text"}
     kind = kinds.get(type(value), "a single value")
     remedy = "remove the `|` or the quotes" if isinstance(value, str) and "\n" in value else "write its keys below it"
@@ -365,7 +366,8 @@ def _mount_is_missing(mounts: list[Any], conflicts: list[str]) -> bool:
 
 
 def _is_our_volume(entry: Any) -> bool:
-    """The same file from the same ConfigMap under our name, however written (by hand from Teleport's guide, say)."""
+    """The same file from the same ConfigMap under our name, however written (for example by hand, from Teleport's
+    guide)."""
     if not isinstance(entry, Mapping) or entry.get("name") != CA_VOLUME:
         return False
     source = entry.get("configMap")
@@ -397,12 +399,12 @@ def _mount_path(entry: Any) -> str:
 
 
 def _clean(path: str) -> str:
-    """The path as Kubernetes mounts it: no double, dot or trailing slashes."""
+    """The path as Kubernetes mounts it: without double slashes, dots or a trailing slash."""
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _map_at(root: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """The map at the keys, made where there is none (a null counts as none)."""
+    """The map at the keys, created where there is none (a null counts as none)."""
     for key in keys:
         if root.get(key) is None:
             root[key] = {}
@@ -420,7 +422,7 @@ def _remove_configuration(level: dict[str, Any], ours: Mapping[str, Any]) -> Non
 
 
 def _prune(root: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Takes the key at the path away, and every map that is empty thereby."""
+    """Removes the key at the path, and every map that becomes empty by that."""
     key, *rest = path
     if key not in root:
         return

@@ -1,6 +1,6 @@
-"""Reads Helm values files as Helm reads them, merges them as Helm does, and finds what looks like a secret in them.
+"""Reads and merges Helm values files as Helm does, and finds what looks like a secret in them.
 
-Pure, no Pulumi. What the access graph adds to the values is `teleport_values`.
+Pure, no Pulumi. `teleport_values` adds the access graph's values.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from components.go_yaml import HelmLoader
 from components.nesting import DEEPEST_VALUES
 from components.settings.secret_texts import is_secret_text
 
-# A values file is typed by people; the API server refuses a release Secret above 1 MiB anyway.
+# People write values files by hand, and the API server refuses a release Secret above 1 MiB anyway.
 LARGEST_FILE = 1024 * 1024
-# What aliases may make of it: Helm and the API server refuse more.
+# After aliases are expanded: Helm and the API server refuse more.
 MOST_VALUES = 100_000
 
 
@@ -32,7 +32,7 @@ class ValuesFileError(ValueError):
 
 
 def parse_values(text: str) -> dict[str, Any]:
-    """The values in one YAML document; an empty one is `{}`. Raises `ValuesFileError` with the line."""
+    """The values in one YAML document; an empty document is `{}`. Raises `ValuesFileError` with the line."""
     try:
         values = yaml.load(text, Loader=HelmLoader)
     except yaml.MarkedYAMLError as error:
@@ -57,10 +57,11 @@ def parse_values(text: str) -> dict[str, Any]:
 
 
 def values_document(values: Mapping[str, Any]) -> str:
-    """The values as a document that every reader of YAML takes for the same ones: JSON, of which no word could be
-    another thing. Ends with a line break."""
+    """The values as a document that every YAML reader reads alike: JSON, in which no word can mean something else. Ends
+    with a line break."""
     text = json.dumps(values, indent=2, ensure_ascii=False)
-    # JSON writes a character above U+FFFF as two halves, of which YAML knows none; below, YAML refuses some unescaped.
+    # JSON writes a character above U+FFFF as two escapes, which YAML cannot read; YAML refuses some lower ones
+    # unescaped.
     return re.sub(r"[\x7f-\uffff]", lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n"
 
 
@@ -68,7 +69,7 @@ _TOO_DEEP = f"goes deeper than {DEEPEST_VALUES} levels, or an alias contains its
 
 
 def _in_own_words(error: yaml.MarkedYAMLError) -> str:
-    """YAML's complaint without what the file holds there, which may be a secret."""
+    """YAML's error without the text of the file at that place, which may be a secret."""
     problem = str(error.problem or error.context or "not YAML")
     if "undefined alias" in problem:
         return "an alias of which there is no anchor; put text that begins with * in quotes"
@@ -82,7 +83,7 @@ def _in_own_words(error: yaml.MarkedYAMLError) -> str:
 
 
 def _check_plain(values: Any) -> None:
-    """That they are what JSON has, to a depth and a number that Helm takes. Raises `ValuesFileError`."""
+    """Check that the values are what JSON has, within Helm's limits of depth and number. Raises `ValuesFileError`."""
     left = MOST_VALUES
     level = [values]
     for _ in range(DEEPEST_VALUES):
@@ -97,7 +98,7 @@ def _check_plain(values: Any) -> None:
                 _check_text(value)
             elif value is not None and not isinstance(value, (bool, int, float)):
                 raise ValuesFileError("holds a value with a tag such as !!binary or !!set; write plain text")
-            # Each level is counted as it grows: an alias in an alias in an alias is a line, and a billion values.
+            # Counted level by level: an alias of an alias of an alias is one line, and a billion values.
             if len(inner) > left:
                 raise ValuesFileError(f"holds more than {MOST_VALUES} values, by aliases of aliases; write them out")
         if not inner:
@@ -116,10 +117,10 @@ def _check_text(*texts: str) -> None:
 
 
 def load_values_files(paths: Sequence[str | Path], root: Path) -> dict[str, Any]:
-    """What `helm -f first -f second ...` would pass to the chart. Relative paths are taken from `root`.
+    """The values that `helm -f first -f second ...` would pass to the chart. Relative paths start from `root`.
 
-    A null is kept: Helm needs it to take the chart's own default away.
-    Raises `ValuesFileError` that names every unusable file.
+    A null is kept, because Helm needs it to remove a default of the chart. Raises `ValuesFileError` that names every
+    unusable file.
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
@@ -157,7 +158,7 @@ def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, 
 
 
 def own_copy(value: Any) -> Any:
-    """A deep copy in plain dicts and lists in which no two places share an object, as YAML aliases make them do."""
+    """A deep copy in plain dicts and lists, without the shared objects that YAML aliases create."""
     if isinstance(value, Mapping):
         return {key: own_copy(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -169,11 +170,11 @@ _SECRET_KEY = re.compile(
     r"(password|passwd|passphrase|secret|token|credential|private_?key|api_?key|access_?key|connection_?string|license_?key)",
     re.IGNORECASE,
 )
-# Short forms, as whole words: a `bypass` is none.
+# Short forms count only as whole words: `bypass` is not one.
 _SECRET_SHORT_KEY = re.compile(r"(^|[_-])(pass|pwd)$|(Pass|Pwd)$")
-# Under which a number is a secret as well: `tokens: 3` is none.
+# Only under these keys is a number a secret as well: `tokens: 3` is not.
 _SECRET_NUMBER_KEY = re.compile(r"(password|passwd|passphrase|secret|token)$", re.IGNORECASE)
-# Keys that only say where a secret is, or how long or of which kind one is.
+# Keys that only say where a secret is, how long it lives or of which kind it is.
 _NO_SECRET_KEY = re.compile(
     r"^existing|pullsecrets?$|(name|names|ref|refs|path|file|url|uri|namespace|type|method|ttl|id|enabled|annotations?|labels?|mount|mounts|duration|policy|class)$",
     re.IGNORECASE,
@@ -191,20 +192,20 @@ def _looks_secret(key: str, text: str) -> bool:
 
 
 def names_secret(key: str) -> bool:
-    """Whether a text under `key` is taken for a secret, whatever it is."""
-    # The domain of an annotation says whose it is: secret.reloader.stakater.com/reload has the name of a Secret.
+    """Whether any text under `key` is taken for a secret."""
+    # An annotation's domain tells only its owner: secret.reloader.stakater.com/reload holds the name of a Secret.
     key = key.rpartition("/")[2]
     named = _SECRET_KEY.search(key) or _SECRET_SHORT_KEY.search(key)
     return bool(named) and not _NO_SECRET_KEY.search(key)
 
 
 def _texts(value: Any, path: str, key: str) -> Iterator[tuple[str, str, str]]:
-    """Each text with its path and the name that says what it is: the key, or an environment variable's own name."""
+    """Each text with its path and the name that tells its meaning: the key, or an environment variable's own name."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            # {name: DB_PASSWORD, value: ...}: the sibling says what the value is.
+            # {name: DB_PASSWORD, value: ...}: the name beside the value tells its meaning.
             meaning = str(value["name"]) if name == "value" and isinstance(value.get("name"), str) else str(name)
-            # {secretName: x, secretKey: uri}: the key inside a Secret, not a key.
+            # {secretName: x, secretKey: uri}: this names a key inside a Secret, and is not a secret key.
             if name == "secretKey" and "secretName" in value:
                 meaning = "secretKeyName"
             yield from _texts(inner, join_path(path, str(name)), meaning)
