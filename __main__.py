@@ -66,7 +66,7 @@ async def main() -> None:
     )
     surroundings = make_surroundings(settings, providers, namespace.namespace, certificate, access_graph)
 
-    # Teleport changes nothing before the access graph is ready to answer it.
+    # Nothing in Teleport is changed before the access graph is ready to answer it.
     teleport = assembly.teleport_clusters(
         settings, intake, providers, certificate.trust_bundle, access_graph, surroundings
     )
