@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[3]
+# The file that a command writes, in a line of a page.
+WRITTEN = re.compile(r"(?:\s2?> |--(?:file|out|html|title|body|event-log) )((?:\$\(date \+%F\)|[\w./-])+\.\w+)(?=\s|$)")
 PAGES = ("SECURITY.md", "CHANGELOG.md", "docs/privileges.md")
 
 
@@ -29,6 +32,25 @@ def test_links_lead_somewhere(page: str) -> None:
     directory = (ROOT / page).parent
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
         assert (directory / target).exists(), target
+
+
+def test_git_passes_over_what_the_pages_commands_write_into_the_checkout() -> None:
+    """A state among it: its secrets are encrypted, and yet it belongs in no repository."""
+    written = {
+        name.replace("$(date +%F)", "2026-06-01")
+        for page in (ROOT / "docs").glob("*.md")
+        for line in re.findall(r"^    .*$", page.read_text(), re.MULTILINE)
+        for name in WRITTEN.findall(line)
+    }
+    assert {"state.json", "backend.json", "prod-2026-06-01.json", "preview.json", "report/comment.md"} <= written
+    patterns = [line for line in (ROOT / ".gitignore").read_text().splitlines() if line and not line.startswith("#")]
+    # One that is meant to be committed, in another repository; one that is written where it is made.
+    places = written - {"clusters/prod/teleport/values.yaml", "backend.json"} | {"examples/backend/backend.json"}
+    for place in places:
+        parts = Path("/", place)
+        assert any(fnmatch(str(one), pattern.rstrip("/")) for one in (parts, *parts.parents) for pattern in patterns), (
+            place
+        )
 
 
 def test_the_newest_version_of_the_changelog_says_what_a_user_has() -> None:
