@@ -20,7 +20,7 @@ class RepositoryChart(Section):
     )
     name: ChartName = setting(why="name of the chart in the repository", example="teleport-access-graph")
     version: ChartVersion = setting(
-        why="exact version: a range would let an up change what runs unasked", example="1.30.2"
+        why="exact version; with a range an `up` could change unasked what runs", example="1.30.2"
     )
 
 

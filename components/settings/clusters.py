@@ -31,11 +31,12 @@ class KubernetesSettings(Section):
     """A Kubernetes cluster, named twice: by how to reach it, and by what it must turn out to be."""
 
     context: ContextName = setting(
-        why="kubeconfig context through which the cluster is reached; never the current one, which changes unseen",
+        why="kubeconfig context by which the cluster is reached; the current context is never used, because it "
+        "changes unnoticed",
         example="dev-eu-central-1",
     )
     cluster_identifier: ClusterIdentifier = setting(
-        why="UID of the namespace kube-system: a context that has come to mean another cluster is refused by it",
+        why="UID of the namespace kube-system; by it a context that has come to mean another cluster is refused",
         example="00000000-0000-4000-8000-000000000000",
     )
 
@@ -85,9 +86,9 @@ WorkloadIdentitySettings = Annotated[
 class IamSettings(Section):
     """What the organisation asks of every IAM role that the stack makes."""
 
-    path: IamPath = setting("/", why="path of the roles, by which an organisation's policies may tell them apart")
+    path: IamPath = setting("/", why="path of the roles, so that an organisation's policies can tell them apart")
     permissions_boundary_arn: PolicyArn | None = setting(
-        None, why="policy beyond which no role of the stack can act, whatever its own says"
+        None, why="policy that limits every role of the stack, whatever the role's own policy says"
     )
 
 
@@ -96,7 +97,7 @@ class AwsSettings(Section):
 
     region: Region = setting(why="region of the database", example="eu-central-1")
     account_id: AccountId = setting(
-        why="the only account in which the provider works: credentials of another one are refused",
+        why="the only account in which the provider works; credentials of another account are refused",
         example="123456789012",
     )
     assume_role: AssumeRoleSettings | None = setting(
@@ -109,10 +110,10 @@ class AwsSettings(Section):
         ],
         Frozen,
     ] = setting(
-        {}, why="other endpoints by service, for VPC endpoints with names of their own and for AWS's look-alikes"
+        {}, why="other endpoints, by service: for VPC endpoints with their own names, and for servers that imitate AWS"
     )
     workload_identity: WorkloadIdentitySettings | None = setting(
         None,
-        why="how pods take IAM roles: the access Job reads a managed master password so, and TAG logs in by IAM",
+        why="how pods take IAM roles; the access Job needs one to read a managed master password, TAG to log in by IAM",
     )
     iam: IamSettings = setting({}, why="path and permissions boundary of the stack's IAM roles")

@@ -57,7 +57,7 @@ class AccessJobSettings(Section):
         "public.ecr.aws/aws-cli/aws-cli:2.31.0", why="image with `aws`, which fetches the managed master password"
     )
     timeout_seconds: Annotated[WholeNumber, between(30, 3600, "seconds")] = setting(
-        600, why="how long the Job may take, a new node and its images included"
+        600, why="how long the Job may take, including a new node and its images"
     )
 
 
@@ -67,20 +67,21 @@ class RdsDatabaseSettings(Section):
     mode: Literal["rds"] = setting(why="the stack makes an instance", example="rds")
     profile: Literal["production", "development"] = setting(
         PRODUCTION,
-        why="production refuses what breaks a control of AWS's best practices; development does without those that "
-        "docs/database.md lists, and has smaller defaults",
+        why="production refuses settings that break a control of AWS's best practices; development may do without "
+        "the controls that docs/database.md names, and has smaller defaults",
     )
     engine_version: Annotated[Text, version_as_text, ENGINE_VERSION] = setting(
-        "17", why="major version of PostgreSQL, 14 or later; minor ones are AWS's, in the maintenance window"
+        "17", why="major version of PostgreSQL, 14 or later; AWS installs minor versions, in the maintenance window"
     )
     identifier: Annotated[Text, INSTANCE_IDENTIFIER, NAMES_A_SECURITY_GROUP] = setting(
         "teleport-access-graph",
         default_text="`teleport-access-graph-<stack>`",
-        why="name of the instance and part of its DNS name, which it keeps for as long as it is protected",
+        why="name of the instance and part of its DNS name; cannot change while the instance is protected",
     )
     database_name: Annotated[Text, DATABASE_NAME] = setting("access_graph", why="database that belongs to TAG alone")
     instance_class: Annotated[Text, INSTANCE_CLASS] = setting(
-        "db.t4g.medium", why="size of the instance; the smallest that holds a graph of some thousand resources"
+        "db.t4g.medium",
+        why="size of the instance; the default is the smallest that holds a graph of some thousand resources",
     )
     port: Annotated[
         WholeNumber,
@@ -90,13 +91,14 @@ class RdsDatabaseSettings(Section):
     ] = setting(
         DEFAULTS[PRODUCTION]["port"],
         default_text=_by_profile("port"),
-        why="port of the instance; another one than 5432 keeps scanners away and satisfies control RDS.23",
+        why="port of the instance; a port other than 5432 keeps scanners away and satisfies control RDS.23",
     )
     allocated_storage_gib: Annotated[WholeNumber, between(SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB, "GiB")] = setting(
-        20, why="storage to begin with, in GiB; the least gp3 takes, for it grows by itself"
+        20,
+        why="storage to begin with, in GiB; the default is the least that gp3 takes, because storage grows by itself",
     )
     max_allocated_storage_gib: Annotated[WholeNumber, between(SMALLEST_STORAGE_GIB, LARGEST_STORAGE_GIB, "GiB")] = (
-        setting(100, why="storage up to which it grows by itself, in GiB; a full disk stops TAG")
+        setting(100, why="size up to which storage grows by itself, in GiB; a full disk stops TAG")
     )
     multi_az: Switch = setting(
         DEFAULTS[PRODUCTION]["multiAz"],
@@ -106,7 +108,7 @@ class RdsDatabaseSettings(Section):
     backup_retention_days: Annotated[WholeNumber, BACKUP_RETENTION] = setting(
         DEFAULTS[PRODUCTION]["backupRetentionDays"],
         default_text=_by_profile("backupRetentionDays"),
-        why="days to which the database can be set back",
+        why="for how many days back the database can be restored",
     )
     backup_window: Annotated[Text, BACKUP_WINDOW] = setting(
         "02:00-03:00", why="daily time of the snapshot, UTC, at least 30 minutes"
@@ -116,29 +118,32 @@ class RdsDatabaseSettings(Section):
     )
     ca_cert_identifier: Annotated[Text, one_of(CERTIFICATE_AUTHORITIES)] = setting(
         "rds-ca-rsa2048-g1",
-        why="authority of the instance's certificate; AWS's default, pinned since a change restarts",
+        why="authority of the instance's certificate; AWS's default, pinned because a change restarts the instance",
     )
     ca_bundle_file: ProjectPath | None = setting(
-        None, why=f"{_CA_BUNDLE_WHY}, for RDS on Outposts and other roots; AWS's bundle otherwise"
+        None,
+        why=f"{_CA_BUNDLE_WHY}, for newer regions, RDS on Outposts and other roots; left out, the bundle that comes "
+        "with the program",
     )
     master_username: Annotated[Text, MASTER_USERNAME] = setting(
         "tag_admin", why="master user, which only the access Job uses; not a name that attackers try first"
     )
     master_password: Literal["managed", "generated"] = setting(
         "managed",
-        why="managed: AWS keeps and rotates it, and it never meets the state; generated: a secret of the state, where "
-        "pods have no AWS identity",
+        why="managed: AWS keeps and rotates the password, and it never enters the state; generated: it is a "
+        "secret of the state, for pods that have no AWS identity",
     )
     authentication: Literal["password", "iam"] = setting(
         "password", why="how TAG logs in: with a password of the stack's, or with tokens by its own IAM role"
     )
     rotation: Annotated[WholeNumber, between(0, 1_000_000)] = setting(
-        0, why="number of TAG's login; one more makes a new password in the other slot"
+        0, why="number of TAG's login; raise it by one for a new password in the other slot"
     )
     kms_key_arn: KmsKeyArn | None = setting(
         None,
-        why="key that exists, whose policy lets in CloudWatch, its logs and RDS's events (docs/database.md), and, "
-        "where it is of another account, `aws.accountId`; without it the stack makes one of its own",
+        why="key that exists; its policy has to let in CloudWatch, its logs and RDS's events (docs/database.md), "
+        "and also `aws.accountId` if the key is of another account; left out, the stack makes a key of its "
+        "own",
     )
     log_retention_days: Annotated[WholeNumber, one_of(LOG_RETENTION_DAYS)] = setting(
         DEFAULTS[PRODUCTION]["logRetentionDays"],
@@ -149,10 +154,10 @@ class RdsDatabaseSettings(Section):
         60, why="seconds between figures of the operating system; 0 turns enhanced monitoring off"
     )
     database_insights: Literal["standard", "advanced"] = setting(
-        "standard", why="advanced keeps 15 months of query figures, as it must, and costs by vCPU"
+        "standard", why="advanced keeps query figures for 15 months, a period that cannot be shorter, and costs by vCPU"
     )
     apply_immediately: Switch = setting(
-        False, why="whether changes that restart the instance are made at once, and not in the maintenance window"
+        False, why="whether changes that restart the instance are made at once instead of in the maintenance window"
     )
     on_destroy: Literal["keep", "snapshot", "delete"] = setting(
         "keep", why="what `destroy` does: leave the instance, leave a last snapshot, or leave nothing"
@@ -176,7 +181,9 @@ class RdsDatabaseSettings(Section):
     restore: RestoreSettings | None = setting(
         None, why="where the data come from when the instance is made; an empty database otherwise"
     )
-    adopt: Switch = setting(False, why="whether the instance of this identifier exists, and is taken over as it is")
+    adopt: Switch = setting(
+        False, why="whether an instance of this identifier exists that the stack is to take over as it is"
+    )
     access_job: AccessJobSettings = setting({}, why="the Job that makes TAG's role")
 
 
@@ -199,7 +206,8 @@ class ExistingDatabaseSettings(Section):
     )
     allow_unverified: Switch = setting(
         False,
-        why="whether a URI may ask for less than `sslmode=verify-full`, which is what proves that it is the server",
+        why="whether a URI may ask for less than `sslmode=verify-full`, which alone proves that the server is the "
+        "right one",
     )
 
 

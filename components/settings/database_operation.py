@@ -18,7 +18,7 @@ class OwnTopicSettings(Section):
 
     mode: Literal["ownTopic"] = setting(why="the stack makes the topic", example="ownTopic")
     emails: Annotated[tuple[EmailAddress, ...], DISTINCT] = setting(
-        (), why="addresses that are asked by mail to subscribe; other subscribers join by the topic's ARN"
+        (), why="addresses that are asked by mail to subscribe; others can subscribe by the topic's ARN"
     )
 
 
@@ -49,10 +49,12 @@ class AlarmSettings(Section):
     """CloudWatch alarms, which go where the notifications go."""
 
     free_storage_gib: Annotated[WholeNumber, between(1, 65536, "GiB")] = setting(
-        5, why="free storage below which there is an alarm; autoscaling acts at a tenth, and then not for six hours"
+        5,
+        why="free storage below which there is an alarm; autoscaling acts at a tenth of the storage, and then "
+        "not again for six hours",
     )
     cpu_percent: Annotated[WholeNumber, between(1, 100, "percent")] = setting(
-        80, why="CPU above which there is an alarm, a quarter of an hour long"
+        80, why="CPU above which, for a quarter of an hour, there is an alarm"
     )
     connections: Annotated[WholeNumber, between(1, 10_000)] = setting(
         80, why="connections above which there is an alarm; TAG holds 4 for each replica"
@@ -65,7 +67,7 @@ class ReplicaSettings(Section):
     instance_class: Annotated[Text, INSTANCE_CLASS] | None = setting(
         None, default_text="the instance's", why="size of the replica"
     )
-    multi_az: Switch = setting(False, why="whether the replica has a standby; losing it costs speed, not data")
+    multi_az: Switch = setting(False, why="whether the replica has a standby; losing the replica costs speed, not data")
 
 
 class SnapshotRestoreSettings(Section):
@@ -73,7 +75,7 @@ class SnapshotRestoreSettings(Section):
 
     mode: Literal["snapshot"] = setting(why="the instance begins with a snapshot's data", example="snapshot")
     snapshot_identifier: Annotated[Text, SNAPSHOT] = setting(
-        why="snapshot, of PostgreSQL and encrypted", example="teleport-access-graph-prod-final-0a1b2c3d"
+        why="snapshot to restore; of PostgreSQL, and encrypted", example="teleport-access-graph-prod-final-0a1b2c3d"
     )
 
 

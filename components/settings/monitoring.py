@@ -92,13 +92,13 @@ class LockoutWatchSettings(Section):
     """A CronJob in each Teleport's namespace that reads auth's log and fails while TAG turns auth away."""
 
     pattern: Annotated[Text, _PATTERN] = setting(
-        LOCKED_OUT, why="lines of auth's log that mean it; what Teleport writes may change with its version"
+        LOCKED_OUT, why="lines of auth's log that mean a lock-out; Teleport's wording may change with its version"
     )
     every_minutes: Annotated[WholeNumber, between(1, 59, "minutes")] = setting(
-        5, why="how often it looks, at the log since the look before"
+        5, why="how often it looks at what was logged since its last look"
     )
     image: PinnedImage = setting(
-        DEFAULT_KUBECTL_IMAGE, why="has kubectl, sh and grep; a mirror of it where images are mirrored"
+        DEFAULT_KUBECTL_IMAGE, why="image with kubectl, sh and grep; name your mirror if you mirror images"
     )
     image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(
         (), why="names of Secrets, in Teleport's namespace, with credentials of a private registry"
@@ -109,23 +109,25 @@ class MonitoringSettings(Section):
     """Objects of the Prometheus Operator, by choice: docs/monitoring.md says what each alert needs to be there."""
 
     service_monitor: Switch = setting(
-        False, why="whether Prometheus is told of TAG's metrics; needs `accessGraph.metrics`"
+        False, why="whether to make a ServiceMonitor for TAG's metrics; needs `accessGraph.metrics`"
     )
     rules: Switch = setting(
-        False, why="whether Prometheus is given alerts: TAG is away, auth is locked out, a certificate ends"
+        False, why="whether to make alert rules: TAG is away, auth is locked out, a certificate ends"
     )
     labels: ObjectLabels = setting(
-        {}, why="labels by which your Prometheus finds them, such as those of its ruleSelector"
+        {}, why="labels by which your Prometheus finds these objects, such as those of its ruleSelector"
     )
     scrape_interval_seconds: Annotated[WholeNumber, between(5, 3600, "seconds")] = setting(
         30, why="how often TAG's metrics are read; the Prometheus Operator's usual"
     )
     expiry_days: Annotated[WholeNumber, between(1, 365, "days")] = setting(
-        21, why="days before an end at which there is an alert: within the window in which it should have been renewed"
+        21,
+        why="days before its end at which a certificate causes an alert; has to lie within the time in which "
+        "it should have been renewed",
     )
     certificate_end: Annotated[Text, _EXPRESSION] | None = setting(
         None,
-        why="PromQL of when the certificate of `tls.mode: existingSecret` ends, in Unix seconds, by your exporter",
+        why="PromQL for the end of the certificate of `tls.mode: existingSecret`, in Unix seconds, from your exporter",
     )
     lockout_watch: LockoutWatchSettings | None = setting(
         None, why="the watch for auth being locked out while TAG's pods look healthy; left out, none"

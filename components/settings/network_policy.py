@@ -16,17 +16,19 @@ class NetworkPolicySettings(Section):
     docs/network.md has the tables."""
 
     enabled: Switch = setting(
-        False, why="whether the policies are there; they do something only where the cluster's network enforces them"
+        False, why="whether the policies are made; they work only where the cluster's network enforces them"
     )
     client_namespaces: _Namespaces = setting(
         (), why="namespaces whose pods may call TAG, beside the auth and proxies of this cluster's Teleports"
     )
     client_cidrs: _Cidrs = setting((), why="blocks that may call TAG: other clusters, load balancers, agents")
     metrics_namespaces: _Namespaces = setting(
-        (), why="namespaces whose pods may read TAG's metrics; left out, every one may where `metrics` is true"
+        (), why="namespaces whose pods may read TAG's metrics; left out, every namespace may, if `metrics` is true"
     )
     database_cidrs: _Cidrs = setting(
-        (), why="the database's subnets; left out, its port is open to every address, where the port is known"
+        (),
+        why="blocks of the database's subnets; left out, TAG may call the database's port at every address "
+        "(everything, if the port is not known)",
     )
     database_port: Annotated[WholeNumber, between(1, 65535)] | None = setting(
         None,
@@ -34,7 +36,9 @@ class NetworkPolicySettings(Section):
         why="port of a database that exists, used with `databaseCidrs`",
     )
     aws_cidrs: _Cidrs = setting(
-        (), why="endpoints of AWS's API that TAG and the access Job call; left out, port 443 of every address"
+        (),
+        why="blocks with the endpoints of AWS's API that TAG and the access Job call; left out, port 443 of "
+        "every address",
     )
     api_server_cidrs: _Cidrs = setting(
         (), why="addresses of the Kubernetes API for the certificate's restarter; left out, it may call anything"

@@ -25,26 +25,26 @@ HEADING = """\
 
 <!-- Made by `python -m components.settings.reference --write` from the code: change it there. -->
 
-Settings stand in `Pulumi.<stack>.yaml` under the namespace `teleport-access-graph:`, one object a concern. They are
-read once, before anything is registered, and everything that is wrong with them is said at once: the key, the value,
-the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.yaml` a hardened one.
+Settings stand in `Pulumi.<stack>.yaml` under the namespace `teleport-access-graph:`, one object for each concern. The
+program reads them once, before it registers anything, and reports everything that is wrong with them together: the key,
+the value, the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `Pulumi.prod.yaml` a hardened one.
 
-- A key that is not below is refused, with the nearest one that is; so is one below a namespace that is nearly this.
-- What all environments share may stand in `Pulumi.yaml` as a key's `default`; a stack's own value takes its place as
-  a whole. `python -m operations` reads that too, and not what an `environment` of Pulumi ESC adds.
-- What has a `mode` always names it, and a key of another mode is refused.
-- Paths start at the directory of `Pulumi.yaml`; the files must be there, and hold 1 MiB at most.
-- YAML makes a boolean of `true`, numbers of `1.30` and `1e3`, another text of a date, and takes the zero off
-  `012345678901`: such texts go in quotes.
+- An unknown key is refused, and the nearest known one named. So is a key in a namespace that is nearly this one.
+- What all environments share may stand in `Pulumi.yaml` as a key's `default`. A stack's own value replaces it as a
+  whole. `python -m operations` reads these defaults too, but not what an `environment` of Pulumi ESC adds.
+- A map that has modes always names its `mode`; a key of another mode is refused.
+- Paths are relative to the directory of `Pulumi.yaml`. The files must exist, and hold 1 MiB at most.
+- Put these texts in quotes, because YAML changes them: `true` (a boolean), `1.30` and `1e3` (numbers), dates (another
+  text), `012345678901` (loses the zero).
 - In the tables `<cluster>` is a name, `[]` an item of a list, and `{file}` a mode or shape in which a key is known.
-- `pulumi config set --path 'teleport-access-graph:database.port' 6432` sets one key of an object. There a name with
-  dots stands in brackets, `'teleport-access-graph:teleport["teleport.example.com"].adopt'`, and a text that is all
-  digits, such as `aws.accountId`, takes `--type string`.
+- `pulumi config set --path 'teleport-access-graph:database.port' 6432` sets one key of an object. Put a name with dots
+  in brackets: `'teleport-access-graph:teleport["teleport.example.com"].adopt'`. For a text that is all digits, such as
+  `aws.accountId`, add `--type string`.
 
 ## Secrets
 
-Secrets have keys of their own and are refused in plain, as plain settings are refused as secrets. Their values never
-pass through plain Python values. `pulumi config set --secret databaseUri` reads one from the terminal.
+Secrets have keys of their own. A secret given in plain text is refused, and so is a plain setting given as a secret.
+Secrets never pass through plain Python values. `pulumi config set --secret databaseUri` reads one from the terminal.
 
 | key | what it is |
 | --- | --- |

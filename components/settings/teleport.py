@@ -89,13 +89,13 @@ class _HostAuthorities(Section):
 
     former: Literal["keep", "drop"] = setting(
         "keep",
-        why="what becomes of host CAs that TAG accepted before and that are no longer given: kept, for a rotation may "
-        "be under way, or dropped once it is over",
+        why="what becomes of host CAs that TAG accepted before and that are no longer given: keep them while a "
+        "rotation may be under way, drop them once it is over",
     )
     fingerprints: Annotated[tuple[Fingerprint, ...], DISTINCT] = setting(
         (),
-        why="SHA-256 of the host CAs that may be given, every one of them; it also confirms a set that has none of "
-        "those accepted before",
+        why="SHA-256 of every host CA that may be given; others are refused. It also confirms a set that has none "
+        "of the CAs accepted before",
     )
 
 
@@ -145,7 +145,9 @@ class AuditLogSettings(Section):
 
     enabled: Switch = setting(True, why="whether audit events are exported")
     start_date: Annotated[Text, MOMENT] | None = setting(
-        None, why="from when on, RFC 3339; cannot be changed afterwards; left out, Teleport's own default"
+        None,
+        why="moment from which events are exported, RFC 3339; cannot be changed afterwards; left out, "
+        "Teleport's own default",
     )
 
 
@@ -160,8 +162,8 @@ class TeleportEntry(Section):
     )
     connected: Switch = setting(
         True,
-        why="whether this Teleport uses the access graph, as long as `accessGraph.enabled` is true; false while a "
-        "Teleport that does not exist yet is made beside others, and as the ordered way back of this one alone",
+        why="whether this Teleport uses the access graph while `accessGraph.enabled` is true; false while a "
+        "Teleport that does not exist yet is made beside others, and to disconnect this one alone",
     )
     audit_log: AuditLogSettings | None = setting(None, why="export of the audit log; left out, none")
     endpoint: HostAndPort | None = setting(
@@ -176,16 +178,19 @@ class _ChartEntry(TeleportEntry):
         "teleport", why="namespace of the teleport-cluster release"
     )
     release: Annotated[ReleaseName, UNQUOTED, _SERVICE_NAME] = setting(
-        "teleport", why="name of the release, from which the chart derives its Deployments'"
+        "teleport", why="name of the release, from which the chart derives the names of its Deployments"
     )
     values_files: Annotated[tuple[ValuesFile, ...], DISTINCT] = setting(
         (), why="values of the release, the source of truth; later files win, as with `helm -f`"
     )
     apply_reader_role: Switch = setting(
-        False, why="whether the role of the graph's readers is made through the Teleport operator in this namespace"
+        False,
+        why="whether to make the Teleport role that may read the graph, through the Teleport operator in "
+        "this namespace",
     )
     allow_secret_paths: Annotated[tuple[ValuePath, ...], DISTINCT] = setting(
-        (), why="values that look like secrets but are none, by dotted path; others are refused in plain files"
+        (),
+        why="dotted paths of values that look like secrets but are none; other such values are refused in plain files",
     )
 
 
@@ -201,7 +206,7 @@ class ReleaseTeleportSettings(_ChartEntry):
             "version": "18.10.3",
         },
     )
-    adopt: Switch = setting(False, why="whether a release that already runs is taken over, values and all")
+    adopt: Switch = setting(False, why="whether a release that already runs is taken over, with its values")
     timeout_seconds: Annotated[WholeNumber, between(30, 3600, "seconds")] = setting(
         600, why="how long Helm waits for auth and proxies"
     )
@@ -212,10 +217,10 @@ class RolloutSettings(Section):
 
     image: PinnedImage = setting(
         DEFAULT_KUBECTL_IMAGE,
-        why="has kubectl, sh, date, grep, sleep and tr; a mirror of it where images are mirrored",
+        why="image with kubectl, sh, date, grep, sleep and tr; name your mirror if you mirror images",
     )
     timeout_seconds: Annotated[WholeNumber, between(60, 3600, "seconds")] = setting(
-        900, why="how long the owner may take; the `up` fails then, and the next one waits again"
+        900, why="how long the owner may take; after that the `up` fails, and the next one waits again"
     )
     image_pull_secrets: Annotated[tuple[ObjectName, ...], DISTINCT] = setting(
         (), why="names of Secrets, in Teleport's namespace, with credentials of a private registry"
@@ -228,11 +233,11 @@ class ValuesTeleportSettings(_ChartEntry):
     mode: Literal["values"] = setting(why="someone else owns the release", example="values")
     rollout: RolloutSettings | None = setting(
         None,
-        why="wait for the owner's rollout in each `up` that hands over something new, then restart the proxies; left "
-        "out, that is the owner's as well",
+        why="wait for the owner's rollout in each `up` that hands over something new, then restart the proxies; "
+        "left out, the owner restarts them",
     )
     emit_secret_values: Switch = setting(
-        False, why="whether the values with the secret ones in them are an output, `teleportMergedValues`, secret"
+        False, why="whether the secret output `teleportMergedValues` has the values with the secret ones in them"
     )
 
 
@@ -242,7 +247,8 @@ class ManualTeleportSettings(TeleportEntry):
     mode: Literal["manual"] = setting(why="there is no chart", example="manual")
     ca_path: HostPath = setting(
         "/etc/teleport-access-graph/ca.pem",
-        why="where auth's hosts keep the authorities of TAG's certificate; /var/run is empty after a restart",
+        why="file on auth's hosts with the authorities of TAG's certificate; not below /var/run, which is empty "
+        "after a restart",
     )
 
 

@@ -32,9 +32,9 @@ _CERTIFICATE_RENEWAL = between(1, LONGEST_CERTIFICATE_HOURS, "hours")
 _GENERATION = between(1, 1_000_000)
 _KIND = matching(r"[A-Z][A-Za-z0-9]{0,62}", "a kind of Kubernetes resource", "give it such as ClusterIssuer")
 
-_ALGORITHM_WHY = "keys are ECDSA P-256, or RSA of 4096 bits where policy asks"
-_TRUST_WHY = "bundle gives Teleport the authorities' certificates; system where Teleport's trust store has them already"
-_NAMES_WHY = "further names of TAG, for a LoadBalancer or another cluster"
+_ALGORITHM_WHY = "kind of the keys: ECDSA P-256, or RSA of 4096 bits if a policy asks for it"
+_TRUST_WHY = "bundle gives Teleport the authorities' certificates; system: Teleport's trust store has them already"
+_NAMES_WHY = "further names in TAG's certificate, for a LoadBalancer or another cluster"
 
 Algorithm = Literal["ECDSA", "RSA"]
 Trust = Literal["bundle", "system"]
@@ -48,11 +48,11 @@ class AuthoritySettings(Section):
     )
     phase: Literal["stable", "introduce", "switch", "retire"] = setting(
         "stable",
-        why="each is one `up`, in this order: introduce the next generation, switch to it, retire the one before, "
-        "stable again",
+        why="step of a change of authority; one `up` each, in this order: introduce the next generation, switch "
+        "to it, retire the one before, stable again",
     )
     previous_algorithm: Algorithm | None = setting(
-        None, why="algorithm of the authority before, where `algorithm` changes with the generation"
+        None, why="algorithm of the former authority, if `algorithm` changes with the generation"
     )
 
 
@@ -60,26 +60,26 @@ class GeneratedTlsSettings(Section):
     """An authority and a server certificate that the stack makes and renews."""
 
     mode: Literal["generated"] = setting(why="where the certificate comes from", example="generated")
-    algorithm: Algorithm = setting("ECDSA", why=f"{_ALGORITHM_WHY}; of the newest authority")
+    algorithm: Algorithm = setting("ECDSA", why=f"{_ALGORITHM_WHY}; for the newest authority")
     ca_validity_hours: Annotated[WholeNumber, _AUTHORITY_HOURS] = setting(
-        TEN_YEARS_HOURS, why="life of the authority, ten years: replacing it touches Teleport"
+        TEN_YEARS_HOURS, why="life of the authority, ten years by default, because replacing it touches Teleport"
     )
     ca_early_renewal_hours: Annotated[WholeNumber, _AUTHORITY_RENEWAL] = setting(
-        365 * 24, why="the authority is renewed by an `up` in its last year"
+        365 * 24, why="an `up` renews the authority in this time before its end, by default the last year"
     )
     certificate_validity_hours: Annotated[WholeNumber, _CERTIFICATE_HOURS] = setting(
-        LONGEST_CERTIFICATE_HOURS, why="life of the server certificate, 397 days, also the longest"
+        LONGEST_CERTIFICATE_HOURS, why="life of the server certificate; the default, 397 days, is also the longest"
     )
     certificate_early_renewal_hours: Annotated[WholeNumber, _CERTIFICATE_RENEWAL] = setting(
-        30 * 24, why="the certificate is renewed by an `up` in its last 30 days"
+        30 * 24, why="an `up` renews the certificate in this time before its end, by default the last 30 days"
     )
     authority: AuthoritySettings = setting({}, why="generation and phase of the authority")
     trust: Trust = setting("bundle", why=_TRUST_WHY)
     trust_bundle_file: ProjectPath | None = setting(
-        None, why="authorities that Teleport trusts as well, on the way to or from another mode"
+        None, why="further authorities that Teleport is to trust, on the way to or from another mode"
     )
     extra_dns_names: Annotated[tuple[DnsName, ...], DISTINCT] = setting(
-        (), why=f"{_NAMES_WHY}; the Service's is always there"
+        (), why=f"{_NAMES_WHY}; the Service's name is always in it"
     )
     protect: Switch = setting(True, why="whether the engine refuses to delete the key of an authority in use")
 
@@ -104,10 +104,10 @@ class RestarterSettings(Section):
     mode: Literal["restarter"] = setting(why="who restarts TAG after a renewal", example="restarter")
     image: PinnedImage = setting(
         DEFAULT_KUBECTL_IMAGE,
-        why="has kubectl, sh, base64, sha256sum and cut; a mirror of it where images are mirrored",
+        why="image with kubectl, sh, base64, sha256sum and cut; name your mirror if you mirror images",
     )
     every_minutes: Annotated[WholeNumber, between(1, 59, "minutes")] = setting(
-        5, why="how often it looks; renewals come days before the end, so it need not be often"
+        5, why="how often it looks at the Secret; renewals come days before the end, so seldom is enough"
     )
 
 
@@ -121,14 +121,14 @@ ReloaderSettings = Annotated[
     Annotated[RestarterSettings, Tag(tag("restarter"))] | Annotated[ExternalReloaderSettings, Tag(tag("external"))],
     Discriminator(by_mode),
 ]
-_RELOADER_WHY = "TAG reads its certificate once, and the Secret changes between `up`s"
+_RELOADER_WHY = "what restarts TAG when its certificate has changed between `up`s; TAG reads it only at its start"
 
 
 class ExistingIssuerSettings(Section):
     """An issuer that is there."""
 
     mode: Literal["existing"] = setting(why="whose issuer it is", example="existing")
-    name: ObjectName = setting(why="its name", example="internal-ca")
+    name: ObjectName = setting(why="name of the issuer", example="internal-ca")
     kind: Annotated[Text, _KIND] = setting("ClusterIssuer", why="ClusterIssuer, Issuer, or a kind of another group")
     group: DnsName = setting(CERT_MANAGER_GROUP, why="API group, for issuers that are not cert-manager's own")
 
@@ -159,10 +159,10 @@ class CertManagerTlsSettings(Section):
     issuer: IssuerSettings = setting(why="who signs", example={"mode": "existing", "name": "internal-ca"})
     algorithm: Algorithm = setting("ECDSA", why=_ALGORITHM_WHY)
     certificate_validity_hours: Annotated[WholeNumber, _CERTIFICATE_HOURS] = setting(
-        ISSUED_CERTIFICATE_HOURS, why="life that is asked for, 90 days; the issuer may give less"
+        ISSUED_CERTIFICATE_HOURS, why="life that is asked for, 90 days by default; the issuer may give less"
     )
     certificate_early_renewal_hours: Annotated[WholeNumber, _CERTIFICATE_RENEWAL] = setting(
-        30 * 24, why="cert-manager renews it that long before its end"
+        30 * 24, why="how long before its end cert-manager renews the certificate"
     )
     trust: Trust = setting("bundle", why=_TRUST_WHY)
     trust_bundle_file: ProjectPath | None = setting(None, why=_GIVEN_BUNDLE_WHY)
@@ -170,7 +170,9 @@ class CertManagerTlsSettings(Section):
     reloader: ReloaderSettings = setting({"mode": "restarter"}, why=_RELOADER_WHY)
     extra_dns_names: Annotated[tuple[DnsName, ...], DISTINCT] = setting((), why=_NAMES_WHY)
     include_service_name: Switch = setting(
-        True, why="whether the Service's name is in the certificate; no public authority signs a cluster's names"
+        True,
+        why="whether the Service's name is in the certificate; set false for a public authority, which "
+        "signs no names of a cluster",
     )
 
 
