@@ -51,6 +51,14 @@ def test_a_change_touches(paths: list[str], names: list[str]) -> None:
     assert touched(paths, CONFIGURATIONS) == names
 
 
+def test_a_file_of_one_environment_that_another_names_touches_both() -> None:
+    shared = {
+        "dev": "valuesFiles: [environments/dev/teleport.yaml]",
+        "east": "valuesFiles: [environments/dev/teleport.yaml]",
+    }
+    assert touched(["environments/dev/teleport.yaml"], shared) == ["dev", "east"]
+
+
 def test_what_a_comment_names_is_not_used() -> None:
     """Or the program's own files would reach only the environments whose comments name them."""
     told = {"dev": "# As in Pulumi.yaml; docs/network.md\na: b # pinned by requirements.txt\n", "prod": "a: b#c.pem\n"}

@@ -64,6 +64,7 @@ def test_clusters_restart_one_role_after_the_other() -> None:
         (["values.podAnnotations.checksum/credentials"], True),
         (["values.replicaCount"], False),
         (["values.podDisruptionBudget.minAvailable"], False),
+        (["values.service.type"], False),
         (["timeout"], False),
         (["values"], True),  # masked as a whole: it may
         (["chart"], True),
@@ -132,3 +133,5 @@ def test_proxies_are_counted_by_their_release_though_it_does_not_change() -> Non
     release = step("same", TELEPORT_RELEASE, "teleport-a-release", new={"values": values})
     assert found(release, step("update", PROXIES, "teleport-a-proxies")) == [("proxies", "a", 4)]
     assert found(step("update", PROXIES, "teleport-a-proxies")) == [("proxies", "a", None)]
+    # The mark on auth's Deployment, by which the program waits for it, is none of its pods'.
+    assert found(release, step("update", PROXIES, "teleport-a-auth")) == []
