@@ -9,6 +9,7 @@ import pytest
 from operations.preview.comment import NOT_VALIDATED, comment
 from operations.preview.document import read_preview
 from operations.preview.markdown import LIMIT, marker
+from operations.preview.objections import Objection
 from tests.unit.preview.previews import INSTANCE, SECRET, document, preview_of, recorded, step
 
 pytestmark = pytest.mark.unit
@@ -148,14 +149,18 @@ def test_a_marker_is_of_one_stack_and_of_the_first_line_only() -> None:
     ["`````\n</details>\n# big", "@octocat", "x|y|z", "<img src=x>", "```\ninjected", "\u2028injected", "[a](b)"],
 )
 def test_no_text_of_a_preview_gets_out_of_its_place(evil: str) -> None:
-    """Names, types, paths, values and messages stand in code; reasons are cells."""
+    """Names, types, paths, values and messages stand in code; reasons are cells; so is what stands
+    against the change."""
     steps = (
         step("delete", INSTANCE, evil, reasons=[evil]),
         step("update", SECRET, f"x{evil}", old={evil: "1"}, new={evil: evil}),
     )
     warning = [{"severity": "warning", "message": evil}]
-    text = comment(read_preview(document(*steps, diagnostics=warning)), stack="dev")
+    objections = [
+        Objection(source="policy", rule=evil, subject=evil, reason=evil, binding=binding) for binding in (True, False)
+    ]
+    text = comment(read_preview(document(*steps, diagnostics=warning)), stack="dev", objections=objections)
     outside = re.sub(r"^`````.*?^`````", "", text, flags=re.DOTALL | re.MULTILINE)
     outside = re.sub(r"`[^`\n]*`", "", outside)
     assert not re.search(r"@octocat|<img|\[a\]\(b\)|^(injected|# big)|[\u2028`]", outside, re.MULTILINE)
-    assert outside.count("</details>") == outside.count("<details>") == 3
+    assert outside.count("</details>") == outside.count("<details>") == 4
