@@ -37,6 +37,27 @@ def test_keys_are_sorted_into_plain_and_secret(tmp_path: Path) -> None:
     assert file.secret_keys == {"databaseUri", "teleportSecretValues"}
 
 
+def test_one_ciphertext_anywhere_makes_all_of_a_key_a_secret_and_a_key_called_secure_none(tmp_path: Path) -> None:
+    """As `pulumi config set --secret --path` leaves it in a list."""
+    text = (
+        "config:\n"
+        "  teleport-access-graph:teleportSecretValues: {t: {auth: {extraEnv: [{name: A, value: {secure: v1:x}}]}}}\n"
+        "  teleport-access-graph:labels: {secure: yes, team: platform}\n"
+    )
+    (tmp_path / "Pulumi.dev.yaml").write_text(text, encoding="utf-8")
+    file = read_stack_file("dev", root=tmp_path)
+    assert file.secret_keys == {"teleportSecretValues"}
+    assert list(file.plain) == ["labels"]
+
+
+def test_the_stack_of_the_environment_is_the_selected_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the engine itself has it; no engine is asked."""
+    (tmp_path / "Pulumi.dev.yaml").write_text(FILE, encoding="utf-8")
+    monkeypatch.setenv("PULUMI_STACK", "acme/graph/dev")
+    monkeypatch.setenv("PATH", "")
+    assert read_stack_file(None, root=tmp_path).name == "dev"
+
+
 def test_a_key_without_a_namespace_is_the_projects_as_the_engine_has_it(tmp_path: Path) -> None:
     """Passed over, `preflight` would pass with the default of what the `up` then finds."""
     (tmp_path / "Pulumi.dev.yaml").write_text(

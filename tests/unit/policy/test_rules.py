@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi_policy import PolicyCustomTimeouts, PolicyResourceOptions, ResourceValidationArgs, ResourceValidationPolicy
 from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
 from policy.legible import REDACTED, legible
+from policy.pack import policies
 from policy.rules import Resource, ResourceRule, StackRule, certificates, database, releases, stack
 
 pytestmark = pytest.mark.unit
@@ -323,6 +325,28 @@ def test_no_rule_of_a_stack_ends_at_what_cannot_be_decrypted() -> None:
     tags, providers = (STACK_RULES[name] for name in ("aws-objects-are-tagged", "providers-are-explicit"))
     assert [one.name for one, _ in tags.violations(resources)] == ["untold"]
     assert list(providers.violations(resources)) == []
+
+
+def test_the_pack_asks_a_rule_of_its_own_types_alone() -> None:
+    options = PolicyResourceOptions(
+        protect=False,
+        ignore_changes=[],
+        delete_before_replace=None,
+        aliases=[],
+        custom_timeouts=PolicyCustomTimeouts(create_seconds=0, update_seconds=0, delete_seconds=0),
+        additional_secret_outputs=[],
+    )
+
+    def said_of(type_: str) -> list[str]:
+        said: list[str] = []
+        given = ResourceValidationArgs(resource_type=type_, props={}, urn="urn", name="x", opts=options, provider=None)
+        for policy in policies():
+            if isinstance(policy, ResourceValidationPolicy):
+                policy.validate(given, lambda violation, _=None: said.append(violation))
+        return said
+
+    assert "deletionProtection is not true" in said_of(INSTANCE_TYPE)
+    assert said_of("kubernetes:core/v1:ConfigMap") == []
 
 
 def test_every_rule_has_a_case_that_keeps_it_and_one_that_breaks_it() -> None:

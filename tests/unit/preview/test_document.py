@@ -91,6 +91,9 @@ def test_a_failed_preview_keeps_the_end_of_its_log() -> None:
     log = "\n".join(f"line {number}" for number in range(100))
     assert read_preview("", exit_code=1, log=log).log.splitlines() == [f"line {number}" for number in range(60, 100)]
     assert read_preview(document(), exit_code=0, log=log).log == ""
+    # Whose beginning is before that end is still known for what it is.
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", *(f"cAnArY{number:040}" for number in range(60))])
+    assert "cAnArY" not in read_preview("", exit_code=1, log=f"{log}\n{key}\n-----END PRIVATE KEY-----\n").log
 
 
 _KEYS = st.sampled_from(

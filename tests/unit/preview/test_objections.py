@@ -69,6 +69,11 @@ def test_a_broken_policy_is_read_once_from_among_other_events() -> None:
     assert violations("\n".join([other, event(), "", event(), '{"cut off'])) == (STANDBY,)
 
 
+def test_no_secret_of_a_policys_message_is_told() -> None:
+    (one,) = violations(event(message="values.auth says password: hunter2"))
+    assert one.reason == "values.auth says password: [scrubbed]"
+
+
 def test_an_advisory_one_is_a_hint() -> None:
     (hint,) = violations(event(enforcementLevel="advisory"))
     assert hint.binding is False

@@ -213,7 +213,18 @@ def test_what_github_refuses_is_told(github: GitHub, server: Server) -> None:
 
 
 def test_an_issue_is_made_edited_and_closed(server: Server, github: GitHub) -> None:
+    # GitHub has pull requests among the issues.
+    other = {
+        "number": 90,
+        "title": "The stack dev",
+        "state": "open",
+        "labels": ["drift"],
+        "pull_request": {},
+        "body": "",
+    }
+    server.issues.append(other)
     assert publish_issue(github, "The stack dev", None, "drift") == "nothing to do"
+    server.issues.remove(other)
     assert publish_issue(github, "The stack dev", "one", "drift") == "made"
     assert publish_issue(github, "The stack prod", "other", "drift") == "made"
     assert publish_issue(github, "The stack dev", "two", "drift") == "edited"

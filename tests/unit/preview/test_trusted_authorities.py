@@ -80,6 +80,8 @@ def test_the_gap_of_proxy_intake_is_told_when_a_host_authority_changes() -> None
         "the next `up` the access graph refuses the new certificates, and after it the old ones; `file` with active "
         "and additional keys has no such gap."
     ]
+    (_, gap) = trust_change(changed([one, two], [one], "proxy")).warnings
+    assert gap.startswith("other.example.com: `hostAuthorities.mode: proxy`")
     assert trust_change(changed([one], [one], "proxy")).warnings == ()
 
 
