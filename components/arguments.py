@@ -1,6 +1,6 @@
-"""How a component takes its arguments: a frozen dataclass, or the plain mapping that a component host passes.
+"""How a component takes its arguments: as a frozen dataclass, or as the plain mapping that a component host passes.
 
-Owns the conversion and its errors. What the fields mean is said by each component's own `XArgs`.
+Owns the conversion and its errors. Each component's own `XArgs` documents its fields.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ ArgumentsType = TypeVar("ArgumentsType", bound="ComponentArgs")
 
 
 class RefusedArgumentError(ValueError):
-    """An argument with which nothing would work, as it turns out once it is known. A type of its own, for an error that
-    comes out of Outputs has lost where it was raised."""
+    """An argument that cannot work, found out once its value is known. It has its own type, because an error that comes
+    out of Outputs no longer tells where it was raised."""
 
 
 class ComponentArgs:
     """Base of every `XArgs`. Subclasses are `@dataclass(frozen=True, kw_only=True)`.
 
-    Modules of components do without `from __future__ import annotations`: a component host reads the annotations as
-    types.
+    Modules of components do not use `from __future__ import annotations`, because a component host reads the
+    annotations as types.
     """
 
     def __init_subclass__(cls) -> None:
-        """Let a component host see that a field with a default may be left out: its schema knows only `Optional` for
-        that."""
+        """Tell a component host that a field with a default may be left out, which its schema expresses only by
+        `Optional`."""
         super().__init_subclass__()
         annotations = inspect.get_annotations(cls)
         cls.__annotations__ = {
@@ -39,12 +39,12 @@ class ComponentArgs:
         }
 
     def __post_init__(self) -> None:
-        """Replace None by the field's default, where there is one, and a whole number such as 2.0 by an `int`: hosts
-        know one sort of numbers, and 2.0 would be written into names and scripts as it is. An Output stays, and an
-        awaitable becomes one, for a coroutine gives its value once, and components ask for it more often.
+        """Replace None by the field's default, if any, and a whole number such as 2.0 by an `int`: hosts know only one
+        sort of numbers, and 2.0 would be written into names and scripts as it is. An Output stays. An awaitable becomes
+        one, because a coroutine gives its value only once, and components ask more often.
 
-        Raises `TypeError` for a value of another type than the field's. Without this check an Output in place of plain
-        text would be written into the cluster as the words of its error, and one name be taken for a list of letters.
+        Raises `TypeError` for a value of another type than the field's. Without this check, an Output in place of plain
+        text would put the text of its error message into the cluster, and a name would pass as a list of letters.
         """
         problems = []
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -64,8 +64,8 @@ class ComponentArgs:
     def from_input(cls: type[ArgumentsType], args: ArgumentsType | Mapping[str, Any]) -> ArgumentsType:
         """Return `args` as an instance of this class.
 
-        A mapping's keys may be snake_case (a Python caller) or camelCase (a component host, another language); a None
-        stands for the default where there is one.
+        A mapping's keys may be snake_case (a Python caller) or camelCase (a component host, another language). None
+        stands for the default, where there is one.
         Raises `TypeError` for a value of another type, an unknown key (naming the nearest known one), a key given
         in both spellings and a required one that is missing.
         """
@@ -112,15 +112,15 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether `value` is of the annotation `kind`. What is in lists and maps is not looked at: they may hold Outputs,
-    and pods take some as they are."""
+    """Whether `value` fits the annotation `kind`. Does not check the content of lists and maps: they may hold Outputs,
+    and pods take some of them as they are."""
     origin = get_origin(kind)
     if kind is Any or isinstance(kind, TypeVar):
         return True
     if origin in (Union, UnionType):
         return any(_is_of(value, one) for one in get_args(kind))
     if isinstance(kind, ForwardRef):
-        # `pulumi.Input` has its Output in quotes.
+        # `pulumi.Input` quotes its Output, so it is a forward reference.
         return isinstance(value, pulumi.Output)
     plain = origin or kind
     if plain is int:
@@ -133,7 +133,7 @@ def _is_of(value: Any, kind: Any) -> bool:
     return isinstance(value, plain)
 
 
-# In the words of whoever writes a program, in whatever language.
+# Words for types that a programmer in any language understands.
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 

@@ -1,8 +1,8 @@
 """Restarts Teleport Access Graph after its certificate has changed between two `up`s.
 
-TAG reads its certificate once, at its start. A CronJob looks at the Secret's certificate every few minutes, and when it
-is another one than at the last look writes its hash to the pod template, so that the Deployment rolls. The hash is of
-the certificate, which is public, never of the key. Helm keeps the annotation: it is in none of its manifests.
+TAG reads its certificate only at its start. A CronJob checks the Secret's certificate every few minutes. When the
+certificate has changed since the last look, it writes the hash to the pod template, so that the Deployment rolls. The
+hash is of the public certificate, never of the key. Helm keeps the annotation, which is in none of its manifests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from components.settings.names import CERTIFICATE_RESTARTER_NAME
 
 ANNOTATION = "teleport-access-graph/certificate-sha256"
 
-# POSIX sh with kubectl, base64, sha256sum and cut. The key never leaves the API server's answer: jsonpath picks the
-# certificate. A patch without a change of the hash would be none, so two that run at once do no harm.
+# POSIX sh with kubectl, base64, sha256sum and cut. jsonpath picks the certificate, so the key never leaves kubectl. A
+# patch with the same hash changes nothing, so two runs at once do no harm.
 SCRIPT = r"""
 encoded=$(kubectl get secret "$SECRET" --namespace "$NAMESPACE" --output 'jsonpath={.data.tls\.crt}')
 if [ -z "$encoded" ]; then
@@ -42,35 +42,35 @@ echo "the certificate is another one: $wanted"
 @dataclass(frozen=True, kw_only=True)
 class CertificateRestarterArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """TAG's."""
+    """TAG's namespace."""
 
     secret_name: pulumi.Input[str]
-    """The Secret whose `tls.crt` is looked at."""
+    """The Secret whose `tls.crt` is watched."""
 
     deployment_name: pulumi.Input[str]
-    """TAG's Deployment. Take it from the release, so that there is something to restart."""
+    """TAG's Deployment. Take it from the release, so that it exists before the restarter."""
 
     image: pulumi.Input[str]
-    """Has kubectl and a shell."""
+    """Image with kubectl and a shell."""
 
     every_minutes: int = 5
-    """1 to 59."""
+    """Minutes between two looks, 1 to 59."""
 
     image_pull_secrets: Sequence[str] = ()
-    """Names of Secrets beside the pods, of type kubernetes.io/dockerconfigjson."""
+    """Names of Secrets in `namespace`, of type kubernetes.io/dockerconfigjson."""
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the nodes on which its pods may run."""
+    """Labels of the nodes on which the restarter's pods may run."""
 
     tolerations: Sequence[Mapping[str, Any]] = ()
-    """As in the specification of a pod: `key`, `operator`, `value`, `effect`."""
+    """As in a pod's specification: `key`, `operator`, `value`, `effect`."""
 
 
 class CertificateRestarter(pulumi.ComponentResource):
-    """A CronJob with a ServiceAccount that may do nothing but this: read one Secret, read and patch one Deployment."""
+    """A CronJob with a ServiceAccount that may only read one Secret, and read and patch one Deployment."""
 
     cron_job_name: pulumi.Output[str]
-    """In the same namespace."""
+    """Name of the CronJob, in the same namespace."""
 
     def __init__(self, name: str, args: CertificateRestarterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = CertificateRestarterArgs.from_input(args)
@@ -81,7 +81,7 @@ class CertificateRestarter(pulumi.ComponentResource):
             object_name=CERTIFICATE_RESTARTER_NAME,
             namespace=args.namespace,
             rules=[
-                # By name, so without list and watch, which know no names: a Secret cannot be found by looking around.
+                # By name, and without list and watch, which ignore names: other Secrets cannot be discovered.
                 {"api_groups": [""], "resources": ["secrets"], "resource_names": [args.secret_name], "verbs": ["get"]},
                 {
                     "api_groups": ["apps"],
@@ -107,7 +107,7 @@ class CertificateRestarter(pulumi.ComponentResource):
 def cron_job_spec(
     args: CertificateRestarterArgs, namespace: str, secret: str, deployment: str, image: str
 ) -> dict[str, Any]:
-    """Wire form."""
+    """Spec of the CronJob, in wire form."""
     pod = kubectl_pod(
         account=CERTIFICATE_RESTARTER_NAME,
         container="restarter",

@@ -1,7 +1,7 @@
 """The certificate authorities that sign the server certificates of Amazon RDS, by region.
 
-Owns the reading of the shipped PEM file; `components/data/README.md` says where that comes from. Leaves verification to
-the database's clients.
+Owns the reading of the shipped PEM file; `components/data/README.md` gives its origin. The database's clients do the
+verification.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ENTRY = re.compile(
 
 
 class UnknownRegion(ValueError):
-    """No authority is shipped for a region."""
+    """No authority is shipped for the region."""
 
 
 @functools.lru_cache(maxsize=1)
 def authorities_by_region() -> dict[str, tuple[str, ...]]:
-    """The shipped roots: region -> PEM certificates, one for each key algorithm that AWS offers there."""
+    """The shipped roots: region -> PEM certificates, one for each key algorithm that AWS offers in the region."""
     regions: dict[str, list[str]] = {}
     for entry in _ENTRY.finditer(AUTHORITIES_FILE.read_text(encoding="ascii")):
         regions.setdefault(entry["region"], []).append(entry["pem"])
@@ -35,7 +35,7 @@ def authorities_by_region() -> dict[str, tuple[str, ...]]:
 def ca_bundle(region: str) -> str:
     """PEM bundle of the roots that an RDS instance of `region` may present, about 5 kB.
 
-    Only that region's: a client then refuses a server of another region, and the ConfigMap stays small.
+    Contains only that region's, so that clients refuse a server of another region, and the ConfigMap stays small.
     Raises `UnknownRegion` for a region that the shipped file does not have.
     """
     certificates = authorities_by_region().get(region)

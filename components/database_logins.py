@@ -1,7 +1,7 @@
-"""The end of the logins of the access graph's database that are not in use.
+"""Retires the logins of the access graph's database that are not in use.
 
-Owns the Job that retires them, the last step of a rotation. Making them is `database_access.py`'s, and which one is in
-use is `login_slots.py`'s.
+Owns the Job that does so, the last step of a rotation. `database_access.py` makes the logins, and `login_slots.py` says
+which one is in use.
 """
 
 from collections.abc import Mapping
@@ -20,44 +20,44 @@ from components.known_after import known_after
 from components.login_slots import ALL_LOGINS
 from components.settings.names import DATABASE_LOGINS_NAME
 
-# Kubernetes gives a pod 30 seconds to end, which the chart leaves at that; and a little more.
+# Kubernetes gives a pod 30 seconds to end, which the chart does not change; this is a little more.
 GRACE_SECONDS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoginRetirementArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """Of the access Job, whose ServiceAccount and Secret serve here too."""
+    """Namespace of the access Job, whose ServiceAccount and Secret are used here too."""
 
     job: pulumi.Input[Mapping[str, Any]]
-    """How the access Job reaches the database: `DatabaseAccess.job`."""
+    """The access Job's arguments to reach the database: `DatabaseAccess.job`."""
 
     login: pulumi.Input[str]
     """The login that stays: `DatabaseAccess.login`."""
 
     after_run: pulumi.Input[str]
-    """The run of the access Job that made it: `DatabaseAccess.run`. Whenever that ran again, this does: a rotation that
-    failed half way and was taken back has left a login behind."""
+    """The run of the access Job that made the login: `DatabaseAccess.run`. This Job runs after each such run, since a
+    rotation that failed half way and was rolled back leaves a login behind."""
 
     digest_key: pulumi.Input[str]
     """Random secret that keys the digest in the Job's name; see `digests.py`."""
 
     grace_seconds: int = GRACE_SECONDS
-    """How long the pods of before may still use theirs."""
+    """How long pods from before the rotation may still use their login."""
 
 
 class LoginRetirement(pulumi.ComponentResource):
-    """After it, one login of the access graph can log in, and no other. It must follow upon the roll-out of whoever
-    uses that login: give what it has to wait for as `depends_on`.
+    """Lets one login of the access graph log in, and no other. Must come after the rollout of the pods that use that
+    login: pass what it has to wait for as `depends_on`.
 
-    The sessions of the others end too, where the master user may end them (in RDS it may); elsewhere a warning in the
+    Sessions of the other logins end too, where the master user may end them (in RDS it may). Elsewhere a warning in the
     Job's log says so.
     """
 
     login: pulumi.Output[str]
-    """The one that is let in."""
+    """The login that stays."""
     ready: pulumi.Output[str]
-    """Name of the Job, once it has done its work."""
+    """Name of the Job, once it is done."""
 
     def __init__(self, name: str, args: LoginRetirementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LoginRetirementArgs.from_input(args)

@@ -1,4 +1,4 @@
-"""What is seen and heard of the database: log groups, enhanced monitoring's role, the topic, RDS's events, alarms."""
+"""Monitoring of the database: log groups, the role for enhanced monitoring, the topic, RDS's events, alarms."""
 
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from components.settings.names import replica_identifier
 
 LOG_EXPORTS = ("postgresql", "upgrade")
 
-# Source type -> event categories. Controls RDS.20, RDS.21 and RDS.22 ask for the first of each line; the others are
-# what wakes an operator. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
+# Source type -> event categories. The first line of each are those that controls RDS.20, RDS.21 and RDS.22 ask for; the
+# others should wake an operator. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
 EVENTS: dict[str, list[str]] = {
     "db-instance": [
         "maintenance", "configuration change", "failure",
@@ -26,7 +26,7 @@ EVENTS: dict[str, list[str]] = {
 _EVENT_NAMES = {"db-instance": "instance", "db-parameter-group": "parameters", "db-security-group": "security"}
 
 BYTES_A_GIB = 1024**3
-# A quarter of an hour: shorter peaks are the work of a vacuum or a large import.
+# A quarter of an hour: a vacuum or a large import causes shorter peaks.
 ALARM_PERIOD_SECONDS, ALARM_PERIODS = 300, 3
 
 
@@ -44,11 +44,11 @@ def make_log_groups(
     key_arn: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> list[cloudwatch.LogGroup]:
-    """The groups that RDS writes the instance's logs to."""
+    """The log groups that RDS writes the instance's logs to."""
     return [
         cloudwatch.LogGroup(
             f"{name}-log-{log}",
-            # RDS would make the group itself, unencrypted and for ever, if it were not there before the instance.
+            # Made before the instance, since RDS would otherwise make it unencrypted and without an end of retention.
             name=pulumi.Output.format("/aws/rds/instance/{0}/{1}", identifier, log),
             retention_in_days=args.log_retention_days,
             kms_key_id=key_arn,
@@ -91,7 +91,7 @@ def make_monitoring_role(name: str, args: DatabaseArgs, opts: pulumi.ResourceOpt
 def make_topic(
     name: str, args: DatabaseArgs, key_arn: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str] | None:
-    """ARN of the topic that the operators hear; None without any. Known once RDS may publish there."""
+    """ARN of the topic for the operators; None without one. Known once RDS may publish to it."""
     if args.topic_arn is not None:
         return pulumi.Output.from_input(args.topic_arn)
     if not args.own_topic:
@@ -126,7 +126,7 @@ def make_event_subscriptions(
     sources: dict[str, list[pulumi.Input[str]] | None],
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """RDS's own events. `sources` names what each source type watches; None is all of that type."""
+    """Subscriptions to RDS's events. `sources` names what each source type watches; None is everything of that type."""
     identifier = pulumi.Output.from_input(args.identifier)
     for source_type, categories in EVENTS.items():
         label = _EVENT_NAMES[source_type]
@@ -150,7 +150,7 @@ def make_alarms(
     topic_arn: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Those that are asked for, of one instance."""
+    """The alarms that `args` asks for, on one instance."""
     alarms = {
         "storage": ("FreeStorageSpace", "LessThanThreshold", args.alarm_free_storage_gib, BYTES_A_GIB),
         "cpu": ("CPUUtilization", "GreaterThanThreshold", args.alarm_cpu_percent, 1),
@@ -171,7 +171,7 @@ def make_alarms(
             threshold=threshold * unit,
             period=ALARM_PERIOD_SECONDS,
             evaluation_periods=ALARM_PERIODS,
-            # A new instance has no figures for a while; one that is gone is told by RDS's events.
+            # A new instance has no figures for a while; RDS's events report one that is gone.
             treat_missing_data="missing",
             alarm_actions=[topic_arn],
             ok_actions=[topic_arn],

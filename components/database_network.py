@@ -1,4 +1,4 @@
-"""Who reaches the database: its security group, and an ingress rule for each client."""
+"""The database's network access: its subnet and security groups, and an ingress rule for each client."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,11 +14,11 @@ class Network(NamedTuple):
     subnet_group_name: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
     ingress: list[vpc.SecurityGroupIngressRule]
-    """Until they are there nobody reaches the instance."""
+    """Until these rules exist, nobody reaches the instance."""
 
 
 def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) -> Network:
-    """The subnet group, if there is none yet, and the security group with its rules."""
+    """The subnet group, unless an existing one is given, and the security group with its rules."""
     identifier = pulumi.Output.from_input(args.identifier)
     if args.subnet_group_name is not None:
         subnet_group_name = pulumi.Output.from_input(args.subnet_group_name)
@@ -31,7 +31,7 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             tags=args.tags,
             opts=opts,
         ).name
-    # No egress rule: PostgreSQL opens no connection, and without one the provider removes AWS's allow-all.
+    # No egress rule: PostgreSQL opens no connections, and without a rule the provider removes AWS's allow-all.
     group = SecurityGroup(
         f"{name}-security-group",
         name_prefix=identifier.apply(lambda text: f"{text}-"),
@@ -60,21 +60,21 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
             to_port=args.port,
             description="PostgreSQL from Teleport Access Graph",
             tags=args.tags,
-            # It goes when its client is no longer named, and stays with a group that is kept: retained by itself, it
-            # would let a client in that has been taken out. Where the group goes, the engine deletes it as well: one
-            # that it had only forgotten would be in the way of an `up` after a `destroy` that did not end.
+            # Not retained, or a client that is no longer named could still get in. `deleted_with` keeps the rule where
+            # the group is kept. Elsewhere the engine deletes it with the group: after a `destroy` that did not end, a
+            # rule that it had only forgotten would be in the way of an `up`.
             opts=pulumi.ResourceOptions(
                 parent=opts.parent,
                 deleted_with=group if opts.retain_on_delete else None,
-                # AWS takes rules of two ports beside each other. Changed in place, a rule would shut clients out before
-                # the instance leaves its former port, and while pods have the former URI: it goes as the last step.
+                # AWS accepts rules for two ports side by side. A rule changed in place would shut clients out while the
+                # instance and the pods' URI have the former port. So the former rule goes as the last step.
                 replace_on_changes=["fromPort", "toPort"],
                 aliases=formers,
             ),
         )
 
-    # Named by the client, so that its place in a list means nothing: AWS refuses a rule that is there already, and one
-    # that takes the place of another is made, or changed, before that goes.
+    # Named after the client, not its place in the list: AWS refuses a rule that exists already, and a rule that takes
+    # the place of another is made, or changed, before the other is deleted.
     places = [
         client if isinstance(client, str) else str(index) for index, client in enumerate(args.client_security_group_ids)
     ]
@@ -92,8 +92,8 @@ def make_network(name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions) ->
 def _formers(
     prefix: str, called: str, place: str, client: pulumi.Input[str]
 ) -> list[pulumi.Input[pulumi.Alias]] | None:
-    """What the state called the rule before: by the place of the client, or by its id, when the settings had that in
-    place of the output of another stack that has it now."""
+    """Former names of the rule in the state: by the client's place, or by the client's id, if the settings had that id
+    before they had another stack's output with the same value."""
     if called == place:
         return None
     by_place = pulumi.Alias(name=f"{prefix}{place}")
@@ -101,7 +101,7 @@ def _formers(
         return [by_place]
 
     async def by_id() -> pulumi.Alias:
-        # The state shows the name; and one that is not known yet is none of a rule that is there.
+        # The state shows names, so a secret cannot be one; and an id that is not known yet has no rule yet.
         found = None if await client.is_secret() else await client.future()
         return by_place if found is None else pulumi.Alias(name=f"{prefix}{found}")
 

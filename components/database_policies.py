@@ -1,7 +1,7 @@
-"""Policy documents of the database's KMS key, SNS topic and IAM roles, in whichever partition of AWS the region is.
+"""Policy documents for the database's KMS key, SNS topic and IAM roles, in the AWS partition of the region.
 
-Pure functions; who makes the key is `database.py`, the topic `database_monitoring.py`, the roles that and
-`workload_identity.py`.
+Pure functions. `database.py` makes the key, `database_monitoring.py` the topic and a role, `workload_identity.py` the
+other roles.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Sequence
 from components.settings.formats import dns_suffix_of, partition_of
 from components.settings.names import replica_identifier
 
-# RDS's events, and CloudWatch's alarms.
+# The services that send RDS's events and CloudWatch's alarms.
 PUBLISHERS = ("events.rds.amazonaws.com", "cloudwatch.amazonaws.com")
 
 
 def role_name_prefix(identifier: str) -> str:
-    """IAM takes at most 38 characters of prefix, as the provider appends 26 to reach the 64 of a role's name."""
+    """At most 38 characters, since the provider appends 26 and IAM allows 64 in a role's name."""
     return f"{identifier[:37]}-"
 
 
 def logs_principal(region: str) -> str:
-    """CloudWatch Logs has one in each region."""
+    """CloudWatch Logs has its own service principal in each region."""
     return f"logs.{region}.{dns_suffix_of(region)}"
 
 
 def key_policy(*, region: str, account_id: str, identifier: str) -> str:
-    """The account's IAM policies decide over the key. CloudWatch Logs may use it for the log groups of this instance
-    and its replica alone, and who publishes to the account's topics to encrypt what it says.
+    """The account's IAM policies decide over the key. CloudWatch Logs may use it only for the log groups of this
+    instance and its replica, and services that publish to the account's topics only to encrypt their messages.
     """
     partition = partition_of(region)
     return json.dumps(
@@ -77,7 +77,7 @@ def key_policy(*, region: str, account_id: str, identifier: str) -> str:
 
 
 def monitoring_trust(*, region: str, account_id: str, identifiers: Sequence[str]) -> str:
-    """RDS may assume the role for these instances alone (AWS's guard against the confused deputy)."""
+    """RDS may assume the role only for these instances (AWS's guard against the confused deputy)."""
     instances = [f"arn:{partition_of(region)}:rds:{region}:{account_id}:db:{identifier}" for identifier in identifiers]
     return json.dumps(
         {
@@ -100,7 +100,7 @@ def monitoring_trust(*, region: str, account_id: str, identifiers: Sequence[str]
 
 
 def topic_policy(*, topic_arn: str, account_id: str) -> str:
-    """RDS's events and CloudWatch's alarms of this account may publish, and nobody else by this policy.
+    """By this policy only RDS's events and CloudWatch's alarms of this account may publish.
 
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.GrantingPermissions.html
     """
@@ -122,7 +122,7 @@ def topic_policy(*, topic_arn: str, account_id: str) -> str:
 
 
 def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_account: str) -> str:
-    """Trust policy: exactly this ServiceAccount, by a token made for STS (IAM roles for service accounts)."""
+    """Trust policy for exactly this ServiceAccount, by a token made for STS (IAM roles for service accounts)."""
     _, marker, issuer = oidc_provider_arn.partition(":oidc-provider/")
     if not marker or not issuer:
         raise ValueError(
@@ -150,8 +150,8 @@ def service_account_trust(*, oidc_provider_arn: str, namespace: str, service_acc
 
 
 def pod_identity_trust(*, region: str, account_id: str, cluster_name: str, namespace: str, service_account: str) -> str:
-    """Trust policy for EKS Pod Identity: exactly this ServiceAccount, by the session tags with which the service takes
-    the role. Without the conditions whoever may make associations in the account could give the role to other pods.
+    """Trust policy for EKS Pod Identity: exactly this ServiceAccount, by the session tags with which EKS assumes the
+    role. Without the conditions, anyone who may make associations in the account could give the role to other pods.
 
     https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
     """
@@ -178,7 +178,7 @@ def pod_identity_trust(*, region: str, account_id: str, cluster_name: str, names
 
 
 def database_login_policy(*, region: str, account_id: str, resource_ids: Sequence[str], user: str) -> str:
-    """Log in to these instances by IAM, as this user and no other."""
+    """Allows logging in to these instances by IAM, as this user and no other."""
     prefix = f"arn:{partition_of(region)}:rds-db:{region}:{account_id}:dbuser"
     return json.dumps(
         {
@@ -195,7 +195,7 @@ def database_login_policy(*, region: str, account_id: str, resource_ids: Sequenc
 
 
 def secret_reader_policy(*, secret_arn: str, kms_key_arn: str) -> str:
-    """Read one secret, and use the key that encrypts it, for this secret and no other that the key encrypts.
+    """Allows reading one secret, and using its encryption key for this secret and no other.
 
     Secrets Manager names the secret in each request to KMS:
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html

@@ -1,6 +1,6 @@
-"""Keyed digests that may be public: they change when a secret does, and tell nothing else about it.
+"""Keyed digests that may be public: they change when a secret does, and reveal nothing else about it.
 
-The one place of the program where something derived from a secret is made public on purpose.
+This is the only place in the program that makes something derived from a secret public on purpose.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def keyed_digest(key: str, values: Sequence[str]) -> str:
 
 
 def check_digest_key(key: pulumi.Input[str]) -> None:
-    """Raise `RefusedArgumentError` for a short key. One that is an Output `keyed_digest` looks at, when it is known."""
+    """Raise `RefusedArgumentError` for a short key. `keyed_digest` checks an Output's value, once it is known."""
     if isinstance(key, str) and len(key) < 32:
         raise RefusedArgumentError(
             f"digest_key: has {len(key)} characters; pass at least 32 random ones, or secrets are guessed"
@@ -35,10 +35,10 @@ def check_digest_key(key: pulumi.Input[str]) -> None:
 
 
 def public_digest(key: pulumi.Input[str], *values: pulumi.Input[str]) -> pulumi.Output[str]:
-    """`keyed_digest` of values that may be secret or still unknown, with its own secrecy lifted.
+    """`keyed_digest` of values that may be secret or unknown, with the result made public.
 
-    Deliberate: a digest in a pod annotation has to be readable, or it would hide the whole values map of a Helm release
-    in every preview. Lifting is safe since the key never leaves the state.
+    This is deliberate: a secret digest in a pod annotation would hide the whole values map of a Helm release in every
+    preview. It is safe, since the key never leaves the state.
     """
     digest = pulumi.Output.all(key, *values).apply(lambda resolved: keyed_digest(resolved[0], resolved[1:]))
     return pulumi.Output.unsecret(digest)

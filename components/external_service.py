@@ -1,7 +1,8 @@
-"""The way in from outside the cluster: a Service of type LoadBalancer beside the chart's own.
+"""The entry for callers outside the cluster: a Service of type LoadBalancer beside the chart's own.
 
-The chart's Service can be a LoadBalancer too, but takes no annotations, by which clouds are told what to make. TAG ends
-TLS itself and checks its callers' certificates, so the load balancer has to pass connections through (layer 4).
+The chart's Service can be a LoadBalancer too, but takes no annotations, by which clouds are told what to make. TAG
+terminates TLS itself and checks its callers' certificates, so the load balancer must pass connections through (layer
+4).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,39 +20,39 @@ from components.settings.names import CHART_NAME, GRPC_PORT, external_service_na
 @dataclass(frozen=True, kw_only=True)
 class ExternalServiceArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """TAG's."""
+    """TAG's namespace."""
 
     release: str
-    """Name of TAG's Helm release, which makes the pods that answer."""
+    """Name of TAG's Helm release, whose pods answer."""
 
     hostname: str
-    """By which callers dial, a name of TAG's certificate."""
+    """The name that callers dial, one of those in TAG's certificate."""
 
     port: int = 443
     """Port of the load balancer."""
 
     annotations: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
-    """Of the Service, by which the cloud's controller knows what to make."""
+    """Annotations of the Service, which tell the cloud's controller what to make."""
 
     source_ranges: Sequence[str] = ()
-    """Blocks that the load balancer lets in, where it can; when empty, every address."""
+    """CIDR blocks that the load balancer lets in, if it can; when empty, every address."""
 
     load_balancer_class: str | None = None
-    """The controller that makes the load balancer, where there are several."""
+    """Class of the controller that makes the load balancer, where there are several."""
 
     external_traffic_policy: str = "Cluster"
-    """`Cluster`, or `Local`: the caller's address is kept, and only nodes with a TAG pod are sent to."""
+    """`Cluster`, or `Local`, which keeps the caller's address and sends only to nodes with a TAG pod."""
 
 
 class ExternalService(pulumi.ComponentResource):
-    """The Service; made once it has an address and pods behind it, so it follows upon the release."""
+    """The Service. It is done only with an address and pods behind it, so make it after the release."""
 
     service: kubernetes.core.v1.Service
-    """The Service as a resource, to wait for."""
+    """The Service itself, to depend on."""
     endpoint: pulumi.Output[str]
     """`host:port` for callers outside, known before there is an address."""
     address: pulumi.Output[str]
-    """Name or IP of the load balancer, to which DNS has to point the hostname."""
+    """Name or IP of the load balancer, which the hostname's DNS record must point to."""
 
     def __init__(self, name: str, args: ExternalServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = ExternalServiceArgs.from_input(args)
@@ -83,6 +84,6 @@ class ExternalService(pulumi.ComponentResource):
 
 
 def address_of(status: Any) -> str:
-    """Clouds give a name or an IP; empty where there is none yet."""
+    """Clouds give a name or an IP; empty while there is neither."""
     ingress = ((status or {}).get("load_balancer") or {}).get("ingress") or [{}]
     return str(ingress[0].get("hostname") or ingress[0].get("ip") or "")

@@ -1,7 +1,7 @@
-"""YAML as programs written in Go read it: Helm its values (go-yaml 2), the engine a stack's configuration (go-yaml 3).
+"""YAML as programs in Go read it: Helm its values (go-yaml 2), the engine a stack's configuration (go-yaml 3).
 
-What both take otherwise than PyYAML: `1e3` is a number, `1:30` is text, and equal keys are an error. Where go-yaml 2
-lets a merged value win over one that is written out, neither is guessed: that is an error too.
+Both differ from PyYAML: `1e3` is a number, `1:30` is text, and equal keys are an error. In go-yaml 2 a merged value may
+win over one that is written out; instead of guessing which was meant, this is an error too.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _TAG: Final = "tag:yaml.org,2002:"
 
 
 class GoLoader(yaml.SafeLoader):
-    """What the two have in common."""
+    """What both versions have in common."""
 
     def scan_to_next_token(self) -> None:
-        """PyYAML's own, but tabs are as good as spaces, save where they would indent: before a comment, in JSON."""
+        """As PyYAML's own, but accepts tabs like spaces where they do not indent: before a comment, and in JSON."""
         super().scan_to_next_token()
         while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
             self.forward()
             super().scan_to_next_token()
 
     def scan_plain_spaces(self, indent: int, start_mark: yaml.Mark) -> list[str] | None:
-        """PyYAML's own, but tabs within a text are the text's, and those at its end are nobody's."""
+        """As PyYAML's own, but tabs within a text belong to it, and tabs at its end are dropped."""
         length = 0
         while self.peek(length) in (" ", "\t"):
             length += 1
@@ -41,7 +41,7 @@ class GoLoader(yaml.SafeLoader):
         return [white] if after == [] else after
 
     def get_single_node(self) -> yaml.Node | None:
-        """The document's, as PyYAML's own; after its end only empty ones may follow, as after a last `---`."""
+        """The document's node, as PyYAML's own; only empty documents may follow it, as after a last `---`."""
         self.get_event()  # type: ignore[no-untyped-call]
         documents: list[yaml.Node | None] = []
         while not self.check_event(yaml.StreamEndEvent):
@@ -54,18 +54,18 @@ class GoLoader(yaml.SafeLoader):
 
 
 class HelmLoader(GoLoader):
-    """As Helm reads: `y`, `no` and `on` are booleans, and there are no dates."""
+    """As Helm reads: `y`, `no` and `on` are booleans, and dates do not exist."""
 
 
 class EngineLoader(GoLoader):
-    """As the engine reads: only `true` and `false` are booleans; a date becomes text, in the form of Go's own."""
+    """As the engine reads: only `true` and `false` are booleans; a date becomes text, in Go's own form."""
 
 
 GoLoader.yaml_implicit_resolvers = {}
 GoLoader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"^<<$"), ["<"])
 GoLoader.add_implicit_resolver(f"{_TAG}null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-# Underscores are taken out before a number is looked for, and may stand anywhere but first; what begins with a point is
-# read as it is, with one at a time between digits.
+# For an integer, underscores are removed first, and may be anywhere but at its start. A number that begins with a point
+# is read as it is, with single underscores between digits.
 GoLoader.add_implicit_resolver(
     f"{_TAG}int",
     re.compile(
@@ -119,7 +119,7 @@ def _construct_float(loader: GoLoader, node: yaml.ScalarNode) -> float:
 
 
 def _finite(number: Number, node: yaml.ScalarNode) -> Number:
-    """`number`, if it has a place among JSON's, which are floating: an integer of Python's has no end."""
+    """`number`, if JSON's floating-point numbers can hold it: Python's integers have no limit."""
     if not -sys.float_info.max <= number <= sys.float_info.max:
         raise yaml.constructor.ConstructorError(None, None, "JSON has no infinite number", node.start_mark)
     return number
@@ -134,7 +134,8 @@ def _construct_timestamp(loader: EngineLoader, node: yaml.ScalarNode) -> str:
 
 
 def _construct_map(loader: GoLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    # Both turn what they read into JSON, so keys become text. Of two equal keys Helm silently drops one: refused here.
+    # Both turn what they read into JSON, so keys become text. Helm silently drops one of two equal keys; here they are
+    # refused.
     keys: set[str] = set()
     for key_node, value_node in node.value:
         if key_node.tag == f"{_TAG}merge":
@@ -155,10 +156,10 @@ def _construct_map(loader: GoLoader, node: yaml.MappingNode) -> dict[str, Any]:
 
 
 def _check_order(loader: HelmLoader, before: set[str], key_node: yaml.Node, merged: yaml.Node) -> None:
-    """go-yaml 2 goes through a map from its beginning, so that what is merged wins over the keys `before`."""
+    """go-yaml 2 reads a map from its beginning, so a merged value wins over the keys `before` it."""
     for node in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
         if not isinstance(node, yaml.MappingNode):
-            continue  # the merge itself refuses it
+            continue  # PyYAML's merge refuses it
         loader.flatten_mapping(node)
         for inner, _ in node.value:
             key = _key_text(loader.construct_object(inner, deep=True), inner)
@@ -178,7 +179,7 @@ def _key_text(key: Any, node: yaml.Node) -> str:
         return "true" if key else "false"
     if isinstance(key, int):
         return str(key)
-    # In Go's form, which is the same as long as six digits tell the number.
+    # In Go's form, which is the same as long as six digits express the number.
     if isinstance(key, float) and float(f"{key:g}") == key:
         return f"{key:g}"
     raise yaml.constructor.ConstructorError(None, None, "a key must be text", node.start_mark)

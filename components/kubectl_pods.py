@@ -1,7 +1,7 @@
-"""Pods of the stack's own that run a script with kubectl: what they may do in their namespace, and what they are.
+"""The stack's own pods that run a script with kubectl, and their rights in their namespace.
 
-Owns the account with its role, and a pod that fits the `restricted` pod security standard. What a script does, and when
-it runs, is its component's.
+Owns the account with its role, and a pod that meets the `restricted` pod security standard. Each component owns its
+script, and when it runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def bound_account(
     rules: Sequence[Mapping[str, Any]],
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Resource:
-    """A ServiceAccount, a Role with `rules` and their binding, all called `object_name`; returns the binding."""
+    """A ServiceAccount, a Role with `rules` and their binding, all named `object_name`; returns the binding."""
     metadata = {"name": object_name, "namespace": namespace}
     account = kubernetes.core.v1.ServiceAccount(
         f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=opts
@@ -49,8 +49,8 @@ def kubectl_pod(
     node_selector: Mapping[str, str] | None = None,
     tolerations: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Wire form of a pod that runs `script` once, by `sh -e`, as `account`."""
-    # kubectl caches what it discovers below $HOME, and the root file system is read-only.
+    """A pod, in wire form, that runs `script` once, with `sh -e`, as `account`."""
+    # kubectl caches its discovery below $HOME, and the root file system is read-only.
     variables = {**environment, "HOME": "/tmp"}
     pod: dict[str, Any] = {
         "serviceAccountName": account,
@@ -66,7 +66,7 @@ def kubectl_pod(
                 "securityContext": container_security_context(),
                 # The end of the log becomes the container's message, which the engine and `describe` show.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                # A kubectl uses some 50 MB; without a limit a full node evicts this pod first.
+                # kubectl uses some 50 MB. Without a memory request a full node would evict this pod first.
                 "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": memory_limit}},
                 "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
             }
@@ -83,18 +83,18 @@ def kubectl_pod(
 
 
 def check_minutes(every_minutes: int) -> None:
-    """Raise `ValueError` for an argument that no CronJob's schedule could have: before anything is made."""
+    """Raise `ValueError`, before anything is made, for a number that a CronJob's schedule cannot express."""
     if not 1 <= every_minutes <= 59:
         raise ValueError(f"every_minutes: {every_minutes} is not 1 to 59; cron has no other minutes")
 
 
 def every_few_minutes(pod: Mapping[str, Any], *, minutes: int, name: str, failures_kept: int) -> dict[str, Any]:
-    """Wire form of a CronJob's spec; `minutes` has passed `check_minutes`, `name` is the label of its pods."""
+    """Spec of a CronJob, in wire form. `minutes` has passed `check_minutes`; `name` becomes a label of its pods."""
     return {
         "schedule": f"*/{minutes} * * * *",
-        # A look that takes longer than the next is due would only look at the same.
+        # While one look runs, another would see only the same.
         "concurrencyPolicy": "Forbid",
-        # A cluster that was down for a night makes up for one look, not for a hundred (which would stop the CronJob).
+        # After a night's outage the cluster makes up for one look, not for a hundred (which would stop the CronJob).
         "startingDeadlineSeconds": 60 * minutes,
         "successfulJobsHistoryLimit": 1,
         "failedJobsHistoryLimit": failures_kept,

@@ -1,8 +1,8 @@
-"""A watch for the outage that no metric tells: TAG's pods are healthy, and turn Teleport's auth away.
+"""A watch for the outage that no metric shows: TAG's pods are healthy, but TAG rejects Teleport's auth.
 
-Auth writes a line at each try, every few seconds. A CronJob in Teleport's namespace reads auth's log since its look
-before and fails while such lines come: kube-state-metrics makes a metric of when it succeeded last, and an alert of
-that. It can read the logs and names of that namespace's pods, and nothing else.
+Auth logs a line at each try, every few seconds. A CronJob in Teleport's namespace reads auth's log since the previous
+look, and fails while such lines appear. kube-state-metrics exports the time of its last success, and an alert uses
+that. The CronJob can read the logs and names of that namespace's pods, and nothing else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ from components.kubectl_pods import bound_account, check_minutes, every_few_minu
 from components.monitoring import absence, alert, labelled, prometheus_rule
 from components.settings.names import LOCKOUT_WATCH_NAME
 
-# POSIX sh with kubectl and grep. `grep` ends with 1 for no line, which is what is hoped for, and with more for an error
-# of its own; kubectl's failure ends the script before. Pods that run, one by one: of one that waits for its image there
-# is no log, and all would be given up for it. The newest line becomes the container's message.
+# POSIX sh with kubectl and grep. `grep` ends with 1 if it finds no line, which is the good case, and with more on an
+# error of its own; a failure of kubectl ends the script before that. It reads running pods one by one: a pod that waits
+# for its image has no log, and one call for all pods would then fail. The newest line becomes the container's message.
 SCRIPT = r"""
 pods=$(kubectl get pods --namespace "$NAMESPACE" --selector "$SELECTOR" --field-selector status.phase=Running \
   --output name)
@@ -41,39 +41,39 @@ if [ "$found" -eq 0 ]; then
 fi
 """
 
-# Looks that have to fail before it is an outage: auth is turned away for a moment whenever TAG rolls.
+# Failed looks before it counts as an outage: auth is rejected for a moment whenever TAG is rolled.
 FAILED_LOOKS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class LockoutWatchArgs(ComponentArgs):
     namespace: str
-    """Teleport's, where its pods are and the watch runs."""
+    """Teleport's namespace, in which the watch runs."""
 
     release: str
     """Name of the teleport-cluster release, part of its pods' labels."""
 
     pattern: str
-    """Extended regular expression of the lines that mean it."""
+    """Extended regular expression for the log lines of a rejected auth."""
 
     image: pulumi.Input[str]
-    """Has kubectl, a shell and grep."""
+    """Image with kubectl, a shell and grep."""
 
     every_minutes: int = 5
-    """1 to 59."""
+    """Minutes between two looks, 1 to 59."""
 
     rule: bool = False
-    """Whether there is an alert as well, a PrometheusRule in the same namespace."""
+    """Whether to make an alert as well, a PrometheusRule in the same namespace."""
 
     rule_labels: Mapping[str, str] = field(default_factory=dict)
-    """Of the PrometheusRule, by which Prometheus selects it."""
+    """Labels of the PrometheusRule, by which Prometheus selects it."""
 
     image_pull_secrets: Sequence[str] = ()
-    """Names of Secrets in `namespace` with credentials of the image's registry."""
+    """Names of Secrets in `namespace` with credentials for the image's registry."""
 
 
 class LockoutWatch(pulumi.ComponentResource):
-    """The CronJob, the account with its role, and the alert."""
+    """The CronJob, its ServiceAccount with a role, and the alert."""
 
     def __init__(self, name: str, args: LockoutWatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = LockoutWatchArgs.from_input(args)
@@ -105,7 +105,7 @@ class LockoutWatch(pulumi.ComponentResource):
 
 
 def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
-    """Both of kube-state-metrics' series are stamps; before a first success there is only the CronJob's own."""
+    """Both series of kube-state-metrics are timestamps; before a first success only the CronJob's creation exists."""
     selector = f'{{namespace="{args.namespace}",cronjob="{LOCKOUT_WATCH_NAME}"}}'
     created = f"kube_cronjob_created{selector}"
     silence = FAILED_LOOKS * 60 * args.every_minutes
@@ -130,7 +130,7 @@ def rules(args: LockoutWatchArgs) -> list[dict[str, Any]]:
 
 
 def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
-    """Wire form."""
+    """Spec of the CronJob, in wire form."""
     pod = kubectl_pod(
         account=LOCKOUT_WATCH_NAME,
         container="watch",
@@ -142,7 +142,7 @@ def cron_job_spec(args: LockoutWatchArgs, image: str) -> dict[str, Any]:
             "PATTERN": args.pattern,
             "MINUTES": str(args.every_minutes),
         },
-        # The log of a few minutes is held in memory.
+        # The script holds the log of a few minutes in memory.
         memory_limit="256Mi",
         image_pull_secrets=args.image_pull_secrets,
     )

@@ -1,6 +1,6 @@
 """The logins of the access graph's database, which of them is in use, and the role that they act as.
 
-A rotation goes from one slot to the other, so that pods of before and after it both have a login that works.
+A rotation moves from one slot to the other, so that pods from before and after it both have a login that works.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 OWNER_ROLE = "access_graph_owner"
-"""Owns the database, and logs in nowhere."""
+"""Owns the database, and cannot log in."""
 LOGIN_ROLES = {"a": "access_graph_a", "b": "access_graph_b"}
 IAM_ROLE = "access_graph_iam"
 ALL_LOGINS = (*LOGIN_ROLES.values(), IAM_ROLE)
@@ -28,10 +28,10 @@ class SlotPassword(NamedTuple):
     """The password of a slot."""
 
     generation: int
-    """Of which it is made, where there is none yet or the slot is in use."""
+    """Generation that the password is made for, if the slot has none yet or is in use."""
     settled: bool
-    """Whether one that is there stays, of whatever generation: the slot is not in use. Pods may still have it from a
-    rotation that failed half way and is taken back, and find it again when that is repeated."""
+    """Whether an existing password stays, of whatever generation, because the slot is not in use. Pods may still have
+    it from a rotation that failed half way and was rolled back, and need it again when the rotation is repeated."""
 
 
 def slot_passwords(rotation: int) -> dict[str, SlotPassword]:

@@ -1,8 +1,8 @@
-"""What Prometheus is told of the access graph, as objects of the Prometheus Operator (monitoring.coreos.com/v1).
+"""The access graph's monitoring, as objects of the Prometheus Operator (monitoring.coreos.com/v1).
 
-Owns the alerts and what they rest on: metrics of kube-state-metrics and cert-manager, which their own documents list,
-and ends of certificates that the stack knows itself. None of TAG's or Teleport's own: neither has a documented one that
-tells a caller turned away. The definitions need not be there while previewing.
+Owns the alerts and their sources: metrics of kube-state-metrics and cert-manager, as their documentation lists them,
+and ends of certificates that the stack knows. It uses no metrics of TAG or Teleport: neither documents one that shows a
+rejected caller. Previews do not need the operator's CRDs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ from components.settings.names import CHART_NAME, METRICS_PORT_NAME, service_nam
 API_VERSION = "monitoring.coreos.com/v1"
 OBJECT_NAME = CHART_NAME
 
-# A roll-out with two replicas never comes down to none; one with a single replica takes less.
+# A rollout with two replicas never has none ready; with a single replica it takes less than this.
 AWAY_FOR = "5m"
-# An exporter that restarts is not away.
+# A restarting exporter does not count as missing.
 UNKNOWN_FOR = "15m"
 SECONDS_A_DAY = 24 * 60 * 60
 _ENDS = {"certificate": "AccessGraphCertificateEnds", "authority": "AccessGraphAuthorityEnds"}
@@ -31,39 +31,39 @@ _ENDS = {"certificate": "AccessGraphCertificateEnds", "authority": "AccessGraphA
 @dataclass(frozen=True, kw_only=True)
 class MonitoringArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """TAG's."""
+    """TAG's namespace."""
 
     release: str
     """Name of TAG's Helm release."""
 
     service_monitor: bool = False
-    """Whether Prometheus is told to read TAG's metrics."""
+    """Whether Prometheus reads TAG's metrics, by a ServiceMonitor."""
 
     rules: bool = False
-    """Whether Prometheus is given the alerts."""
+    """Whether Prometheus gets the alerts, by a PrometheusRule."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    """By which Prometheus selects what it is told."""
+    """Labels by which Prometheus selects these objects."""
 
     scrape_interval_seconds: int = 30
     expiry_days: int = 21
-    """Days before the end of a certificate or an authority at which there is an alert."""
+    """How many days before the end of a certificate or an authority the alert fires."""
 
     certificate_not_after: pulumi.Input[str] | None = None
     """RFC 3339: the end of a certificate that only an `up` renews."""
 
     authority_not_after: pulumi.Input[str] | None = None
-    """RFC 3339: the first end of an authority that Teleport trusts."""
+    """RFC 3339: the earliest end of an authority that Teleport trusts."""
 
     issued_certificate: str | None = None
-    """Name of cert-manager's Certificate, which is renewed between two `up`s."""
+    """Name of cert-manager's Certificate, which is renewed between `up`s."""
 
     certificate_end: str | None = None
-    """PromQL of the end, in Unix seconds, of a certificate that somebody else renews, by an exporter of theirs."""
+    """PromQL for the end, in Unix seconds, of a certificate that somebody else renews, from an exporter of theirs."""
 
 
 class Monitoring(pulumi.ComponentResource):
-    """A ServiceMonitor and a PrometheusRule, each by choice."""
+    """A ServiceMonitor and a PrometheusRule, each of them optional."""
 
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = MonitoringArgs.from_input(args)
@@ -88,7 +88,7 @@ class Monitoring(pulumi.ComponentResource):
 
 
 def labelled(metadata: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """`metadata` with `labels`, if there are some: the API server drops an empty map, and every preview of a custom
+    """`metadata` with `labels`, if there are any. The API server drops an empty map, and every preview of a custom
     resource would then add it again."""
     return {**metadata, "labels": dict(labels)} if labels else dict(metadata)
 
@@ -100,7 +100,7 @@ def prometheus_rule(
     rules: pulumi.Input[Sequence[Mapping[str, Any]]],
     opts: pulumi.ResourceOptions,
 ) -> kubernetes.apiextensions.CustomResource:
-    """One group of rules; Prometheus evaluates it at its own interval."""
+    """One group of rules, evaluated at Prometheus's default interval."""
     return kubernetes.apiextensions.CustomResource(
         name,
         api_version=API_VERSION,
@@ -112,7 +112,7 @@ def prometheus_rule(
 
 
 def service_monitor_spec(args: MonitoringArgs) -> dict[str, Any]:
-    """Of the chart's own Service: the one from outside has other labels, and no such port."""
+    """For the chart's own Service; the Service for callers from outside has other labels, and no metrics port."""
     return {
         "selector": {"matchLabels": {"app.kubernetes.io/name": CHART_NAME, "app.kubernetes.io/instance": args.release}},
         "endpoints": [{"port": METRICS_PORT_NAME, "interval": f"{args.scrape_interval_seconds}s"}],
@@ -120,7 +120,7 @@ def service_monitor_spec(args: MonitoringArgs) -> dict[str, Any]:
 
 
 def alert(name: str, expression: str, lasting: str, severity: str, summary: str, description: str) -> dict[str, Any]:
-    """A rule of a PrometheusRule, wire form. `lasting` is a duration of Prometheus', such as `5m`."""
+    """A rule of a PrometheusRule, in wire form. `lasting` is a Prometheus duration, such as `5m`."""
     return {
         "alert": name,
         "expr": expression,
@@ -131,7 +131,7 @@ def alert(name: str, expression: str, lasting: str, severity: str, summary: str,
 
 
 def absence(name: str, series: str, summary: str, source: str) -> dict[str, Any]:
-    """Alerts that rest on a metric are silent without it: this one is not. `source` exports it."""
+    """An alert for a missing metric, without which the alerts that use it are silent. `source` exports the metric."""
     description = f"Prometheus has no {series}: {source} does not run, is not read, or does not see it"
     return alert(name, f"absent({series})", UNKNOWN_FOR, "warning", summary, description)
 
@@ -139,7 +139,7 @@ def absence(name: str, series: str, summary: str, source: str) -> dict[str, Any]
 def alerts(
     args: MonitoringArgs, namespace: str, certificate_not_after: str | None, authority_not_after: str | None
 ) -> list[dict[str, Any]]:
-    """The rules, in the order in which they matter."""
+    """The alerts, in order of importance."""
     found = _availability(namespace, service_name(args.release))
     if certificate_not_after:
         remedy = "an `up` renews it, and none has since its renewal was due"
@@ -162,7 +162,7 @@ def alerts(
 
 
 def _issued(namespace: str, certificate: str) -> str:
-    """cert-manager's metric has a label that Prometheus sets too, and is told apart by its `honorLabels`."""
+    """cert-manager's metric and Prometheus both set the label `namespace`; `honorLabels` decides which one is renamed."""
     series = "certmanager_certificate_expiration_timestamp_seconds"
     either = (
         f'{series}{{{label}="{namespace}",name="{certificate}"}}' for label in ("namespace", "exported_namespace")
@@ -203,5 +203,5 @@ def _unknown_end(series: str, source: str) -> dict[str, Any]:
 
 
 def _constant(moment: str) -> str:
-    """A moment that the stack knows, as a value of PromQL: nobody has to measure it."""
+    """A time that the stack knows, as a PromQL value: no exporter has to measure it."""
     return f"vector({int(read_time(moment).timestamp())})"

@@ -1,16 +1,16 @@
-"""How deep Helm values may be nested, wherever they come from: a file, or the stack's secrets."""
+"""How deep Helm values may be nested, whatever their source: a file, or the stack's secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Helm and the API server refuse more, and Python's own recursion bears not much more.
+# Helm and the API server refuse more, and Python's own recursion bears little more.
 DEEPEST_VALUES: Final = 100
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Whether `value`, of JSON's types, has more than `levels` levels; it is the first, and plain text is one too."""
+    """Whether `value`, of JSON's types, has more than `levels` levels. A plain text is one level."""
     level = [value]
     for _ in range(levels):
         level = [inner for one in level for inner in _members(one)]

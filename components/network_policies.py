@@ -1,8 +1,8 @@
-"""NetworkPolicies of Teleport Access Graph's pods and of the Jobs beside them: who may call, whom they may call.
+"""NetworkPolicies for Teleport Access Graph's pods and the Jobs beside them: who may call them, and whom they may call.
 
-A policy names pods and narrows what it names, so each one says all that its pods need. What is not known is left open,
-never guessed: a policy that is too narrow stops a running installation, without an error anywhere. Enforcing is the
-cluster's network's; one without an implementation takes the objects and does nothing.
+A policy selects pods and closes everything that it does not list, so each lists all that its pods need. What is not
+known stays open and is never guessed: too narrow a policy stops a running installation, and no error shows. The
+cluster's network enforces policies; one without an implementation accepts the objects and does nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from components.arguments import ComponentArgs
 from components.handed_on import waiting
 from components.settings.names import CHART_NAME, GRPC_PORT, METRICS_PORT, POLICY_NAMES
 
-# DNS on TCP too, for answers that do not fit; OpenShift's DNS pods listen on 5353, and policies see that port.
+# DNS over TCP too, for answers too long for UDP. OpenShift's DNS pods listen on 5353, and policies see that port.
 DNS_PORTS = (53, 5353)
 HTTPS_PORT = 443
 # The agent of EKS Pod Identity on each node:
@@ -24,10 +24,10 @@ HTTPS_PORT = 443
 POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")
 POD_IDENTITY_PORT = 80
 
-# Set by Kubernetes itself, from 1.21 on.
+# A label that Kubernetes sets itself, from 1.21 on.
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-# Of teleport-cluster 18.10.3. Without the chart's name label, which `nameOverride` changes: instance and component tell
-# the pods apart within their namespace.
+# Labels of teleport-cluster 18.10.3. Not the label with the chart's name, which `nameOverride` changes: instance and
+# component are enough to select the pods within their namespace.
 INSTANCE_LABEL, COMPONENT_LABEL = "app.kubernetes.io/instance", "app.kubernetes.io/component"
 TELEPORT_CALLERS = ("auth", "proxy")
 NAME_LABEL = "app.kubernetes.io/name"
@@ -36,62 +36,63 @@ NAME_LABEL = "app.kubernetes.io/name"
 @dataclass(frozen=True, kw_only=True)
 class NetworkPoliciesArgs(ComponentArgs):
     namespace: pulumi.Input[str]
-    """TAG's."""
+    """TAG's namespace."""
 
     release: str
     """Name of TAG's Helm release, part of its pods' labels."""
 
     teleports: Sequence[Mapping[str, str]] = ()
-    """`namespace` and `release` of each teleport-cluster release of the same Kubernetes cluster."""
+    """`namespace` and `release` of each teleport-cluster release in TAG's Kubernetes cluster."""
 
     further_callers: bool = False
-    """Whether somebody calls of whom nothing is known. With no namespace and no block given, everybody may."""
+    """Whether there are callers that the stack knows nothing about. If no namespace or block is given, everybody may
+    call then."""
 
     client_namespaces: Sequence[str] = ()
-    """Namespaces whose pods may call TAG, beside the Teleports'."""
+    """Namespaces whose pods may call TAG, besides the Teleports'."""
 
     client_cidrs: Sequence[str] = ()
-    """Blocks that may call TAG."""
+    """CIDR blocks that may call TAG."""
 
     metrics: bool = False
-    """Whether TAG serves metrics, which are then let in."""
+    """Whether TAG serves metrics; calls to them are then allowed."""
 
     metrics_namespaces: Sequence[str] = ()
-    """Namespaces whose pods may read them; when empty, every address."""
+    """Namespaces whose pods may read the metrics; when empty, every address may."""
 
     database_port: int | None = None
-    """Port that TAG and the Jobs call; None where it is not known, and the calls of both are left open."""
+    """Port of the database. None where it is not known; all calls of TAG and the Jobs are then allowed."""
 
     database_cidrs: Sequence[str] = ()
-    """Blocks in which the database is; when empty, every address at that port."""
+    """CIDR blocks of the database; when empty, every address at that port."""
 
     access_graph_calls_aws: bool = False
-    """Whether TAG calls AWS's API, as for logins by IAM."""
+    """Whether TAG calls AWS's API, as it does to log in by IAM."""
 
     jobs_call_aws: bool = False
-    """Whether the database Jobs do, as for a managed master password."""
+    """Whether the database Jobs call AWS's API, as they do for a managed master password."""
 
     pod_identity: bool = False
-    """Whether pods take their roles from the agent of EKS Pod Identity."""
+    """Whether pods get their roles from the agent of EKS Pod Identity."""
 
     aws_cidrs: Sequence[str] = ()
-    """Endpoints of AWS's API; when empty, every address at port 443."""
+    """CIDR blocks of AWS's API endpoints; when empty, every address at port 443."""
 
     job_name: str | None = None
     """`app.kubernetes.io/name` of the database Jobs' pods; none without such Jobs."""
 
     restarter_name: str | None = None
-    """The same of the certificate's restarter."""
+    """`app.kubernetes.io/name` of the certificate restarter's pods; none without a restarter."""
 
     api_server_cidrs: Sequence[str] = ()
-    """Addresses of the Kubernetes API, which the restarter calls; when empty, its calls are left open."""
+    """CIDR blocks of the Kubernetes API, which the restarter calls; when empty, all its calls are allowed."""
 
 
 class NetworkPolicies(pulumi.ComponentResource):
-    """A policy for each sort of pods in TAG's namespace. Pods of others there are not touched."""
+    """A policy for each kind of the stack's pods in TAG's namespace. Other pods there are not affected."""
 
     access_graph: kubernetes.networking.v1.NetworkPolicy
-    """Of TAG's own pods."""
+    """The policy of TAG's own pods."""
 
     def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = NetworkPoliciesArgs.from_input(args)
@@ -115,7 +116,7 @@ class NetworkPolicies(pulumi.ComponentResource):
 
 
 def access_graph_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
-    """TAG answers Teleport and those who are named; it calls the name service, its database and, by IAM, AWS."""
+    """TAG answers Teleport and the callers that are named. It calls DNS, its database and, by IAM, AWS."""
     labels = {NAME_LABEL: CHART_NAME, INSTANCE_LABEL: args.release}
     spec = _policy(labels, _database_calls(args, aws=args.access_graph_calls_aws))
     ingress = []
@@ -130,20 +131,20 @@ def access_graph_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
 
 
 def database_jobs_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
-    """Nobody calls a Job; it calls the name service, the database and, for a managed master password, AWS."""
+    """Nobody calls a Job. It calls DNS, the database and, for a managed master password, AWS."""
     return _policy({NAME_LABEL: args.job_name}, _database_calls(args, aws=args.jobs_call_aws))
 
 
 def restarter_policy(args: NetworkPoliciesArgs) -> dict[str, Any]:
-    """Nobody calls the restarter. Its API server's address and port are each cluster's own, so its calls stay open
-    until they are said."""
-    # Every port: policies see the API server's own, not that of the Service `kubernetes`.
+    """Nobody calls the restarter. Address and port of the API server differ from cluster to cluster, so the restarter's
+    calls stay open until the addresses are given."""
+    # Every port: policies see the API server's own port, not that of the Service `kubernetes`.
     api_server = {"to": [_block(one) for one in args.api_server_cidrs]}
     return _policy({NAME_LABEL: args.restarter_name}, [_dns(), api_server] if args.api_server_cidrs else None)
 
 
 def _policy(labels: Mapping[str, str | None], egress: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """Of the pods with `labels`: nobody calls them, and without `egress` they call whom they like."""
+    """For pods with `labels`: nobody may call them, and without `egress` they may call anybody."""
     spec: dict[str, Any] = {"podSelector": {"matchLabels": dict(labels)}, "policyTypes": ["Ingress"]}
     return spec if egress is None else {**spec, "policyTypes": ["Ingress", "Egress"], "egress": egress}
 
@@ -171,7 +172,7 @@ def _dns() -> dict[str, Any]:
 
 
 def _database_calls(args: NetworkPoliciesArgs, *, aws: bool) -> list[dict[str, Any]] | None:
-    """None where it is not known what the database's port is."""
+    """None where the database's port is not known."""
     if args.database_port is None:
         return None
     database = _rule("to", [_block(one) for one in args.database_cidrs], [args.database_port])
@@ -186,7 +187,7 @@ def _aws(args: NetworkPoliciesArgs) -> list[dict[str, Any]]:
 
 
 def _rule(direction: str, peers: list[dict[str, Any]], ports: list[int]) -> dict[str, Any]:
-    """Without peers, every address: the field is left out, for an empty list is dropped on the way."""
+    """Without peers every address: the field is left out, because an empty list is dropped on the way."""
     rule: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
     return {direction: peers, **rule} if peers else rule
 

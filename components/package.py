@@ -1,7 +1,6 @@
-"""The components as a package: what a component host offers to programs in other languages, and its version.
+"""The components as a package: what a component host offers to programs in other languages, and the version.
 
-How it is built and installed is pyproject.toml's and setup.py's, how it is hosted `provider/`'s; docs/package.md says
-how to use either.
+pyproject.toml and setup.py build and install it, `provider/` hosts it; docs/package.md says how to use either.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from components.reader_role import ReaderRole
 from components.teleport import TeleportCluster
 
 NAME = "teleport-access-graph"
-# Of the whole program, the wheel and the provider's schema: major.minor.patch, as in CHANGELOG.md and of the tag by
-# which others take them. A minor may add arguments, a major may take away.
+# Version of the whole program, the wheel and the provider's schema: major.minor.patch, as in CHANGELOG.md and in the
+# tag that others install. A minor version may add arguments, a major one may remove some.
 VERSION = "0.1.0"
 
-# The type token of each is `teleport-access-graph:index:<class name>`; states and other stacks hold on to it.
+# The type token of each is `teleport-access-graph:index:<class name>`; existing states and other stacks depend on it.
 COMPONENTS: tuple[type[pulumi.ComponentResource], ...] = (
     AccessGraph,
     AccessGraphNamespace,

@@ -1,4 +1,4 @@
-"""What Kubernetes' Pod Security Standards ask at their strictest (`restricted`), for every pod of the stack's own.
+"""What `restricted`, the strictest of Kubernetes' Pod Security Standards, asks of the stack's own pods.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# Of a namespace: the API server then holds every pod in it to the standard.
+# Labels of a namespace, by which the API server holds every pod in it to the standard.
 NAMESPACE_LABELS = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 # Any user but root will do; this is Access Graph's own.
@@ -15,7 +15,7 @@ USER = 65532
 
 
 def pod_security_context() -> dict[str, Any]:
-    """`securityContext` of a pod, wire form."""
+    """`securityContext` of a pod, in wire form."""
     return {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -25,8 +25,8 @@ def pod_security_context() -> dict[str, Any]:
 
 
 def container_security_context() -> dict[str, Any]:
-    """`securityContext` of each of its containers, wire form. The root file system is read-only as well, which the
-    standard does not ask: what is to be written needs a volume."""
+    """`securityContext` of each of its containers, in wire form. Beyond the standard, the root file system is
+    read-only: what is written needs a volume."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -1,8 +1,8 @@
-"""The role of those who look at the graph, applied through the Teleport operator where it runs.
+"""The Teleport role for people who look at the graph, applied through the Teleport operator where that runs.
 
-The operator watches the namespace that it runs in (the teleport-cluster chart's `operator.enabled` puts it beside
-auth). Where there is no operator, the same role is the output `readerRole`, for `tctl create`. Its definitions need not
-be there while previewing.
+The operator watches its own namespace (the teleport-cluster chart's `operator.enabled` puts it beside auth). Where
+there is no operator, the output `readerRole` has the same role for `tctl create`. Previews do not need the operator's
+CRDs.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ RULES = ({"resources": ["access_graph"], "verbs": ["list", "read"]},)
 @dataclass(frozen=True, kw_only=True)
 class ReaderRoleArgs(ComponentArgs):
     namespace: str
-    """The operator's, which is Teleport's."""
+    """The operator's namespace, which is Teleport's."""
 
 
 class ReaderRole(pulumi.ComponentResource):
-    """One Teleport cluster's role. What the operator makes of it, the object's status says."""
+    """One Teleport cluster's role. The object's status shows what the operator made of it."""
 
     role_name: pulumi.Output[str]
-    """Of the role in Teleport."""
+    """Name of the role in Teleport."""
 
     def __init__(self, name: str, args: ReaderRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = ReaderRoleArgs.from_input(args)

@@ -1,4 +1,4 @@
-"""A Helm release as every one of this program is made: atomic, awaited, the same on every machine."""
+"""The one kind of Helm release that this program makes: atomic, awaited, the same on every machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.settings.charts import helm_source
 
-# As Helm's own command does. The plugin keeps all unless told: a Secret for each upgrade, with the values of then.
+# As Helm's own command. By default the plugin keeps all: a Secret for each upgrade, with the values of that time.
 REVISIONS_KEPT: Final = 10
 
 
@@ -26,7 +26,7 @@ def atomic_release(
     timeout_seconds: int,
     opts: pulumi.ResourceOptions,
 ) -> kubernetes.helm.v3.Release:
-    """`chart` is a name in `repository` (a URL), or without one the path of a packaged chart."""
+    """`chart` is a name in `repository` (a URL), or without a repository the path of a packaged chart."""
     chart, repository = helm_source(chart, repository)
     return kubernetes.helm.v3.Release(
         name,
@@ -36,12 +36,12 @@ def atomic_release(
         version=version,
         repository_opts=None if repository is None else {"repo": repository},
         values=values,
-        # A failed upgrade that is not rolled back leaves its values in the live objects, and every later one fails.
+        # Without a rollback a failed upgrade leaves its values in the live objects, and every later upgrade fails.
         atomic=True,
         timeout=timeout_seconds,
         skip_await=False,
         max_history=REVISIONS_KEPT,
-        # Explicit, since the plugin's default differs from machine to machine and shows as a change.
+        # Explicit, since the plugin's default differs from machine to machine and would show as a change.
         keyring="",
         opts=opts,
     )

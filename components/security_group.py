@@ -1,7 +1,7 @@
-"""A security group of EC2, registered as the SDK's own class does it, without the module that this class stands in.
+"""A security group of EC2, registered just as the SDK's own class does it, but without loading that class's module.
 
-`pulumi_aws.ec2` is one module of 180 files: half a second and a quarter of the program's memory in each preview, for
-one resource. A test holds the two registrations together.
+`pulumi_aws.ec2` is one module of 180 files: in each preview half a second and a quarter of the program's memory, for
+one resource. A test compares the two registrations.
 """
 
 import pulumi
@@ -11,7 +11,7 @@ TOKEN = "aws:ec2/securityGroup:SecurityGroup"
 
 
 class SecurityGroup(pulumi.CustomResource):
-    """Without rules of its own: each is a resource beside it."""
+    """A group without inline rules: each rule is a resource of its own."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class SecurityGroup(pulumi.CustomResource):
         tags: pulumi.Input[dict[str, pulumi.Input[str]]],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        # The version of the plugin, as every class of the SDK asks for it.
+        # Every class of the SDK asks for the version of its plugin, so this one does too.
         opts = pulumi.ResourceOptions.merge(sdk.get_resource_opts_defaults(), opts)
         inputs = {"namePrefix": name_prefix, "description": description, "vpcId": vpc_id, "tags": tags}
         super().__init__(TOKEN, name, inputs, opts)

@@ -1,6 +1,6 @@
-"""IAM roles that pods take on by their ServiceAccount: through the cluster's OIDC provider (IRSA), or EKS Pod Identity.
+"""IAM roles that pods take by their ServiceAccount: through the cluster's OIDC provider (IRSA), or EKS Pod Identity.
 
-Owns the role, its trust and how the pods get it. What the role may do is its user's concern.
+Owns the role, its trust policy and how pods get it. The caller decides what the role may do.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from pulumi_aws import eks, iam
 from components.applied import made
 from components.database_policies import pod_identity_trust, service_account_trust
 
-# The annotation that EKS's webhook looks for when a pod is admitted.
+# The annotation that EKS's webhook reads when a pod is admitted.
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoleSettings:
-    """What every role of the stack has in common."""
+    """What all roles of the stack have in common."""
 
     name_prefix: pulumi.Input[str]
-    """At most 38 characters, as the provider appends 26 of the 64 that a role's name may have."""
+    """At most 38 characters, since the provider appends 26 and a role's name may have 64."""
     region: pulumi.Input[str]
     account_id: pulumi.Input[str]
-    """Of the role; an EKS cluster whose pods take it by Pod Identity is there too."""
+    """Account of the role, and of an EKS cluster whose pods take it by Pod Identity."""
     path: pulumi.Input[str]
     permissions_boundary_arn: pulumi.Input[str] | None
     tags: pulumi.Input[dict[str, pulumi.Input[str]]]
@@ -33,17 +33,17 @@ class RoleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAccountRole:
-    """A role that one ServiceAccount can take on."""
+    """A role that one ServiceAccount can take."""
 
     annotations: pulumi.Output[Mapping[str, str]]
-    """Of the ServiceAccount."""
+    """Annotations for the ServiceAccount."""
 
     identity: pulumi.Output[str]
-    """What EKS gives to a pod when it is admitted, and to no pod that runs: with another one, pods have to be made
-    anew. Not secret."""
+    """What EKS gives a pod at admission, and never to a running pod. When it changes, pods have to be made anew. Not
+    secret."""
 
     permissions: list[pulumi.Resource]
-    """Before they are there a pod has the role in vain."""
+    """Until these exist, a pod has the role in vain."""
 
 
 def service_account_role(
@@ -59,9 +59,10 @@ def service_account_role(
     settings: RoleSettings,
     opts: pulumi.ResourceOptions,
 ) -> ServiceAccountRole:
-    """Make the role `{name}-role` with `policy` (JSON) as its only permissions, and those of `further` by label.
+    """Make the role `{name}-role`, with `policy` (JSON) and the policies in `further`, by label, as its only
+    permissions.
 
-    Exactly one of `oidc_provider_arn` and `eks_cluster_name`: raises `ValueError` otherwise.
+    Raises `ValueError` unless exactly one of `oidc_provider_arn` and `eks_cluster_name` is given.
     """
     if (oidc_provider_arn is None) == (eks_cluster_name is None):
         raise ValueError(f"{name}: give exactly one of oidc_provider_arn and eks_cluster_name")
@@ -95,7 +96,7 @@ def service_account_role(
         iam.RolePolicy(f"{name}-{label}-policy", role=role.name, policy=more, opts=opts)
         for label, more in further.items()
     ]
-    # Last: what it had may have become one of the others.
+    # Last, because its former content may have moved to one of the others.
     after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=others)) if others else opts
     permissions = [role, *others, iam.RolePolicy(f"{name}-role-policy", role=role.name, policy=policy, opts=after)]
     if eks_cluster_name is None:
@@ -116,7 +117,7 @@ def service_account_role(
     nothing: dict[str, str] = {}
     return ServiceAccountRole(
         annotations=pulumi.Output.from_input(nothing),
-        # With the role: what its agent has at hand for a pod that runs is of the former one.
+        # Contains the role, because the agent caches credentials of the former role for a running pod.
         identity=pulumi.Output.format("{0} {1}", association.id, made(role, role.arn)),
         permissions=[*permissions, association],
     )

@@ -1,9 +1,9 @@
-"""Started by the engine for a program that uses the components: docs/package.md says how one names this directory."""
+"""The engine starts this for a program that uses the components; docs/package.md says how to name this directory."""
 
 import sys
 from pathlib import Path
 
-# The engine starts this file by its path, so that the package beside it is not found.
+# The engine starts this file by its path, so Python does not find the package beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from components import collector
@@ -17,5 +17,5 @@ from provider.host import Host
 collector.resume()
 
 if __name__ == "__main__":
-    # The engine's address and options, behind the directory.
+    # After the directory come the engine's address and its options.
     main(Host(), sys.argv[1:])

@@ -1,5 +1,5 @@
-"""What the schema says of components, for readers of SDKs in other languages: docstrings as plain text, with names as
-the schema has them, and the defaults, which stand nowhere else for somebody without the class.
+"""The schema's descriptions of components, for readers of SDKs in other languages: docstrings as plain text, with the
+schema's names, and with the defaults, which somebody without the class finds nowhere else.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Schema = dict[str, Any]
 
 
 def describe(resource: Schema, arguments: type[Any], names: Mapping[str, str]) -> None:
-    """Rewrite the descriptions of `resource`, a component of a schema, and add to each input the default that it has
-    in `arguments`, a dataclass.
+    """Rewrite the descriptions of `resource`, a component in a schema, and add to each input its default in
+    `arguments`, a dataclass.
 
-    `names` are the component's inputs and outputs: names of the schema -> Python names.
+    `names` are the component's inputs and outputs: names in the schema -> Python names.
     """
     _write_plainly(resource, names)
     fields = {field.name: field for field in dataclasses.fields(arguments)}
@@ -30,7 +30,7 @@ def describe(resource: Schema, arguments: type[Any], names: Mapping[str, str]) -
 
 
 def by_schema_names(text: str, names: Mapping[str, str]) -> str:
-    """`text` about arguments, with their names of the schema; `names` as above."""
+    """`text` about arguments, with their names in the schema; `names` as above."""
     for schema_name, python_name in names.items():
         text = re.sub(rf"\b{python_name}\b", schema_name, text)
     return text
@@ -41,14 +41,14 @@ def _write_plainly(part: Any, names: Mapping[str, str]) -> None:
         return
     for key, value in part.items():
         if key == "description" and isinstance(value, str):
-            # Further lines are indented as in the class, which Markdown takes for code.
+            # The further lines of a docstring are indented, which Markdown takes for code.
             part[key] = by_schema_names(inspect.cleandoc(value).strip(), names)
         else:
             _write_plainly(value, names)
 
 
 def _default(field: dataclasses.Field[Any]) -> str | None:
-    """As a program writes it; None where there is none, or nothing."""
+    """The default as a program writes it; None where there is none, or an empty one."""
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()

@@ -1,4 +1,4 @@
-"""The SDK's component provider for the components of this package, and what it has to be spared."""
+"""The SDK's component provider for the components of this package, with corrections to the SDK's behaviour."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _OURS = Path(components.__file__).parent
 
 
 class Host(ComponentProvider):
-    """Constructs the components of `components/package.py` for the engine, and tells it their schema."""
+    """Constructs the components of `components/package.py` for the engine, and gives it their schema."""
 
     def __init__(self) -> None:
         super().__init__(list(COMPONENTS), NAME, version=VERSION)
 
     @property  # type: ignore[override]
     def schema(self) -> str:
-        """The SDK's, described for readers of other languages. Whoever makes an SDK asks for it, and nobody who has
-        something constructed, so that it is not made at the start."""
+        """The SDK's schema, described for readers of other languages. Only whoever generates an SDK asks for it, not
+        whoever constructs a component, so it is not made at the start."""
         schema = json.loads(self._schema_of_sdk or "")
         for component in COMPONENTS:
             definition = self._component_defs[component.__name__]
@@ -48,9 +48,9 @@ class Host(ComponentProvider):
         self._schema_of_sdk = of_sdk
 
     def construct(self, name: str, resource_type: str, inputs: Any, options: Any = None) -> Any:
-        """As the SDK, but that what a component refuses is one error, with the inputs by their names of the schema: of
-        any other exception the engine shows the whole traceback. What it refuses once an Output is known comes out of
-        its own outputs.
+        """As the SDK, but a component's refusal becomes one error, with the inputs by their names in the schema: for
+        any other exception the engine shows the whole traceback. A refusal after an Output is known comes out of the
+        component's own outputs.
         """
         try:
             made = super().construct(name, resource_type, inputs, options)
@@ -58,22 +58,23 @@ class Host(ComponentProvider):
             if not _is_refusal(failed.inner):
                 raise
             raise _refusal(failed.inner, self._mapping(resource_type)) from failed.inner
-        # Before the outputs, the engine is told the URN.
+        # Waits for the outputs' refusals before the engine is told the URN.
         told: pulumi.Output[bool] = pulumi.Output.from_input(
             _raise_refusal(made.state.values(), self._mapping(resource_type))
         )
         return ConstructResult(told.apply(lambda _: made.urn), made.state)
 
     def _mapping(self, resource_type: str) -> dict[str, str]:
-        """Names of the schema -> Python names."""
+        """Names in the schema -> Python names."""
         mapping: dict[str, str] = self._component_defs[resource_type.rpartition(":")[2]].inputs_mapping
         return mapping
 
     def map_inputs(self, inputs: Any, component_def: ComponentDefinition) -> Any:
         """`inputs` by their Python names.
 
-        The SDK (3.272) asks `int()` of every whole number, which fails for one that is an Output, another component's
-        port say, and leaves the others as they came. `ComponentArgs` takes both, so here they are numbers like any.
+        The SDK (3.272) calls `int()` on every whole number, which fails for an Output, such as another component's
+        port. It leaves other numbers as they came. `ComponentArgs` takes both, so here all are declared as plain
+        numbers.
         """
         numbers = {
             name: dataclasses.replace(definition, type=PropertyType.NUMBER)
@@ -85,23 +86,23 @@ class Host(ComponentProvider):
 
 
 def _is_refusal(raised: BaseException) -> bool:
-    """Whether a component said so itself: what the interpreter or an SDK finds wrong is a fault, and wants its
-    traceback.
+    """Whether a component itself raised it. An exception of the interpreter or an SDK is a fault, whose traceback is
+    needed.
     """
     last = traceback.extract_tb(raised.__traceback__)[-1]
     return _OURS in Path(last.filename).parents and (last.line or "").startswith("raise ")
 
 
 async def _raise_refusal(outputs: Iterable[Any], mapping: dict[str, str]) -> bool:
-    """Raise what a component refused once it was known, as what makes one error. What else went wrong, the SDK finds in
-    the outputs itself, and makes a traceback of it."""
+    """Raise a component's refusal of a value that became known, as one error. The SDK finds other failures in the
+    outputs itself, and shows their traceback."""
     for output in outputs:
         known = output.urn if isinstance(output, pulumi.Resource) else pulumi.Output.from_input(output)
         try:
             await known.future()
         except Exception as failed:
             cause: BaseException = failed
-            # At each resource on the way it was wrapped, with all the inputs of that in the text.
+            # Each resource on the way wrapped it, with all of that resource's inputs in the text.
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             if isinstance(cause, RefusedArgumentError):
@@ -110,5 +111,5 @@ async def _raise_refusal(outputs: Iterable[Any], mapping: dict[str, str]) -> boo
 
 
 def _refusal(raised: Exception, mapping: dict[str, str]) -> InputPropertiesError:
-    # As a text, and not by the input's path: beside that the engine shows its value, a secret's too.
+    # As text, and not with the input's path, since the engine shows the value at a path, even a secret one.
     return InputPropertiesError(by_schema_names(str(raised), mapping), [])
