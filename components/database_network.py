@@ -101,7 +101,7 @@ def _formers(
         return [by_place]
 
     async def by_id() -> pulumi.Alias:
-        # The state shows names, so a secret cannot be one; and an id that is not known yet has no rule yet.
+        # The state shows names, so a secret id gives none. An id that is not known yet belongs to no existing rule.
         found = None if await client.is_secret() else await client.future()
         return by_place if found is None else pulumi.Alias(name=f"{prefix}{found}")
 

@@ -10,7 +10,7 @@ import pulumi
 
 
 def waiting(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | None:
-    """`opts`, changed so that all children of the component wait for its `depends_on`, and the component does not.
+    """`opts`, changed so that all that the component makes waits for its `depends_on`, but the component does not.
 
     With Pulumi alone only the component waits, which helps nobody, and a destroy would delete what the component needs
     before what needs it. And with `--continue-on-error` the engine would leave out a component that waits for something

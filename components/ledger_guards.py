@@ -60,10 +60,9 @@ def refusals(recorded: Ledger, settings: Settings) -> list[Problem]:
 
 
 def unknown_authority_problems(recorded: Ledger, settings: Settings, now: datetime) -> Iterator[Problem]:
-    """Refuses, in one `up`, another source of the certificate and a new authority of the stack's own: Teleport could
-    not trust the new certificate. This is told before the authority's key is made, since a key that is to sign is
-    protected and would bar the way back. For an authority that exists, `tls_assembly` tells it once the authority's
-    certificate is known."""
+    """Refuses another source of the certificate in the same `up` as a new authority of the stack's own: Teleport could
+    not trust the new certificate. Refuses before the authority's key is made, since a key that is to sign is protected
+    and would bar the way back. For an authority that exists, `tls_assembly` checks its certificate instead."""
     step = authority_step(settings)
     made = () if recorded.authority is None else recorded.authority.existing
     if step is None or set(step.trusted) <= set(made):

@@ -162,7 +162,7 @@ def alerts(
 
 
 def _issued(namespace: str, certificate: str) -> str:
-    """cert-manager's metric and Prometheus both set the label `namespace`; `honorLabels` decides which one is renamed."""
+    """cert-manager's metric and Prometheus both set the label `namespace`; `honorLabels` decides whose is renamed."""
     series = "certmanager_certificate_expiration_timestamp_seconds"
     either = (
         f'{series}{{{label}="{namespace}",name="{certificate}"}}' for label in ("namespace", "exported_namespace")

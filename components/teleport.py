@@ -90,8 +90,7 @@ class TeleportCluster(pulumi.ComponentResource):
                 steps.append(rollout)
                 done.append(rollout.complete)
         if not args.enabled:
-            # Auth mounts the ConfigMap until it has its own values again, and may read it at a start: so it changes
-            # last.
+            # Auth mounts the ConfigMap until it has its own values again, and may read it then: so it changes last.
             authorities = self._authorities(name, args, list(steps))
             steps += authorities
         if args.enabled and (args.mode == "release" or args.rollout_image is not None):
