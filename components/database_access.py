@@ -159,7 +159,7 @@ class DatabaseAccess(pulumi.ComponentResource):
     client_annotations: pulumi.Output[Mapping[str, str]]
     """Annotations of Access Graph's ServiceAccount; empty where its pods need no IAM role."""
     client_identity: pulumi.Output[str | None]
-    """The identity that the pods log in with, theirs from admission on: another one needs new pods. None where they
+    """The identity that the pods log in with. They get it at admission, so a change needs new pods. None where they
     need no IAM role."""
     job: pulumi.Output[Mapping[str, Any]]
     """Arguments for another Job of the same ServiceAccount to reach the database; not secret."""
@@ -395,6 +395,6 @@ def _check(args: DatabaseAccessArgs) -> None:
 
 
 def _uid_of(made: Sequence[Any]) -> str:
-    """From (id, metadata) of an object. Takes the id, because that is unknown until the object is made; the metadata
-    are known before, without the uid."""
+    """From (id, metadata) of an object. The id is there because it is unknown until the object is made, while the
+    metadata are known before, without the uid."""
     return str(made[1].get("uid", ""))
