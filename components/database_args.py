@@ -78,10 +78,10 @@ class DatabaseArgs(ComponentArgs):
     """`managed` (by AWS in Secrets Manager, never in the state) or `generated` (kept as a secret in the state)."""
 
     kms_key_arn: pulumi.Input[str] | None = None
-    """An existing key, in place of a new one. Its policy must let the region's CloudWatch Logs use it; with a topic of
-    its own also events.rds.amazonaws.com, and cloudwatch.amazonaws.com if there are alarms:
+    """An existing key, in place of a new one. Its policy must let the region's CloudWatch Logs use it; with
+    `own_topic` also events.rds.amazonaws.com, and cloudwatch.amazonaws.com if there are alarms:
     `database_policies.key_policy` has the statements. A key of another account must allow `account_id` too. AWS's own
-    keys (`aws/rds`) allow none."""
+    keys (`aws/rds`) allow none of them."""
 
     log_retention_days: pulumi.Input[int] = 30
     """How long CloudWatch keeps PostgreSQL's log, in one of the numbers of days that CloudWatch Logs accepts."""
