@@ -1,7 +1,7 @@
-"""What looks at the live world, and mends it: preflight, adopt, recover, verify, diagnose, and many environments at a
-time by fleet. Works wherever a kubeconfig reaches.
+"""Commands that inspect a live stack and repair it: preflight, adopt, recover, verify and diagnose, and `fleet`, which
+runs them over many environments. They work wherever a kubeconfig reaches.
 
-And what is said of the program for people: of a preview (comment, drift, graph), of the rights that each purpose takes,
-of another environment's configuration, of what it is made of.
-The Pulumi program itself is `components`; nothing here changes what it declares.
+Other commands write reports for people: on a preview (comment, drift, graph), on the rights that each purpose needs, on
+the configuration for a new environment, on what the program is made of. The Pulumi program itself is `components`;
+nothing here changes what it declares.
 """

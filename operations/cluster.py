@@ -1,6 +1,6 @@
-"""A Kubernetes cluster through a kubeconfig context: objects as plain JSON maps, logs, a way into a pod's port.
+"""A Kubernetes cluster, reached through a kubeconfig context: objects as plain JSON maps, logs, streams to pods' ports.
 
-Owns the talk with the API server and its errors. What is looked for, and what it means, is its callers'.
+Owns the conversation with the API server and its errors. Callers decide what to look for and what it means.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from kubernetes.stream import portforward
 
 Document: TypeAlias = dict[str, Any]
 
-# Seconds for one question: whoever waits for an answer sits before a terminal.
+# Seconds for one request: somebody at a terminal is waiting for the answer.
 TIMEOUT = 15.0
-# Kind to where its objects are: the path of its group and version, and its plural.
+# Where the objects of each kind are: the path of the API group and version, and the plural.
 _KINDS = {
     "Namespace": ("/api/v1", "namespaces"),
     "Secret": ("/api/v1", "secrets"),
@@ -48,21 +48,21 @@ _KINDS = {
     "CronJob": ("/apis/batch/v1", "cronjobs"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
 }
-# In place of an answer for what the server does not have: that is an error.
+# Default of `missing` in `_ask`: an object that the server does not have is then an error.
 _AN_ERROR = object()
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class ClusterError(Exception):
-    """The API server cannot be asked, or refuses; the text says which context, why, and what to do."""
+    """The API server cannot be asked, or refuses; the text names the context, the reason and the remedy."""
 
 
 class NotAllowed(ClusterError):
-    """Whom the context stands for may not ask that: nothing is known of what was asked for."""
+    """The context's user may not ask this, so nothing is known of the object."""
 
 
 class Cluster:
-    """One cluster. Every method raises `ClusterError` when it cannot be answered."""
+    """One cluster. Every method raises `ClusterError` when it gets no answer."""
 
     def __init__(self, api: client.ApiClient, context: str) -> None:
         self._api = api
@@ -70,9 +70,10 @@ class Cluster:
 
     @classmethod
     def connect(cls, context: str | None = None) -> Cluster:
-        """By a context of the kubeconfig (`KUBECONFIG`, else ~/.kube/config); None means the current one."""
+        """Connect by a context of the kubeconfig (`KUBECONFIG`, else ~/.kube/config); None means the current
+        context."""
         settings = client.Configuration()
-        # One try: an unreachable cluster is an answer, too, and three tries take a minute.
+        # No retries: an unreachable cluster is an answer too, and three tries take a minute.
         settings.retries = False
         try:
             _check_plugin(context)
@@ -80,7 +81,7 @@ class Cluster:
                 config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
             name = context or config.list_kube_config_contexts()[1]["name"]
         except yaml.YAMLError as error:
-            # The parser's own text may quote the file, which holds credentials.
+            # The parser's message may quote the file, which holds credentials.
             mark = getattr(error, "problem_mark", None)
             where = "" if mark is None else f", line {mark.line + 1}"
             raise ClusterError(f"kubeconfig: is no YAML{where}; look at it, or name another by KUBECONFIG") from None
@@ -92,7 +93,8 @@ class Cluster:
                 f"kubeconfig: {what} cannot be used ({error}); look at `kubectl config get-contexts`"
             ) from None
         if errors:
-            # On a terminal the program writes there itself, and the library stumbles over the text that it did not get.
+            # On a terminal the credential program writes straight to it, and the library then fails for lack of
+            # captured text.
             said = " ".join(errors[0].removeprefix("exec: ").split())[:300] if errors[0].startswith("exec: ") else ""
             raise ClusterError(
                 f"{name}: the program that the kubeconfig gets its credentials by gave none "
@@ -101,54 +103,54 @@ class Cluster:
         return cls(_api(settings, name), name)
 
     def kubectl(self, namespace: str = "") -> str:
-        """The beginning of a command for people, which reaches this cluster whatever their current context is."""
+        """The beginning of a command for people. It reaches this cluster whatever their current context is."""
         at = f" --namespace {namespace}" if namespace else ""
         return f"kubectl --context {shlex.quote(self.context)}{at}"
 
     def helm(self, namespace: str) -> str:
-        """As `kubectl`."""
+        """The same for `helm`."""
         return f"helm --kube-context {shlex.quote(self.context)} --namespace {namespace}"
 
     @staticmethod
     def knows(kind: str) -> bool:
-        """Whether `get`, `list` and `delete` can be asked for objects of that kind."""
+        """Whether `get`, `list` and `delete` accept this kind."""
         return kind in _KINDS
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Document | None:
-        """The object, or None when there is none of that name."""
+        """The object, or None when none has that name."""
         found: Document | None = self._ask(
             "GET", _path(*_KINDS[kind], namespace, name), f"read {kind} {name}", missing=None
         )
         return found
 
     def serves(self, api_version: str, kind: str) -> bool:
-        """Whether there are objects of that kind: a definition may not be installed."""
+        """Whether the server knows the kind: its CustomResourceDefinition may not be installed."""
         answer = self._ask("GET", f"/apis/{api_version}", f"read {api_version}", missing={})
         return any(one.get("kind") == kind for one in answer.get("resources") or [])
 
     def get_custom(self, api_version: str, plural: str, name: str, namespace: str | None = None) -> Document | None:
-        """The object of a kind that a definition brought, or None; None too when there is no such kind."""
+        """An object of a custom kind; None when it does not exist, or its kind does not."""
         path = _path(f"/apis/{api_version}", plural, namespace, name)
         found: Document | None = self._ask("GET", path, f"read {plural} {name}", missing=None)
         return found
 
     def list(self, kind: str, namespace: str, labels: str = "") -> list[Document]:
-        """The objects of a namespace that match the selector, by name."""
+        """The objects of a namespace that match the selector, sorted by name."""
         query = {"labelSelector": labels}
         answer = self._ask("GET", _path(*_KINDS[kind], namespace), f"list {kind}s in {namespace}", query)
         return sorted(answer.get("items") or [], key=name_of)
 
     def delete(self, kind: str, name: str, namespace: str | None = None) -> None:
-        """Delete the object and what belongs to it; one that is gone already is no error."""
+        """Delete the object and its dependents; an object that is already gone is no error."""
         path = _path(*_KINDS[kind], namespace, name)
         self._ask("DELETE", path, f"delete {kind} {name}", {"propagationPolicy": "Background"}, missing={})
 
     def set_managed_fields(self, kind: str, found: Document, entries: Sequence[Document]) -> None:
-        """Write who owns which field of an object, as it was `found`; of one that has changed since, it is an error."""
+        """Replace the managedFields of an object as it was `found`; raises when the object has changed since."""
         metadata = found["metadata"]
         patch = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-            # The server takes no empty list for an answer, but a list with nothing in its one entry:
+            # The server ignores an empty list. A list with one empty entry clears the field:
             # https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields
             {"op": "replace", "path": "/metadata/managedFields", "value": [*entries] or [{}]},
         ]
@@ -165,7 +167,8 @@ class Cluster:
         lines: int = 2000,
         since: int | None = None,
     ) -> str:
-        """The end of a container's log, or of its last `since` seconds (its node's clock); empty when there is none."""
+        """The end of a container's log, or its last `since` seconds (by the node's clock); empty when there is no
+        log."""
         path = _path(*_KINDS["Pod"], namespace, pod) + "/log"
         query = {"container": container, "previous": str(previous).lower(), "tailLines": str(lines)}
         if since is not None:
@@ -173,7 +176,7 @@ class Cluster:
         try:
             return self._send("GET", path, query).decode("utf-8", "replace")
         except ApiException as error:
-            # No such container yet, or no run before this one.
+            # The container does not exist yet, or has had no earlier run.
             if error.status in (400, 404):
                 return ""
             raise self._refused(error, f"read the log of {pod}") from None
@@ -187,12 +190,12 @@ class Cluster:
         return int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))
 
     def identifier(self) -> str:
-        """UID of the namespace kube-system: what stays the same for the cluster's whole life."""
+        """UID of the namespace kube-system, which stays the same for the cluster's whole life."""
         namespace = self.get("Namespace", "kube-system")
         return str((namespace or {}).get("metadata", {}).get("uid", ""))
 
     def may(self, verb: str, *, group: str, resource: str, name: str = "", namespace: str | None = None) -> bool:
-        """Whether whom the context stands for may do `verb`; `resource` is a plural, with `/` before a part of it."""
+        """Whether the context's user may do `verb`. `resource` is a plural, or `plural/subresource`."""
         plural, _, part = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": plural, "subresource": part, "name": name}
         spec = {"resourceAttributes": {**attributes, "namespace": namespace or ""}}
@@ -206,7 +209,7 @@ class Cluster:
             forward = portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
         except ApiException as error:
             raise self._refused(error, f"forward port {port} of {pod}") from None
-        # TLS needs a socket of the system, which the client library wraps.
+        # TLS needs the operating system's socket, which the client library wraps.
         stream = forward.socket(port)
         plain: socket.socket = getattr(stream, "_socket", stream)
         plain.settimeout(TIMEOUT)
@@ -222,8 +225,8 @@ class Cluster:
         body: Document | Sequence[Document] | None = None,
         missing: Any = _AN_ERROR,
     ) -> Any:
-        """The answer as JSON. `body` is sent, a list as a JSON patch; `missing` is the answer where the server has
-        nothing there. `what`, an infinitive, is said in errors."""
+        """The answer as JSON. `body` is sent as JSON, a list of operations as a JSON patch. `missing` is returned when
+        the server answers 404. `what`, an infinitive, completes error texts."""
         try:
             answer = self._send(method, path, query, body)
         except ApiException as error:
@@ -233,7 +236,7 @@ class Cluster:
         except (urllib3.exceptions.HTTPError, ConfigException) as error:
             raise self._unreachable(error) from None
         except ValueError:
-            # Its text quotes them.
+            # The library's message quotes the credentials.
             raise ClusterError(
                 f"{self.context}: cannot {what}: the credentials cannot be sent, for no header takes their characters "
                 "(the end of a line, say); correct the token in the kubeconfig, or log in again where it comes from"
@@ -241,7 +244,7 @@ class Cluster:
         try:
             return json.loads(answer)
         except ValueError:
-            # As of a proxy's page for people to log in.
+            # For example a proxy's login page.
             raise ClusterError(
                 f"{self.context}: cannot {what}: no JSON came back, so this is not a Kubernetes API server; "
                 "check the context and the way to it"
@@ -250,8 +253,8 @@ class Cluster:
     def _send(
         self, method: str, path: str, query: Mapping[str, str], body: Document | Sequence[Document] | None = None
     ) -> bytes:
-        """By the client library's own way to the server and past its models: those take half a second to load, and
-        refuse what a newer server has added."""
+        """Use the client library's connection but not its models: they take half a second to load, and reject fields
+        that a newer server has added."""
         sent = "json" if body is None or isinstance(body, Mapping) else "json-patch+json"
         request = self._api.param_serialize(
             method,
@@ -269,7 +272,7 @@ class Cluster:
 
     def _refused(self, error: ApiException, what: str) -> ClusterError:
         if not error.status:
-            # The client library's word for a handshake that broke off: nobody has answered.
+            # The client library reports a broken handshake as status 0: nobody has answered.
             return self._unreachable(error)
         if error.status == 401:
             return ClusterError(
@@ -289,12 +292,13 @@ class Cluster:
 
 @contextmanager
 def _logged_errors() -> Iterator[list[str]]:
-    """What the client library logs meanwhile: of a program that gives no credentials it says so there alone, and asks
-    without any."""
+    """Collect the errors that the client library logs. When a credential program gives no credentials, the library only
+    logs that, and sends its requests without any."""
     errors: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
-    # The library logs as the root itself; what others log on the way, as of a refused token, is not what failed.
+    # The library logs as the root logger itself. What other loggers report, such as a refused token, is not the failure
+    # that is looked for here.
     handler.addFilter(lambda record: record.name == "root")
     logging.getLogger().addHandler(handler)
     try:
@@ -304,9 +308,9 @@ def _logged_errors() -> Iterator[list[str]]:
 
 
 def _api(settings: client.Configuration, context: str) -> client.ApiClient:
-    """Raises `ClusterError` where the way to the server is by a proxy that cannot be used."""
+    """Raises `ClusterError` when the proxy on the way to the server cannot be used."""
     if settings.proxy and "://" not in settings.proxy:
-        # As what is written in Go takes it: kubectl, Helm, the engine's plugins.
+        # Programs written in Go read a proxy without a scheme this way: kubectl, Helm, the engine's plugins.
         settings.proxy = f"http://{settings.proxy}"
     try:
         return client.ApiClient(settings)
@@ -315,7 +319,7 @@ def _api(settings: client.Configuration, context: str) -> client.ApiClient:
             f"{context}: the way to it is by a SOCKS proxy, and a package for that is missing; `pip install PySocks`"
         ) from None
     except (urllib3.exceptions.HTTPError, ValueError):
-        # Its text quotes the URL, which may have a password.
+        # The library's message quotes the URL, which may have a password.
         raise ClusterError(
             f"{context}: the proxy on the way to it is no URL as http://<host>:<port>; correct HTTPS_PROXY, or "
             "proxy-url in the kubeconfig"
@@ -323,8 +327,9 @@ def _api(settings: client.Configuration, context: str) -> client.ApiClient:
 
 
 def _check_plugin(context: str | None) -> None:
-    """Whether the program is there that the context gets its credentials by. The client library logs that it is not,
-    and asks without any. Raises `ClusterError`, and what the library does for a kubeconfig that is none."""
+    """Check that the context's credential program is installed. When it is missing, the client library only logs that,
+    and sends its requests without credentials. Raises `ClusterError`, and whatever the library raises for an invalid
+    kubeconfig."""
     merged = kube_config.KubeConfigMerger(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
     if merged is None or "users" not in merged:
         return
@@ -336,7 +341,7 @@ def _check_plugin(context: str | None) -> None:
     if not plugin or credentials.get("token") or credentials.get("tokenFile"):
         return
     command, given = str(plugin.get("command")), {one["name"]: one["value"] for one in plugin.get("env") or []}
-    # A relative path is the library's to find, from the kubeconfig's directory.
+    # The library resolves a relative path, from the kubeconfig's directory.
     if (os.path.dirname(command) and not os.path.isabs(command)) or shutil.which(command, path=given.get("PATH")):
         return
     raise ClusterError(
@@ -355,7 +360,7 @@ def name_of(document: Document) -> str:
 
 
 def secret_data(secret: Document | None) -> dict[str, bytes]:
-    """The values of a Secret, decoded; nothing for none."""
+    """The decoded values of a Secret; empty for None, and when a value is not base64."""
     try:
         return {key: base64.b64decode(value) for key, value in ((secret or {}).get("data") or {}).items()}
     except (binascii.Error, ValueError):
@@ -363,7 +368,7 @@ def secret_data(secret: Document | None) -> dict[str, bytes]:
 
 
 def condition(document: Document, kind: str) -> Document:
-    """A condition in the status of an object; empty when it has none of that type."""
+    """The condition of type `kind` in the object's status; empty when there is none."""
     for one in document.get("status", {}).get("conditions") or []:
         if one.get("type") == kind:
             return dict(one)

@@ -1,4 +1,4 @@
-"""What a check found, one line each, for people and as JSON; and what the exit code of a run is."""
+"""What each check found, one line each, for people or as JSON; and the exit code of a run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rich.text import Text
 
 from components.printable import printable
 
-# How an object of the stack's gets back what somebody changed. What kubectl wrote an `up` takes over, and its preview
-# takes for a conflict. Source: pulumi-kubernetes, provider/pkg/await/await.go, fixCSAFieldManagers.
+# How an object of the stack's is restored after somebody changed it. An `up` takes over fields that kubectl wrote, but
+# its preview reports them as a conflict. Source: pulumi-kubernetes, provider/pkg/await/await.go, fixCSAFieldManagers.
 WRITTEN_BACK: Final = "`up --refresh`, and with `--skip-preview` where kubectl wrote it"
 
 
 class Outcome(str, Enum):
     PASS = "pass"
     FAIL = "fail"
-    NOT_PROVEN = "not proven"  # it could not be looked at from here; nothing is known against it
+    NOT_PROVEN = "not proven"  # could not be examined from here; nothing is known against it
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Finding:
     check: str  # stable name, `part.statement`
     outcome: Outcome
     statement: str  # what is claimed
-    reason: str  # what was seen, or why not, and the remedy
+    reason: str  # what was seen, or why the claim does not hold, and the remedy
 
 
 def passed(check: str, statement: str, reason: str) -> Finding:
@@ -48,7 +48,7 @@ def not_proven(check: str, statement: str, reason: str) -> Finding:
 
 
 def exit_code(findings: Sequence[Finding], *, allow_unproven: bool = False) -> int:
-    """0: all passed. 1: something failed, or nothing was looked at. 3: nothing failed, but not all was proven."""
+    """0: everything passed. 1: something failed, or nothing was checked. 3: nothing failed, but not all was proven."""
     outcomes = {finding.outcome for finding in findings}
     if Outcome.FAIL in outcomes or not outcomes:
         return 1
@@ -67,7 +67,8 @@ def print_findings(findings: Sequence[Finding], *, as_json: bool, stream: TextIO
         json.dump({"findings": [asdict(finding) for finding in findings], "counts": counts}, stream, indent=2)
         stream.write("\n")
         return
-    # Lines are for terminals and logs alike: never folded, so that one check stays one line, whatever is quoted in it.
+    # Terminals and logs both get these lines. They are never wrapped, so that a check stays one line whatever it
+    # quotes.
     console = Console(file=stream, soft_wrap=True, highlight=False)
     for finding in findings:
         console.print(

@@ -1,5 +1,5 @@
-"""One step of `recover`: what is wrong, what would be done, and how; the commonest, the deletion of an orphan; and the
-command of an import that is left to a person."""
+"""One step of `recover`: the problem, the remedy and how to apply it. The commonest step deletes an orphan. Has the
+command of an import that is left to a person, too."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from dataclasses import dataclass
 from operations.cluster import Cluster, ClusterError, Document
 from operations.ownership import made_by_the_engine, maker
 
-# Seconds. Pods have thirty to end, and a namespace goes after them.
+# Seconds. Pods have thirty seconds to end, and their namespace goes after them.
 _GONE_TIMEOUT = 120.0
 _POLL = 0.3
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to mend: what is wrong, what would be done, and how. Without `act` it is advice."""
+    """Something to repair: problem, remedy and action. A step without `act` is advice."""
 
     problem: str
     remedy: str
     act: Callable[[], str] | None = None
-    """Does it, and says what it did."""
+    """Applies the remedy and returns what it did."""
     option: str = ""
-    """The option that answers for it beside `--yes`, which alone does not."""
+    """The option that this step needs beside `--yes` to be done without a prompt."""
 
 
 def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, stack: str, more: str = "") -> Step:
-    """An object that the state does not know. Deleted, it is waited for: its name is taken until it is gone.
+    """The step for an object that the state does not know. Its deletion waits until it is gone: its name is taken until
+    then.
 
-    stack: full name of ours; what another made, or nobody knows which, is left.
+    stack: our full name. Objects that another stack made, or whose maker is unknown, are left alone.
     """
     name = str(found["metadata"]["name"])
     where = f" in {namespace}" if namespace else ""
@@ -51,7 +52,7 @@ def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, 
         cluster.delete(kind, name, namespace)
         deadline = time.monotonic() + _GONE_TIMEOUT
         while cluster.get(kind, name, namespace) is not None:
-            # The next `up` could not make it again: its name is taken until it is gone.
+            # The next `up` cannot create the object before its name is free.
             if time.monotonic() > deadline:
                 raise ClusterError(
                     f"{kind} {name}{where} is still being deleted after {_GONE_TIMEOUT:g} s: a finalizer holds it, "

@@ -1,6 +1,6 @@
 """`preflight`: asks the live world, before a preview, whether an `up` of this configuration can work. Changes nothing.
 
-What can be told from the configuration alone is `components.settings`' and `components.intake`'s.
+What the configuration alone can tell is checked by `components.settings` and `components.intake`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from operations.teleport_release import check_floor, check_lists, check_step, co
 from operations.tested_versions import check_chart, version_of
 from operations.value_at import value_at
 
-# The chart uses APIs of that version; Teleport's page on the access graph says the same.
+# The chart uses APIs of this version; Teleport's page on Access Graph asks for the same.
 KUBERNETES_FLOOR = (1, 21)
 
 
@@ -51,13 +51,13 @@ class Preflight:
     secret_values: bool = False
     """Whether the secret key with Helm values is set."""
     outputs: Mapping[str, Any] | None = field(default_factory=dict)
-    """Those of the last whole `up`, empty before the first; None where they could not be read."""
+    """The outputs of the last complete `up`; empty before the first, None when they could not be read."""
     record: EngineRecord | None = None
-    """What the state has of the engine's work, also of an `up` that failed; None where it was not asked."""
+    """What the state records, including the work of an `up` that failed; None when the state was not read."""
     connect: Callable[[str], Cluster] = Cluster.connect
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     unmatched: list[str] = field(default_factory=list, init=False)
-    """Of what the last run was to leave out, what no check began with."""
+    """The entries of the last run's `skip` that no check's name began with."""
 
     def run(self, skip: Sequence[str] = ()) -> list[Finding]:
         """Every finding whose check does not begin with a name in `skip`."""
@@ -77,7 +77,8 @@ class Preflight:
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
 
     def _interrupted(self) -> list[Finding]:
-        """Whether the engine has notes of what it began to make; nothing where its state could not be read."""
+        """Whether the state has operations that the engine began and did not finish; empty when the state was not
+        read."""
         if self.record is None:
             return []
         begun = self.record.begun
@@ -117,26 +118,27 @@ class Preflight:
         for name, entry in self.settings.teleport.items():
             there = reached.get(self.settings.kubernetes_of(name).context)
             if isinstance(entry, ManualTeleportSettings):
-                # Wherever it runs: its proxy is all that can be asked.
+                # This stack has no access to that cluster: only its proxy can be asked.
                 findings.append(self._floor(name, teleport_version(None, None, _proxy(entry), self.settings.root)))
             elif there is not None:
                 findings += self._guarded(f"teleport.{name}", partial(self._teleport, there, name, entry))
         return findings
 
     def _has(self, resource: str, identity: str, by_outputs: bool) -> bool:
-        """Whether the stack has the object of that id (`name` or `namespace/name`): by its state, and by what the
-        outputs tell where nobody read that."""
+        """Whether the stack has the object with this id (`name` or `namespace/name`). The state decides; when it was
+        not read, `by_outputs` does."""
         return by_outputs if self.record is None else self.record.ids.get(resource) == identity
 
     def _not_recorded(self, check: str, statement: str, reason: str) -> Finding:
-        """Something is there that this stack would make, as far as its record tells."""
+        """A finding about an object that this stack would create but, as far as its record tells, has not."""
         if self.outputs is None:
             return not_proven(check, statement, f"{reason} (the stack's outputs could not be read)")
         return failed(check, statement, reason)
 
     @staticmethod
     def _guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
-        """What may not be looked at is nothing against an `up`: a preview's rights end before Secrets."""
+        """Run `look`; its errors become findings. Missing rights are no failure: a preview's credentials may not read
+        Secrets, and say nothing against an `up`."""
         try:
             return look()
         except NotAllowed as error:
@@ -170,7 +172,7 @@ class Preflight:
         namespace = cluster.get("Namespace", settings.namespace)
         if not settings.create_namespace:
             findings = check_existing_namespace(self.settings, cluster, namespace)
-            # A stack that was renamed is still named as it was in what it made.
+            # Objects of a renamed stack still carry its former name.
             if namespace is not None and (self.outputs or {}).get("namespace") != settings.namespace:
                 findings += check_shared_namespace(self.settings, cluster)
             return [*findings, *self._inside(cluster, namespace)]
@@ -180,7 +182,7 @@ class Preflight:
         used = (self.outputs or {}).get("namespace") == settings.namespace
         made = self._has("namespace-namespace", settings.namespace, used)
         former = ((self.outputs or {}).get("ledger") or {}).get("namespace") or {}
-        # Imported since, it is in the state.
+        # If the namespace was imported since then, the state has it.
         if namespace is not None and used and former.get("made") is False and not (self.record and made):
             reason = (
                 "the last `up` used it as somebody's, and the next could not make it: set accessGraph.createNamespace "
@@ -200,7 +202,7 @@ class Preflight:
         return [*findings, *self._inside(cluster, namespace)]
 
     def _inside(self, cluster: Cluster, namespace: Document | None) -> list[Finding]:
-        """What the access graph's namespace has in it; of one that is still to be made, nothing."""
+        """Checks of what is inside the access graph's namespace; none when the namespace does not exist yet."""
         if namespace is None:
             return []
         return [
@@ -230,7 +232,7 @@ class Preflight:
         try:
             trust = None if path is None else (self.settings.root / path).read_text(encoding="utf-8")
         except (OSError, ValueError):
-            trust = None  # told by the check of the files
+            trust = None  # `_files` reports it
         return check_source(self.settings, cluster, trust=trust, now=self.now())
 
     def _no_pending(self, cluster: Cluster, namespace: str, release: str, check: str, statement: str) -> list[Finding]:
@@ -260,7 +262,7 @@ class Preflight:
             unread = not_proven(f"{check}.release", f"Helm's records of {entry.release} can be looked at", str(error))
         whole = files if isinstance(entry, ReleaseTeleportSettings) or live is None else live.values
         values = effective_auth_values(whole)
-        # Of a release that is somebody else's the files need not say all.
+        # For a release that somebody else owns, our files need not hold all its values.
         if isinstance(entry, ReleaseTeleportSettings) or unread is None or values.get("enterprise") is True:
             findings += self._licence(cluster, name, entry.namespace, values)
         findings += self._guarded(f"{check}.version", lambda: [self._version(cluster, name, entry, live)])
@@ -315,7 +317,8 @@ class Preflight:
         return check_floor(check, statement, self.settings, found)
 
     def _config_map(self, cluster: Cluster, name: str, namespace: str) -> list[Finding]:
-        """A plain `destroy` leaves it, for auth mounts it; the next `up` could not make it a second time."""
+        """A plain `destroy` keeps this ConfigMap because auth mounts it; the next `up` then could not create it
+        again."""
         check, statement = f"teleport.{name}.config-map", f"the ConfigMap {CA_CONFIG_MAP_NAME} is this stack's to make"
         found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, namespace) if self.settings.tls.trust == "bundle" else None
         if found is None:
@@ -337,8 +340,8 @@ class Preflight:
     def _dials(
         self, cluster: Cluster, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
     ) -> list[Finding]:
-        """A release that is adopted gets this access graph whatever it had: nothing else stands against it where
-        Teleport needs no ConfigMap."""
+        """An adopted release would silently leave the access graph it has now: where Teleport needs no ConfigMap, no
+        other check objects."""
         check, statement = f"teleport.{name}.endpoint", f"{name} has no other access graph"
         if not self.settings.connects(name) or self._had(name):
             return []
@@ -393,11 +396,11 @@ class Preflight:
         return findings
 
     def _had(self, name: str) -> bool:
-        """Whether the last whole `up` had this Teleport."""
+        """Whether the last complete `up` had this Teleport."""
         return name in ((self.outputs or {}).get("teleportValues") or {})
 
     def _recorded_values(self, name: str) -> list[Mapping[str, Any]]:
-        """The plain values of the last whole `up`, with the patch: none where it did not have this Teleport."""
+        """The plain values of the last complete `up`, with the patch; empty when it did not have this Teleport."""
         recorded = value_at(self.outputs, "teleportValues", name)
         return [recorded] if isinstance(recorded, Mapping) else []
 
@@ -418,7 +421,7 @@ def _proxy(entry: TeleportEntry) -> ProxyHostAuthorities | None:
 
 
 def _with_way_out(finding: Finding) -> Finding:
-    """What is known better than a check can tell is left out by its name."""
+    """Add the option that skips this check, for users who know better than it does."""
     if finding.outcome is Outcome.PASS:
         return finding
     return replace(finding, reason=f"{finding.reason} [--skip {finding.check}]")

@@ -1,6 +1,6 @@
-"""What a stack says of itself, read without running it: its configuration file and its outputs.
+"""What a stack tells of itself without being run: its configuration file and its outputs.
 
-The configuration is checked by the program's own `components.settings`; the engine is called for outputs alone.
+The program's own `components.settings` checks the configuration; only the outputs need the engine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from components.settings import Settings, load_settings
 from components.settings.names import PROJECT
 
 ROOT = Path(__file__).resolve().parents[1]
-# Seconds; reading outputs asks the state backend once.
+# Seconds; reading the outputs is one request to the state backend.
 ENGINE_TIMEOUT = 60.0
 
 
@@ -31,26 +31,26 @@ class StackError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class StackFile:
-    """A stack's configuration file, sorted as the engine sorts it. Secret values are not read."""
+    """A stack's configuration file, its keys sorted as the engine sorts them. Secret values are not read."""
 
     name: str
     path: Path
     plain: Mapping[str, Any]
     secret_keys: frozenset[str]
     strangers: tuple[str, ...] = ()
-    """Whole keys of other namespaces."""
+    """Full keys that belong to other namespaces."""
 
     def settings(self, root: Path = ROOT) -> Settings:
-        """Raises `SettingsError` with everything that is wrong in it."""
+        """Raises `SettingsError` with everything that is wrong in the file."""
         return load_settings(self.plain, self.secret_keys, root=root, stack=self.name, strangers=self.strangers)
 
 
 def read_stack_file(stack: str | None, file: Path | None = None, root: Path = ROOT) -> StackFile:
-    """The configuration of the stack (by default the selected one): `file`, or `Pulumi.<stack>.yaml`, and what
-    Pulumi.yaml gives every stack. What an `environment` of Pulumi ESC adds is known to the engine alone."""
+    """Read a stack's configuration (by default the selected one's) from `file`, else `Pulumi.<stack>.yaml`, with
+    Pulumi.yaml's defaults. What an `environment` of Pulumi ESC adds is missing: only the engine knows it."""
     name = short_name(stack or selected_stack(root))
     path = file or root / f"Pulumi.{name}.yaml"
-    said = str(file or path.name)  # a file of somebody's own as they named it: there may be two of a name
+    said = str(file or path.name)  # the user's own file is named as the user wrote it: two files may share a name
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=EngineLoader) or {}
     except FileNotFoundError:
@@ -82,21 +82,21 @@ def read_stack_file(stack: str | None, file: Path | None = None, root: Path = RO
 
 
 def _whole_key(key: Any) -> str:
-    """One without a namespace the engine takes for the project's."""
+    """The key with its namespace; the engine takes a key without one for the project's."""
     return str(key) if ":" in str(key) else f"{PROJECT}:{key}"
 
 
 def _project_defaults(root: Path) -> dict[str, Any]:
-    """What Pulumi.yaml gives every stack that has not its own, by whole keys.
+    """Pulumi.yaml's values for keys that a stack does not set, by full key.
 
-    As the engine reads it (sdk/go/common/workspace/config.go of 3.250): a value, or its declaration with `default` or
-    `value`; the whole of a key, for the two are not merged.
+    As the engine reads them (sdk/go/common/workspace/config.go of 3.250): a plain value, or a declaration with
+    `default` or `value`. A stack's own value replaces the default; they are not merged.
     """
     path = root / "Pulumi.yaml"
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=EngineLoader)
     except FileNotFoundError:
-        return {}  # the engine itself then finds no project
+        return {}  # the engine reports a missing project itself
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise StackError(f"{path.name}: cannot be read: {error}") from None
     declared = document.get("config") if isinstance(document, dict) else None
@@ -111,7 +111,7 @@ def _project_defaults(root: Path) -> dict[str, Any]:
 
 
 def read_outputs(stack: str | None, file: Path | None = None, root: Path = ROOT) -> dict[str, Any]:
-    """The stack's plain outputs: from a file with the JSON of `pulumi stack output`, else from the engine."""
+    """The stack's plain outputs, from a file with the JSON of `pulumi stack output`, else from the engine."""
     if file is not None:
         try:
             text = file.read_text(encoding="utf-8")
@@ -129,17 +129,17 @@ def read_outputs(stack: str | None, file: Path | None = None, root: Path = ROOT)
 
 
 def selected_stack(root: Path = ROOT) -> str:
-    """The stack that plain `pulumi` commands would mean."""
+    """The stack that `pulumi` commands without --stack act on."""
     return os.environ.get("PULUMI_STACK") or run_engine(["stack", "--show-name"], root).strip()
 
 
 def short_name(stack: str) -> str:
-    """`organization/project/stack` is written into file names by its last part."""
+    """The last part of `organization/project/stack`, which file names use."""
     return stack.rsplit("/", 1)[-1]
 
 
 def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_TIMEOUT) -> str:
-    """What the engine prints. Raises `StackError` with its own message."""
+    """The engine's standard output. Raises `StackError` with the engine's own message when it fails."""
     finished = ask_engine(arguments, root, timeout)
     if finished.returncode:
         message = finished.stderr.strip().removeprefix("error: ") or finished.stdout.strip()
@@ -150,7 +150,7 @@ def run_engine(arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_
 def ask_engine(
     arguments: list[str], root: Path = ROOT, timeout: float = ENGINE_TIMEOUT
 ) -> subprocess.CompletedProcess[str]:
-    """How the engine ends and what it says, whatever its exit code. Raises `StackError` where it does not end."""
+    """How the engine ends and what it prints, failed or not. Raises `StackError` when it is missing or does not end."""
     engine = shutil.which("pulumi")
     if engine is None:
         raise StackError("pulumi: is not on PATH; install it (on the sandbox: the environment of `make env`)")
@@ -170,12 +170,13 @@ def ask_engine(
 
 
 def in_file(configuration: Path | None) -> list[str]:
-    """The engine's arguments for a configuration of one's own: it works in the program's directory, whatever ours."""
+    """The engine's arguments for a configuration file of the user's; absolute, because the engine runs in the program's
+    directory."""
     return ["--config-file", str(configuration.absolute())] if configuration else []
 
 
 def is_encrypted(value: Any) -> bool:
-    """Whether the engine keeps the value as a secret: one ciphertext anywhere in it makes all of it secret."""
+    """Whether the engine keeps the value as a secret: one ciphertext anywhere in a value makes all of it secret."""
     if isinstance(value, dict):
         if set(value) == {"secure"}:
             return True

@@ -1,5 +1,4 @@
-"""Whether an RDS instance that is to be taken over is as the settings say: else AWS replaces it, or refuses after
-minutes of an `up`."""
+"""Whether an RDS instance to adopt matches the settings. Else AWS replaces it, or refuses minutes into an `up`."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from operations.findings import Finding, failed, passed
 
 
 def check_adoption(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> list[Finding]:
-    """`instance` as DescribeDBInstances tells it. Nothing where none is taken over."""
+    """`instance` as DescribeDBInstances returns it. Empty when nothing is adopted."""
     if not database.adopt:
         return []
     check, statement = "aws.adoption", f"the database {database.identifier} is as the settings say"
@@ -45,8 +44,8 @@ def _others(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> Itera
 
 
 def limit_too_low(database: RdsDatabaseSettings, data: Mapping[str, Any], held: str) -> Iterator[str]:
-    """Of an instance or a snapshot that exists, as RDS tells of it: what RDS says of too low a limit for its storage.
-    `held`: `it has`."""
+    """Whether RDS will refuse the storage limit as too low for an existing instance or snapshot. `data`: RDS's
+    description; `held`: whose storage it is, such as `it has`."""
     least = least_limit(int(data["AllocatedStorage"]))
     if database.max_allocated_storage_gib < least:
         yield (
@@ -56,7 +55,7 @@ def limit_too_low(database: RdsDatabaseSettings, data: Mapping[str, Any], held: 
 
 
 def _by_iam(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> list[Finding]:
-    """Where it is off: it is among what RDS changes in a maintenance window
+    """Whether IAM authentication is on. RDS turns it on in a maintenance window
     (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PendingModifiedValues.html)."""
     if database.authentication != "iam":
         return []

@@ -1,6 +1,6 @@
 """Whether a certificate, its key and what Teleport trusts fit together, before anything is served or dialled.
 
-Pure: it is given what was read, and says nothing of the key but whether it is the certificate's.
+Pure functions of what was read. Of the key they only tell whether it belongs to the certificate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from components.pem_certificates import UNREADABLE, is_authority, subject_of
 from components.printable import printable
 from operations.findings import Finding, failed, not_proven, passed
 
-# Enough to bring a renewal that stands still to somebody's attention.
+# Time enough for somebody to notice that a renewal is stuck.
 SOON = timedelta(days=14)
 
 
@@ -55,9 +55,10 @@ def check_pair(
 
 
 def authority_problem(certificate: bytes, key: bytes, *, trust: str | None, now: datetime) -> str | None:
-    """Why what this pair signs would not be believed, with the remedy; `trust` as for `check_pair`.
+    """Why nobody would trust what this pair signs, with the remedy; `trust` as for `check_pair`.
 
-    cert-manager calls an issuer ready whose key is another's or whose time is over.
+    cert-manager does not check this: it calls an issuer ready whose key belongs to another certificate, or that has
+    expired.
     """
     try:
         authority, *others = x509.load_pem_x509_certificates(certificate)
@@ -79,7 +80,7 @@ def authority_problem(certificate: bytes, key: bytes, *, trust: str | None, now:
 
 
 def check_issued(certificate: bytes, *, trust: str, now: datetime, where: str, remedy: str) -> Finding:
-    """Whether what is served now will be trusted, however it is to be renewed."""
+    """Whether Teleport will trust the certificate that is served now, however it is renewed later."""
     check, statement = "certificate.chain", f"what Teleport is to trust signed the certificate in {where}"
     try:
         server, *others = x509.load_pem_x509_certificates(certificate)
@@ -127,7 +128,7 @@ def _names(server: x509.Certificate, names: Sequence[str], where: str) -> Findin
 
 
 def dns_names(certificate: x509.Certificate) -> list[str] | None:
-    """The DNS names among its subject alternative names; None where it has no alternative name at all."""
+    """The DNS names among the subject alternative names; None when the certificate has no alternative names at all."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -136,7 +137,7 @@ def dns_names(certificate: x509.Certificate) -> list[str] | None:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """RFC 6125, section 6.4.3: a wildcard stands for one whole label, the first."""
+    """RFC 6125, section 6.4.3: a wildcard stands for exactly one label, the first."""
     if pattern.startswith("*."):
         return name.partition(".")[2].lower() == pattern[2:].lower() and not name.startswith(".")
     return pattern.lower() == name.lower()
@@ -161,7 +162,7 @@ def _dates(server: x509.Certificate, now: datetime, where: str) -> Finding:
     if ends <= now:
         return failed(check, statement, f"it ended at {ends:%Y-%m-%d %H:%M} UTC; issue another")
     left = f"until {ends:%Y-%m-%d %H:%M} UTC"
-    # A short-lived certificate is renewed late in its life, but not in its last third.
+    # A short-lived certificate is renewed later than SOON before its end, but before its last third begins.
     if ends - now < min(SOON, (ends - begins) / 3):
         return not_proven(check, statement, f"{left}: it should have been renewed by now; look at its issuer")
     return passed(check, statement, left)
@@ -194,7 +195,7 @@ def _chain(
 
 
 def _out_of_time(path: Sequence[x509.Certificate], now: datetime) -> str:
-    """Which authorities of it cannot vouch now; empty where all can."""
+    """Which authorities of the path are not valid now; empty when all are."""
     said = []
     for authority in path[1:]:
         begins, ends = authority.not_valid_before_utc, authority.not_valid_after_utc
@@ -210,7 +211,7 @@ def _told(path: Sequence[x509.Certificate]) -> str:
 
 
 def _name(certificate: x509.Certificate) -> str:
-    """cert-manager gives a server no subject, but names."""
+    """The subject, else the names: cert-manager issues server certificates without a subject."""
     return subject_of(certificate) or ", ".join(dns_names(certificate) or ()) or "one without a subject"
 
 
@@ -220,10 +221,9 @@ def _path(
     trusted: Sequence[x509.Certificate],
     now: datetime | None,
 ) -> list[x509.Certificate] | None:
-    """A shortest way from the server's certificate up to one that is trusted; without `now` also by authorities that
-    have ended.
+    """A shortest path from the server's certificate to a trusted one. Without `now`, expired authorities count too.
 
-    Each certificate is reached once: what a server sends may be many authorities that signed each other.
+    Visits each certificate once: a server may send many authorities that cross-signed each other.
     """
     left, ways = list(others), [[server]]
     for way in ways:

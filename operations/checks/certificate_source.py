@@ -1,4 +1,4 @@
-"""Whether TAG's certificate can come from where `tls.mode` says, asked of the cluster before an `up`."""
+"""Whether the source that `tls.mode` names can supply TAG's certificate, asked of the cluster before an `up`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from operations.checks.certificate import authority_problem, check_issued, check
 from operations.cluster import Cluster, Document, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
-# All of cert-manager's own group; the namespace for the Secrets of a ClusterIssuer is its controller's business.
+# Only kinds of cert-manager's own group. The namespace of a ClusterIssuer's Secrets depends on how its controller runs.
 _PLURALS = {"Issuer": "issuers", "ClusterIssuer": "clusterissuers"}
 
 
 def dialled_names(settings: Settings) -> list[str]:
-    """The hosts of the endpoints that Teleports dial, TAG's own name where there is no Teleport yet."""
+    """The hosts that connected Teleports dial; TAG's own service name when no Teleport is connected yet."""
     hosts = [
         settings.endpoint_of(cluster).rpartition(":")[0]
         for cluster, entry in settings.teleport.items()
@@ -76,7 +76,8 @@ _BOTH = (
 
 
 def issuer_of(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster) -> tuple[str, Document | None] | None:
-    """Kind and name of the issuer, and itself as far as it is there; None for one of another group's."""
+    """Kind and name of the issuer, and its object or None when it does not exist. None for an issuer of another API
+    group."""
     if not isinstance(tls.issuer, ExistingIssuerSettings):
         kind, name = "Issuer", STACKS_ISSUER_NAME
     else:
@@ -121,7 +122,7 @@ def _secret(settings: Settings, name: str, cluster: Cluster, trust: str | None, 
         check, statement = "certificate.pair", f"Secret {name} has a certificate and its key"
         reason = f"there is no Secret {name} in {namespace}"
         if not settings.access_graph.enabled:
-            # The way to a namespace that the stack makes: whoever fills the Secret needs it first.
+            # Legitimate when the stack makes the namespace: whoever fills the Secret needs the namespace first.
             reason = f"{reason} yet, and nothing needs it while accessGraph.enabled is false; fill it before true"
             return [not_proven(check, statement, reason)]
         reason = (

@@ -1,4 +1,4 @@
-"""Proves with the live Secret's own URI what the access graph may do in its database, and who else may come in."""
+"""Proves with the live Secret's own URI what TAG may do in its database, and who else can log in."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from operations.aws_session import NoSession
 from operations.findings import WRITTEN_BACK, Finding, failed, not_proven, passed
 
 TIMEOUT = 10
-# libpq's words for "there is no way from here", as against "the server said no".
+# libpq's messages for "this machine has no way to the server", as opposed to "the server refused".
 _NO_WAY = re.compile(
     r"could not translate host name|timeout expired|timed out|no route to host|network is unreachable"
     r"|connection refused",
     re.IGNORECASE,
 )
-# What a server says to whom it does not let in: PAM is how RDS asks IAM.
+# The server's messages for a refused login; RDS checks IAM tokens through PAM.
 _REFUSED = re.compile(r"authentication failed|not permitted to log in|no password supplied|no pg_hba.conf entry")
-# A Job that has run is unchanged to the engine, so what it made comes back with another run alone.
+# To the engine a completed Job is unchanged, so only a new run restores what the Job had made.
 _ANEW = "delete the Job teleport-access-graph-database-{}-..., and `up --refresh` runs it anew"
 _STATEMENTS = {
     "database.uri": "the URI says no more than every version of the access graph's driver reads",
@@ -45,25 +45,25 @@ _STATEMENTS = {
     "database.replica": "the replica is let in to and only reads",
 }
 
-# (host, port, user) -> a token that stands for the password. Raises `NoSession`.
+# (host, port, user) -> a token that serves as the password. Raises `NoSession`.
 Token = Callable[[str, int, str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnLogins:
-    """What the stack has made of the logins of its own instance."""
+    """The logins that the stack makes on its own instance."""
 
     login: str
-    """The one in use."""
+    """The login in use."""
     others: Sequence[str]
-    """Those that are retired, or were never made."""
+    """Logins that were retired, or never made."""
     token: Token | None = None
-    """Where it is IAM that lets it in."""
+    """Set when the login uses IAM."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Client:
-    """Connects as the access graph does: by the URI, with verify-full whatever it says."""
+    """Connects as TAG does, by the URI, but with verify-full whatever the URI says."""
 
     parts: dict[str, Any] = field(repr=False)
     book: AddressBook
@@ -99,7 +99,7 @@ class _Client:
         )
 
     def is_known(self) -> bool:
-        """Whether this machine has been told where the server is, so that it must answer."""
+        """Whether the address book has the server's address, so that failing to reach it is a fault."""
         return self.book.find(*self.place) is not None
 
 
@@ -112,10 +112,10 @@ def check_database(
     own: OwnLogins | None = None,
     replica_uri: str | None = None,
 ) -> list[Finding]:
-    """`authorities` is the PEM of the database's CA bundle; None when the URI relies on the system's. `own` is given
-    for an instance of the stack's.
+    """`authorities` is the PEM of the database's CA bundle; None when the URI relies on the system's store. `own` is
+    set for an instance that the stack makes.
 
-    Nothing stays behind: what is created is rolled back. No finding has a password.
+    Nothing stays behind: everything created is rolled back. No finding contains a password.
     """
     parts = _parts(uri)
     if parts is None:
@@ -165,7 +165,7 @@ def _primary(client: _Client, own: OwnLogins | None) -> list[Finding]:
 
 
 def _keeps_the_rules(uri: str, ca_bundle_given: bool, allow_unverified: bool) -> Finding:
-    """For a Secret that others made, which the program never saw."""
+    """Whether the URI in a Secret that others made, which the program never saw, keeps the rules."""
     check = "database.uri"
     try:
         check_database_uri(uri, allow_unverified=allow_unverified, ca_bundle_given=ca_bundle_given)
@@ -190,7 +190,7 @@ def _rights(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Finding]:
         "SELECT current_user, current_database(), pg_get_userbyid(datdba), pg_has_role(current_user, datdba, 'USAGE')"
         " FROM pg_database WHERE datname = current_database()"
     ).fetchone()
-    assert row is not None  # one is connected to it
+    assert row is not None  # the current database always has a row
     user, database, owner, owns = row
     if owns:
         findings.append(
@@ -233,7 +233,7 @@ def _login(connection: psycopg.Connection[tuple[Any, ...]], own: OwnLogins) -> F
 
 
 def _retired(connection: psycopg.Connection[tuple[Any, ...]], client: _Client, own: OwnLogins) -> Finding:
-    """The catalogue says so, and the server does: knocked at with the password of the login in use."""
+    """The catalogue says whether other logins can log in; trying each with the current login's password proves it."""
     check = "database.retired"
     rows = connection.execute(
         "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname = ANY (%s) ORDER BY 1", (list(own.others),)
@@ -309,7 +309,7 @@ def _wrong_name(client: _Client) -> Finding:
 
 
 def _knock(client: _Client, **changes: str) -> str | None:
-    """What is said to who is not let in; None to who is."""
+    """The server's refusal as text; None when it lets the client in."""
     try:
         client.connect(**changes).close()
     except psycopg.OperationalError as error:
@@ -318,7 +318,7 @@ def _knock(client: _Client, **changes: str) -> str | None:
 
 
 def _not_looked_at(checks: Sequence[str], reason: str) -> list[Finding]:
-    """What the server answers is a finding; that no way leads there from this machine is none."""
+    """Not a failure: this machine could not reach the server, so nothing is known against it."""
     return [not_proven(check, _STATEMENTS[check], reason) for check in checks]
 
 
@@ -332,11 +332,11 @@ def _parts(uri: str) -> dict[str, Any] | None:
     except psycopg.ProgrammingError:
         return None
     host, port = str(parts.get("host", "")), str(parts.get("port") or DEFAULT_POSTGRES_PORT)
-    # libpq takes lists of hosts and ports, of which one may be anybody's.
+    # libpq accepts lists of hosts and ports; one of them may be anybody's.
     if "," in host + port or not (port.isascii() and port.isdigit()):
         return None
     try:
-        host.encode("idna")  # as whoever looks it up does; a label has 63 characters at the most
+        host.encode("idna")  # as the lookup will; a label has at most 63 characters
     except UnicodeError:
         return None
     return parts

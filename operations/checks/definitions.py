@@ -1,4 +1,4 @@
-"""Whether a cluster knows the custom kinds that the stack would make in it: without one an `up` fails."""
+"""Whether a cluster has the custom resource definitions that the stack needs: without one an `up` fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRINGS = {
 
 
 def wanted_kinds(settings: Settings, context: str) -> list[tuple[str, str]]:
-    """apiVersion and kind of what the stack makes in the cluster behind `context`."""
+    """apiVersion and kind of each custom object that the stack makes in the cluster behind `context`."""
     if not settings.access_graph.enabled:
         return []
     told = settings.monitoring

@@ -1,4 +1,4 @@
-"""Whether the key that `database.kmsKeyArn` names can be used, and whether its policy lets in who writes with it."""
+"""Whether the key of `database.kmsKeyArn` is usable, and whether its policy admits the services that write with it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from components.settings.database_operation import OwnTopicSettings
 from operations.aws_session import NoSession, asking_aws, aws_client, not_told
 from operations.findings import Finding, failed, not_proven, passed
 
-# https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html: a key that is being updated works as before.
+# https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html: a key in state Updating works as usual.
 _USABLE = ("Enabled", "Updating")
 _WAYS_OUT = {
     "Disabled": "`aws kms enable-key` turns it on",
     "PendingDeletion": "`aws kms cancel-key-deletion`, then `aws kms enable-key`, keep it",
 }
-# Spec and usage.
+# KeySpec and KeyUsage.
 _RDS_TAKES = ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
-# Of those that docs/database.md has, what every writer needs.
+# The actions, of those listed in docs/database.md, that every writer needs.
 _WRITING = ("kms:Decrypt", "kms:GenerateDataKey")
 
 
 def check_key(settings: Settings) -> list[Finding]:
-    """Nothing where the stack makes its own."""
+    """Empty when the stack makes its own key."""
     database = settings.database
     if settings.aws is None or not isinstance(database, RdsDatabaseSettings) or database.kms_key_arn is None:
         return []
@@ -40,12 +40,12 @@ def check_key(settings: Settings) -> list[Finding]:
     if problem := _unusable(key, adopted=database.adopt):
         return [failed(check, statement, f"{arn} {problem}")]
     found = passed(check, statement, str(key.get("Description") or key["KeyId"]))
-    # Of an instance that is taken over nothing else is encrypted with it.
+    # The stack encrypts nothing else of an adopted instance with it, so no other service needs the key.
     return [found] if database.adopt else [found, _policy(settings.aws, database, key)]
 
 
 def _unusable(key: Mapping[str, Any], *, adopted: bool) -> str | None:
-    # AWS's API promises neither of the two in an answer.
+    # AWS's API declares KeySpec and KeyUsage as optional in an answer.
     state, kind = key["KeyState"], (key.get("KeySpec", _RDS_TAKES[0]), key.get("KeyUsage", _RDS_TAKES[1]))
     if state not in _USABLE:
         return f"is {state}; {_WAYS_OUT.get(state, 'name another one')}"
@@ -85,8 +85,8 @@ def _writers(cloud: AwsSettings, database: RdsDatabaseSettings) -> Iterator[str]
 
 
 def _lets_in(policy: Mapping[str, Any], service: str) -> bool:
-    """Whether a policy may let `service` in. Conditions and refusals are not judged, so that nothing is failed that
-    AWS would take."""
+    """Whether a policy may admit `service`. Conditions and Deny statements are ignored, so that nothing fails here that
+    AWS would accept."""
     statements = [one for one in _listed(policy.get("Statement")) if one.get("Effect") == "Allow"]
     own = [one for one in statements if "NotPrincipal" in one or _is_principal(one.get("Principal"), service)]
     return all(any("NotAction" in one or _is_action(one.get("Action"), action) for one in own) for action in _WRITING)
@@ -103,5 +103,5 @@ def _is_action(patterns: Any, action: str) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """IAM takes one thing without its list."""
+    """IAM accepts a single value in place of a list."""
     return value if isinstance(value, list) else [] if value is None else [value]

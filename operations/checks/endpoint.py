@@ -1,4 +1,4 @@
-"""Proves by handshakes whom the access graph's endpoint accepts, whom it refuses, and what it serves."""
+"""Proves by handshakes which clients TAG's endpoint accepts, which it refuses, and which certificate it serves."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def check_endpoint(
     cluster: str,
     current_certificate: str | None,
 ) -> list[Finding]:
-    """Everything about the endpoint that does not differ between Teleport clusters.
+    """The checks of the endpoint that are the same for all Teleport clusters.
 
-    `trust` is the CA bundle (PEM; None: this machine's own), `identity` a host certificate with its key, `cluster` the
-    Teleport cluster that issued it, `current_certificate` the PEM that the pods should serve.
+    `trust` is the CA bundle (PEM; None: this machine's own store), `identity` a host certificate with its key,
+    `cluster` the Teleport cluster that issued it, `current_certificate` the PEM that the pods should serve.
     """
     name = f"the access graph serves a certificate for {host}"
     if not ways:
@@ -68,7 +68,8 @@ def check_endpoint(
 def check_trust(
     ways: Sequence[Way], *, host: str, cluster: str, trust: str | None, where: str, identity: Path | None
 ) -> Finding:
-    """That what Teleport's auth trusts verifies what the endpoint serves. `where` says what was read."""
+    """Whether the CA that Teleport's auth trusts verifies the certificate that TAG serves. `where` says where `trust`
+    was read."""
     statement = f"the CA that Teleport {cluster} trusts signed what the access graph serves"
     check = f"teleport.{cluster}.trust"
     if trust is None:
@@ -80,12 +81,12 @@ def check_trust(
 
 
 def server_was_verified(seen: Handshake) -> bool:
-    """The client looks at the server's certificate first: whatever the server then thought of the client's."""
+    """A client checks the server's certificate first, so even a refusal of the client proves that it was verified."""
     return seen.answer in (Answer.ACCEPTED, Answer.REFUSED)
 
 
 def system_trust() -> str:
-    """PEM of this machine's trust store; Teleport's own image may differ."""
+    """PEM of this machine's trust store, which may differ from that of Teleport's image."""
     store = ssl.create_default_context()
     return "".join(ssl.DER_cert_to_PEM_cert(one) for one in store.get_ca_certs(binary_form=True))
 
@@ -97,7 +98,7 @@ def _judged(
     attempt: Callable[[Way], Handshake],
     holds: Callable[[Handshake], bool],
 ) -> Finding:
-    """One statement, tried at every replica: a renewed certificate or CA may have reached some of them only."""
+    """Try one statement at every replica: a renewed certificate or CA may have reached only some of them."""
     try:
         seen = [(way, attempt(way)) for way in ways]
     except (ssl.SSLError, OSError, ValueError) as error:
@@ -111,7 +112,7 @@ def _judged(
 
 
 def _current(ways: Sequence[Way], host: str, identity: Path | None, current: str | None) -> Finding:
-    """Pods load their certificate once: one that was not rolled still serves the former."""
+    """Pods load their certificate once, so a pod that was not restarted still serves the former one."""
     statement = "the access graph serves the certificate that its Secret holds now"
     check = "endpoint.current-certificate"
     if not current or _END not in current:

@@ -1,5 +1,5 @@
-"""Whether TAG's namespace is as its pods need it, asked of the cluster before an `up`: a namespace that exists, and the
-Secrets in it that the stack does not make."""
+"""Whether TAG's namespace has what its pods need, asked of the cluster before an `up`: the state of a namespace that
+exists, and the Secrets in it that the stack does not make."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from components.settings import ExistingDatabaseSettings, Settings
 from operations.cluster import Cluster, Document, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
-# https://kubernetes.io/docs/concepts/security/pod-security-standards/; TAG's pods and ours fit the strictest.
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/; TAG's pods and our Jobs meet the strictest.
 ENFORCE = "pod-security.kubernetes.io/enforce"
 STRICTEST = "restricted"
 
 
-# What a namespace that is being deleted says of itself: https://kubernetes.io/docs/concepts/overview/working-with-objects/
-# namespaces/; the finalizers first, for the rest waits for them.
+# Conditions of a namespace that is being deleted:
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/ Finalizers come first, because the rest
+# waits for them.
 _HOLDING = ("NamespaceFinalizersRemaining", "NamespaceContentRemaining", "NamespaceDeletionContentFailure")
 
 
 def held_by(namespace: Document) -> str | None:
-    """What a namespace that is being deleted waits for, in its own words; None for one that is not."""
+    """What a namespace that is being deleted waits for, in the API server's words; None when it is not being
+    deleted."""
     if namespace.get("status", {}).get("phase") != "Terminating":
         return None
     said = (condition(namespace, kind) for kind in _HOLDING)
@@ -26,7 +28,7 @@ def held_by(namespace: Document) -> str | None:
 
 
 def check_existing_namespace(settings: Settings, cluster: Cluster, namespace: Document | None) -> list[Finding]:
-    """Of one that the stack does not make."""
+    """Checks of a namespace that the stack does not make."""
     name = settings.access_graph.namespace
     check, statement = "access-graph.namespace", f"the namespace {name} exists"
     if namespace is None:
@@ -47,7 +49,7 @@ def check_existing_namespace(settings: Settings, cluster: Cluster, namespace: Do
 
 
 def check_foreign_secrets(settings: Settings, cluster: Cluster) -> list[Finding]:
-    """The Secrets in a namespace that somebody else has to bring, the certificate's apart. Raises `ClusterError`."""
+    """The Secrets that somebody else must put into the namespace, except the certificate's. Raises `ClusterError`."""
     graph, database = settings.access_graph, settings.database
     findings = [
         _secret(f"access-graph.pull-secret.{name}", name, ".dockerconfigjson", graph.namespace, cluster)

@@ -1,4 +1,4 @@
-"""Whether AWS has what `database.network` names, as RDS will want it: it refuses after minutes of an `up`."""
+"""Whether AWS has what `database.network` names, as RDS needs it: RDS refuses only minutes into an `up`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ZONES = 2
 
 
 def check_network(settings: Settings) -> list[Finding]:
-    """Subnets and clients' security groups. What is another stack's output is not known here, and not looked at."""
+    """Subnets and clients' security groups. Ids from another stack's outputs are unknown here, and skipped."""
     database = settings.database
     if settings.aws is None or not isinstance(database, RdsDatabaseSettings):
         return []
@@ -59,7 +59,7 @@ def _client_groups(cloud: AwsSettings, wanted: tuple[str, ...]) -> Finding:
 
 
 def _described(cloud: AwsSettings, call: str, key: str, name: str, values: tuple[str, ...]) -> list[dict[str, Any]]:
-    """By a filter: an id that is not there is then no error, but left out."""
+    """By a filter: an id that does not exist is then left out, and no error."""
     with asking_aws():
         pages = aws_client(cloud, "ec2").get_paginator(call).paginate(Filters=[{"Name": name, "Values": list(values)}])
         return [one for page in pages for one in page[key]]

@@ -1,7 +1,6 @@
-"""Whether what an `up` would make or take over is another stack's: TAG's namespace, what stands in it, its database, a
-Teleport.
+"""Whether what an `up` would make or adopt is another stack's: TAG's namespace, its objects, the database, a Teleport.
 
-Everything that a stack makes says which stack that was. Of a Teleport, auth's own configuration says what it dials.
+Everything that a stack makes names that stack. Auth's configuration tells which access graph a Teleport dials.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from operations.ownership import maker
 from operations.stack import short_name
 from operations.value_at import value_at
 
-# Of each environment one or another: what a role that may read no Secret sees comes first.
+# Every environment has at least one of these; those readable without access to Secrets come first.
 _FIXED_NAMES = (
     ("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME),
     ("ServiceAccount", DATABASE_ACCESS_NAME),
@@ -36,8 +35,8 @@ _FIXED_NAMES = (
 
 
 def other_maker(settings: Settings, document: Document) -> str | None:
-    """Full name of the stack that made the object, where that is certainly another one than that of `settings`; None
-    too for one of the same name, which this stack may have made before it was killed."""
+    """Full name of the stack that made the object, if certainly not the stack of `settings`. None for one with the same
+    short name: this stack may have made the object before it was killed."""
     return _another(settings, maker(document))
 
 
@@ -46,7 +45,7 @@ def _another(settings: Settings, found: str | None) -> str | None:
 
 
 def check_shared_namespace(settings: Settings, cluster: Cluster) -> list[Finding]:
-    """Of a namespace that the stack does not make: what a stack makes in it has one name in all of them."""
+    """Whether another stack uses a namespace that this stack does not make: their objects would have the same names."""
     namespace = settings.access_graph.namespace
     for kind, name in _FIXED_NAMES:
         try:
@@ -62,8 +61,8 @@ def check_shared_namespace(settings: Settings, cluster: Cluster) -> list[Finding
 
 
 def dialled_endpoint(cluster: Cluster, namespace: str, release: str) -> str | None:
-    """What auth dials; None where it knows of no access graph, or does not say."""
-    found = cluster.get("ConfigMap", auth_deployment_name(release), namespace)  # the chart calls both the same
+    """The endpoint that auth dials; None when it dials none, or its configuration is not readable."""
+    found = cluster.get("ConfigMap", auth_deployment_name(release), namespace)  # the chart gives both the same name
     try:
         section = value_at(yaml.safe_load(str(value_at(found, "data", "teleport.yaml"))), "access_graph")
     except yaml.YAMLError:
@@ -73,10 +72,11 @@ def dialled_endpoint(cluster: Cluster, namespace: str, release: str) -> str | No
 
 
 def check_instance(settings: Settings, recorded: str | None, *, in_state: bool | None = None) -> list[Finding]:
-    """Of the RDS instance of that name, before this stack has it: taken over by two, it would be changed by turns.
+    """Whether another stack has the RDS instance of this name: two stacks that adopt it would change it by turns.
 
-    recorded: ARN of the instance that the last `up` had. One of that name says nothing: its stack was renamed, perhaps.
-    in_state: whether the stack's state has an instance; None where nobody read that.
+    recorded: ARN of the instance in the last `up`'s outputs. With this name it is ours, whatever its tag: the stack may
+    have been renamed.
+    in_state: whether the stack's state has an instance; None where nobody read the state.
     """
     database = settings.database
     if settings.aws is None or not isinstance(database, RdsDatabaseSettings):
@@ -87,7 +87,7 @@ def check_instance(settings: Settings, recorded: str | None, *, in_state: bool |
     check, statement = "aws.instance", f"the database {name} is nobody else's"
     try:
         with asking_aws():
-            # By a filter: one that is not there is then no error.
+            # By a filter: an instance that does not exist is then no error.
             wanted = [{"Name": "db-instance-id", "Values": [name]}]
             instances = aws_client(settings.aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
     except NoSession as error:

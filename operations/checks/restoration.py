@@ -1,5 +1,5 @@
-"""Whether the data that an RDS instance is to begin with are there and fit the settings: else RDS refuses, minutes
-into an `up` that has made all around the instance."""
+"""Whether the data to start a new RDS instance from exist and fit the settings: else RDS refuses, minutes into an `up`
+that has made everything around the instance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SNAPSHOTS = ":snapshot:"
 
 
 def check_restoration(aws: AwsSettings, database: RdsDatabaseSettings) -> list[Finding]:
-    """Of an instance that is still to be made. Nothing where it begins empty."""
+    """For an instance still to be made. Empty when it starts without data."""
     restore = database.restore
     if restore is None:
         return []
@@ -37,9 +37,9 @@ def check_restoration(aws: AwsSettings, database: RdsDatabaseSettings) -> list[F
 def _snapshot(
     aws: AwsSettings, database: RdsDatabaseSettings, restore: SnapshotRestoreSettings
 ) -> tuple[list[str], str]:
-    # Of an automated one the name has a colon too.
+    # An automated snapshot's name has a colon too.
     name = restore.snapshot_identifier.rpartition(_SNAPSHOTS)[2]
-    # By a filter: one that is not there is then no error.
+    # By a filter: a missing snapshot is then no error.
     wanted = [{"Name": "db-snapshot-id", "Values": [name]}]
     found = aws_client(aws, "rds").describe_db_snapshots(Filters=wanted)["DBSnapshots"]
     if not found:
@@ -69,7 +69,7 @@ def _moment(
     until = f"{latest:%Y-%m-%dT%H:%M:%SZ}"
     if restore.time is None:
         return list(_unlike(database, instance, encrypted=instance.get("StorageEncrypted"))), f"{name} until {until}"
-    # Which version and storage it had at that moment is not told.
+    # RDS does not tell the source's version and storage at that moment.
     moment, reasons = read_time(restore.time), []
     if moment > latest:
         reasons.append(f"the backups of {name} end at {until}, before database.restore.time; set an earlier one")
@@ -80,7 +80,7 @@ def _moment(
 
 
 def _unlike(database: RdsDatabaseSettings, data: Mapping[str, Any], *, encrypted: bool | None) -> Iterator[str]:
-    """`data` as RDS tells of the snapshot, or of the instance."""
+    """`data` as RDS describes the snapshot or instance."""
     if data["Engine"] != "postgres":
         yield f"they are of {data['Engine']}, and the access graph needs PostgreSQL"
         return

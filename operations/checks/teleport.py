@@ -1,4 +1,4 @@
-"""Proves from a Teleport cluster's pods that auth is connected and that the proxies asked it late enough."""
+"""Proves from a Teleport cluster's pods that auth is connected, and that the proxies asked auth late enough."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from operations.findings import Finding, failed, not_proven, passed
 from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, is_good_news, is_repeated, is_trouble, last_statement
 
 _CONTAINER = "teleport"
-# Long enough for the line that auth wrote when it connected, days ago on a quiet cluster.
+# Enough to reach back to the line that auth logged when it connected, days ago on a quiet cluster.
 _LOG_LINES = 50_000
 
 
 def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding:
-    """By auth's own log: the last thing that it says about the access graph is that it is connected.
+    """Whether the last thing that auth logged about the access graph says that it is connected.
 
-    Where that is a complaint, it waits until auth has called again: TAG's pods may just have rolled.
+    After a complaint, wait until auth has dialled again: TAG's pods may just have been replaced.
     """
     check, statement = f"teleport.{teleport}.auth-connected", f"auth of {teleport} is connected"
     pods = pods_of(cluster, deployment)
@@ -52,17 +52,18 @@ def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding
 
 
 def _may_be_over(line: str | None) -> bool:
-    """Whether it is a complaint that auth repeats for as long as it lasts."""
+    """Whether the line is a complaint that auth repeats for as long as the trouble lasts."""
     return line is not None and is_trouble(line) and is_repeated(line)
 
 
 def check_configuration(
     cluster: Cluster, teleport: str, namespace: str, release: str, expected: Mapping[str, Any] | None, remedy: str
 ) -> Finding:
-    """What auth's own `teleport.yaml` says; None means that the access graph is off. `remedy` is for another text."""
+    """Whether auth's own `teleport.yaml` has the `expected` section; None means no access graph. `remedy` goes into
+    failures."""
     check = f"teleport.{teleport}.configuration"
     statement = f"auth of {teleport} is told of the access graph" if expected else f"auth of {teleport} knows of none"
-    name = auth_deployment_name(release)  # the chart calls both the same
+    name = auth_deployment_name(release)  # the chart gives both the same name
     found = cluster.get("ConfigMap", name, namespace)
     if found is None:
         return failed(check, statement, f"there is no ConfigMap {name} in {namespace}; is the release's name right?")
@@ -85,10 +86,10 @@ def check_configuration(
 def check_proxies(
     cluster: Cluster, teleport: str, auth: Document, proxy: Document, access_graph: Document, content: str
 ) -> Finding:
-    """Proxies ask auth once, at their start, and the answer needs the access graph: both must have been there.
+    """Proxies ask auth once, when they start, and auth's answer needs TAG: both must have been ready by then.
 
-    content: the checksum of what the answer is made of now. Proxies that the program restarted for it have it as an
-    annotation: where auth was rolled out again since, it was for something that they do not ask for.
+    content: checksum of what determines the answer now. The program restarts proxies with it as an annotation: a pod
+    that carries it has the current answer, even if auth was rolled out again since.
     """
     check = f"teleport.{teleport}.proxies"
     statement = f"each proxy of {teleport} started after auth was ready and the access graph answered"
@@ -106,7 +107,7 @@ def check_proxies(
         if started is None:
             return failed(check, statement, f"{name_of(pod)} does not run; look at its events")
         line = last_statement(_log(cluster, pod))
-        # After a node's restart all begin at once; a proxy that was answered since says so itself.
+        # After a node restarts, all pods start at once; a proxy that got its answer later says so in its log.
         answered = bool(line and is_good_news(line))
         follows = (pod["metadata"].get("annotations") or {}).get(PROXY_ANNOTATION) == content
         for what, since, excuse in (
@@ -133,7 +134,7 @@ def check_proxies(
 
 
 def pods_of(cluster: Cluster, deployment: Document) -> list[Document]:
-    """The Deployment's pods that are not on their way out."""
+    """The Deployment's pods, without those that are being deleted."""
     labels = deployment["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     pods = cluster.list("Pod", deployment["metadata"]["namespace"], labels=selector)
@@ -141,7 +142,7 @@ def pods_of(cluster: Cluster, deployment: Document) -> list[Document]:
 
 
 def rolled_out(deployment: Document) -> datetime | None:
-    """When the rollout of what the Deployment is now was complete; a pod that moved since then does not change it."""
+    """When the rollout of the Deployment's current template was complete; pods that moved since do not change this."""
     progressing = condition(deployment, "Progressing")
     if progressing.get("reason") != "NewReplicaSetAvailable":
         return None
@@ -151,13 +152,13 @@ def rolled_out(deployment: Document) -> datetime | None:
 
 
 def available_since(deployment: Document) -> datetime | None:
-    """Since when, without a gap, enough replicas are ready."""
+    """Since when enough replicas have been ready without interruption."""
     available = condition(deployment, "Available")
     return moment(available.get("lastTransitionTime")) if available.get("status") == "True" else None
 
 
 def started_at(pod: Document) -> datetime | None:
-    """When the run of the main container began that goes on now."""
+    """When the main container's current run began."""
     for status in pod.get("status", {}).get("containerStatuses") or []:
         if status.get("name") == _CONTAINER and is_ready(pod):
             return moment((status.get("state", {}).get("running") or {}).get("startedAt"))

@@ -1,4 +1,4 @@
-"""Proves that a Teleport release kept what its owner had put into it: every value, volume and annotation."""
+"""Proves that a Teleport release kept everything its owner had put into it: values, volumes and annotations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _APPENDED = ("extraVolumes", "extraVolumeMounts")
 
 
 def given_again(entry: str) -> str:
-    """How a release of the stack's own gets its values again after somebody upgraded it by hand, or took it back.
-    `entry` is its configuration key: `accessGraph`, or `teleport.<cluster>`.
+    """How a release of the stack gets its values again after somebody upgraded it or rolled it back by hand. `entry` is
+    its configuration key: `accessGraph`, or `teleport.<cluster>`.
 
-    A refresh merges what Helm recorded over what the engine gave: of that it sees other values, and a chart of another
-    version, and neither what was left out nor what was added.
-    Source: pulumi-kubernetes, provider/pkg/provider/helm_release.go.
+    A refresh merges Helm's recorded values over those the engine gave. It therefore notices changed values and another
+    chart version, but no values that were removed or added. Source: pulumi-kubernetes,
+    provider/pkg/provider/helm_release.go.
     """
     return (
         "`up --refresh`, which sees other values and another chart; of what an upgrade by hand left out or added no "
@@ -41,8 +41,8 @@ def check_values(
     remedy: str = "put them into the files, and run `up`",
     secret_values: bool = False,
 ) -> Finding:
-    """Every value in `users` (from `source`, in words) stands in the live release; lists may have got more. With
-    `secret_values` others are merged over them, which cannot be looked at."""
+    """Whether the live release has every value of `users`; its lists may have more entries. `source` names their origin
+    in texts. With `secret_values`, secret values are merged over them, and a different value is not proven wrong."""
     check = f"teleport.{teleport}.{check}"
     statement = f"the release of {teleport} has every value of {source}"
     unlike = [*unlike_values(users, live)]
@@ -93,8 +93,8 @@ def check_workload(teleport: str, role: str, users: Mapping[str, Any], deploymen
 
 
 def unlike_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Paths of `users` at which `live` has nothing or something else, with whether it has something. Of a value only
-    its path is told: it may be secret."""
+    """Paths of `users` where `live` has nothing or something else, with whether it has something. Only paths are told:
+    a value may be secret."""
     for path, value in _leaves(users):
         if path[-1] in _APPENDED:
             continue
@@ -102,48 +102,51 @@ def unlike_values(users: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator
         for key in path:
             here = here.get(key, _ABSENT) if isinstance(here, Mapping) else _ABSENT
         if (value is None and (here is _ABSENT or _is_patched(path))) or (value == {} and isinstance(here, Mapping)):
-            continue  # says the same to the chart
+            continue  # has the same meaning for the chart
         if here != value:
             yield _shown(path), here is not _ABSENT
 
 
 _ABSENT = object()
-# Where the patch writes, whatever stood there with nothing after it.
+# Where the patch writes. It replaces an empty value (`key:`) that stood there.
 _PATCHED = (("auth", "teleportConfig", "access_graph"), ("auth", "annotations", "pod", CHECKSUM_ANNOTATION))
 
 
 def _is_patched(path: tuple[str, ...]) -> bool:
-    """Whether the patch writes there, above or below."""
+    """Whether the patch writes to this path, above or below it."""
     return any(all(map(eq, path, patched)) for patched in _PATCHED)
 
 
 def differences(files: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
-    """Where the two differ, as `+ path` (live only), `- path` (files only) and `~ path` (both, with other values)."""
+    """Where the two differ, as `+ path` (live only), `- path` (files only) and `~ path` (in both, with different
+    values)."""
     in_files, in_live = dict(_leaves(files)), dict(_leaves(live))
     lines = []
     for path in sorted({*in_files, *in_live}):
         if path in in_files and path in in_live:
             if not _are_same(path, in_files[path], in_live[path]):
                 lines.append(f"~ {_shown(path)}")
-        # Without the patch a map is gone that has nothing else: what stood there empty said nothing.
+        # Removing the patch also removes a map that held nothing else. An empty value there said nothing, so it is no
+        # difference.
         elif not _is_patched(path) or in_files.get(path, in_live.get(path)) not in (None, {}):
             lines.append(f"{'-' if path in in_files else '+'} {_shown(path)}")
     return lines
 
 
 def _are_same(path: tuple[str, ...], one: Any, other: Any) -> bool:
-    # No list is an empty one.
+    # For appended lists, a missing list and an empty one are the same.
     return bool(one == other) or (path[-1] in _APPENDED and (one or []) == (other or []))
 
 
 def open_differences(lines: list[str], live: Mapping[str, Any]) -> list[str]:
-    """The `differences` that no secret value explains: the others stand in `live` alone, and look like secrets."""
+    """The `differences` that secret values do not explain. Explained are those only in `live` that look like
+    secrets."""
     secret = [f"+ {path}" for path in find_secret_values(live)]
     return [line for line in lines if not any(one == line or one.startswith(f"{line}[") for one in secret)]
 
 
 def _leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Lists are leaves, as for Helm; an empty map is one too."""
+    """Paths and values. Lists are leaves, as for Helm; so are empty maps."""
     for key, inner in value.items():
         here = (*path, str(key))
         if isinstance(inner, Mapping) and inner:
@@ -165,8 +168,8 @@ def _effective(users: Mapping[str, Any], role: str) -> dict[str, Any]:
 
 
 def _is_in(wanted: Mapping[str, Any], present: list[Any]) -> bool:
-    """The API server adds defaults (`defaultMode`) to what the user wrote, drops what is empty (`readOnly: false`), and
-    writes amounts in a form of its own (`1024Mi` as `1Gi`)."""
+    """Whether `present` contains the wanted entry. The API server adds defaults (`defaultMode`), drops empty fields
+    (`readOnly: false`), and rewrites quantities (`1024Mi` as `1Gi`)."""
     return any(_covers(one, wanted) for one in present)
 
 
@@ -184,14 +187,15 @@ def _covers(present: Any, wanted: Any) -> bool:
     return bool(present == wanted) or (_amount(wanted) is not None and _amount(present) == _amount(wanted))
 
 
-# No map: an empty one says which source a volume has (`emptyDir: {}`).
+# An empty map is not here: it says which source a volume has (`emptyDir: {}`).
 _DROPPED: tuple[Any, ...] = (None, False, "", [])
 _AMOUNT = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,2})?")
 _THOUSANDS = {"n": -3, "u": -2, "m": -1, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
 def _amount(value: Any) -> Decimal | None:
-    """A quantity of Kubernetes as a number: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
+    """A Kubernetes quantity as a number:
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
     match = None if isinstance(value, bool) else _AMOUNT.fullmatch(str(value))
     if match is None:
         return None
@@ -204,7 +208,7 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _entry(entry: Any) -> str:
-    """A volume or mount by what tells it from others."""
+    """A volume or mount by name, with its path if it has one."""
     if not isinstance(entry, Mapping):
         return repr(entry)
     at = f" at {entry['mountPath']}" if "mountPath" in entry else ""
