@@ -1,6 +1,7 @@
-"""`adopt`: writes the values files of a Teleport release that runs already, so that a stack can take it over.
+"""`adopt`: writes the values files of a running Teleport release, so that a stack can take the release over.
 
-Reads Helm's record of the release; changes nothing in the cluster. What looks like a secret goes to a file of its own.
+Reads Helm's record of the release; changes nothing in the cluster. Values that look like secrets get a file of their
+own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class AdoptError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """What was found of a release, sorted. Merged again, the two parts are the release's values."""
+    """What was found of a release. Merging plain and secret values again gives the release's values."""
 
     cluster: str
     release: HelmRelease
@@ -39,7 +40,7 @@ class Adoption:
     values: dict[str, Any]
     secret_values: dict[str, Any]
     secret_paths: list[str]
-    has_access_graph: bool  # the values connect Teleport to an access graph already
+    has_access_graph: bool  # the values already connect Teleport to an access graph
 
 
 def read_adoption(
@@ -47,7 +48,7 @@ def read_adoption(
 ) -> Adoption:
     """Read the deployed revision of a release. `teleport` is Teleport's cluster name.
 
-    `without_access_graph` takes out what somebody set for an access graph before; the stack's own then takes its place.
+    `without_access_graph` removes the settings of an earlier access graph; the stack's own then take their place.
     Raises `AdoptError`, `ClusterError`.
     """
     found = deployed_release(cluster, namespace, release)
@@ -59,7 +60,7 @@ def read_adoption(
     if found.chart != "teleport-cluster":
         raise AdoptError(f"{release}: is a release of the chart {found.chart}, not of teleport-cluster; name another")
     place, name = cluster_name(found.values)
-    # With `scratch` no value has to say it.
+    # With `chartMode: scratch` the values need not contain the name.
     if name != teleport and (name is not None or found.values.get("chartMode") != "scratch"):
         raise AdoptError(f"{release}: its {place} is {name!r}, not {teleport!r}; name the release of that cluster")
     values = found.values
@@ -83,8 +84,8 @@ def read_adoption(
 
 
 def split_values(values: Mapping[str, Any], secret_paths: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plain values and the secret ones; Helm's merge of both is `values` again. A list that has a secret anywhere
-    is secret as a whole, for lists replace each other when values are merged."""
+    """Split `values` into plain and secret ones; Helm's merge of both gives `values` again. A list with a secret
+    anywhere is secret as a whole, because merging values replaces lists."""
     plain: dict[str, Any] = {}
     secret: dict[str, Any] = {}
     _split(values, "", tuple(secret_paths), plain, secret)
@@ -113,8 +114,8 @@ def _split(
 def write_adoption(adoption: Adoption, directory: Path, *, force: bool = False) -> tuple[Path, Path | None]:
     """Write `<cluster>.yaml` and, when there are secrets, `<cluster>.secret.json` (mode 0600, one JSON object).
 
-    A file that says the same already stays; one that says something else is refused, unless `force`.
-    Raises `AdoptError`.
+    An existing file with the same content stays; one with other content is refused, unless `force`. Raises
+    `AdoptError`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     plain = directory / f"{adoption.cluster}.yaml"
@@ -143,7 +144,7 @@ def write_adoption(adoption: Adoption, directory: Path, *, force: bool = False) 
 
 
 def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) -> str:
-    """What to put into the stack's file, and what to run, as text."""
+    """Text for the user: what to add to the stack's file, and which commands to run."""
     release = adoption.release
     entry = {
         "teleport-access-graph:teleport": {
@@ -176,7 +177,7 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
             f"# Values that look like secrets ({', '.join(adoption.secret_paths)}): set them, then delete the file.",
             f"# The key holds every cluster's: add to the file what `pulumi config get {SECRET_KEY}",
             f"# --stack {stack}` has of others.",
-            # By stdin, so that the values are in no process list and no shell history.
+            # By stdin, so that the values appear in no process list and no shell history.
             f"pulumi config set --secret {SECRET_KEY} --stack {stack} < {shlex.quote(_relative(secret, root))}",
             f"# What is no secret: move it into {plain.name}, and name its path in allowSecretPaths.",
         ]
@@ -190,7 +191,7 @@ def snippet(adoption: Adoption, plain: Path, secret: Path | None, root: Path) ->
 
 
 def _environment_of(plain: Path, root: Path) -> str:
-    """The stack that the file is for, by the directory it is in; a word to put it in place of elsewhere."""
+    """The stack that the file is for, by its directory; elsewhere the placeholder STACK."""
     parts = Path(_relative(plain, root)).parts
     return parts[1] if len(parts) == 3 and parts[0] == "environments" else "STACK"
 
@@ -204,7 +205,8 @@ def _access_graph(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _without_access_graph(values: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that the stack will bring itself, and those that only served the former connection."""
+    """The values without the parts that the stack brings itself, and without those that only served the former
+    connection."""
     result = unpatch_values(values, _patch_in(section))
     for level in (result, result.get("auth")):
         configuration: Any = level.get("teleportConfig") if isinstance(level, dict) else None
@@ -218,13 +220,13 @@ def _without_access_graph(values: Mapping[str, Any], section: Mapping[str, Any])
 
 
 def _patch_in(section: Mapping[str, Any]) -> AccessGraphPatch:
-    """The patch that would have made the section, so that its parts can be recognised; its endpoint is no part of
-    that, and need not be one that serves."""
+    """The patch that would have made the section, to recognise its parts. Its endpoint plays no role, and need not be a
+    valid one."""
     return AccessGraphPatch(endpoint="unknown:443", ca_checksum="" if section.get("ca") == CA_PATH else None)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks; no aliases, for two equal values are not one."""
+    """Multi-line texts as blocks; no aliases, because two equal values are still two settings."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -233,7 +235,7 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     if "\n" in text:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    # Helm takes some plain words for other things than PyYAML does (`y`, `1e3`): those are quoted.
+    # Quote plain words that Helm reads differently than PyYAML (`y`, `1e3`).
     try:
         is_plain = parse_values(f"key: {text}") == {"key": text}
     except ValuesFileError:

@@ -1,6 +1,6 @@
-"""`diagnose`: maps what is seen in logs, events and objects to its cause and the remedy. Reads only.
+"""`diagnose`: maps logs, events and objects to their cause and the remedy. Reads only.
 
-Owns the looking; the table is `symptoms`. The proofs that something works are `verify`'s.
+Collects the lines; `symptoms` has the table. Proofs that something works are in `verify`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from operations.preview.scrub import scrub
 from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
 from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, since_good_news
 
-# A line of a log may be a whole document.
+# Characters. One log line may be a whole document.
 LONGEST_EVIDENCE = 300
-# Of an event that says no time.
+# Stands in for the time of an event that has none.
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A symptom that was seen, with one line of evidence."""
+    """A symptom that was found, with one line of evidence."""
 
     where: str
     evidence: str
@@ -62,9 +62,9 @@ class _Place:
     context: str
     namespace: str
     release: str
-    entry: str | None  # the configuration key whose values the stack gives it; None when somebody else owns it
+    entry: str | None  # the configuration key whose values the stack gives it; None when somebody else owns the release
     deployments: Sequence[tuple[str, str]]  # name and role
-    maker: str | None  # who makes a Deployment that is missing; None of an adopted release, which is installed again
+    maker: str | None  # who makes a missing Deployment; None for an adopted release, which `recover` and Helm reinstall
 
 
 def _places(settings: Settings) -> Iterator[_Place]:
@@ -97,7 +97,7 @@ def _places(settings: Settings) -> Iterator[_Place]:
 
 
 def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> list[Diagnosis]:
-    """Everything that is known about a stack's access graph and its Teleport clusters."""
+    """Everything that is known to be wrong with a stack's access graph and its Teleport clusters."""
     found: list[Diagnosis] = []
     for place in _places(settings):
         namespace, release = place.namespace, place.release
@@ -115,9 +115,9 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
                 if deployment is not None:
                     found += diagnose_deployment(cluster, deployment, role, failed)
                 elif revisions and revisions[-1].status in TAKEN_AWAY:
-                    continue  # said of the release
+                    continue  # the release's diagnosis tells it
                 elif role == "access-graph" and (not settings.access_graph.enabled or (unissued and not revisions)):
-                    continue  # nobody misses it, or its release waits for the certificate
+                    continue  # it is switched off, or its release waits for the certificate
                 elif unread:
                     cause = "it was never made, or somebody deleted it: the records that would tell cannot be read"
                     remedy = "look at this again once they can"
@@ -136,7 +136,7 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
 
 
 def _revisions(cluster: Cluster, namespace: str, release: str) -> tuple[list[HelmRelease], Diagnosis | None]:
-    """Helm's records, or why they cannot be read: what pods and events say is told without them."""
+    """Helm's records, or a diagnosis of why they cannot be read: pods and events are examined without them."""
     where = f"release {release} in {namespace}"
     try:
         return list_revisions(cluster, namespace, release), None
@@ -151,8 +151,8 @@ def _revisions(cluster: Cluster, namespace: str, release: str) -> tuple[list[Hel
 def _missing(
     deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], way: str, taken_back: bool
 ) -> Diagnosis:
-    """`back` is the command that has Helm bring a revision back, but for its number; `way` what makes it anew;
-    `taken_back` whether it was there, and is said why it did not get ready."""
+    """A Deployment that does not exist. `back`: the command that restores a Helm revision, without its number; `way`:
+    how to make it anew; `taken_back`: it existed, and another diagnosis says why it did not get ready."""
     where, evidence = f"Deployment {deployment} in {namespace}", "does not exist"
     if taken_back:
         cause = "Helm took it away again, for it did not get ready, or somebody uninstalled its release"
@@ -160,13 +160,14 @@ def _missing(
     if not revisions or revisions[-1].status != "deployed":
         cause = f"it was never made, or is of a release that {namespace} does not have"
         return Diagnosis(where, evidence, cause, f"{way}, if namespace and release are right")
-    # The engine compares values, and Helm's record has them: not even a refresh sees what is missing.
+    # The engine compares values, and Helm's record has the right ones: not even a refresh sees that an object is
+    # missing.
     cause = "somebody deleted it: Helm's record has it, so an `up` finds nothing to change"
     return Diagnosis(where, evidence, cause, f"{back} {revisions[-1].revision} --wait")
 
 
 def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:
-    """One that is being deleted, by somebody or by a `destroy` that did not see its end."""
+    """A namespace that is being deleted, by somebody or by a `destroy` that ended before the deletion did."""
     held = held_by(namespace) if namespace is not None else None
     if namespace is None or held is None:
         return []
@@ -179,7 +180,7 @@ def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:
 
 
 def diagnose_certificate(settings: Settings, cluster: Cluster) -> list[Diagnosis]:
-    """Why cert-manager has not issued TAG's certificate, or cannot renew it: an `up` says only that it waited."""
+    """Why cert-manager has not issued TAG's certificate, or cannot renew it: an `up` only says that it waited."""
     tls, namespace = settings.tls, settings.access_graph.namespace
     if not isinstance(tls, CertManagerTlsSettings):
         return []
@@ -209,9 +210,9 @@ def diagnose_certificate(settings: Settings, cluster: Cluster) -> list[Diagnosis
 def diagnose_deployment(
     cluster: Cluster, deployment: Document, role: str, failed: HelmRelease | None = None
 ) -> list[Diagnosis]:
-    """Everything known about what its pods say and what is said of them; each cause once, with its latest line.
+    """What the pods' logs, states and events tell of a Deployment; each cause once, with its latest line.
 
-    `failed` is an upgrade that Helm gave up: its pods are gone, and what was said of them is the reason.
+    `failed` is an upgrade that Helm rolled back: its pods are gone, and only the events about them tell the reason.
     """
     namespace = deployment["metadata"]["namespace"]
     itself, kubectl = f"Deployment {name_of(deployment)} in {namespace}", cluster.kubectl(namespace)
@@ -226,12 +227,12 @@ def diagnose_deployment(
             _match(SYMPTOMS, role, where, line, found, current=current)
         for where, line in _states(pod):
             _match(OBJECT_SYMPTOMS, role, where, line, found)
-    # What was said before all was well is over: the rollout was complete, or pods that it lacked since then were there.
+    # Earlier events are over: since then the rollout was complete, or enough pods were available.
     well = [at for at in (rolled_out(deployment), available_since(deployment)) if at is not None]
     since = max(well, default=None) if failed is None else _beginning(failed)
     names = {name_of(deployment), *map(name_of, pods)}
     unknown, of = "", ""
-    # The server lists them by name.
+    # By time, so that the latest line of each cause is kept: the server sorts them by name.
     for event in sorted(warnings(cluster.list("Event", namespace), names), key=lambda one: last_seen(one) or _NEVER):
         at = last_seen(event)
         if since is not None and at is not None and at < since:
@@ -252,8 +253,8 @@ def diagnose_deployment(
 
 
 def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role: str) -> list[Diagnosis]:
-    """Why an installation did not get ready: Helm takes all of it away again, and what was said of its pods stays for
-    an hour."""
+    """Why an installation did not get ready. Helm removes everything it installed, but the events about its pods stay
+    for an hour."""
     events = cluster.list("Event", namespace)
     scaled = [event for event in events if about(event) == deployment and event.get("reason") == "ScalingReplicaSet"]
     begun = max((at for at in map(last_seen, scaled) if at is not None), default=None)
@@ -261,7 +262,7 @@ def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role:
         return []
     found: dict[str, Diagnosis] = {}
     where, line = "", ""
-    # The first of a kind is the reason: while Helm takes it away, pods miss what has gone before them.
+    # The first event of a kind has the reason: during the removal, pods miss what was deleted before them.
     for event in sorted(warnings(events, {deployment}), key=lambda one: first_seen(one) or begun):
         if (last_seen(event) or begun) >= begun:
             where, line = said_by(event)
@@ -276,7 +277,7 @@ def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role:
 
 
 def _lacking(deployment: Document) -> str | None:
-    """What the Deployment says of pods that it does not have or that are not ready; None when it has enough."""
+    """The Deployment's complaint about pods that are missing or not ready; None when it has enough."""
     for kind, bad in (("ReplicaFailure", "True"), ("Available", "False"), ("Progressing", "False")):
         said = condition(deployment, kind)
         if said.get("status") == bad:
@@ -285,8 +286,8 @@ def _lacking(deployment: Document) -> str | None:
 
 
 def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease], entry: str | None) -> list[Diagnosis]:
-    """What Helm's revisions say. `helm` begins a command for where it is; `entry` is the configuration key whose values
-    the stack gives the release, None when somebody else owns it."""
+    """What Helm's revisions tell. `helm` begins a command for the release's namespace; `entry` is the configuration key
+    whose values the stack gives it, None when somebody else owns it."""
     if not revisions:
         return []
     last, where = revisions[-1], f"release {release}"
@@ -314,9 +315,9 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease], 
 
 
 def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry: str) -> list[Diagnosis]:
-    """Of a release of the stack's own: whether somebody took it back to other values, or another chart, by hand.
+    """Whether somebody rolled a release of the stack's back to other values, or another chart, by hand.
 
-    To go back to the revision that runs is a repair: what was edited or deleted behind Helm's back is made again.
+    A rollback to the running revision is a repair: Helm remakes what was edited or deleted behind its back.
     """
     if len(revisions) == 1 or not revisions[-1].description.startswith("Rollback"):
         return []
@@ -324,7 +325,7 @@ def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry:
     if before.status in UNSETTLED or (before.chart_version, before.values) == (last.chart_version, last.values):
         return []
     if entry != "accessGraph" and not any(access_graph_section(one.values) for one in (before, last)):
-        return []  # its owner did that, before the stack had it
+        return []  # its owner rolled it back, before the stack adopted it
     cause = (
         f"somebody took it back from revision {before.revision} by hand, and no plain `up` sees it, which compares "
         "with what it last gave"
@@ -334,7 +335,7 @@ def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry:
 
 
 def _beginning(failed: HelmRelease) -> datetime | None:
-    """When its upgrade began, and a second before: events have whole ones."""
+    """When the upgrade began, less a second: events have whole seconds."""
     return None if failed.began is None else failed.began - timedelta(seconds=1)
 
 
@@ -347,7 +348,8 @@ def _match(
     *,
     current: bool = True,
 ) -> bool:
-    """Whether a symptom fits the line. `current`: whether it is among the last, so that what it says still lasts."""
+    """Whether a symptom fits the line; it is then added to `found`. `current`: the line is recent, so a repeated
+    complaint still holds."""
     for symptom in symptoms:
         if symptom.fits(role, line):
             if symptom.repeated and not current:
@@ -358,12 +360,13 @@ def _match(
 
 
 def _quoted(line: str) -> str:
-    """As evidence: what others wrote may have a secret in it, of which a cut would leave half."""
+    """The line as evidence. Secrets are removed before the cut, which might leave half of one."""
     return scrub(line.strip())[:LONGEST_EVIDENCE]
 
 
 def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str, bool]]:
-    """What the pod's containers say, and whether that is current; of one that is down, what it said last."""
+    """Where, line and whether it is current, for each line of the pod's logs; for a container that is down, of its last
+    run."""
     name, namespace = name_of(pod), pod["metadata"]["namespace"]
     for status in pod.get("status", {}).get("containerStatuses") or []:
         container, down = status["name"], "running" not in (status.get("state") or {})
@@ -371,7 +374,7 @@ def _lines(cluster: Cluster, pod: Document) -> Iterator[tuple[str, str, bool]]:
             text = cluster.logs(name, namespace, container, previous=down and bool(status.get("restartCount")))
             recent = "" if down else cluster.logs(name, namespace, container, since=SECONDS_BETWEEN_COMPLAINTS)
         except ClusterError:
-            continue  # the node may be gone; the events say so
+            continue  # the node may be gone; the events tell that
         for line in since_good_news(text):
             yield f"log of {name}", line, down
         for line in since_good_news(recent):

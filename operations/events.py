@@ -1,4 +1,4 @@
-"""Reads what the cluster's events say of pods and of who makes them. The API server keeps them for an hour."""
+"""Reads the cluster's events about pods and their owners. The API server keeps events for an hour."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from operations.cluster import Document
 
 
 def about(event: Document) -> str:
-    """Name of the object; empty where the event says none."""
+    """The object's name; empty when the event has none."""
     return str((event.get("involvedObject") or {}).get("name", ""))
 
 
 def warnings(events: Sequence[Document], names: Collection[str]) -> list[Document]:
-    """Those of `events` that are about an object of these names, or one that was made for it."""
+    """The `events` of type other than Normal about an object of these names, or about one made for it."""
     return [
         event
         for event in events
@@ -25,16 +25,16 @@ def warnings(events: Sequence[Document], names: Collection[str]) -> list[Documen
 
 
 def said_by(event: Document) -> tuple[str, str]:
-    """Where it was seen, and the reason with the message."""
+    """Where it was seen; the reason with the message."""
     return f"event of {about(event)}", f"{event.get('reason', '')}: {event.get('message', '')}"
 
 
 def first_seen(event: Document) -> datetime | None:
-    """When it was said first; None where it tells no time."""
+    """When the event first occurred; None when it has no time."""
     return moment(event.get("firstTimestamp") or event.get("eventTime") or event.get("lastTimestamp"))
 
 
 def last_seen(event: Document) -> datetime | None:
-    """When it was said last, of one that is repeated; None where it tells no time."""
+    """When the event last occurred, if it is repeated; None when it has no time."""
     series = event.get("series") or {}
     return moment(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))

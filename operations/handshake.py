@@ -1,7 +1,7 @@
-"""A TLS handshake as a Teleport host would make it, and what the server thought of it.
+"""A TLS handshake as a Teleport host makes it, and the server's reaction.
 
-Owns the client's side of one connection. In TLS 1.3 a client is done before the server has looked at its certificate:
-only what can be read afterwards tells whether it was accepted.
+Owns the client's side of one connection. In TLS 1.3 the client's handshake ends before the server has checked its
+certificate: only what the client reads afterwards tells whether it was accepted.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from operations.address_book import AddressBook
 from operations.cluster import Cluster, ClusterError, Document, is_ready, name_of
 
-# What a gRPC client says first: the HTTP/2 preface and an empty SETTINGS frame. A server answers with its own SETTINGS.
+# A gRPC client's first bytes: the HTTP/2 preface and an empty SETTINGS frame. A server answers with its own SETTINGS.
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
-# Seconds for one connection; a handshake takes milliseconds, an overloaded replica a few seconds.
+# Seconds for one connection. A handshake takes milliseconds, on an overloaded replica a few seconds.
 TIMEOUT = 10.0
-# Seconds in which an alert arrives, when there is one.
+# Seconds to wait for an alert.
 _LISTEN = 1.0
 
 
 class Answer(str, Enum):
     ACCEPTED = "accepted"  # the server spoke to this client
     REFUSED = "refused"  # by a TLS alert
-    CLOSED = "closed"  # without a word: it may be a refusal, and may be a fault
+    CLOSED = "closed"  # without a word: a refusal or a fault
     UNTRUSTED = "untrusted"  # the client does not trust the server's certificate
-    WRONG_NAME = "wrong name"  # the server's certificate is not for that name
+    WRONG_NAME = "wrong name"  # the server's certificate is for other names
     UNREACHABLE = "unreachable"
-    SILENT = "silent"  # connected, and then nothing
+    SILENT = "silent"  # connected, then nothing
 
 
 @dataclass(frozen=True)
 class Handshake:
     answer: Answer
     detail: str
-    certificate: bytes | None = None  # DER of what the server presented, when it got that far
+    certificate: bytes | None = None  # DER of the server's certificate, when it was received
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def shake_hands(
     way: Way, *, server_name: str, trust: str | None, identity: Path | None = None, expect_refusal: bool = False
 ) -> Handshake:
     """Connect, verify the server against `trust` (PEM; None: not at all) and `server_name`, present `identity` (a file
-    with certificate and key) and read what the server says.
+    with certificate and key) and read the server's answer.
 
-    With `expect_refusal` it listens before it speaks: a server that closes with bytes unread resets the connection, and
-    the alert may be lost with it.
+    With `expect_refusal` the client listens before it sends: a server that closes with unread bytes resets the
+    connection, and the alert may be lost.
     """
     context = _context(trust, identity)
     try:
@@ -117,7 +117,7 @@ def shake_hands(
 
 @contextmanager
 def foreign_identity(cluster: str) -> Iterator[Path]:
-    """A certificate as a host of `cluster` would have, but of an authority made a moment ago under the same name."""
+    """A certificate like that of a host of `cluster`, but from an authority made just now under the same name."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name(
         [
@@ -155,19 +155,19 @@ def _read_answer(connection: ssl.SSLSocket, *, expect_refusal: bool) -> bytes:
         try:
             return connection.recv(4096)
         except TimeoutError:
-            pass  # no alert; a server that waits for the client's first word is a server that let it in
+            pass  # no alert: a server that waits for the client's first bytes has let it in
         connection.settimeout(TIMEOUT)
     try:
         connection.sendall(_HELLO)
     except OSError:
-        pass  # refused already; the alert that says so is still to be read
+        pass  # already refused; the alert can still be read
     return connection.recv(4096)
 
 
 def _context(trust: str | None, identity: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # As Go verifies: alternative names alone, and any certificate of the bundle is an anchor.
+    # As Go verifies: only alternative names count, and any certificate of the bundle is an anchor.
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     context.set_alpn_protocols(["h2"])
@@ -175,7 +175,7 @@ def _context(trust: str | None, identity: Path | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        # The library takes ASCII alone, and comments between certificates are anybody's.
+        # Python's ssl takes only ASCII text, and comments between certificates may hold anything.
         context.load_verify_locations(cadata=trust.encode("ascii", "replace").decode("ascii"))
     if identity is not None:
         context.load_cert_chain(identity)
@@ -191,7 +191,7 @@ def _forwarder(cluster: Cluster, pod: str, namespace: str, port: int) -> Callabl
 
 
 def _target_port(service: Document, pod: Document, port: int) -> int:
-    """The port of the pod that the Service's port leads to; a name is looked up among the pod's ports."""
+    """The pod's port behind the Service's port; a named one is looked up among the pod's ports."""
     for one in service["spec"].get("ports") or []:
         if one.get("port") != port:
             continue

@@ -1,6 +1,6 @@
-"""Reads Helm's own records of a release: the Secrets that it keeps, one for each revision.
+"""Reads Helm's own records of a release: the Secrets that it keeps, one per revision.
 
-Read only. Whoever changes a release calls Helm.
+Only reads. Whoever changes a release calls Helm.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from components.expiry import read_time
 from operations.cluster import Cluster, ClusterError, Document, name_of, secret_data
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
-# Left by an uninstallation that was killed, or by one that kept the history: Helm can neither upgrade nor install it.
+# Left by an uninstallation that was killed, or that kept its history: Helm can neither upgrade nor install the release.
 TAKEN_AWAY = ("uninstalling", "uninstalled")
 UNSETTLED = (*PENDING, *TAKEN_AWAY)
 
@@ -34,14 +34,14 @@ class HelmRelease:
     status: str  # deployed, superseded, failed, uninstalling, pending-install, ...
     chart: str
     chart_version: str
-    description: str  # what Helm says of it: why it failed, or to which revision it went back
-    updated: str  # RFC 3339, when Helm began with it: to roll it out, or to take it away
-    values: dict[str, Any] = field(repr=False)  # the user's, without the chart's defaults
+    description: str  # Helm's own: why it failed, or which revision it went back to
+    updated: str  # RFC 3339, when Helm began to roll it out or to uninstall it
+    values: dict[str, Any] = field(repr=False)  # the user's values, without the chart's defaults
     manifest: str = field(repr=False)
 
     @property
     def began(self) -> datetime | None:
-        """`updated` in UTC, to the whole second; None where Helm's record has no time that can be read."""
+        """`updated` in UTC, to the whole second; None when Helm's record has no readable time."""
         try:
             return read_time(self.updated).replace(microsecond=0)
         except ValueError:
@@ -49,7 +49,7 @@ class HelmRelease:
 
 
 class DamagedRecord(ClusterError):
-    """A Secret that is to have a revision has none that can be read."""
+    """A Secret that should hold a revision holds no readable one."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}; {remedy}")
@@ -57,9 +57,9 @@ class DamagedRecord(ClusterError):
 
 
 def list_revisions(cluster: Cluster, namespace: str, release: str) -> list[HelmRelease]:
-    """Every revision that Helm still keeps, oldest first; none when the release does not exist.
+    """Every revision that Helm still keeps, oldest first; empty when the release does not exist.
 
-    Raises `DamagedRecord`: what Helm itself passes over may be the revision that runs.
+    Raises `DamagedRecord`: Helm skips such a record, but it may be the revision that runs.
     """
     secrets = cluster.list("Secret", namespace, labels=f"owner=helm,name={release}")
     found = []
@@ -67,7 +67,7 @@ def list_revisions(cluster: Cluster, namespace: str, release: str) -> list[HelmR
         try:
             found.append(_parse(secret))
         except (binascii.Error, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-            # Its text may quote the record, and that has the release's values, secret ones among them.
+            # The error's text may quote the record, which has the release's values, secret ones among them.
             name = name_of(secret)
             problem = f"{cluster.context}: Secret {name} in {namespace} is no record of Helm ({type(error).__name__})"
             remedy = "Helm passes over it, and shows it nowhere: restore it, or if nobody can, "
@@ -76,13 +76,13 @@ def list_revisions(cluster: Cluster, namespace: str, release: str) -> list[HelmR
 
 
 def deployed_release(cluster: Cluster, namespace: str, release: str) -> HelmRelease | None:
-    """The revision that runs: the newest deployed one (Helm upgrades against it, even after a failure)."""
+    """The revision that runs: the newest deployed one. Helm upgrades from it, even after a failure."""
     deployed = [revision for revision in list_revisions(cluster, namespace, release) if revision.status == "deployed"]
     return deployed[-1] if deployed else None
 
 
 def failed_upgrade(revisions: Sequence[HelmRelease]) -> HelmRelease | None:
-    """The revision that failed last, when nothing was deployed since, or only what Helm went back to."""
+    """The revision that failed last, unless another was deployed since; Helm's rollback after it does not count."""
     if not revisions:
         return None
     last = revisions[-1]
@@ -94,9 +94,9 @@ def failed_upgrade(revisions: Sequence[HelmRelease]) -> HelmRelease | None:
 
 
 def _parse(secret: Document) -> HelmRelease:
-    """Helm's record: JSON, gzip, base64, and base64 once more by Kubernetes."""
+    """Helm's record: JSON, gzipped, in base64, and in base64 once more by Kubernetes."""
     raw = base64.b64decode(secret_data(secret).get("release", b""), validate=True)
-    # Records of Helm before 3.0 are not compressed.
+    # Before 3.0, Helm did not compress its records.
     record = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
     chart = record["chart"]["metadata"]
     return HelmRelease(
@@ -114,8 +114,9 @@ def _parse(secret: Document) -> HelmRelease:
 
 
 def installed_again(helm: str, release: str) -> str:
-    """What brings an adopted release back that is gone. `helm` begins a command for where it was.
+    """How to bring back an adopted release that is gone. `helm` begins a command for its namespace.
 
-    An `up` does not: with `adopt` it takes over what runs, and without it no stack goes on that has adopted one.
+    An `up` does not: with `adopt` it takes over what runs, and a stack that has adopted a release refuses to go on
+    without.
     """
     return f"`{helm} install {release} <its chart> --values <its valuesFiles>`, then `up`, which takes it over"

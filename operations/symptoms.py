@@ -1,6 +1,6 @@
-"""The table of symptoms: what a line in a log, an event or a container's state means, and what to do about it.
+"""The table of symptoms: what a line in a log, an event or a container's state means, and the remedy.
 
-Who reads the lines is `diagnose`. A new symptom is a new row, with the line it was seen in as a test.
+`diagnose` reads the lines. A new symptom is a new row, tested with a line in which it was seen.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from operations.teleport_log import ABOUT
 
 @dataclass(frozen=True)
 class Symptom:
-    """What is seen, where, and what it means. `pattern` is searched in one line at a time."""
+    """What is seen, where, and what it means. `pattern` is searched for in one line at a time."""
 
     pattern: re.Pattern[str]
-    roles: frozenset[str]  # whose line it is: auth, proxy, access-graph
+    roles: frozenset[str]  # whose lines: auth, proxy, access-graph
     cause: str
     remedy: str
     about: bool = False
-    """Whether a line of Teleport's has to speak of the access graph: others fail with the same words, such as an
-    identity provider, an agent, or whoever scans a public port."""
+    """Whether a line of Teleport's must mention the access graph: other failures use the same words, such as those of
+    an identity provider, an agent, or a scanner of a public port."""
     repeated: bool = False
-    """Whether it is said at each call for as long as it lasts: an older line is of what is over."""
+    """Whether the program repeats it at each attempt while it lasts: an older line is then over."""
 
     def fits(self, role: str, line: str) -> bool:
         if role not in self.roles or not self.pattern.search(line):
@@ -44,7 +44,8 @@ _ALL = ("auth", "proxy", "access-graph")
 
 
 def _of_either(pattern: str, cause: str, remedy: str, teleports: str) -> tuple[Symptom, Symptom]:
-    """What any pod may meet, and is mended where its own settings are: the stack's for TAG, the release's values."""
+    """A symptom of any pod. TAG's remedy is in the stack's settings, Teleport's (`teleports`) in its release's
+    values."""
     return _symptom(pattern, ("access-graph",), cause, remedy), _symptom(pattern, _TELEPORT, cause, teleports)
 
 
@@ -54,9 +55,9 @@ _UNKNOWN_HOST_AUTHORITY = (
     "renew the cluster's hostAuthorities (file or inline: the union of old and new), then `up`",
 )
 
-# In the order of precision: the first that fits a line speaks for it. Of Teleport, auth alone dials the access graph.
+# Most precise first: the first that fits a line decides. In Teleport, only auth dials TAG.
 SYMPTOMS = (
-    # The access graph's own words, which nobody else has.
+    # TAG's own words, which no other program uses.
     _symptom(r"could not find host CA", ("auth",), *_UNKNOWN_HOST_AUTHORITY, repeated=True),
     _symptom(
         r"alert unknown ca|unknown certificate authority|remote error: tls: unknown",
@@ -167,7 +168,7 @@ SYMPTOMS = (
     ),
 )
 
-# Reasons of waiting containers and of events, with what the kubelet's message must say.
+# Reasons of waiting containers and of events, matched with the kubelet's message.
 OBJECT_SYMPTOMS = (
     _symptom(
         r"configmap \"?teleport-access-graph-ca\"? not found",

@@ -1,8 +1,8 @@
-"""What Teleport's own log says of the access graph.
+"""What Teleport's own log says about the access graph.
 
-As the Enterprise source of auth has it (14 to 18): `Starting access graph service` at its start; at each call that
-fails, five seconds apart, `Access graph registration failed` or `Access graph sync process failed`, with the reason.
-That it is connected it says at the level DEBUG alone: `Successfully registered with the access graph service`.
+From auth's Enterprise source (14 to 18): it logs `Starting access graph service` when it starts, and at each failed
+call, five seconds apart, `Access graph registration failed` or `Access graph sync process failed` with the reason.
+Success is logged only at the level DEBUG: `Successfully registered with the access graph service`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from operations.preview.scrub import scrub
 
-# What a line is about the access graph by: a component, an endpoint, or words.
+# Marks lines about the access graph: a component, an endpoint, or words.
 ABOUT = re.compile(r"access[ _-]?graph", re.IGNORECASE)
 _TROUBLE = re.compile(
     r"could not find host CA|fail|error|lost|refused|denied|unable|cannot|x509|unexpected|unavailable|not started"
@@ -23,17 +23,18 @@ _CONNECTED = re.compile(r"connected|connection established|registered|answered|s
 _SAID_ONCE = re.compile(r"licen[cs]e|not entitled", re.IGNORECASE)
 
 SECONDS_BETWEEN_COMPLAINTS = 40
-"""An auth whose calls fail says so at least this often: five seconds until the next one, twenty for a connection that
-nobody answers, and some more. What it has not said for so long is over."""
+"""An auth whose calls fail complains at least this often: five seconds between calls, twenty for a connection that
+nobody answers, and a margin. A complaint not repeated for so long is over."""
 
-# As text, Teleport writes an error over several lines: `... failed error:[`, `ERROR REPORT:`, `Original Error: ...`, a
-# stack, `User Message: ...]`. Each other line begins with its time, its level or a colour, or is JSON.
+# In text logs, Teleport writes an error over several lines: `... failed error:[`, `ERROR REPORT:`, `Original Error:
+# ...`, a stack, `User Message: ...]`. Any other line begins with a time, a level or a colour code, or is JSON.
 _REPORT = "ERROR REPORT:"
 _BEGINNING = re.compile(r"\d{4}-\d\d-\d\d|\{|\x1b\[|(TRACE|DEBU|INFO|WARN|ERRO|FATA)")
 
 
 def entries(log: str) -> list[str]:
-    """The log's lines, where an error's report stands in the line that it belongs to, without its stack."""
+    """The log's entries, one line each: an error report is joined to the line it belongs to, without its stack
+    trace."""
     found: list[str] = []
     in_report = in_stack = False
     for line in log.splitlines():
@@ -50,19 +51,19 @@ def entries(log: str) -> list[str]:
 
 
 def last_statement(log: str) -> str | None:
-    """The last line that says how the connection to the access graph is, without secrets: it is shown."""
+    """The last line that tells the state of the connection to TAG, without secrets because it is shown."""
     return next((scrub(line.strip()) for line in reversed(entries(log)) if _is_statement(line)), None)
 
 
 def since_good_news(log: str) -> Iterator[str]:
-    """What was written after the last line by which things were well: what was mended is no symptom."""
+    """The lines after the last one that reports success: trouble before it has been mended."""
     lines = entries(log)
     good = [index for index, line in enumerate(lines) if is_good_news(line)]
     yield from lines[good[-1] + 1 if good else 0 :]
 
 
 def is_good_news(line: str) -> bool:
-    """Whether the line says that things are well with the access graph."""
+    """Whether the line reports success with the access graph."""
     if is_trouble(line):
         return False
     return bool(ABOUT.search(line) and (_CONNECTED.search(line) or "is ready" in line))
@@ -73,7 +74,7 @@ def is_trouble(line: str) -> bool:
 
 
 def is_repeated(trouble: str) -> bool:
-    """Whether auth says it at each call for as long as it lasts; of a licence it speaks once, at its start."""
+    """Whether auth repeats it at each call while it lasts. Licence trouble is logged only once, when auth starts."""
     return not _SAID_ONCE.search(trouble)
 
 

@@ -1,4 +1,4 @@
-"""What preflight has to know of a Teleport that runs: its version, and whether its values are those of the files."""
+"""What preflight asks of a running Teleport: its version, and whether its values are those of the files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from operations.value_at import value_at
 def teleport_version(
     live: HelmRelease | None, auth: Document | None, proxy: ProxyHostAuthorities | None, root: Path
 ) -> tuple[str, str] | None:
-    """Teleport's version and where it was read: what runs says more than what was asked for."""
+    """Teleport's version and where it was read. What runs counts more than what was asked for."""
     for container in ((auth or {}).get("spec", {}).get("template", {}).get("spec", {}).get("containers")) or []:
         name, colon, tag = str(container.get("image", "")).partition("@")[0].rpartition(":")
         if container.get("name") == "teleport" and colon and "/" not in tag and tag[:1].isdigit():
@@ -42,7 +42,7 @@ def teleport_version(
 
 
 def check_floor(check: str, statement: str, settings: Settings, found: tuple[str, str] | None) -> Finding:
-    """Teleport's version (`found`, with where it was read) against what the access graph's version needs."""
+    """Compares Teleport's version (`found`, with its source) with what TAG's version needs."""
     wanted = chart_version(settings)
     row = nearest_chart(wanted)
     if found is None:
@@ -60,8 +60,8 @@ def check_floor(check: str, statement: str, settings: Settings, found: tuple[str
 
 
 def check_step(name: str, wanted: str, live: HelmRelease) -> Finding:
-    """Whether Teleport can go from the release's version to the chart's (`wanted`): somebody may have upgraded it by
-    hand, and an `up` that changes anything takes it to the chart's. The rules:
+    """Whether Teleport can go from the release's version to the chart's (`wanted`). Somebody may have upgraded Teleport
+    by hand, and an `up` with any change takes it to the chart's version. The rules:
     https://goteleport.com/docs/upgrading/overview/"""
     check, statement = f"teleport.{name}.chart", f"{live.name} can go to the chart's version"
     now, then = numbers(live.chart_version), numbers(wanted)
@@ -88,8 +88,8 @@ def check_lists(
     *,
     recorded: Sequence[Mapping[str, Any]] = (),
 ) -> Finding:
-    """Of a release that somebody else owns: lists replace each other when values are merged, so the handed-over ones
-    must have what runs, save what was handed over (`recorded`) and has been taken out of the files since."""
+    """For a release that somebody else owns. Merging values replaces lists, so the lists handed over must contain what
+    runs, except entries handed over earlier (`recorded`) that the files no longer have."""
     check = f"teleport.{name}.lists"
     statement = f"the values handed over keep every volume of auth's in {live.name}"
     patch = _patch(settings, name)
@@ -114,8 +114,8 @@ def check_lists(
 
 
 def _patch(settings: Settings, name: str, configuration: Mapping[str, Any] | None = None) -> AccessGraphPatch:
-    """The stack's own, so that it can be taken out: what an entry says now, and what the last `up` said."""
-    # Of the audit log a user's own files may speak too, as long as the entry does not.
+    """The stack's own patch, so that it can be removed from values: as the entry is now and as the last `up` had it."""
+    # As long as the entry sets no audit log, the user's own files may.
     exports = settings.teleport[name].audit_log is not None or value_at(configuration, "access_graph", "audit_log")
     return AccessGraphPatch(
         endpoint=settings.endpoint_of(name),
@@ -135,12 +135,12 @@ def compare_values(
     untouched: bool = False,
     secret_values: bool = False,
 ) -> Finding:
-    """The live release's values against the files', all without the stack's own patch. Values are not shown: a live
-    release may have secrets among them.
+    """Compares the live release's values with the files', both without the stack's patch. Values are not shown: some
+    may be secret.
 
-    What differs from the files and not from one of `recorded`, the values that `up`s gave it, is no work of other
-    hands: the files have changed since, and the next `up` brings it. `untouched`: the revision that runs is the
-    engine's last. `configuration`: the last `up`'s output `teleportConfig` of that Teleport.
+    A value that differs from the files but equals one of `recorded`, the values of earlier `up`s, is nobody else's
+    change: the files have changed since, and the next `up` applies that. `untouched`: the running revision is the
+    engine's last. `configuration`: the last `up`'s output `teleportConfig` of this Teleport.
     """
     check = f"teleport.{name}.values"
     statement = f"the live values of {live.name} are those of its files"
@@ -158,7 +158,7 @@ def compare_values(
         return passed(check, statement, f"{reason}{', '.join(unlike)} (+ live only, - files only, ~ other)")
     open_ones = open_differences(foreign, in_live)
     if secret_values and untouched:
-        # What a secret key gives is not in what is recorded in plain, nor has it to look like a secret.
+        # The secret key's values are not in the recorded plain ones, and need not look like secrets.
         open_ones = [line for line in open_ones if line.startswith("- ")]
     if secret_values and not open_ones:
         reason = f"{', '.join(foreign)}: live only, or other; the secret key teleportSecretValues is to have them"

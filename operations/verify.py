@@ -1,6 +1,6 @@
 """`verify`: proves a deployed stack from outside, by doing what its users do. Changes nothing.
 
-Owns what is looked at, and where; each side's proofs are in `checks`.
+Owns which parts are examined, and where; the proofs of each part are in `checks`.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ from operations.ownership import connect_to_read
 
 @dataclass
 class Verification:
-    """One run over one stack. `outputs` are the stack's own, as `pulumi stack output --json` gives them."""
+    """One run over one stack. `outputs` are the stack's own, as returned by `pulumi stack output --json`."""
 
     settings: Settings
     outputs: Mapping[str, Any]
     book: AddressBook = field(default_factory=AddressBook.from_environment)
     host_identities: Mapping[str, Path] = field(default_factory=dict)
-    """By Teleport cluster name, a PEM file with a host certificate and its key."""
+    """Per Teleport cluster name, a PEM file with a host certificate and its key."""
     secret_values: bool = False
     """Whether the secret key with Helm values is set."""
     values_before: Path | None = None
@@ -75,7 +75,7 @@ class Verification:
     _clusters: dict[str, Cluster] = field(default_factory=dict)
 
     def run(self) -> list[Finding]:
-        """Every finding, in the order of the flow."""
+        """Every finding, in the order of the flow: endpoint, database, Teleports."""
         findings: list[Finding] = []
         ways: list[Way] = []
         if self.settings.access_graph.enabled:
@@ -100,7 +100,7 @@ class Verification:
         except (ClusterError, AddressBookError, ValuesFileError, OSError) as error:
             return [failed(check, f"{what} can be looked at", " ".join(str(error).split()))]
         except (*UNREADABLE, AttributeError) as error:
-            # Their texts quote what was read, which may be a secret.
+            # The error texts quote the content that was read, which may be a secret.
             reason = f"what was read of it has another form than this stack gives it ({type(error).__name__})"
             remedy = "are Secrets and ConfigMaps as `up` made them, and the outputs whole (no [secret] among them)?"
             return [failed(check, f"{what} can be looked at", f"{reason}; {remedy}")]
@@ -151,7 +151,7 @@ class Verification:
         ]
 
     def _same_outputs(self, host: str) -> Finding:
-        """Settings that were changed since the last `up` would have other things verified than those that run."""
+        """After a change of settings without an `up`, the checks would test other things than those that run."""
         statement, seen = "the outputs are of this configuration", self.outputs.get("serviceHost")
         if seen != host:
             return failed("outputs", statement, f"serviceHost is {seen!r}, the configuration makes {host!r}; run `up`")
@@ -172,7 +172,7 @@ class Verification:
             return [failed("database.connects", "the URI is there", reason)]
         text, *replicas = (secret[key].decode("utf-8", "replace") for key in keys)
         authorities = None
-        # Whoever keeps the Secret may have encoded more than must be.
+        # Whoever maintains the Secret may have percent-encoded more than necessary.
         decoded = unquote(text)
         if CA_BUNDLE_PATH in decoded or "sslrootcert" not in decoded:
             found = self._own.get("ConfigMap", DATABASE_CA_CONFIG_MAP_NAME, self._namespace)
@@ -224,7 +224,8 @@ class Verification:
         ]
 
     def _trust(self, name: str, ways: list[Way], where: str | None, bundle: str | None, endpoint: str) -> Finding:
-        """The CA as auth has it: the bundle of the ConfigMap that its volume names, or without one its trust store."""
+        """Checks the CA that auth trusts: the bundle in the ConfigMap that its volume mounts, or without one the trust
+        store."""
         trust = bundle if where else system_trust()
         return check_trust(
             ways,
@@ -270,7 +271,7 @@ class Verification:
     def _without_access_graph(
         self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
     ) -> list[Finding]:
-        """After the switch-off (or before the first `up` with it): Teleport is as its owner has it."""
+        """After the switch-off, or before the first `up` with access graph: Teleport is as its owner configured it."""
         cluster = self._cluster(self.settings.kubernetes_of(name).context)
         self._deployments(cluster, entry)
         release = deployed_release(cluster, entry.namespace, entry.release)
@@ -283,12 +284,12 @@ class Verification:
     def _given_back(
         self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings, release: HelmRelease
     ) -> Finding:
-        """The release's values are its owner's, and nothing of the stack's is left among them."""
+        """The release has its owner's values, and none that the stack added."""
         check, statement = f"teleport.{name}.values", f"the values of {name} are those of its files"
         files = own_values(load_values_files(entry.values_files, self.settings.root))
         unlike = differences(files, release.values)
         if isinstance(entry, ValuesTeleportSettings):
-            # The files need not say all that somebody else installs with, such as secret values of their own.
+            # The owner may install with more than the files say, such as secret values of their own.
             unlike = [line for line in unlike if not line.startswith("+")]
             unlike += [f"+ {place}" for place in connected_places(release.values, self.settings.endpoint_of(name))]
         if not unlike:
@@ -317,7 +318,7 @@ class Verification:
 
 
 def _of_this_stack(finding: Finding) -> Finding:
-    """What is wrong with a certificate that the stack issued itself."""
+    """Adds the remedy for a certificate that the stack issued itself."""
     if finding.outcome is Outcome.PASS:
         return finding
     remedy = f"the stack issued it: what is due or was changed by hand comes anew with {WRITTEN_BACK}"
@@ -331,18 +332,18 @@ def _way_back(
     live: HelmRelease | None,
     expected: Mapping[str, Any] | None,
 ) -> str:
-    """What makes a `teleport.yaml` say what is expected of it, where it says something else."""
+    """The remedy for a `teleport.yaml` that differs from what is expected."""
     section = access_graph_section(live.values if live else {}) or {}
     as_expected = expected.items() <= section.items() if expected else not section.get("enabled")
     if live is not None and as_expected:
-        # The engine compares values, as Helm recorded them: of what was edited beside Helm not even a refresh knows.
+        # The engine compares the values in Helm's record. Not even a refresh sees an edit made behind Helm's back.
         back = f"{cluster.helm(entry.namespace)} rollback {entry.release} {live.revision} --wait"
         return f"Helm's record has it right, so somebody edited it: {back}, then restart auth and the proxies"
     return _rolled_out(name, entry)
 
 
 def _rolled_out(name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings) -> str:
-    """What brings the release its values, where Helm's record has others."""
+    """The remedy where Helm's record has other values than the stack gave or hands over."""
     if isinstance(entry, ReleaseTeleportSettings):
         return f"run {given_again(f'teleport.{name}')}"
     return "let the release's owner roll out what this stack hands over (output teleportValues)"
