@@ -1,6 +1,6 @@
-"""What the engine had begun to make when it was killed: its own record of it, accounted for and then forgotten.
+"""What the engine had begun to make when it was killed, by its own record. Each entry is accounted for, then removed.
 
-Part of `recover`. Where AWS has it, `unrecorded` finds.
+Part of `recover`. `unrecorded` finds the objects in AWS.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from operations.ownership import made_by_the_engine, maker
 from operations.stack import StackError, run_engine
 from operations.unrecorded import REPEATABLE, candidates
 
-# Seconds; the engine reads one object.
+# Seconds; an import of one object.
 _IMPORT_TIMEOUT = 300
 
 
 @dataclass
 class BegunOperations:
-    """Those of one stack. `of_stack` are the engine's arguments that name it."""
+    """The begun operations of one stack. `of_stack` are the engine's arguments that name the stack."""
 
     settings: Settings
     stack: str
@@ -40,13 +40,13 @@ class BegunOperations:
     root: Path
     name: str
     """The stack's full name."""
-    # Those of which it is not known how they ended, by URN.
+    # URNs whose outcome is still unknown.
     _open: set[str] = field(default_factory=set)
-    # What the state has, by URN.
+    # URNs that the state has.
     _recorded: set[str] = field(default_factory=set)
 
     def steps(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What the engine had begun to make when it was killed; of most of it, it alone knows."""
+        """The steps for the creations that the engine began; of most of them, only its record tells."""
         begun = [one["resource"] for one in state.get("pending_operations") or [] if one.get("type") == "creating"]
         recorded = known(state)
         self._recorded = {str(resource.get("urn")) for resource in state.get("resources") or []}
@@ -58,7 +58,8 @@ class BegunOperations:
             elif kind.startswith("kubernetes:"):
                 yield from self._in_kubernetes(resource, recorded)
             else:
-                # Keys and passwords are nowhere but in the state; what it does not have, nobody has used.
+                # The next `up` finds a repeatable AWS object. Keys and passwords exist only in the state: one not there
+                # was never used.
                 self._open.discard(str(resource.get("urn")))
         if begun and not self._open:
             yield Step(
@@ -79,12 +80,12 @@ class BegunOperations:
             return
         found = [identity for identity in found if (kind, identity) not in recorded]
         if urn in self._recorded:
-            # A later run has made it, or took it in; what there is beside that one, nobody has used.
+            # A later run made or imported it, so nothing uses the others that match.
             self._open.discard(urn)
         elif found:
             first, *found = found
             yield Step(problem, f"import {first} if it is there", functools.partial(self._import, resource, first))
-            # Two killed runs may each have begun it.
+            # Two killed runs may both have begun it.
             self._recorded.add(urn)
             recorded.add((kind, first))
         else:
@@ -99,7 +100,7 @@ class BegunOperations:
         noun, name = kind.rpartition(":")[2], metadata.get("name") or inputs.get("name")
         namespace = metadata.get("namespace") or inputs.get("namespace")
         identity = f"{namespace}/{name}" if namespace else str(name)
-        # A patch of what others made is applied again; the authority's ConfigMap has been looked at.
+        # A patch of somebody else's object is simply applied again; `UnrecordedObjects` handles the CA's ConfigMap.
         if not name or noun.endswith("Patch") or (kind, identity) in recorded or name == CA_CONFIG_MAP_NAME:
             self._open.discard(urn)
             return
@@ -120,7 +121,7 @@ class BegunOperations:
             found = cluster.get(noun, str(name), namespace)
             if found is not None:
                 yield orphan(cluster, noun, found, namespace, self.name)
-            # Somebody else's is accounted for; one that may be ours is not, as long as it is there.
+            # Somebody else's object settles this operation. One that may be ours does not, as long as it exists.
             if found is None or self._is_anothers(found) or cluster.get(noun, str(name), namespace) is None:
                 self._open.discard(urn)
 
@@ -130,7 +131,7 @@ class BegunOperations:
     def _import_command(self, resource: Mapping[str, Any], identity: str) -> list[str]:
         provider = str(resource.get("provider", "")).rpartition("::")[0]
         name = str(resource["urn"]).rsplit("::", 1)[-1]
-        # The program decides about protection at the next `up`; protected, it could not be destroyed before that.
+        # The program sets protection at the next `up`; a protected object could not be destroyed before.
         command = ["import", str(resource["type"]), name, identity, "--protect=false", "--generate-code=false"]
         command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
         return command + (["--provider", f"provider={provider}"] if provider else [])
@@ -141,7 +142,7 @@ class BegunOperations:
             run_engine([*command, *self.of_stack, "--yes", "--skip-preview"], self.root, _IMPORT_TIMEOUT)
             result = "imported"
         except StackError as error:
-            # The engine's words for this one: much else may not exist, as a role, a bucket or a stack.
+            # Only this error says that the object was not made: a role, bucket or stack may be missing as well.
             if f"resource '{identity}' does not exist" not in str(error):
                 raise
             result = "it was not made"
@@ -149,10 +150,10 @@ class BegunOperations:
         return result
 
     def _settle(self) -> str:
-        """The engine forgets what it had begun when a state is imported."""
+        """Importing a state without pending operations makes the engine forget them."""
         document = json.loads(run_engine(["stack", "export", "--stack", self.stack], self.root))
         document["deployment"]["pending_operations"] = []
-        # Only this user can read it: mode 0600. Secrets in it are encrypted.
+        # Mode 0600: only this user can read the file. Secrets in it are encrypted.
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(document, file)
             file.flush()
@@ -161,8 +162,8 @@ class BegunOperations:
 
 
 def context_of(settings: Settings, resource: Mapping[str, Any]) -> str | None:
-    """The context of the provider that the resource is made with, which `providers.py` names by its cluster; None for a
-    cluster that is not in the configuration any more."""
+    """The context of the resource's provider, which `providers.py` names by its cluster; None when that cluster is no
+    longer in the configuration."""
     name = str(resource.get("provider", "")).rpartition("::")[0].rpartition("::")[2]
     own = settings.kubernetes.cluster_identifier
     for place in map(settings.kubernetes_of, settings.teleport):
@@ -172,13 +173,13 @@ def context_of(settings: Settings, resource: Mapping[str, Any]) -> str | None:
 
 
 def present(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The resources that the state has and the world should have. One that was deleted to be replaced, and whose
-    successor was not recorded, is still in the state: what has its name is the successor."""
+    """The resources that should exist according to the state. Without those deleted for a replacement: if the successor
+    was not recorded they are still in the state, but the object of that name is the successor."""
     return [resource for resource in state.get("resources") or [] if not resource.get("pendingReplacement")]
 
 
 def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Type and id of what the state has; of what AWS gives an id of its own beside its name, both."""
+    """Type and id of everything in the state; for objects that have an AWS id beside their name, both."""
     found: set[tuple[str, str]] = set()
     for resource in present(state):
         kind = str(resource.get("type"))

@@ -1,6 +1,5 @@
-"""A stack's record in a file backend: a full disk cuts it off, or a kill in the middle of a write leaves none, and the
-engine reads nothing of the stack any more (`failed to load checkpoint`, `no stack named`). The record before it lies
-beside it.
+"""A stack's record in a file backend. A full disk cuts it off, a kill during a write may leave none, and the engine
+then cannot read the stack (`failed to load checkpoint`, `no stack named`). The previous record is kept beside it.
 
 Other backends write a record whole or not at all.
 """
@@ -19,29 +18,30 @@ from urllib.parse import unquote, urlsplit
 BACKUP = ".bak"
 ATTRIBUTES = ".attrs"
 CUT_OFF = ".cut-off"
-# One record, packed or not as the engine's settings say: when they change, the former one stays as a backup.
+# A record, plain or compressed as the engine's settings say. After a change of settings, the former file stays as a
+# backup.
 _ENDINGS = (".json", ".json.gz")
-# And as nothing here reads it: what stands beside it is older.
+# A format that nothing here reads; where it exists, other records are older.
 _UNREAD = ".json.zst"
 
 
 @dataclass(frozen=True)
 class CutOff:
-    """Files of the backend that are no JSON, or one that is not there, and the one that can take their place: none for
-    attributes, which the backend does without."""
+    """A file of the backend that is damaged or missing, and the backup that can take its place; None for attributes,
+    which the backend can do without."""
 
     file: Path
     backup: Path | None
     spoilt: tuple[Path, ...] = ()
-    """What there is in its place; nothing when it is not there."""
+    """The damaged files in its place; empty when there is none."""
 
     @property
     def is_missing(self) -> bool:
-        """Whether there is no record at all, which `pulumi stack rm` leaves as well as a kill."""
+        """Whether there is no record at all; `pulumi stack rm` leaves that too, not only a kill."""
         return self.backup is not None and not self.spoilt
 
     def mend(self) -> str:
-        """Put the backup in its place, and keep what was there beside it; says what it did."""
+        """Put the backup in place and keep the damaged files beside it; returns what it did."""
         if self.backup is None:
             self.file.unlink()
         else:
@@ -52,7 +52,8 @@ class CutOff:
 
 
 def backend_directory(url: str) -> Path | None:
-    """Where a file backend keeps its files, from the URL that `pulumi whoami --json` gives; None for other backends."""
+    """Where a file backend keeps its files, from the URL that `pulumi whoami --json` prints; None for other
+    backends."""
     parts = urlsplit(url)
     if parts.scheme != "file":
         return None
@@ -60,7 +61,7 @@ def backend_directory(url: str) -> Path | None:
 
 
 def cut_off(directory: Path, project: str, stack: str) -> Iterator[CutOff]:
-    """What of that stack's cannot be read and can be mended. directory: see `backend_directory`."""
+    """The stack's files that cannot be read and can be mended. directory: see `backend_directory`."""
     for attributes in sorted(directory.rglob(f"*{ATTRIBUTES}")):
         own = stack in attributes.parent.parts or attributes.name.startswith(f"{stack}.json")
         if (own or attributes.parent == directory) and not _is_whole(attributes):
@@ -71,7 +72,7 @@ def cut_off(directory: Path, project: str, stack: str) -> Iterator[CutOff]:
     whole = [backup for backup in backups if _is_whole(backup)]
     if packed.exists() or any(map(_is_whole, records)) or not whole:
         return
-    # The engine writes one when it begins with the next: the newest is the record before this one.
+    # The engine writes a backup before it writes a record, so the newest backup is the record before this one.
     backup = max(whole, key=lambda file: file.stat().st_mtime_ns)
     spoilt = tuple(record for record in records if record.exists())
     yield CutOff(backup.with_name(backup.name.removesuffix(BACKUP)), backup, spoilt)

@@ -1,4 +1,4 @@
-"""What a stack's state says of the engine's work: what it has made, what it left open, what it last gave to Helm."""
+"""What a stack's state tells of the engine's work: what it made, what it left open, what it last gave Helm."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ class GivenRelease:
     """A Helm release as the engine last gave it to Helm, or as a refresh saw it."""
 
     values: Mapping[str, Any] | None
-    """None where a secret is among them: the state has them encrypted as a whole."""
+    """None when a secret is among them: the state then encrypts all of them together."""
     revision: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRecord:
-    """What the state of one stack has of it."""
+    """What the state of one stack records."""
 
     begun: list[str]
-    """Names of the resources that the engine began to make and has no end of: it was killed."""
+    """Names of the resources that the engine began to make and did not finish: it was killed."""
     releases: Mapping[str, GivenRelease]
-    """By the resource's name."""
+    """By resource name."""
     ids: Mapping[str, str]
-    """The id that its plugin gave each resource, by its name: of an object in a cluster `name` or `namespace/name`. An
-    `up` that failed has recorded what it made here, and a `destroy` that left something has taken out what it deleted,
-    while the outputs are those of the last whole `up`."""
+    """The id that the plugin gave each resource, by resource name; for Kubernetes objects `name` or `namespace/name`.
+    Unlike the outputs, which are from the last complete `up`, these include what a failed `up` made, and exclude what a
+    partial `destroy` deleted."""
 
 
 def read_record(stack: str | None, root: Path = ROOT) -> EngineRecord:
-    """From the engine. Raises `StackError` where it has no such stack."""
+    """Ask the engine. Raises `StackError` when it has no such stack."""
     document = json.loads(run_engine(["stack", "export", *(["--stack", stack] if stack else [])], root))
     deployment = document.get("deployment") or {}
     operations = deployment.get("pending_operations") or []
-    # One that has been replaced stands there until it is deleted, under its successor's name.
+    # A replaced resource stays in the state under its successor's name until it is deleted.
     resources = [one for one in present(deployment) if not one.get("delete")]
     releases = [one for one in resources if one.get("type") == RELEASE]
     return EngineRecord(

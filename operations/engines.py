@@ -1,4 +1,4 @@
-"""Which processes of the engine work on a stack now, and which plugins go on without one."""
+"""Which processes of the engine work on a stack now, and which plugins have outlived their engine."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ import yaml
 from components.settings.names import PROJECT
 from operations.stack import StackError, short_name
 
-# What the engine's processes are called, and the commands of theirs that hold a stack's lock.
+# Program names of the engine's processes, and the engine's commands that hold a stack's lock.
 _ENGINE = "pulumi"
 _PLUGIN = "pulumi-resource-"
 _LOCKING = frozenset({"up", "update", "destroy", "refresh", "import", "down"})
 _BACKEND = "PULUMI_BACKEND_URL"
-# Seconds. A plugin has nothing to do at its end.
+# Seconds. A plugin has nothing to do before it ends.
 _ENDED_TIMEOUT = 10.0
 _POLL = 0.1
 
 
 @dataclass(frozen=True)
 class EngineProcess:
-    """An engine or a plugin of one, as far as we may look at it."""
+    """An engine or one of its plugins, as far as this user may examine it."""
 
     number: int
     name: str
-    """The program's, without a directory."""
+    """The program's name, without directory."""
     arguments: Sequence[str] | None
-    """Its command line, program and all; None of somebody else's, where the system keeps it to its user."""
+    """Its command line, with the program; None for another user's process when the system hides it."""
     directory: Path | None
-    """Where it works; None of somebody else's, which only its user can ask."""
+    """Its working directory; None for another user's process."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Empty of somebody else's."""
+    """Empty for another user's process."""
     has_engine: bool = False
-    """Whether an engine started it and is there: who has none is the child of another process."""
+    """Whether its parent is an engine that runs; a plugin whose engine died has another parent."""
 
     @property
     def shown(self) -> str:
-        """The beginning of its command line."""
+        """The beginning of the command line."""
         return " ".join((self.arguments or [self.name])[:3]).strip()
 
     @property
     def holds_lock(self) -> bool:
-        """Whether it is an engine that holds a stack's lock, or may."""
+        """Whether it is an engine that holds a stack's lock, or may hold it."""
         return self.name == _ENGINE and (self.arguments is None or bool(_LOCKING.intersection(self.arguments[1:])))
 
     @property
     def stack(self) -> str | None:
-        """The stack that its command line names."""
+        """The stack that the command line names."""
         arguments = self.arguments or ()
         for position, argument in enumerate(arguments):
             if argument in ("--stack", "-s"):
@@ -63,7 +63,7 @@ class EngineProcess:
 
 
 def engine_processes() -> list[EngineProcess]:
-    """Engines and plugins of this machine, by number."""
+    """This machine's engines and plugins, by process number."""
     found = []
     for process in psutil.process_iter(["pid", "name", "status", "cmdline", "cwd", "environ"]):
         seen = process.info
@@ -87,13 +87,12 @@ def engine_processes() -> list[EngineProcess]:
 def live_engines(
     processes: Iterable[EngineProcess], root: Path, stack: str, environment: Mapping[str, str] = os.environ
 ) -> list[EngineProcess]:
-    """Those that hold the stack's lock, or may.
+    """Engines that hold the stack's lock, or may hold it.
 
-    One in the project's directory that does not say which stack it works on, or with which backend, may well mean ours:
-    it counts. So does one elsewhere that names the stack: a second checkout of the project, as a runner of CI has it.
+    An engine in the project's directory counts if it does not tell its stack or its backend: it may well be ours. So
+    does one elsewhere that names the stack: it may be a second checkout of the project, as CI runners have.
 
-    root: the project's directory.
-    environment: ours, for the backend that we would ask.
+    root: the project's directory. environment: ours, for the backend that we would ask.
     """
     return [process for process in processes if process.holds_lock and _is_of(process, root, stack, environment)]
 
@@ -101,8 +100,8 @@ def live_engines(
 def abandoned_plugins(
     processes: Iterable[EngineProcess], root: Path, stack: str, environment: Mapping[str, str] = os.environ
 ) -> list[EngineProcess]:
-    """Plugins whose engine was killed, as `live_engines`: the engine has each in a process group of its own, and they
-    go on with what it had asked of them, a Helm upgrade say."""
+    """Plugins of the stack, as in `live_engines`, whose engine was killed. Each runs in a process group of its own and
+    goes on with what the engine asked of it, such as a Helm upgrade."""
     return [
         process
         for process in processes
@@ -111,7 +110,7 @@ def abandoned_plugins(
 
 
 def hidden_engines(processes: Iterable[EngineProcess], stack: str) -> list[EngineProcess]:
-    """Those of other users that may work on the stack: their directory and environment are not ours to read."""
+    """Other users' engines that may work on the stack: we may not read their directory and environment."""
     return [
         process
         for process in processes
@@ -120,13 +119,13 @@ def hidden_engines(processes: Iterable[EngineProcess], stack: str) -> list[Engin
 
 
 def end_plugin(number: int) -> str:
-    """Raises `StackError` where it cannot be ended."""
+    """End the process. Raises `StackError` when it cannot be ended."""
     try:
         process = psutil.Process(number)
         process.terminate()
         deadline = time.monotonic() + _ENDED_TIMEOUT
         while time.monotonic() < deadline:
-            # It stays a zombie where its parent, or whoever has taken it in, does not ask for it.
+            # A dead process stays a zombie until its parent, or the one that adopted it, waits for it.
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 return "ended"
             time.sleep(_POLL)
@@ -145,13 +144,13 @@ def _is_of(process: EngineProcess, root: Path, stack: str, environment: Mapping[
     if named and short_name(named) != short_name(stack):
         return False
     if not is_here and (not named or directory is None or _project(named, directory) not in (None, PROJECT)):
-        return False  # a stack of that name in another project, or see `hidden_engines`
+        return False  # a stack of that name in another project, or one for `hidden_engines`
     backend = environment.get(_BACKEND)
     return not backend or process.environment.get(_BACKEND, backend) == backend
 
 
 def _program(arguments: Sequence[str] | None, name: str | None) -> str:
-    """By its command line, where that may be read: a program that another wraps has another name for the system."""
+    """Name from the command line when it is readable: for a wrapped program the system reports another name."""
     return Path(arguments[0] if arguments else name or "").name.removesuffix(".exe")
 
 
@@ -165,7 +164,8 @@ def _has_engine(process: psutil.Process) -> bool:
 
 
 def _project(named: str, directory: Path) -> str | None:
-    """The project of a stack, by its full name or else by what stands in the directory; None where neither tells."""
+    """A stack's project, from its full name or else from Pulumi.yaml in or above the directory; None when neither
+    tells."""
     if named.count("/") == 2:
         return named.split("/")[1]
     for place in (directory, *directory.parents):

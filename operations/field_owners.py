@@ -1,9 +1,8 @@
-"""Owners of fields, in the API server's books, whom the engine has forgotten.
+"""Field managers that the engine has forgotten, in the managedFields of the API server.
 
-The engine's plugin gives every resource that it makes an owner's name of its own, and keeps it in the state alone. One
-that was made and not recorded (a killed `up`, a state that was lost) or that outlived its stack leaves that owner
-behind: what is made or imported in its place has another, and the first change after that is refused as a conflict.
-Part of `recover`.
+The Kubernetes plugin gives each resource a manager name of its own, and keeps it only in the state. A resource that was
+not recorded (a killed `up`, a lost state) or that outlived its stack leaves that name behind. What is made or imported
+in its place has another, and its first change is refused as a conflict. Part of `recover`.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from operations.cluster import Cluster, Document
 from operations.mending import Step
 from operations.ownership import maker
 
-# What a preview or an `up` says of it, and docs/recover.md.
+# The error of a preview or an `up`, also quoted in docs/recover.md.
 _CONFLICT: Final = "Server-Side Apply field conflict"
-# https://github.com/pulumi/pulumi-kubernetes, fieldManagerName: a prefix and eight random digits.
+# https://github.com/pulumi/pulumi-kubernetes, fieldManagerName: a prefix and eight random hexadecimal digits.
 _PLUGINS_OWNER: Final = re.compile(r"pulumi-kubernetes-[0-9a-f]{8}")
-# Of auth it is the Deployment's own, of the proxies their pods'.
+# The mark is on auth's Deployment itself, for the proxies on the pod template.
 _AUTHS_MARK: Final = ("f:metadata", "f:annotations", f"f:{PROXY_ANNOTATION}")
 _MARK: Final = ("f:spec", "f:template", *_AUTHS_MARK)
 _AUTHORITIES: Final = ("f:data", f"f:{CA_KEY}")
@@ -37,23 +36,23 @@ _MAKER: Final = ("f:metadata", "f:annotations", f"f:{STACK_ANNOTATION}")
 
 @dataclass(frozen=True)
 class _Shared:
-    """An object of the stack's, or its part of somebody else's, of which another state may have been the owner."""
+    """An object of the stack's, or our part of somebody else's, that another state may have owned."""
 
     cluster: Cluster
     kind: str
     type: str
     found: Document
     field: tuple[str, ...]
-    """The path of what is ours, as the API server writes it."""
+    """Path of our field, in the API server's notation."""
     alone: bool
-    """Whether an owner of more than that is somebody else's."""
+    """Whether a manager of any further field must be somebody else's."""
 
 
 def forgotten_owners(
     settings: Settings, state: Mapping[str, Any], stack: str, cluster_of: Callable[[str], Cluster]
 ) -> Iterator[Step]:
-    """A step for each object with such owners. stack: full name of ours; `cluster_of` a context."""
-    # One that was replaced has the name of its successor until it is deleted.
+    """A step for each object with forgotten managers. stack: our full name. `cluster_of` connects to a context."""
+    # A resource that was replaced has the name of its successor until it is deleted.
     recorded = [one for one in present(state) if not one.get("delete")]
     known = {
         (str(one.get("type")), str(one.get("id"))): str((one.get("outputs") or {}).get("__fieldManager"))
@@ -82,7 +81,7 @@ def _shared(settings: Settings, stack: str, cluster_of: Callable[[str], Cluster]
         authorities = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
         if authorities is not None:
             if maker(authorities) != stack:
-                continue  # whose Teleport it is: another stack's, or one that was connected by hand
+                continue  # its Teleport is another stack's, or was connected by hand
             yield _Shared(cluster, "ConfigMap", "kubernetes:core/v1:ConfigMap", authorities, _AUTHORITIES, alone=False)
         for deployment, mark in (
             (auth_deployment_name(entry.release), _AUTHS_MARK),

@@ -1,8 +1,7 @@
-"""Helm releases that are left pending or half uninstalled, or that the state does not know: what `recover` does to
-them, by Helm.
+"""Helm releases that are pending, half uninstalled or not in the state, and what `recover` lets Helm do about them.
 
-A release that somebody else owns, that somebody may be working on, or whose removal would cost data is never touched:
-the step then says what its owner can run.
+Never touches a release that somebody else owns, that somebody may be working on, or whose removal would cost data: the
+step then tells what its owner can run.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from operations.mending import Step
 from operations.ownership import is_release_of
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
-# Seconds: Helm waits for the pods of the former revision.
+# Seconds: a rollback waits for the pods of the former revision.
 _HELM_TIMEOUT = 600
-# When a Helm that does not keep to that is ended.
+# When a Helm that exceeds its own timeout is killed.
 _GIVEN_UP = _HELM_TIMEOUT + 60
 
 
@@ -39,23 +38,23 @@ class InterruptedRelease:
     namespace: str
     name: str
     timeout_seconds: int
-    """How long whoever works on it may take."""
+    """Seconds that an operation on it may take."""
     root: Path
     owned_by: str = ""
-    """Who owns it, when it is not this stack."""
+    """Who owns it; empty when this stack does."""
     keeps_data: bool = False
-    """Whether there can be something that goes with it and cannot be had again: Teleport's database."""
+    """Whether removing it may destroy what cannot be restored: Teleport's database."""
 
     @property
     def identity(self) -> str:
-        """As the state has it."""
+        """The id, as the state has it."""
         return f"{self.namespace}/{self.name}"
 
     def steps(self, now: datetime, *, by_engine: bool, is_own: bool) -> Iterator[Step]:
-        """Nothing of a release that is neither pending nor taken away.
+        """Steps for a pending or removed release; none for any other.
 
-        by_engine: whether the engine's own record says that it was working on it when it was killed.
-        is_own: whether the release is this stack's.
+        by_engine: whether the engine's record says that it was working on the release when it was killed. is_own:
+        whether the release is this stack's.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         if not revisions or revisions[-1].status not in UNSETTLED:
@@ -83,10 +82,9 @@ class InterruptedRelease:
             yield self._never_ran(problem, back)
 
     def unknown(self, stack: str, *, by_engine: bool) -> Iterator[Step]:
-        """The access graph's release when the state does not know it; nothing of one that is pending or taken away.
+        """Steps for an access graph's release that the state does not know; none for a pending or removed one.
 
-        stack: full name of ours.
-        by_engine: whether the engine was making it when it was killed; `begun` then imports it.
+        stack: our full name. by_engine: whether the engine was making it when it was killed; `begun` then imports it.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         if not revisions or revisions[-1].status in UNSETTLED:
@@ -100,12 +98,12 @@ class InterruptedRelease:
             yield Step(problem, self._not_certain(f"`{_shown(command)}`"))
 
     def is_of(self, stack: str) -> bool:
-        """Whether it is certainly that stack's (its full name), by its newest revision."""
+        """Whether its newest revision is certainly that stack's. stack: a full name."""
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         return bool(revisions) and is_release_of(stack, self.cluster, revisions[-1])
 
     def _reason_to_wait(self, now: datetime, since: datetime | None, *, by_engine: bool) -> str:
-        """Empty when no Helm can be at work on it any more: the engine's was ended with it."""
+        """Why to wait; empty when no Helm can be working on it. The engine's Helm ended with the engine."""
         if by_engine:
             return ""
         if since is None:
@@ -139,7 +137,7 @@ class InterruptedRelease:
         return Step(problem, "uninstall it: it never ran", lambda: run_helm(command, self.root))
 
     def _made(self) -> list[str]:
-        """What of the chart's runs or keeps something: by its label, and by the names that the chart gives."""
+        """The chart's objects that run or hold data, found by label and by the chart's names for them."""
         names = {
             "Deployment": (auth_deployment_name(self.name), proxy_deployment_name(self.name)),
             "PersistentVolumeClaim": (self.name,),
@@ -169,7 +167,7 @@ class InterruptedRelease:
 
 
 def under_way(state: Mapping[str, Any]) -> set[str]:
-    """`namespace/name` of each release on which the engine was working when it was killed."""
+    """`namespace/name` of each release that the engine was working on when it was killed."""
     found = set()
     for operation in state.get("pending_operations") or []:
         resource = operation.get("resource") or {}
@@ -180,13 +178,13 @@ def under_way(state: Mapping[str, Any]) -> set[str]:
 
 
 def last_good(revisions: list[HelmRelease]) -> int | None:
-    """The newest revision that ran."""
+    """The newest revision that ever ran."""
     good = [one.revision for one in revisions if one.status in ("deployed", "superseded")]
     return good[-1] if good else None
 
 
 def run_helm(arguments: list[str], root: Path) -> str:
-    """What Helm says. Raises `ClusterError` with its own message."""
+    """The first line of Helm's output. Raises `ClusterError` with Helm's own message."""
     helm = shutil.which("helm")
     if helm is None:
         raise ClusterError(f"helm: is not on PATH; install Helm, or run `{_shown(arguments)}` elsewhere")
@@ -205,11 +203,11 @@ def run_helm(arguments: list[str], root: Path) -> str:
 
 
 def _shown(arguments: list[str]) -> str:
-    """As a command for people, whatever the context is called."""
+    """The command for people, quoted for a shell."""
     return f"helm {shlex.join(arguments)}"
 
 
 def _history(arguments: list[str]) -> str:
-    """The command that shows the release of another one, wherever that is."""
+    """The command that shows the history of the release that another command is about."""
     place = arguments.index("--namespace") if "--namespace" in arguments else len(arguments)
     return _shown(["history", arguments[1], *arguments[place : place + 4]])

@@ -1,7 +1,7 @@
-"""Part of `recover`: AWS opens every new security group outwards, and the plugin closes it again in a second call.
+"""Part of `recover`: AWS creates every security group open outwards, and the plugin closes it in a second call.
 
-A plugin that is killed between the two leaves the group open, and no preview shows it: the program says nothing of the
-rules that are not to be there.
+A plugin that is killed between the two leaves the group open. No preview shows that, because the program declares no
+rules that should not exist.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def closed_groups(settings: AwsSettings | None, state: Mapping[str, Any]) -> Ite
 
 
 def _outward(settings: AwsSettings | None, group: str) -> list[str]:
-    """Ids of the group's outbound rules; none of a group that is gone. Raises `NoSession`."""
+    """Ids of the group's outbound rules; empty when the group is gone. Raises `NoSession`."""
     if settings is None:
         raise NoSession("this configuration has no AWS any more")
     filters = [{"Name": "group-id", "Values": [group]}]

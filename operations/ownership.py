@@ -1,6 +1,5 @@
-"""Whose something is that a stack's names lead to: its annotation says which stack made it, and the API server who
-wrote it. Names alone say nothing: another stack may have the same.
-"""
+"""Which stack owns an object that one of our names leads to. Names alone do not tell: another stack may use the same.
+The object's annotation says which stack made it, and the API server records who wrote it."""
 
 from __future__ import annotations
 
@@ -16,23 +15,24 @@ from operations.value_at import value_at
 
 
 def full_name(state: Mapping[str, Any], stack: str) -> str:
-    """`organization/project/stack`, as the stack's objects have it: from the state, of which some were recorded."""
+    """`organization/project/stack`, as the stack's objects carry it: from the state, once objects are recorded
+    there."""
     operations = [one.get("resource") or {} for one in state.get("pending_operations") or []]
     found = set()
     for resource in [*(state.get("resources") or []), *operations]:
         found.add(str(value_at(resource, "inputs", "tags", STACK_TAG)))
         found.add(str(value_at(resource, "inputs", "metadata", "annotations", STACK_ANNOTATION)))
-    # A renamed stack has recorded its former name as well.
+    # A renamed stack's state has its former name as well.
     recorded = max((name for name in found if name.endswith(f"/{short_name(stack)}")), default="")
     organization, *rest = stack.split("/")
-    # The backends without organizations call theirs so.
+    # The organization's name in backends without organizations.
     given = {2: stack, 1: f"{organization}/{PROJECT}/{short_name(stack)}"}
     return recorded or given.get(len(rest), f"organization/{PROJECT}/{stack}")
 
 
 def require_own(settings: Settings, cluster: Cluster) -> None:
-    """That a context leads to the cluster that the stack means by it: names alone are the same in every environment.
-    Raises `ClusterError`."""
+    """Check that a context leads to the stack's cluster: names alone are the same in every environment. Raises
+    `ClusterError`."""
     context, found = cluster.context, cluster.identifier()
     meant = {settings.kubernetes, *map(settings.kubernetes_of, settings.teleport)}
     identifiers = {one.cluster_identifier for one in meant if one.context == context}
@@ -45,8 +45,8 @@ def require_own(settings: Settings, cluster: Cluster) -> None:
 
 
 def connect_to_read(settings: Settings, connect: Callable[[str], Cluster], context: str) -> Cluster:
-    """For those who change nothing: whom the cluster does not tell which one it is may look nevertheless.
-    Raises `ClusterError`."""
+    """Connect for reading. A user who may not read the cluster's identifier may look nevertheless. Raises
+    `ClusterError`."""
     cluster = connect(context)
     try:
         require_own(settings, cluster)
@@ -56,13 +56,13 @@ def connect_to_read(settings: Settings, connect: Callable[[str], Cluster], conte
 
 
 def maker(document: Document) -> str | None:
-    """Full name of the stack that made a Kubernetes object; None where it does not say."""
+    """Full name of the stack that made a Kubernetes object; None when the object does not say."""
     found = value_at(document, "metadata", "annotations", STACK_ANNOTATION)
     return None if found is None else str(found)
 
 
 def made_by_the_engine(document: Document) -> bool:
-    """Whether the Kubernetes plugin of the engine made the object, for whatever stack: the API server records who wrote
+    """Whether the engine's Kubernetes plugin made the object, for whatever stack: the API server records who wrote
     which fields."""
     fields = document["metadata"].get("managedFields") or []
     labels = document["metadata"].get("labels") or {}
@@ -72,8 +72,8 @@ def made_by_the_engine(document: Document) -> bool:
 
 
 def is_release_of(stack: str, cluster: Cluster, revision: HelmRelease) -> bool:
-    """Whether a release of the access graph is certainly that stack's: its values have what this program alone writes,
-    and around it is what the stack made. stack: its full name."""
+    """Whether the access graph's release is certainly that stack's (full name): its values have an annotation that only
+    this program writes, and the stack made the namespace or a Secret in it."""
     if value_at(revision.values, "podAnnotations", CREDENTIALS_ANNOTATION) is None:
         return False
     around = (

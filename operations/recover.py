@@ -1,9 +1,9 @@
 """`recover`: mends what a killed `up` left behind, so that the next one converges. Asks before each change.
 
-Clears the stack's lock, gives Helm releases that are left pending back, and imports or removes what was created but not
-recorded. Acts in the configured clusters and account alone, and only on what is this stack's. What would cost data (a
-database, a Teleport) is never deleted here. `begun` accounts for what the engine was making, `interrupted_releases` for
-Helm's, `unrecorded_objects` for what else is in the cluster.
+Clears the stack's lock, rolls pending Helm releases back, and imports or removes objects that were created but not
+recorded. Acts only in the configured clusters and account, and only on what belongs to this stack. Never deletes what
+holds data (a database, a Teleport). `begun` handles what the engine was making, `interrupted_releases` Helm's releases,
+`unrecorded_objects` the other objects in the cluster.
 """
 
 from __future__ import annotations
@@ -45,16 +45,17 @@ from operations.stack import ROOT, StackError, in_file, run_engine, short_name
 from operations.unrecorded import carrying
 from operations.unrecorded_objects import UnrecordedObjects, recorded_kinds
 
-# Seconds; the engine looks at one release.
+# Seconds; a refresh of one release.
 _REFRESH_TIMEOUT = 300
-# Seconds; how long somebody else's Helm waits is not ours to know: https://helm.sh/docs/helm/helm_upgrade/
+# Seconds; Helm's default, because nobody tells how long somebody else's Helm waits:
+# https://helm.sh/docs/helm/helm_upgrade/
 _OTHERS_TIMEOUT = 300
-# The last update has ended, as one does by itself when its client has been gone for a while; or there was none yet:
-# https://github.com/pulumi/pulumi/issues/5364, and its pkg/backend/httpstate
+# Pulumi Cloud's messages for a stack that is not locked: its last update has ended (updates expire when their client is
+# gone), or there was none yet: https://github.com/pulumi/pulumi/issues/5364, and its pkg/backend/httpstate
 _NOT_LOCKED = ("update has already completed", "has never been updated")
-# What answers for a stack that comes back, which nobody may have asked for.
+# The option that allows bringing a stack back, which may have been removed on purpose.
 RESTORE = "--restore-record"
-# What `teleport.py` marks Deployments with: the proxies', for them to be restarted, and auth's, to wait for it.
+# The type of `teleport.py`'s marks on Deployments: on the proxies' to restart them, on auth's to wait for it.
 _MARK = "kubernetes:apps/v1:DeploymentPatch"
 
 
@@ -71,10 +72,10 @@ class Recovery:
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     _clusters: dict[str, Cluster] = field(default_factory=dict)
     _name: str = ""
-    """The stack's full name, when the state is known."""
+    """The stack's full name, once the state has been read."""
 
     def steps(self) -> Iterator[Step]:
-        """In order; each is looked for when the one before is done."""
+        """The steps in order. Each is looked for only after the one before is done."""
         processes = self.processes()
         running = live_engines(processes, self.root, self.stack)
         if running:
@@ -89,13 +90,13 @@ class Recovery:
                 functools.partial(end_plugin, plugin.number),
             )
         if plugins and abandoned_plugins(self.processes(), self.root, self.stack):
-            return  # nothing holds still
+            return  # a plugin still works, so nothing here is stable
         self._check_places()
-        # Without its record the engine knows no stack, not even one to clear the lock of.
+        # Without its record the engine does not know the stack, and cannot clear its lock.
         for found in self._cut_off():
             yield _put_back(found)
             if found.is_missing and not found.file.exists():
-                return  # there is no stack to look at
+                return  # the stack does not exist
         yield Step(
             f"the stack {self.stack} may still be locked by an `up` that was killed",
             "clear the lock",
@@ -105,7 +106,8 @@ class Recovery:
         self._name = full_name(state, self.stack)
         yield from self._pending(state)
         yield from self._begun_deletions(state)
-        # Without what they have taken out.
+        # Read again, without what these steps removed, but with the earlier pending operations: later steps need them
+        # all.
         state = {**self._state(), "pending_operations": state.get("pending_operations")}
         yield from self._namespace_gone(state)
         unrecorded = UnrecordedObjects(self.settings, self.stack, self._name, self._cluster, self._graph_release())
@@ -113,14 +115,14 @@ class Recovery:
         yield from self._uninstalled(state)
         begun = BegunOperations(self.settings, self.stack, self._of_stack(), self._cluster, self.root, self._name)
         yield from begun.steps(state)
-        # With what the steps so far have imported.
+        # Read again, with what the steps so far have imported.
         state = self._state()
         yield from forgotten_owners(self.settings, state, self._name, self._cluster)
         yield from closed_groups(self.settings.aws, state)
         yield from self._tagged(state)
 
     def notes(self) -> list[str]:
-        """What cannot be looked at from here."""
+        """What this user cannot examine."""
         return [
             f"process {engine.number} of another user ({engine.shown}) cannot be looked at; make sure that it works on "
             "another stack"
@@ -128,7 +130,7 @@ class Recovery:
         ]
 
     def _check_places(self) -> None:
-        """Nothing is mended in a world that is not the stack's. Raises `ClusterError`."""
+        """Check that contexts and credentials lead to this stack's clusters and account. Raises `ClusterError`."""
         self._cluster(self.settings.kubernetes.context)
         for name, entry in self.settings.teleport.items():
             if not isinstance(entry, ManualTeleportSettings):
@@ -139,7 +141,7 @@ class Recovery:
         try:
             account, caller = identity_of(aws)
         except NoSession:
-            return  # where AWS cannot be asked, nothing is done to it: the steps say what to look for
+            return  # without an answer nothing is changed in AWS: the steps say what to look for
         if account != aws.account_id:
             raise ClusterError(
                 f"AWS: the credentials are {caller} of {account}, aws.accountId says {aws.account_id}; take another "
@@ -147,7 +149,7 @@ class Recovery:
             )
 
     def _cluster(self, context: str) -> Cluster:
-        """Raises `ClusterError` for another cluster than the one that is configured for that context."""
+        """Raises `ClusterError` when the context leads to another cluster than the configured one."""
         if context not in self._clusters:
             cluster = self.connect(context)
             require_own(self.settings, cluster)
@@ -158,14 +160,14 @@ class Recovery:
         try:
             run_engine(["cancel", "--yes", "--stack", self.stack], self.root)
         except StackError as error:
-            # Pulumi Cloud's words for a stack that nothing works on; a file or a bucket has no error for that.
+            # Pulumi Cloud fails for a stack without a lock; file and bucket backends do not.
             if any(words in str(error).lower() for words in _NOT_LOCKED):
                 return "there was none"
             raise
         return "cleared"
 
     def _cut_off(self) -> list[CutOff]:
-        """The record that a full disk or a kill spoilt, without which the engine reads nothing."""
+        """Records that a full disk or a kill cut off, without which the engine cannot read the stack."""
         backend = json.loads(run_engine(["whoami", "--json"], self.root))
         directory = backend_directory(str(backend.get("url", "")))
         return list(cut_off(directory, PROJECT, short_name(self.stack))) if directory else []
@@ -202,7 +204,7 @@ class Recovery:
         is_own = is_recorded or graph.identity in begun or graph.is_of(self._name)
         yield from graph.steps(self.now(), by_engine=graph.identity in begun, is_own=is_own)
         for release in self._teleport_releases():
-            # That a release is this stack's is what the mode of its entry says.
+            # The entry's mode says that the release is this stack's.
             yield from release.steps(self.now(), by_engine=release.identity in begun, is_own=True)
 
     def _state(self) -> Mapping[str, Any]:
@@ -214,7 +216,7 @@ class Recovery:
         cluster = self._cluster(self.settings.kubernetes.context)
         if ("Namespace", namespace) not in recorded_kinds(state) or cluster.get("Namespace", namespace) is not None:
             return
-        # Releases apart: Helm's are looked at one by one.
+        # Without releases: `_uninstalled` asks Helm about each of them.
         gone = [
             str(one["urn"])
             for one in present(state)
@@ -227,8 +229,8 @@ class Recovery:
         )
 
     def _begun_deletions(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What the engine was deleting when it was killed may be gone: a `destroy` would find that, and an `up` takes
-        the state's word. Keys and passwords are nowhere but in the state; releases are `_uninstalled`'s."""
+        """What the engine was deleting when it was killed may be gone. A `destroy` would notice; an `up` trusts the
+        state. Keys and passwords exist only in the state; `_uninstalled` handles releases."""
         recorded = {str(one.get("urn")) for one in present(state)}
         for operation in state.get("pending_operations") or []:
             resource = operation.get("resource") or {}
@@ -257,15 +259,15 @@ class Recovery:
         return "it is there" if any(one.get("urn") == urn for one in present(self._state())) else result
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """Releases that Helm has taken away, and the engine does not know it: Helm refuses to do it twice. One of which
-        a record is left is `_pending`'s. And marks on Deployments that went with theirs: the plugin takes a mark off by
-        writing to the Deployment, whether it is there or not."""
+        """Releases that Helm has uninstalled but the state still has: Helm refuses to uninstall them again. One that
+        still has Helm records is `_pending`'s. Also marks on Deployments that are gone: the plugin removes a mark by
+        writing to the Deployment, and fails without it."""
         for resource in state.get("resources") or []:
             if resource.get("type") not in (RELEASE, _MARK):
                 continue
             context = context_of(self.settings, resource)
             if context is None:
-                continue  # its entry was taken out, and of such the engine uninstalls none: they stay in their cluster
+                continue  # its entry is gone; the engine then uninstalls no release, so it stays in its cluster
             namespace, _, name = str(resource.get("id", "")).partition("/")
             cluster = self._cluster(context)
             if resource["type"] == RELEASE and not list_revisions(cluster, namespace, name):
@@ -289,7 +291,7 @@ class Recovery:
         return ["--stack", self.stack, *in_file(self.config_file)]
 
     def _tagged(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """What a plugin that died, or a state that was lost, left in the account. The engine has no note of it."""
+        """Objects in the account that a dead plugin or a lost state left, without a note in the state."""
         if self.settings.aws is None:
             return
         recorded, whose = known(state), full_name(state, self.stack)

@@ -1,7 +1,7 @@
-"""Finds in AWS what the engine was making when it was killed, by what it had asked for: name, prefix, tags, owner.
-And what carries the stack's tag without being in its state.
+"""Finds objects in AWS that the engine was making when it was killed, by what it had asked for: name, prefix, tags,
+owner. Also finds objects that carry the stack's tag but are not in its state.
 
-Reads only. What becomes of a find is `recover`'s.
+Reads only; `recover` decides what to do with them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Client = Callable[[str], Any]
 INSTANCE = "aws:rds/instance:Instance"
 KEY = "aws:kms/key:Key"
 _RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-# Asking for it again finds it as it is: AWS's calls for these are idempotent.
+# AWS's calls that create these are idempotent: the next `up` finds the object.
 REPEATABLE = frozenset(
     {
         "aws:cloudwatch/metricAlarm:MetricAlarm",
@@ -31,7 +31,7 @@ REPEATABLE = frozenset(
         "aws:sns/topicSubscription:TopicSubscription",
     }
 )
-# Where a type's identity stands among its inputs, for what AWS names as we ask.
+# The import id in terms of a type's inputs, where AWS takes the names that we give.
 _IDENTITY = {
     INSTANCE: "{identifier}",
     "aws:rds/subnetGroup:SubnetGroup": "{name}",
@@ -42,14 +42,15 @@ _IDENTITY = {
     "aws:iam/rolePolicy:RolePolicy": "{role}:{name}",
     "aws:kms/alias:Alias": "{name}",
 }
-# What the provider appends to a prefix: https://github.com/hashicorp/terraform-plugin-sdk, helper/id.
+# What the provider appends to a name prefix: https://github.com/hashicorp/terraform-plugin-sdk, helper/id.
 _UNIQUE = r"[0-9a-f]{26}"
 
 
 def candidates(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str]:
-    """Ids, as `pulumi import` takes them, of what may be the object. One that is named may not exist.
+    """Ids, as `pulumi import` takes them, of objects that may be the one. An id that comes from a given name may not
+    exist.
 
-    Raises `NoSession` when AWS cannot be asked, `LookupError` for a type that is not looked for.
+    Raises `NoSession` when AWS cannot be asked, `LookupError` for a type that has no search.
     """
     identity = _IDENTITY.get(kind, "")
     if identity and all(inputs.get(key) for key in re.findall(r"\{(\w+)\}", identity)):
@@ -60,7 +61,7 @@ def candidates(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[
 
 
 class Carrying(list[tuple[str, str]]):
-    """Type and id of each object that was found; `unasked` names what these credentials may not know."""
+    """Type and id of each object found; `unasked` names what these credentials may not read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,13 +69,13 @@ class Carrying(list[tuple[str, str]]):
 
 
 def carrying(settings: AwsSettings, tags: Mapping[str, str]) -> Carrying:
-    """Every object that has these tags, whatever its name. A missing right hides its type, or its object, alone.
+    """Every object that has these tags, whatever its name. A missing right hides only its type, or its object.
 
-    Raises `NoSession` when AWS cannot be asked, or when nothing was found and not all of it may be known.
+    Raises `NoSession` when AWS cannot be asked, or when nothing was found and some of it could not be read.
     """
     found = Carrying()
     for kind in (*_SEARCHES, INSTANCE):
-        if kind == _RULE:  # a rule goes with its group
+        if kind == _RULE:  # a rule is deleted with its group
             continue
         closed: list[_Closed] = []
         try:
@@ -119,7 +120,7 @@ def _search(settings: AwsSettings | None, kind: str, inputs: Inputs) -> list[str
 
 
 def _tagged(identity: str, inputs: Inputs, tags: Callable[[], list[dict[str, str]]]) -> Iterator[str | _Closed]:
-    """The object, if it has the tags of `inputs`."""
+    """The object, if it has the tags of `inputs`; a `_Closed` when its tags cannot be read."""
     try:
         with asking_aws():
             found = tags()
@@ -149,7 +150,7 @@ def _keys(client: Client, inputs: Inputs) -> Iterator[str]:
                     continue
                 tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
             except kms.exceptions.ClientError:
-                continue  # its policy does not let us look: it is not of these credentials' making
+                continue  # its policy denies us, so these credentials did not make it
             if metadata["KeyState"] != "PendingDeletion" and _has_tags(inputs, tags, "TagKey", "TagValue"):
                 yield str(key["KeyId"])
 
@@ -199,7 +200,7 @@ def _roles(client: Client, inputs: Inputs) -> Iterator[str | _Closed]:
     for page in iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
             name = role["RoleName"]
-            # The stack's roles have one prefix and the same tags; what each is for, its description alone says.
+            # The stack's roles share a prefix and tags; only the description tells what each is for.
             if _is_named(inputs, name) and _is_described(inputs, role):
                 yield from _tagged(name, inputs, partial(_role_tags, iam, name))
 
@@ -215,7 +216,7 @@ _SEARCHES: Mapping[str, Callable[[Client, Inputs], Iterator[str] | Iterator[str 
 
 
 def _tags(inputs: Inputs) -> dict[str, str]:
-    """Every one of the stack's objects carries a tag of the stack's own; without any, anybody's would fit."""
+    """The tags to search for. Every object of the stack has a tag of its own; without any, anybody's would match."""
     tags: dict[str, str] = dict(inputs.get("tags") or {})
     if not tags:
         raise NoSession("the object has no tags by which it could be told from others")

@@ -1,7 +1,6 @@
-"""Objects in the cluster with a stack's own fixed names that its state does not know: whose they are, and what becomes
-of them.
+"""Objects in the cluster that have a stack's fixed names but are not in its state: whose they are, and what to do.
 
-Part of `recover`. What the engine itself has a note of is `begun`'s, and what is in AWS `unrecorded`'s.
+Part of `recover`. `begun` handles what the engine's record names, `unrecorded` what is in AWS.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ from operations.mending import Step, import_by_hand, orphan
 from operations.ownership import is_release_of, maker
 
 _JOB_PREFIXES = (DATABASE_ACCESS_NAME, DATABASE_LOGINS_NAME)
-# What runs every few minutes, and what it may do; all have one name.
+# A CronJob and its rights; all four have the same name.
 _SCHEDULED = ("CronJob", "RoleBinding", "Role", "ServiceAccount")
 
 
 def recorded_kinds(state: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Kind and id of what the state has: several kinds have one name."""
+    """Kind and id of everything in the state; objects of several kinds share a name."""
     return {(str(one.get("type")).rpartition(":")[2], str(one.get("id"))) for one in present(state) if one.get("id")}
 
 
 @dataclass(frozen=True)
 class UnrecordedObjects:
-    """Those of one stack."""
+    """The unrecorded objects of one stack."""
 
     settings: Settings
     stack: str
@@ -56,7 +55,7 @@ class UnrecordedObjects:
     cluster: Callable[[str], Cluster]
     """By context."""
     graph: InterruptedRelease
-    """TAG's."""
+    """TAG's release."""
 
     def steps(self, state: Mapping[str, Any]) -> Iterator[Step]:
         recorded = recorded_kinds(state)
@@ -72,13 +71,13 @@ class UnrecordedObjects:
             if elsewhere is not None:
                 yield elsewhere
                 return
-        # One that the stack does not make is nobody's orphan, not even one that it once made and gave away.
+        # A namespace that the stack does not make is no orphan, not even one that it once made and gave away.
         if ("Namespace", namespace) not in recorded and self.settings.access_graph.create_namespace:
             found = cluster.get("Namespace", namespace)
             if found is not None:
                 yield self._unknown_namespace(cluster, found, inhabited=inhabited)
             if not inhabited:
-                return  # whatever the stack makes in there is made after it
+                return  # the stack makes the namespace before anything in it
         release = self.settings.access_graph.release
         if ("Release", f"{namespace}/{release}") not in recorded:
             by_engine = f"{namespace}/{release}" in under_way(state)
@@ -98,9 +97,9 @@ class UnrecordedObjects:
         yield from self._authority_maps(recorded)
 
     def _recorded_elsewhere(self, state: Mapping[str, Any]) -> Step | None:
-        """An access graph that runs, of which the state has nothing at all: no kill leaves that, for of what was made
-        before the release there are records, and of the release the engine's own note. Another state has it: of
-        another backend, or of before it was lost."""
+        """A running access graph of which the state has nothing. No kill causes that: what is made before the release
+        is recorded, and the release has a pending operation. Another state has it: another backend's, or one that was
+        lost."""
         graph = self.settings.access_graph
         cluster, where = self.cluster(self.settings.kubernetes.context), f"{graph.namespace}/{graph.release}"
         runs = deployed_release(cluster, graph.namespace, graph.release)
@@ -116,8 +115,8 @@ class UnrecordedObjects:
         )
 
     def _unknown_namespace(self, cluster: Cluster, found: Document, *, inhabited: bool) -> Step:
-        """What a killed `up` makes in its namespace is recorded after that: with something in it that is recorded
-        (`inhabited`) it is no orphan, but one that this stack has used as somebody's. One that was to outlive a
+        """A namespace is recorded before the objects made in it. So one that is not recorded, but has recorded objects
+        in it (`inhabited`), is no orphan: this stack used it as somebody else's. One that keepNamespace kept through a
         `destroy` has what somebody wanted to keep."""
         name, other = name_of(found), maker(found)
         if inhabited and other in (None, self.name):
@@ -141,7 +140,8 @@ class UnrecordedObjects:
         return orphan(cluster, "Namespace", found, None, self.name, "and everything in it")
 
     def _import_by_hand(self, kind: str, name: str, identity: str, *, parent: str, provider: str) -> str:
-        """Of an object of Kubernetes' core."""
+        """How to import a core Kubernetes object by hand. `parent` is `<name>=<URN>`, the form that `pulumi import`
+        takes."""
         kubernetes = f"kubernetes=<URN of the provider {provider}>"
         return import_by_hand(
             self.stack, f"kubernetes:core/v1:{kind}", name, identity, parent=parent, provider=kubernetes
@@ -157,7 +157,7 @@ class UnrecordedObjects:
     def _jobs(
         self, cluster: Cluster, beginnings: tuple[str, ...], namespace: str, recorded: set[tuple[str, str]]
     ) -> Iterator[Step]:
-        """Jobs have a digest at the end of their names."""
+        """Job names end in a digest, so they are matched by prefix."""
         for job in cluster.list("Job", namespace):
             name = name_of(job)
             if name.startswith(beginnings) and ("Job", f"{namespace}/{name}") not in recorded:
@@ -171,7 +171,7 @@ class UnrecordedObjects:
             found = cluster.get("ConfigMap", CA_CONFIG_MAP_NAME, entry.namespace)
             if found is None or ("ConfigMap", f"{entry.namespace}/{CA_CONFIG_MAP_NAME}") in recorded:
                 continue
-            # Of whatever release: an entry that takes another's place may have another than the auth that runs there.
+            # Of any release: an entry that replaced another may name another release than the auth that runs there.
             running = cluster.list("Deployment", entry.namespace)
             if any(CA_CONFIG_MAP_NAME in json.dumps(one.get("spec", {}).get("template", {})) for one in running):
                 place = self.settings.kubernetes_of(name)
@@ -192,7 +192,7 @@ class UnrecordedObjects:
                 yield orphan(cluster, "ConfigMap", found, entry.namespace, self.name)
 
     def _handed_over(self, recorded: set[tuple[str, str]]) -> Iterator[Step]:
-        """What stands in the namespace of a Teleport that somebody else owns, beside the authority's ConfigMap."""
+        """What the stack makes in the namespace of a Teleport that somebody else owns, except the CA's ConfigMap."""
         names = dict.fromkeys(("ServiceAccount", "Role", "RoleBinding"), ROLLOUT_NAME)
         for name, entry in self.settings.teleport.items():
             if not isinstance(entry, ValuesTeleportSettings):
@@ -203,7 +203,7 @@ class UnrecordedObjects:
             yield from self._jobs(cluster, (ROLLOUT_NAME,), entry.namespace, recorded)
 
     def _lockout_watches(self, recorded: set[tuple[str, str]]) -> Iterator[Step]:
-        """In the namespace of every Teleport that has something of the stack's beside it."""
+        """In the namespace of every Teleport where the stack makes objects."""
         for name, entry in self.settings.teleport.items():
             if isinstance(entry, ManualTeleportSettings):
                 continue
