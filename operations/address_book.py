@@ -1,6 +1,6 @@
-"""Resolves DNS names that this machine's resolver may not know, from a table of JSON files when one is given.
+"""Resolves DNS names that this machine's resolver may not know, from JSON files when they are given.
 
-Clusters' Service names resolve only inside the cluster. Who writes the table is outside of this module.
+Clusters' Service names resolve only inside the cluster. This module does not write the files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class AddressBookError(Exception):
 class AddressBook:
     """Name to port to addresses, `{"<dns name>": {"<port>": ["host:port", ...]}}`, merged from a directory's files.
 
-    The files are read at each question, for what stands behind a name changes while programs run.
+    The files are read at each lookup, because the addresses behind a name change while programs run.
     """
 
     path: Path | None = None
@@ -46,8 +46,8 @@ class AddressBook:
         return [_split(address) for address in known.get(str(port), [])]
 
     def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
-        """Addresses to connect to, in order: the book's for a name that it knows (none: nothing stands behind it now),
-        else DNS's. Raises `OSError` when DNS does not know the name."""
+        """Addresses to connect to, in order: the book's for a name it knows (empty: nothing is behind it now), else
+        DNS's. Raises `OSError` when DNS does not know the name."""
         known = self.find(host, port)
         if known is not None:
             return known
@@ -76,7 +76,7 @@ def _read(file: Path) -> dict[str, dict[str, list[str]]]:
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        # Gone between the listing and the reading: its owner took it away.
+        # Its owner removed it between the listing and the reading.
         return {}
     except (OSError, ValueError) as error:
         raise AddressBookError(f"{VARIABLE}: {file} cannot be read: {error}") from None

@@ -1,6 +1,6 @@
 """AWS with the caller's own credentials, in the account and role that the program's provider acts in.
 
-boto3 is imported late: whoever has no database in AWS does without it.
+boto3 is imported late, so that users without a database in AWS need not install it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from operations.findings import Finding, failed, not_proven
 
 
 class NoSession(Exception):
-    """AWS cannot be asked, or a token cannot be signed, from here; the text says why."""
+    """AWS cannot be asked from here, or a token cannot be signed; the text says why."""
 
 
 class Denied(NoSession):
-    """AWS was asked, and these credentials may not know that."""
+    """AWS answered, but these credentials may not read that."""
 
 
-# Of the services that are asked here: RDS and IAM say the first, KMS the second, EC2 the third.
+# Error codes for a missing right: RDS and IAM use the first, KMS the second, EC2 the third.
 _DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 @contextmanager
 def asking_aws() -> Iterator[None]:
-    """What AWS, or the way to it, refuses meanwhile is a `NoSession`, and a `Denied` where a right is missing."""
+    """Turns errors of AWS, or of the way to it, into `NoSession`; those for a missing right into `Denied`."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
@@ -38,19 +38,19 @@ def asking_aws() -> Iterator[None]:
         denied = error.response.get("Error", {}).get("Code") in _DENIALS
         raise (Denied if denied else NoSession)(str(error)) from None
     except (BotoCoreError, OSError, ValueError) as error:
-        # Beside its own errors boto3 lets through those of what it reads and calls: a program of a profile's
-        # credential_process that is not there, an AWS_ENDPOINT_URL that is no URL.
+        # boto3 also passes on errors of what it reads and calls: a missing credential_process program of a profile, an
+        # invalid AWS_ENDPOINT_URL.
         raise NoSession(str(error)) from None
 
 
 def aws_client(settings: AwsSettings, service: str) -> Any:
-    """boto3's client of `service`. Raises `NoSession` without boto3, or where the role cannot be assumed."""
+    """boto3's client of `service`. Raises `NoSession` without boto3, or when the role cannot be assumed."""
     try:
         import boto3
         from botocore.config import Config
     except ImportError:
         raise NoSession("boto3 is not installed here") from None
-    # Two tries of five seconds: whoever waits sits before a terminal.
+    # Two tries of five seconds, because somebody waits at a terminal.
     config = Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 2})
 
     def arguments(name: str) -> dict[str, Any]:
@@ -75,14 +75,14 @@ def aws_client(settings: AwsSettings, service: str) -> Any:
 
 
 def not_told(check: str, statement: str, error: NoSession) -> Finding:
-    """Of a check for which AWS gave no answer: a missing right says nothing against an `up`."""
+    """The finding for a check that AWS did not answer: a missing right says nothing against an `up`."""
     if isinstance(error, Denied):
         return not_proven(check, statement, f"these credentials may not ask: {error}")
     return failed(check, statement, f"AWS does not say: {error}")
 
 
 def database_token(settings: AwsSettings, host: str, port: int, user: str) -> str:
-    """A token by which `user` logs in to the instance within 15 minutes, if these credentials may rds-db:connect.
+    """A token with which `user` can log in to the instance for 15 minutes, if these credentials may rds-db:connect.
 
     Signed here, without asking AWS. Raises `NoSession`.
     """

@@ -1,7 +1,7 @@
 """Whether the charts that a configuration names are in their repositories.
 
-The engine asks a repository only where it knows a release's values, and before a first `up` it does not: there a chart
-that is missing would be told of when the database is made. A packaged chart is looked at with the settings.
+The engine asks a repository only once it knows a release's values, which before a first `up` it does not: a missing
+chart would then show only after the database is made. Settings check packaged charts.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from components.settings.chart_versions import numbers
 from components.settings.charts import helm_source
 from operations.findings import Finding, failed, not_proven, passed
 
-# Seconds for an index from its request to its last byte; those of large repositories have some megabytes.
+# Seconds for an index, from request to last byte; those of large repositories have several megabytes.
 TIMEOUT = 30.0
 # Bytes, far above any index.
 LARGEST_INDEX = 64 * 1024 * 1024
-# How many of what is there are named where something is not.
+# How many available ones are named when one is missing.
 SHOWN = 3
 
 
 class IndexUnread(Exception):
-    """The index of a repository could not be read; the text says why."""
+    """The index could not be read; the text says why."""
 
 
 class NoRepository(Exception):
@@ -38,13 +38,13 @@ class NoRepository(Exception):
 
 
 def check_charts(settings: Settings) -> list[Finding]:
-    """A finding for each chart that is fetched."""
+    """One finding for each chart that an `up` fetches."""
     read: dict[str, Mapping[str, list[str]] | Exception] = {}
     return [_check(name, key, chart, read) for name, key, chart in _charts(settings)]
 
 
 def _charts(settings: Settings) -> Iterator[tuple[str, str, RepositoryChart]]:
-    """Name of the check, key of the setting and chart, of those that an `up` would fetch."""
+    """Check name, settings key and chart, for each chart that an `up` fetches."""
     own = settings.access_graph.chart
     if settings.access_graph.enabled and isinstance(own, RepositoryChart):
         yield "charts.access-graph", "accessGraph.chart", own
@@ -56,7 +56,7 @@ def _charts(settings: Settings) -> Iterator[tuple[str, str, RepositoryChart]]:
 def _check(
     check: str, key: str, chart: RepositoryChart, read: dict[str, Mapping[str, list[str]] | Exception]
 ) -> Finding:
-    """`read` has what was read of each repository before, and gets what is read here."""
+    """`read` caches the index of each repository, or why it could not be read."""
     statement = f"the chart {chart.name} {chart.version} is in {chart.repository}"
     source, repository = helm_source(chart.name, chart.repository)
     if repository is None:
@@ -101,8 +101,8 @@ def fetch_index(repository: str) -> bytes:
 
 
 def versions_in(index: bytes) -> dict[str, list[str]]:
-    """The versions of each chart in an index. Raises `NoRepository` for what is none."""
-    # Texts are all that is wanted. In C, where PyYAML has it: some megabytes take a second or two.
+    """The versions of each chart in an index. Raises `NoRepository` when it is no index."""
+    # Only strings are needed. libyaml's loader where PyYAML has it: several megabytes take it a second or two.
     loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         entries = yaml.load(index, Loader=loader)["entries"]
@@ -112,5 +112,5 @@ def versions_in(index: bytes) -> dict[str, list[str]]:
 
 
 def _comparable(version: str) -> str:
-    # Helm takes versions that differ in these for the same.
+    # Helm treats versions that differ only in these as equal.
     return version.removeprefix("v").partition("+")[0]

@@ -1,4 +1,4 @@
-"""Asks AWS, with the caller's own credentials, which account they are for."""
+"""Asks AWS which account the caller's credentials belong to."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from operations.findings import Finding, failed, not_proven, passed
 
 
 def identity_of(settings: AwsSettings) -> tuple[str, str]:
-    """The account of the credentials, and whose they are. Raises `NoSession`."""
+    """The account of the credentials, and the caller's ARN. Raises `NoSession`."""
     with asking_aws():
         identity = aws_client(settings, "sts").get_caller_identity()
     return str(identity["Account"]), str(identity["Arn"])
 
 
 def check_account(settings: AwsSettings) -> Finding:
-    """The account that the program's provider would act in is the one that is meant."""
+    """Whether the program's provider would act in the intended account."""
     check, statement = "aws.account", f"the credentials are for the account {settings.account_id}"
     if importlib.util.find_spec("boto3") is None:
         return not_proven(check, statement, "boto3 is not installed here; `aws sts get-caller-identity` tells")

@@ -1,8 +1,8 @@
-"""How long it takes until a resource is there, by type, from what AWS's users report of their own applies.
+"""How long each type of resource takes to create, as AWS's users report of their own applies.
 
 Seconds of a first creation. The reports are lines `Creation complete after ...` of Terraform, which waits for the same
-calls as the plugin, in public repositories and issues, read in November 2026. They say which branch is the slow one and
-by how much; what a given account takes, it says itself.
+calls as the plugin, in public repositories and issues, read in November 2026. They tell which branch is slow and by how
+much; a given account may differ.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DURATIONS: Mapping[str, Duration] = {
     "aws:iam/role:Role": _IDENTITY,
     "aws:iam/rolePolicy:RolePolicy": _IDENTITY,
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _IDENTITY,
-    # Pods that are pulled and become ready.
+    # Pods whose images are pulled and that become ready.
     "kubernetes:helm.sh/v3:Release": Duration(31, "one release that waits: 31 s"),
     "kubernetes:batch/v1:Job": Duration(31, "assumed: as a release, for its pod pulls an image too"),
     "kubernetes:apps/v1:DeploymentPatch": Duration(31, "assumed: as a release, for it awaits the rollout"),
@@ -41,7 +41,7 @@ DURATIONS: Mapping[str, Duration] = {
 
 
 def duration(type_: str) -> Duration:
-    """Of a resource of that type; one call where nothing is known of it."""
+    """The duration for a resource type; that of one call for unknown types."""
     if type_.startswith(("random:", "tls:")):
         return _LOCAL
     return DURATIONS.get(type_, _CALL)

@@ -1,7 +1,7 @@
-"""Another environment of the stack: its configuration file and its Teleport values, made from one that exists.
+"""Makes another environment of the stack, its configuration file and its Teleport values, from an existing one.
 
-Owns the questions, and how answers take the place of the sample's ids; its text is `sample`'s to edit. What settings
-mean and which are valid is `components.settings`': nothing is written that it would refuse.
+Owns the questions, and replaces the sample's ids with the answers; `sample` edits the text. `components.settings`
+decides which settings are valid: nothing is written that it would refuse.
 """
 
 from __future__ import annotations
@@ -23,36 +23,37 @@ from operations.value_at import value_at
 from operations.whole_file import write_whole
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-# What stands in YAML as it is, whatever is around it.
+# Values that YAML takes without quotes, in any context.
 _PLAIN = re.compile(r"[A-Za-z0-9](?!.*(: | #|:$))[A-Za-z0-9 ._/:=+@#-]*")
 _WORD = re.compile(r"[\w-]+")
 _BY_ITSELF = r"(?<![\w-])VALUE(?![\w-])"
-# The blocks of the sample's own subnets: elsewhere they would shut TAG off from its database.
+# The address blocks of the sample's own subnets: in another network they would cut TAG off from its database.
 _BLOCKS = ("config", f"{PREFIX}accessGraph", "networkPolicy", "databaseCidrs")
 _NO_BLOCKS = "# databaseCidrs: the blocks of the subnets below; without them TAG may call that port anywhere"
 _TELEPORTS = ("config", f"{PREFIX}teleport")
 _DATABASE = ("config", f"{PREFIX}database")
-# With which the engine encrypts the sample's secrets: no other environment should be able to read them.
+# How the engine encrypts the sample's secrets: no other environment should be able to read them.
 _ENCRYPTION = ("secretsprovider", "encryptedkey", "encryptionsalt")
 _PARTITION = r"(?<![\w-])arn:aws(?:-[a-z]+)*:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One thing that no two environments share."""
+    """One value that differs in every environment."""
 
     flag: str
-    """Of the command line, without dashes."""
+    """The command line's option, without dashes."""
     path: tuple[str, ...]
-    """Where the sample has it, from the section on."""
+    """Its place in the sample, from the section on."""
     text: str
     several: bool = False
-    """Whether the answer is a list, given with commas."""
+    """Whether the answer is a comma-separated list."""
     word_at: str | None = None
-    """Of what may be a plain word, such as `prod` or `teleport`: a pattern of the places in which it is meant."""
+    """For values that may be common words, such as `prod` or `teleport`: a pattern of the places where they are
+    meant."""
 
     def pattern(self, value: str) -> str:
-        """Where the sample's `value` stands: never in the middle of another word."""
+        """A pattern of the places where the sample's `value` occurs, never in the middle of another word."""
         where = self.word_at if self.word_at and _WORD.fullmatch(value) else _BY_ITSELF
         return where.replace("VALUE", re.escape(value))
 
@@ -105,7 +106,7 @@ QUESTIONS = (
 
 
 def questions_of(sample: Sample) -> tuple[Question, ...]:
-    """Those that the sample has something to replace for."""
+    """The questions for which the sample has a value to replace."""
     return tuple(question for question in QUESTIONS if _value(sample, question) is not None)
 
 
@@ -114,9 +115,9 @@ def missing_flags(answers: Mapping[str, str | None], questions: Sequence[Questio
 
 
 def rendered(sample: Sample, name: str, answers: Mapping[str, str]) -> dict[Path, str]:
-    """The files of environment `name`, by path relative to the project: comments and everything else as in `sample`,
-    but for what is of its network alone. Another environment than the sample has none of its secrets, nor the key to
-    them, none of its further Teleports, and a database of its own."""
+    """The files of environment `name`, by path relative to the project, with comments and order as in `sample`, but
+    without what only fits its network. A new environment gets none of the sample's secrets nor the key to them, none of
+    its further Teleports, and a database of its own."""
     text = without(sample.text, _BLOCKS, _NO_BLOCKS)
     encryption = "".join(lines_of(text, (key,)) for key in _ENCRYPTION) if name == sample.name else ""
     for key in _ENCRYPTION:
@@ -129,7 +130,7 @@ def rendered(sample: Sample, name: str, answers: Mapping[str, str]) -> dict[Path
         for setting in sample.settings_of_its_instance:
             text = without(text, (*_DATABASE, setting.removeprefix("database.")))
     own = {rf"(?<![\w/-])environments/{sample.name}/": f"environments/{name}/"}
-    # The longer first, for one may have another in it.
+    # Longest value first, because one value may contain another.
     questions = sorted(questions_of(sample), key=lambda question: -len(str(_value(sample, question))))
     for question in questions:
         value, answer = _value(sample, question), answers[question.flag]
@@ -145,14 +146,14 @@ def rendered(sample: Sample, name: str, answers: Mapping[str, str]) -> dict[Path
     values = values.replace(f"release of {sample.name}:", f"release of {name}:")
     text = re.sub(rf"(Environment: ){sample.name}\b", rf"\g<1>{name}", _replaced(text, own))
     return {
-        # As they were: the key's region is not the database's.
+        # Not edited: the encryption key's region need not be the database's.
         Path(f"Pulumi.{name}.yaml"): encryption + text,
         Path(f"environments/{name}/teleport.yaml"): _replaced(values, own),
     }
 
 
 def check_name(name: str, root: Path, *, force: bool = False) -> None:
-    """Raises `StackError` for a name that is taken, unless `force`, or none."""
+    """Raises `StackError` for a name that is invalid, or taken without `force`."""
     if not NAME.fullmatch(name):
         raise StackError(
             f"{name!r}: is no name of an environment; take up to 32 lower-case letters, digits and hyphens"
@@ -165,10 +166,10 @@ def check_name(name: str, root: Path, *, force: bool = False) -> None:
 
 
 def write_environment(sample: Sample, name: str, answers: Mapping[str, str], *, force: bool = False) -> list[Path]:
-    """Write the files beside the sample's; those written. Values of a Teleport that are there already are left.
+    """Write the files beside the sample's and return those written. Existing values of a Teleport are kept.
 
-    Raises `StackError` for a name that is taken or none and for values of another Teleport, `ValuesFileError`, and
-    `SettingsError` for answers that the program would refuse; then nothing is written.
+    Raises `StackError` for a name that is invalid or taken and for values of another Teleport, `ValuesFileError`, and
+    `SettingsError` for answers that the program would refuse. Nothing is written then.
     """
     root = sample.root
     check_name(name, root, force=force)
@@ -195,7 +196,8 @@ def write_environment(sample: Sample, name: str, answers: Mapping[str, str], *, 
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
         made = read_stack_file(name, Path(directory) / configuration)
-        # The sample's secrets are left out, and told: whoever needs one sets it before the first preview.
+        # The sample's secrets are left out and the user is told. They count as set here: users set those they need
+        # before the first preview.
         to_set = {key.removeprefix(PREFIX) for key in sample.secrets if key.startswith(PREFIX)}
         replace(made, secret_keys=made.secret_keys | to_set).settings(Path(directory))
     written = [configuration] if kept else [values, configuration]
@@ -211,9 +213,9 @@ def ask(
     prompt: Callable[[str], str],
     identify: Callable[[str], str | None],
 ) -> dict[str, str]:
-    """`given` with an answer to everything, asked for in order where it is missing.
+    """`given`, with the missing answers asked for in order.
 
-    `identify` asks the cluster of a context for its identifier; None where it does not say.
+    `identify` asks the cluster of a context for its identifier; None when it gives none.
     """
     answers: dict[str, str] = {}
     for question in questions:
@@ -226,12 +228,13 @@ def ask(
 
 def _value(sample: Sample, question: Question) -> Any:
     value = value_at(sample.config, *question.path)
-    # A section by itself is a map by name: the name is asked for.
+    # The question about a whole section asks for the first name in its map.
     return next(iter(value)) if isinstance(value, Mapping) else value
 
 
 def _replaced(text: str, values: Mapping[str, str]) -> str:
-    """What the patterns find, all at once, so that no answer is taken for a sample's id."""
+    """Replace everything that the patterns match in one pass, so that no answer is mistaken for one of the sample's
+    ids."""
     answers = list(values.values())
     pattern = re.compile("|".join(f"({one})" for one in values), re.MULTILINE)
     return pattern.sub(lambda match: answers[(match.lastindex or 0) - 1], text)

@@ -1,6 +1,6 @@
-"""One command for many environments: a bounded number at a time, one line of status for each, failures last.
+"""One command for many environments: a limited number at a time, one status line for each, failures last.
 
-Owns the order, the bound, and what is said. What is done to one environment is `fleet_engine`'s, behind `Run`.
+Owns the order, the limit and the output. `fleet_engine` does the work on one environment, behind `Run`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-# Does one thing to one environment, writes what the engine says to the file, and returns how many resources had which
-# operation. Raises FleetError when the engine refused or failed.
+# Does one thing to one environment, writes the engine's output to the file, and returns the number of resources per
+# operation. Raises FleetError when the engine refuses or fails.
 Run = Callable[[str, Path], Mapping[str, int]]
 Say = Callable[[str], None]
 
-# In the order in which they matter to whoever reads the line; what stays the same is not said.
+# Most important to the reader first; unchanged resources are not counted.
 _OPERATIONS = ("delete", "replace", "create", "update", "import", "read", "refresh")
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAID_AS: Mapping[str, str | None] = {
@@ -37,7 +37,7 @@ class FleetOperation(str, Enum):
 
 
 class FleetError(Exception):
-    """One environment's command failed; the text is the engine's own word for it."""
+    """One environment's command failed; the text is the engine's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Outcome:
     log: Path
     changes: Mapping[str, int]
     error: str | None = None
-    """None when it went well."""
+    """None when it succeeded."""
 
     @property
     def line(self) -> str:
@@ -80,11 +80,12 @@ def run_fleet(
     max_failures: int | None = None,
     cancel: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Run all of `stacks`, `parallel` at a time; after `max_failures` of them no other is begun.
+    """Run all of `stacks`, `parallel` at a time. After `max_failures` failures no other is begun.
 
-    An interrupt (Ctrl-C) begins no other either, and waits for those that are under way: a killed engine leaves a lock
-    and half-made things behind. Every further one calls `cancel`, which asks them to end; they are waited for. So does
-    whatever else ends a command (a time-out, a job that is cancelled, a terminal that is closed): it will not wait.
+    The first interrupt (Ctrl-C) only stops further ones from beginning: a killed engine leaves a lock and half-made
+    objects behind. Each further interrupt calls `cancel`, which asks the running engines to end. So does the first of
+    any other signal (a time-out, a cancelled job, a closed terminal), because its sender will not wait. The running
+    ones are always waited for.
     """
     report = Report()
     width = max(map(len, stacks), default=0)
@@ -129,7 +130,8 @@ def run_fleet(
 
 @contextmanager
 def _interrupts(act: Callable[[int], None]) -> Iterator[None]:
-    """While it lasts, what ends a command does that, at whatever moment it comes. What is ignored (nohup) stays so."""
+    """In this context, signals that end a command call `act` with their number. Ignored signals stay ignored (nohup),
+    except SIGINT."""
     before = {number: signal.getsignal(number) for number in _ENDS}
     heard = [number for number in _ENDS if number == signal.SIGINT or before[number] is not signal.SIG_IGN]
     for number in heard:
@@ -142,7 +144,7 @@ def _interrupts(act: Callable[[int], None]) -> Iterator[None]:
 
 
 def closing_lines(report: Report) -> list[str]:
-    """The last thing said: how many, what was not begun, and each failure with its log."""
+    """The last lines: how many succeeded, which were not begun, and each failure with its log."""
     total = len(report.outcomes) + len(report.not_begun)
     lines = [f"{len(report.outcomes) - len(report.failures)} of {total} went well"]
     if report.not_begun:
@@ -153,12 +155,12 @@ def closing_lines(report: Report) -> list[str]:
 
 
 def changes_in_words(changes: Mapping[str, int]) -> str:
-    """`{"create": 2, "same": 40}` -> `2 create`; a replacement's two steps are one."""
+    """`{"create": 2, "same": 40}` -> `2 create`; the two steps of a replacement count once."""
     counted: Counter[str] = Counter()
     for operation, count in changes.items():
         name = _SAID_AS.get(operation, operation)
         if name == "replace":
-            # The engine's summary has both the replacement and the step that makes the new one.
+            # The engine's summary counts both the replacement and the creation of the new resource.
             counted[name] = max(counted[name], count)
         elif name is not None:
             counted[name] += count
@@ -176,6 +178,6 @@ def _outcome(stack: str, run: Run, log: Path) -> Outcome:
     except FleetError as failure:
         error = str(failure)
     except Exception as failure:
-        # The others' report is worth more than this one's traceback.
+        # The others' results are worth more than this one's traceback.
         error = f"{type(failure).__name__}: {failure}"
     return Outcome(stack=stack, seconds=time.monotonic() - started, log=log, changes=changes, error=error)

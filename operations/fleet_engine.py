@@ -1,7 +1,7 @@
-"""What `fleet` does to one environment: a preview or an `up` of the program beside it, by Pulumi's Automation API.
+"""What `fleet` does to one environment: a preview or an `up` of this program through Pulumi's Automation API.
 
-Owns the calls of the engine and how its output becomes a log and one error. Which environments, and how many at a time,
-is `fleet`'s.
+Owns the calls of the engine, and turns its output into a log and one error. `fleet` decides which environments, and how
+many at a time.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from operations.fleet import FleetError, FleetOperation, changes_in_words
 from operations.stack import StackError
 
 _ERROR = "error: "
-# What the SDK puts around what the engine said.
+# The SDK's additions to the engine's output.
 _CODE = re.compile(r"\s*code: (-?\d+)\n")
 _AROUND = re.compile(r"(?m)^ ?(?:code: -?\d+$|(?:stdout|stderr):)")
-# A heading above what is said, even when that is one thing: the Kubernetes plugin's, and the program's own when it
+# The heading above a list of errors, even of a single one: the Kubernetes plugin's, and the program's own when it
 # refuses a configuration ("The configuration has 1 problem:").
 _HEADING = re.compile(r"\d+ errors? occurred:|.* has \d+ problems?:")
-# Said of the stack, whatever failed in it.
+# Errors of the stack as a whole, whatever failed in it.
 _OF_THE_WHOLE = ("update failed", "preview failed")
 
 
 class EngineCommand(automation.PulumiCommand):
-    """The CLI in a session of its own, so that a terminal's Ctrl-C reaches the fleet and no engine.
+    """The CLI in a session of its own, so that Ctrl-C in a terminal reaches the fleet but no engine.
 
-    Raises `StackError` where there is no CLI, or none that serves.
+    Raises `StackError` when there is no CLI, or none of a usable version.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class EngineCommand(automation.PulumiCommand):
         on_output: Callable[[str], object] | None = None,
         on_error: Callable[[str], object] | None = None,
     ) -> automation.CommandResult:
-        """As the SDK's own, which has no say in how the process is started."""
+        """Like the SDK's own method, which has no option for how to start the process."""
         with subprocess.Popen(
             [self.command, "--non-interactive", *args],
             stdout=subprocess.PIPE,
@@ -82,7 +82,8 @@ class EngineCommand(automation.PulumiCommand):
         return result
 
     def interrupt(self) -> None:
-        """What Ctrl-C is to an engine: it ends what it has begun, and begins nothing else. A second breaks it off."""
+        """Like Ctrl-C: the engines finish what they have begun and begin nothing else. A second interrupt breaks them
+        off."""
         for process in tuple(self._running):
             process.send_signal(signal.SIGINT)
 
@@ -95,8 +96,8 @@ def _keep(stream: Iterable[str], tell: Callable[[str], object] | None, lines: li
 
 
 class _Workspace(automation.LocalWorkspace):
-    """Finds a stack without selecting it: which one plain `pulumi` commands mean is the user's, and would be whichever
-    environment came last."""
+    """Finds a stack without selecting it. The user decides which stack plain `pulumi` commands act on; otherwise it
+    would be whichever environment came last."""
 
     def select_stack(self, stack_name: str) -> None:
         self.pulumi_command.run(["stack", "--stack", stack_name], self.work_dir, dict(self.env_vars))
@@ -104,7 +105,7 @@ class _Workspace(automation.LocalWorkspace):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRun:
-    """A `fleet.Run`. `configuration` says where an environment's file is, when it is not beside the program."""
+    """A `fleet.Run`. `configuration` gives the path of an environment's file when it is not beside the program."""
 
     operation: FleetOperation
     root: Path
@@ -113,7 +114,7 @@ class EngineRun:
 
     def __call__(self, stack: str, log: Path) -> Mapping[str, int]:
         log.parent.mkdir(parents=True, exist_ok=True)
-        # The engine masks what it knows to be secret; nobody else on this machine needs the rest.
+        # The engine masks secrets that it knows of; no other user of this machine needs the rest.
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
             lost: list[OSError] = []
 
@@ -123,7 +124,8 @@ class EngineRun:
                 try:
                     file.write(f"{line}\n".encode(errors="replace"))
                 except OSError as error:
-                    # A full disk, say. An engine to which nobody listens any more would end amid what it does.
+                    # A full disk, say. Keep reading: an engine whose output nobody reads would stop in the middle of
+                    # its work.
                     lost.append(error)
 
             try:
@@ -131,7 +133,7 @@ class EngineRun:
             except automation.CommandError as error:
                 raise FleetError(engine_error(str(error))) from None
             except RuntimeError as error:
-                # The SDK's word for an engine that ended without a summary, killed say.
+                # The SDK's error for an engine that ended without a summary, such as a killed one.
                 raise FleetError(f"the engine said nothing of how it ended: {error}") from None
         if lost:
             said = changes_in_words(changes)
@@ -153,15 +155,15 @@ class EngineRun:
 
 
 def engine_error(said: str) -> str:
-    """The first thing that the engine calls an error and that says something, without what the SDK puts around it; else
-    the signal that ended it, or its last line."""
+    """The engine's first telling error, without the SDK's additions; else the signal that ended it, or its last
+    line."""
     code = _CODE.match(said)
     lines = [line for line in _AROUND.sub("", said).splitlines() if line.strip()]
     errors = []
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
         before, marker, text = line.strip().partition(_ERROR)
         if _HEADING.fullmatch(text):
-            # A line of progress has it too, after its resource, and nothing of what comes below it.
+            # A progress line may end with the heading too, but has no text below it.
             below = not before and _depth(following) > _depth(line)
             text = following.strip().removeprefix("* ") if below else ""
         if marker and text:
@@ -180,7 +182,7 @@ def _depth(line: str) -> int:
 
 
 def _signal(code: int) -> int | None:
-    """By an exit code: Python's own, or a shell's."""
+    """The signal behind an exit code: negative in Python, above 128 in a shell."""
     if code < 0:
         return -code
     return code - 128 if 128 < code < 160 else None

@@ -1,6 +1,6 @@
-"""The dependency graph of a stack with its critical path: what an `up` from nothing has to wait for, and how long.
+"""The dependency graph of a stack with its critical path: what an `up` from nothing waits for, and how long.
 
-Owns the chain and its picture. The edges are the engine's, from a preview; the durations are `durations`'.
+Owns the path and its picture. The edges come from the engine's preview, the durations from `durations`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class CriticalPath:
     chain: Sequence[Step]
     seconds: float
     one_by_one: float
-    """What the same resources take if each waits for the one before, as steps by hand do."""
+    """Seconds for the same resources one after another, as when made by hand."""
     count: int
     beside: Sequence[str]
-    """Names of those that wait for the slowest resource neither directly nor indirectly."""
+    """Names of the resources that do not wait for the slowest one, even indirectly."""
 
     def lines(self) -> list[str]:
-        """For a person: the figure, the chain, and what does not wait."""
+        """Text for people: the total, the chain, and how many do not wait."""
         if not self.chain:
             return ["nothing is made, so nothing waits"]
         share = self.seconds / self.one_by_one if self.one_by_one else 1.0
@@ -44,7 +44,7 @@ class CriticalPath:
 
 
 def resources(preview: Preview) -> dict[str, Step]:
-    """What exists outside of the program, by URN; not the providers."""
+    """The steps of resources that exist outside the program, by URN; without providers."""
     return {
         step.urn: step
         for step in preview.steps
@@ -76,7 +76,7 @@ def critical_path(steps: Mapping[str, Step]) -> CriticalPath:
 
 
 def picture(steps: Mapping[str, Step], path: CriticalPath, title: str) -> str:
-    """An SVG that stands alone; the chain is marked by colour, by sign and by its lines."""
+    """A standalone SVG. Colour, a sign and line style mark the chain."""
     critical = {step.urn for step in path.chain}
     nodes = [
         Node(
@@ -100,7 +100,7 @@ def _known(steps: Mapping[str, Step], urn: str) -> list[str]:
 
 
 def _in_order(steps: Mapping[str, Step]) -> list[str]:
-    """Each after what it depends on. The engine's graph has no cycle."""
+    """Dependencies first. The engine's graph has no cycles."""
     return list(TopologicalSorter({urn: _known(steps, urn) for urn in steps}).static_order())
 
 

@@ -1,7 +1,7 @@
-"""The configuration file that another environment is made from: what is in it, and edits of its text that leave all
-else as it stands, comments and order too.
+"""The configuration file that a new environment is made from: its content, and edits of its text that keep everything
+else, comments and order included.
 
-What becomes of a sample is `environment`'s.
+`environment` decides what to change.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from components.settings.names import PROJECT
 from operations.stack import StackError, is_encrypted
 
 PREFIX = f"{PROJECT}:"
-# libyaml's, where PyYAML was built with it: a tenth of the time, and the same places in the text.
+# libyaml's loader, where PyYAML was built with it: a tenth of the time, and the same positions in the text.
 _QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAMES = ("dev", "prod")
-# Which instance the sample has, and what it came from: another stack would take it over, or fill its own from its data.
+# Which instance the sample has, and what it was made from: a new stack would take over that instance, or copy its data.
 _INSTANCE = ("identifier", "adopt", "restore")
 
 
@@ -36,8 +36,8 @@ class Sample:
 
     @classmethod
     def read(cls, name: str, root: Path) -> Sample:
-        """Raises `StackError` for a name that is none of a sample, and for a file with an alias: what that stands for
-        may be in a part that is left out."""
+        """Raises `StackError` for a name that is no sample's, and for a file with an alias, because its anchor may be
+        in a part that is left out."""
         if name not in _NAMES:
             raise StackError(f"{name}: is no sample; take {' or '.join(_NAMES)}")
         file = f"Pulumi.{name}.yaml"
@@ -50,13 +50,13 @@ class Sample:
 
     @functools.cached_property
     def entries(self) -> Mapping[str, Any]:
-        """By whole key."""
+        """By full key."""
         entries: dict[str, Any] = yaml.load(self.text, Loader=EngineLoader)["config"]
         return entries
 
     @property
     def config(self) -> dict[str, Any]:
-        """What is plain of the program's own, by key without the project's name."""
+        """The program's own plain settings, by key without the project's name."""
         return {
             key.removeprefix(PREFIX): value
             for key, value in self.entries.items()
@@ -65,24 +65,24 @@ class Sample:
 
     @property
     def secrets(self) -> list[str]:
-        """Whole keys whose values nobody can read but with the sample's own encryption."""
+        """Full keys whose values only the sample's own encryption can read."""
         return [key for key, value in self.entries.items() if is_encrypted(value)]
 
     @property
     def further_teleports(self) -> list[str]:
-        """Those after the first, which is the one that is asked about."""
+        """All but the first, which is the one that is asked about."""
         teleports = self.config.get("teleport")
         return list(teleports)[1:] if isinstance(teleports, Mapping) else []
 
     @property
     def settings_of_its_instance(self) -> list[str]:
-        """Those by which the sample has the very database that it has, as `database.adopt`."""
+        """The settings that tie the sample to its own instance, such as `database.adopt`."""
         database = self.config.get("database")
         return [f"database.{key}" for key in _INSTANCE if isinstance(database, Mapping) and key in database]
 
 
 def with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
-    """`text` with other items in the list at `path`; comments beside the old ones go with them."""
+    """`text` with other items in the list at `path`; comments beside the old items go too."""
     _, node = _found(text, path)
     if not isinstance(node, yaml.SequenceNode) or node.flow_style:
         return f"{text[: node.start_mark.index]}[{', '.join(items)}]{text[node.end_mark.index :]}"
@@ -93,7 +93,8 @@ def with_list(text: str, path: Sequence[str], items: Sequence[str]) -> str:
 
 
 def without(text: str, path: Sequence[str], instead: str = "") -> str:
-    """`text` with the comment `instead` in place of the entry at `path`, if there is one; without, of its lines."""
+    """`text` with the comment `instead` in place of the entry at `path`; without `instead`, the entry's lines are
+    removed."""
     key, node = _found(text, path)
     if key is None:
         return text
@@ -104,14 +105,14 @@ def without(text: str, path: Sequence[str], instead: str = "") -> str:
 
 
 def lines_of(text: str, path: Sequence[str]) -> str:
-    """The lines of the entry at `path`; none where there is none."""
+    """The lines of the entry at `path`; empty when there is none."""
     key, node = _found(text, path)
     return "" if key is None else f"{text[key.start_mark.index : _end_of_line(text, node)]}\n"
 
 
 def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
-    """The nodes of the key and the value at `path`; None for both where there is none. Raises `StackError` where they
-    stand in braces."""
+    """The key's and the value's node at `path`; None for both when there is none. Raises `StackError` for an entry in
+    braces."""
     node: Any = _composed(text)
     key: Any = None
     for position, step in enumerate(path):
@@ -129,12 +130,12 @@ def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _composed(text: str) -> Any:
-    """It reads a whole file, and most of what is looked for in one is not there, so that the text stays the same."""
+    """Cached: it parses a whole file, and most searches find nothing, so the text stays the same."""
     return yaml.compose(text, Loader=_QUICK)
 
 
 def _end_of_line(text: str, node: Any) -> int:
-    """Where the last line of the node ends. A block's own end is where the next key begins."""
+    """Where the node's last line ends; YAML ends a block only where the next key begins."""
     while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
         node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
     end = text.find("\n", len(text[: node.end_mark.index].rstrip()))

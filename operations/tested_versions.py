@@ -1,4 +1,4 @@
-"""Which version of the access graph's chart a configuration installs, and whether this program is known to fit it."""
+"""Which version of TAG's chart a configuration installs, and whether this program is known to fit it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from operations.findings import Finding, not_proven, passed
 
 
 def version_of(chart: RepositoryChart | PathChart, root: Path) -> str:
-    """A chart's version; a packaged one has it in it."""
+    """A chart's version; a packaged chart contains it."""
     if isinstance(chart, RepositoryChart):
         return chart.version
     return (packaged_chart(root, chart.path) or ("", "0.0.0"))[1]
 
 
 def chart_version(settings: Settings) -> str:
-    """The access graph's, which is the service's."""
+    """The version of TAG's chart, which is also the service's."""
     return version_of(settings.access_graph.chart, settings.root)
 
 
 def check_chart(settings: Settings) -> Finding:
-    """`accessGraph.allowUntested` lets every version through; here it is said which one it is."""
+    """`accessGraph.allowUntested` permits any version; this says which one it is."""
     version = chart_version(settings)
     check, statement = "access-graph.chart", f"the access graph {version} is one that this program is known to fit"
     known = known_chart(version)

@@ -1,4 +1,4 @@
-"""Looks into maps in maps, as objects, values, settings and states are: a part may be missing, or something else."""
+"""Looks into nested maps (objects, values, settings, states), of which any part may be missing or of another type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def value_at(values: Any, *keys: str) -> Any:
-    """The value under `keys`; None where there is none."""
+    """The value under `keys`; None when there is none."""
     for key in keys:
         values = values.get(key) if isinstance(values, Mapping) else None
     return values

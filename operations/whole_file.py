@@ -8,10 +8,11 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
-    """In one step: whatever breaks it off (a full disk, Ctrl-C), `path` has what it had, or all of `text` in UTF-8.
+    """Write in one step: whatever interrupts it (a full disk, Ctrl-C), `path` has its old content or all of `text`, in
+    UTF-8.
 
-    mode: its permissions from the first byte on; by default those that it has, and of a new file the system's own. A
-    link stays one, and what is no file (a pipe, /dev/stdout) is written to as it is. Raises `OSError` with `path`.
+    mode: permissions from the first byte on; by default those that the file has, for a new file the system's. Links
+    stay links, and what is no file (a pipe, /dev/stdout) is written to directly. Raises `OSError` with `path`.
     """
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
