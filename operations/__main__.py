@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # While packages load nothing is begun: Ctrl-C ends it as any program, and shows no traceback.
+    # Nothing has begun while packages load, so Ctrl-C may end the program as usual, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from components import collector
@@ -24,7 +24,7 @@ from typing import Annotated
 try:
     import typer
 except ModuleNotFoundError:
-    # What `pulumi up` needs was installed, and no more: a traceback would not say what else there is.
+    # Only what `pulumi up` needs is installed: a traceback would not say what else is missing.
     print(
         "error: `python -m operations` needs more packages than `pulumi up`; run `make setup`, or "
         "`pip install -r requirements-dev.txt` in the same environment",
@@ -132,10 +132,10 @@ def preflight(
     record = None
     try:
         outputs = read_outputs(stack, stack_outputs)
-        # With the outputs in a file there may be no engine here.
+        # Given the outputs as a file, there may be no engine here.
         record = read_record(stack) if stack_outputs is None else None
     except StackError as error:
-        # Before the first `up` there may be no stack yet.
+        # Before the first `up` the stack may not exist yet.
         print(f"note: without the stack's outputs: {error}", file=sys.stderr)
         outputs = None
     run = Preflight(
@@ -367,7 +367,7 @@ def fleet(
     """Preview or deploy many environments, a line of status each. Exit code: 0 all went well, 1 one failed."""
     from operations.fleet_engine import EngineCommand, EngineRun
 
-    directory = (config_directory or ROOT).absolute()  # the engine works in the program's
+    directory = (config_directory or ROOT).absolute()  # the engine runs in the program's directory
     names = _environments(stacks, every, directory)
     if operation is FleetOperation.up:
         max_failures = max_failures or 1
@@ -382,7 +382,7 @@ def fleet(
     )
     logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=logs):
-        pass  # or each environment would find out for itself, after others have begun
+        pass  # else each environment would fail here on its own, after others had begun
     report = run_fleet(
         names,
         run,
@@ -407,7 +407,7 @@ def _agreed(question: str) -> bool:
 
 
 def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]:
-    """All are known before the first begins."""
+    """The environments to work on; all names are checked before the first begins."""
     from operations.preview.environments import environments
 
     if every == (stacks is not None):
@@ -423,8 +423,8 @@ def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]
 
 
 def _say(line: str) -> None:
-    # At once, also into a pipe: a line for each as it ends is what the command is for. Where nobody reads it any more
-    # (a terminal that was closed), the environments under way still have to end.
+    # Flushed at once, also into a pipe: the command exists to report each environment as it ends. When nobody reads any
+    # more (a closed terminal), the running environments still have to end.
     try:
         print(line, flush=True)
     except OSError:
@@ -432,7 +432,7 @@ def _say(line: str) -> None:
 
 
 def _identifier(context: str) -> str | None:
-    """What the cluster says of itself, or None where it cannot be asked from here."""
+    """The cluster's identifier; None when the cluster cannot be asked from here."""
     try:
         namespace = Cluster.connect(context).get("Namespace", "kube-system")
     except ClusterError:
@@ -452,7 +452,7 @@ def _identities(given: list[str], clusters: list[str]) -> dict[str, Path]:
         if not Path(path).is_file():
             raise StackError(f"--host-identity: {path} is no file; give a PEM with a certificate and its key")
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")  # it would ask at the terminal
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")  # else it asks at the terminal
         except OSError as error:
             said = (
                 f"--host-identity: {path} has no certificate with its key, unencrypted ({error}); give both in one PEM"
@@ -463,23 +463,23 @@ def _identities(given: list[str], clusters: list[str]) -> dict[str, Path]:
 
 
 def main() -> None:
-    """Run the command line; what is expected to go wrong is one message and exit code 2."""
+    """Run the command line; expected errors become one message and exit code 2."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            # Closed from the beginning, as by `>&-`: the exit code is all that is wanted.
+            # Closed from the start, as by `>&-`: the caller wants only the exit code.
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     try:
         try:
             app()
         finally:
-            # Here, where it can be told, and not when the interpreter ends: the place may be full.
+            # Flush here, where an error can be reported, not when the interpreter ends: the disk may be full.
             sys.stdout.flush()
     except OSError as error:
         _end_output()
         if isinstance(error, BrokenPipeError):
-            sys.exit(1)  # who reads has had enough, as of `| head`
+            sys.exit(1)  # the reader has had enough, as with `| head`
         where = "" if error.filename is None else f"{error.filename}: "
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
@@ -489,7 +489,7 @@ def main() -> None:
 
 
 def _end_output() -> None:
-    """What is left unsaid goes nowhere, or the interpreter would try once more."""
+    """Discard the rest of the output; otherwise the interpreter would try again to write it."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,5 +1,5 @@
-"""What those who run the program need, and no more: IAM policies and Kubernetes RBAC for each purpose and stack.
+"""The rights that those who run the program need, and no more: IAM policies and Kubernetes RBAC, per purpose and stack.
 
-Two tables, one of AWS's types and one of Kubernetes', say what each resource of the program takes; the documents are
-made of them and of a stack's settings. Pure: `held` alone asks a cluster.
+Two tables, of AWS types and of Kubernetes types, say which rights each resource takes; the documents are made from them
+and from a stack's settings. Pure: only `held` asks a cluster.
 """

@@ -1,10 +1,9 @@
-"""The IAM actions that each AWS resource type of the program takes, and what they can be limited to.
+"""The IAM actions that each of the program's AWS resource types needs, and what can limit them.
 
 From the service authorization reference (https://docs.aws.amazon.com/service-authorization/latest/reference/), which
-says what an action can be limited to, and from what the provider calls to make, read, change and delete the type
-(https://github.com/hashicorp/terraform-provider-aws, internal/service/). Where AWS itself acts for the caller, the page
-that says so stands beside it. The sandbox proves that its own plugin needs no other; on AWS itself they have not been
-run by us.
+tells what an action can be limited to, and from the calls with which the provider makes, reads, changes and deletes the
+type (https://github.com/hashicorp/terraform-provider-aws, internal/service/). Where AWS itself acts for the caller, its
+page is cited. The sandbox proves that its own plugin needs no other actions; we have not run them on AWS itself.
 """
 
 from __future__ import annotations
@@ -18,19 +17,20 @@ Conditions: TypeAlias = dict[str, dict[str, str]]
 
 # Placeholders in ARNs and values, filled from the settings: see `iam.Account`.
 MADE_HERE: Conditions = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": "{stack_tag}"}}
-"""Of this stack, by the tag that all of its objects carry."""
+"""This stack's, by the tag that all of its objects carry."""
 
 MARKED: Conditions = {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": "{stack_tag}"}}
-"""About to be made with that tag."""
+"""Created with that tag."""
 
 MARKED_ANEW: Conditions = {
     **MARKED,
     "StringEqualsIfExists": {f"aws:ResourceTag/{STACK_TAG}": "{stack_tag}"},
 }
-"""Given that tag, where no other stack's is there: who may tag what is another's has it by that."""
+"""Getting that tag, and without another stack's tag: otherwise retagging would give access to another stack's
+objects."""
 
 MADE_HERE_OR_JUST_NOW: Conditions = {"StringEqualsIfExists": {f"aws:ResourceTag/{STACK_TAG}": "{stack_tag}"}}
-"""Of this stack, or with no stack's tag as far as the service knows yet."""
+"""This stack's, or without any stack's tag as far as the service knows yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,10 @@ class Grant:
 
     actions: tuple[str, ...]
     on: tuple[str, ...] = ()
-    """ARNs with placeholders; none where AWS knows no narrower resource than all."""
+    """ARNs with placeholders; empty when AWS can limit the actions to no resource."""
     when: Conditions = field(default_factory=dict)
     why_everywhere: str = ""
-    """Why neither a resource nor a condition of the stack's limits it."""
+    """Why neither a resource nor a condition limits it to the stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ _RDS_SECRETS = (
     "be made to change too; none can be read"
 )
 
-# What the provider appends to a prefix is of one length (https://github.com/hashicorp/terraform-plugin-sdk, helper/id):
-# `*` would take in what another stack named, whose identifier begins with this one's.
+# The provider appends a suffix of fixed length to a prefix (https://github.com/hashicorp/terraform-plugin-sdk,
+# helper/id). `*` would include the objects of a stack whose identifier begins with this one's.
 UNIQUE = "?" * 26
 _VPC = "arn:{partition}:ec2:{region}:{account}:vpc/{vpc}"
 _SECURITY_GROUP = "arn:{partition}:ec2:{region}:{account}:security-group/*"
@@ -82,19 +82,19 @@ _BOTH = ("{identifier}", replica_identifier("{identifier}"))
 _LOG_GROUPS = tuple(
     f"arn:{{partition}}:logs:{{region}}:{{account}}:log-group:/aws/rds/instance/{name}/*" for name in _BOTH
 )
-# The prefix is `database_policies.role_name_prefix`.
+# `database_policies.role_name_prefix` makes the prefix.
 _ROLE = f"arn:{{partition}}:iam::{{account}}:role{{role_path}}{{role_prefix}}{UNIQUE}"
-# Where the settings name no boundary: else a role could leave the one that it has to end at.
+# Only when the settings name no boundary: otherwise a role could shed the boundary that must limit it.
 _ROLE_WITHOUT_BOUNDARY = f"{_ROLE}{{without_boundary}}"
-# Of this account, of another that shares it, or AWS's own.
+# A list of this account's, of another's that shares it, or of AWS's own.
 _PREFIX_LIST = "arn:{partition}:ec2:{region}:*:prefix-list/{prefix_list}"
 _INSTANCES = tuple(f"arn:{{partition}}:rds:{{region}}:{{account}}:db:{name}" for name in _BOTH)
 _SUBNET_GROUP = "arn:{partition}:rds:{region}:{account}:subgrp:{subnet_group}"
-# With the major version in it, which an upgrade changes.
+# The name contains the major version, which an upgrade changes.
 _PARAMETER_GROUP = f"arn:{{partition}}:rds:{{region}}:{{account}}:pg:{{identifier}}-postgres??-{UNIQUE}"
 _DEFAULT_OPTIONS = "arn:{partition}:rds:{region}:{account}:og:default:*"
 _SNAPSHOT = f"arn:{{partition}}:rds:{{region}}:{{account}}:snapshot:{{identifier}}-final-{'?' * 8}"
-# Where a restore begins with one.
+# Only for a restore from a snapshot.
 _LISTED_SNAPSHOTS = "arn:{partition}:rds:{region}:{account}:{restored_snapshot}:*"
 _ANY_SNAPSHOT = "arn:{partition}:rds:{region}:{account}:snapshot:*"
 _EVENTS = tuple(
@@ -109,7 +109,7 @@ _ALARMS = tuple(
 )
 _ASSOCIATIONS = "arn:{partition}:eks:{region}:{account}:podidentityassociation/{eks_cluster}/*"
 _EKS_CLUSTER = "arn:{partition}:eks:{region}:{account}:cluster/{eks_cluster}"
-# RDS makes the managed master password under this name: the page below.
+# The name that RDS gives the managed master password's secret: see the page below.
 _MASTER_SECRET = "arn:{partition}:secretsmanager:{region}:{account}:secret:rds!*"
 
 ACTIONS: dict[str, TypeActions] = {
@@ -120,15 +120,15 @@ ACTIONS: dict[str, TypeActions] = {
                 on=(_KEY,),
                 when=MADE_HERE,
             ),
-            # Not the plugin's: `preflight` asks whether the key that the settings name can be used.
+            # Not for the plugin: `preflight` asks whether the key that the settings name is usable.
             Grant(actions=("kms:DescribeKey", "kms:GetKeyPolicy"), on=("{named_key}",)),
         ),
         write=(
-            # A key has no name to limit its making to.
+            # A new key has no name to limit this by.
             Grant(actions=("kms:CreateKey",), when=MARKED),
             # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
             Grant(actions=("kms:TagResource",), when=MARKED_ANEW, why_everywhere=_UNTAGGED_KEYS),
-            # What making a key goes on with at once, and CreateKey's own question whether its maker could change the
+            # The calls that follow CreateKey at once. CreateKey itself also checks that its caller could change the
             # policy later: https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html,
             # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
             Grant(
@@ -144,11 +144,11 @@ ACTIONS: dict[str, TypeActions] = {
                 when=MADE_HERE_OR_JUST_NOW,
                 why_everywhere=_NEW_KEYS,
             ),
-            # For `recover`, as are the other types' lists among what writes.
+            # For `recover`, like the lists among the other types' write actions.
             Grant(actions=("kms:ListKeys",), why_everywhere=LISTS),
             Grant(
                 actions=(
-                    # One that somebody turned off, or that was about to be deleted, comes back by `up --refresh`.
+                    # `up --refresh` restores a key that somebody disabled or scheduled for deletion.
                     "kms:EnableKey",
                     "kms:ScheduleKeyDeletion",
                     "kms:TagResource",
@@ -167,7 +167,7 @@ ACTIONS: dict[str, TypeActions] = {
                 actions=("kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"),
                 on=("arn:{partition}:kms:{region}:{account}:alias/{identifier}",),
             ),
-            # An alias is asked for on both sides.
+            # KMS checks the right on the alias and on the key.
             Grant(actions=("kms:DeleteAlias", "kms:UpdateAlias"), on=(_KEY,), when=MADE_HERE),
             Grant(actions=("kms:CreateAlias",), on=(_KEY,), when=MADE_HERE_OR_JUST_NOW, why_everywhere=_NEW_KEYS),
         ),
@@ -222,13 +222,13 @@ ACTIONS: dict[str, TypeActions] = {
                     "ec2:CreateTags",
                     "ec2:DeleteSecurityGroup",
                     "ec2:DeleteTags",
-                    # AWS gives each new group a rule that lets everything out: the provider takes it away.
+                    # AWS gives each new group a rule that allows all outbound traffic; the provider removes it.
                     "ec2:RevokeSecurityGroupEgress",
                 ),
                 on=(_SECURITY_GROUP,),
                 when=MADE_HERE,
             ),
-            # Before it deletes a group the provider looks for interfaces that still use it.
+            # Before deleting a group, the provider looks for interfaces that still use it.
             Grant(actions=("ec2:DescribeNetworkInterfaces",), why_everywhere=LISTS),
         ),
     ),
@@ -244,7 +244,7 @@ ACTIONS: dict[str, TypeActions] = {
                 on=(_SECURITY_GROUP,),
                 when=MADE_HERE,
             ),
-            # A rule that names a list is changed with a right on the list too; to make it asks for none.
+            # Changing a rule that names a list needs a right on the list too; making the rule does not.
             Grant(actions=("ec2:ModifySecurityGroupRules",), on=(_PREFIX_LIST,)),
             Grant(actions=("ec2:AuthorizeSecurityGroupIngress",), on=(_SECURITY_GROUP_RULE,), when=MARKED),
             Grant(
@@ -269,7 +269,7 @@ ACTIONS: dict[str, TypeActions] = {
             Grant(
                 actions=("iam:CreateRole", "iam:PutRolePermissionsBoundary"),
                 on=(_ROLE,),
-                # Filled where the settings name a boundary; without one a new role may be given any rights: see `iam`.
+                # Applies when the settings name a boundary; without one a new role may be given any rights: see `iam`.
                 when={"StringEquals": {"iam:PermissionsBoundary": "{permissions_boundary}"}},
             ),
             Grant(
@@ -285,7 +285,7 @@ ACTIONS: dict[str, TypeActions] = {
                 on=(_ROLE,),
             ),
             Grant(actions=("iam:DeleteRolePermissionsBoundary",), on=(_ROLE_WITHOUT_BOUNDARY,)),
-            # To RDS for its metrics, and to EKS for pods.
+            # To RDS, for its metrics; the right to pass one to EKS is with the associations below.
             Grant(
                 actions=("iam:PassRole",),
                 on=(_ROLE,),
@@ -321,7 +321,8 @@ ACTIONS: dict[str, TypeActions] = {
                 when=MARKED_ANEW,
                 why_everywhere=_UNTAGGED_ASSOCIATIONS,
             ),
-            # An association has no name of the stack's either, and others of the cluster are other workloads'.
+            # An association has no name of the stack's either, and the cluster's other associations are other
+            # workloads'.
             Grant(
                 actions=(
                     "eks:DeletePodIdentityAssociation",
@@ -342,14 +343,14 @@ ACTIONS: dict[str, TypeActions] = {
     ),
     "aws:rds/instance:Instance": TypeActions(
         read=(
-            # The provider asks by the instance's resource id, which no ARN has.
+            # The provider asks by the instance's resource id, which is in no ARN.
             Grant(
                 actions=("rds:DescribeDBInstances",),
                 on=("arn:{partition}:rds:{region}:{account}:db:*",),
                 why_everywhere=LISTS,
             ),
             Grant(actions=("rds:ListTagsForResource",), on=_INSTANCES),
-            # Not the plugin's: `preflight` asks for the snapshot of a restore, which is found in a list.
+            # Not for the plugin: `preflight` looks for the snapshot of a restore in a list.
             Grant(actions=("rds:DescribeDBSnapshots",), on=(_LISTED_SNAPSHOTS,), why_everywhere=LISTS),
         ),
         write=(
@@ -367,9 +368,9 @@ ACTIONS: dict[str, TypeActions] = {
                 ),
                 on=_INSTANCES,
             ),
-            # Of the instance that a restore begins with, which may be another stack's, no more than that.
+            # A restore's source instance may be another stack's, so it gets no other right.
             Grant(actions=("rds:RestoreDBInstanceToPointInTime",), on=(*_INSTANCES, "{restored_instance}")),
-            # What an instance is made with is asked for too.
+            # AWS also checks the rights on the groups that the instance uses.
             Grant(
                 actions=(
                     "rds:CreateDBInstance",
@@ -410,7 +411,7 @@ ACTIONS: dict[str, TypeActions] = {
     "aws:rds/subnetGroup:SubnetGroup": TypeActions(
         read=(
             Grant(actions=("rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"), on=(_SUBNET_GROUP,)),
-            # Not the plugin's: `preflight` asks whether there are subnets of two zones.
+            # Not for the plugin: `preflight` asks whether the subnets are in two zones.
             Grant(actions=("ec2:DescribeSubnets",), why_everywhere=LISTS),
         ),
         write=(
@@ -429,8 +430,8 @@ ACTIONS: dict[str, TypeActions] = {
                 on=("arn:{partition}:rds:{region}:{account}:subgrp:*",),
                 why_everywhere=_SEARCHED,
             ),
-            # RDS looks at the network with the rights of who asks: the policy AmazonRDSFullAccess has them for it, and
-            # more that is for Outposts.
+            # RDS inspects the network with the caller's rights. AmazonRDSFullAccess has these actions for it, and more
+            # for Outposts.
             Grant(
                 actions=(
                     "ec2:DescribeAccountAttributes",
@@ -507,8 +508,8 @@ ACTIONS: dict[str, TypeActions] = {
         write=(Grant(actions=("sns:SetTopicAttributes",), on=(_TOPIC,)),),
     ),
     "aws:sns/topicSubscription:TopicSubscription": TypeActions(
-        # SNS asks for the topic, also where a call names the subscription. By the topic's list the provider sees that a
-        # subscription is gone: https://github.com/hashicorp/terraform-provider-aws/pull/42117
+        # SNS checks the right on the topic even when a call names the subscription. From the topic's list the provider
+        # learns that a subscription is gone: https://github.com/hashicorp/terraform-provider-aws/pull/42117
         read=(Grant(actions=("sns:GetSubscriptionAttributes", "sns:ListSubscriptionsByTopic"), on=(_TOPIC,)),),
         write=(Grant(actions=("sns:SetSubscriptionAttributes", "sns:Subscribe", "sns:Unsubscribe"), on=(_TOPIC,)),),
     ),

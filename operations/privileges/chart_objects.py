@@ -1,7 +1,7 @@
-"""What the two charts render, and what Helm does with it.
+"""The objects that the two charts render, and what Helm does with them.
 
-From the templates of teleport-access-graph 1.30.2 and teleport-cluster 18.10.3. Objects that a chart has only where its
-values ask for them stand with the value that asks.
+From the templates of teleport-access-graph 1.30.2 and teleport-cluster 18.10.3. Objects that depend on a value are
+listed with that value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TELEPORT_CLUSTER = (
     Resource("policy", "poddisruptionbudgets"),
 )
 
-# Path in the values, true for the resources beside it.
+# Path of a value; when it is true, the chart makes the resources beside it.
 TELEPORT_BY_VALUE: dict[str, tuple[Resource, ...]] = {
     "highAvailability.certManager.enabled": (
         Resource("cert-manager.io", "certificates"),
@@ -44,20 +44,20 @@ TELEPORT_BY_VALUE: dict[str, tuple[Resource, ...]] = {
     "proxy.highAvailability.horizontalPodAutoscaler.enabled": (Resource("autoscaling", "horizontalpodautoscalers"),),
 }
 
-# Kinds of teleport-cluster that stand outside its namespace, by the names that the chart gives them.
+# teleport-cluster's kinds outside its namespace; the functions below give the chart's names for them.
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "clusterroles")
 CLUSTER_ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "clusterrolebindings")
-# The operator's kinds. A release without the operator looks for one, to keep what an earlier operator left, and a
-# lookup that is refused is an error to Helm: charts/teleport-operator/templates/_helpers.tpl in teleport-cluster, and
+# The operator's kinds. A release without the operator looks one up, to keep what an earlier operator left, and Helm
+# fails when a lookup is refused: charts/teleport-operator/templates/_helpers.tpl in teleport-cluster, and
 # helm.sh/helm/v3/pkg/engine/lookup_func.go.
 DEFINITIONS = Resource("apiextensions.k8s.io", "customresourcedefinitions")
 LOOKED_UP = "teleportrolesv7.resources.teleport.dev"
-# Bound to auth's ServiceAccount beside the chart's own role.
+# Bound to auth's ServiceAccount in addition to the chart's own role.
 DELEGATOR = "system:auth-delegator"
 
 
 def cluster_role_names(namespace: str, release: str) -> list[str]:
-    """With the namespace in some versions of the chart, without it in others."""
+    """Some versions of the chart put the namespace into the name."""
     return sorted({release, f"{namespace}-{release}"})
 
 
@@ -71,13 +71,13 @@ def has_operator(values: Mapping[str, Any]) -> bool:
 
 
 def makes_definitions(values: Mapping[str, Any]) -> bool:
-    """Whether a release with `values` has the operator's kinds among its objects."""
+    """Whether a release with `values` includes the operator's CustomResourceDefinitions."""
     asked = value_at(values, "operator", "installCRDs")
     return asked == "always" or (asked in (None, "dynamic") and has_operator(values))
 
 
 def asked_for(values: Mapping[str, Any]) -> Iterator[Resource]:
-    """Resources of `TELEPORT_BY_VALUE` that a release with `values` has."""
+    """The resources of `TELEPORT_BY_VALUE` in a release with `values`."""
     for path, resources in TELEPORT_BY_VALUE.items():
         if value_at(values, *path.split(".")) is True:
             yield from resources

@@ -26,7 +26,7 @@ def privileges(
     stack: Annotated[str | None, typer.Option(help="The stack; by default the selected one.")] = None,
     config_file: Annotated[
         Path | None,
-        # The engine's own name for its --config-file.
+        # The engine's own variable for its --config-file.
         typer.Option(envvar="PULUMI_OPTION_CONFIG_FILE", help="Its configuration, when it is not Pulumi.<stack>.yaml."),
     ] = None,
     organization: Annotated[
@@ -118,7 +118,7 @@ def _check(settings: Settings, purpose: Purpose) -> None:
 
 
 def _tell_left_out(state: State) -> None:
-    """A state that is in no bucket, or secrets by a passphrase, need no such right; which it is, no setting says."""
+    """No setting tells whether the state is in a bucket, or its secrets use a KMS key: say what is left out."""
     if state.bucket is None:
         print("left out: the rights on the state's S3 bucket; --state-bucket adds them", file=sys.stderr)
     if state.key_arn is None:

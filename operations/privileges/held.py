@@ -1,4 +1,4 @@
-"""Whether whom a kubeconfig context stands for has the rights of a purpose, by asking the API server itself."""
+"""Whether a kubeconfig context's user has the rights of a purpose, by asking the API server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from operations.privileges.rbac import ClusterRights
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Missing:
-    """A right that is not held."""
+    """A right that the user lacks."""
 
     context: str
     verb: str
     resource: str
     namespace: str
-    """Empty for what is cluster-wide."""
+    """Empty for cluster-wide resources."""
 
     def __str__(self) -> str:
         return f"{self.context}: may not {self.verb} {self.resource}" + (
@@ -31,7 +31,7 @@ def missing(
     *,
     verbs: frozenset[str] | None = None,
 ) -> list[Missing]:
-    """What of `rights` is not held, of `verbs` alone where they are given. Raises `ClusterError`."""
+    """The rights that the user lacks; only those with the given `verbs`, if any. Raises `ClusterError`."""
     found = []
     for one in rights:
         cluster = connect(one.context)
@@ -50,7 +50,7 @@ def missing(
 
 
 def count(rights: Sequence[ClusterRights], *, verbs: frozenset[str] | None = None) -> int:
-    """How many rights `missing` asks for."""
+    """How many rights `missing` asks about."""
     return sum(1 for one in rights for _ in _asked(one, verbs))
 
 
@@ -69,5 +69,5 @@ def _all(rights: ClusterRights) -> Iterator[tuple[str | None, str, str, str, str
         yield from ((None, resource.group, resource.name, "", verb) for verb in sorted(verbs))
     for (resource, names), verbs in sorted(rights.named.items(), key=lambda one: one[0]):
         for name in names:
-            # Of names there are several, for different versions of a chart; lists of one name ask for the name.
+            # There may be several names, for different chart versions; every verb, `list` too, is asked with the name.
             yield from ((None, resource.group, resource.name, name, verb) for verb in sorted(verbs))

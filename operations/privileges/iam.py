@@ -21,7 +21,8 @@ from components.settings.stack_outputs import stack_output
 from operations.privileges.aws_actions import ACTIONS, UNIQUE, Conditions, Grant
 from operations.privileges.purposes import Purpose
 
-# Of a managed policy, white space apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+# Characters of a managed policy, without white space:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LARGEST_POLICY = 6144
 
 _UNLIMITED_ROLES = (
@@ -33,7 +34,7 @@ _ANY_SNAPSHOT = "a restore begins with a snapshot of whatever name; what it make
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where the stack's state is, if it is in S3, and the KMS key of its secrets provider."""
+    """The S3 bucket of the stack's state, if it is in S3, and the KMS key of its secrets provider."""
 
     bucket: str | None = None
     key_arn: str | None = None
@@ -41,7 +42,7 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """What fills the placeholders of the table."""
+    """The values of the table's placeholders."""
 
     partition: str
     dns_suffix: str
@@ -58,17 +59,17 @@ class Account:
     storage_key: str
     named_key: str | None
     foreign_key: str | None
-    """Of another account, where one of the two is any of this one."""
+    """The named key, if it is another account's and database_key or storage_key is any key of this one."""
     stack_tag: str
     permissions_boundary: str | None
     without_boundary: str | None
-    """Empty where there is none."""
+    """Empty when there is no boundary; None drops the resource."""
     restored_instance: str | None
     restored_snapshot: str | None
-    """The kind of resource: `snapshot`."""
+    """The ARN's resource kind, `snapshot`, for a restore from one."""
 
     def filled(self, text: str) -> str | None:
-        """`text` with its placeholders filled; None where what it names does not exist for this stack."""
+        """`text` with its placeholders filled; None when it names something that this stack does not have."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if any(value is None and f"{{{name}}}" in text for name, value in values.items()):
             return None
@@ -84,7 +85,7 @@ class Unscoped:
 
 
 def account_of(settings: Settings, organization: str) -> Account | None:
-    """None where nothing of the stack is AWS's."""
+    """None when the stack has nothing in AWS."""
     cloud, database = settings.aws, settings.database
     if cloud is None or not isinstance(database, RdsDatabaseSettings):
         return None
@@ -100,14 +101,14 @@ def account_of(settings: Settings, organization: str) -> Account | None:
         identifier=database.identifier,
         role_path=cloud.iam.path,
         role_prefix=role_name_prefix(database.identifier),
-        # Another stack's output is not known here.
+        # Another stack's output is unknown here.
         vpc="*" if stack_output(network.vpc_id) else network.vpc_id,
         subnet_group=network.subnet_group_name or f"{database.identifier}-{UNIQUE}",
         eks_cluster=_eks_cluster(identity),
         prefix_list=_one_or_any(network.client_prefix_list_ids),
-        # The secret of an adopted instance has the key that it was made with.
+        # The secret of an adopted instance keeps the key that it was made with.
         database_key=key if database.adopt else database.kms_key_arn or key,
-        # A restored instance keeps the key of its data, whatever the settings name.
+        # A restored instance keeps its data's key, whatever the settings name.
         storage_key=key if restore is not None else database.kms_key_arn or key,
         named_key=database.kms_key_arn,
         foreign_key=_foreign_key(database, cloud.account_id),
@@ -134,7 +135,7 @@ def policies(
     organization: str = "organization",
     state: State | None = None,
 ) -> tuple[list[dict[str, Any]], list[Unscoped]]:
-    """Policy documents, as many as the size of one asks for, and what in them is not limited to the stack."""
+    """The policy documents, as many as their size limit demands, and the rights in them that reach beyond the stack."""
     account = account_of(settings, organization)
     granted: list[tuple[Grant, Account]] = []
     if account is not None and purpose.reads_world:
@@ -147,7 +148,7 @@ def policies(
 
 
 def _statements(granted: Iterable[tuple[Grant, Account]]) -> tuple[list[dict[str, Any]], list[Unscoped]]:
-    """Grants on the same resources under the same conditions are one statement."""
+    """Merge grants with the same resources and conditions into one statement."""
     merged: dict[str, tuple[list[str], Conditions, set[str]]] = {}
     unscoped: list[Unscoped] = []
     for grant, account in granted:
@@ -186,15 +187,15 @@ def _conditions(conditions: Conditions, account: Account) -> Conditions:
 
 
 def _state_statements(settings: Settings, purpose: Purpose, state: State, partition: str) -> Iterator[dict[str, Any]]:
-    """A preview takes no lock and writes nothing; a consumer reads one stack's file. Of stacks whose outputs are
-    settings everybody else reads theirs, if it is in the same bucket."""
+    """The rights on the state. A preview takes no lock and writes nothing; a consumer reads only this stack's file. All
+    others also read the states of stacks whose outputs are settings, if they are in the same bucket."""
     if state.bucket is not None:
         bucket = f"arn:{partition}:s3:::{state.bucket}"
-        # https://www.pulumi.com/docs/iac/concepts/state-and-backends/: all of a backend's objects are below .pulumi.
+        # https://www.pulumi.com/docs/iac/concepts/state-and-backends/: a backend keeps all objects below .pulumi.
         stack = f"{PROJECT}/{settings.stack}"
         own, others = [f"{bucket}/.pulumi/stacks/{stack}.json*"], []
         if purpose.reads_world:
-            # Before each run the engine reads the stack's tags, which few stacks have.
+            # The engine reads the stack's tags before each run, though few stacks have any.
             own.append(f"{bucket}/.pulumi/stacks/{stack}.pulumi-tags")
             others = [f"{bucket}/.pulumi/stacks/{one}.json*" for one in _referenced_stacks(settings)]
         readable = [f"{bucket}/.pulumi/meta.yaml", *own, *others]
@@ -202,28 +203,27 @@ def _state_statements(settings: Settings, purpose: Purpose, state: State, partit
             "Effect": "Allow",
             "Action": "s3:ListBucket",
             "Resource": bucket,
-            # A read of an object has no prefix; without this right S3 answers "access denied" for one that is not
-            # there, which the engine takes for a failure:
-            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+            # Reading an object carries no prefix. Without this right S3 answers "access denied" for a missing object,
+            # which the engine takes for a failure: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
             "Condition": {"StringLikeIfExists": {"s3:prefix": ".pulumi/*"}},
         }
         if purpose is Purpose.DEPLOY:
             history = [f"{bucket}/.pulumi/{place}/{stack}/*" for place in ("backups", "history")]
-            # The lock's path has the name that backends without organizations give theirs.
+            # Backends without organizations use this name in the lock's path.
             history.append(f"{bucket}/.pulumi/locks/organization/{stack}/*")
             written = [*own, *history]
             readable += history
             yield {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:PutObject"], "Resource": written}
         yield {"Effect": "Allow", "Action": "s3:GetObject", "Resource": readable}
     if state.key_arn is not None:
-        # Encrypt is for the stack's data key alone, once, when the stack is made. A bucket that is encrypted with the
-        # same key, as examples/backend makes it, has a data key made for what is written, with the writer's rights.
+        # Encrypt is needed once, for the stack's data key when the stack is made. A bucket that is encrypted with the
+        # same key, as in examples/backend, makes a data key for each write, with the writer's rights.
         more = ["kms:Encrypt", "kms:GenerateDataKey"] if purpose is Purpose.DEPLOY else []
         yield {"Effect": "Allow", "Action": ["kms:Decrypt", *more], "Resource": state.key_arn}
 
 
 def _referenced_stacks(settings: Settings) -> list[str]:
-    """`project/stack` of those whose outputs are settings, as a bucket has them."""
+    """`project/stack`, as in a bucket, of the stacks whose outputs are settings."""
     values: list[str] = []
     if isinstance(settings.database, RdsDatabaseSettings):
         network = settings.database.network
@@ -237,7 +237,7 @@ def _referenced_stacks(settings: Settings) -> list[str]:
 
 
 def _documents(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Filled one after the other; a statement is never cut."""
+    """Pack the statements into documents in order; a statement is never split."""
     documents: list[dict[str, Any]] = []
     for statement in statements:
         if documents:
@@ -250,17 +250,17 @@ def _documents(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def size(document: dict[str, Any]) -> int:
-    """As IAM counts it."""
+    """Characters as IAM counts them."""
     return len(json.dumps(document, separators=(",", ":")))
 
 
 def _one_or_any(names: Sequence[str]) -> str | None:
-    """None where there is no name."""
+    """The only name, `*` for several, None for none."""
     return names[0] if len(names) == 1 else "*" if names else None
 
 
 def _eks_cluster(identity: object) -> str | None:
-    """None where pods take no roles by it."""
+    """The cluster's name, `*` if unknown; None when pods get no roles through EKS Pod Identity."""
     if not isinstance(identity, PodIdentitySettings):
         return None
     return "*" if stack_output(identity.cluster_name) else identity.cluster_name

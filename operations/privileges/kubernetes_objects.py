@@ -1,7 +1,7 @@
-"""The Kubernetes objects that the program makes itself, where, and what it has to look at while it waits for them.
+"""The Kubernetes objects that the program makes itself, where, and what it reads while it waits for them.
 
-From the provider's own behaviour (https://github.com/pulumi/pulumi-kubernetes, provider/pkg/await): an object is made
-and changed by server-side apply (`create`, `patch`), read, deleted, and watched until it is ready or gone.
+From the provider's behaviour (https://github.com/pulumi/pulumi-kubernetes, provider/pkg/await): it makes and changes an
+object by server-side apply (`create`, `patch`), reads and deletes it, and watches it until it is ready or gone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Place(Enum):
 @dataclass(frozen=True, order=True)
 class Resource:
     group: str
-    """API group; empty for the core's."""
+    """API group; empty for core."""
     name: str
     """Plural."""
 
@@ -36,7 +36,7 @@ _BOTH = frozenset({Place.GRAPH, Place.TELEPORT})
 _GRAPH = frozenset({Place.GRAPH})
 _TELEPORT = frozenset({Place.TELEPORT})
 
-# Type to its resource and its places; the charts' objects are in `chart_objects`.
+# Type to its resource and places; `chart_objects` has the charts' objects.
 OBJECTS: dict[str, tuple[Resource, frozenset[Place]]] = {
     "kubernetes:batch/v1:CronJob": (Resource("batch", "cronjobs"), _BOTH),
     "kubernetes:batch/v1:Job": (Resource("batch", "jobs"), _BOTH),
@@ -64,12 +64,12 @@ OBJECTS: dict[str, tuple[Resource, frozenset[Place]]] = {
     ),
 }
 
-# Types that change what somebody else made, and so neither make nor delete.
+# Types that change objects of somebody else's: no rights to create or delete are needed.
 PATCHES: dict[str, tuple[Resource, frozenset[Place]]] = {
     "kubernetes:apps/v1:DeploymentPatch": (DEPLOYMENTS, _TELEPORT),
 }
 
-# What is looked at while a Deployment, a Job, a Service or a release is awaited, and to say why it does not get ready.
+# Read while waiting for a Deployment, a Job, a Service or a release, and to explain why it does not get ready.
 AWAITED = (
     Resource("", "endpoints"),
     Resource("", "events"),
@@ -79,5 +79,5 @@ AWAITED = (
     Resource("discovery.k8s.io", "endpointslices"),
 )
 LOGS = Resource("", "pods/log")
-# `verify` reaches the access graph's port through the API server.
+# `verify` reaches TAG's port through the API server.
 PORT_FORWARD = Resource("", "pods/portforward")

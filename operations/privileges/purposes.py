@@ -1,4 +1,4 @@
-"""Why somebody reaches a stack's world, and how far each of these reasons goes."""
+"""The purposes for which somebody accesses a stack's world, and the extent of each."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from enum import Enum
 
 
 class Purpose(str, Enum):
-    """In the order of what it allows."""
+    """Ordered by what they allow."""
 
     CONSUMER = "consumer"
     """Reads the stack's outputs, from its state."""
 
     PREVIEW = "preview"
-    """Reads; Secrets it does not."""
+    """Reads, but no Secrets."""
 
     VALIDATED_PREVIEW = "validated-preview"
-    """As well asks the API server what it would do (dry runs), and by a policy of its own can write nothing."""
+    """Also asks the API server for dry runs; a policy of its own denies all real writes."""
 
     DRIFT = "drift"
-    """A preview that refreshes: it reads Secrets too, where Helm keeps its releases."""
+    """A preview that refreshes: it also reads Secrets, where Helm keeps its releases."""
 
     DEPLOY = "deploy"
-    """Makes, changes and deletes."""
+    """Creates, changes and deletes."""
 
     @property
     def reads_world(self) -> bool:

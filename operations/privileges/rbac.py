@@ -1,7 +1,7 @@
-"""Kubernetes RBAC from the tables of objects, limited to one stack's namespaces: Roles there, and a ClusterRole for
-what is cluster-wide.
+"""Kubernetes RBAC from the tables of objects, limited to one stack's namespaces: Roles in them, and a ClusterRole for
+cluster-wide resources.
 
-The documents are for an administrator to apply. What RBAC cannot limit is told beside them.
+An administrator applies the documents. What RBAC cannot limit is reported with them.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ Document: TypeAlias = dict[str, Any]
 Rights: TypeAlias = dict[Resource, set[str]]
 
 READ = frozenset({"get", "list", "watch"})
-# An object of the program's own.
+# For objects that the program makes.
 MANAGE = READ | {"create", "delete", "patch"}
-# Helm's records are changed by replacement: helm.sh/helm/v3/pkg/storage/driver/secrets.go.
+# Helm updates its records by replacement: helm.sh/helm/v3/pkg/storage/driver/secrets.go.
 RECORD = MANAGE | {"update"}
-# What a dry run is asked as.
+# The verbs of a dry run.
 ASK = frozenset({"create", "patch"})
-# A dry run answers with the whole object, which for a Secret would be reading it; and the API server lets nobody ask
-# for a role with rights of which they have none.
+# No dry runs of these. A dry run returns the whole object, which for a Secret means reading it; and the API server
+# refuses a role with rights that the caller lacks.
 _NEVER_ASKED = (SECRETS, ROLES, ROLE_BINDINGS)
-# Whatever a dry run may be of, in this stack or in another, now or formerly: a Role of an earlier configuration stays
-# where nobody deletes it, and a stack of the same name has the same group.
+# Everything a dry run may be about, in any stack, now or formerly: a Role of an earlier configuration stays until
+# somebody deletes it, and stacks of the same name share a group.
 _EVER_ASKED = sorted({resource for resource, _ in (*OBJECTS.values(), *PATCHES.values())} - {*_NEVER_ASKED})
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -89,20 +89,20 @@ _IMPERSONATION = (
 
 @dataclass(kw_only=True)
 class ClusterRights:
-    """What is allowed in one Kubernetes cluster."""
+    """The rights in one Kubernetes cluster."""
 
     context: str
     namespaces: dict[str, Rights] = field(default_factory=dict)
     everywhere: Rights = field(default_factory=dict)
-    """In all namespaces, and what is in none."""
+    """For all namespaces, and for resources outside namespaces."""
     named: dict[tuple[Resource, tuple[str, ...]], set[str]] = field(default_factory=dict)
-    """Cluster-wide objects by their names."""
+    """Cluster-wide objects by name."""
     unscoped: list[Unscoped] = field(default_factory=list)
     only_dry_runs: bool = False
 
 
 def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
-    """By Kubernetes cluster, TAG's first; nothing for a consumer, who reads the stack's outputs alone."""
+    """One for each Kubernetes cluster, TAG's first; empty for a consumer, who only reads the stack's outputs."""
     if not purpose.reads_world:
         return []
     clusters = {settings.kubernetes.cluster_identifier: _new(settings.kubernetes, purpose)}
@@ -120,9 +120,9 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
             own.unscoped.append(Unscoped(right="list and watch namespaces", why=_NAMESPACES_WATCHED))
         own.unscoped.append(Unscoped(right=f"all of namespace {graph.namespace}, in every namespace", why=_NAMESPACE))
     for issuer in _cluster_issuers(settings):
-        # `preflight` asks whether it is ready.
+        # `preflight` asks whether the issuer is ready.
         _name(own, (Resource(CERT_MANAGER_GROUP, "clusterissuers"), (issuer,)), {"get"})
-    # Its UID is the cluster's identity: components/providers.py.
+    # The UID of kube-system identifies the cluster: components/providers.py.
     _name(own, (NAMESPACES, ("kube-system",)), {"get"})
     if purpose.reads_secrets:
         own.unscoped.append(Unscoped(right=f"read secrets of namespace {graph.namespace}", why=_SECRETS))
@@ -135,7 +135,7 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
         _name(place, (NAMESPACES, (entry.namespace,)), {"get"})
         _add(place.namespaces.setdefault(entry.namespace, {}), _beside_teleport(purpose))
         if purpose.writes:
-            # `preflight` looks for the licence, and compares the values of the release that runs.
+            # `preflight` checks the licence, and the values of the release that runs.
             _add(place.namespaces[entry.namespace], [(SECRETS, frozenset({"get", "list"}))])
             place.unscoped.append(Unscoped(right=f"read secrets of namespace {entry.namespace}", why=_SECRETS))
         if isinstance(entry, ReleaseTeleportSettings):
@@ -144,7 +144,7 @@ def rights(settings: Settings, purpose: Purpose) -> list[ClusterRights]:
 
 
 def _cluster_issuers(settings: Settings) -> Iterator[str]:
-    """Names of cert-manager's own issuers that are cluster-wide; one of TAG's namespace is among its objects."""
+    """Names of cert-manager's own ClusterIssuers. Issuers in TAG's namespace are covered by its objects."""
     tls = settings.tls
     if isinstance(tls, CertManagerTlsSettings) and isinstance(tls.issuer, ExistingIssuerSettings):
         issuer = tls.issuer
@@ -185,7 +185,7 @@ def _watched(purpose: Purpose) -> Iterator[tuple[Resource, frozenset[str]]]:
 
 
 def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mapping[str, Any], purpose: Purpose) -> None:
-    """Helm's rights for the teleport-cluster release."""
+    """The rights that Helm needs for the teleport-cluster release."""
     namespace = place.namespaces[entry.namespace]
     verbs = MANAGE if purpose.writes else READ
     resources = [*chart_objects.TELEPORT_CLUSTER, *chart_objects.asked_for(values)]
@@ -202,8 +202,8 @@ def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mappi
         tuple(chart_objects.cluster_role_binding_names(entry.namespace, entry.release)),
     )
     for one in (roles, bindings):
-        # A new version of the chart changes labels. A change of what the role allows is refused: it would be a
-        # grant of rights that the deployment has not.
+        # A new chart version changes labels. A change to what the role allows is refused: it would grant rights that
+        # the deployment lacks.
         _name(place, one, {"get", "patch"} if purpose.writes else {"get"})
     if purpose.writes and not entry.adopt:
         for one in (roles, bindings):
@@ -216,7 +216,7 @@ def _release(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mappi
 
 
 def _operator(place: ClusterRights, entry: ReleaseTeleportSettings, values: Mapping[str, Any]) -> None:
-    """What the teleport-cluster chart has for the Teleport operator, and what it looks at without one."""
+    """For the operator's objects in the teleport-cluster chart, and for what the chart looks up without an operator."""
     _name(place, (chart_objects.DEFINITIONS, (chart_objects.LOOKED_UP,)), {"get"})
     if chart_objects.makes_definitions(values):
         verbs = {"create", "get", "patch"} | (set() if entry.adopt else {"delete"})
@@ -249,13 +249,13 @@ def _add(to: Rights, more: Iterable[tuple[Resource, frozenset[str]]]) -> None:
 
 
 def _name(to: ClusterRights, what: tuple[Resource, tuple[str, ...]], verbs: Iterable[str]) -> None:
-    # `create` knows no names.
+    # RBAC cannot limit `create` to names.
     to.named.setdefault(what, set()).update(set(verbs) - {"create"})
 
 
 def documents(found: ClusterRights, *, stack: str, purpose: Purpose, group: str | None = None) -> list[Document]:
-    """For dry runs alone the policy that refuses everything else; Roles, and their bindings to `group`. In the order in
-    which they are applied: nobody has the rights before the policy is there."""
+    """Roles and their bindings to `group`; for dry runs alone, first the policy that refuses everything else. Applied
+    in this order, nobody has the rights before the policy exists."""
     name = object_name(stack, purpose)
     subject = group or group_name(stack, purpose)
     made: list[Document] = []
@@ -270,29 +270,27 @@ def documents(found: ClusterRights, *, stack: str, purpose: Purpose, group: str 
 
 
 def object_name(stack: str, purpose: Purpose) -> str:
-    """Of everything that stands for a purpose of a stack."""
+    """The name of all objects for one purpose of a stack."""
     return f"teleport-access-graph-{_NAME.sub('-', stack.lower()).strip('-.')}-{purpose.value}"
 
 
 def _policy_name(name: str, group: str, stack: str, purpose: Purpose) -> str:
-    """Another one for another group: a policy that took the place of one for others would leave them free to write,
-    wherever their own Roles stand."""
+    """A different name for a different group: replacing another group's policy would leave that group free to write
+    wherever it has Roles."""
     if group == group_name(stack, purpose) and name == f"teleport-access-graph-{stack}-{purpose.value}":
         return name
     return f"{name}-{hashlib.sha256(group.encode()).hexdigest()[:10]}"
 
 
 def group_name(stack: str, purpose: Purpose) -> str:
-    """Of the users, such as an EKS access entry gives them to a role."""
+    """The Kubernetes group of the users; an EKS access entry, for example, assigns it to an IAM role."""
     return f"teleport-access-graph:{stack}:{purpose.value}"
 
 
 def dry_run_policy(name: str, group: str) -> list[Document]:
-    """RBAC takes a dry run for the write that it only tries. Admission can tell them apart: what members of the group
-    write for real is refused, whatever the stack's settings are.
-
-    https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ (Kubernetes 1.30)
-    """
+    """RBAC treats a dry run as the write it simulates. Admission can tell them apart: real writes by members of the
+    group are refused, whatever the stack's settings are.
+    https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ (Kubernetes 1.30)"""
     quoted = group.replace("\\", "\\\\").replace("'", "\\'")
     written: dict[str, set[str]] = {}
     for resource in _EVER_ASKED:
@@ -339,7 +337,7 @@ def dry_run_policy(name: str, group: str) -> list[Document]:
 
 
 def _rules(allowed: Rights) -> list[Document]:
-    """Resources of one group with the same verbs are one rule."""
+    """Merge resources of one group with the same verbs into one rule."""
     merged: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for resource, verbs in sorted(allowed.items()):
         merged.setdefault((resource.group, tuple(sorted(verbs))), []).append(resource.name)

@@ -1,4 +1,4 @@
-"""What this project is made of that others made: the locked packages, their licences, the bill of materials.
+"""The third-party parts of this project: the locked packages, their licences, the bill of materials.
 
-Owns how the lock is read and judged. What locks is `.ci/lock`, what installs is pip.
+Owns how the lock is read and judged. `.ci/lock` writes it, pip installs from it.
 """

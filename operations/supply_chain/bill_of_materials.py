@@ -1,7 +1,7 @@
 """The bill of materials of what `pulumi up` runs, in CycloneDX 1.6: https://cyclonedx.org/docs/1.6/json/
 
-Owns the document. It has the packages of the lock that are for this machine, and the engine's plugins that their
-versions ask for; not the charts and images, which the configuration of each environment names.
+Owns the document. It lists the locked packages that apply to this machine, and the engine plugins of the same versions.
+It does not list charts and images, which each environment's configuration names.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from components.settings.names import PROJECT
 from operations.supply_chain.licences import installed, licence_of
 from operations.supply_chain.lock import LockedPackage
 
-# SDKs whose plugin the engine downloads in the same version: https://www.pulumi.com/docs/iac/concepts/plugins/
+# SDKs for which the engine downloads a plugin of the same version: https://www.pulumi.com/docs/iac/concepts/plugins/
 _PLUGINS = ("pulumi-aws", "pulumi-kubernetes", "pulumi-random", "pulumi-tls")
-# Of the identifier that two documents with the same content share.
+# For the document's identifier: documents with the same content share it.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, f"{PROJECT}.bill-of-materials")
 
 
 def bill_of_materials(packages: Sequence[LockedPackage], *, version: str, now: datetime) -> dict[str, Any]:
-    """The document, for the project in `version`.
+    """The document for version `version` of the project.
 
-    Raises `PackageNotFoundError` where the lock is not what is installed.
+    Raises `PackageNotFoundError` when the installed packages are not the locked ones.
     """
     here = sorted(package for package in packages if package.applies())
     components = [*(_library(package) for package in here), *(_plugin(one) for one in here if one.name in _PLUGINS)]
@@ -54,7 +54,7 @@ def bill_of_materials(packages: Sequence[LockedPackage], *, version: str, now: d
 
 
 def _reference(package: LockedPackage) -> str:
-    """Its package URL: https://github.com/package-url/purl-spec"""
+    """The package URL: https://github.com/package-url/purl-spec"""
     return f"pkg:pypi/{package.name}@{package.version}"
 
 
@@ -66,7 +66,7 @@ def _library(package: LockedPackage) -> dict[str, Any]:
         "name": package.name,
         "version": package.version,
         "purl": reference,
-        # Of every file that may be installed as it: `hashes` would claim that all are of one.
+        # The hashes of every file that may be installed. In `hashes` they would claim to be of one file.
         "properties": [{"name": f"{PROJECT}:lock:sha256", "value": value} for value in package.hashes],
     }
     licence = licence_of(installed(package))
@@ -87,7 +87,7 @@ def _plugin(package: LockedPackage) -> dict[str, Any]:
 
 
 def _needs(package: LockedPackage, references: dict[str, str]) -> list[str]:
-    """References of what its metadata asks for on this machine, extras apart."""
+    """References of the packages that its metadata requires on this machine, without extras."""
     wanted = [Requirement(text) for text in installed(package).requires or ()]
     names = {canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
     return sorted(references[name] for name in names if name in references)

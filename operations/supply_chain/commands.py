@@ -18,7 +18,7 @@ from operations.supply_chain.bill_of_materials import bill_of_materials
 from operations.supply_chain.licences import ALLOWED, ALLOWED_IN_DEVELOPMENT, refused
 from operations.supply_chain.lock import LockError, read_lock
 
-# What `pulumi up` needs, and what tests and the sandbox need beside it.
+# The packages that `pulumi up` needs, and those that tests and the sandbox add.
 RUNTIME = ROOT / "requirements.txt"
 DEVELOPMENT = ROOT / "requirements-dev.txt"
 
@@ -64,7 +64,7 @@ def licences() -> None:
 
 
 def project_version(changelog: Path = ROOT / "CHANGELOG.md") -> str:
-    """The version that is worked on or was released last: the first that the changelog has a section for."""
+    """The version in progress or released last: that of the changelog's first section."""
     found = re.search(r"^## \[([0-9]+\.[0-9]+\.[0-9]+)\]", changelog.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise StackError(f"{changelog.name}: has no section of a version, such as ## [1.0.0]")

@@ -1,6 +1,6 @@
-"""Under which licences the installed packages stand, and whether those are ones that this project takes.
+"""The licences of the installed packages, and whether this project accepts them.
 
-Reads the packages' own metadata: the SPDX expression where there is one, else what older fields say of it.
+Reads the packages' own metadata: the SPDX expression where there is one, else the older fields.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from operations.supply_chain.lock import LockedPackage
 
-# They ask that their text goes along, and no more (MPL: for changes to its own files too, and there are none).
+# These only ask that their text is passed on (MPL also for changes to its own files, of which there are none).
 ALLOWED = frozenset(
     {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0", "Unlicense"}
 )
-# For what runs beside the program in tests and the sandbox and is part of no deployment: LGPL's linked library
-# (psycopg) and Python's own former terms among them.
+# For packages that run only in tests and the sandbox, and are part of no deployment: among them LGPL's linked library
+# (psycopg), and Python's own former terms.
 ALLOWED_IN_DEVELOPMENT = ALLOWED | {"CNRI-Python", "LGPL-3.0-only", "LicenseRef-Public-Domain"}
 
-# What the free text of the field License and the classifiers say, as SPDX identifiers: https://spdx.org/licenses/
+# Free texts of the field License and of classifiers, as SPDX identifiers: https://spdx.org/licenses/
 _WORDS = {
     "3-clause bsd license": "BSD-3-Clause",
     "apache 2.0": "Apache-2.0",
     "apache license 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
-    # The classifier tells no more; the stricter of the two in use.
+    # The classifier does not tell which; the stricter of the two in use.
     "bsd": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause",
     "isc license": "ISC",
@@ -42,7 +42,7 @@ _UNKNOWN = ""
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Refused:
-    """A package whose licence this project does not take; `licence` is empty where its metadata does not tell it."""
+    """A package whose licence is not accepted; `licence` is empty when the metadata does not tell it."""
 
     package: str
     licence: str
@@ -52,7 +52,7 @@ class Refused:
 
 
 def licence_of(found: Distribution) -> str:
-    """An SPDX expression, or nothing where the metadata has none that is known."""
+    """An SPDX expression; empty when the metadata has no known licence."""
     expression = _field(found, "License-Expression")
     if expression:
         return expression
@@ -61,7 +61,7 @@ def licence_of(found: Distribution) -> str:
         return identified
     classifiers: list[str] = found.metadata.get_all("Classifier") or []
     said = [one.rsplit(" :: ", 1)[-1] for one in classifiers if one.startswith("License :: ")]
-    # Several are several licences to choose from.
+    # Several classifiers offer a choice of licences.
     return " OR ".join(sorted({name for name in map(_identified, said) if name}))
 
 
@@ -75,7 +75,7 @@ def allowed(expression: str, licences: frozenset[str] = ALLOWED) -> bool:
         answer = conjunction()
         while position < len(tokens) and tokens[position].upper() == "OR":
             position += 1
-            # Both sides are read, whatever the first said.
+            # Not `or`: both sides have to be parsed.
             answer |= conjunction()
         return answer
 
@@ -100,14 +100,14 @@ def allowed(expression: str, licences: frozenset[str] = ALLOWED) -> bool:
         position += 1
         return answer and closed
 
-    # What is left over (an exception of WITH, a stray word) was understood by nobody.
+    # A remainder (WITH and its exception, a stray word) was not understood, so the expression is not allowed.
     return alternatives() and position == len(tokens)
 
 
 def refused(packages: Iterable[LockedPackage], licences: frozenset[str] = ALLOWED) -> list[Refused]:
-    """Packages of the lock that are for this machine and whose installed copy is under none of `licences`.
+    """Locked packages that apply to this machine and whose installed copy has none of `licences`.
 
-    Raises `PackageNotFoundError` if one is not installed, or in another version than the locked one.
+    Raises `PackageNotFoundError` if one is not installed in the locked version.
     """
     found = []
     for package in packages:
@@ -120,7 +120,7 @@ def refused(packages: Iterable[LockedPackage], licences: frozenset[str] = ALLOWE
 
 
 def installed(package: LockedPackage) -> Distribution:
-    """Its installed copy. Raises `PackageNotFoundError` if there is none of that version."""
+    """The installed copy. Raises `PackageNotFoundError` if none has the locked version."""
     found = distribution(package.name)
     if found.version != package.version:
         raise PackageNotFoundError(f"{package.name}=={package.version} (installed is {found.version})")

@@ -1,6 +1,6 @@
-"""The locked requirements: every package by version and by the hash of each file that may be installed as it.
+"""The locked requirements: every package with its version and the hash of each file that may be installed for it.
 
-Reads the text that `uv pip compile --generate-hashes` writes, and the pins that it was made of.
+Reads what `uv pip compile --generate-hashes` writes, and the pins that it starts from.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})(?=\s|$)")
 
 
 class LockError(Exception):
-    """A requirements file cannot be read as a lock; the text says which line."""
+    """A requirements file is no valid lock; the text names the line."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class LockedPackage:
-    """One entry: `name` in its canonical form, `hashes` the SHA-256 of each of its files in hexadecimal digits."""
+    """One entry: `name` in canonical form, `hashes` the SHA-256 of each of its files in hexadecimal digits."""
 
     name: str
     version: str
@@ -31,12 +31,12 @@ class LockedPackage:
     hashes: tuple[str, ...] = ()
 
     def applies(self, environment: Mapping[str, str] | None = None) -> bool:
-        """Whether it is installed here, or in `environment` (variables of markers, PEP 508)."""
+        """Whether it applies to this machine, or to `environment` (marker variables, PEP 508)."""
         return not self.marker or Marker(self.marker).evaluate(dict(environment) if environment else None)
 
 
 def read_lock(path: Path) -> list[LockedPackage]:
-    """All entries, in the order of the file; one package may have several, for different Pythons.
+    """All entries, in file order; a package may have several, for different Pythons.
 
     Raises `LockError` at the first line that is no entry with hashes.
     """
@@ -44,7 +44,7 @@ def read_lock(path: Path) -> list[LockedPackage]:
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """Canonical name to the version pinned in a `*.in` file and in those that it includes."""
+    """Canonical name to pinned version, from a `*.in` file and those it includes."""
     pins: dict[str, str] = {}
     for line in _lines(path):
         if line.startswith("-r "):
@@ -56,7 +56,7 @@ def read_pins(path: Path) -> dict[str, str]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Lines as pip joins them, without comments and empty ones."""
+    """Lines joined as pip joins them, without comments and empty lines."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
         content = re.sub(r"(^|\s)#.*", "", line).strip()
