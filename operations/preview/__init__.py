@@ -1,5 +1,6 @@
-"""What `pulumi preview --json` says, for people: a comment, a page, and the reason why a nightly preview is not empty.
+"""Presents what `pulumi preview --json` prints to people: as a comment, as a page, and as the reasons why a nightly
+preview is not empty.
 
-Pure functions from the engine's text to Markdown and HTML; whatever is secret in it is taken out where it is read.
-`publish` alone reaches anything, and `environments` is what a change is previewed in.
+Pure functions from the engine's text to Markdown and HTML; secrets are removed when the text is read. Only `publish`
+reaches the network; `environments` tells which environments a change is previewed in.
 """

@@ -17,7 +17,7 @@ from operations.preview.page import page
 from operations.preview.words import headline
 from operations.whole_file import write_whole
 
-# On a pull request, lets what is red pass; `<label>/<stack>` does so for one environment.
+# This label on a pull request permits red changes; `<label>/<stack>` permits them for one environment.
 ALLOWING_LABEL = "allow-red"
 
 PreviewFile = Annotated[Path, typer.Argument(help="What `pulumi preview --json --show-sames` printed.")]
@@ -103,7 +103,7 @@ def drift(
         _write(body, issue_body(preview, stack=stack, report=report_url))
     else:
         body.unlink(missing_ok=True)
-    # Last: a title without a text is what closes the issue.
+    # Written last: a title without a text closes the issue.
     _write(title, issue_title(stack) + "\n")
     if not needed:
         print(f"{stack}: nothing differs")
@@ -117,7 +117,7 @@ def _read(file: Path, exit_code: int | None, log: Path | None) -> Preview:
 
 
 def _text(file: Path | None) -> str:
-    # A preview that was killed may have left nothing at all: that too is worth a comment.
+    # A killed preview may have left no output at all, which deserves a comment too.
     return file.read_text(encoding="utf-8", errors="replace") if file is not None and file.exists() else ""
 
 
@@ -133,5 +133,5 @@ def _is_allowed(labels: str, stack: str) -> bool:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    # JSON may have halves of characters, which UTF-8 has not.
+    # JSON may contain unpaired surrogates, which UTF-8 cannot encode.
     write_whole(file, text.encode(errors="replace").decode())

@@ -1,7 +1,7 @@
-"""One Markdown comment for a preview: worst first, long parts folded, cut where GitHub would refuse it.
+"""One Markdown comment for a preview: worst first, long parts folded, cut at GitHub's limit.
 
-The first line is a marker of the stack, by which the one comment is found and edited. `markdown` keeps texts of the
-preview in their places, and the whole within GitHub's limit.
+The first line is the stack's marker, by which the comment is found and edited. `markdown` confines texts from the
+preview, and keeps the whole within GitHub's limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operations.preview.trusted_authorities import TrustChange, TrustedAuthority
 from operations.preview.words import counted, headline, mark, sign, verb
 
 _VALUE_LIMIT = 300
-# The plugin compares on its own side then, and does not say so.
+# The plugin then compares by itself, and does not say so.
 NOT_VALIDATED = (
     "Server validation was skipped: this preview's identity may not ask the API server for dry runs, so that what it "
     "would refuse or fill in is not in here."
@@ -36,8 +36,8 @@ def comment(
 ) -> str:
     """The comment, at most `LIMIT` bytes.
 
-    `report` is where the page is (a URL); `allowed` whether somebody has allowed what is red; `validated` whether the
-    API server was asked what it would do, None where nobody looked.
+    `report` is the page's URL; `allowed` tells whether somebody permitted red changes; `validated` whether the API
+    server was asked what it would do, None when that is unknown.
     """
     footer = _footer(report, commit)
     blocks = [Block([marker(stack)])]
@@ -57,7 +57,7 @@ def _succeeded(
     if validated is False:
         yield Block([NOT_VALIDATED, ""])
     yield from _objections(objections)
-    # Before the long parts, of which the last are cut.
+    # Before the long parts, because the end is cut first.
     if assessment.of(Severity.RED):
         yield Block(["A label allows what is red." if allowed else "**This check fails until a label allows it.**", ""])
     yield from _judged(preview, assessment, trust)
@@ -92,7 +92,7 @@ def _judged(preview: Preview, assessment: Assessment, trust: TrustChange) -> Ite
             opening=["#### 🟠 Restarts, in this order", ""],
             closing=[""],
         )
-    # What restarts is above, by what restarts instead of by why.
+    # Restarts are listed above already, by what restarts.
     felt = [one for one in assessment.of(Severity.AMBER) if not one.reason.startswith("restarts ")]
     yield from _table("🟠 To look at", felt)
     yield from _table("🟢 Due, and nobody's change", assessment.of(Severity.GREEN))
@@ -167,7 +167,7 @@ def _diagnostics(preview: Preview) -> Iterator[Block]:
 
 
 def difference(judgement: Judgement) -> list[str]:
-    """Lines of a diff; what is made or unmade as a whole is one line."""
+    """Lines of a diff; a resource that is created or deleted as a whole gets one line."""
     step = judgement.step
     lines = [f"@@ {verb(step.operation)} {in_line(step.name)} ({in_line(step.type)}) @@"]
     if step.operation not in ("create", "delete", "import", "discard"):

@@ -1,7 +1,7 @@
-"""Reads what `pulumi preview --json` printed: steps, diagnostics, and whether it went through.
+"""Reads the output of `pulumi preview --json`: steps, diagnostics, and whether it succeeded.
 
-Owns the shape (CLI 3.250 to 3.256: one digest at the end; unchanged resources only with `--show-sames`). Whatever of it
-has another shape than expected is left out rather than refused: a comment that lacks a line is better than none.
+Owns the format (CLI 3.250 to 3.256: one digest at the end; unchanged resources only with `--show-sames`). Parts of an
+unexpected form are left out rather than refused: a comment that lacks a line is better than none.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 
 from operations.preview.scrub import scrub, scrub_value
 
-# `--expect-no-changes` with changes, from CLI 3.250 on; before, it was 1 and said so on standard error.
+# Exit code of `--expect-no-changes` with changes, since CLI 3.250; before, it was 1, with this message on standard
+# error.
 CHANGES_NOT_EXPECTED = 7
 _UNEXPECTED_CHANGES = "no changes were expected"
-# timeout(1), and shells' codes of SIGINT, SIGKILL and SIGTERM.
+# Exit codes of timeout(1), and of shells after SIGINT, SIGKILL and SIGTERM.
 _KILLED = {124: "it ran out of time", 130: "it was interrupted", 137: "it was killed", 143: "it was terminated"}
-# The last lines of standard error that are worth showing.
+# How many of standard error's last lines are shown.
 _LOG_LINES = 40
 
 _NOTHING: Mapping[str, Any] = {}
@@ -26,7 +27,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True)
 class Step:
-    """What is to happen to one resource."""
+    """What will happen to one resource."""
 
     operation: str  # the engine's word: create, update, replace, delete, same, read, import, ...
     urn: str
@@ -34,8 +35,8 @@ class Step:
     new: Mapping[str, Any] = field(default_factory=dict)
     replace_reasons: tuple[str, ...] = ()
     differences: Mapping[str, str] = field(default_factory=dict)  # property path -> add, update, update-replace, ...
-    # Inputs that the state had before `--refresh` looked. What the engine masks there a plugin may read in plain text,
-    # and `old` then has it so.
+    # Inputs in the state before `--refresh` read the resource. A plugin may return in plain text what the engine masks
+    # there, and `old` then has the plain text.
     recorded_inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,12 +79,12 @@ class Step:
 
     @property
     def retained(self) -> bool:
-        """Whether the stack only forgets it."""
+        """Whether deleting it only removes it from the state."""
         return self.old.get("retainOnDelete") is True
 
     @property
     def is_custom(self) -> bool:
-        """Something that exists outside of the program; a component does not."""
+        """Whether it exists outside the program; components do not."""
         return self.state.get("custom") is True
 
 
@@ -97,13 +98,13 @@ class Diagnostic:
 @dataclass(frozen=True)
 class Preview:
     steps: tuple[Step, ...] = ()
-    # What the state had for each resource before `--refresh` looked: its inputs. Empty without `--refresh`.
+    # Each resource's inputs in the state before `--refresh` read it; empty without `--refresh`.
     recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    failure: str | None = None  # why it did not go through
-    log: str = ""  # end of standard error, if it failed
+    failure: str | None = None  # why it did not succeed
+    log: str = ""  # the end of standard error, if it failed
 
     @property
     def changes(self) -> tuple[Step, ...]:
@@ -111,7 +112,7 @@ class Preview:
 
     @property
     def errors(self) -> list[str]:
-        """Lines of what the engine calls an error, each after the name of what it is about."""
+        """The lines of the engine's errors, each error after the name of its resource."""
         return [
             line
             for one in self.diagnostics
@@ -128,9 +129,9 @@ QUIET = frozenset({"same", "read", "refresh", "read-discard", "remove-pending-re
 
 
 def read_preview(text: str, *, exit_code: int | None = None, log: str = "") -> Preview:
-    """The preview in `text`, without secrets. Never raises: what cannot be read is a failure of the preview.
+    """The preview in `text`, without secrets. Never raises: unreadable text is a failure of the preview.
 
-    `exit_code` and `log` (standard error) are the engine's, where they are known.
+    `exit_code` and `log` (standard error) are the engine's, when they are known.
     """
     document, problem = _parse(text)
     diagnostics = tuple(_diagnostics(document.get("diagnostics")))
@@ -156,7 +157,7 @@ def read_preview(text: str, *, exit_code: int | None = None, log: str = "") -> P
 
 
 def _parse(text: str) -> tuple[Mapping[str, Any], str | None]:
-    begin = text.find("{")  # the CLI may say something before
+    begin = text.find("{")  # the CLI may print something before it
     if begin < 0:
         return _NOTHING, "The preview ended without a result."
     try:
@@ -174,7 +175,7 @@ def _failure(
     if any(one.severity == "error" for one in diagnostics):
         return "The preview failed."
     if "changeSummary" not in document:
-        # The engine's last event; even a stack without resources has one.
+        # The engine's last event brings it, even for a stack without resources.
         return "The preview has no summary: it was cancelled before its end, or the file is not its output."
     if exit_code in (None, 0, CHANGES_NOT_EXPECTED) or _UNEXPECTED_CHANGES in log:
         return None
@@ -199,14 +200,14 @@ def _steps(given: Any) -> Iterator[Step]:
 
 
 def _phases(steps: Iterator[Step]) -> tuple[dict[str, Mapping[str, Any]], tuple[Step, ...]]:
-    """Steps of `--refresh` come first, one for each resource, and carry what the state had."""
+    """Separates the steps of `--refresh`, which come first, one per resource, with the state's old inputs."""
     recorded: dict[str, Mapping[str, Any]] = {}
     planned = []
     for step in steps:
         if step.operation == "refresh":
             recorded[step.urn] = step.old_inputs
         else:
-            # An alias gives a resource another URN than the state has.
+            # With an alias, the resource has another URN than in the state.
             before = recorded.get(str(step.old.get("urn")), recorded.get(step.urn, _NOTHING))
             planned.append(replace(step, recorded_inputs=before))
     return recorded, tuple(planned)
@@ -219,7 +220,7 @@ def _diagnostics(given: Any) -> Iterator[Diagnostic]:
 
 
 def _configuration(given: Any) -> dict[str, Any]:
-    """The stack's settings without their namespace; objects come as JSON texts."""
+    """The stack's settings, keys without namespace; objects are given as JSON texts."""
     settings = {}
     for key, value in _mapping(given).items():
         if isinstance(value, str) and value[:1] in ("{", "["):

@@ -1,7 +1,7 @@
-"""The dependency graph as SVG: a box for each resource, coloured by what happens to it, a line for each dependency.
+"""The dependency graph as SVG: one box per resource, coloured by its operation, and one line per dependency.
 
-Colour never stands alone: a sign and a word say the same. Colours themselves are the page's (`--red`, ...), so that the
-picture follows its light or dark.
+Colour is never the only mark: a sign and a word say the same. The colours are the page's (`--red`, ...), so the picture
+follows its light or dark mode.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BOX_WIDTH, _BOX_HEIGHT = 236, 40
 _COLUMN, _ROW = 300, 52
 _LANE = (_ROW - _BOX_HEIGHT) // 2
 _MARGIN = 16
-# What fits into a box at the sizes of the style sheet.
+# Characters that fit into a box at the style sheet's font sizes.
 _NAME_LETTERS, _KIND_LETTERS = 25, 33
 
 
@@ -26,10 +26,10 @@ class Node:
 
     key: str
     name: str
-    kind: str  # what stands below the name
+    kind: str  # the text below the name
     sign: str
     colour: str  # red, amber, green, plain, same: a class of the page
-    anchor: str  # where a click leads
+    anchor: str  # where a click leads: an id of the page
     label: str  # what a screen reader says
     dependencies: Sequence[str]
 
@@ -41,9 +41,9 @@ def draw(nodes: Sequence[Node], title: str) -> str:
     width = 2 * _MARGIN + max(layout.columns - 1, 0) * _COLUMN + _BOX_WIDTH
     height = 2 * _MARGIN + max(layout.rows - 1, 0) * _ROW + _BOX_HEIGHT
     lines = [_edge(layout, edge, by_key) for edge in layout.edges]
-    # What is drawn last lies above: the edges between what changes.
+    # Later elements are drawn on top: edges between changed resources come last.
     lines.sort(key=lambda line: "same" not in line)
-    # In the order in which the keyboard goes: column by column.
+    # In the order of keyboard focus: column by column.
     boxes = [_box(by_key[key], cell) for key, cell in sorted(layout.cells.items(), key=lambda item: item[1])]
     return "\n".join(
         [
@@ -76,7 +76,7 @@ def _edge(layout: Layout, edge: tuple[str, str], nodes: Mapping[str, Node]) -> s
     if after_column - before_column == 1:
         path = f"M{x1} {y1}C{x1 + gap // 2} {y1} {x2 - gap // 2} {y2} {x2} {y2}"
     else:
-        # Between two rows, so that it passes behind no box that has nothing to do with it.
+        # Between two rows, so that the edge does not run behind unrelated boxes.
         lane = top + _BOX_HEIGHT + _LANE if bottom > top else top - _LANE
         path = (
             f"M{x1} {y1}C{x1 + gap // 2} {y1} {x1 + gap // 2} {lane} {x1 + gap} {lane}H{x2 - gap}"
@@ -92,7 +92,7 @@ def _corner(cell: tuple[int, int]) -> tuple[int, int]:
 
 
 def _shortened(text: str, letters: int) -> str:
-    """Both ends say more than the beginning alone: names of one component begin alike."""
+    """Keep both ends of the text: names in one component begin alike."""
     if len(text) <= letters:
         return text
     return f"{text[: letters // 2]}…{text[-(letters - letters // 2 - 1) :]}"

@@ -1,7 +1,7 @@
 """Why a nightly `preview --refresh --expect-no-changes` is not empty: drift, a due renewal, a stale host CA, or a merge
 that was never deployed.
 
-Pure: from a preview to causes, and from causes to one issue's text. `publish` files it.
+Pure functions from a preview to causes, and from causes to the text of one issue. `publish` files it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from operations.preview.trusted_authorities import trust_change
 from operations.preview.words import verb
 
 _HOST_AUTHORITIES = "values.clusterHostCAs"
-# An issue is read by eye: the rest is in the page.
+# People read the issue; the page has the rest.
 _DIFF_LINES = 300
 _LISTED = 50
 
@@ -56,7 +56,7 @@ _MEANING: Mapping[Cause, tuple[str, str]] = {
 }
 
 
-# As the API server says it, with the name by which kubectl writes (`kubectl-edit`, `kubectl-patch`, `kubectl-label`).
+# The API server's error, with the manager names of kubectl (`kubectl-edit`, `kubectl-patch`, `kubectl-label`).
 _KUBECTL_WROTE = 'with "kubectl'
 _KUBECTL = (
     "Somebody changed with kubectl what the program says. A preview takes that for a conflict, an `up` takes it over: "
@@ -66,7 +66,7 @@ _KUBECTL = (
 
 @dataclass(frozen=True)
 class Causes:
-    """Each change with the one cause that it has."""
+    """Each change with its one cause."""
 
     by_urn: Mapping[str, Cause]
     steps: tuple[Step, ...]
@@ -80,7 +80,7 @@ class Causes:
 
 
 def causes(preview: Preview) -> Causes:
-    """A step's own cause, or else that of what it depends on, most urgent first."""
+    """Each step's own cause, else the most urgent one of its dependencies."""
     steps = {step.urn: step for step in preview.changes}
     known = {urn: own for urn, step in steps.items() if (own := _own_cause(step, preview)) is not None}
     for urn in steps:
@@ -96,14 +96,14 @@ def _own_cause(step: Step, preview: Preview) -> Cause | None:
         if paths and all(path.startswith(_HOST_AUTHORITIES) for path in paths):
             return Cause.STALE_HOST_AUTHORITY
     recorded = preview.recorded.get(step.urn)
-    # The program asks for what the state had before the engine looked: so the world is what moved.
+    # The program asks for what the state held before the refresh, so it is the world that changed.
     if recorded is not None and step.new and recorded == step.new_inputs:
         return Cause.DRIFT
     return None
 
 
 def _inherited(urn: str, steps: Mapping[str, Step], known: Mapping[str, Cause]) -> Cause | None:
-    """The cause of the nearest changed things below it that have one."""
+    """The most urgent cause of the nearest changed dependencies that have one."""
     seen, level = {urn}, [urn]
     while level:
         below = [one for at in level if at in steps for one in steps[at].dependencies if one not in seen]
@@ -120,7 +120,7 @@ def needs_issue(preview: Preview) -> bool:
 
 
 def issue_title(stack: str) -> str:
-    """By which the one open issue of a stack is found."""
+    """The title by which a stack's one open issue is found."""
     return f"The stack {stack} is not what it should be"
 
 

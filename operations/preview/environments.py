@@ -1,6 +1,6 @@
-"""Which environments a change touches: those that a preview in a pull request, or a deployment after it, is for.
+"""Which environments a change touches: those that a pull request previews, or its merge deploys.
 
-An environment is a Pulumi.<name>.yaml beside the program, its name without a dot. Runs with Python alone: `python3 -m
+An environment is a Pulumi.<name>.yaml beside the program, its name without a dot. Needs only Python: `python3 -m
 operations.preview.environments < changed-paths`.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Nothing in them reaches an environment. A path that nobody thought of does: rather a preview too many.
+# Nothing in these reaches an environment. Unlisted paths count as reaching all: better a preview too many.
 _BESIDE_THE_PROGRAM = (
     "docs/",
     "tests/",
@@ -34,21 +34,22 @@ _BESIDE_THE_PROGRAM = (
     "requirements-dev.txt",
     ".gitignore",
 )
-# But these decide how a preview or a deployment is made.
+# Exceptions: these decide how previews and deployments are made.
 _PART_OF_IT = (".github/workflows/preview.yaml", ".github/workflows/deploy.yaml")
 _DIRECTORY = "environments/"
-# A comment names what is to be read, not what is used.
+# A comment names files to read, not files in use.
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
-# Of the GitHub environments that the workflows have beside the one of a stack's own name; such names know no case.
+# Suffixes of the GitHub environments that workflows use beside the one with the stack's name; GitHub ignores the case
+# of these names.
 BESIDE_A_STACK = ("-preview", "-drift")
-# Rendered for one machine, kept out of Git, and never deployed.
+# Rendered for one machine, not in Git, and never deployed.
 LOCAL = "sandbox"
 
 
 def touched(paths: Iterable[str], configurations: Mapping[str, str]) -> list[str]:
-    """Names of the environments that a change of `paths` (relative to the program) touches, sorted.
+    """Sorted names of the environments that a change of `paths` (relative to the program) touches.
 
-    `configurations` has the text of each environment's file: a path that it names is part of that environment.
+    `configurations` has the text of each environment's file: a path named in it is part of that environment.
     """
     found: set[str] = set()
     used = {name: _COMMENT.sub("", text) for name, text in configurations.items()}
@@ -65,20 +66,20 @@ def touched(paths: Iterable[str], configurations: Mapping[str, str]) -> list[str
 
 
 def environments(root: Path = ROOT) -> dict[str, str]:
-    """Each environment's name with its configuration's text."""
+    """The name of each environment, with the text of its configuration."""
     found = {}
     for file in sorted(root.glob("Pulumi.*.yaml")):
         name = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        # Pulumi.<name>.deploy.yaml is what Pulumi Deployments is told of <name>.
+        # Pulumi.<name>.deploy.yaml holds <name>'s settings for Pulumi Deployments.
         if name != LOCAL and "." not in name:
-            # Paths are looked for in it; what is wrong with it, its own preview says.
+            # Only searched for paths; its own preview reports errors in it.
             found[name] = file.read_text(encoding="utf-8", errors="replace")
     return found
 
 
 def shared_gates(names: Iterable[str]) -> list[str]:
     """A line for each environment whose deployment would run in the GitHub environment of another one's previews or
-    drift: every branch reaches the first, and neither has reviewers."""
+    drift. Every branch reaches the first, and neither has reviewers."""
     known = {name.lower(): name for name in names}
     return [
         f"Pulumi.{name}.yaml: its deployments would run in the GitHub environment {name}, which is where {other} is "

@@ -1,6 +1,6 @@
-"""How bad each step is: red for what cannot be undone, amber for what is felt, green for what is due, the rest plain.
+"""How serious each step is: red cannot be undone, amber has effects that users feel, green is due, the rest is plain.
 
-A table of what is stateful, and why; what restarts is `restarts`'.
+Has the table of what is stateful, and why; `restarts` determines what restarts.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Severity(IntEnum):
 class Judgement:
     step: Step
     severity: Severity
-    reason: str  # what it means; empty for a plain one
+    reason: str  # what it means; empty when plain
 
 
 @dataclass(frozen=True)
 class Assessment:
     """The whole preview, judged."""
 
-    judgements: tuple[Judgement, ...]  # of each step that changes something, worst first
+    judgements: tuple[Judgement, ...]  # for each step that changes something, worst first
     restarts: tuple[Restart, ...]
 
     def of(self, severity: Severity) -> tuple[Judgement, ...]:
@@ -49,7 +49,7 @@ class Assessment:
         return min((one.severity for one in self.judgements), default=Severity.PLAIN)
 
 
-# What is lost with it. Keys are resource types.
+# What is lost with a resource, by type.
 _STATEFUL = {
     "aws:rds/instance:Instance": "the database with everything in it",
     "aws:rds/cluster:Cluster": "the database with everything in it",
@@ -83,7 +83,7 @@ _BALANCED = "LoadBalancer"
 _ADDRESS_GOES = "a load balancer goes with its address: who dials that from outside does not get through"
 _LOGS = "aws:cloudwatch/logGroup:LogGroup"
 _PROVIDER = "pulumi:providers:"
-# What of a provider decides which account and which cluster everything is made in that is made through it.
+# The inputs of a provider that decide in which account or cluster its resources are created.
 _REACH = frozenset(
     {
         *("context", "cluster", "clusterIdentifier", "kubeconfig"),
@@ -100,16 +100,16 @@ _BREAKS_CONNECTIONS = {
     "parameterGroupName": "other parameters, some of which wait for a reboot",
 }
 _RENEWAL = "readyForRenewal"
-# For which a certificate is issued again when it or its authority is due, as it was.
+# Reasons to reissue a certificate unchanged, because it or its authority is due.
 _DUE = frozenset({_RENEWAL, "caCertPem", "caPrivateKeyPem"})
 
-# Not discard, discard-replaced and read-replacement: what was only read is forgotten, and stays what it is.
+# Without discard, discard-replaced and read-replacement: they only forget what was read, which stays as it is.
 _GOES = frozenset({"delete", "delete-replaced"})
 _REPLACED = frozenset({"replace", "create-replacement", "import-replacement"})
 
 
 def assess(preview: Preview) -> Assessment:
-    """Every step that changes something, judged; worst first, otherwise in the engine's order."""
+    """Judges every step that changes something; worst first, otherwise in the engine's order."""
     renewed = frozenset(step.urn for step in preview.changes if is_renewal(step))
     restarted = restarts(preview)
     felt: dict[str, list[str]] = {}
@@ -126,7 +126,7 @@ def assess(preview: Preview) -> Assessment:
 
 
 def is_renewal(step: Step) -> bool:
-    """A certificate whose time has come, which is no change of anybody's."""
+    """Whether the step renews a certificate that is due, which nobody caused."""
     return step.operation in _REPLACED and step.replace_reasons == (_RENEWAL,)
 
 
@@ -154,7 +154,7 @@ def _judge_update(step: Step) -> tuple[Severity, str]:
     if step.type == _LOGS and (days := _shortened(step, "retentionInDays", forever=0)) is not None:
         return Severity.AMBER, f"logs of more than {days} days are deleted"
     if step.type == RELEASE:
-        # TAG's own Service, which is outside of its pods.
+        # TAG's own Service, which is not part of its pods.
         before, after = (value_at(inputs, "values", "service", "type") for inputs in (step.old_inputs, step.new_inputs))
         if before == _BALANCED and after not in (_BALANCED, *UNKNOWNS):
             return Severity.AMBER, _ADDRESS_GOES
@@ -166,7 +166,8 @@ def _judge_update(step: Step) -> tuple[Severity, str]:
 
 
 def _shortened(step: Step, name: str, *, forever: int | None = None) -> int | None:
-    """The new number of days, if it is less than it was. `forever` is what stands for no end, as nothing does."""
+    """The new number of days, if it is lower than before. `forever` is the value that means no limit, and also stands
+    for a missing one."""
     before, after = step.old_inputs.get(name, forever), step.new_inputs.get(name, forever)
     if not isinstance(after, (int, float)) or not isinstance(before, (int, float)) or after == forever:
         return None
@@ -234,7 +235,7 @@ def _felt(step: Step, paths: frozenset[str]) -> Iterator[str]:
 
 
 def _other_names(step: Step, preview: Preview) -> str:
-    """What the request that it answers has of names more, and less."""
+    """The names that the certificate's request adds and removes."""
     said = ""
     for request in preview.steps:
         if request.type == _REQUEST and request.urn in step.dependencies:

@@ -1,7 +1,7 @@
-"""A layered layout of a dependency graph: what has to be there first stands left.
+"""A layered layout of a dependency graph: dependencies are to the left of what needs them.
 
-Layers by longest path, order within a layer by the median of the neighbours, a layer that is too tall broken into
-columns. Pure, deterministic, and total: a cycle, which no engine makes, is cut rather than refused.
+Layers by longest path, order within a layer by the median of the neighbours; a layer that is too tall is split into
+columns. Pure and deterministic. A cycle, which no engine produces, is cut rather than refused.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# A column of more is longer than two screens.
+# Rows; a taller column fills more than two screens.
 _TALLEST = 24
-# Crossings hardly fall after a few sweeps.
+# More sweeps hardly reduce the crossings.
 _SWEEPS = 6
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Column and row of each node, and the edges that are worth drawing: `(before, after)`."""
+    """Column and row of each node, and the edges to draw: `(before, after)`."""
 
     cells: Mapping[str, tuple[int, int]]
     edges: Sequence[tuple[str, str]]
@@ -32,7 +32,7 @@ class Layout:
 
 
 def lay_out(dependencies: Mapping[str, Sequence[str]]) -> Layout:
-    """`dependencies` has for every node what it depends on; others' names in it are ignored."""
+    """`dependencies` has the dependencies of every node; names of other nodes in it are ignored."""
     before = _acyclic(dependencies)
     order = _in_order(before)
     reduced = _reduced(before, order)
@@ -43,7 +43,7 @@ def lay_out(dependencies: Mapping[str, Sequence[str]]) -> Layout:
     for node in order:
         for one in reduced[node]:
             after[one].append(node)
-    # What nothing has to be there for stands beside what needs it first, so that its edges are short.
+    # A node without dependencies moves next to the first node that needs it, which keeps its edges short.
     for node in reversed(order):
         if after[node] and not reduced[node]:
             layer[node] = min(layer[one] for one in after[node]) - 1
@@ -55,7 +55,7 @@ def lay_out(dependencies: Mapping[str, Sequence[str]]) -> Layout:
 
 
 def _acyclic(dependencies: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Without the edges that close a cycle, without doubles and strangers."""
+    """Without edges that close a cycle, duplicates and unknown nodes."""
     before: dict[str, list[str]] = {node: [] for node in dependencies}
     state: dict[str, int] = {}  # 1: being visited, 2: done
     for root in dependencies:
@@ -80,7 +80,7 @@ def _acyclic(dependencies: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def _in_order(before: Mapping[str, Sequence[str]]) -> list[str]:
-    """Every node after what it depends on; otherwise as given."""
+    """Every node after its dependencies; otherwise in the given order."""
     placed: dict[str, None] = {}
     for root in before:
         stack = [(root, iter(before[root]))]
@@ -96,7 +96,7 @@ def _in_order(before: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _reduced(before: Mapping[str, Sequence[str]], order: Sequence[str]) -> dict[str, list[str]]:
-    """Without the edges that a longer path says already. Ancestors are bits of an integer: 500 nodes are no matter."""
+    """Without edges that a longer path implies. Ancestors are bits of an integer, fast enough for 500 nodes."""
     bit = {node: 1 << position for position, node in enumerate(order)}
     ancestors: dict[str, int] = {}
     reduced = {}
@@ -112,7 +112,7 @@ def _reduced(before: Mapping[str, Sequence[str]], order: Sequence[str]) -> dict[
 
 
 def _untangle(rows: list[list[str]], before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> None:
-    """Sort each layer by the middle of its neighbours' places, from left to right and back."""
+    """Sort each layer by the median position of its neighbours, sweeping right and left by turns."""
     place = {node: position / len(row) for row in rows for position, node in enumerate(row)}
     for sweep in range(_SWEEPS):
         forth = sweep % 2 == 0
@@ -130,7 +130,7 @@ def _middle(places: Sequence[float], own: float) -> float:
 def _cells(rows: Sequence[Sequence[str]]) -> dict[str, tuple[int, int]]:
     cells, column = {}, 0
     for row in rows:
-        # Columns of one layer are equally tall.
+        # All columns of a layer get the same height.
         parts = -(-len(row) // _TALLEST)
         height = -(-len(row) // parts)
         for position, node in enumerate(row):

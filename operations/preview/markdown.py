@@ -1,6 +1,5 @@
-"""Markdown as GitHub takes it: never longer than its limit, and texts of a preview in code or cells only, so that none
-of them can be Markdown, mention somebody, or end what it stands in.
-"""
+"""Markdown for GitHub, within its size limit. Texts from the preview appear only as code or in cells, so that none of
+them can act as Markdown, mention somebody, or end its surroundings."""
 
 from __future__ import annotations
 
@@ -8,11 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# GitHub refuses a longer body. It counts characters; bytes are never fewer.
+# GitHub refuses a longer body. GitHub counts characters, this module bytes, which are never fewer.
 LIMIT = 65_536
-# For the lines that say that something was cut, and what closes open blocks.
+# Bytes for the line that says what was cut, and for closing open blocks.
 _RESERVE = 600
-# Of one text on one line: a whole document may be an error's. What fits between lines alone would go with it.
+# Of one text on one line. An error may quote a whole document, and blocks are only cut between lines: the line would be
+# lost.
 LONGEST_TEXT = 2_000
 _LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
@@ -24,14 +24,14 @@ def marker(stack: str) -> str:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that stand or fall together with what opens and closes them; cut between lines."""
+    """Lines with what opens and closes them, kept or dropped together; may be cut between lines."""
 
     lines: Sequence[str]
     opening: Sequence[str] = field(default=())
     closing: Sequence[str] = field(default=())
 
 
-# Fences are longer than any that a value could close: see `in_line`.
+# Longer than any fence that a value could contain: see `in_line`.
 _FENCE = "`````"
 END_FENCE = (_FENCE, "", "</details>", "")
 
@@ -45,13 +45,13 @@ def fenced(lines: Sequence[str], *, opening: Sequence[str] = (), closing: Sequen
 
 
 def code(text: str) -> str:
-    """A code span that ends where it is meant to, in a table too."""
+    """A code span that its text cannot end, not in a table either."""
     text = in_line(text).replace("`", "'").replace("|", "∣")
     return f"`{text}`" if text.strip() else "` `"
 
 
 def in_line(text: str) -> str:
-    """One line that cannot end a fence, cut where it would take the room of others."""
+    """The text on one line that cannot end a fence, shortened so that it leaves room for others."""
     line = _LINE.sub(" ⏎ ", text.strip("\r\n")).replace("```", "'''")
     return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}… ({len(text)} characters)"
 
@@ -61,7 +61,7 @@ def cell(text: str) -> str:
 
 
 def fit(blocks: Sequence[Block], footer: Sequence[str]) -> str:
-    """As many blocks as there is room for; the one that does not fit is cut between lines, and what follows dropped."""
+    """As many blocks as fit. The first that does not fit is cut between lines, and those after it are dropped."""
     room = LIMIT - _size(footer) - _RESERVE
     written: list[str] = []
     for position, block in enumerate(blocks):

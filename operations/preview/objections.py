@@ -1,6 +1,6 @@
-"""What stands against a change beside its preview: policies that it breaks, and what the live world would refuse.
+"""Objections to a change beside its preview: policies that it violates, and what the live world would refuse.
 
-Reads the engine's events (`--event-log`: `--json` has no word of policies, CLI 3.250) and the JSON of `preflight`.
+Reads the engine's events (`--event-log`; `--json` does not report policies, CLI 3.250) and the JSON of `preflight`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class Objection:
     source: str
     """`policy` or `preflight`."""
     rule: str
-    """The policy's or the check's name."""
+    """Name of the policy or the check."""
     subject: str
     """The resource's name, or what the check claims."""
     reason: str
     binding: bool
-    """Whether it lets nothing pass; a hint otherwise."""
+    """Whether it blocks the change; otherwise it is a hint."""
 
 
 def violations(events: str) -> tuple[Objection, ...]:
-    """Of the engine's events, one JSON object a line, each violation once; other lines say nothing here."""
+    """Policy violations in the engine's events (one JSON object a line), each once; other lines are ignored."""
     found: dict[Objection, None] = {}
     for event in _documents(events.splitlines()):
         said = event.get("policyEvent")
@@ -50,7 +50,7 @@ def violations(events: str) -> tuple[Objection, ...]:
 
 
 def failed_checks(findings: str) -> tuple[Objection, ...]:
-    """Of `preflight --json`, what failed. Without a result nothing is known, which is worse than a failure."""
+    """The failed checks of `preflight --json`. Without a result nothing is known, which is worse than a failure."""
     document = next(_documents([findings]), None)
     listed = None if document is None else document.get("findings")
     if not isinstance(listed, list):
@@ -74,7 +74,7 @@ def _documents(texts: Iterable[str]) -> Iterator[Mapping[str, Any]]:
         try:
             document = json.loads(text)
         except ValueError:
-            # A log that was cut off in the middle of a line.
+            # The log was cut off in the middle of a line.
             continue
         if isinstance(document, Mapping):
             yield document

@@ -1,7 +1,7 @@
-"""An HTML page of a preview that stands alone: what matters, the graph, every property that changes.
+"""A standalone HTML page of a preview: what matters, the graph, every property that changes.
 
-No script, nothing from the network, and a policy that forbids both: texts of a preview are not trusted. Light or dark
-as the reader's system says.
+No scripts and nothing from the network, and a Content-Security-Policy that forbids both: texts from a preview are not
+trusted. Light or dark as the reader's system is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from operations.preview.style import STYLE
 from operations.preview.trusted_authorities import trust_change
 from operations.preview.words import counted, headline, mark, sign, verb
 
-# Up to here the whole graph is readable at a glance; beyond, what changes and what it touches comes first.
+# Up to this many resources, the whole graph can be read at a glance. Larger graphs first show only changes and their
+# neighbours.
 _GLANCE = 60
 _COLOURS = {Severity.RED: "red", Severity.AMBER: "amber", Severity.GREEN: "green", Severity.PLAIN: "plain"}
 _WORDS = {
@@ -143,7 +144,7 @@ def _graph(preview: Preview, assessment: Assessment) -> Iterator[str]:
 
 
 def graph_nodes(preview: Preview, assessment: Assessment) -> list[Node]:
-    """A node for everything that exists outside of the program; providers and references only where they change."""
+    """A node for everything outside the program; providers and references only when they change."""
     severities: dict[str, Severity] = {}
     for one in assessment.judgements:
         severities[one.step.urn] = min(one.severity, severities.get(one.step.urn, Severity.PLAIN))
@@ -183,7 +184,7 @@ def _legend() -> str:
 
 
 def _scrolled(drawing: str, which: str) -> str:
-    # Focusable, so that it can be scrolled by keyboard.
+    # Focusable, so that the keyboard can scroll it.
     return f'<div class="scroll graph" tabindex="0" role="region" aria-label="Graph, {which}">{drawing}</div>'
 
 
@@ -227,7 +228,8 @@ def _diagnostics(preview: Preview) -> Iterator[str]:
 
 
 def _anchor(step: Step) -> str:
-    # A resource that is imported and updated has two; both lead to the first, which is the one that matters.
+    # A resource that is imported and then updated has two steps with this anchor; links lead to the first, which
+    # matters.
     return "r-" + "".join(letter if letter.isalnum() else "-" for letter in step.urn.split("::", 2)[-1])
 
 

@@ -1,7 +1,7 @@
-"""Property paths of a step: which changed, and from what to what.
+"""The property paths of a step: which changed, and their values before and after.
 
-The engine's `detailedDiff` names paths, but not values, and its names are coarse where a value is secret or unknown;
-both are used: inputs are compared leaf by leaf, and what only the engine saw is added.
+The engine's `detailedDiff` names paths without values, and only coarse ones where a value is secret or unknown. So
+inputs are compared leaf by leaf, and paths that only the engine reports are added.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Change:
-    """One property; `before` or `after` is None where it is absent. Both None: the engine masks what changes."""
+    """One property; `before` or `after` is None when it is absent. Both None: the engine masks the change."""
 
     path: str
     before: str | None
     after: str | None
-    replaces: bool = False  # the engine replaces the resource for it
+    replaces: bool = False  # whether it makes the engine replace the resource
 
 
 def changed_paths(step: Step) -> frozenset[str]:
-    """Paths that an update changes, in the engine's words; without them, those of the inputs that differ."""
+    """Paths that an update changes, from the engine; when it gives none, those of the inputs that differ."""
     paths = frozenset(step.differences) or frozenset(change.path for change in changes(step))
     return frozenset(path for path in paths if not _is_open_version(step, path, paths))
 
 
 def changes(step: Step) -> list[Change]:
-    """What differs between the inputs of before and after, sorted by path.
+    """The differences between old and new inputs, sorted by path.
 
-    What the engine masks on one side, or in the state of before a refresh, is masked on both: a release that is taken
-    over, or looked at, comes from the cluster in plain text, its secret values with the others.
+    A path that is masked on one side, or in the state before a refresh, is masked on both: the inputs of an adopted or
+    refreshed release come from the cluster in plain text, secret values included.
     """
     before, after = dict(_leaves(step.old_inputs)), dict(_leaves(step.new_inputs))
     recorded = dict(_leaves(step.recorded_inputs))
@@ -71,7 +71,7 @@ def changes(step: Step) -> list[Change]:
 
 
 def certificates_in(text: str) -> list[x509.Certificate]:
-    """Certificates of a text with PEM blocks; a block that is none is left out."""
+    """The certificates in a text with PEM blocks; unreadable blocks are left out."""
     found = []
     for block in _CERTIFICATE.findall(text):
         try:
@@ -82,12 +82,12 @@ def certificates_in(text: str) -> list[x509.Certificate]:
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """SHA-256 of the DER, 64 lower-case hexadecimal digits: as in the output `hostAuthorityFingerprints`."""
+    """SHA-256 of the DER, 64 lower-case hexadecimal digits, as in the output `hostAuthorityFingerprints`."""
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """RFC 4514; empty where it cannot be read."""
+    """RFC 4514; empty when it cannot be read."""
     try:
         return certificate.subject.rfc4514_string()
     except ValueError:
@@ -107,7 +107,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _veiled(leaves: Mapping[str, Any], masked: set[str]) -> dict[str, Any]:
-    """`leaves` with one mask in place of all that is at a masked path or below it."""
+    """`leaves`, with one mask for everything at or below a masked path."""
     if not masked:
         return dict(leaves)
     outermost = sorted(masked, key=len)
@@ -116,7 +116,8 @@ def _veiled(leaves: Mapping[str, Any], masked: set[str]) -> dict[str, Any]:
 
 
 def _is_within(path: str, others: set[str]) -> bool:
-    """Providers write a key with dots or slashes in it in more than one way: `a["b/c"]`, `a.b/c`."""
+    """Whether the path is at or below one of the others. Providers write keys with dots or slashes in several ways:
+    `a["b/c"]`, `a.b/c`."""
     plain = _QUOTED_KEY.sub(r".\1", path)
     return any(
         plain == other or plain.startswith(f"{other}.") for other in (_QUOTED_KEY.sub(r".\1", one) for one in others)
@@ -124,7 +125,7 @@ def _is_within(path: str, others: set[str]) -> bool:
 
 
 def _is_open_version(step: Step, path: str, paths: frozenset[str]) -> bool:
-    """A packaged chart's version is its own: the program leaves it open, and a diff then shows it as gone."""
+    """The program sets no version for a packaged chart, which contains it; a diff then shows the version as removed."""
     if path != "version" or step.type != RELEASE or "chart" in paths:
         return False
     return step.new_inputs.get("version") in (None, "", *UNKNOWNS)
@@ -149,7 +150,7 @@ def _shown(value: Any) -> str | None:
 
 
 def _named_certificate(match: re.Match[str]) -> str:
-    """A certificate in a diff is one line by which it is known, instead of twenty that say nothing."""
+    """In a diff, one identifying line for a certificate instead of twenty that tell nothing."""
     found = certificates_in(match.group())
     if not found:
         return f"(a certificate that cannot be read, {hashlib.sha256(match.group().encode()).hexdigest()[:16]})"

@@ -1,7 +1,7 @@
-"""Puts a comment on a pull request, or keeps one issue: the only part that writes to GitHub.
+"""Puts a comment on a pull request, or maintains one issue: the only part that writes to GitHub.
 
-Runs with Python alone and a token in GITHUB_TOKEN: `python3 -m operations.preview.publish comment|withdraw|issue
---help`. So the job that holds the token installs nothing, and runs none of the code of the pull request.
+Needs only Python and a token in GITHUB_TOKEN: `python3 -m operations.preview.publish comment|withdraw|issue --help`. So
+the job with the token installs nothing, and runs no code of the pull request.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _WITHDRAWN = (
 
 
 class PublishError(Exception):
-    """GitHub refused, or there is nothing that could be published; the text says why and what to do."""
+    """GitHub refused, or nothing can be published; the text says why and what to do."""
 
 
 class GitHub:
-    """The few calls of GitHub's REST API that are needed, for one repository (`owner/name`)."""
+    """The calls of GitHub's REST API that are needed here, for one repository (`owner/name`)."""
 
     def __init__(self, repository: str, token: str, address: str) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", repository):
@@ -45,7 +45,7 @@ class GitHub:
         self._repository = f"{self._address}/repos/{repository}"
 
     def all(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        """Every item of a list, page by page."""
+        """Every item of a list, from all pages."""
         address: str | None = f"{self._repository}{path}?{urllib.parse.urlencode({**query, 'per_page': str(_PAGE)})}"
         while address is not None:
             items, headers = self._request("GET", address)
@@ -83,9 +83,9 @@ class GitHub:
 
 
 def publish_comment(github: GitHub, number: int, body: str, author: str) -> str:
-    """Edit the comment with the same first line, or make it; what was done.
+    """Edit the comment with the same first line, or create it; returns what was done.
 
-    Only `author`'s comments are looked at: a marker is no secret, and anybody can write one.
+    Only `author`'s comments count: the marker is no secret, and anybody can write one.
     """
     marker = body.split("\n", 1)[0]
     if not _MARKER.fullmatch(marker):
@@ -101,9 +101,8 @@ def publish_comment(github: GitHub, number: int, body: str, author: str) -> str:
 
 
 def withdraw_comments(github: GitHub, number: int, stacks: Iterable[str], author: str) -> list[str]:
-    """Take back what `author`'s comments say of other stacks than `stacks`: of those the change touches nothing any
-    more. The stacks whose comment was edited, by their markers.
-    """
+    """Replace `author`'s comments about stacks that are not in `stacks`, because the change no longer touches them.
+    Returns the stacks whose comments were edited, by their markers."""
     previewed = {marker(stack) for stack in stacks}
     withdrawn = []
     for comment in list(github.all(f"/issues/{number}/comments")):
@@ -119,7 +118,8 @@ def withdraw_comments(github: GitHub, number: int, stacks: Iterable[str], author
 
 
 def publish_issue(github: GitHub, title: str, body: str | None, label: str) -> str:
-    """Keep one open issue of that title and label: make it, edit it, or without `body` close it; what was done."""
+    """Maintain one open issue with that title and label: create it, edit it, or without `body` close it. Returns what
+    was done."""
     found = [
         issue
         for issue in github.all("/issues", state="open", labels=label)
@@ -137,7 +137,7 @@ def publish_issue(github: GitHub, title: str, body: str | None, label: str) -> s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 if GitHub has it, 1 with one message otherwise."""
+    """Exit code 0 when GitHub accepted it, else 1 with one message."""
     options = _parser().parse_args(arguments)
     try:
         token = os.environ.get("GITHUB_TOKEN", "")

@@ -1,7 +1,7 @@
 """What restarts, how many pods of it, and in which order.
 
-Facts about the charts are of teleport-access-graph 1.30.2 and teleport-cluster 18: a change of values rolls the pods
-whose template it reaches. Where that cannot be told apart, a restart is announced rather than left out.
+About the charts teleport-access-graph 1.30.2 and teleport-cluster 18: changed values restart the pods whose template
+they reach. In doubt, a restart is announced rather than left out.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ DEPLOYMENT_PATCH = "kubernetes:apps/v1:DeploymentPatch"
 ACCESS_GRAPH = "teleport-access-graph:index:AccessGraph"
 TELEPORT_CLUSTER = "teleport-access-graph:index:TeleportCluster"
 
-# The chart's own default, when the values say nothing.
+# The chart's default.
 _ACCESS_GRAPH_REPLICAS = 2
-# Values of Access Graph's chart that are outside of its pods' template. A changed count adds or removes pods only.
+# Values of TAG's chart outside its pods' template. A changed count only adds or removes pods.
 _OUTSIDE_THE_PODS = ("values.replicaCount", "values.podDisruptionBudget", "values.service.type")
-# Values of Teleport's chart that reach one side alone. Not `proxyListenerMode`: auth's configuration has it as well.
+# Values of Teleport's chart that reach only one side. `proxyListenerMode` is not among them: auth's configuration has
+# it too.
 _OF_PROXIES = ("values.proxy",)
 _OF_AUTH = ("values.auth", "values.authentication")
 
@@ -31,12 +32,12 @@ _ROLES = ("the access graph", "auth", "proxies")
 
 @dataclass(frozen=True)
 class Restart:
-    """Pods of one Deployment that are replaced."""
+    """The pods of one Deployment that are replaced."""
 
     role: str  # the access graph, auth, proxies
     cluster: str  # Teleport's name; empty for the access graph
-    pods: int | None  # None where the values do not tell
-    urn: str  # of the resource whose change does it
+    pods: int | None  # None when the values do not tell
+    urn: str  # of the resource whose change causes it
     note: str = ""
 
     def __str__(self) -> str:
@@ -46,7 +47,7 @@ class Restart:
 
 
 def restarts(preview: Preview) -> list[Restart]:
-    """In the order of the flow: the access graph, then each auth, then each cluster's proxies."""
+    """In the order of the flow: TAG, then each auth, then each cluster's proxies."""
     found: dict[tuple[str, str], Restart] = {}
     for step in preview.changes:
         for restart in _of_step(step, preview):
@@ -55,7 +56,7 @@ def restarts(preview: Preview) -> list[Restart]:
 
 
 def teleport_cluster(step: Step) -> str:
-    """Teleport's name of the cluster that a step is part of; its resources are `teleport-<cluster>-<part>`."""
+    """Teleport's cluster name for a step; resources are named `teleport-<cluster>-<part>`."""
     return step.name.removeprefix("teleport-").rpartition("-")[0]
 
 
@@ -104,7 +105,7 @@ def _proxies(step: Step, values: Any) -> Restart:
 def _proxy_replicas(values: Any) -> int | None:
     if not isinstance(values, Mapping):
         return None
-    # The chart runs several only where all of them serve the same certificate.
+    # The chart runs several proxies only when all serve the same certificate.
     shared = any(
         value_at(section, *keys)
         for section in (values, value_at(values, "proxy"))

@@ -1,4 +1,4 @@
-"""The page's style sheet: light and dark, and a picture that is read without colours too."""
+"""The page's style sheet: light and dark, with a graph that is readable without colours too."""
 
 STYLE = """
 :root { color-scheme: light dark;

@@ -1,7 +1,7 @@
-"""Teleport's host CAs that come and go with a change, and whose certificates are refused because of it.
+"""The Teleport host CAs that a change adds and removes, and whose certificates are then refused.
 
-What the access graph accepts is in its release's values, so a diff of those values is the truth of it. Where the CAs
-come from is `components/host_authorities`'.
+TAG's release values hold the CAs that it accepts, so their diff is authoritative. `components/host_authorities` reads
+the CAs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from operations.value_at import value_at
 
 @dataclass(frozen=True)
 class TrustedAuthority:
-    """One host CA, as it is known by."""
+    """One host CA, by its identifying properties."""
 
     cluster: str  # the name in its subject
     subject: str  # RFC 4514
@@ -37,7 +37,7 @@ class TrustChange:
 
 
 def trust_change(preview: Preview) -> TrustChange:
-    """What the access graph is to trust that it did not, and the reverse."""
+    """The CAs that TAG newly trusts, and those that it no longer trusts."""
     before: dict[str, TrustedAuthority] = {}
     after: dict[str, TrustedAuthority] = {}
     for step in preview.changes:
@@ -45,7 +45,7 @@ def trust_change(preview: Preview) -> TrustChange:
             before |= _authorities(step.old_inputs)
             after |= _authorities(step.new_inputs)
     comes = tuple(after[one] for one in sorted({*after} - {*before}))
-    # A release that goes takes its trust with it, and that is said elsewhere.
+    # Deleting the release also ends its trust, but that is reported elsewhere.
     goes = tuple(before[one] for one in sorted({*before} - {*after})) if after else ()
     return TrustChange(comes, goes, tuple(_warnings(preview, comes, goes)))
 

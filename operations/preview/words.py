@@ -1,4 +1,4 @@
-"""The words that comment and page share for what the engine does, and how a preview is summed up."""
+"""The words that comment and page use for the engine's operations, and the summary of a preview."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from operations.preview.document import Preview
 from operations.preview.judgement import Assessment, Severity
 
-# The engine's word -> (what it does to the resource, sign).
+# The engine's operation -> (what it does to the resource, sign).
 _OPERATIONS: Mapping[str, tuple[str, str]] = {
     "create": ("create", "+"),
     "import": ("import", "="),
@@ -53,7 +53,7 @@ def counted(preview: Preview) -> str:
 
 
 def headline(assessment: Assessment) -> str:
-    """The worst in a few words."""
+    """The worst of the preview in a few words."""
     red, green = assessment.of(Severity.RED), assessment.of(Severity.GREEN)
     amber = [one for one in assessment.of(Severity.AMBER) if not one.reason.startswith("restarts ")]
     said = []
