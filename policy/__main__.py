@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-# The engine starts this file by its path, so that the package around it is not found.
+# The engine starts this file by its path, so the package around it is not on sys.path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from components import collector

@@ -1,8 +1,9 @@
-"""Properties of a state whose secrets this command cannot decrypt: the engine has put the same text for each of them.
+"""Access to the properties of a state whose secrets this command cannot decrypt: the engine puts the same text in place
+of each.
 
-Owns the look at such a value, which ends a rule of one resource as the look at an unknown one does: it would take the
-text for a number, a list, or what somebody chose. Not for rules of the whole stack: ended like that over a state, they
-end the CLI (3.250) with a panic.
+Reading such a text ends a rule of one resource, just as reading an unknown value does; otherwise the rule would take it
+for a number, a list, or a choice of somebody's. Not for rules of the whole stack: ended this way over a state, they
+make the CLI (3.250) panic.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError
 
-# `pulumi policy analyze --file`, of the CLI since 3.250.
+# From `pulumi policy analyze --file`, in the CLI since 3.250.
 REDACTED = "[secret]"
 
 
 class SecretValueError(UnknownValueError):  # type: ignore[misc]
-    """Raised by a look at the value at `path`."""
+    """Raised on reading the value at `path`."""
 
     def __init__(self, path: Sequence[str]) -> None:
         super().__init__(UNKNOWN_STRING_VALUE, list(path))
@@ -25,7 +26,7 @@ class SecretValueError(UnknownValueError):  # type: ignore[misc]
 
 
 def legible(value: Any, path: tuple[str, ...] = ()) -> Any:
-    """`value`, of which a look at what is redacted raises `SecretValueError`."""
+    """`value`, wrapped so that reading a redacted part of it raises `SecretValueError`."""
     if value == REDACTED:
         raise SecretValueError(path)
     if isinstance(value, Mapping):

@@ -1,6 +1,6 @@
 """The rules as policies of Pulumi's SDK.
 
-Owns the translation; a rule itself knows nothing of the SDK.
+Owns the translation; the rules themselves know nothing of the SDK.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RULES: tuple[Rule, ...] = (*database.RULES, *releases.RULES, *certificates.RULES
 
 
 def policies() -> list[Policy]:
-    """One for each rule, mandatory or advisory as the rule says; `--policy-pack-config` has the last word."""
+    """One policy for each rule, mandatory or advisory as the rule says; `--policy-pack-config` overrides that."""
     return [_resource_policy(rule) if isinstance(rule, ResourceRule) else _stack_policy(rule) for rule in RULES]
 
 

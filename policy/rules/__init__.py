@@ -1,7 +1,7 @@
-"""The rules of the policy pack: pure functions over a resource's inputs, or over all resources of a stack.
+"""The rules of the policy pack: pure functions over one resource's inputs, or over all resources of a stack.
 
-Owns what a rule is. What it is called with is the pack's concern (`policy/pack.py`); how strictly an environment takes
-it is said in `policy/levels/`.
+Owns what a rule is. `policy/pack.py` calls the rules, and `policy/levels/` says how strictly each environment enforces
+them.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Values that say whether a rule is kept may still be unknown in a preview; a rule that touches one is then left to the
-# `up`. So a rule touches what it is about and no more: whether a key is there is known earlier than its value.
+# In a preview, values that a rule needs may be unknown. Reading one postpones the rule to the `up`, so a rule reads
+# only what it is about: whether a key exists is known earlier than its value.
 Properties = Mapping[str, Any]
-# A provider's lists are JSON.
+# Values that count as missing. A provider's empty list is JSON text.
 EMPTY = (None, "", "[]")
 
 
 def given(properties: Properties, key: str) -> bool:
-    """Whether `key` has a value, known or not. An empty one is none: the AWS plugin's state says `""` of whatever an
-    instance was not told.
-    """
-    if key not in frozenset(properties):  # the SDK's mapping takes `in` for a look at the value
+    """Whether `key` has a value, known or not. Empty counts as none: the AWS plugin's state has `""` for whatever an
+    instance was not told."""
+    if key not in frozenset(properties):  # the SDK's mapping treats `in` as reading the value
         return False
     try:
         return properties[key] not in EMPTY
-    except Exception:  # the SDK's own, of which a rule knows nothing: the value is there and not known yet
+    except Exception:  # raised by the SDK, unknown to a rule: the value exists but is not known yet
         return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A resource as a policy sees it: what the program asked for, secrets laid open."""
+    """A resource as a policy sees it: the inputs that the program asked for, secrets in plain text."""
 
     urn: str
     type: str
@@ -39,29 +38,29 @@ class Resource:
     properties: Properties = field(repr=False)
     protect: bool = False
     provider: str | None = None
-    """Name of its provider; None for a provider itself and for components."""
+    """Name of its provider; None for components, and for providers themselves."""
     made_from: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """URNs of the resources that each property comes from: known before any value is."""
+    """URNs of the resources that each property comes from. They are known before any value is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceRule:
-    """A rule of one resource at a time."""
+    """A rule about one resource at a time."""
 
     name: str
-    """Kebab case, unique in the pack: levels are set by it."""
+    """Kebab case, unique in the pack: levels refer to it."""
     statement: str
-    """What holds when the rule is kept, and whose demand it is."""
+    """What holds when the rule is kept, and who demands it."""
     types: frozenset[str]
     violations: Callable[[Properties], Iterator[str]]
-    """What is wrong and the remedy, a sentence each; nothing for a resource that keeps the rule."""
+    """What is wrong and the remedy, one sentence each; empty when the resource keeps the rule."""
     mandatory: bool = True
-    """By default; the levels of an environment may say otherwise."""
+    """The default; an environment's levels may override it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackRule:
-    """A rule of all resources together."""
+    """A rule about all resources together."""
 
     name: str
     statement: str

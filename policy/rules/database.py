@@ -1,4 +1,5 @@
-"""Rules of the database: RDS's controls of AWS's Foundational Security Best Practices that one resource shows."""
+"""Rules for the database: RDS controls of AWS Foundational Security Best Practices that can be checked on one
+resource."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ INSTANCE = frozenset({"aws:rds/instance:Instance"})
 PARAMETERS = frozenset({"aws:rds/parameterGroup:ParameterGroup"})
 INGRESS = frozenset({"aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"})
 EGRESS = frozenset({"aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"})
-# The older type of both.
+# The older type for rules of both directions.
 RULE = frozenset({"aws:ec2/securityGroupRule:SecurityGroupRule"})
 SECURITY_GROUP = frozenset({"aws:ec2/securityGroup:SecurityGroup"})
 
 LEAST_BACKUP_DAYS = 7
-# All of 10.0.0.0/8 may be one network. Of public IPv6 a /32 is all that a provider gets for its customers.
+# Bits of a prefix. One network may have all of 10.0.0.0/8; a /32 of public IPv6 is a provider's, for all its customers.
 WIDEST_PREFIX = 8
 WIDEST_PUBLIC_IPV6_PREFIX = 32
 # https://docs.aws.amazon.com/securityhub/latest/userguide/rds-controls.html#rds-25
@@ -28,17 +29,17 @@ def _is_replica(properties: Properties) -> bool:
 
 
 def private(properties: Properties) -> Iterator[str]:
-    # Left out, RDS decides by the subnets.
+    # Without the property, RDS decides by the subnets.
     if properties.get("publiclyAccessible") is not False:
         yield "publiclyAccessible is not false: set it, whatever the subnets are"
 
 
 def encrypted_with_an_own_key(properties: Properties) -> Iterator[str]:
     if _is_replica(properties):
-        return  # has its source's, in the same region
+        return  # it has the key of its source, in the same region
     if properties.get("storageEncrypted") is not True:
         yield "storageEncrypted is not true: it cannot be turned on later"
-    # A restored one keeps the key of its data, and is told none.
+    # A restored instance keeps its data's key, so no key is given.
     restored = given(properties, "snapshotIdentifier") or given(properties, "restoreToPointInTime")
     if not restored and not given(properties, "kmsKeyId"):
         yield "kmsKeyId is missing, so that AWS's own key would be used: pass a key of the account's"
@@ -46,7 +47,7 @@ def encrypted_with_an_own_key(properties: Properties) -> Iterator[str]:
 
 def hard_to_delete(properties: Properties) -> Iterator[str]:
     if _is_replica(properties):
-        return  # has nothing that its source has not
+        return  # it has no data of its own
     if properties.get("deletionProtection") is not True:
         yield "deletionProtection is not true"
     if properties.get("skipFinalSnapshot") is True:
@@ -104,7 +105,7 @@ def closed_to_the_world(properties: Properties) -> Iterator[str]:
     for key in ("cidrIpv4", "cidrIpv6", "cidrBlocks", "ipv6CidrBlocks"):
         blocks = properties.get(key) or ()
         for block in (blocks,) if isinstance(blocks, str) else blocks:
-            # Written in whatever way, and in halves: nobody's network is wider than this.
+            # In whatever notation, also split in halves: no single network is wider.
             network = ip_network(block, strict=False)
             is_public_ipv6 = network.version == 6 and not network.is_private
             if network.prefixlen < (WIDEST_PUBLIC_IPV6_PREFIX if is_public_ipv6 else WIDEST_PREFIX):
@@ -112,7 +113,7 @@ def closed_to_the_world(properties: Properties) -> Iterator[str]:
 
 
 def no_way_out(properties: Properties) -> Iterator[str]:
-    # The older type says which way it is.
+    # The older type states the direction.
     if properties.get("type", "egress") == "egress":
         yield "an egress rule: a database begins no connection"
 
@@ -177,7 +178,7 @@ RULES = (
         statement="The master password is AWS's, and never in the state.",
         types=INSTANCE,
         violations=no_master_password_in_the_state,
-        mandatory=False,  # `masterPassword: generated` is the way where pods have no AWS identity
+        mandatory=False,  # `masterPassword: generated` serves pods without an AWS identity
     ),
     ResourceRule(
         name="database-transport-is-encrypted",

@@ -1,4 +1,4 @@
-"""Rules of the Helm releases: what of their values the engine shows, since it does not see what charts render."""
+"""Rules for the Helm releases, checked on their values: the engine does not see what charts render."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from policy.rules import Properties, ResourceRule, given
 RELEASE = frozenset({"kubernetes:helm.sh/v3:Release"})
 
 _EXACT = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?")
-# What is at a URL may be another file tomorrow.
+# The file behind a URL may be another one tomorrow.
 _PACKAGED = re.compile(r"(?!.*://).+\.(tgz|tar\.gz)")
-# A value that its chart alone has: the name of a packaged chart's file is anybody's.
+# A value that only TAG's chart has: a packaged chart's file may have any name.
 _HOST_AUTHORITIES = "clusterHostCAs"
 _SECRETS = (
     (re.compile(r"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----"), "a private key"),
@@ -21,7 +21,7 @@ _SECRETS = (
         re.compile(r"\bpostgres(ql)?://([^\s:/@]*:[^\s@]+@|\S*[?&]password=)", re.IGNORECASE),
         "a database URI with a password",
     ),
-    # The other form that the access graph takes.
+    # The other form of connection string that TAG accepts.
     (re.compile(r"(?<![^\s'\"])password\s*=\s*\S", re.IGNORECASE), "a database connection string with a password"),
 )
 
@@ -29,7 +29,7 @@ _SECRETS = (
 def pinned(properties: Properties) -> Iterator[str]:
     chart = str(properties.get("chart") or "")
     if _PACKAGED.fullmatch(chart):
-        return  # a file is what it is
+        return  # a packaged file cannot change its version
     version = str(properties.get("version") or "")
     if not _EXACT.fullmatch(version):
         yield f"version is {version or 'missing'}: give one exactly, or an up installs what came out since"
@@ -43,7 +43,7 @@ def rolled_back(properties: Properties) -> Iterator[str]:
 
 
 def without_secrets(properties: Properties) -> Iterator[str]:
-    """Of the access graph: what a Teleport's owner has among his secret values is his."""
+    """For TAG's release only: a Teleport's secret values are its owner's business."""
     values = properties.get("values") or {}
     if "teleport-access-graph" not in str(properties.get("chart") or "") and not given(values, _HOST_AUTHORITIES):
         return

@@ -10,7 +10,7 @@ from policy.rules.certificates import LEAF
 
 STACK_TAG = "teleport-access-graph:stack"
 
-# What cannot be made again: data, the key that reads them, and the key that everybody trusts.
+# What cannot be made again: data, the key that decrypts them, and the CA key that every Teleport trusts.
 _STATEFUL = frozenset({"aws:rds/instance:Instance", "aws:kms/key:Key"})
 _AUTHORITY_KEY = "tls:index/privateKey:PrivateKey"
 _SIGNED_WITH = "caPrivateKeyPem"
@@ -33,11 +33,11 @@ TAGGED = frozenset(
     }
 )
 
-# What an explicit provider is bound to its account or cluster by.
+# The property that binds an explicit provider to its account or cluster.
 _BOUND_BY = {"pulumi:providers:aws": "allowedAccountIds", "pulumi:providers:kubernetes": "clusterIdentifier"}
 
 
-# The engine's own: `default`, or the version behind it. A program may call one of its own `default-eu`.
+# The engine's own: `default`, or with a version. A program may name one of its own `default-eu`.
 _DEFAULT_PROVIDER = re.compile(r"default(_.*)?")
 
 
@@ -48,7 +48,7 @@ def stateful_is_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resou
 
 
 def authorities_are_protected(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
-    """The keys that sign: one that retires, or has signed nothing yet, is let go on purpose."""
+    """Only keys that sign: one that retires, or has signed nothing yet, is released on purpose."""
     known = list(resources)
     signing = {urn for one in known if one.type in LEAF for urn in one.made_from.get(_SIGNED_WITH, ())}
     for key in known:
@@ -59,7 +59,7 @@ def authorities_are_protected(resources: Iterable[Resource]) -> Iterator[tuple[R
 def everything_is_tagged(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     for resource in resources:
         tags = resource.properties.get("tags") or {} if resource.type in TAGGED else None
-        # A text stands where a state's secret cannot be decrypted, of which nobody knows.
+        # A text in place of a map: a secret that cannot be decrypted, so nothing is known of its tags.
         if isinstance(tags, Mapping) and not given(tags, STACK_TAG):
             yield resource, f"has no tag {STACK_TAG}: nobody would find it when the state is lost"
 
