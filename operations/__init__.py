@@ -1,7 +1,7 @@
-"""Commands that inspect a live stack and repair it: preflight, adopt, recover, verify and diagnose, and `fleet`, which
-runs them over many environments. They work wherever a kubeconfig reaches.
+"""Commands that inspect a live stack and repair it: preflight, adopt, recover, verify and diagnose. They work wherever
+a kubeconfig reaches. `fleet` previews or deploys many environments.
 
-Other commands write reports for people: on a preview (comment, drift, graph), on the rights that each purpose needs, on
-the configuration for a new environment, on what the program is made of. The Pulumi program itself is `components`;
-nothing here changes what it declares.
+Others write for people: about a preview (comment, drift, graph), about rights and dependencies; `environment` writes a
+new configuration. The Pulumi program is `components`; nothing here changes what it declares. In comments, TAG is
+Teleport Access Graph, and the engine is Pulumi's CLI.
 """

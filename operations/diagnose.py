@@ -212,7 +212,7 @@ def diagnose_deployment(
 ) -> list[Diagnosis]:
     """What the pods' logs, states and events tell of a Deployment; each cause once, with its latest line.
 
-    `failed` is an upgrade that Helm rolled back: its pods are gone, and only the events about them tell the reason.
+    `failed` is an upgrade that Helm gave up: its pods are gone, and only the events about them tell the reason.
     """
     namespace = deployment["metadata"]["namespace"]
     itself, kubectl = f"Deployment {name_of(deployment)} in {namespace}", cluster.kubectl(namespace)

@@ -92,7 +92,8 @@ def live_engines(
     An engine in the project's directory counts if it does not tell its stack or its backend: it may well be ours. So
     does one elsewhere that names the stack: it may be a second checkout of the project, as CI runners have.
 
-    root: the project's directory. environment: ours, for the backend that we would ask.
+    root: the project's directory.
+    environment: ours, for the backend that we would ask.
     """
     return [process for process in processes if process.holds_lock and _is_of(process, root, stack, environment)]
 

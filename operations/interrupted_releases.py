@@ -53,8 +53,8 @@ class InterruptedRelease:
     def steps(self, now: datetime, *, by_engine: bool, is_own: bool) -> Iterator[Step]:
         """Steps for a pending or removed release; none for any other.
 
-        by_engine: whether the engine's record says that it was working on the release when it was killed. is_own:
-        whether the release is this stack's.
+        by_engine: whether the engine's record says that it was working on the release when it was killed.
+        is_own: whether the release is this stack's.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         if not revisions or revisions[-1].status not in UNSETTLED:
@@ -84,7 +84,8 @@ class InterruptedRelease:
     def unknown(self, stack: str, *, by_engine: bool) -> Iterator[Step]:
         """Steps for an access graph's release that the state does not know; none for a pending or removed one.
 
-        stack: our full name. by_engine: whether the engine was making it when it was killed; `begun` then imports it.
+        stack: our full name.
+        by_engine: whether the engine was making it when it was killed; `begun` then imports it.
         """
         revisions = list_revisions(self.cluster, self.namespace, self.name)
         if not revisions or revisions[-1].status in UNSETTLED:

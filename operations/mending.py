@@ -28,8 +28,8 @@ class Step:
 
 
 def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, stack: str, more: str = "") -> Step:
-    """The step for an object that the state does not know. Its deletion waits until it is gone: its name is taken until
-    then.
+    """The step for an object that the state does not know. Deletion waits until the object is gone: until then its name
+    is taken.
 
     stack: our full name. Objects that another stack made, or whose maker is unknown, are left alone.
     """

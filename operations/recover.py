@@ -50,8 +50,8 @@ _REFRESH_TIMEOUT = 300
 # Seconds; Helm's default, because nobody tells how long somebody else's Helm waits:
 # https://helm.sh/docs/helm/helm_upgrade/
 _OTHERS_TIMEOUT = 300
-# Pulumi Cloud's messages for a stack that is not locked: its last update has ended (updates expire when their client is
-# gone), or there was none yet: https://github.com/pulumi/pulumi/issues/5364, and its pkg/backend/httpstate
+# Pulumi Cloud's messages for a stack that is not locked: its last update has ended (an update expires when its client
+# is gone), or there was none yet: https://github.com/pulumi/pulumi/issues/5364, and Pulumi's pkg/backend/httpstate
 _NOT_LOCKED = ("update has already completed", "has never been updated")
 # The option that allows bringing a stack back, which may have been removed on purpose.
 RESTORE = "--restore-record"
@@ -259,9 +259,9 @@ class Recovery:
         return "it is there" if any(one.get("urn") == urn for one in present(self._state())) else result
 
     def _uninstalled(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """Releases that Helm has uninstalled but the state still has: Helm refuses to uninstall them again. One that
-        still has Helm records is `_pending`'s. Also marks on Deployments that are gone: the plugin removes a mark by
-        writing to the Deployment, and fails without it."""
+        """Releases that Helm has uninstalled but the state still has: Helm refuses to uninstall them again. `_pending`
+        handles a release that still has Helm records. Also marks on Deployments that are gone: the plugin removes a
+        mark by writing to the Deployment, whether it exists or not."""
         for resource in state.get("resources") or []:
             if resource.get("type") not in (RELEASE, _MARK):
                 continue

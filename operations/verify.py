@@ -271,7 +271,8 @@ class Verification:
     def _without_access_graph(
         self, name: str, entry: ReleaseTeleportSettings | ValuesTeleportSettings
     ) -> list[Finding]:
-        """After the switch-off, or before the first `up` with access graph: Teleport is as its owner configured it."""
+        """After the switch-off, or before the first `up` with the access graph: Teleport is as its owner configured
+        it."""
         cluster = self._cluster(self.settings.kubernetes_of(name).context)
         self._deployments(cluster, entry)
         release = deployed_release(cluster, entry.namespace, entry.release)

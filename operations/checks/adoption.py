@@ -45,7 +45,7 @@ def _others(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> Itera
 
 def limit_too_low(database: RdsDatabaseSettings, data: Mapping[str, Any], held: str) -> Iterator[str]:
     """Whether RDS will refuse the storage limit as too low for an existing instance or snapshot. `data`: RDS's
-    description; `held`: whose storage it is, such as `it has`."""
+    description; `held` completes "the GiB that ...", such as `it has`."""
     least = least_limit(int(data["AllocatedStorage"]))
     if database.max_allocated_storage_gib < least:
         yield (
@@ -55,7 +55,7 @@ def limit_too_low(database: RdsDatabaseSettings, data: Mapping[str, Any], held: 
 
 
 def _by_iam(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> list[Finding]:
-    """Whether IAM authentication is on. RDS turns it on in a maintenance window
+    """Whether IAM authentication is on, or this `up` turns it on; by default RDS waits for a maintenance window
     (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PendingModifiedValues.html)."""
     if database.authentication != "iam":
         return []

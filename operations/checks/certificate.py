@@ -221,7 +221,8 @@ def _path(
     trusted: Sequence[x509.Certificate],
     now: datetime | None,
 ) -> list[x509.Certificate] | None:
-    """A shortest path from the server's certificate to a trusted one. Without `now`, expired authorities count too.
+    """A shortest path from the server's certificate to a trusted one. Without `now`, authorities outside their validity
+    count too.
 
     Visits each certificate once: a server may send many authorities that cross-signed each other.
     """

@@ -13,8 +13,8 @@ STRICTEST = "restricted"
 
 
 # Conditions of a namespace that is being deleted:
-# https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/ Finalizers come first, because the rest
-# waits for them.
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+# Finalizers come first, because the rest waits for them.
 _HOLDING = ("NamespaceFinalizersRemaining", "NamespaceContentRemaining", "NamespaceDeletionContentFailure")
 
 

@@ -139,8 +139,7 @@ def _are_same(path: tuple[str, ...], one: Any, other: Any) -> bool:
 
 
 def open_differences(lines: list[str], live: Mapping[str, Any]) -> list[str]:
-    """The `differences` that secret values do not explain. Explained are those only in `live` that look like
-    secrets."""
+    """The `differences`, without values that are in `live` alone and look like secrets."""
     secret = [f"+ {path}" for path in find_secret_values(live)]
     return [line for line in lines if not any(one == line or one.startswith(f"{line}[") for one in secret)]
 
@@ -194,7 +193,7 @@ _THOUSANDS = {"n": -3, "u": -2, "m": -1, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5,
 
 
 def _amount(value: Any) -> Decimal | None:
-    """A Kubernetes quantity as a number:
+    """A quantity of Kubernetes as a number:
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
     match = None if isinstance(value, bool) else _AMOUNT.fullmatch(str(value))
     if match is None:
