@@ -1,6 +1,6 @@
-"""Fetches official plugins by the engine's own `plugin install`, where the network allows it.
+"""Fetches official plugins with the engine's own `plugin install`, where the network allows it.
 
-Owns where they are kept, the attempt, and how soon it gives up. Which plugin then serves is `install.py`'s choice.
+Owns where the plugins are kept, the attempt, and when to give up. `install.py` chooses which plugin then serves.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import Final
 
 from sandbox.plugins.install import Source
 
-# AWS's is left out: it is ten times as large as the others together, and asks more of AWS than moto has. One that is
-# installed already is used all the same.
+# The AWS plugin is not fetched: it is ten times as large as the others together and asks more of AWS than moto offers.
+# One that is already installed is used all the same.
 FETCHED: Final = ("tls", "random", "kubernetes")
-# A network that is there answers within a second; one that swallows packets shall not hold `make up` up for longer.
+# A working network answers within a second; one that swallows packets must not delay `make up` for longer than this.
 PATIENCE_SECONDS: Final = 10.0
 DOWNLOAD_SECONDS: Final = 300.0
-# A machine without the network is asked again next day.
+# A machine without network access tries again the next day.
 ATTEMPT_AGAIN_SECONDS: Final = 24 * 3600.0
 _FAILURE: Final = "Error downloading"
 
 
 def downloaded_plugins(cache: Path) -> Path:
-    """Where `fetch_plugins` puts them: a plugin cache as the engine's."""
+    """Where `fetch_plugins` puts the plugins: a plugin cache laid out like the engine's."""
     return cache / "official" / "plugins"
 
 
 def built_plugins(cache: Path) -> Path:
-    """Where those are that were compiled here from official sources: a plugin cache as the engine's."""
+    """Where plugins compiled here from official sources are kept: a plugin cache laid out like the engine's."""
     return cache / "official" / "built"
 
 
 def plugin_caches(cache: Path) -> list[tuple[Path, Source]]:
-    """Both, the better one first."""
+    """Both caches, the preferred one first."""
     return [(downloaded_plugins(cache), "official"), (built_plugins(cache), "official source")]
 
 
@@ -49,9 +49,9 @@ def fetch_plugins(
     *,
     patience: float = PATIENCE_SECONDS,
 ) -> None:
-    """Install those of `FETCHED` that `versions` (name to version, without `v`) names and the cache lacks.
+    """Install every plugin of `FETCHED` that `versions` (name to version, without `v`) names and the cache lacks.
 
-    Failing is no error: the stand-ins serve then. A failed attempt is remembered for a day.
+    Failure is not an error: the stand-ins serve instead. A failed attempt is remembered for a day.
     """
     plugins = downloaded_plugins(cache)
     missing = [
@@ -70,14 +70,15 @@ def fetch_plugins(
 
 
 def _fetch(engine: Path, home: Path, name: str, version: str, patience: float) -> bool:
-    """Whether it is there now. Gives up at the first failed request, or when nothing arrives for `patience` seconds."""
+    """Whether the plugin is now installed. Gives up on the first failed request, or after `patience` seconds of
+    silence."""
     scratch = home / "tmp"
     scratch.mkdir(exist_ok=True)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("PULUMI_")},
         "PULUMI_HOME": str(home),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Downloads pass through it, so that they can be seen to arrive.
+        # Downloads pass through this directory, so their progress can be measured.
         "TMPDIR": str(scratch),
     }
     command = [str(engine), "plugin", "install", "resource", name, version]
@@ -97,7 +98,7 @@ def _fetch(engine: Path, home: Path, name: str, version: str, patience: float) -
         for line in process.stdout:
             if _FAILURE in line:
                 failed.set()
-                # The engine would try four times more.
+                # The engine would retry four more times.
                 process.kill()
 
     listener = threading.Thread(target=listen, name=f"plugin {name}", daemon=True)
@@ -117,13 +118,13 @@ def _fetch(engine: Path, home: Path, name: str, version: str, patience: float) -
 
 
 def _bytes_in(directory: Path) -> int:
-    """Size of all that was downloaded and unpacked so far."""
+    """Total size of everything downloaded and unpacked so far."""
     total = 0
     for path in directory.rglob("*"):
         try:
             total += path.stat().st_size
         except FileNotFoundError:
-            continue  # moved into its place in between
+            continue  # moved into place in the meantime
     return total
 
 

@@ -1,7 +1,8 @@
-"""Faults on purpose: kills the engine, or the plugin, right before, in the middle of or right after an operation.
+"""Deliberate faults: kills the engine or the plugin right before, during or right after an operation.
 
-Off unless SANDBOX_FAULTS names a file with a point on each line: `<type or name> <operation> <moment> [<victim>]`. The
-first operation that fits one strikes, and what struck is left in `<file>.struck`. The operation itself stays as it is.
+Off unless SANDBOX_FAULTS names a file with one point a line: `<type or name> <operation> <moment> [<victim>]`. The
+first operation that matches a point triggers it, and the point is recorded in `<file>.struck`. The operation itself is
+unchanged.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from sandbox.processes import descendants
 
 VARIABLE: Final = "SANDBOX_FAULTS"
 OPERATIONS: Final = ("create", "read", "update", "delete")
-# Between: behind the call that makes an object, where a stand-in makes more of them for it.
+# "between": after the call that creates an object, where a stand-in needs further calls to finish it.
 MOMENTS: Final = ("before", "between", "during", "after")
 VICTIMS: Final = ("engine", "plugin")
-# Seconds into an operation: Helm has written its record by then, and waits for pods that take longer.
+# Seconds into an operation: by then Helm has written its record and is waiting for pods, which take longer.
 DURING_SECONDS: Final = 1.0
 
 Result = TypeVar("Result")
 
-# What the operation of each thread has to do between its calls.
+# Per thread: the strike due between the calls of the operation under way, if any.
 _underway = threading.local()
 
 
 def between_calls() -> None:
-    """A stand-in says so where its object is made and not finished."""
+    """A stand-in calls this when its object has been created but is not yet finished."""
     strike: Callable[[], None] | None = getattr(_underway, "between", None)
     if strike is not None:
         strike()
@@ -56,7 +57,7 @@ class Point:
 
     @classmethod
     def parse(cls, line: str) -> Point:
-        """Raises `ValueError`: a fault that is misspelt would never strike."""
+        """Raises `ValueError`: a misspelt fault would otherwise never strike."""
         words = line.split()
         if len(words) not in (3, 4):
             raise ValueError(f"{VARIABLE}: {line!r} is no point: <type or name> <operation> <moment> [<victim>]")
@@ -74,11 +75,11 @@ class Faults:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Faults:
-        """None at all where the variable is not set."""
+        """Without points when the variable is not set."""
         return cls(Path(environment[VARIABLE]) if environment.get(VARIABLE) else None)
 
     def around(self, urn: str, type_: str, operation: str, act: Callable[[], Result]) -> Result:
-        """`act`, with whatever is to happen around it. One that fails by itself has no moment after it."""
+        """Runs `act` with the faults that match it. An operation that fails by itself has no "after"."""
         fitting = {
             point.moment: point
             for point in self._points
@@ -110,7 +111,7 @@ class Faults:
 
 
 def _strike(victim: str) -> NoReturn:
-    """SIGKILL: nobody can record, answer or clean up any more."""
+    """SIGKILL, so that nothing can be recorded, answered or cleaned up afterwards."""
     if victim == "engine":
         kill_tree(os.getppid())
     os.kill(os.getpid(), signal.SIGKILL)
@@ -118,11 +119,11 @@ def _strike(victim: str) -> NoReturn:
 
 
 def kill_tree(engine: int) -> None:
-    """End the engine and what it started, this process apart, as when a machine goes down."""
+    """Kill the engine and everything it started except this process, as when a machine goes down."""
     family = [pid for pid in descendants(engine) if pid != os.getpid()]
-    # The engine first: it must not see a plugin go.
+    # The engine first: it must not notice a plugin's death.
     for pid in (engine, *family):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
-            pass  # it ended meanwhile
+            pass  # already ended

@@ -1,4 +1,4 @@
-"""Puts the plugins of the sandbox in place: the official ones where this machine has them, else the stand-ins.
+"""Installs the sandbox's plugins: the official ones where this machine has them, otherwise the stand-ins.
 
 Owns `<home>/pulumi/plugins` (the plugin cache of the sandbox's PULUMI_HOME); `download.py` fetches.
 """
@@ -20,7 +20,7 @@ from sandbox.plugins.language.packages import required_packages
 RESOURCE_PLUGINS: Final = ("kubernetes", "tls", "random", "aws")
 
 
-# "official source": compiled here from the modules that the official plugin is made of, near its version and not of it.
+# "official source": compiled here from the official plugin's own modules, at a version near the official one.
 Source: TypeAlias = Literal["official", "official source", "stand-in"]
 
 
@@ -35,7 +35,8 @@ class PluginChoice:
 
 
 def plugin_versions(python: Path) -> dict[str, str]:
-    """Version of each plugin that the SDKs installed beside `python` ask for, by name, without `v`."""
+    """The version, without `v`, of each plugin that the SDKs installed beside `python` ask for, keyed by plugin name.
+    """
     environment = python.parent.parent
     interpreter = Interpreter(python, environment if (environment / "pyvenv.cfg").is_file() else None, None)
     return {package.name: package.version.removeprefix("v") for package in required_packages(interpreter)}
@@ -44,13 +45,13 @@ def plugin_versions(python: Path) -> dict[str, str]:
 def install_plugins(
     home: Path, python: Path, repository: Path, others: Sequence[tuple[Path, Source]] = ()
 ) -> list[PluginChoice]:
-    """Fills the plugin cache under `home`, and says what it chose. Safe to call again: a plugin that has become
-    available since replaces its stand-in.
+    """Fill the plugin cache under `home` and return the choices made.
 
-    `python` runs the stand-ins and has the SDKs installed whose versions are the plugins' versions; raises
-    `ModuleNotFoundError` when it has not. A plugin on PATH
-    wins, because the engine itself prefers it; then the user's own plugin cache (`~/.pulumi/plugins`), then
-    `others` like it, each with what its plugins are.
+    Safe to call again: a plugin that has become available since then replaces its stand-in.
+
+    `python` runs the stand-ins, and its installed SDKs determine the plugin versions; raises `ModuleNotFoundError` if
+    an SDK is missing. A plugin on PATH wins, because the engine itself prefers it; next comes the user's own plugin
+    cache (`~/.pulumi/plugins`), then `others`: caches of the same layout, each with the source of its plugins.
     """
     cache = home / "pulumi" / "plugins"
     cache.mkdir(parents=True, exist_ok=True)
@@ -66,8 +67,7 @@ def install_plugins(
 
 
 def is_installed(name: str, version: str, caches: Sequence[Path]) -> bool:
-    """Whether this machine has the official plugin itself: on PATH, in the user's own plugin cache or in one of
-    `caches`."""
+    """Whether this machine has the official plugin: on PATH, in the user's own plugin cache or in one of `caches`."""
     executable = f"pulumi-resource-{name}"
     return shutil.which(executable) is not None or any(
         _is_whole(cache / f"resource-{name}-v{version}", executable) for cache in (_user_cache(), *caches)
@@ -94,13 +94,13 @@ def _install(
             _link(other / folder.name, folder)
             return PluginChoice(name, version, source, folder / executable)
     if folder.is_symlink() or any(entry.is_symlink() for entry in folder.glob("*")):
-        # It is linked to an official plugin that is there no more.
+        # The folder links to an official plugin that no longer exists.
         _remove(folder)
     folder.mkdir(exist_ok=True)
     module = "sandbox.plugins.language" if kind == "language" else f"sandbox.plugins.{name}"
     launcher = folder / executable
     text = launcher_text(module, python, repository)
-    # The launcher may be running: replaced whole, never written over.
+    # The launcher may be running, so it is replaced atomically, never overwritten.
     unfinished = folder / f".{executable}.{os.getpid()}"
     unfinished.write_text(text)
     unfinished.chmod(0o755)
@@ -109,13 +109,14 @@ def _install(
 
 
 def _is_whole(folder: Path, executable: str) -> bool:
-    """Whether the engine has finished installing this one: until then a file stands beside it."""
+    """Whether the engine has finished installing the plugin: until then a `.partial` file stands beside its folder."""
     unfinished = folder.with_name(f"{folder.name}.partial")
     return (folder / executable).is_file() and os.access(folder / executable, os.X_OK) and not unfinished.exists()
 
 
 def _link(plugin: Path, folder: Path) -> None:
-    """A folder with a link to each thing of the plugin's: the engine passes over a folder that is a link itself."""
+    """Make a real folder that links to each of the plugin's files: the engine ignores a folder that is itself a link.
+    """
     wanted = {entry.name: entry.resolve() for entry in plugin.iterdir()}
     present = {entry.name: entry.resolve() for entry in folder.iterdir()} if folder.is_dir() else {}
     if present == wanted and not folder.is_symlink():
@@ -127,10 +128,10 @@ def _link(plugin: Path, folder: Path) -> None:
 
 
 def launcher_text(module: str, python: Path, repository: Path) -> str:
-    """A script that becomes the stand-in: `exec`, so that the engine's child is the plugin itself.
+    """A script that `exec`s the stand-in, so that the engine's child process is the plugin itself.
 
-    `-I` keeps the caller's directory and PYTHON* variables out: the plugin must not import the program's modules. The
-    collector rests until it serves (`serve.py`).
+    `-I` keeps the caller's directory and PYTHON* variables out: the plugin must not import the program's modules.
+    Garbage collection is off until the plugin serves (`serve.py`).
     """
     start = (
         f"import gc, runpy, sys; gc.disable(); sys.path.insert(0, {str(repository)!r}); "
@@ -147,7 +148,7 @@ def _user_cache() -> Path:
 
 
 def _on_path(executable: str, excluding: Path) -> Path | None:
-    """The first on PATH that is not within the sandbox's own home."""
+    """The first match on PATH that is not within the sandbox's own home."""
     for entry in os.environ.get("PATH", "").split(os.pathsep):
         candidate = Path(entry) / executable
         if not entry or excluding.resolve() in candidate.resolve().parents:

@@ -1,6 +1,6 @@
-"""What a resource plugin is to this project: one class whose methods take and give plain Python values.
+"""A resource plugin as this project sees it: one class whose methods take and return plain Python values.
 
-Owns the results and errors of those methods; the wire is `serve.py`, the values are `values.py`.
+Owns the results and errors of those methods; the wire protocol is in `serve.py`, the values are in `values.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Severity = Literal["debug", "info", "warning", "error"]
 
 
 class ResourceError(Exception):
-    """The operation failed and changed nothing that the state must remember; the text is shown as it is."""
+    """The operation failed and changed nothing that the state must record; the engine shows the text as it is."""
 
 
 class InitializationFailed(Exception):
-    """The object exists but did not become what was asked for: the engine keeps it, marked with the reasons.
+    """The object exists but did not reach the requested state: the engine keeps it and records the reasons.
 
-    A later `up` of the same program then updates it.
+    A later `up` of the same program then updates the object.
     """
 
     def __init__(self, id_: str, outputs: Properties, inputs: Properties, reasons: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class InitializationFailed(Exception):
 
 @dataclass(frozen=True)
 class CheckFailure:
-    """`property` is a path in the inputs, empty when the failure is of the whole."""
+    """`property` is a path in the inputs, or empty when the failure concerns the resource as a whole."""
 
     property: str
     reason: str
@@ -50,7 +50,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class PropertyDiff:
-    """`input_diff`: the path is one of the inputs; otherwise of the outputs (a computed property that moves)."""
+    """`input_diff`: the path is one of the inputs; otherwise one of the outputs (a computed property that changes)."""
 
     kind: DiffKind
     input_diff: bool = True
@@ -58,9 +58,9 @@ class PropertyDiff:
 
 @dataclass(frozen=True)
 class DiffResult:
-    """`replaces` and `diffs` are shown as the reasons: names of properties, or paths; `detailed` is keyed by paths.
+    """`replaces` and `diffs` are shown as reasons: property names or paths. `detailed` is keyed by paths.
 
-    A path is written `a.b[0]["c.d"]`. Some official plugins give only names, some only paths.
+    A path is written `a.b[0]["c.d"]`. Some official plugins report only names, some only paths.
     """
 
     changes: bool
@@ -71,7 +71,8 @@ class DiffResult:
 
 
 class Log(Protocol):
-    """Where a plugin's messages go. `status`: a passing line of progress; otherwise it stays in the output."""
+    """Where a plugin's messages go. With `status` the message is transient progress; otherwise it stays in the output.
+    """
 
     def __call__(self, severity: Severity, message: str, urn: str = "", status: bool = False) -> None: ...
 
@@ -83,8 +84,8 @@ def _log_to_stderr(severity: Severity, message: str, urn: str = "", status: bool
 class ResourceProvider:
     """A resource plugin. Methods are called from several threads at once.
 
-    They raise `ResourceError`, or `InitializationFailed` where an object exists nevertheless; any other exception is
-    a fault of the plugin and is shown with its type.
+    Methods raise `ResourceError`, or `InitializationFailed` if the object exists despite the failure. Any other
+    exception is a fault in the plugin and is shown with its type.
     """
 
     name: str
@@ -99,7 +100,7 @@ class ResourceProvider:
         return DiffResult(changes=unwrap(olds) != unwrap(news))
 
     def configure(self, properties: Properties) -> None:
-        """Called once, before any of the methods below; not at all while a value is unknown."""
+        """Called once, before any of the methods below; not called at all while a value is unknown."""
 
     def check(self, urn: str, type_: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
         raise self.unsupported(type_)
@@ -117,13 +118,14 @@ class ResourceProvider:
         raise self.unsupported(type_)
 
     def create(self, urn: str, type_: str, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
-        """`timeout` in seconds, 0 when the program gave none. The id is ignored at preview."""
+        """`timeout` is in seconds, 0 if the program set none. The id is ignored at preview."""
         raise self.unsupported(type_)
 
     def read(
         self, urn: str, type_: str, id_: str, inputs: Properties, outputs: Properties
     ) -> tuple[str, Properties, Properties] | None:
-        """The id, inputs and outputs of the live object; None when it is gone. Both are empty on import."""
+        """The live object's id, inputs and outputs; None if it is gone. On import, the given inputs and outputs are
+        empty."""
         raise self.unsupported(type_)
 
     def update(
@@ -147,7 +149,7 @@ class ResourceProvider:
         raise ResourceError(f"the stand-in for {self.name} has no function {token}; install the official plugin")
 
     def cancel(self) -> None:
-        """Asks running operations to end soon (an interrupted `up`); they raise `ResourceError` then."""
+        """Asks running operations to end soon (an interrupted `up`); they then raise `ResourceError`."""
 
     def unsupported(self, type_: str) -> ResourceError:
         return ResourceError(

@@ -1,6 +1,6 @@
-"""The messages and stubs of Pulumi's plugin protocol, taken from the SDK without importing the SDK.
+"""The messages and stubs of Pulumi's plugin protocol, taken from the SDK's files without importing the SDK.
 
-`import pulumi` costs 0.3 s, which each plugin would add to every preview; the generated modules need none of it.
+`import pulumi` costs 0.3 s, which every plugin would add to every preview; the generated modules need none of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import ModuleType
 
 @contextmanager
 def _packages_without_their_code() -> Iterator[None]:
-    """While it lasts, the packages above the generated modules are empty shells with only a search path."""
+    """Within this context, the packages above the generated modules are empty shells with only a search path."""
     if "pulumi" in sys.modules:
         yield
         return
@@ -35,7 +35,7 @@ def _packages_without_their_code() -> Iterator[None]:
     try:
         yield
     finally:
-        # Whoever imports the SDK later must get the real packages.
+        # Later imports of the SDK must get the real packages.
         for name in shells:
             sys.modules.pop(name, None)
 

@@ -39,20 +39,20 @@ from sandbox.plugins.protocol_messages import (
 )
 from sandbox.plugins.values import Properties, UnsupportedValue, decode, encode
 
-# The engine's own limit (sdk/go/common/util/rpcutil): large Helm values and custom resources pass the 4 MB of gRPC.
+# The engine's own limit (sdk/go/common/util/rpcutil): large Helm values and custom resources exceed gRPC's 4 MB.
 MAXIMUM_MESSAGE_BYTES: Final = 400 * 1024 * 1024
 CHANNEL_OPTIONS: Final = [
     ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
 ]
-# Operations wait (for pods, for databases), so there are as many threads as the engine may have operations under way.
+# Operations block (on pods, on databases), so there are as many threads as the engine may have operations under way.
 OPERATIONS_AT_ONCE: Final = 64
 ENGINE_CHECK_SECONDS: Final = 1.0
 
-# What the engine itself keeps in a provider resource; a plugin neither checks nor reads it.
+# Keys that the engine itself keeps in a provider resource; a plugin neither checks nor reads them.
 ENGINE_KEYS: Final = frozenset({"version", "pluginDownloadURL", "pluginChecksums", "__internal"})
 
-# Names a directory with official schemas, `<plugin>.json`: no stand-in has one of its own.
+# Names a directory with the official schemas, `<plugin>.json`: no stand-in has its own.
 SCHEMAS_VARIABLE: Final = "SANDBOX_PLUGIN_SCHEMAS"
 
 Response = TypeVar("Response")
@@ -68,7 +68,8 @@ _KINDS: Final = {
 
 
 class EngineLog:
-    """Sends messages to the engine, which shows them beside the resource; to stderr until the engine is known."""
+    """Sends messages to the engine, which shows them beside the resource; to stderr until the engine's address is
+    known."""
 
     def __init__(self) -> None:
         self._stub: Any = None
@@ -92,7 +93,7 @@ class EngineLog:
 
 
 class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
-    """What is not here (components, calls, parameters, mappings) answers `Unimplemented` by the base class."""
+    """Methods missing here (components, calls, parameters, mappings) answer `Unimplemented` through the base class."""
 
     def __init__(self, provider: ResourceProvider, log: EngineLog, faults: Faults | None = None) -> None:
         self._provider = provider
@@ -113,7 +114,7 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=self._provider.version)
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:
-        # Asked for by `pulumi package` and by YAML programs; a Python program brings its SDK.
+        # Requested by `pulumi package` and by YAML programs; a Python program brings its SDK.
         schema = Path(os.environ.get(SCHEMAS_VARIABLE, os.devnull)) / f"{self._provider.name}.json"
         if not schema.is_file():
             context.abort(
@@ -251,7 +252,7 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
         def invoke() -> Any:
             result, failures = self._provider.invoke(request.tok, decode(request.args))
-            # `return` is a keyword of Python: the field can only be given by name.
+            # `return` is a Python keyword, so the field can only be passed by name in a mapping.
             return provider_pb2.InvokeResponse(**{"return": encode(result)}, failures=_failures(failures))
 
         return self._answer(context, invoke)
@@ -261,7 +262,7 @@ class ProviderService(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def _operate(self, request: Any, name: str, operation: Callable[[], Response]) -> Response:
-        """What changes or reads the world, unless it is a preview of that: where tests put faults."""
+        """Runs an operation that reads or changes the world; tests inject faults here, but not into previews."""
         if getattr(request, "preview", False):
             return operation()
         return self._faults.around(request.urn, _type(request), name, operation)
@@ -287,7 +288,7 @@ def _without_engine_keys(properties: Properties) -> Properties:
 
 
 def _type(request: Any) -> str:
-    """The engine gives the type; older ones only within the URN `urn:pulumi:stack::project::parent$type::name`."""
+    """The resource's type. Older engines send it only within the URN `urn:pulumi:stack::project::parent$type::name`."""
     return str(request.type) or str(request.urn).split("::")[2].split("$")[-1]
 
 
@@ -340,10 +341,10 @@ def start_server(register: Callable[[grpc.Server], None]) -> tuple[grpc.Server, 
 def run_until_the_engine_ends(server: grpc.Server, port: int) -> None:
     """Announces the port as the engine expects it (first line of stdout) and returns when the engine is gone.
 
-    The engine kills its plugins when it ends; when it is killed itself, its children get another parent.
+    The engine kills its plugins when it ends. If the engine itself is killed, its children get another parent.
     """
     engine = os.getppid()
-    # A queue because its `put` may be called from a signal handler; an Event's `set` could deadlock there.
+    # A queue because `put` may be called from a signal handler; an Event's `set` could deadlock there.
     stop: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stop.put(received))
@@ -360,8 +361,8 @@ def run_until_the_engine_ends(server: grpc.Server, port: int) -> None:
 def serve_until_the_engine_ends(
     register: Callable[[grpc.Server], None], at_end: Callable[[], None] = lambda: None
 ) -> NoReturn:
-    """Serves, then leaves at once, whatever operation is under way; `at_end` ends what would outlive the process."""
-    # The launcher turned it off. What is loaded by now stays, and need not be walked.
+    """Serves, then exits at once even if operations are under way; `at_end` ends what would outlive the process."""
+    # The launcher turned collection off. Objects loaded so far are permanent and need not be traversed.
     gc.freeze()
     gc.enable()
     server, port = start_server(register)
@@ -369,7 +370,7 @@ def serve_until_the_engine_ends(
     at_end()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads that wait for a pod or a database would hold the interpreter for as long as they wait.
+    # Threads waiting for a pod or a database would keep the interpreter alive for as long as they wait.
     os._exit(0)
 
 

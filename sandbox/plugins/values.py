@@ -1,6 +1,6 @@
-"""Property values as plain Python: secrets, unknowns, and their form on the wire (protobuf Struct).
+"""Property values as plain Python: secrets, unknowns, and their wire format (protobuf Struct).
 
-Owns what a value is and how it is encoded; what a plugin does with it is the plugin's.
+Owns what a value is and how it is encoded; each plugin decides what to do with values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIGNATURE_KEY: Final = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
 OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 UNKNOWN_STRING: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-# The engine sends one sentinel for each kind of value; which kind it was does not matter to a plugin.
+# The engine sends a different sentinel for each kind of value; a plugin need not tell them apart.
 UNKNOWN_SENTINELS: Final = frozenset(
     {
         UNKNOWN_STRING,
@@ -40,7 +40,7 @@ REFUSED_SIGNATURES: Final = {
 
 
 class UnsupportedValue(ValueError):
-    """A value that the stand-in plugins do not take: an asset, an archive, a resource reference."""
+    """A value that the stand-in plugins do not accept: an asset, an archive, a resource reference."""
 
 
 class Unknown(enum.Enum):
@@ -57,7 +57,7 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that is encrypted in the state and hidden in what the engine prints; may stand anywhere in a tree."""
+    """A value that the state encrypts and the engine hides when it prints; may occur anywhere in a tree."""
 
     value: Any
 
@@ -66,7 +66,7 @@ class Secret:
 
 
 def unwrap(value: Any) -> Any:
-    """The value with every `Secret` taken off, at any depth; the result shares no container with the argument."""
+    """The value without any `Secret`, at any depth; the result shares no container with the argument."""
     if isinstance(value, Secret):
         return unwrap(value.value)
     if isinstance(value, Mapping):
@@ -97,10 +97,10 @@ def contains_secret(value: Any) -> bool:
 
 
 def rewrap(outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Properties:
-    """`outputs` with everything marked secret that `inputs` has secret under the same keys.
+    """`outputs` with each key marked secret whose value in `inputs` contains a secret.
 
-    As the engine does for plugins that know no secrets: maps are walked, a list with one secret in it is secret whole,
-    because a plugin may reorder it.
+    As the engine does for plugins without support for secrets: maps are walked; a list with one secret in it becomes
+    secret as a whole, because a plugin may reorder it.
     """
     marked: Properties = {}
     for key, value in outputs.items():
@@ -128,7 +128,7 @@ def _decode_value(value: struct_pb2.Value, path: str) -> Any:
         return _decode_struct(value.struct_value, path)
     if kind == "number_value":
         number = value.number_value
-        # The wire knows doubles only; whole numbers come back as int, as they were written.
+        # The wire format has only doubles; whole numbers come back as int, as they were written.
         return int(number) if math.isfinite(number) and number == math.trunc(number) else number
     if kind == "bool_value":
         return value.bool_value
@@ -152,7 +152,7 @@ def _decode_struct(struct: struct_pb2.Struct, path: str) -> Any:
 
 
 def encode(properties: Mapping[str, Any]) -> struct_pb2.Struct:
-    """Raises `UnsupportedValue` for what JSON has no form of."""
+    """Raises `UnsupportedValue` for a value that has no JSON form."""
     struct = struct_pb2.Struct()
     _encode_into(struct, properties)
     return struct
@@ -177,7 +177,7 @@ def _encode_value(target: struct_pb2.Value, value: Any) -> None:
     elif isinstance(value, Secret):
         fields = target.struct_value.fields
         fields[SIGNATURE_KEY].string_value = SECRET_SIGNATURE
-        # A secret within a secret says nothing more, and the engine's own values never have one.
+        # A secret nested in a secret adds nothing, and the engine's own values never contain one.
         _encode_value(fields["value"], unwrap(value.value))
     elif isinstance(value, Mapping):
         target.struct_value.SetInParent()

@@ -1,6 +1,6 @@
-"""Tables of a resource type's properties, and what follows from a table alone: checks, planned outputs, differences.
+"""Property tables of resource types, and what follows from a table alone: checks, planned outputs, differences.
 
-For plugins whose objects live only in the state (random, tls). Owns no property: each plugin brings its own tables.
+For plugins whose objects live only in the state (random, tls). Owns no properties: each plugin brings its own tables.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Kind = Literal["string", "integer", "boolean", "strings", "string map", "object"
 
 @dataclass(frozen=True)
 class Property:
-    """An input. `default` is what the output has when the input is absent; None: no output either.
+    """An input. `default` is the output's value when the input is absent; None: no output either.
 
-    `computed`: without a value it is unknown at preview, although absent in the end.
+    `computed`: at preview, an absent value counts as unknown, although it may stay absent after the update.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Property:
 class ResourceSchema:
     """The inputs of a type, and the outputs that it computes (True: secret).
 
-    `identified`: the id is an output too, as it is with nearly every type.
+    `identified`: the id is also an output, as with nearly every type.
     """
 
     type: str
@@ -47,7 +47,7 @@ class ResourceSchema:
     identified: bool = True
 
     def check(self, news: Properties) -> CheckResult:
-        """Every failure at once; unknown values pass. Secret properties leave as secrets."""
+        """Reports every failure at once; unknown values pass. Secret properties are returned as secrets."""
         failures: list[CheckFailure] = []
         inputs: Properties = {}
         for name, value in news.items():
@@ -66,7 +66,7 @@ class ResourceSchema:
         return CheckResult(inputs, failures)
 
     def planned(self, inputs: Properties, *, preview: bool) -> Properties:
-        """The outputs that follow from the inputs; at preview the computed ones too, as unknown."""
+        """The outputs that follow from the inputs; at preview also the computed ones, as unknown."""
         outputs: Properties = {}
         for name, known in self.inputs.items():
             value = inputs.get(name, known.default)
@@ -81,13 +81,13 @@ class ResourceSchema:
         return outputs
 
     def finished(self, inputs: Properties, computed: Properties) -> Properties:
-        """The outputs of an object that exists: planned ones and `computed`, secrets marked."""
+        """The outputs of an object that exists: planned ones and `computed`, with secrets marked."""
         outputs = self.planned(inputs, preview=False)
         outputs.update({name: Secret(value) if self.computed.get(name) else value for name, value in computed.items()})
         return outputs
 
     def difference(self, outputs: Properties, news: Properties, ignored: list[str]) -> DiffResult:
-        """Against the outputs, as they are: an input that is taken out falls back to its default."""
+        """Compares with the recorded outputs: an input that is removed falls back to its default."""
         changed = sorted(name for name in self.inputs if self._changed(name, outputs, news, ignored))
         return DiffResult(
             changes=bool(changed),
@@ -96,7 +96,7 @@ class ResourceSchema:
         )
 
     def _idle(self, name: str, outputs: Properties, news: Properties) -> bool:
-        """Keepers without a value that come or go are recorded, and replace nothing."""
+        """Whether only keepers without a value come or go: such a change is recorded and replaces nothing."""
         old, new = unwrap(outputs.get(name)), unwrap(news.get(name))
         return self.inputs[name].kind == "string map" and _without_null(old or {}) == _without_null(new or {})
 
@@ -113,7 +113,8 @@ class ResourceSchema:
 
 
 class StateOnlyProvider(ResourceProvider):
-    """A plugin whose objects are nowhere but in the state: what follows from its tables, and a delete of nothing."""
+    """A plugin whose objects exist only in the state: its tables decide every check, and delete has nothing to remove.
+    """
 
     types: Mapping[str, ResourceSchema]
 

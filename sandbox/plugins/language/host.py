@@ -1,7 +1,7 @@
-"""The engine's `LanguageRuntime` for Python: finds the plugins of a program, runs it, installs its dependencies.
+"""The engine's `LanguageRuntime` for Python: finds a program's plugins, runs it, installs its dependencies.
 
-Owns the gRPC service and the processes it starts; which interpreter serves is `interpreter.py`, the run itself
-`program.py` in a process of the program's own environment.
+Owns the gRPC service and the processes it starts; `interpreter.py` chooses the interpreter, and `program.py` runs the
+program in a process of the program's own environment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Response = TypeVar("Response")
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """Runtime prompts and templates answer `Unimplemented`, which the engine takes for "none"."""
+    """Runtime prompts and templates answer `Unimplemented`, which the engine takes to mean "none"."""
 
     def __init__(self, engine_address: str) -> None:
         self._engine_address = engine_address
@@ -113,7 +113,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
 
     def RunPlugin(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """Runs a policy pack by the SDK's own runner, any other plugin by its directory's `__main__.py`."""
+        """Runs a policy pack with the SDK's own runner, any other plugin through its directory's `__main__.py`."""
         interpreter = self._answer(context, lambda: _interpreter(request.info, default_environment="venv"))
         environment = interpreter.environment()
         environment.update(entry.split("=", 1) for entry in request.env)
@@ -137,7 +137,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:
-        # The engine has told the program's own connections already; a run ends by itself.
+        # The engine has already closed the program's own connections; a running program ends by itself.
         return empty_pb2.Empty()
 
     def GenerateProject(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -156,7 +156,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         _generates_no_code(context)
 
     def kill_processes(self) -> None:
-        """Ends every program that still runs; called when the engine is gone."""
+        """Kill every program that still runs; called when the engine is gone."""
         with self._lock:
             running = list(self._processes)
         for process in running:
@@ -188,7 +188,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def _run_process(
         self, command: Sequence[str], context: grpc.ServicerContext, *, env: dict[str, str], cwd: Path | None = None
     ) -> int:
-        """Runs with this process's own output, which the engine shows; its exit code."""
+        """Run with this process's own output, which the engine shows; returns the exit code."""
         process = subprocess.Popen(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL)
         with self._tracked(process, context):
             return process.wait()
@@ -275,7 +275,7 @@ def _output(interpreter: Interpreter, *arguments: str) -> str:
 
 
 def _chunks(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
-    """What the process writes, as it comes, until both its streams are closed."""
+    """What the process writes, as it arrives, until both its streams are closed."""
     with selectors.DefaultSelector() as selector:
         for name in ("stdout", "stderr"):
             selector.register(getattr(process, name), selectors.EVENT_READ, name)

@@ -1,6 +1,6 @@
-"""Which Python runs the program: the options of `runtime` in Pulumi.yaml, read as the official language host does.
+"""Which Python runs the program: reads the `runtime` options of Pulumi.yaml as the official language host does.
 
-Owns options, virtual environments and their environment variables; what is run in them is `host.py`.
+Owns options, virtual environments and their environment variables; `host.py` runs things in them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class OptionError(Exception):
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python and, when it is a virtual environment's, that environment's directory."""
+    """A Python and, if it belongs to a virtual environment, that environment's directory."""
 
     python: Path
     virtual_environment: Path | None
     type_checker: str | None
 
     def environment(self) -> dict[str, str]:
-        """The variables of an activated environment, over those of this process."""
+        """The variables of an activated environment, laid over those of this process."""
         variables = dict(os.environ)
         if self.virtual_environment is not None:
             variables["PATH"] = f"{self.virtual_environment / 'bin'}{os.pathsep}{variables.get('PATH', '')}"
@@ -39,7 +39,7 @@ class Interpreter:
 
 
 def resolve_interpreter(root: Path, program: Path, options: Mapping[str, Any]) -> Interpreter:
-    """The interpreter for the program in `program` of the project in `root`. Raises `OptionError`."""
+    """The interpreter for the program in directory `program` of the project in `root`. Raises `OptionError`."""
     known = {"toolchain", "virtualenv", "typechecker"}
     for name in options:
         if name not in known:

@@ -1,6 +1,6 @@
-"""The plugins that a program needs: what the Pulumi SDKs installed beside it say of themselves.
+"""The plugins that a program needs, as declared by the Pulumi SDKs installed beside it.
 
-Reads directories instead of asking `pip list`, which the official host does and which costs half a second a run.
+Reads directories instead of calling `pip list`, as the official host does at a cost of half a second per run.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 from sandbox.plugins.language.interpreter import Interpreter
 
-# Pulumi's own packages that stand for no plugin and carry no file that says so.
+# Pulumi's own packages that have no plugin and carry no file that says so.
 WITHOUT_PLUGIN = frozenset({"pulumi_policy", "pulumi_esc_sdk"})
 
 
 @dataclass(frozen=True)
 class RequiredPackage:
-    """`version` with a leading `v`; `server` empty for Pulumi's own; `parameterization` as in pulumi-plugin.json."""
+    """`version` has a leading `v`; `server` is empty for Pulumi's own; `parameterization` is as in pulumi-plugin.json.
+    """
 
     name: str
     version: str
@@ -86,7 +87,7 @@ def _required_package(description: Path, module: str, installed: str | None) -> 
 
 
 def plugin_version(package_version: str) -> str | None:
-    """A PEP 440 version as a semantic one: 1.0 is 1.0.0, 1.2.3a4 is 1.2.3-alpha.4; None when there is none."""
+    """A PEP 440 version as a semantic one: 1.0 becomes 1.0.0, 1.2.3a4 becomes 1.2.3-alpha.4; None if there is none."""
     match = re.fullmatch(
         r"(?P<release>\d+(?:\.\d+)*)(?:(?P<stage>a|b|rc)(?P<number>\d+))?(?:\.post(?P<post>\d+))?(?:\.dev(?P<dev>\d+))?",
         package_version,

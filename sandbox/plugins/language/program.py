@@ -1,4 +1,5 @@
-"""Runs one Pulumi program against the engine. Executed as a file by the program's own Python: imports only its SDK.
+"""Runs one Pulumi program against the engine. The program's own Python executes this as a file; it imports only the
+SDK.
 
 Exit codes are the language host's contract: 0 done, 32 failed with the message already shown, other failed.
 """
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 MESSAGE_ALREADY_SHOWN = 32
 
-# A file's own directory is first on the path; the program must not import this host's modules from it.
+# A script's own directory comes first on the path; the program must not import this host's modules from there.
 if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.dirname(os.path.realpath(__file__)):
     del sys.path[0]
 
@@ -45,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def configure(arguments: argparse.Namespace) -> None:
-    """Connects the SDK to the engine; the configuration comes by environment variables, away from `ps`."""
+    """Connects the SDK to the engine. The configuration comes in environment variables, which `ps` does not show."""
     pulumi.runtime.set_all_config(
         pulumi.runtime.get_config_env(),
         pulumi.runtime.get_config_secret_keys_env(),
@@ -65,14 +66,14 @@ def configure(arguments: argparse.Namespace) -> None:
 
 
 def main_module(program: str) -> str:
-    """The file that is run: a directory's `__main__.py`, or the file itself (`.py` may be left out)."""
+    """The file to run: a directory's `__main__.py`, or the file itself (`.py` may be left out)."""
     if os.path.isdir(program):
         return os.path.join(program, "__main__.py")
     return program
 
 
 def user_traceback(error: BaseException, program: str) -> str:
-    """The traceback from the program's own first frame on; whole when none of the frames is the program's."""
+    """The traceback from the program's own first frame on, or all of it if no frame is the program's."""
     wanted = os.path.realpath(main_module(program))
     frames = error.__traceback__
     while frames is not None:
@@ -93,10 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    # Four threads for each resource operation that may be under way: an operation waits on several calls.
+    # Four threads for each resource operation that may be under way: one operation waits on several calls.
     executor = ThreadPoolExecutor(max_workers=max(arguments.parallel, 1) * 4)
     loop.set_default_executor(executor)
-    # A program that fails leaves futures unobserved; asyncio's complaints about them say nothing to the user.
+    # A failing program leaves futures unobserved; asyncio's complaints about them tell the user nothing.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
     def run_main_module() -> None:

@@ -1,1 +1,1 @@
-"""The stand-in for pulumi-random: passwords, strings, ids and bytes, whose only life is in the state."""
+"""The stand-in for pulumi-random: passwords, strings, ids and bytes, which exist only in the state."""

@@ -1,4 +1,4 @@
-"""The random values themselves: strings of wanted characters, their bcrypt hash, ids in four notations."""
+"""The random values themselves: strings of requested characters, their bcrypt hashes, ids in four notations."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from sandbox.plugins.values import Properties
 SPECIAL: Final = "!@#$%&*()-_=+[]{}<>:?"
 # Go's default cost, which the official plugin uses.
 BCRYPT_COST: Final = 10
-# bcrypt reads no further; the official plugin cuts there.
+# bcrypt reads no more than this; the official plugin truncates here.
 BCRYPT_BYTES: Final = 72
 BCRYPT_ALPHABET: Final = "./" + string.ascii_uppercase + string.ascii_lowercase + string.digits
 
-# `crypt` answers in one buffer for the whole process, and the engine asks for several passwords at once.
+# `crypt` returns its result in one buffer per process, and the engine asks for several passwords at once.
 _CRYPT = threading.Lock()
 
 
 def random_string(wanted: Mapping[str, Any]) -> str:
-    """The minimum of each class, the rest from all, then shuffled. `wanted` has the inputs with their defaults."""
+    """The minimum of each class, the rest from all classes, then shuffled. `wanted` holds the inputs with their
+    defaults."""
     special = wanted.get("overrideSpecial") or SPECIAL
     classes = (
         ("upper", "minUpper", string.ascii_uppercase),
@@ -41,7 +42,7 @@ def random_string(wanted: Mapping[str, Any]) -> str:
 
 
 def bcrypt_hash(password: str) -> str:
-    """By the C library's own `crypt`, which Python no longer exposes from 3.13 on."""
+    """Uses the C library's own `crypt`, which Python no longer exposes as of 3.13."""
     salt = "".join(secrets.choice(BCRYPT_ALPHABET) for _ in range(21)) + secrets.choice(".Oeu")
     setting = f"$2b${BCRYPT_COST:02d}${salt}".encode()
     for name in ("libcrypt.so.1", "libcrypt.so.2", None):
@@ -54,7 +55,7 @@ def bcrypt_hash(password: str) -> str:
         with _CRYPT:
             hashed = crypt(password.encode()[:BCRYPT_BYTES], setting)
         if hashed and hashed.startswith(b"$2b$"):
-            # The same hash under the name that Go gives it: $2a$ and $2b$ differ only in a bug that neither has.
+            # The same hash under Go's prefix: $2a$ and $2b$ differ only in a bug that neither implementation has.
             return "$2a$" + str(hashed[4:].decode())
     raise ResourceError("this machine's libcrypt knows no bcrypt; install libxcrypt or the official random plugin")
 

@@ -1,6 +1,6 @@
-"""The random resource types as a plugin: checks, when they are replaced, creation and import.
+"""The random resource types as a plugin: checks, replacement, creation and import.
 
-Owns the rules across properties; single properties are `schemas.py`, the values `generate.py`.
+Owns the rules that span properties; single properties are in `schemas.py`, the values in `generate.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.plugins.values_schema import ResourceSchema, StateOnlyProvider
 
 
 class RandomProvider(StateOnlyProvider):
-    """Nothing outside the state: read answers what it is given, delete does nothing, nearly every change replaces."""
+    """Nothing exists outside the state: read returns what it is given, delete does nothing, most changes replace."""
 
     name = "random"
     version = "4.21.4"
@@ -72,7 +72,7 @@ class RandomProvider(StateOnlyProvider):
         preview: bool,
         ignore_changes: list[str],
     ) -> Properties:
-        """Only keepers without an entry come here, or go."""
+        """Called only when keepers without a value come or go."""
         kept = {name: value for name, value in old_outputs.items() if name != "keepers"}
         return {**kept, **({"keepers": news["keepers"]} if "keepers" in news else {})}
 
@@ -82,7 +82,7 @@ class RandomProvider(StateOnlyProvider):
         schema = self.schema(type_)
         if outputs:
             return id_, inputs, outputs
-        # An import: the id that the user gives is the value.
+        # On import, the id that the user gives is the value.
         if type_ == schemas.ID:
             prefix, _, encoded = id_.rpartition(",")
             raw = _decoded(encoded, urlsafe=True)
@@ -99,7 +99,7 @@ class RandomProvider(StateOnlyProvider):
 
 
 def _number(inputs: Properties) -> Properties:
-    """`numeric` and `number` as they are in the end: whichever is given, else true."""
+    """`numeric` and `number` as they end up: whichever is given, otherwise true."""
     for name in ("numeric", "number"):
         if inputs.get(name) is not None:
             return {"numeric": inputs[name], "number": inputs[name]}
@@ -131,7 +131,7 @@ def _finished(schema: ResourceSchema, inputs: Properties, id_: str, computed: Pr
 
 def _bytes(schema: ResourceSchema, inputs: Properties, raw: bytes) -> tuple[str, Properties]:
     encoded = base64.b64encode(raw).decode()
-    # As the official plugin: the id is the value, in plain text. Whoever needs a secret takes a password.
+    # As in the official plugin, the id is the value in plain text. Users who need a secret choose a password.
     return _finished(schema, inputs, encoded, {"base64": encoded, "hex": raw.hex()})
 
 

@@ -1,4 +1,5 @@
-"""The properties of the random resource types, after terraform-provider-random 3.8 (schema version 3 of passwords)."""
+"""The properties of the random resource types, modelled on terraform-provider-random 3.8 (passwords: schema version 3).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ CHARACTERS: Final = {
     "length": Property("integer", required=True, at_least=1),
     "lower": Property("boolean", default=True),
     "upper": Property("boolean", default=True),
-    # `number` is the older name of `numeric`; both are outputs and always equal.
+    # `number` is the older name of `numeric`; both are outputs, and always equal.
     "number": Property("boolean", default=True),
     "numeric": Property("boolean", default=True),
     "special": Property("boolean", default=True),

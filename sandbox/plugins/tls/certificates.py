@@ -1,6 +1,6 @@
-"""Certificate requests and certificates, with the extensions in the order and form that Go's crypto/x509 gives them.
+"""Certificate requests and certificates, with extensions in the order and form that Go's crypto/x509 gives them.
 
-Owns what stands in a certificate; when one is renewed is `provider.py`.
+Owns the contents of certificates; `provider.py` decides when one is renewed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SUBJECT_ORDER = (
 
 @dataclass(frozen=True)
 class Issuer:
-    """Who signs: its name, its subject key identifier if it has one, its key."""
+    """The signer: its name, its subject key identifier (if it has one) and its key."""
 
     name: x509.Name
     key_identifier: bytes | None
@@ -71,7 +71,7 @@ def alternative_names(
         except ValueError as error:
             raise ResourceError(f'Invalid IP address: Failed to parse "{address}"') from error
     for uri in uris:
-        # As Go's net/url has it: what is before a colon in the first segment is a scheme.
+        # As in Go's net/url, whatever precedes a colon in the first segment is a scheme.
         scheme, colon, _ = uri.partition("/")[0].partition(":")
         if colon and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
             raise ResourceError(f'Invalid URI: Failed to parse "{uri}"')
@@ -100,7 +100,7 @@ def parse_request(pem: str) -> x509.CertificateSigningRequest:
 
 
 def parse_certificate(pem: str) -> x509.Certificate:
-    """The first certificate of the text, as the official plugin reads it."""
+    """The first certificate in the text, as the official plugin reads it."""
     _expect(pem, "CERTIFICATE", "CA certificate")
     try:
         return x509.load_pem_x509_certificate(pem.encode())
@@ -116,7 +116,7 @@ def _expect(pem: str, label: str, what: str) -> None:
 def request_contents(
     parsed: x509.CertificateSigningRequest,
 ) -> tuple[PublicKey, x509.Name, list[x509.GeneralName]]:
-    """The key, the subject and the names that a certificate takes over: DNS names, addresses and URIs, no others."""
+    """The key, the subject and the names that a certificate adopts: DNS names, addresses and URIs, no others."""
     try:
         given = list(parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
@@ -131,7 +131,7 @@ def request_contents(
 
 
 def locally(ca_pem: str, ca_key: PrivateKey) -> tuple[Issuer, bool]:
-    """The issuer, and whether its certificate says that it is a CA (the official plugin only warns otherwise)."""
+    """The issuer, and whether its certificate marks it as a CA (if not, the official plugin only warns)."""
     certificate = parse_certificate(ca_pem)
     if public_key_der(certificate.public_key()) != public_key_der(ca_key.public_key()):  # type: ignore[arg-type]
         raise ResourceError("Failed to create certificate: caPrivateKeyPem is not the key of caCertPem")
@@ -154,7 +154,7 @@ def issue(
     issuer: Issuer | None,
     self_key: PrivateKey | None = None,
 ) -> tuple[str, Properties]:
-    """The id (serial number, decimal) and the computed outputs. `issuer` None: signed by `self_key`, for itself."""
+    """The id (serial number, decimal) and the computed outputs. With `issuer` None, `self_key` signs for itself."""
     authority = wanted["isCaCertificate"]
     if authority and not name.rdns:
         raise ResourceError(
@@ -204,7 +204,7 @@ def _extensions(
     plain = {KEY_USAGES[use] for use in uses if use in KEY_USAGES}
     if plain:
         if plain & {"encipher_only", "decipher_only"} and "key_agreement" not in plain:
-            # RFC 5280, 4.2.1.3: undefined then; Go writes it nevertheless, this library does not.
+            # RFC 5280, 4.2.1.3 leaves their meaning undefined then; Go writes them all the same, this library does not.
             raise ResourceError("allowedUses: encipher_only and decipher_only have a meaning only with key_agreement")
         flags = {flag: flag in plain for flag in KEY_USAGES.values()}
         extensions.append((x509.KeyUsage(**flags), True))
@@ -218,21 +218,21 @@ def _extensions(
     if issuer_identifier is not None:
         extensions.append((x509.AuthorityKeyIdentifier(issuer_identifier, None, None), False))
     if alternatives:
-        # RFC 5280, 4.2.1.6: critical when there is no subject that names the holder.
+        # RFC 5280, 4.2.1.6: critical when no subject names the holder.
         extensions.append((x509.SubjectAlternativeName(alternatives), not named))
     return extensions
 
 
 def key_identifier(key: PublicKey) -> bytes:
-    """SHA-1 of the public key; of its encoding as an OCTET STRING for ED25519, as the official plugin has it."""
+    """SHA-1 of the public key; for ED25519, of its encoding as an OCTET STRING, as in the official plugin."""
     if isinstance(key, ed25519.Ed25519PublicKey):
         return hashlib.sha1(b"\x04\x20" + key.public_bytes_raw()).digest()
     return x509.SubjectKeyIdentifier.from_public_key(key).digest
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC to the nanosecond, as Go writes it: without zeros at the end of the fraction."""
-    # Python's clock ends at microseconds; a state of the official plugin has all nine digits.
+    """RFC 3339 in UTC to the nanosecond, as Go writes it: without trailing zeros in the fraction."""
+    # Python's clock stops at microseconds; a state written by the official plugin has all nine digits.
     nanoseconds = moment.microsecond * 1000 + time.time_ns() % 1000
     fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"

@@ -23,7 +23,7 @@ CURVES: dict[str, type[ec.EllipticCurve]] = {
 
 
 def generate(algorithm: str, ecdsa_curve: str, rsa_bits: int) -> PrivateKey:
-    """Raises `ResourceError` for a size that is no key's."""
+    """Raises `ResourceError` for a size that no key can have."""
     if algorithm == "ECDSA":
         return ec.generate_private_key(CURVES[ecdsa_curve]())
     if algorithm == "ED25519":
@@ -59,7 +59,7 @@ def public_key_der(key: PublicKey) -> bytes:
 
 def key_outputs(key: PrivateKey) -> tuple[str, Properties]:
     """The id (SHA-1 of the public key, hexadecimal) and the computed outputs."""
-    # ED25519 has no older form; the others are written as they always were.
+    # ED25519 has no traditional form; the other keys keep theirs.
     traditional = serialization.PrivateFormat.TraditionalOpenSSL
     usual = serialization.PrivateFormat.PKCS8 if isinstance(key, ed25519.Ed25519PrivateKey) else traditional
     public = key.public_key()
@@ -80,7 +80,7 @@ def _private(key: PrivateKey, form: serialization.PrivateFormat) -> str:
 
 def _openssh_outputs(key: PrivateKey) -> Properties:
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP224R1):
-        # OpenSSH has no P-224; the outputs are there, and empty.
+        # OpenSSH does not support P-224; these outputs exist but are empty.
         return {
             "privateKeyOpenssh": "",
             "publicKeyOpenssh": "",

@@ -1,7 +1,7 @@
 """The tls resource types as a plugin: checks, replacement, and the renewal of certificates that are about to expire.
 
-Owns time and the engine's verbs; keys and certificates are made by the modules beside it, which are imported only
-when something is made: `cryptography` would cost every preview a tenth of a second.
+Owns time and the engine's verbs; the modules beside it make keys and certificates and are imported only when needed,
+because `cryptography` would cost every preview a tenth of a second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from sandbox.plugins.values_schema import StateOnlyProvider
 
 
 class TlsProvider(StateOnlyProvider):
-    """Nothing outside the state. A certificate in its early-renewal window is replaced by a plain preview or update."""
+    """Nothing exists outside the state. A plain preview or update replaces a certificate in its early-renewal window.
+    """
 
     name = "tls"
     version = "5.6.2"
@@ -87,7 +88,7 @@ class TlsProvider(StateOnlyProvider):
         preview: bool,
         ignore_changes: list[str],
     ) -> Properties:
-        """Only `earlyRenewalHours` comes here: the certificate stays as it is."""
+        """Only `earlyRenewalHours` can change here: the certificate stays as it is."""
         schema = self.schema(type_)
         kept = {name: value for name, value in old_outputs.items() if name not in schema.inputs}
         return {**kept, **schema.planned(news, preview=False), "readyForRenewal": _ready_at_birth(unwrap(news))}
@@ -143,7 +144,7 @@ def _self_signed(wanted: Properties) -> tuple[str, Properties]:
 
 
 def _ready_at_birth(outputs: Properties) -> object:
-    """A window as long as the validity: the certificate is made ready for renewal, and renewed by every update."""
+    """Whether the window spans the whole validity: the certificate is then born ready, and every update renews it."""
     validity, early = outputs["validityPeriodHours"], outputs.get("earlyRenewalHours", 0)
     if UNKNOWN in (validity, early):
         return UNKNOWN
@@ -151,11 +152,11 @@ def _ready_at_birth(outputs: Properties) -> object:
 
 
 def _expires(outputs: Properties, early_renewal_hours: int) -> bool:
-    """Whether the window has begun. An old state without the time is left alone, as in the official plugin."""
+    """Whether the window has begun. An old state without the end time is left alone, as in the official plugin."""
     text = unwrap(outputs.get("validityEndTime"))
     if not isinstance(text, str):
         return False
-    # The official plugin writes nanoseconds; `fromisoformat` takes six digits and, before 3.11, no `Z`.
+    # The official plugin writes nanoseconds; `fromisoformat` accepts six digits and, before 3.11, no `Z`.
     plain = re.sub(r"\.(\d{1,6})\d*", lambda match: "." + match[1].ljust(6, "0"), text).replace("Z", "+00:00")
     end = datetime.fromisoformat(plain)
     return end - timedelta(hours=early_renewal_hours) <= datetime.now(timezone.utc)

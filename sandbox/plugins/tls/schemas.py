@@ -1,6 +1,6 @@
-"""The properties of the tls resource types, after terraform-provider-tls 4.2.
+"""The properties of the tls resource types, modelled on terraform-provider-tls 4.2.
 
-Not here, and so refused: the write-only variants of private keys (`privateKeyPemWo`, `caPrivateKeyPemWo`).
+Left out, and so refused: the write-only variants of private keys (`privateKeyPemWo`, `caPrivateKeyPemWo`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ NAMES: Final = {
 CERTIFICATE: Final = {
     "allowedUses": Property("strings", required=True, choices=frozenset({*KEY_USAGES, *EXTENDED_KEY_USAGES})),
     "validityPeriodHours": Property("integer", required=True, at_least=0),
-    # The one property that changes without a new certificate.
+    # The only property that changes without a new certificate.
     "earlyRenewalHours": Property("integer", default=0, at_least=0, replaces=False),
     "isCaCertificate": Property("boolean", default=False),
     "maxPathLength": Property("integer", at_least=0, computed=True),
@@ -88,7 +88,7 @@ SCHEMAS: Final = {
             PRIVATE_KEY,
             {
                 "algorithm": Property("string", required=True, choices=frozenset({"RSA", "ECDSA", "ED25519"})),
-                # Both are outputs whatever the algorithm, as in the official plugin.
+                # Both are outputs for every algorithm, as in the official plugin.
                 "ecdsaCurve": Property("string", default="P224", choices=frozenset({"P224", "P256", "P384", "P521"})),
                 "rsaBits": Property("integer", default=2048),
             },
