@@ -1,4 +1,4 @@
-"""`python -m sandbox.kubelet --home <home>`: the sandbox's node, until SIGTERM."""
+"""`python -m sandbox.kubelet --home <home>`: runs the sandbox's node until SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main() -> None:
     given = parser.parse_args()
 
     async def run() -> None:
-        # Made inside the loop: its parts have events and queues of this loop.
+        # Created inside the loop, because its parts have events and queues that belong to this loop.
         await Kubelet(Home.at(given.home), KubeletSettings.from_environment()).run()
 
     asyncio.run(run())

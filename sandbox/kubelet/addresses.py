@@ -1,6 +1,6 @@
-"""Addresses of pods: the one that the cluster sees (10.<n>.x.y) and the loopback one (127.<n>.x.y) where they listen.
+"""Pod addresses: the one that the cluster sees (10.<n>.x.y) and the loopback one (127.<n>.x.y) where the pod listens.
 
-EndpointSlices refuse loopback addresses, hence two; they differ in the first number alone.
+EndpointSlices refuse loopback addresses, hence two; they differ only in the first number.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-# 127.<n>.1-99.x are the pods'; the cloud has those from 200 on.
+# Pods have 127.<n>.1-99.x; the cloud has 200 and up.
 _FIRST, _LAST = 1, 99
 _PER_NETWORK = 253
 
@@ -18,7 +18,7 @@ class AddressesExhausted(Exception):
 
 
 class PodAddresses:
-    """Hands out addresses round robin, so that one is not used again soon after its pod has gone."""
+    """Hands out addresses round robin, so that an address is not reused soon after its pod has gone."""
 
     def __init__(self, prefix: str, record: Path) -> None:
         self._second = prefix.partition(".")[2]
@@ -40,7 +40,7 @@ class PodAddresses:
         raise AddressesExhausted(f"all {total} pod addresses are taken")
 
     def claim(self, pod_ip: str) -> bool:
-        """Keep the address of a pod that was there before this kubelet; false if it is not of this network or taken."""
+        """Keep the address of a pod that is older than this kubelet; false if it is taken or outside this network."""
         if not pod_ip.startswith(f"10.{self._second}.") or pod_ip in self._taken:
             return False
         self._taken.add(pod_ip)
@@ -51,5 +51,5 @@ class PodAddresses:
 
 
 def bind_address(pod_ip: str) -> str:
-    """Where a pod with this IP listens."""
+    """The address on which the pod with this IP listens."""
     return "127." + pod_ip.partition(".")[2]

@@ -1,6 +1,6 @@
-"""A small asynchronous client of the API server: requests over kept connections, and watches as streams.
+"""A small asynchronous client of the API server: requests over persistent connections, and watches as streams.
 
-Owns HTTP and TLS. What the objects mean is everybody else's.
+Owns HTTP and TLS; callers interpret the objects.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _JSON = "application/json"
 _REQUEST_SECONDS = 30.0
-# Events of a watch are one line each, and a Secret with a Helm release in it can be a megabyte.
+# A watch sends one event per line, and a Secret with a Helm release in it can be a megabyte.
 _LINE_LIMIT = 16 * 1024 * 1024
-# The server ends a watch after this long; the next one goes on from there.
+# The server ends a watch after this long; the next watch resumes from there.
 _WATCH_SECONDS = 290
 
 
 class ApiError(Exception):
-    """The server's answer was an error. `status` is HTTP's, `reason` Kubernetes'."""
+    """The server answered with an error. `status` is HTTP's, `reason` is Kubernetes'."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message or reason or f"status {status}")
@@ -39,7 +39,7 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """Requests one at a time on each kept connection; every watch has one of its own."""
+    """One request at a time on each persistent connection; every watch has a connection of its own."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         self.host = host
@@ -49,7 +49,7 @@ class ApiClient:
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> ApiClient:
-        """The file's current context; certificates are in it or files that it names."""
+        """Uses the file's current context; certificates are in the file, or in files that it names."""
         config = yaml.safe_load(path.read_text())
         contexts = {entry["name"]: entry["context"] for entry in config["contexts"]}
         chosen = contexts[config["current-context"]]
@@ -57,7 +57,7 @@ class ApiClient:
         user = next(entry["user"] for entry in config["users"] if entry["name"] == chosen["user"])
         server = urlsplit(cluster["server"])
         context = ssl.create_default_context(cadata=_text(cluster, "certificate-authority"))
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:  # mode 0600, gone at once
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:  # mode 0600, deleted at once
             pair.write(_text(user, "client-certificate") + _text(user, "client-key"))
             pair.flush()
             context.load_cert_chain(pair.name)
@@ -72,7 +72,7 @@ class ApiClient:
         query: Mapping[str, str] | None = None,
         content_type: str = _JSON,
     ) -> Object:
-        """The object that the server answers with. Raises ApiError, or OSError when there is no server."""
+        """The object in the server's answer. Raises ApiError, or OSError when there is no server."""
         target = f"{path}?{urlencode(query)}" if query else path
         payload = b"" if body is None else json.dumps(body).encode()
         return await asyncio.wait_for(self._exchange(method, target, payload, content_type), _REQUEST_SECONDS)
@@ -87,7 +87,7 @@ class ApiClient:
         return await self.request("PATCH", path, patch, content_type=MERGE_PATCH)
 
     async def write_status(self, path: str, patch: Object) -> Object:
-        """As the real scheduler and kubelet do: a condition replaces the one of its type; those of others stay."""
+        """Merges, as the real scheduler and kubelet do: conditions of the same type are replaced, all others stay."""
         return await self.request("PATCH", f"{path}/status", patch, content_type=STRATEGIC_MERGE_PATCH)
 
     async def delete(self, path: str, options: Object | None = None) -> Object:
@@ -134,7 +134,7 @@ class ApiClient:
             writer.close()
             if not kept:
                 raise ConnectionError(f"{self.host}:{self.port}: {error}") from None
-            # The server closed the kept connection meanwhile, before it saw this request.
+            # The server closed the idle connection before it saw this request.
             self.close()
             return await self._exchange(method, target, payload, content_type)
         except BaseException:

@@ -1,7 +1,7 @@
-"""Persistent volume claims: each gets a directory of the home and a PersistentVolume that names it (`hostPath`).
+"""Persistent volume claims: each gets a directory in the home and a PersistentVolume that names it (`hostPath`).
 
-The directory lives as long as its claim, whatever happens to pods; `<home>/kubelet/claims/<namespace>/<claim>` leads
-to it.
+The directory lives as long as its claim, whatever happens to pods; `<home>/kubelet/claims/<namespace>/<claim>` links to
+it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _RETRY_SECONDS = 2.0
 
 
 def claim_path(kubelet_directory: Path, namespace: str, claim: str) -> Path:
-    """The directory behind a claim, by its name; auth's `host-identity.pem` is in that of its data volume."""
+    """The directory behind a claim, by the claim's name; auth's data volume holds `host-identity.pem`."""
     return kubelet_directory / "claims" / namespace / claim
 
 
 class ClaimProvisioner:
-    """Makes volumes for claims, and takes them away with them. Binding is the controller manager's."""
+    """Creates volumes for claims and removes both together. The controller manager binds them."""
 
     def __init__(self, client: ApiClient, claims: Informer, directory: Path) -> None:
         self._client = client
@@ -34,12 +34,12 @@ class ClaimProvisioner:
         claims.subscribe(lambda old, new: self._wake.set())
 
     def directory_of(self, namespace: str, name: str) -> Path | None:
-        """The claim's directory once there is one."""
+        """The claim's directory, or None while there is none."""
         claim = self._claims.get(namespace, name)
         if claim is None or (claim.get("status") or {}).get("phase") != "Bound":
             return None
         path = self._volume_directory(claim["metadata"]["uid"])
-        # A claim that someone bound to a volume of their own has no directory here.
+        # A claim bound to somebody else's volume has no directory here.
         return path if path.is_dir() else None
 
     async def run(self) -> None:
@@ -82,7 +82,7 @@ class ClaimProvisioner:
                 "accessModes": spec["accessModes"],
                 "volumeMode": spec.get("volumeMode", "Filesystem"),
                 "storageClassName": spec.get("storageClassName") or "",
-                # There is no plugin in the controller manager that could delete a directory: this class does.
+                # The controller manager has no plugin that could delete a directory, so this class does.
                 "persistentVolumeReclaimPolicy": "Retain",
                 "hostPath": {"path": str(directory)},
                 "claimRef": {

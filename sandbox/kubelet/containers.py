@@ -1,6 +1,6 @@
-"""One container of a pod: prepares, starts, probes, restarts and stops it, and keeps its record true.
+"""One container of a pod: prepares, starts, probes, restarts and stops it, and keeps its record up to date.
 
-Owns the container's life and restart policy. The pod decides when it begins and when it must go.
+Owns the container's life and restart policy. The pod decides when the container starts and when it must stop.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FALLBACK_BYTES = 2048
 
 
 class Surroundings(Protocol):
-    """What a container needs of its pod."""
+    """What a container needs from its pod."""
 
     node: NodeContext
     pod: Object
@@ -50,13 +50,13 @@ class Surroundings(Protocol):
 
 
 class Container:
-    """Runs until its policy says that it is done, or the pod stops."""
+    """Runs until its policy considers it finished, or the pod stops."""
 
     def __init__(self, pod: Surroundings, spec: Object, record: ContainerRecord, policy: str) -> None:
         self._pod = pod
         self._spec = spec
         self.record = record
-        # An init container that succeeded is done, whatever the pod's policy.
+        # An init container that has succeeded is finished, whatever the pod's policy.
         self._policy = "OnFailure" if record.is_init and policy == "Always" else policy
         self._process: ContainerProcess | None = None
         self._ended = asyncio.Event()
@@ -66,7 +66,7 @@ class Container:
 
     @property
     def root(self) -> Path:
-        """Where the container's file system begins."""
+        """The root directory of the container's file system on this machine."""
         return self._pod.directory / "roots" / str(self._spec["name"])
 
     def log_file(self, previous: bool = False) -> Path:
@@ -74,7 +74,7 @@ class Container:
         return self._pod.directory / "logs" / str(self._spec["name"]) / f"{number}.log"
 
     async def run(self) -> None:
-        """Restart as long as the policy wants it. Returns with the record terminated, or when the pod stops."""
+        """Restart as the policy demands. Returns once the record is terminated for good, or when the pod stops."""
         while not self._pod.stopping.is_set():
             began = time.monotonic()
             if not await self._run_once():
@@ -90,7 +90,7 @@ class Container:
             await self._back_off(state)
 
     async def stop(self, grace: float) -> None:
-        """preStop, SIGTERM, SIGKILL; returns when the process is gone."""
+        """Runs preStop, then sends SIGTERM, then SIGKILL; returns when the process is gone."""
         if self._process is None:
             return
         self._event("Normal", "Killing", f"Stopping container {self._spec['name']}")
@@ -98,7 +98,7 @@ class Container:
         await self._end(grace)
 
     async def _run_once(self) -> bool:
-        """One start and one end. False when it could not be started for a reason that may pass."""
+        """One start and one end. False if the container could not start for a reason that may pass."""
         try:
             image = find_image(self._spec["image"])
         except ImageUnknown as error:
@@ -143,7 +143,7 @@ class Container:
         return True
 
     def _prepare(self, image: Image) -> list[str]:
-        """Mounts, variables and the command line. Raises ConfigurationError and MountFailed."""
+        """Lays out mounts and variables; returns the command line. Raises ConfigurationError and MountFailed."""
         mounts = self._pod.mounts(self._spec)
         termination = self._spec.get("terminationMessagePath") or _TERMINATION_LOG
         self._mapping = PathMapping(self.root, [*(str(entry["mountPath"]) for entry in mounts), termination])
@@ -164,7 +164,7 @@ class Container:
         return [self._mapping.rewrite(expand(part, variables)) for part in [*command, *arguments]]
 
     def _program(self, name: str, image: Image) -> str:
-        """The machine's program for the container's one. Raises StartFailed when the image does not have it."""
+        """The machine's program for one named in the container. Raises StartFailed if the image lacks it."""
         path = self._pod.node.launchers.path(image)
         own = {command for command, _ in image.commands}
         base = os.path.basename(name)
@@ -193,7 +193,7 @@ class Container:
             raise ConfigurationError("container has runAsNonRoot and image will run as root")
 
     def _watchers(self) -> list[asyncio.Task[None]]:
-        """Probes and postStart of a container that has just started."""
+        """Starts the probes and postStart of a container that has just started."""
         record = self.record
         target = ProbeTarget(self._pod.bind_address, self._named_ports(), self._execute)
         settings = self._pod.node.settings
@@ -215,7 +215,7 @@ class Container:
     def _eager(self, field: str) -> Callable[[], bool]:
         if field == "startupProbe":
             return lambda: not self.record.started
-        # Failures of liveness count towards its threshold: more of them would kill sooner than promised.
+        # Liveness failures count towards a threshold: probing more often would kill sooner than configured.
         return (lambda: not self.record.ready) if field == "readinessProbe" else (lambda: False)
 
     def _startup_passed(self) -> None:
@@ -299,7 +299,7 @@ class Container:
         await self._pod.pause(self._pod.node.settings.backoff_longest)
 
     async def _back_off(self, state: Terminated) -> None:
-        """The first restart comes at once, the next ones after a pause that doubles."""
+        """The first restart comes at once, later ones after a pause that doubles each time."""
         settings, name = self._pod.node.settings, self._spec["name"]
         self.record.last = state
         pause = 0.0
@@ -333,7 +333,7 @@ class Container:
         return ""
 
     def _new_log(self) -> Path:
-        """This run's file; the one before is kept for `logs --previous`, older ones are not."""
+        """The log file of this run. The previous run's file is kept for `logs --previous`; older ones are deleted."""
         log = self.log_file()
         log.parent.mkdir(parents=True, exist_ok=True)
         for older in log.parent.glob("*.log"):

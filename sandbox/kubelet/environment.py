@@ -1,6 +1,6 @@
-"""What a container is started with: its variables, its command, and its own paths made paths of this machine.
+"""What a container is started with: its variables, its command, and its own paths translated to this machine's.
 
-Pure apart from the lookups that are passed in. Processes are `containers`'.
+Pure, except for the lookups that are passed in. `containers` starts the processes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
 
 
 class ConfigurationError(Exception):
-    """The container cannot be made from what the cluster holds; a real node says CreateContainerConfigError."""
+    """The cluster's objects do not allow this container; a real node reports CreateContainerConfigError."""
 
 
 class PathMapping:
-    """Mount paths of one container -> the same paths below its root directory on this machine."""
+    """Maps the mount paths of one container to the same paths below its root directory on this machine."""
 
     def __init__(self, root: Path, mount_paths: Iterable[str]) -> None:
         self.root = root
         paths = sorted({path.rstrip("/") for path in mount_paths} - {""}, key=len, reverse=True)
-        # Whole path prefixes only: neither /etc/teleport in /etc/teleport-tls, nor /tmp in /var/tmp.
+        # Only whole path prefixes: neither /etc/teleport in /etc/teleport-tls, nor /tmp in /var/tmp.
         alternatives = "|".join(re.escape(path) for path in paths)
         self._pattern = re.compile(rf"(?<![\w.\-/])(?:{alternatives})(?=/|[^\w.\-]|$)") if paths else None
 
@@ -40,7 +40,7 @@ class PathMapping:
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """`$(NAME)` of what is known, `$$` as `$`; an unknown name stays as it is written."""
+    """Replaces `$(NAME)` of known variables and `$$` by `$`; an unknown name stays as written."""
 
     def replaced(found: re.Match[str]) -> str:
         name = found.group(1)
@@ -50,7 +50,7 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 
 def variables_of(container: Object, fields: Mapping[str, str], lookup: Lookup, decode: DecodeSecret) -> dict[str, str]:
-    """`envFrom`, then `env` in order, each able to use those before it. Raises ConfigurationError."""
+    """`envFrom`, then `env` in order, where each entry may use earlier ones. Raises ConfigurationError."""
     found: dict[str, str] = {}
     for source in container.get("envFrom") or []:
         for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
@@ -97,7 +97,7 @@ def _value_from(
 
 
 def pod_fields(pod: Object, pod_ip: str, host_ip: str, node: str) -> dict[str, str]:
-    """What `fieldRef` can name."""
+    """The fields that `fieldRef` can name."""
     metadata, spec = pod["metadata"], pod["spec"]
     fields = {
         "metadata.name": metadata["name"],

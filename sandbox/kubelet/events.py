@@ -1,4 +1,4 @@
-"""Events of pods, as `kubectl get events` and `describe` show them; the same one again only counts up."""
+"""Events of pods, as `kubectl get events` and `describe` show them; a repeated event only raises its count."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EventRecorder:
             try:
                 await self._write(pod, kind, reason, message)
             except (ApiError, OSError, asyncio.TimeoutError) as error:
-                # A namespace that is being deleted takes no events; that is no news.
+                # A namespace that is being deleted takes no events, which is nothing worth logging.
                 if not (isinstance(error, ApiError) and error.status in (403, 404)):
                     say(f"event {reason} of {pod['metadata']['name']}: {error}")
 

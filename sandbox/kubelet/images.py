@@ -1,6 +1,6 @@
-"""Which program stands for an image, and the launchers that a container finds on its PATH.
+"""Which program stands in for an image, and the launchers that a container finds on its PATH.
 
-Owns the table. An image that is not in it cannot be pulled here: there is no registry.
+Owns the table. An image missing from it cannot be pulled: there is no registry.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _TELEPORT = tuple(
 
 @dataclass(frozen=True)
 class Image:
-    """`entrypoint` runs when a container has no command, `arguments` when it has neither command nor args.
+    """`entrypoint` runs if a container has no command, `arguments` if it has neither command nor args.
 
-    `commands` are the launchers: name -> Python module. `shell`: whether the machine's own programs are there too.
+    `commands` are the launchers: name -> Python module. `shell`: whether the machine's own programs are available too.
     """
 
     repositories: tuple[str, ...]
@@ -30,7 +30,7 @@ class Image:
     arguments: tuple[str, ...]
     commands: tuple[tuple[str, str], ...]
     shell: bool
-    # What the real image runs as, unless the pod says otherwise.
+    # Whether the real image runs as root unless the pod says otherwise.
     root_user: bool
 
     @property
@@ -59,7 +59,7 @@ IMAGES: tuple[Image, ...] = (
     Image(
         repositories=("postgres",),
         entrypoint=("/bin/sh", "-ec", 'exec "$@"', "docker-entrypoint.sh"),
-        # The server of the real image is no pod of this sandbox: databases are the cloud's.
+        # The real image's server never runs as a pod here: the cloud runs the databases.
         arguments=("psql", "--version"),
         commands=(("psql", "sandbox.workloads.psql"),),
         shell=True,
@@ -89,7 +89,7 @@ class ImageUnknown(Exception):
 
 
 def find_image(reference: str) -> Image:
-    """By the last part of the repository, so that a private mirror of an image serves as well. Raises ImageUnknown."""
+    """Matches the last part of the repository, so that a private mirror of an image works too. Raises ImageUnknown."""
     repository = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
     for image in IMAGES:
         if repository in image.repositories:
@@ -99,13 +99,13 @@ def find_image(reference: str) -> Image:
 
 
 def normalized(reference: str) -> str:
-    """The reference with a tag, as the runtime reports it."""
+    """The reference with its tag, as the runtime reports it."""
     last = reference.rpartition("/")[2]
     return reference if ":" in last or "@" in last else f"{reference}:latest"
 
 
 class Launchers:
-    """Directories of small scripts, one for each image, that run the stand-ins by name."""
+    """Directories of small scripts, one directory per image, that run the stand-ins by name."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -124,10 +124,10 @@ class Launchers:
                     temporary.replace(launcher)
 
     def path(self, image: Image) -> str:
-        """PATH of a container of that image."""
+        """The PATH of a container with that image."""
         own = str(self._directory / image.name)
         return os.pathsep.join([own, "/usr/local/bin", "/usr/bin", "/bin"] if image.shell else [own])
 
     def environment(self) -> dict[str, str]:
-        """What the launchers themselves need."""
+        """The variables that the launchers themselves need."""
         return {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}

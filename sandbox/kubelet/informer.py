@@ -1,6 +1,6 @@
 """Keeps a local copy of one kind of object by list and watch, and tells subscribers what changed.
 
-Owns reconnecting and relisting. Reads are from memory, so that nothing here polls the API server.
+Owns reconnecting and relisting. Reads come from memory, so nothing here polls the API server.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from sandbox.kubelet.api import ApiClient, ApiError, Object
 from sandbox.kubelet.log import say
 
-# Name and namespace; the namespace is empty for what has none.
+# Namespace and name; the namespace is empty for objects without one.
 Key = tuple[str, str]
-# The object before and after; None on one side for what is new or gone.
+# The object before and after a change; None before for a new object, None after for one that is gone.
 Subscriber = Callable[[Object | None, Object | None], None]
 
 _PAUSE_SECONDS = 1.0
-# A server that answers nothing at all for longer than a watch lasts is gone, even if the connection stands.
+# A server that sends nothing for longer than a watch lasts is gone, even if the connection stands.
 _SILENCE_SECONDS = 330.0
 
 
@@ -39,14 +39,14 @@ class Informer:
         self.synced = asyncio.Event()
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Told of every change from now on; objects that are there already come as new with the first list."""
+        """Reports every change from now on; existing objects are reported as new with the first list."""
         self._subscribers.append(subscriber)
 
     def get(self, namespace: str, name: str) -> Object | None:
         return self.objects.get((namespace, name))
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             try:
                 version = await self._list()
@@ -54,7 +54,7 @@ class Informer:
                 while True:
                     version = await self._watch(version)
             except ApiError as error:
-                # 410: the version is too old to go on from. Both cases begin anew with a list.
+                # 410: the version is too old to resume from. Either way, start over with a list.
                 if error.status != 410:
                     say(f"{self._path}: {error}")
             except (OSError, EOFError, asyncio.TimeoutError, ValueError) as error:
@@ -98,7 +98,7 @@ class Informer:
                 return
         if old is None and new is None:
             return
-        # Deleted and made again between two lists: two changes, so that nobody takes one for the other.
+        # Deleted and recreated between two lists: report two changes, so that nobody takes one object for the other.
         if old and new and old["metadata"]["uid"] != new["metadata"]["uid"]:
             for subscriber in self._subscribers:
                 subscriber(old, None)

@@ -1,4 +1,4 @@
-"""Puts the node together: caches, registration, scheduler, pods, names table, logs; and takes it apart in order."""
+"""Assembles the node: caches, registration, scheduler, pods, names table, logs; and shuts it down in order."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from sandbox.kubelet.scheduler import Scheduler
 from sandbox.kubelet.settings import KubeletSettings
 from sandbox.kubelet.state import Running
 
-# Several pods become ready within a moment: one new table for all of them.
+# Several pods may become ready at nearly the same moment: one new table then covers them all.
 _NAMES_SECONDS = 0.05
-# After SIGTERM pods have this long in all; the supervisor waits longer.
+# The time that all pods together have after SIGTERM; the supervisor waits longer.
 _STOP_SECONDS = 12.0
 
 
@@ -80,7 +80,7 @@ class Kubelet:
         claims.subscribe(lambda old, new: self._claim_changed(new or old))
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
+        """Runs until SIGTERM or SIGINT."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -95,7 +95,7 @@ class Kubelet:
         await registration.register()
         tasks = [asyncio.create_task(events.run()) for events in (self._events, self._scheduling_events)]
         tasks.append(asyncio.create_task(registration.keep_alive()))
-        # Volumes read from these, so they are complete before the first pod is seen.
+        # Volumes read from these caches, so they must be complete before the first pod is seen.
         *sources, pods = self._informers
         tasks += [asyncio.create_task(informer.run()) for informer in sources]
         await asyncio.gather(*(informer.synced.wait() for informer in sources))
@@ -134,7 +134,7 @@ class Kubelet:
         reaper.wait()
 
     def _start_reaper(self) -> subprocess.Popen[bytes]:
-        # A session of its own, so that what ends the kubelet's session does not end it.
+        # In its own session, so that whatever ends the kubelet's session does not end the reaper.
         return subprocess.Popen(
             [sys.executable, "-m", "sandbox.kubelet.reaper", str(self._home.root)],
             stdin=subprocess.PIPE,
@@ -196,7 +196,7 @@ class Kubelet:
         raise LookupError(f'pod "{name}" does not run on this node')
 
     def _remove_stale_directories(self) -> None:
-        """Of pods that went away while no kubelet ran."""
+        """Remove directories of pods that went away while no kubelet ran."""
         directory = self.node.pods_directory
         if directory.exists():
             for entry in directory.iterdir():
@@ -219,7 +219,7 @@ def _log_of(container: Container, previous: bool) -> tuple[Path, Callable[[], bo
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]]) -> BaseException:
-    """None of them ends by itself: the first that does has failed."""
+    """The first exception: none of these tasks ends by itself, so the first to end has failed."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     error = next(iter(done)).exception()
     return error or RuntimeError("a part of the kubelet ended")

@@ -1,4 +1,4 @@
-"""The kubelet's own log: one line a fact, with the time, to stdout, which the supervisor keeps."""
+"""The kubelet's own log: one timestamped line per event on stdout, which the supervisor keeps."""
 
 from __future__ import annotations
 

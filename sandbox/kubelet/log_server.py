@@ -1,4 +1,4 @@
-"""Serves containers' logs to the API server (`kubectl logs`) over TLS, for clients of the cluster's authority alone."""
+"""Serves container logs to the API server (`kubectl logs`) over TLS, to clients of the cluster's authority only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sandbox.kubelet.log import say
 from sandbox.kubelet.node_context import HOST_IP
 
-# (namespace, pod, container, previous) -> file, and whether the container may still write to it. Raises LookupError.
+# (namespace, pod, container, previous) -> the file, and whether the container may still write to it. Raises
+# LookupError.
 FindLog = Callable[[str, str, str, bool], tuple[Path, Callable[[], bool]]]
 
 _FOLLOW_SECONDS = 0.5
@@ -32,7 +33,7 @@ class LogServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
-        """The port that it listens on."""
+        """Starts listening; returns the port."""
         self._server = await asyncio.start_server(self._serve, HOST_IP, 0, ssl=self._context)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
@@ -52,7 +53,7 @@ class LogServer:
             else:
                 await self._get(writer, target)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.TimeoutError):
-            pass  # the client went away, or is none
+            pass  # the client went away, or does not speak HTTP
         except Exception as error:
             say(f"logs: {type(error).__name__}: {error}")
         finally:
@@ -106,7 +107,7 @@ async def _send(writer: asyncio.StreamWriter, file: Path, query: dict[str, str],
 
 
 def _shown(line: bytes, stamped: bool) -> bytes:
-    """A line of the log without what the runtime put before it: time, stream and F."""
+    """A line of the log without the runtime's prefix (time, stream and F); `stamped` keeps the time."""
     time, _, rest = line.partition(b" ")
     text = rest.split(b" ", 2)[-1]
     return time + b" " + text if stamped else text
@@ -117,7 +118,7 @@ def _time_of(line: bytes) -> str:
 
 
 def _since(query: dict[str, str]) -> str:
-    """Times of the log compare as texts: all are UTC, with the same number of digits."""
+    """The earliest time to show. Times compare as text: all are UTC, with the same number of digits."""
     if "sinceSeconds" in query:
         moment = datetime.now(timezone.utc) - timedelta(seconds=int(query["sinceSeconds"]))
         return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

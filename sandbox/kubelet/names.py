@@ -1,6 +1,6 @@
 """The names table of the cluster's Services, `<home>/names/services.json`: DNS name -> port -> ready pods' addresses.
 
-What kube-proxy and the cluster's DNS do elsewhere. A Service without a ready pod has an entry without addresses.
+It replaces kube-proxy and the cluster's DNS. A Service without a ready pod has an entry without addresses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def names_table(services: Iterable[Object], pods: Iterable[Object], apiserver: s
 
 
 def write_table(path: Path, table: Table) -> bool:
-    """Replace the file in one step; false when it says so already."""
+    """Replace the file atomically; false if it already has this content."""
     text = json.dumps(table, indent=1, sort_keys=True) + "\n"
     if path.exists() and path.read_text() == text:
         return False
@@ -66,12 +66,12 @@ def _ports(service: Object, pods: list[Object]) -> dict[str, list[str]]:
             if target is not None:
                 addresses.append(f"{bind_address(pod['status']['podIP'])}:{target}")
                 if headless:
-                    # Its name resolves to the pods themselves, and a client comes to their own port.
+                    # A headless name resolves to the pods themselves, so clients connect to the pods' own ports.
                     ports.setdefault(str(target), []).append(addresses[-1])
         if not headless:
             ports[str(port["port"])] = addresses
     if headless:
-        # For who only asks whether the name resolves.
+        # For clients that only ask whether the name resolves.
         ports["0"] = [f"{bind_address(pod['status']['podIP'])}:0" for pod in chosen]
     return ports
 

@@ -1,4 +1,4 @@
-"""The Node object: registration, its conditions, its lease, and the taint that a new node carries."""
+"""The Node object: registration, conditions, lease, and the taint of a new node."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LEASE_SECONDS = 40
 _MAX_PODS = 250
 _NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 _RETRY_SECONDS = 1.0
-# Answered with the version that the control plane is pinned to; kubectl shows it.
+# The version that the control plane is pinned to; kubectl shows it.
 _KUBELET_VERSION = "v1.36.3+sandbox"
 
 
 class NodeRegistration:
-    """Makes and refreshes the Node and its Lease. `log_port` is where the API server fetches logs."""
+    """Creates and refreshes the Node and its Lease. The API server fetches logs from `log_port`."""
 
     def __init__(self, client: ApiClient, log_port: int, lease_period: float) -> None:
         self._client = client
@@ -31,7 +31,7 @@ class NodeRegistration:
         self._lease_period = lease_period
 
     async def register(self) -> None:
-        """Until it has worked: the control plane may still be starting."""
+        """Retries until it succeeds: the control plane may still be starting."""
         while True:
             try:
                 await self._write()
@@ -51,7 +51,7 @@ class NodeRegistration:
                 say(f"node: cannot renew the lease: {error}")
 
     async def node_became_tainted(self, node: Object) -> None:
-        """Take the not-ready taint away once the node is ready; nobody else may have time to."""
+        """Remove the not-ready taint once the node is ready; no controller may get to it in time."""
         taints = node["spec"].get("taints") or []
         kept = [taint for taint in taints if taint["key"] != _NOT_READY_TAINT]
         if len(kept) != len(taints):
@@ -87,7 +87,7 @@ class NodeRegistration:
 
     def _status(self, node: Object) -> Object:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
-        # Requests of charts made for real nodes are promises nobody measures here: room for all of them.
+        # Charts' resource requests are meant for real nodes and not enforced here, so there is room for all of them.
         resources = {"cpu": "64", "memory": f"{max(memory, 256 * 1024 * 1024)}Ki", "pods": str(_MAX_PODS)}
         now = timestamp()
         before = {one["type"]: one for one in (node.get("status") or {}).get("conditions") or []}

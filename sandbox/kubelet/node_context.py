@@ -1,4 +1,4 @@
-"""What every pod of this node shares: the API, the caches, addresses, directories and times."""
+"""What all pods of this node share: the API, the caches, addresses, directories and times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox.kubelet.informer import Informer
 from sandbox.kubelet.settings import KubeletSettings
 
 NODE_NAME = "sandbox"
-# The node's own address: the API server comes here for logs.
+# The node's own address, where the API server fetches logs.
 HOST_IP = "127.0.0.1"
 
 
@@ -39,7 +39,7 @@ class NodeContext:
         return self.home.kubelet / "pods"
 
     def lookup(self, namespace: str) -> Lookup:
-        """ConfigMaps and Secrets of a namespace, from memory."""
+        """Looks up a namespace's ConfigMaps and Secrets, from memory."""
 
         def find(kind: str, name: str) -> Object | None:
             return (self.config_maps if kind == "ConfigMap" else self.secrets).get(namespace, name)
@@ -47,17 +47,17 @@ class NodeContext:
         return find
 
     def cloud_environment(self) -> dict[str, str]:
-        """Where AWS's API is, as an endpoint of the network would be; credentials come from the pod's role alone."""
+        """The address of the AWS API, as a VPC endpoint would give it; credentials come only from the pod's role."""
         try:
             facts = json.loads((self.home.run / "cloud.ready.json").read_text())
             url = str(facts["url"])
-            # Go's SDK takes the common one too late for the role that it assumes by a web identity.
+            # Go's SDK reads the common variable too late for a role assumed by web identity.
             return {"AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL_STS": url}
         except (FileNotFoundError, ValueError, KeyError):
             return {}
 
     def pod_identity_endpoint(self, namespace: str, service_account: str) -> str | None:
-        """Where the account's pods get credentials by EKS Pod Identity; None where no association is for it."""
+        """Where the account's pods get credentials by EKS Pod Identity; None if no association names the account."""
         try:
             facts = json.loads((self.home.run / "pod-identity.json").read_text())
         except (FileNotFoundError, ValueError):

@@ -1,6 +1,6 @@
 """One pod on this node, from its binding to its removal: volumes, init containers, containers, status, deletion.
 
-Owns the order of things in a pod. Containers run themselves; the node starts and informs the pod.
+Owns the order of events in a pod. Containers run themselves; the node starts the pod and informs it of changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sandbox.kubelet.workload_identity import Identity, identities_of
 from sandbox.processes import MARKER
 
 _WRITE_RETRY_SECONDS = 1.0
-# A token is renewed when this much of its life is over, as real kubelets do.
+# A token is renewed once this share of its lifetime has passed, as on real kubelets.
 _TOKEN_RENEWAL = 0.8
 _TERMINAL = ("Succeeded", "Failed")
 
@@ -48,7 +48,7 @@ class Pod:
         self.namespace, self.name, self.uid = metadata["namespace"], metadata["name"], metadata["uid"]
         self.directory: Path = node.pods_directory / self.uid
         self.volume_directories: dict[str, Path] = {}
-        # Containers are to end and not to come back; the object stays unless it is leaving too.
+        # Containers must end and not restart; the API object stays, unless `_leaving` is set too.
         self.stopping = asyncio.Event()
         self._leaving = asyncio.Event()
         self._gone = asyncio.Event()
@@ -80,10 +80,11 @@ class Pod:
         return next((one for one in [*self.inits, *self.mains] if one.record.name == name), None)
 
     def update(self, pod: Object) -> None:
-        """The object changed: labels and annotations are in volumes, a deletion begins, another's word stands in ours.
+        """The object changed: volumes may show its labels, a deletion may have begun, or somebody overwrote our
+        conditions.
 
-        The node controller calls every pod unready when it has not heard of the node for a while, as after the machine
-        has slept; the node that is back has to say that they are not.
+        The node controller marks every pod unready after a while without word from the node, for example when the
+        machine has slept; the returning node must then write the true conditions again.
         """
         self.pod = pod
         said = {one["type"]: one["status"] for one in (pod.get("status") or {}).get("conditions") or []}
@@ -94,7 +95,7 @@ class Pod:
             self._leaving.set()
 
     def removed(self) -> None:
-        """The object is gone from the API server."""
+        """The object has disappeared from the API server."""
         self._gone.set()
         self.stopping.set()
         self._leaving.set()
@@ -112,7 +113,7 @@ class Pod:
         self._dirty.set()
 
     async def pause(self, seconds: float) -> None:
-        """A while, cut short when the pod is to stop."""
+        """Sleeps; returns early when the pod is to stop."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
@@ -132,7 +133,7 @@ class Pod:
         self._clean_up()
 
     async def kill(self) -> None:
-        """The node stops: end the processes; the objects stay as they are, for the next kubelet."""
+        """The node stops: end the processes but leave the objects as they are, for the next kubelet."""
         self.stopping.set()
         await asyncio.gather(*(one.stop(self.node.settings.grace_longest) for one in [*self.inits, *self.mains]))
 
@@ -157,7 +158,7 @@ class Pod:
         return found | given
 
     def machine_variables(self, container: Object, image: Image, root: Path) -> dict[str, str]:
-        """What ties the process to this machine, whose paths are never mistaken for the container's."""
+        """The variables that tie the process to this machine; their paths are never rewritten as the container's."""
         node = self.node
         home = str(node.home.root)
         return {
@@ -168,7 +169,7 @@ class Pod:
             "SANDBOX_IMAGE": str(container["image"]),
             "ACCESS_GRAPH_ADDRESS_BOOK": str(node.home.names),
             POD_MARKER: f"{home}/:{self.uid}/{container['name']}/",
-            # The supervisor's own mark: what outlives everything else is swept by it.
+            # The supervisor's own mark, by which it finally kills whatever has survived everything else.
             MARKER: os.environ.get(MARKER, f"{home}/:kubelet"),
         }
 
@@ -178,7 +179,7 @@ class Pod:
         return Container(self, spec, record, policy)
 
     def _seed(self, record: ContainerRecord) -> None:
-        """Go on from what an earlier kubelet wrote; its processes ended with it."""
+        """Continue from the status an earlier kubelet wrote; the processes ended with that kubelet."""
         policy = self.pod["spec"].get("restartPolicy", "Always")
         field = "initContainerStatuses" if record.is_init else "containerStatuses"
         for status in (self.pod.get("status") or {}).get(field) or []:
@@ -220,7 +221,7 @@ class Pod:
             raise
 
     async def _prepare(self) -> None:
-        """Volumes, then the address. Waits as long as something is missing."""
+        """Prepare volumes, then the address. Waits as long as something is missing."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         account = self.pod["spec"].get("serviceAccountName") or "default"
         self._identities = identities_of(
@@ -254,7 +255,7 @@ class Pod:
             self.node.addresses.release(self._pod_ip)
 
     def _done(self, record: ContainerRecord) -> bool:
-        """An earlier kubelet saw it end for good."""
+        """Whether an earlier kubelet saw the container end for good."""
         policy = self.pod["spec"].get("restartPolicy", "Always")
         ended = isinstance(record.state, Terminated)
         return ended and (policy == "Never" or (policy == "OnFailure" and record.succeeded))
@@ -286,7 +287,7 @@ class Pod:
             try:
                 await self._materialize()
             except (MountFailed, ApiError, OSError, asyncio.TimeoutError) as error:
-                # The files stay as they were; the next change, or the next start, tries again.
+                # The files stay as they were; the next change, or the next renewal, tries again.
                 self.node.events.warning(self.pod, "FailedMount", str(error))
 
     async def _wait_for_sources(self, timeout: float | None) -> None:
@@ -333,7 +334,7 @@ class Pod:
             self.changed()
 
     async def _terminate(self, work: asyncio.Task[None]) -> None:
-        """Stop what runs, within the grace of the deletion; without any when the object is gone already."""
+        """Stop everything that runs, within the deletion's grace period; without any if the object is already gone."""
         grace = 0.0
         if not self._gone.is_set():
             given = self.pod["metadata"].get("deletionGracePeriodSeconds")
@@ -343,7 +344,7 @@ class Pod:
         await asyncio.gather(work, return_exceptions=True)
 
     async def _remove_object(self) -> None:
-        """The last status, then the deletion that takes the object away."""
+        """Write the last status, then delete the object for good."""
         options: Object = {"gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}}
         while not self._gone.is_set():
             try:
@@ -379,7 +380,7 @@ class Pod:
             self.pod["spec"],
             self._records(True),
             self._records(False),
-            previous=self._conditions,  # from our own memory, which the watch lags behind
+            previous=self._conditions,  # our own memory: the watch lags behind
             generation=self.pod["metadata"].get("generation"),
             pod_ip=self._pod_ip,
             host_ip=HOST_IP,

@@ -1,6 +1,6 @@
 """Readiness, liveness and startup probes: one attempt of each kind, and the counting of thresholds.
 
-Owns attempts and counts. What follows from a result is the container's.
+Owns attempts and counts; the container acts on the results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Execute = Callable[[list[str], float], Awaitable[tuple[int, str]]]
 
 @dataclass(frozen=True)
 class ProbeTarget:
-    """Where the container's ports are: its pod's address and the names that its spec gives them."""
+    """The container's network endpoint: its pod's address and the port names of its spec."""
 
     address: str
     named_ports: dict[str, int]
@@ -37,7 +37,7 @@ class ProbeTarget:
 
 
 async def attempt(probe: Object, target: ProbeTarget, longest: float) -> str:
-    """Empty when the probe succeeds, else why not."""
+    """Empty if the probe succeeds, otherwise the reason why not."""
     timeout = min(float(probe.get("timeoutSeconds") or 1), longest)
     try:
         if "tcpSocket" in probe:
@@ -66,7 +66,7 @@ async def _tcp(address: str, port: int) -> str:
 async def _http(get: Object, target: ProbeTarget) -> str:
     context: ssl.SSLContext | None = None
     if get.get("scheme", "HTTP").upper() == "HTTPS":
-        # As on a real node: a probe does not verify.
+        # As on a real node, probes do not verify certificates.
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -87,7 +87,7 @@ async def _http(get: Object, target: ProbeTarget) -> str:
 
 
 class Prober:
-    """Repeats one probe and reports a result once its threshold is passed."""
+    """Repeats one probe and reports results that pass the threshold, and every failure."""
 
     def __init__(
         self, kind: str, probe: Object, target: ProbeTarget, settings: KubeletSettings, eager: Callable[[], bool]
@@ -96,12 +96,12 @@ class Prober:
         self._probe = probe
         self._target = target
         self._settings = settings
-        # While this holds, the probe runs more often than its period.
+        # While this returns true, the probe runs more often than its period.
         self._eager = eager
 
     async def run(self, passed: Callable[[], None], failed: Callable[[str, bool], None]) -> None:
-        """Until cancelled. `passed` at each success past the threshold; `failed` at each failure, with whether the
-        threshold is passed."""
+        """Runs until cancelled. Calls `passed` at each success past the threshold, `failed` at each failure, with
+        whether the threshold is passed."""
         probe, settings = self._probe, self._settings
         await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0) * settings.probe_delay_factor)
         successes = failures = 0

@@ -1,6 +1,6 @@
-"""Runs one container as a session of local processes and captures what it prints.
+"""Runs one container as a session of local processes and captures its output.
 
-Owns starting, signalling and logs. When to start, and what a result means, is the pod's.
+Owns starting, signalling and logs. The container decides when to start and what a result means.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.processes import marked, signal_process
 
 _PR_SET_PDEATHSIG = 1
 _LINE_LIMIT = 1024 * 1024
-# What a process that has ended may still have in its pipe arrives within this.
+# Output that an ended process left in its pipe arrives within this time.
 _DRAIN_SECONDS = 1.0
 _KILL_ROUNDS = 50
 _KILL_PAUSE_SECONDS = 0.02
@@ -28,7 +28,7 @@ _library = ctypes.CDLL(None, use_errno=True)
 
 
 class StartFailed(Exception):
-    """The command cannot be run; a real runtime says StartError."""
+    """The command cannot be run; a real runtime reports StartError."""
 
 
 class ContainerProcess:
@@ -52,8 +52,8 @@ class ContainerProcess:
         return cls(spawned, environment[POD_MARKER], log)
 
     async def wait(self) -> tuple[int, int]:
-        """(exit code as a runtime reports it, signal). Nothing of the container is left afterwards, whatever session
-        it went to: where a real node has a namespace of processes, this one has the mark in their environment."""
+        """Returns (exit code as a runtime reports it, signal). Leaves nothing of the container running, in whatever
+        session: a real node has a process namespace, this one kills by the mark in the environment."""
         code = await self._spawned.process.wait()
         await kill_marked(self._marker)
         with contextlib.suppress(asyncio.TimeoutError):
@@ -62,17 +62,17 @@ class ContainerProcess:
         return (code, 0) if code >= 0 else (128 - code, -code)
 
     def signal(self, number: int) -> None:
-        """To the process that the container began with, as a runtime does."""
+        """Signals the container's first process, as a runtime does."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._spawned.process.pid, number)
 
     async def _copy_output(self) -> None:
-        """One line of the log for each line printed, in the form of container runtimes: time, stream, F, text."""
+        """Writes one log line per printed line, in the form of container runtimes: time, stream, F, text."""
         with self._log.open("ab", buffering=0) as file:
             while True:
                 try:
                     line = await self._spawned.output.readline()
-                except ValueError:  # longer than the limit: what was read so far is dropped
+                except ValueError:  # longer than the limit: what has been read so far is dropped
                     continue
                 if not line:
                     return
@@ -83,7 +83,7 @@ class ContainerProcess:
 async def run_command(
     command: Sequence[str], environment: Mapping[str, str], directory: Path, timeout: float
 ) -> tuple[int, str]:
-    """Exit code and output of a command in a container (probe, hook); -1 when it took too long."""
+    """Exit code and output of a command in a container (probe, hook); -1 if it took too long."""
     try:
         spawned = await _Spawned.start(command, environment, directory)
     except OSError as error:
@@ -105,7 +105,7 @@ async def run_command(
 
 
 async def kill_marked(marker: str) -> None:
-    """Kill every process that carries exactly this mark; again until none is found, for they may be forking."""
+    """Kill every process that carries exactly this mark; repeated until none is found, as they may be forking."""
     for _ in range(_KILL_ROUNDS):
         found = marked(marker, POD_MARKER)
         if not found:
@@ -116,8 +116,8 @@ async def kill_marked(marker: str) -> None:
 
 
 class _Spawned:
-    """A process and the pipe it prints to. The pipe is our own: asyncio's own makes waiting for the process wait for
-    everyone who holds its other end, such as a child in the background."""
+    """A process and its output pipe. The pipe is our own: with asyncio's, waiting for the process would also wait for
+    everyone who holds the other end, such as a background child."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, transport: asyncio.ReadTransport
@@ -158,5 +158,5 @@ class _Spawned:
 
 
 def _die_with_parent() -> None:
-    # A kubelet that is killed leaves no container behind; what a container started itself is the reaper's.
+    # If the kubelet is killed, its containers die too; the reaper kills what the containers started.
     _library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,6 +1,7 @@
-"""Binds pending pods to the one node, or says why they stay pending, as the real scheduler does.
+"""Binds pending pods to the one node, or reports why they stay pending, as the real scheduler does.
 
-Honours nodeSelector, required node affinity, taints and cordons. With one node, spreading and requests mean nothing.
+Honours nodeSelector, required node affinity, taints and cordons. With a single node, spreading and requests mean
+nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _RETRY_SECONDS = 1.0
 
 
 class Scheduler:
-    """Looks whenever a pod or the node changes."""
+    """Acts whenever a pod or the node changes."""
 
     def __init__(self, client: ApiClient, pods: Informer, nodes: Informer, events: EventRecorder) -> None:
         self._client = client
@@ -49,7 +50,7 @@ class Scheduler:
             self._wake.set()
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        # Its status is written every few seconds and decides nothing.
+        # The node's status is written every few seconds and has no effect on placement.
         if _placement(old) != _placement(new):
             self._wake.set()
 
@@ -73,7 +74,7 @@ class Scheduler:
             where = f"{metadata['namespace']}/{metadata['name']}"
             self._events.normal(pod, "Scheduled", f"Successfully assigned {where} to {NODE_NAME}")
         except ApiError as error:
-            # Deleted or bound meanwhile; anything else comes back with the pod's next change.
+            # The pod was deleted or bound in the meantime; other failures are retried at the pod's next change.
             if error.status not in (404, 409):
                 say(f"scheduler: {metadata['namespace']}/{metadata['name']}: {error}")
         except (OSError, asyncio.TimeoutError) as error:
@@ -101,7 +102,7 @@ class Scheduler:
 
 
 def why_not(pod: Object, node: Object) -> str:
-    """Empty when the pod may run on the node, else the scheduler's words for why not."""
+    """Empty if the pod may run on the node, otherwise the reason in the real scheduler's words."""
     spec, labels = pod["spec"], node["metadata"].get("labels") or {}
     taints = list(node["spec"].get("taints") or [])
     if node["spec"].get("unschedulable"):

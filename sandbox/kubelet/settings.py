@@ -1,4 +1,4 @@
-"""The kubelet's times, each with what a real node does. All are shorter here: there is one node and nobody's traffic.
+"""The kubelet's times, each with a real node's value. All are shorter here: there is one node and no real traffic.
 
 An environment variable `SANDBOX_KUBELET_<FIELD>` (seconds, or a factor) overrides any of them.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-# Probes wait and repeat as the charts say, which is what times of rollouts mean something with.
+# Probes wait and repeat as the charts say; only then do measured rollout times mean anything.
 PROBES_AS_WRITTEN: Final = {
     "SANDBOX_KUBELET_PROBE_DELAY_FACTOR": "1",
     "SANDBOX_KUBELET_PROBE_PERIOD_UNTIL_READY": "inf",
@@ -23,24 +23,24 @@ class KubeletSettings:
 
     # initialDelaySeconds of probes is multiplied by this. Teleport's chart waits 5 s for what is up in 1 s here.
     probe_delay_factor: float = 0.2
-    # Until a container is ready it is probed at least this often, as real kubelets probe out of turn to be quick.
+    # Until a container is ready, its probe runs at least this often, as real kubelets probe out of turn to be quick.
     probe_period_until_ready: float = 0.5
-    # First pause after a crash and the longest; a real node begins with 10 s and ends with 300 s.
+    # The first and the longest pause after a crash; a real node begins with 10 s and ends with 300 s.
     backoff_first: float = 1.0
     backoff_longest: float = 10.0
-    # A container that ran this long starts over with the first pause; a real node waits 10 min.
+    # After running this long, a container starts over with the first pause; on a real node, after 10 min.
     backoff_reset: float = 60.0
-    # At most this much of a preStop hook: it lets load balancers forget a pod, and here nothing balances.
+    # Upper limit for a preStop hook: it gives load balancers time to forget a pod, and here there are none.
     pre_stop_longest: float = 0.5
-    # At most this much of terminationGracePeriodSeconds between SIGTERM and SIGKILL.
+    # Upper limit for terminationGracePeriodSeconds, the time between SIGTERM and SIGKILL.
     grace_longest: float = 10.0
-    # How long until a changed ConfigMap or Secret is in the files of running pods; a real node takes up to 60 to 90 s.
+    # How long a changed ConfigMap or Secret takes to reach running pods' files; on a real node, up to 60 to 90 s.
     propagation: float = 2.0
-    # How often a pod whose volumes cannot be mounted tries again besides when one of them changes.
+    # How often a pod retries volumes that cannot be mounted, besides whenever one of them changes.
     mount_retry: float = 5.0
-    # Between two renewals of the node's lease (a real node: 10 s of 40 s).
+    # The time between two renewals of the node's lease (a real node: 10 s, of 40 s).
     lease_period: float = 20.0
-    # What one probe may take at most, whatever its timeoutSeconds says.
+    # Upper limit for one probe, whatever its timeoutSeconds says.
     probe_timeout_longest: float = 10.0
 
     @classmethod

@@ -1,6 +1,6 @@
-"""What a node knows of a container, and the status of a pod that follows from it, as real kubelets write it.
+"""What a node knows of a container, and the pod status that follows from it, as real kubelets write it.
 
-Pure: no process, no clock beyond what is passed in.
+Pure: no processes, and no clock except the times passed in.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def container_status(record: ContainerRecord) -> Object:
     status: Object = {
         "name": record.name,
         "image": record.image,
-        # There is no registry and so no digest: the reference stands for itself once it was found.
+        # There is no registry and hence no digest: once the image was found, the reference serves as its id.
         "imageID": record.image if record.container_id else "",
         "containerID": record.container_id,
         "restartCount": record.restarts,
         "ready": record.succeeded if record.is_init else record.ready,
         "started": isinstance(record.state, Running) and record.started,
         "state": _described(record.state),
-        # Present even when empty: the status is merged over the older one, and null takes a key away.
+        # Present even when empty: the status is merged over the older one, and null removes a key.
         "lastState": {
             "terminated": _described(record.last)["terminated"] if record.last else None,
         },
@@ -100,7 +100,7 @@ def _described(state: State) -> Object:
 
 
 def phase_of(spec: Object, inits: Sequence[ContainerRecord], mains: Sequence[ContainerRecord]) -> str:
-    """Pending, Running, Succeeded or Failed, by the containers and the restart policy."""
+    """Pending, Running, Succeeded or Failed, derived from the containers and the restart policy."""
     policy = spec.get("restartPolicy", "Always")
     for record in inits:
         if isinstance(record.state, Terminated) and record.state.exit_code and policy == "Never":
@@ -130,7 +130,7 @@ def conditions(
     previous: Sequence[Object],
     now: str,
 ) -> list[Object]:
-    """The conditions of a bound pod that its node writes; the time of one moves only when its status does."""
+    """The conditions that the node writes for a bound pod; a condition's time changes only with its status."""
     initialized = all(record.succeeded for record in inits)
     unready = [record.name for record in mains if not record.ready]
     completed = phase == "Succeeded"
@@ -158,7 +158,7 @@ def conditions(
         older = before.get(kind)
         moved = older["lastTransitionTime"] if older and older.get("status") == status else now
         condition: Object = {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": moved}
-        # None takes away what stood there: a condition is merged into the one of its type.
+        # None removes the older value: a condition is merged into the existing one of its type.
         found.append(condition | {"reason": reason or None, "message": message or None})
     return found
 
@@ -177,7 +177,7 @@ def pod_status(
     now: str,
     failure: tuple[str, str] | None = None,
 ) -> Object:
-    """The whole status to write. `failure` (reason, message) is the node's own decision that the pod has failed."""
+    """The whole status to write. `failure` (reason, message) is the node's own verdict that the pod has failed."""
     phase = "Failed" if failure else phase_of(spec, inits, mains)
     status: Object = {
         "phase": phase,

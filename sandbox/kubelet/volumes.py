@@ -1,7 +1,7 @@
 """Materialises a pod's volumes as directories, and keeps ConfigMaps, Secrets and tokens in them fresh.
 
-Updates are atomic as on a real node: files are links into `..data`, which is a link that is swapped. A subPath is a
-copy made at the container's start and never updated.
+Updates are atomic, as on a real node: files are links through `..data`, itself a link that is swapped. A subPath is a
+copy made when the container starts and never updated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TOKEN_SECONDS = 3600
 
 
 class MountFailed(Exception):
-    """A volume cannot be mounted yet, or not on this node; the text is the FailedMount event's."""
+    """A volume cannot be mounted yet, or not on this node; the text goes into the FailedMount event."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class TokenRequest:
 
 @dataclass
 class VolumeSources:
-    """Where contents come from, all in the pod's namespace."""
+    """Where the contents of volumes come from, all in the pod's namespace."""
 
     lookup: Lookup
     fields: Mapping[str, str]
     request_token: Callable[[TokenRequest], Awaitable[str]]
     claim_directory: Callable[[str], Path]
-    # Shortest lifetime of the tokens that were handed out, in seconds; None without any.
+    # The shortest lifetime of the issued tokens, in seconds; None if there are none.
     shortest_token: int | None = field(default=None)
 
 
@@ -62,7 +62,7 @@ def references(pod: Object) -> set[tuple[str, str]]:
 
 
 async def materialize(volume: Object, directory: Path, sources: VolumeSources) -> Path:
-    """Make the volume's directory, or bring it up to date, and return it. Raises MountFailed."""
+    """Create the volume's directory or bring it up to date, and return it. Raises MountFailed."""
     (kind,) = (key for key in volume if key != "name")
     source: dict[str, Any] = volume[kind] or {}
     if kind == "emptyDir":
@@ -152,7 +152,7 @@ def _downward_files(source: Object, sources: VolumeSources) -> Files:
 
 
 def _write_files(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
-    """Replace the content in one step; nothing is touched when nothing changed."""
+    """Replace the content atomically; touches nothing if nothing changed."""
     current = directory / "..data"
     if current.is_symlink() and _same(current, files):
         return
@@ -191,7 +191,7 @@ def _same(current: Path, files: Mapping[str, tuple[bytes, int]]) -> bool:
 
 
 def mount(root: Path, mounts: list[Object], volumes: Mapping[str, Path], expanded: Callable[[str], str]) -> None:
-    """Lay a container's mounts out below its root directory, parents first. Raises MountFailed."""
+    """Lay out a container's mounts below its root directory, parents first. Raises MountFailed."""
     for entry in sorted(mounts, key=lambda one: len(one["mountPath"])):
         source = volumes.get(entry["name"])
         if source is None:

@@ -1,7 +1,7 @@
-"""How a pod is given its ServiceAccount's IAM role: by IAM roles for service accounts, or by EKS Pod Identity.
+"""How a pod gets its ServiceAccount's IAM role: by IAM roles for service accounts, or by EKS Pod Identity.
 
-On EKS two webhooks add this at admission, and it shows in the pod; here the node does it when it starts the containers.
-A pod that was there before its account got a role stays without, as on EKS.
+On EKS two webhooks add this to the pod at admission; here the node adds it when it starts the containers. A pod that
+existed before its account got a role stays without one, as on EKS.
 https://docs.aws.amazon.com/eks/latest/userguide/service-accounts.html
 """
 
@@ -17,7 +17,7 @@ _TOKEN_SECONDS = 86400
 
 @dataclass(frozen=True)
 class Identity:
-    """What every container of the pod gets."""
+    """What every container of the pod receives."""
 
     volume: Object
     mount: Object
@@ -25,7 +25,7 @@ class Identity:
 
 
 def identities_of(service_account: Object | None, region: str, pod_identity_endpoint: str | None) -> list[Identity]:
-    """`pod_identity_endpoint`: where the agent gives credentials to this account's pods; None without association."""
+    """`pod_identity_endpoint`: where the agent gives credentials to this account's pods; None if none is associated."""
     common = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_STS_REGIONAL_ENDPOINTS": "regional"}
     annotations = (service_account or {}).get("metadata", {}).get("annotations") or {}
     found = []
@@ -57,7 +57,7 @@ def identities_of(service_account: Object | None, region: str, pod_identity_endp
 
 @dataclass(frozen=True, kw_only=True)
 class _Token:
-    """The projected token by which a pod shows who it is."""
+    """The projected token with which a pod proves its identity."""
 
     volume: str
     directory: str

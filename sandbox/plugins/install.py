@@ -35,8 +35,7 @@ class PluginChoice:
 
 
 def plugin_versions(python: Path) -> dict[str, str]:
-    """The version, without `v`, of each plugin that the SDKs installed beside `python` ask for, keyed by plugin name.
-    """
+    """The version (no `v`) of each plugin that the SDKs installed beside `python` ask for, keyed by plugin name."""
     environment = python.parent.parent
     interpreter = Interpreter(python, environment if (environment / "pyvenv.cfg").is_file() else None, None)
     return {package.name: package.version.removeprefix("v") for package in required_packages(interpreter)}
@@ -115,8 +114,7 @@ def _is_whole(folder: Path, executable: str) -> bool:
 
 
 def _link(plugin: Path, folder: Path) -> None:
-    """Make a real folder that links to each of the plugin's files: the engine ignores a folder that is itself a link.
-    """
+    """Make a folder of links to the plugin's files: the engine ignores a folder that is itself a link."""
     wanted = {entry.name: entry.resolve() for entry in plugin.iterdir()}
     present = {entry.name: entry.resolve() for entry in folder.iterdir()} if folder.is_dir() else {}
     if present == wanted and not folder.is_symlink():

@@ -71,8 +71,7 @@ class DiffResult:
 
 
 class Log(Protocol):
-    """Where a plugin's messages go. With `status` the message is transient progress; otherwise it stays in the output.
-    """
+    """Where a plugin's messages go. With `status`, the message is passing progress; otherwise it stays visible."""
 
     def __call__(self, severity: Severity, message: str, urn: str = "", status: bool = False) -> None: ...
 

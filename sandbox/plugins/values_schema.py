@@ -113,8 +113,7 @@ class ResourceSchema:
 
 
 class StateOnlyProvider(ResourceProvider):
-    """A plugin whose objects exist only in the state: its tables decide every check, and delete has nothing to remove.
-    """
+    """A plugin whose objects exist only in the state: its tables decide every check, and delete has nothing to do."""
 
     types: Mapping[str, ResourceSchema]
 

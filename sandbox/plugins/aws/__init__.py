@@ -1,1 +1,1 @@
-"""A stand-in for the AWS plugin: the resource types that the program uses, by AWS's own API."""
+"""A stand-in for the AWS plugin: the resource types that the program uses, through AWS's own API."""

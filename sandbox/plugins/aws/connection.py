@@ -1,8 +1,8 @@
 """The plugin's configuration and its connection to AWS: region, account, credentials, endpoints, default tags.
 
-Owns what `aws.Provider` takes; every input that is not in the table below is refused. AWS's client library is loaded
-when it is first needed, after the engine has been told where this plugin listens: it waits for that, and starts one
-plugin after the other.
+Owns the inputs of `aws.Provider`; every input missing from the table below is refused. AWS's client library is loaded
+on first use, after the engine knows where this plugin listens: the engine waits for that and starts plugins one after
+the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NESTED: Final = frozenset({"allowedAccountIds", "forbiddenAccountIds", "assumeRo
 ASSUME_ROLE: Final = frozenset({"roleArn", "externalId", "sessionName"})
 SERVICES: Final = ("rds", "ec2", "iam", "kms", "logs", "sts", "secretsmanager", "cloudwatch", "sns", "eks")
 
-# A server on the same machine answers at once; a wrong endpoint should not hold a preview for minutes.
+# A server on the same machine answers at once; a wrong endpoint must not delay a preview for minutes.
 CLIENT: Final[dict[str, Any]] = {
     "connect_timeout": 10,
     "read_timeout": 60,
@@ -39,7 +39,7 @@ CLIENT: Final[dict[str, Any]] = {
 
 
 def check_configuration(news: Properties) -> CheckResult:
-    """Every wrong input at once; values that are still unknown pass."""
+    """Reports every wrong input at once; values still unknown pass."""
     failures = []
     known = SCALARS | SWITCHES | NESTED
     for name in news:
@@ -67,7 +67,7 @@ def check_configuration(news: Properties) -> CheckResult:
 
 
 def parsed(properties: Properties) -> Properties:
-    """Plain values; what the SDK serialised as JSON is read."""
+    """The properties as plain values; values that the SDK serialised as JSON are parsed."""
     values = {}
     for name, value in unwrap(properties).items():
         if isinstance(value, str) and (name in NESTED or name in SWITCHES):
@@ -81,9 +81,9 @@ def parsed(properties: Properties) -> Properties:
 
 
 class Connection:
-    """Clients by service, made once.
+    """Clients by service, each made once.
 
-    Raises `ResourceError` when the account is another than the configuration allows.
+    Raises `ResourceError` if the account is not one that the configuration allows.
     """
 
     def __init__(self, properties: Properties) -> None:
@@ -110,7 +110,7 @@ class Connection:
     def client(self, service: str) -> Any:
         from botocore.config import Config
 
-        # boto3's sessions are not thread-safe; their clients are.
+        # boto3's sessions are not thread-safe; its clients are.
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self._session.client(
@@ -144,7 +144,7 @@ class Connection:
 
 
 def calling(doing: str, call: Callable[[], Result]) -> Result:
-    """The result of an AWS call; its failure as the official plugin words it."""
+    """The result of an AWS call; a failure is worded as in the official plugin."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

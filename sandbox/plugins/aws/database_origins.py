@@ -1,8 +1,8 @@
-"""How an RDS instance is made: empty, as a replica, from a snapshot or as another one was at a moment.
+"""How an RDS instance is created: empty, as a replica, from a snapshot or from another instance at a point in time.
 
-Owns which inputs each of AWS's calls takes, and what is modified afterwards because a call does not take it. As the
-official plugin does it (terraform-provider-aws, `internal/service/rds/instance.go`, resourceInstanceCreate): what that
-leaves out stays as AWS made it, and is the next `up`'s change.
+Owns which inputs each AWS call takes, and which are modified afterwards because the call does not take them. Follows
+the official plugin (terraform-provider-aws, `internal/service/rds/instance.go`, resourceInstanceCreate): what that
+leaves out stays as AWS made it and becomes a change of the next `up`.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ REPLICA_INPUTS: Final = frozenset({
 SNAPSHOT_INPUTS: Final = frozenset({*_ALWAYS, "engine", "parameterGroupName"})
 MOMENT_INPUTS: Final = frozenset({*_ALWAYS, "engine", "maxAllocatedStorage", "parameterGroupName", "storageType"})
 
-# Modified after a replica is there, where it is another than the replica has of its source.
+# Modified once a replica exists, where the value differs from what the replica inherited from its source.
 REPLICA_LATER: Final = (
     "backupRetentionPeriod", "backupWindow", "caCertIdentifier", "maintenanceWindow", "maxAllocatedStorage",
     "parameterGroupName", "password",
 )  # fmt: skip
-# Modified after a restore, as it is. The insights mode is not among them:
+# Modified after a restore whenever given. The insights mode is missing on purpose:
 # https://github.com/hashicorp/terraform-provider-aws/issues/47689
 SNAPSHOT_LATER: Final = (
     "allocatedStorage", "backupRetentionPeriod", "backupWindow", "caCertIdentifier", "engineVersion",
@@ -90,7 +90,7 @@ _MOMENT: Final = {
 
 
 def create_instance(client: Any, inputs: Properties, identifier: str, tags: list[dict[str, Any]]) -> str:
-    """Ask for it. The resource id of what AWS then makes."""
+    """Asks AWS for the instance; returns its resource id."""
 
     def call(name: str, taken: frozenset[str], **own: Any) -> dict[str, Any]:
         parameters = {CREATE_PARAMETERS[key]: value for key, value in inputs.items() if key in taken}
@@ -113,7 +113,7 @@ def create_instance(client: Any, inputs: Properties, identifier: str, tags: list
 
 
 def modified_after(inputs: Properties, live: Properties) -> list[str]:
-    """The inputs that are to be modified once the instance is available. `live`: as it is read then."""
+    """The inputs to modify once the instance is available. `live`: the instance's values as read at that moment."""
     if inputs.get("replicateSourceDb"):
         return [name for name in REPLICA_LATER if inputs.get(name) and inputs[name] != live.get(name)]
     if inputs.get("snapshotIdentifier"):
@@ -122,12 +122,12 @@ def modified_after(inputs: Properties, live: Properties) -> list[str]:
         later = MOMENT_LATER
     else:
         return []
-    # A zero is as good as nothing, but for backups, of which it says that there be none.
+    # A zero counts as not given, except for backups, where it means that there are none.
     return [name for name in later if inputs.get(name) or (name, inputs.get(name)) == ("backupRetentionPeriod", 0)]
 
 
 def origin_rules(inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the plugin and RDS have against an instance's origin."""
+    """The plugin's and RDS's objections to an instance's origin."""
     found = []
     moment = inputs.get("restoreToPointInTime")
     if isinstance(moment, Mapping):

@@ -18,7 +18,7 @@ PARAMETER_GROUP_GONE: Final = ("DBParameterGroupNotFound", "DBParameterGroupNotF
 INSTANCE_GONE: Final = ("DBInstanceNotFound", "DBInstanceNotFoundFault")
 RESOURCE_ID: Final = re.compile(r"db-[0-9A-Z]{2,255}")
 
-# From which an instance does not come back by itself.
+# States from which an instance does not recover by itself.
 FAILED: Final = ("failed", "incompatible-parameters", "incompatible-network", "incompatible-restore", "storage-full")
 
 
@@ -100,7 +100,8 @@ class ParameterGroup(Kind):
             return None
         group = answer["DBParameterGroups"][0]
         pages = client.get_paginator("describe_db_parameters").paginate(DBParameterGroupName=id_)
-        # As the official plugin: what was changed, and what was asked for even where AWS has it by itself.
+        # As in the official plugin: parameters that were changed, and those requested even where they equal AWS's
+        # default.
         asked = {parameter["name"] for parameter in inputs.get("parameters") or []}
         return id_, {
             "name": group["DBParameterGroupName"],
@@ -157,7 +158,7 @@ class ParameterGroup(Kind):
             )
 
 
-# Inputs that ModifyDBInstance takes, and under which name.
+# The inputs that ModifyDBInstance takes, and its name for each.
 MODIFY_PARAMETERS: Final = {
     **{
         name: parameter
@@ -167,7 +168,7 @@ MODIFY_PARAMETERS: Final = {
     "port": "DBPortNumber",
     "identifier": "NewDBInstanceIdentifier",
 }
-# These say how to change or delete, and are no change themselves.
+# These say how to change or delete; on their own they are not a change.
 KEPT: Final = (
     "allowMajorVersionUpgrade",
     "applyImmediately",
@@ -218,7 +219,7 @@ class Instance(Kind):
         secret = instance.get("MasterUserSecret")
         groups = instance.get("DBParameterGroups") or [{}]
         address, port = endpoint.get("Address"), endpoint.get("Port")
-        # As the official plugin: what was imported by its name keeps that for an id.
+        # As in the official plugin: an instance imported by name keeps its name as its id.
         return id_, {
             "address": address,
             "allocatedStorage": instance["AllocatedStorage"],
@@ -236,7 +237,7 @@ class Instance(Kind):
             "enabledCloudwatchLogsExports": instance.get("EnabledCloudwatchLogsExports", []),
             "endpoint": f"{address}:{port}" if address else None,
             "engine": instance["Engine"],
-            # As the official plugin: what was asked for stays, if what runs is one of it.
+            # As in the official plugin: the requested version stays if the running one falls under it (16 and 16.4).
             "engineVersion": wanted if wanted and f"{version}.".startswith(f"{wanted}.") else version,
             "engineVersionActual": version,
             "hostedZoneId": endpoint.get("HostedZoneId"),
@@ -300,7 +301,7 @@ class Instance(Kind):
             }
         if "engineVersion" in change.changed and new.get("allowMajorVersionUpgrade"):
             parameters["AllowMajorVersionUpgrade"] = True
-        # Two that AWS takes only together with what they belong to.
+        # AWS takes the role and the retention only together with the setting they belong to.
         if "MonitoringInterval" in parameters and new.get("monitoringRoleArn"):
             parameters["MonitoringRoleArn"] = new["monitoringRoleArn"]
         if "DatabaseInsightsMode" in parameters or "PerformanceInsightsRetentionPeriod" in parameters:
@@ -345,7 +346,7 @@ class Instance(Kind):
             deadline.wait(f"RDS DB Instance ({identifier}) delete", lambda: self._find(connection, id_) is None)
 
     def _find(self, connection: Connection, id_: str) -> dict[str, Any] | None:
-        """By resource id, which the state has, or by identifier, which an import gives."""
+        """By resource id, which is in the state, or by identifier, which an import gives."""
         client = connection.client("rds")
         if RESOURCE_ID.fullmatch(id_):
             found = client.describe_db_instances(Filters=[{"Name": "dbi-resource-id", "Values": [id_]}])["DBInstances"]

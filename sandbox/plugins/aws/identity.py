@@ -16,7 +16,7 @@ GONE = "NoSuchEntity"
 
 
 def document(value: Any) -> str:
-    """IAM's documents come percent-encoded; boto3 reads those it can."""
+    """IAM returns documents percent-encoded; boto3 decodes those it can."""
     return unquote(value) if isinstance(value, str) else json.dumps(value)
 
 

@@ -10,7 +10,7 @@ from sandbox.plugins.aws.objects import Change, Deadline, Kind, name_of, tag_lis
 from sandbox.plugins.values import Properties
 
 GROUP_GONE = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
-# The last is what the API of the sandbox says, of a rule by its id, where AWS says the first.
+# The sandbox's API answers with the last code where AWS answers with the first, when a rule is looked up by its id.
 RULE_GONE = ("InvalidSecurityGroupRuleId.NotFound", *GROUP_GONE, "InvalidPermission.NotFound")
 
 
@@ -39,7 +39,7 @@ class SecurityGroup(Kind):
         return str(answer["GroupId"])
 
     def settle(self, connection: Connection, id_: str, inputs: Properties, deadline: Deadline) -> None:
-        # AWS opens every new group outwards; the official plugin takes that back.
+        # AWS allows all outbound traffic of a new group; the official plugin revokes that.
         client = connection.client("ec2")
         group = client.describe_security_groups(GroupIds=[id_])["SecurityGroups"][0]
         if group["IpPermissionsEgress"]:
@@ -72,7 +72,7 @@ class SecurityGroup(Kind):
 
 
 def _block(permission: Mapping[str, Any]) -> Properties:
-    """A rule as the group's own `ingress` and `egress` show it."""
+    """A rule in the form of the group's own `ingress` and `egress`."""
     return {
         "protocol": permission["IpProtocol"],
         "fromPort": permission.get("FromPort", 0),

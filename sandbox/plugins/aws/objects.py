@@ -1,6 +1,6 @@
-"""What the objects of each AWS service have in common: the interface of a kind, and tags.
+"""What the objects of all AWS services have in common: the interface of a kind, and tags.
 
-Owns no service: `databases.py`, `identity.py`, `keys.py`, `logs.py` and `network.py` do.
+Owns no service: those are in `databases.py`, `identity.py`, `keys.py`, `logs.py`, `network.py` and `observing.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _counter = itertools.count(1)
 
 @dataclass(frozen=True)
 class Change:
-    """An update: `changed` are the inputs whose values differ."""
+    """An update: `changed` names the inputs whose values differ."""
 
     old: Properties
     new: Properties
@@ -43,7 +43,7 @@ class Change:
 
 
 class Kind:
-    """One resource type. Values are plain; `tags` include the provider's default ones.
+    """One resource type. Values are plain; `tags` include the provider's default tags.
 
     AWS's own errors pass through; the caller words them.
     """
@@ -61,10 +61,10 @@ class Kind:
         raise NotImplementedError
 
     def settle(self, connection: Connection, id_: str, inputs: Properties, deadline: Deadline) -> None:
-        """What is still to be done or awaited once the object exists; a failure leaves it in the state, marked."""
+        """What remains to be done or awaited once the object exists; on failure the state keeps the object, marked."""
 
     def read(self, connection: Connection, id_: str, inputs: Properties) -> tuple[str, Properties] | None:
-        """The id and the live values, `tagsAll` among them; None when it is gone. `id_` may be an import's."""
+        """The id and the live values, with `tagsAll`; None if the object is gone. `id_` may come from an import."""
         raise NotImplementedError
 
     def update(self, connection: Connection, id_: str, change: Change, deadline: Deadline) -> None:
@@ -75,14 +75,14 @@ class Kind:
 
 
 class Deadline:
-    """When an operation gives up: after the timeout the program gave, else after the official plugin's own."""
+    """When an operation gives up: after the program's timeout if it gave one, otherwise after the official plugin's."""
 
     def __init__(self, seconds: float, cancelled: threading.Event) -> None:
         self._end = time.monotonic() + seconds
         self._cancelled = cancelled
 
     def wait(self, what: str, ready: Callable[[], bool]) -> None:
-        """Poll until `ready`. Raises `ResourceError` at the end of the time or on an interrupt."""
+        """Polls until `ready`. Raises `ResourceError` when time is up or the run is interrupted."""
         while not ready():
             if self._cancelled.wait(POLL_SECONDS):
                 raise ResourceError(f"waiting for {what}: interrupted")
@@ -91,7 +91,7 @@ class Deadline:
 
 
 def name_of(inputs: Properties) -> str:
-    """`name`, or `namePrefix` with 26 digits that no other object has, as the official plugin does."""
+    """`name`, or `namePrefix` followed by 26 unique digits, as in the official plugin."""
     if inputs.get("name"):
         return str(inputs["name"])
     moment = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S") + f"{time.time_ns() // 100_000 % 10_000:04d}"
@@ -103,5 +103,5 @@ def tag_list(tags: Mapping[str, str], key: str = "Key", value: str = "Value") ->
 
 
 def tag_map(tags: list[dict[str, Any]] | None, key: str = "Key", value: str = "Value") -> dict[str, str]:
-    """Tags that AWS sets itself (`aws:...`) are nobody's input."""
+    """The tags as a map, without those that AWS sets itself (`aws:...`): they are nobody's input."""
     return {tag[key]: tag[value] for tag in tags or [] if not tag[key].startswith("aws:")}

@@ -13,7 +13,7 @@ from sandbox.plugins.values import Properties
 
 TOPIC_GONE = ("NotFound", "NotFoundException")
 SUBSCRIPTION_GONE = ("SubscriptionNotFound", "SubscriptionNotFoundFault")
-# What SNS answers in place of an ARN until the receiver has confirmed.
+# What SNS returns instead of an ARN until the receiver has confirmed.
 PENDING = ("pending confirmation", "PendingConfirmation")
 
 
@@ -82,7 +82,8 @@ class TopicPolicy(Kind):
         self._set(connection, id_, change.new["policy"])
 
     def delete(self, connection: Connection, id_: str, outputs: Properties, deadline: Deadline) -> None:
-        # A topic is never without a policy; the official plugin puts AWS's default one back. With the topic's own
+        # A topic always has a policy, so the official plugin restores AWS's default. Here the topic itself is deleted
+        # next, so nothing needs doing.
         # deletion next, nothing is to be done here.
         return None
 
@@ -202,7 +203,7 @@ class EventSubscription(Kind):
         missing(lambda: client.delete_event_subscription(SubscriptionName=id_), *SUBSCRIPTION_GONE)
 
 
-# Inputs that PutMetricAlarm takes, and under which name.
+# The inputs that PutMetricAlarm takes, and its name for each.
 ALARM_PARAMETERS = {
     "alarmDescription": "AlarmDescription",
     "actionsEnabled": "ActionsEnabled",

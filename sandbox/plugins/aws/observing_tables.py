@@ -1,4 +1,4 @@
-"""Tables of the types by which operators hear of the database - topics, events, alarms - and of EKS's associations."""
+"""Tables of the types that tell operators about the database - topics, events, alarms - and of EKS's associations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CATEGORIES: Final = {
 
 
 def event_rules(inputs: Properties) -> list[tuple[str, str]]:
-    """What CreateEventSubscription refuses across parameters."""
+    """What CreateEventSubscription refuses in combination."""
     if inputs.get("sourceIds") and not inputs.get("sourceType"):
         return [("sourceIds", "needs sourceType")]
     known = CATEGORIES.get(str(inputs.get("sourceType")))
@@ -41,7 +41,7 @@ def event_rules(inputs: Properties) -> list[tuple[str, str]]:
 
 
 def alarm_rules(inputs: Properties) -> list[tuple[str, str]]:
-    """An alarm of one metric, the only form here, has all of them."""
+    """An alarm on a single metric, the only form supported here, needs all of these inputs."""
     needed = ("comparisonOperator", "evaluationPeriods", "metricName", "namespace", "period", "statistic", "threshold")
     return [(name, "is needed for an alarm of a metric") for name in needed if inputs.get(name) is None]
 

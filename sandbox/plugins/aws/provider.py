@@ -1,6 +1,7 @@
-"""The AWS resource types as a plugin: how a type's table and its calls to AWS come together.
+"""The AWS resource types as a plugin: combines each type's table with its calls to AWS.
 
-Owns defaults of tags, what of the state AWS does not keep, and the wording of failures. The tables are `resources.py`.
+Owns default tags, the parts of the state that AWS does not keep, and the wording of failures. The tables are in
+`resources.py` and `observing_tables.py`.
 """
 
 from __future__ import annotations
@@ -57,14 +58,14 @@ KINDS: Final[dict[str, Kind]] = {
     observing_tables.POD_IDENTITY: PodIdentityAssociation(),
 }
 
-# Terraform's own timeouts of aws_db_instance, and of everything else.
+# Terraform's default timeouts of aws_db_instance; the other types use them too.
 TIMEOUTS: Final = {"create": 40 * 60.0, "update": 80 * 60.0, "delete": 60 * 60.0}
 
-# A change of these makes it another account or region's provider, with other objects.
+# A change of these means another account's or region's provider, with other objects.
 REPLACING: Final = ("region",)
 
 
-# What the provider appends to a prefix: `name_of`.
+# A name that `name_of` made from a prefix.
 _OF_PREFIX = re.compile(r"(.+)[0-9a-f]{26}")
 
 
@@ -111,7 +112,7 @@ class AwsProvider(ResourceProvider):
             if "tags" in table.inputs and self._connection is not None:
                 outputs["tagsAll"] = {**self._connection.default_tags, **(inputs.get("tags") or {})}
             return "", rewrap(outputs, inputs)
-        from botocore.exceptions import BotoCoreError, ClientError  # here: see `connection`
+        from botocore.exceptions import BotoCoreError, ClientError  # imported late: see `connection`
 
         plain = _plain(inputs)
         deadline = Deadline(timeout or TIMEOUTS["create"], self._cancelled)
@@ -221,7 +222,7 @@ class AwsProvider(ResourceProvider):
         return self._sealed(table, rewrap({**state, "id": id_}, inputs))
 
     def _state(self, table: ResourceType, kind: Kind, live: Properties, known: Properties) -> Properties:
-        """Live values, in the spelling of `known` where they say the same, and what AWS does not keep."""
+        """Live values, spelt as in `known` where both mean the same, plus what AWS does not keep."""
         state: Properties = {key: value for key, value in live.items() if value is not None}
         if "tagsAll" in state:
             own = known.get("tags") or {}
@@ -232,7 +233,7 @@ class AwsProvider(ResourceProvider):
         if "region" in table.outputs:
             state["region"] = self._connected.region
         if "namePrefix" in table.inputs and (made := _OF_PREFIX.fullmatch(str(state.get("name", "")))):
-            # Read off the name, as the official plugin does (NamePrefixFromName of terraform-provider-aws).
+            # Derived from the name, as in the official plugin (NamePrefixFromName of terraform-provider-aws).
             state["namePrefix"] = made.group(1)
         for key in (*kind.kept, "namePrefix"):
             if key in table.inputs and known.get(key) is not None:

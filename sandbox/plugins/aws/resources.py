@@ -1,7 +1,7 @@
-"""The tables of the resource types that the program uses, and `violations` of them.
+"""The tables of the resource types that the program uses, and `violations`, which checks inputs against them.
 
-Each table names its source. Inputs that the official plugin has and the program does not use are left out, so that they
-are refused.
+Each table names its source. Inputs that the official plugin has but the program does not use are left out, so they are
+refused.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ LOG_TYPES: Final = (
 
 
 def _same_key(old: Any, new: Any, news: Properties) -> bool:
-    """A key's id and its ARN are one key."""
+    """A key's id and its ARN mean the same key."""
     return str(old).rpartition("/")[2] == str(new).rpartition("/")[2]
 
 
 def _autoscaled(old: Any, new: Any, news: Properties) -> bool:
-    """Storage that has grown by itself is not shrunk back."""
+    """Storage that RDS has grown by itself is not shrunk back."""
     limit = news.get("maxAllocatedStorage") or 0
     return bool(limit is not UNKNOWN and old > new and limit > new)
 
@@ -58,7 +58,7 @@ def _lower(old: Any, new: Any, news: Properties) -> bool:
 
 
 def instance_rules(inputs: Properties) -> list[tuple[str, str]]:
-    """What the provider and CreateDBInstance refuse across parameters; unknown values are taken as right."""
+    """Combinations that the provider and CreateDBInstance refuse; unknown values are assumed to be right."""
     found = []
 
     def known(name: str) -> Any:
@@ -69,7 +69,7 @@ def instance_rules(inputs: Properties) -> list[tuple[str, str]]:
         return inputs.get(name) not in (None, False, 0, "")
 
     found += origin_rules(inputs)
-    # What begins with data has these of its own.
+    # An instance that begins with data takes these from its origin.
     begins_empty = not any(map(is_set, ("replicateSourceDb", "snapshotIdentifier", "restoreToPointInTime")))
     for name in ("allocatedStorage", "engine", "username"):
         if begins_empty and not is_set(name):
@@ -297,7 +297,7 @@ TYPES: Final = {
                 "deletionProtection": Input("boolean"),
                 "enabledCloudwatchLogsExports": Input("set", choices=LOG_TYPES),
                 "engine": Input(computed=True, replaces=True, same=_lower, choices=("postgres",)),
-                # A major is another than the minor that was read of an imported instance:
+                # A major version differs from the minor version read from an imported instance:
                 # https://github.com/hashicorp/terraform-provider-aws/pull/49496
                 "engineVersion": Input(computed=True, pattern=r"\d+(\.\d+)*"),
                 "finalSnapshotIdentifier": Input(pattern=r"[A-Za-z][0-9A-Za-z]*(-[0-9A-Za-z]+)*", longest=255),
@@ -372,11 +372,10 @@ TYPES: Final = {
 
 
 def violations(type_token: str, inputs: Properties) -> list[str]:
-    """What the tables have against a registration, each as `<input>: <text>`; empty when it is as the official plugin
-    wants it.
+    """The tables' objections to a registration, each as `<input>: <text>`; empty if the official plugin has none.
 
-    `inputs` as a program registers them: plain values, secrets taken off, unknown ones as the engine's sentinels.
-    Pulumi's names of test ids (`sg-...`, ARNs) have to be well-formed too.
+    `inputs` as a program registers them: plain values without secrets, unknown ones as the engine's sentinels. Ids that
+    tests give to mocked resources (`sg-...`, ARNs) must be well-formed too.
     """
     table = TYPES.get(type_token)
     if table is None:

@@ -1,6 +1,6 @@
-"""What a table of a resource type says, and what follows from it alone: failures, defaults, names, differences.
+"""The form of a resource type's table, and what follows from it alone: failures, defaults, names, differences.
 
-Owns no resource type (`resources.py` has them) and calls nothing of AWS. Unit tests of the program use `violations`.
+Owns no resource type (they are in `resources.py`) and makes no AWS calls. The program's unit tests use `violations`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.plugins.values import UNKNOWN, UNKNOWN_SENTINELS, Properties, Secre
 
 Kind = Literal["string", "integer", "number", "boolean", "set", "map", "object", "objects"]
 
-# As the bridge: the names of inputs that the program did not give, so that a generated name is kept and not made anew.
+# As in the bridge: names the inputs that the program did not give, so that a generated name is kept, not remade.
 DEFAULTS: Final = "__defaults"
 
 AUTONAME_DIGITS: Final = 7
@@ -25,9 +25,8 @@ AUTONAME_DIGITS: Final = 7
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a type, in Terraform's terms: `replaces` is ForceNew, `computed` with an optional one takes AWS's
-    value.
-    """
+    """One input of a type, in Terraform's terms: `replaces` is ForceNew; an optional `computed` input takes AWS's
+    value."""
 
     kind: Kind = "string"
     required: bool = False
@@ -62,7 +61,7 @@ class Autoname:
 
 @dataclass(frozen=True)
 class ResourceType:
-    """`outputs` are computed by AWS; `rules` return failures across inputs as (input, text)."""
+    """`outputs` are computed by AWS; `rules` return failures that span inputs as (input, text)."""
 
     token: str
     source: str
@@ -74,7 +73,7 @@ class ResourceType:
     rules: Callable[[Properties], list[tuple[str, str]]] = lambda inputs: []
 
     def failures(self, inputs: Properties) -> list[CheckFailure]:
-        """All that the official plugin, or AWS behind it, would refuse. Unknown values pass."""
+        """Everything that the official plugin, or AWS behind it, would refuse. Unknown values pass."""
         plain = {key: value for key, value in _known(inputs).items() if value is not None and key != DEFAULTS}
         found = [
             failure
@@ -104,7 +103,7 @@ class ResourceType:
         return found
 
     def check(self, name: str, olds: Properties, news: Properties, random_seed: bytes) -> CheckResult:
-        """Inputs with defaults and, where none is given, a name: the old one, or one made from the seed."""
+        """The inputs with defaults and, if no name is given, a name: the old one, or a new one made from the seed."""
         inputs = {key: value for key, value in news.items() if unwrap(value) is not None and key != DEFAULTS}
         failures = self.failures(inputs)
         defaults = [key for key, known in self.inputs.items() if known.default is not None and key not in inputs]
@@ -124,7 +123,7 @@ class ResourceType:
         return CheckResult({**inputs, DEFAULTS: sorted(defaults)}, failures)
 
     def planned(self, inputs: Properties) -> Properties:
-        """The outputs of a preview: what is given, and unknown what AWS will say."""
+        """The outputs at preview: given values, and unknown where AWS decides."""
         outputs = {key: value for key, value in inputs.items() if key != DEFAULTS}
         computed = [*self.outputs, *(key for key, known in self.inputs.items() if known.computed), "id"]
         for key in computed:
@@ -133,7 +132,7 @@ class ResourceType:
         return outputs
 
     def difference(self, outputs: Properties, news: Properties, ignored: list[str]) -> DiffResult:
-        """Against the outputs, as they are: after a refresh these are what is live."""
+        """Compares with the recorded outputs, which a refresh replaces by the live values."""
         detailed: dict[str, PropertyDiff] = {}
         skip = {path.split(".")[0].split("[")[0] for path in ignored}
         old_values, new_values = unwrap(outputs), unwrap(news)
@@ -164,14 +163,14 @@ class ResourceType:
             changes=bool(detailed),
             replaces=replaces,
             detailed=detailed,
-            # A name that was given is taken until its owner is gone.
+            # A name that the program gave stays taken until its owner is gone.
             delete_before_replace=bool(replaces) and explicit,
             diffs=sorted({re.split(r"[.\[]", path)[0] for path in detailed}),
         )
 
 
 def _known(value: Any) -> Any:
-    """Plain values, with every form of unknown as `UNKNOWN`; a test's recording has the wire's own sentinels."""
+    """Plain values, with every form of unknown as `UNKNOWN`; a test's recording contains the wire's own sentinels."""
     value = unwrap(value)
     if isinstance(value, str) and value in UNKNOWN_SENTINELS:
         return UNKNOWN
@@ -181,7 +180,7 @@ def _known(value: Any) -> Any:
 
 
 def _empty(value: Any) -> bool:
-    """Terraform's zero value: absent and empty are the same."""
+    """Whether it is Terraform's zero value: absent and empty are the same."""
     return value is None or value is False or value in ("", 0, [], {})
 
 
@@ -189,7 +188,7 @@ def _differs(known: Input, old: Any, new: Any, news: Properties) -> bool:
     if contains_unknown(new):
         return True
     if new is None:
-        # An optional and computed input that is not given keeps what AWS has.
+        # An optional, computed input that is not given keeps AWS's value.
         return not known.computed and not _empty(old)
     if _empty(old) and _empty(new):
         return False
@@ -210,7 +209,7 @@ def _comparable(known: Input, value: Any) -> Any:
 
 
 def _policy(value: Any) -> Any:
-    """AWS gives a list of one back as its member, and sets in any order."""
+    """AWS returns a one-element list as its element, and sets in any order."""
     if isinstance(value, Mapping):
         return {key: _policy(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,2 @@
-"""Stand-in for the `kubernetes` plugin: objects over the API server's own REST interface, releases by the real Helm."""
+"""Stand-in for the `kubernetes` plugin: objects through the API server's REST interface, releases through the real
+Helm."""

@@ -1,6 +1,6 @@
-"""What a chart is, before it is installed: its metadata, from an archive, a directory or a repository.
+"""A chart before its installation: its metadata, from an archive, a directory or a repository.
 
-Owns finding a chart; installing it is `helm.py`'s.
+Owns finding a chart; `helm.py` installs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ChartError(Exception):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What `Chart.yaml` says; `bundled` are the dependencies that the chart brings along."""
+    """The contents of `Chart.yaml`; `bundled` are the dependencies that the chart brings along."""
 
     name: str
     version: str
@@ -33,9 +33,9 @@ class Metadata:
 
 
 def local_path(chart: str) -> Path | None:
-    """The archive or directory that a chart's name means, None for a name in a repository.
+    """The archive or directory that a chart's name refers to; None for a name in a repository.
 
-    Raises `ChartError` for what can only be a path and is not there.
+    Raises `ChartError` for a name that can only be a path but does not exist.
     """
     path = Path(chart)
     if path.is_file() or (path / "Chart.yaml").is_file():
@@ -46,7 +46,7 @@ def local_path(chart: str) -> Path | None:
 
 
 def read(path: Path) -> Metadata:
-    # A directory's content may change while the plugin runs, an archive's name stands for its content.
+    # A directory may change while the plugin runs; an archive is cached by its name and modification time.
     return _read_directory(path) if path.is_dir() else _read_archive(path, path.stat().st_mtime_ns)
 
 
@@ -76,7 +76,7 @@ def check_installable(metadata: Metadata, updates_dependencies: bool) -> None:
 
 
 def find_in_program_directory(name: str, version: str) -> str | None:
-    """Where an imported release's chart may lie beside the program, as the official plugin looks for it."""
+    """Where an imported release's chart may lie beside the program; looks where the official plugin looks."""
     for candidate in (f"{name}-{version}", f"{name}-{version}.tgz", name, f"{name}.tgz"):
         try:
             if local_path(candidate) is not None:
@@ -113,5 +113,5 @@ def _read_archive(path: Path, modified: int) -> Metadata:
 
 
 def _bundled_name(entry: str) -> str:
-    """A dependency lies in `charts/` as `<name>/` or `<name>-<version>.tgz`."""
+    """The dependency's name: in `charts/` it lies as `<name>/` or `<name>-<version>.tgz`."""
     return entry.removesuffix(".tgz").rsplit("-", 1)[0] if entry.endswith(".tgz") else entry

@@ -1,6 +1,6 @@
-"""The state of an object as the engine keeps it: the live object, the inputs that made it, and who applied them.
+"""An object's state as the engine keeps it: the live object, the inputs that made it, and who applied them.
 
-Owns that form, its secrets, and the cutting of a live object to the shape of its inputs.
+Owns that form, its secrets, and the pruning of a live object to the shape of its inputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sandbox.plugins.values import Properties, Secret, contains_secret, unwrap
 INPUTS: Final = "__inputs"
 INITIAL_API_VERSION: Final = "__initialApiVersion"
 FIELD_MANAGER: Final = "__fieldManager"
-# metadata that only the API server writes: never an input, and no change when it differs
+# Metadata that only the API server writes: never an input, and a difference in it is no change.
 SERVER_METADATA: Final = (
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -27,15 +27,15 @@ SECRET_FIELDS: Final = ("data", "stringData")
 
 
 def annotate(outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Properties:
-    """`outputs` with what is secret in `inputs` marked; a Secret's data always is.
+    """`outputs` with every value marked secret that is secret in `inputs`; a Secret's data always is.
 
-    A list with one secret in it is secret whole, because a controller may reorder it.
+    A list that contains one secret becomes secret as a whole, because a controller may reorder it.
     """
     marked: Properties = {}
     is_secret = outputs.get("kind") == "Secret"
     for key, value in outputs.items():
         given = inputs.get(key)
-        # A whole object given as a secret (`metadata=Output.secret(...)`) hides all of it, by the rule below.
+        # An object given as one secret (`metadata=Output.secret(...)`) is hidden as a whole by the rule below.
         if isinstance(value, Secret):
             marked[key] = value
         elif is_secret and key in SECRET_FIELDS:
@@ -52,7 +52,7 @@ def annotate(outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Propertie
 def state(
     inputs: Mapping[str, Any], live: Mapping[str, Any], given: Mapping[str, Any], initial_version: str, manager: str
 ) -> Properties:
-    """The outputs of an object. `inputs` and `live` are plain, `given` carries the secret marks."""
+    """The outputs of an object. `inputs` and `live` are plain; `given` are the inputs with their secret marks."""
     return {
         **annotate(live, given),
         INPUTS: annotate(inputs, given),
@@ -62,7 +62,7 @@ def state(
 
 
 def split(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plain inputs and the plain live object that `state` put together."""
+    """The plain inputs and the plain live object that `state` combined."""
     plain = unwrap(outputs)
     inputs = plain.pop(INPUTS, None) or {}
     for key in (INITIAL_API_VERSION, FIELD_MANAGER):
@@ -71,10 +71,11 @@ def split(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def prune(live: Mapping[str, Any], shape: Mapping[str, Any], zeros: bool) -> dict[str, Any]:
-    """`live` without what `shape` does not mention: defaults, status and other managers' fields.
+    """`live` without the fields that `shape` lacks: defaults, status and other managers' fields.
 
-    `zeros`: whether the plugin brings inputs of this kind into its Go type first, which drops the values that the
-    server drops on storing (`hostNetwork: false`): absent and zero are the same then, and else a change for ever.
+    `zeros`: whether the official plugin converts inputs of this kind to their Go type first, which drops the zero
+    values that the server does not store (`hostNetwork: false`). Absent and zero are then equal; otherwise they would
+    differ on every run.
     """
     pruned: dict[str, Any] = {}
     for key, wanted in shape.items():

@@ -1,6 +1,6 @@
-"""The one cluster of a provider: its API server if it answers, and why not if it does not.
+"""The one cluster of a provider: its API server if it answers, otherwise the reason why not.
 
-Owns reachability, which the official plugin also decides once, when it is configured.
+Owns reachability, which the official plugin also determines once, when it is configured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sandbox.plugins.protocol import ResourceError
 
 @dataclass(frozen=True)
 class Connected:
-    """`default_namespace` is for objects that name none. `cancelled` is set when an interrupted run wants to end."""
+    """`default_namespace` is for objects that name none. `cancelled` is set when an interrupted run asks to end."""
 
     options: Options
     server: ApiServer | None
@@ -27,7 +27,7 @@ class Connected:
     cancelled: threading.Event
 
     def reachable(self) -> ApiServer:
-        """Raises `ResourceError` for a cluster that does not answer."""
+        """Raises `ResourceError` if the cluster does not answer."""
         if self.server is None:
             raise ResourceError(f"configured Kubernetes cluster is unreachable: {self.unreachable}")
         return self.server

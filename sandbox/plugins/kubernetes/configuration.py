@@ -1,6 +1,6 @@
-"""The provider's own configuration: which keys there are, what they mean, and when a change replaces everything.
+"""The provider's own configuration: which keys exist, what they mean, and when a change replaces everything.
 
-Owns the reading of values; the cluster they lead to is `kubeconfig.py`'s.
+Owns the reading of values; `kubeconfig.py` resolves the cluster they refer to.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sandbox.plugins.kubernetes.kubeconfig import KubeconfigError
 from sandbox.plugins.protocol import CheckFailure, DiffResult
 from sandbox.plugins.values import UNKNOWN, Properties, unwrap
 
-# What the engine itself keeps with a provider resource.
+# Keys that the engine itself keeps in a provider resource.
 ENGINE_KEYS: Final = frozenset({"version", "pluginDownloadURL", "pluginChecksums", "__internal"})
 TEXTS: Final = frozenset({"kubeconfig", "context", "cluster", "namespace", "clusterIdentifier"})
-# Each switch with the environment variable that the official plugin falls back to, and its default.
+# Each switch with its default and the environment variable that the official plugin falls back to.
 SWITCHES: Final = {
     "deleteUnreachable": ("PULUMI_K8S_DELETE_UNREACHABLE", False),
     "enableConfigMapMutable": ("PULUMI_K8S_ENABLE_CONFIGMAP_MUTABLE", False),
@@ -47,7 +47,7 @@ REFUSED: Final = {
 
 @dataclass(frozen=True)
 class Options:
-    """`helm` has the environment variables that the Helm settings stand for."""
+    """`helm` holds the environment variables that correspond to the Helm settings."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -110,9 +110,9 @@ def check(news: Properties) -> list[CheckFailure]:
 
 
 def diff(olds: Properties, news: Properties) -> DiffResult:
-    """A changed cluster identifier replaces the provider, and all that it made; an unchanged one forbids that.
+    """A changed cluster identifier replaces the provider and everything it made; an unchanged one prevents that.
 
-    Without an identifier the cluster entry that the kubeconfig's context leads to decides.
+    Without an identifier, the cluster entry of the kubeconfig's context decides.
     """
     old, new = unwrap(olds), unwrap(news)
     changed = sorted(key for key in {*old, *new} - ENGINE_KEYS if old.get(key) != new.get(key))
@@ -130,7 +130,7 @@ def diff(olds: Properties, news: Properties) -> DiffResult:
 
 
 def _active_cluster(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{} where the kubeconfig is the ambient one: a provider cannot tell such clusters apart."""
+    """{} if the kubeconfig is the ambient one: a provider cannot tell such clusters apart."""
     contents = values.get("kubeconfig")
     if not contents:
         return {}
@@ -149,7 +149,7 @@ def _switch(values: Mapping[str, Any], key: str, environment: Mapping[str, str])
 
 def _helm_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     settings = values.get("helmReleaseSettings") or {}
-    # Provider configuration travels as JSON text where it is no string.
+    # Provider configuration other than strings travels as JSON text.
     parsed: dict[str, Any] = json.loads(settings) if isinstance(settings, str) else settings
     return {key: value for key, value in parsed.items() if value is not None}
 

@@ -1,7 +1,7 @@
-"""The API server's REST interface over the standard library: one kept connection a thread, JSON in and out.
+"""The API server's REST interface over the standard library: one persistent connection per thread, JSON in and out.
 
-Owns transport, errors and dry runs; what is sent is the callers'. The `kubernetes` package would cost half a second
-of imports at every preview.
+Owns transport, errors and dry runs; callers decide what is sent. Importing the `kubernetes` package would add half a
+second to every preview.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from sandbox.plugins.kubernetes.kubeconfig import Cluster
 from sandbox.plugins.kubernetes.schema import Kind
 
-# An API server answers in milliseconds; one that has not accepted a connection in this time is not there.
+# An API server answers in milliseconds; if it has not accepted a connection by then, it is not there.
 CONNECT_SECONDS: Final = 10
-# Longer than the API server's own limit for a request (60 s), so that its answer is seen and not our timeout.
+# Longer than the API server's own request limit (60 s), so that its answer arrives before our timeout.
 ANSWER_SECONDS: Final = 70
 APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -32,7 +32,7 @@ class Unreachable(Exception):
 
 
 class ApiError(Exception):
-    """What the API server refused, in its own words; `status` is its Status object."""
+    """A refusal in the API server's own words; `status` is its Status object."""
 
     def __init__(self, code: int, status: Mapping[str, Any]) -> None:
         super().__init__(str(status.get("message") or status.get("reason") or f"HTTP status {code}"))
@@ -137,7 +137,7 @@ class ApiServer:
         self, method: str, target: str, payload: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        # The server closes idle connections: a kept one that fails before any answer says nothing about the server.
+        # The server closes idle connections: if a kept one fails before any answer, that says nothing about the server.
         for connection in ([kept] if kept is not None else []) + [None]:
             fresh = connection is None
             connection = connection or self._connect()
@@ -179,7 +179,7 @@ class ApiServer:
 
 
 class _NamedConnection(http.client.HTTPSConnection):
-    """HTTPS whose certificate may be checked against another name than the address (`tls-server-name`)."""
+    """HTTPS that may check the certificate against a name other than the address (`tls-server-name`)."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext, server_name: str | None) -> None:
         super().__init__(host, port, timeout=CONNECT_SECONDS, context=context)
@@ -191,7 +191,7 @@ class _NamedConnection(http.client.HTTPSConnection):
 
 
 def path(kind: Kind, namespace: str, name: str | None = None) -> str:
-    """The REST path of a collection, or of an object in it; an empty namespace means all of them."""
+    """The REST path of a collection, or of one object in it; an empty namespace means all namespaces."""
     root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
     scope = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
     return f"{root}{scope}/{kind.plural}" + (f"/{quote(name, safe='')}" if name is not None else "")
@@ -208,7 +208,7 @@ def _tls_context(cluster: Cluster) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     credentials = cluster.credentials
     if credentials.certificate and credentials.key:
-        # OpenSSL takes the key by path only: memory that has a path, so that the key never meets a disk.
+        # OpenSSL reads the key only from a path: an in-memory file has one, so the key never reaches a disk.
         handle = os.memfd_create("client-certificate")
         try:
             os.write(handle, credentials.certificate + b"\n" + credentials.key)

@@ -1,7 +1,7 @@
-"""Custom resources: kinds that only the cluster knows, because somebody has defined them there.
+"""Custom resources: kinds that only the cluster knows, because somebody defined them there.
 
-Owns how one is found. What becomes of its objects is `objects.py`'s, as of any other; of their properties nothing is
-known here, and the API server checks them.
+Owns how such a kind is found. `objects.py` handles its objects like any other; the API server checks their properties,
+about which nothing is known here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 from sandbox.plugins.kubernetes.connection import ApiError, ApiServer
 from sandbox.plugins.kubernetes.schema import PREFIX, Kind
 
-# Groups of Kubernetes' own have this suffix or no dot at all: a kind of theirs that the table lacks is not supported.
+# Kubernetes' own groups have this suffix or no dot at all: if the table lacks one of their kinds, it is unsupported.
 OWN_SUFFIX: Final = ".k8s.io"
 
 
@@ -29,7 +29,7 @@ def kind_of_custom(token: str, server: ApiServer | None) -> Kind | None:
 
 
 def defined(kind: Kind, server: ApiServer) -> Kind:
-    """The same kind as the cluster has it now, or unchanged where it has none."""
+    """The kind as the cluster defines it now, or unchanged if the cluster has no definition."""
     try:
         served = server.request("GET", f"/apis/{kind.api_version}").get("resources") or []
     except ApiError as error:

@@ -1,7 +1,7 @@
-"""What changes between the state and the inputs: a merge patch, and the engine's detailed diff made of it.
+"""What changes between the state and the inputs: a merge patch, and the engine's detailed diff derived from it.
 
-Owns the comparison and the question which paths force a replacement; who compares what is `objects.py` and
-`release.py`. Keys and kinds are those of the official plugin, which `pulumi preview --json` shows.
+Owns the comparison and which paths force a replacement; `objects.py` and `release.py` decide what is compared. Keys and
+kinds are those of the official plugin, as `pulumi preview --json` shows them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 
 
 class _Missing:
-    """No value at all, as against a null."""
+    """No value at all, as opposed to null."""
 
 
 MISSING: Final = _Missing()
@@ -30,7 +30,7 @@ REPLACING: Final[dict[DiffKind, DiffKind]] = {
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON merge patch (RFC 7386) from `old` to `new`; a value that is unknown yet is a null in it."""
+    """The JSON merge patch (RFC 7386) from `old` to `new`; a value that is still unknown becomes a null."""
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key, MISSING)
@@ -100,14 +100,14 @@ class _Converter:
                 within_list,
             )
         if within_list:
-            # A list is replaced whole by a merge patch, so that what left one of its maps is not a null in it.
+            # A merge patch replaces a list as a whole, so a key removed from a map inside it does not appear as a null.
             for key, value in old.items():
                 if key not in patch:
                     gone = (new_inputs.get(key, MISSING), old_inputs.get(key, MISSING))
                     self._add((*path, key), None, value, *gone, within_list)
 
     def _add(self, path: Path, value: Any, old: Any, new_input: Any, old_input: Any, within_list: bool) -> None:
-        # Without a new input only a deletion can be meant; without an old one either, the server made the value.
+        # Without a new input, only a deletion can be meant; if there was no old input either, the server set the value.
         if new_input is MISSING and (value is not None or old_input is MISSING):
             return
         kind: DiffKind
@@ -159,7 +159,7 @@ def _segments(path: str) -> list[str]:
 
 
 def _reaches(segments: list[str], path: Path, value: Any) -> bool:
-    """Whether the changed value at `path` lies within the forcing path, or holds it."""
+    """Whether the changed value at `path` lies within the forcing path, or contains it."""
     for index, wanted in enumerate(segments):
         if index >= len(path):
             return _holds(segments[index:], value)
@@ -195,7 +195,7 @@ PATH_STEP: Final = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+|\*)\]|\.?([^.\[\]
 
 
 def parse(path: str) -> tuple[str, ...]:
-    """The steps of a property path as programs write it: `spec.replicas`, `metadata.labels["a.b"]`, `x[*].y`."""
+    """The steps of a property path as written in programs: `spec.replicas`, `metadata.labels["a.b"]`, `x[*].y`."""
     return tuple(
         match.group(1).replace('\\"', '"') if match.group(1) is not None else match.group(2) or match.group(3)
         for match in PATH_STEP.finditer(path)
@@ -203,7 +203,7 @@ def parse(path: str) -> tuple[str, ...]:
 
 
 def ignored(path: str, ignore_changes: Iterable[str]) -> bool:
-    """Whether `path` is one of the ignored ones or lies within one."""
+    """Whether `path` is an ignored path or lies within one."""
     steps = parse(path)
     for ignore in ignore_changes:
         pattern = parse(ignore)

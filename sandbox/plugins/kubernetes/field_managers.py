@@ -1,7 +1,6 @@
 """Who manages which field of an object: server-side apply's bookkeeping.
 
-Owns the taking over of fields from earlier managers, the giving up of a manager's fields, and what `ignoreChanges`
-means for them.
+Owns taking fields over from earlier managers, giving up a manager's fields, and what `ignoreChanges` means for them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from sandbox.plugins.kubernetes.difference import parse
 from sandbox.plugins.kubernetes.inputs import annotations_of, name_of, namespace_of
 from sandbox.plugins.kubernetes.schema import Kind
 
-# The manager that an object's creation is recorded under; updates are applied under one of the resource's own.
+# The manager recorded for an object's creation; updates are applied under the resource's own manager.
 CREATOR: Final = "pulumi-kubernetes"
 OWN_MANAGERS: Final = ("pulumi-kubernetes", "pulumi-resource-kubernetes")
 MANAGER_ANNOTATION: Final = "pulumi.com/patchFieldManager"
@@ -25,7 +24,7 @@ CONFLICT_HELP: Final = (
     "https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/"
     "#handle-field-conflicts-on-existing-resources"
 )
-# Managers whose changes an applied object takes over, by prefix and operation (`kubectl apply`, and its migration).
+# Managers whose fields an applied object takes over, by prefix and operation (`kubectl apply`, and its migration).
 TAKEN_OVER: Final = (
     ("kubectl", "Apply"),
     ("kubectl", "Update"),
@@ -36,7 +35,7 @@ TAKEN_OVER: Final = (
 
 
 def manager_name(state: Mapping[str, Any], inputs: Mapping[str, Any], server_side: bool) -> str:
-    """The annotation's, else the one in the state, else a new one."""
+    """The manager named by the annotation, else the one in the state, else a new one."""
     if not server_side:
         return CREATOR
     given = annotations_of(inputs).get(MANAGER_ANNOTATION) or state.get("__fieldManager")
@@ -46,8 +45,8 @@ def manager_name(state: Mapping[str, Any], inputs: Mapping[str, Any], server_sid
 def forces(inputs: Mapping[str, Any], live: Mapping[str, Any] | None, preview: bool, always: bool) -> bool:
     """Whether an apply may take fields from other managers.
 
-    A preview does for what the real update would have taken over first; both do for an object of nobody's, all of
-    which the server would call `before-first-apply`'s.
+    A preview may, where the real update would first take fields over. Both may for an object without managers, all of
+    whose fields the server would attribute to `before-first-apply`.
     """
     if always or annotations_of(inputs).get(FORCE_ANNOTATION) == "true":
         return True
@@ -61,7 +60,8 @@ def forces(inputs: Mapping[str, Any], live: Mapping[str, Any] | None, preview: b
 
 
 def take_over(server: ApiServer, kind: Kind, live: dict[str, Any], manager: str) -> dict[str, Any]:
-    """Makes `manager` the applier of what this plugin or kubectl wrote before, so that an apply can remove it too."""
+    """Makes `manager` the applier of fields written earlier by this plugin or kubectl, so that an apply can remove
+    them."""
     taken: dict[str, Any] = {}
     first: dict[str, Any] | None = None
     kept: list[dict[str, Any]] = []
@@ -83,17 +83,17 @@ def take_over(server: ApiServer, kind: Kind, live: dict[str, Any], manager: str)
     merged = {**first, "manager": manager, "operation": "Apply", "fieldsV1": taken}
     patch = [
         {"op": "replace", "path": "/metadata/managedFields", "value": [merged, *kept]},
-        # The test that nobody wrote in between: the server compares it.
+        # Optimistic lock: the server refuses the patch if somebody wrote in between.
         {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
     ]
     return server.patch(kind, namespace_of(live), name_of(live), patch, JSON_PATCH, manager, dry_run=False)
 
 
 def relinquish(server: ApiServer, kind: Kind, live: Mapping[str, Any], manager: str) -> None:
-    """Gives up every field of `manager`; those that nobody else manages go.
+    """Gives up every field of `manager`; fields that nobody else manages are removed.
 
-    As the official plugin it does not look first: of an object that has gone, the API server makes an empty one, or
-    refuses to where a field is required (`ssa.Relinquish` in pulumi-kubernetes).
+    Like the official plugin, it does not check whether the object still exists: if it is gone, the API server creates
+    an empty one, or refuses where a field is required (`ssa.Relinquish` in pulumi-kubernetes).
     """
     metadata = {"name": name_of(live), **({"namespace": namespace_of(live)} if kind.namespaced else {})}
     body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
@@ -103,12 +103,12 @@ def relinquish(server: ApiServer, kind: Kind, live: Mapping[str, Any], manager: 
 def apply_ignored(
     inputs: dict[str, Any], live: Mapping[str, Any], ignore_changes: Iterable[str], manager: str
 ) -> dict[str, Any]:
-    """The inputs with ignored fields as they live: left out where another manager owns them, else unchanged."""
+    """The inputs with ignored fields resolved: omitted if another manager owns them, otherwise at their live value."""
     value = copy.deepcopy(inputs)
     for ignore in ignore_changes:
         steps = parse(ignore)
         if "*" in steps or any(step.isdigit() for step in steps):
-            continue  # as the official plugin: paths into lists only count for the diff
+            continue  # as in the official plugin: paths into lists only affect the diff
         owners = {str(entry.get("manager")) for entry in _entries(live) if _owns(entry.get("fieldsV1") or {}, steps)}
         if owners and manager not in owners:
             _remove(value, steps)

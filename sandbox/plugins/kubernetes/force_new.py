@@ -93,7 +93,7 @@ BY_KIND: Final[dict[str, tuple[str, ...]]] = {
 
 
 def force_new(kind: Kind, inputs: Mapping[str, Any], config_map_mutable: bool, secret_mutable: bool) -> tuple[str, ...]:
-    """The paths whose change replaces the object; a patch can change all but the identity of what it patches."""
+    """The paths whose change replaces the object; a patch can change everything but the identity of its target."""
     if kind.patch:
         return IDENTITY
     immutable = inputs.get("immutable") is True

@@ -1,7 +1,7 @@
-"""Runs the real `helm` for one provider: which cluster, how values reach it, how it is stopped.
+"""Runs the real `helm` for one provider: selects the cluster, passes the values, stops the process.
 
-Owns the process; which command with which flags is `release.py`'s. Values and credentials are handed over in memory
-files (mode 0600, no name on any disk), never on the command line.
+Owns the process; `release.py` chooses the command, `release_inputs.py` its flags. Values and credentials are passed in
+memory files (mode 0600, no name on any disk), never on the command line.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from sandbox.plugins.kubernetes.kubeconfig import load
 from sandbox.plugins.protocol import ResourceError
 
 PAUSE_SECONDS: Final = 0.2  # how soon a cancelled run is noticed
-# The official plugin has Helm within itself: where the plugin is killed, Helm must not go on alone. The kernel sees to
-# that once the process has asked for it (PR_SET_PDEATHSIG is 1, SIGKILL 9).
+# The official plugin contains Helm: if the plugin is killed, Helm must not go on alone. The kernel kills a process that
+# has asked for this (PR_SET_PDEATHSIG is 1, SIGKILL 9).
 DIES_WITH_US: Final = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 FAILURE_PREFIXES: Final = ("Error: ", "INSTALLATION FAILED: ", "UPGRADE FAILED: ", "UNINSTALL FAILED: ")
 
 
 class HelmFailed(Exception):
-    """Helm's own words, without its prefixes."""
+    """Helm's own message, without its prefixes."""
 
 
 def run(connected: Connected, arguments: Sequence[str], values: Mapping[str, Any] | None = None) -> str:
-    """What helm prints. Raises `HelmFailed`, or `ResourceError` where there is no helm."""
+    """Helm's output. Raises `HelmFailed`, or `ResourceError` if there is no helm."""
     program = shutil.which("helm")
     if program is None:
         raise ResourceError("helm is not on PATH, and releases need it; install Helm 3")
@@ -50,7 +50,7 @@ def run(connected: Connected, arguments: Sequence[str], values: Mapping[str, Any
             command += ["--kubeconfig", environment["KUBECONFIG"]]
         if connected.options.context:
             command += ["--kube-context", connected.options.context]
-        # Its own process group: an interrupt from the terminal reaches the engine, which asks us to stop in order.
+        # A process group of its own: a terminal interrupt then reaches only the engine, which asks us to stop in order.
         process = subprocess.Popen(
             command,
             env=environment,
@@ -74,13 +74,13 @@ def _communicate(process: subprocess.Popen[str], connected: Connected) -> tuple[
             return process.communicate(timeout=PAUSE_SECONDS)
         except subprocess.TimeoutExpired:
             if connected.cancelled.is_set() and not stopped:
-                # Helm ends an interrupted operation itself, and rolls an atomic one back.
+                # Helm itself ends an interrupted operation, and rolls back an atomic one.
                 process.send_signal(signal.SIGTERM)
                 stopped = True
 
 
 def failure_of(problems: str) -> str:
-    """The last message alone: warnings and the log lines of Helm's libraries come before it."""
+    """Only the last message: warnings and log lines of Helm's libraries precede it."""
     text = problems[max(problems.rfind("\nError: ") + 1, 0) :].strip()
     for prefix in FAILURE_PREFIXES:
         text = text.removeprefix(prefix)
@@ -88,7 +88,7 @@ def failure_of(problems: str) -> str:
 
 
 def _with_cluster(config: dict[str, Any], connected: Connected) -> dict[str, Any]:
-    """Helm has no flag for another cluster than the context's own: the context is changed instead."""
+    """Helm has no flag for a cluster other than the context's own, so the context is changed instead."""
     if not connected.options.cluster:
         return config
     chosen = connected.options.context or config.get("current-context")

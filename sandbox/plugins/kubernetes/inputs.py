@@ -1,7 +1,7 @@
-"""What a program gave for an object, made into what is sent to the API server.
+"""Turns the inputs of a program's object into what is sent to the API server.
 
-Owns `apiVersion` and `kind`, generated names, the default namespace and the encoding of Secrets. Whether the result
-is valid is `schema.py`'s.
+Owns `apiVersion` and `kind`, generated names, the default namespace and the encoding of Secrets. `schema.py` decides
+whether the result is valid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SUFFIX_DIGITS: Final = 8
 
 
 def normalise(kind: Kind, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain inputs in the form that the state keeps; only cleaned of server-made metadata while some are unknown."""
+    """Plain inputs in the form the state keeps; while some are unknown, values are not brought into canonical form."""
     value = dict(inputs)
     value.setdefault("apiVersion", kind.api_version)
     value.setdefault("kind", kind.name)
@@ -34,7 +34,7 @@ def normalise(kind: Kind, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_secret(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """`stringData` moves into `data`, base64, as the API server does it; the same key in both: `stringData` wins."""
+    """Moves `stringData` into `data` as base64, as the API server does; on a shared key `stringData` wins."""
     value = dict(inputs)
     texts = value.pop("stringData", None) or {}
     if texts:
@@ -49,7 +49,7 @@ def metadata_of(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def name_of(inputs: Mapping[str, Any]) -> str:
-    """Empty for an object without a name, or whose name is not known yet."""
+    """Empty if the object has no name or its name is not yet known."""
     name = metadata_of(inputs).get("name")
     return name if isinstance(name, str) else ""
 
@@ -65,7 +65,7 @@ def annotations_of(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_named(inputs: Mapping[str, Any]) -> bool:
-    """Whether the program names the object, be it by a name that is not known yet."""
+    """Whether the program names the object, even if the name is not yet known."""
     return inputs.get("metadata") is UNKNOWN or bool(metadata_of(inputs).get("name"))
 
 
@@ -78,7 +78,7 @@ def with_metadata(inputs: Mapping[str, Any], **values: Any) -> dict[str, Any]:
 
 
 def autonamed(inputs: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The mark lets `diff` know that a replacement may have another name, and so need not delete first."""
+    """The mark tells `diff` that a replacement may have another name, and so need not delete first."""
     annotations = metadata_of(inputs).get("annotations")
     if annotations is UNKNOWN:
         return with_metadata(inputs, name=name)
@@ -98,7 +98,7 @@ def with_default_namespace(kind: Kind, inputs: Mapping[str, Any], default: str) 
 
 
 def object_id(value: Mapping[str, Any]) -> str:
-    """`<namespace>/<name>`, or the name alone where there is no namespace."""
+    """`<namespace>/<name>`, or only the name if there is no namespace."""
     return "/".join(part for part in (namespace_of(value), name_of(value)) if part)
 
 

@@ -1,6 +1,6 @@
-"""Which cluster, as whom and in which namespace: reads kubeconfig files as kubectl does.
+"""Which cluster, as which user and in which namespace: reads kubeconfig files as kubectl does.
 
-Owns merging, the choice of context and the credentials; speaking with the server is `connection.py`'s.
+Owns merging, the choice of context and the credentials; `connection.py` talks to the server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-EXEC_SECONDS: Final = 60  # a cloud's token helper may wait for a browser or a metadata server, but not for ever
+EXEC_SECONDS: Final = 60  # a cloud's token helper may wait for a browser or a metadata server, but not forever
 
 
 class KubeconfigError(Exception):
@@ -35,7 +35,8 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Cluster:
-    """`server` is the URL; `authority` PEM bytes, None for the system's trust store; `namespace` the context's own."""
+    """`server` is a URL; `authority` is PEM bytes, or None for the system's trust store; `namespace` is the context's
+    own."""
 
     server: str
     authority: bytes | None
@@ -46,13 +47,13 @@ class Cluster:
 
 
 def load(contents: str | None, environment: Mapping[str, str]) -> tuple[dict[str, Any], Path]:
-    """The merged kubeconfig, and the directory that its relative paths start from.
+    """The merged kubeconfig, and the directory that its relative paths refer to.
 
-    `contents` is a path, YAML or JSON text, or None for the ambient one (KUBECONFIG, `~/.kube/config`).
+    `contents` is a path, YAML or JSON text, or None for the ambient kubeconfig (KUBECONFIG, `~/.kube/config`).
     """
     if contents:
         path = Path(os.path.expanduser(contents))
-        # A kubeconfig's text is longer than any path may be and holds line ends: `is_file` would raise for it.
+        # Kubeconfig text may contain newlines and exceed the longest path: `is_file` would raise for it.
         if "\n" not in contents and len(contents) < 4096 and path.is_file():
             return _parse(path.read_text(), str(path)), path.parent
         return _parse(contents, "the provider's kubeconfig"), Path.cwd()
@@ -68,7 +69,7 @@ def load(contents: str | None, environment: Mapping[str, str]) -> tuple[dict[str
 
 
 def resolve(config: dict[str, Any], directory: Path, context: str | None, cluster: str | None) -> Cluster:
-    """Raises `KubeconfigError` naming the context, cluster or user that is missing."""
+    """Raises `KubeconfigError` naming the missing context, cluster or user."""
     name = context or config.get("current-context") or ""
     chosen = _named(config, "contexts", "context", name)
     cluster_name = cluster or str(chosen.get("cluster", ""))
@@ -89,7 +90,7 @@ def resolve(config: dict[str, Any], directory: Path, context: str | None, cluste
 
 
 def active_cluster(config: dict[str, Any], context: str | None, cluster: str | None) -> dict[str, Any]:
-    """The cluster entry that a context leads to, {} when there is none: what decides whether clusters differ."""
+    """The cluster entry of a context, {} if there is none; comparing entries shows whether the cluster changed."""
     name = context or config.get("current-context") or ""
     try:
         chosen = _named(config, "contexts", "context", name)
@@ -104,7 +105,7 @@ def parse(contents: str) -> dict[str, Any]:
 
 def _parse(text: str, origin: str) -> dict[str, Any]:
     try:
-        # The C loader parses a kubeconfig in a tenth of the time; a PyYAML without it has only the other.
+        # The C loader parses a kubeconfig in a tenth of the time, but not every PyYAML has it.
         parsed = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise KubeconfigError(f"{origin} is not YAML: {error}") from None

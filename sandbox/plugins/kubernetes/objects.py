@@ -1,7 +1,7 @@
 """The life of a Kubernetes object or patch: check, diff, create, read, update, delete.
 
-Owns the order of steps and what is reported of a failure; each step's rules are its module's.
-Releases are `release.py`'s.
+Owns the order of steps and how failures are reported; each step's rules are in its own module. Releases are in
+`release.py`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from sandbox.plugins.values import Properties, contains_unknown, unwrap
 REPLACE_UNREADY: Final = "pulumi.com/replaceUnready"
 PROPAGATION: Final = "pulumi.com/deletionPropagationPolicy"
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
-# A namespace made a moment ago may not be seen yet by every part of the API server.
+# Some parts of the API server may not see a new namespace at once.
 CREATE_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 ALREADY_EXISTS: Final = """
 
@@ -137,7 +137,7 @@ class Objects:
         try:
             live = self._create(server, kind, new, manager, preview)
         except ApiError as error:
-            # A preview of a delete-before-replace meets its own predecessor; a forbidden dry run says nothing.
+            # In a preview of a delete-before-replace the old object still exists; a forbidden dry run tells nothing.
             if preview and (error.already_exists or error.forbidden or error.namespace_missing):
                 return "", inputs
             raise ResourceError(_create_failure(urn, error, manager)) from None
@@ -169,7 +169,7 @@ class Objects:
             )
         server = self._connected.reachable()
         if not kind.is_defined:
-            return None  # whoever deletes a definition deletes all objects of its kind
+            return None  # deleting a definition deletes all objects of its kind
         try:
             live = server.get(kind, namespace or self._connected.default_namespace if kind.namespaced else "", name)
         except ApiError as error:
@@ -281,7 +281,7 @@ class Objects:
         return not contains_unknown(new) and not creates_patch and self._options.server_side_apply
 
     def _await_definition(self, server: ApiServer, kind: Kind, new: Mapping[str, Any]) -> Kind:
-        """Of a custom kind: somebody may only just be defining it, perhaps this very run."""
+        """Waits for the definition of a custom kind: somebody, perhaps this very run, may be creating it right now."""
         for pause in (*CREATE_PAUSES_SECONDS, None):
             if kind.is_defined:
                 return kind
@@ -335,7 +335,7 @@ class Objects:
         manager: str,
         given: tuple[dict[str, Any], Properties, str],
     ) -> Exception:
-        """The object stays, with its newest state and the reason: the engine tries the update again next time."""
+        """The object stays, with its newest state and the reason: the engine retries the update next time."""
         new, news, version = given
         reasons: list[str] = []
         if isinstance(failure, NotReady):
@@ -409,7 +409,7 @@ def _create_failure(urn: str, error: ApiError, manager: str) -> str:
 
 
 def _importable(kind: Kind, live: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a live object could have been given by a program."""
+    """The parts of a live object that a program could have given."""
     names = schema.input_names(kind, live)
     inputs = without_server_metadata({key: value for key, value in live.items() if key in names})
     annotations = {

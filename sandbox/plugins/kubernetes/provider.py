@@ -1,6 +1,6 @@
-"""The provider: configuration, and which part takes a resource type.
+"""The provider: configuration, and the dispatch of each resource type.
 
-Objects are `objects.py`'s, releases `release.py`'s.
+Objects are in `objects.py`, releases in `release.py`.
 """
 
 from __future__ import annotations

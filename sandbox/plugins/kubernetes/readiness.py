@@ -1,6 +1,6 @@
-"""When an object of a kind counts as ready, and what is said of it until then.
+"""When an object of a kind counts as ready, and what is reported until then.
 
-Owns the rules (those of the official plugin); `waiting.py` asks them until time is up.
+Owns the rules, which are the official plugin's; `waiting.py` applies them until time is up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sandbox.plugins.kubernetes.inputs import name_of, namespace_of
 from sandbox.plugins.kubernetes.schema import Kind, kind_of
 
 REVISION: Final = "deployment.kubernetes.io/revision"
-EVENTS_SHOWN: Final = 3  # of each object: a crash loop repeats itself
+EVENTS_SHOWN: Final = 3  # per object: a crash loop repeats itself
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`failed`: it can no longer become ready. `note` says what is waited for, `problems` what stands in the way."""
+    """`failed`: can no longer become ready. `note` says what is awaited, `problems` what stands in the way."""
 
     ready: bool
     note: str = ""
@@ -45,9 +45,9 @@ def _reason(condition: Mapping[str, Any]) -> str:
 
 
 def conditional(wanted: str) -> Rule:
-    """The rule of `condition=<type>`, status True, or `condition=<type>=<status>`: the annotation `waitFor`.
+    """The rule for the annotation `waitFor`: `condition=<type>` (status True) or `condition=<type>=<status>`.
 
-    Raises `ValueError` for any other expression; this plugin knows no `jsonpath=`.
+    Raises `ValueError` for any other expression; this plugin does not support `jsonpath=`.
     """
     keyword, _, rest = wanted.partition("=")
     type_, _, status = rest.partition("=")
@@ -62,7 +62,7 @@ def conditional(wanted: str) -> Rule:
             return Progress(False, note)
         generation = (live.get("metadata") or {}).get("generation", 0)
         seen = found.get("observedGeneration", (live.get("status") or {}).get("observedGeneration", generation))
-        # A condition of an older generation speaks of what was asked for before.
+        # A condition of an older generation describes what was requested before.
         if seen >= generation and str(found.get("status")).lower() == expected.lower():
             return READY
         return Progress(False, note, problems=(_reason(found),))
@@ -82,7 +82,7 @@ def job(server: ApiServer, live: Mapping[str, Any]) -> Progress:
 
 
 def job_problems(server: ApiServer, live: Mapping[str, Any]) -> list[str]:
-    """What its pods, and the events of them and of the Job itself, say."""
+    """What a Job's pods report, and the events of the pods and of the Job itself."""
     selector = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     return [*pod_problems(server, namespace_of(live), selector), *events(server, live, "Job")]
 
@@ -101,7 +101,7 @@ def deployment(server: ApiServer, live: Mapping[str, Any]) -> Progress:
     current = _current_replica_set(server, live, revision)
     wanted = (current.get("spec") or {}).get("replicas", 1)
     ready = (current.get("status") or {}).get("readyReplicas", 0)
-    # The first revision is no roll-out: its Progressing condition may lag behind.
+    # The first revision is not a roll-out: its Progressing condition may lag behind.
     if current and ready >= wanted and is_true(live, "Available") and (rolled_out or revision == "1"):
         return READY
     return Progress(
@@ -173,7 +173,7 @@ def service(server: ApiServer, live: Mapping[str, Any]) -> Progress:
     kind = spec.get("type", "ClusterIP")
     if kind == "LoadBalancer" and not ((live.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
         return Progress(False, "Waiting for a load balancer to assign an address")
-    # Without a selector the endpoints are somebody else's; a headless Service may stand for pods yet to come.
+    # Without a selector somebody else manages the endpoints; a headless Service may stand for pods yet to come.
     if kind == "ExternalName" or not spec.get("selector") or spec.get("clusterIP") == "None":
         return READY
     slices = _endpoint_slices(server, live)
@@ -228,7 +228,7 @@ def service_account_token(server: ApiServer, live: Mapping[str, Any]) -> Progres
 
 @dataclass(frozen=True)
 class Readiness:
-    """`problems` is asked only when waiting has ended without success: it costs requests."""
+    """`problems` is called only when waiting has ended without success, because it costs requests."""
 
     rule: Rule
     problems: Callable[[ApiServer, Mapping[str, Any]], list[str]] = lambda server, live: []
@@ -249,9 +249,9 @@ BY_KIND: Final = {
 
 
 def readiness_of(kind: Kind, wanted: str | None) -> Readiness | None:
-    """`wanted` is the annotation `waitFor`, one expression or a JSON list of them; it goes before the kind's own rule.
+    """`wanted` is the annotation `waitFor`: one expression or a JSON list of them. It overrides the kind's own rule.
 
-    Raises `ValueError` for one that cannot be read.
+    Raises `ValueError` for an expression that cannot be read.
     """
     if wanted is None:
         return BY_KIND.get(kind.key)
@@ -264,7 +264,7 @@ def readiness_of(kind: Kind, wanted: str | None) -> Readiness | None:
 
 
 def pod_problems(server: ApiServer, namespace: str, labels: Mapping[str, str]) -> list[str]:
-    """A line for each container that waits or has failed, and the warnings about its pod."""
+    """One line per container that waits or has failed, and the warnings about its pod."""
     kind = kind_of("v1", "Pod")
     assert kind is not None
     if not labels:

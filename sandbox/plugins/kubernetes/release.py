@@ -1,7 +1,7 @@
-"""The life of a Helm release: check, diff, create, read, update, delete, by the real Helm.
+"""The life of a Helm release, run by the real Helm: check, diff, create, read, update, delete.
 
-Owns the order of steps, the outputs, and what state a failure leaves. Flags are `release_inputs.py`'s, the process
-`helm.py`'s.
+Owns the order of steps, the outputs, and the state that a failure leaves. Flags are in `release_inputs.py`, the process
+in `helm.py`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Releases:
         inputs = release_inputs.with_defaults(given, name, self._connected.default_namespace)
         if not contains_unknown(inputs):
             try:
-                # The version that the given one leads to: "latest" and ranges move, and the diff must see it.
+                # The resolved version: "latest" and ranges move, and the diff must see it.
                 inputs["version"] = self._chart(inputs).version
             except ChartError as error:
                 reason = f"{error}; check the chart name and repository configuration."
@@ -60,7 +60,7 @@ class Releases:
             if not difference.ignored(path, ignore)
         }
         replaces = sorted(path for path, change in detailed.items() if change.kind.endswith("-replace"))
-        # The recorded reasons: every changed property, ignored or not.
+        # The reasons that the engine records: every changed property, ignored or not.
         return DiffResult(bool(detailed), replaces, detailed, diffs=sorted(patch) if detailed else [])
 
     def create(self, urn: str, inputs: Properties, preview: bool) -> tuple[str, Properties]:
@@ -122,7 +122,7 @@ class Releases:
         try:
             helm.run(self._connected, release_inputs.upgrade_arguments(new), new["values"])
         except HelmFailed as failure:
-            # The failed revision itself, not the one that an atomic rollback has made after it.
+            # The failed revision itself, not the one that an atomic rollback created after it.
             failed = None if before is None else self._revision(server, new, before.revision + 1)
             if failed is None:
                 raise ResourceError(str(failure)) from None
@@ -156,7 +156,7 @@ class Releases:
                 metadata = charts.parse(helm.run(self._connected, arguments + (["--devel"] if inputs["devel"] else [])))
             except HelmFailed as failure:
                 raise ChartError(str(failure)) from None
-            # What a repository serves is a package, and packaging has brought its dependencies along.
+            # A repository serves packages, which already contain their dependencies.
             return metadata
         charts.check_installable(metadata, inputs["dependencyUpdate"])
         return metadata
@@ -197,7 +197,7 @@ def _preview(inputs: Properties) -> Properties:
 
 
 def _outputs(inputs: Mapping[str, Any], given: Mapping[str, Any], stored: Stored) -> Properties:
-    """`inputs` are plain; `given` are those with secret marks, which the state keeps whole as a secret."""
+    """`inputs` are plain; `given` are the same with secret marks, which the state keeps as one secret."""
     outputs = {
         **inputs,
         "values": _merge(inputs.get("values") or {}, stored.config),
@@ -227,7 +227,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _three_way_patch(
     original: Mapping[str, Any], modified: Mapping[str, Any], current: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the new inputs change in the current state, and what of the old inputs they no longer have."""
+    """What the new inputs change in the current state, and which old inputs they drop."""
     patch: dict[str, Any] = {key: None for key in original if key not in modified}
     for key, value in modified.items():
         now = current.get(key, difference.MISSING)

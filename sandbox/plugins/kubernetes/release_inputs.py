@@ -1,6 +1,6 @@
-"""The inputs of a Helm release: which there are, their defaults, and the flags that they mean for Helm.
+"""The inputs of a Helm release: which exist, their defaults, and the Helm flags they translate to.
 
-Owns that table; when which command runs is `release.py`'s.
+Owns that table; `release.py` decides which command runs when.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLAGS: Final = (
 )
 TEXTS: Final = ("chart", "description", "keyring", "name", "namespace", "postrender", "version")
 REPOSITORY: Final = ("caFile", "certFile", "keyFile", "password", "repo", "username")
-# `compat` and `manifest` are the SDK's own, `checksum`, `resourceNames` and `status` outputs of older versions.
+# `compat` and `manifest` are the SDK's own; `checksum`, `resourceNames` and `status` are outputs of older versions.
 DROPPED: Final = ("compat", "manifest", "checksum", "resourceNames", "status")
 OTHERS: Final = ("maxHistory", "repositoryOpts", "timeout", "values")
 KNOWN: Final = frozenset((*FLAGS, *TEXTS, *OTHERS, *DROPPED))
@@ -71,7 +71,7 @@ REPOSITORY_FLAGS: Final = {"repo": "--repo", "caFile": "--ca-file", "certFile": 
 
 
 def failures(inputs: Mapping[str, Any]) -> list[CheckFailure]:
-    """For each unknown property and each value of the wrong type."""
+    """One for each unknown property and each value of the wrong type."""
     found = []
     for key, value in inputs.items():
         if key not in KNOWN:
@@ -108,7 +108,7 @@ def failures(inputs: Mapping[str, Any]) -> list[CheckFailure]:
 
 
 def with_defaults(given: Mapping[str, Any], name: str, namespace: str) -> dict[str, Any]:
-    """Every property that the state keeps, in the official plugin's defaults."""
+    """Every property that the state keeps, with the official plugin's defaults."""
     inputs: dict[str, Any] = dict.fromkeys(FLAGS, False) | dict.fromkeys(TEXTS, "") | {"values": {}}
     inputs |= {key: value for key, value in given.items() if value is not None and key not in DROPPED}
     inputs["name"] = given.get("name") or name
@@ -140,7 +140,7 @@ def uninstall_arguments(outputs: Mapping[str, Any]) -> list[str]:
 
 
 def chart_arguments(inputs: Mapping[str, Any]) -> list[str]:
-    """Where a chart comes from: for `helm show chart` and the others alike."""
+    """The flags for a chart's source, shared by `helm show chart` and the other commands."""
     arguments = []
     if inputs.get("version"):
         arguments += ["--version", str(inputs["version"])]

@@ -1,6 +1,6 @@
-"""Reads what Helm keeps of a release: the Secrets `sh.helm.release.v1.<name>.v<revision>`.
+"""Reads Helm's own record of a release: the Secrets `sh.helm.release.v1.<name>.v<revision>`.
 
-One request instead of a process of Helm's; writing is Helm's alone.
+One request instead of a Helm process; only Helm writes the record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 
 @dataclass(frozen=True)
 class Stored:
-    """`status` is Helm's word: deployed, failed, pending-install, ...; `config` the values that were given."""
+    """`status` is Helm's term: deployed, failed, pending-install, ...; `config` holds the values that were given."""
 
     name: str
     namespace: str
@@ -81,7 +81,7 @@ def _revision(entry: Mapping[str, Any]) -> int:
 
 def _decode(entry: Mapping[str, Any], driver: str) -> Stored:
     encoded = entry["data"]["release"]
-    # A Secret's data is base64 once more than a ConfigMap's.
+    # A Secret's data has one more layer of base64 than a ConfigMap's.
     content = base64.b64decode(encoded if driver.startswith("configmap") else base64.b64decode(encoded))
     if content.startswith(GZIP_MAGIC):
         content = gzip.decompress(content)

@@ -1,6 +1,6 @@
 """The built-in kinds and the properties of their inputs, from `kinds.json`.
 
-Owns what a resource type is and which inputs it has; `schema_source.py` makes the table.
+Owns what a resource type is and which inputs it has; `schema_source.py` generates the table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.plugins.protocol import CheckFailure
 from sandbox.plugins.values import UNKNOWN
 
 PREFIX: Final = "kubernetes:"
-# Longest first: `Mi` before `M`; the scale of each suffix (k8s.io/apimachinery, pkg/api/resource/suffix.go).
+# The scale of each suffix (k8s.io/apimachinery, pkg/api/resource/suffix.go). `QUANTITY` tries `Mi` before `M`.
 BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 DECIMAL: Final = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d+)?")
@@ -27,9 +27,9 @@ QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[num
 
 @dataclass(frozen=True)
 class Kind:
-    """A built-in kind; `patch` when the resource type is its `...Patch`, which owns some fields and not the object.
+    """A built-in or custom kind; `patch`: the resource type is its `...Patch`, which owns some fields, not the object.
 
-    Of a custom kind, `type` is empty, and so is `plural` while the cluster has no definition of it.
+    For a custom kind `type` is empty, and so is `plural` while the cluster has no definition of it.
     """
 
     api_version: str
@@ -45,18 +45,18 @@ class Kind:
 
     @property
     def properties(self) -> str:
-        """What the table says of its objects' properties."""
+        """The table's entry for the properties of its objects."""
         return f"#{self.type}" if self.type else "any"
 
     @property
     def typed(self) -> bool:
-        """Whether the official plugin compares its objects as their Go type has them: neither Secrets nor custom ones
-        (provider/pkg/clients/unstructured.go, Normalize)."""
+        """Whether the official plugin compares its objects in the form of their Go type: neither Secrets nor custom
+        kinds (provider/pkg/clients/unstructured.go, Normalize)."""
         return bool(self.type) and self.key != "v1/Secret"
 
     @property
     def is_defined(self) -> bool:
-        """Whether the cluster, as far as it was asked, can hold its objects."""
+        """Whether the cluster, as far as it was asked, can store its objects."""
         return bool(self.plural)
 
 
@@ -86,12 +86,12 @@ def kind_of_type(token: str) -> Kind | None:
 
 
 def input_names(kind: Kind, live: Mapping[str, Any]) -> set[str]:
-    """The top-level properties that a program may give; of a custom kind, those of them that `live` has."""
+    """The top-level properties that a program may give; for a custom kind, only those that `live` has."""
     return set(_table()["types"][kind.type] if kind.type else live) - {"status"}
 
 
 def check(kind: Kind, inputs: Mapping[str, Any]) -> list[CheckFailure]:
-    """A failure for each misspelt property and each value of the wrong type; unknown values pass."""
+    """One failure for each misspelt property and each value of the wrong type; unknown values pass."""
     return list(_check_value(kind.properties, inputs, ""))
 
 
@@ -150,7 +150,7 @@ def _fits(expression: str, value: Any) -> bool:
 
 
 def _wrong(path: str, wanted: str, value: Any) -> CheckFailure:
-    # The value itself may be a secret: its type says enough.
+    # The value may be a secret; its type says enough.
     return CheckFailure(path, f"{path}: expected {wanted}, got {type(value).__name__}")
 
 
@@ -179,7 +179,7 @@ def _canonical_value(expression: str, value: Any) -> Any:
 
 
 def canonical_quantity(value: str | int | float) -> str:
-    """`1000m` -> `1`, `0.5Gi` -> `512Mi`: no fraction, and the largest suffix of the same family."""
+    """`1000m` -> `1`, `0.5Gi` -> `512Mi`: the largest suffix of the same family without a fraction."""
     match = QUANTITY.fullmatch(str(value))
     if match is None:
         return str(value)

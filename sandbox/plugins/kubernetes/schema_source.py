@@ -1,7 +1,7 @@
-"""Makes `kinds.json`, the compact table of built-in kinds, from the OpenAPI v3 documents of Kubernetes.
+"""Generates `kinds.json`, the compact table of built-in kinds, from the OpenAPI v3 documents of Kubernetes.
 
 Run by hand when the pinned Kubernetes version changes: `python -m sandbox.plugins.kubernetes.schema_source DIRECTORY`,
-with the `api/openapi-spec/v3` directory of the Kubernetes source. Reading the table is `schema.py`'s.
+with the `api/openapi-spec/v3` directory of the Kubernetes source. `schema.py` reads the table.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-# The group versions whose kinds the stand-in takes. Left out: custom resource definitions (their properties have
-# other names in Pulumi than in Kubernetes), and review kinds that only answer questions.
+# The group versions whose kinds the stand-in supports. Left out: custom resource definitions (Pulumi names their
+# properties differently), and review kinds, which only answer questions.
 DOCUMENTS: Final = (
     "api__v1",
     "apis__apps__v1",
@@ -38,7 +38,7 @@ LEAVES: Final = {
 
 
 class Table:
-    """Collects kinds and, from them, every type that their inputs reach."""
+    """Collects kinds and every type that their inputs reach."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ class Table:
         fields: dict[str, str] = {}
         self.types[short] = fields
         for field, schema in schemas[name].get("properties", {}).items():
-            # What a controller reports is no input; it is kept out to keep the table small.
+            # A controller reports the status, so it is no input; leaving its types out keeps the table small.
             fields[field] = "any" if root and field == "status" else self._expression(schema, schemas)
         return short
 
@@ -106,7 +106,7 @@ def build(directory: Path) -> dict[str, Any]:
 
 
 def render(table: dict[str, Any]) -> str:
-    """JSON with one kind or type a line, so that a change of version reads as a diff."""
+    """JSON with one kind or type per line, so that a version change reads as a diff."""
     sections = []
     for section, entries in table.items():
         lines = [f"  {json.dumps(name)}: {json.dumps(entry, sort_keys=True)}" for name, entry in entries.items()]

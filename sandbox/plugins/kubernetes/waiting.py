@@ -1,6 +1,6 @@
-"""Waits until an object is ready, or gone; gives up when time is over, when it cannot succeed, or when asked to.
+"""Waits until an object is ready or gone; gives up when time is up, when success is impossible, or when asked to.
 
-Owns the clock and the messages; what ready means is `readiness.py`'s.
+Owns the clock and the messages; `readiness.py` defines ready.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.plugins.protocol import Log, ResourceError
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 WAIT_FOR: Final = "pulumi.com/waitFor"
 TIMEOUT_ANNOTATION: Final = "pulumi.com/timeoutSeconds"
-# Kinds whose deletion skipAwait leaves to go on by itself; all others are waited for (the official plugin's list).
+# Kinds whose deletion proceeds unawaited with skipAwait; all others are awaited (the official plugin's list).
 LEFT_TO_GO: Final = frozenset(
     {
         "apps/v1/DaemonSet",
@@ -32,14 +32,14 @@ LEFT_TO_GO: Final = frozenset(
         "v1/ReplicationController",
     }
 )
-DEFAULT_SECONDS: Final = 600.0  # the official plugin's, for ready and gone alike
-# Short at first, because most objects in a small cluster are ready at once; never so short that the server notices.
+DEFAULT_SECONDS: Final = 600.0  # the official plugin's, for becoming ready and for going away
+# Short at first, because most objects in a small cluster are ready at once, but never a burden on the server.
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 class NotReady(Exception):
-    """The object exists but is not ready; `reasons` say why, the newest state of it is `live`."""
+    """The object exists but is not ready; `reasons` say why, `live` is its newest state."""
 
     def __init__(self, message: str, live: dict[str, Any], reasons: list[str]) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class NotReady(Exception):
 
 @dataclass(frozen=True)
 class Waiter:
-    """One wait of one operation. `timeout` in seconds is the resource option's, 0 when there is none."""
+    """One wait of one operation. `timeout` is the resource option in seconds, 0 if there is none."""
 
     server: ApiServer
     kind: Kind
@@ -87,7 +87,7 @@ class Waiter:
             live = self.server.get(self.kind, namespace_of(live), name_of(live))
 
     def check_once(self, inputs: Mapping[str, Any], live: dict[str, Any]) -> None:
-        """Raises `NotReady` for a known object that is not ready now, without waiting: a refresh."""
+        """Raises `NotReady` if an existing object is not ready now; does not wait: used by refresh."""
         readiness = self._readiness(inputs)
         if readiness is None:
             return
@@ -134,6 +134,6 @@ class Waiter:
         try:
             problems += readiness.problems(self.server, live)
         except ApiError as error:
-            # Reading pods or events may be forbidden: the failure itself must still be told.
+            # Reading pods or events may be forbidden; the failure itself must still be reported.
             problems.append(f"its pods and events cannot be read: {error}")
         return NotReady(message, live, list(dict.fromkeys(problems)) or [progress.note])

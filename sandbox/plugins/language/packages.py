@@ -20,8 +20,7 @@ WITHOUT_PLUGIN = frozenset({"pulumi_policy", "pulumi_esc_sdk"})
 
 @dataclass(frozen=True)
 class RequiredPackage:
-    """`version` has a leading `v`; `server` is empty for Pulumi's own; `parameterization` is as in pulumi-plugin.json.
-    """
+    """`version` has a leading `v`; `server` is empty for Pulumi's own; `parameterization`: see pulumi-plugin.json."""
 
     name: str
     version: str

@@ -1,5 +1,4 @@
-"""The properties of the random resource types, modelled on terraform-provider-random 3.8 (passwords: schema version 3).
-"""
+"""The properties of the random resource types, as in terraform-provider-random 3.8 (passwords: schema version 3)."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from sandbox.plugins.values_schema import StateOnlyProvider
 
 
 class TlsProvider(StateOnlyProvider):
-    """Nothing exists outside the state. A plain preview or update replaces a certificate in its early-renewal window.
-    """
+    """Nothing exists outside the state. Even without a refresh, a certificate in its renewal window is replaced."""
 
     name = "tls"
     version = "5.6.2"
