@@ -1,5 +1,5 @@
-"""The AWS of the sandbox: moto's API, and a real PostgreSQL behind every RDS instance that is made there.
+"""The sandbox's AWS: moto's API, and a real PostgreSQL behind every RDS instance created there.
 
-`python -m sandbox.cloud --home <home>` runs it; what the rest of the sandbox needs of it is in
-`<home>/run/cloud.ready.json`.
+Run by `python -m sandbox.cloud --home <home>`; `<home>/run/cloud.ready.json` holds what the rest of the sandbox needs
+to know about it.
 """

@@ -1,4 +1,4 @@
-"""Entry point: `python -m sandbox.cloud --home <home>` serves until it is told to stop."""
+"""Entry point: `python -m sandbox.cloud --home <home>` serves until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 

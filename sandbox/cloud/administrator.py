@@ -1,7 +1,7 @@
-"""The key of the account's administrator: what `make env` exports, and what makes the account's landing zone.
+"""The access key of the account's administrator: `make env` exports it, and the landing zone is made with it.
 
-No secret: the API is on loopback and lets every key but a workload's do everything. Only a signature that is checked,
-that of a token for an IAM login, needs one that both sides know.
+It is no secret: the API is on loopback and lets every key but a workload's do everything. A key both sides know is
+needed only where a signature is checked: that of a token for an IAM login.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""AWS's API over HTTP: moto's application with three things around it.
+"""AWS's API over HTTP: moto's application behind a gate, with saved state and a request log.
 
-Each call is first put to the gate, then served, and, when it wrote, made to last before the caller hears of it; each
-is a line of the request log.
-Calls are served one at a time: moto's backends are plain dictionaries, and the state is saved as a whole.
+Each call first passes the gate, is then served and, if it wrote, saved before the caller gets an answer; each call is
+one line of the request log. Calls are served one at a time: moto's backends are plain dictionaries, and the state is
+saved as a whole.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 StartResponse = Callable[..., Any]
 
-# moto's own management calls (reset, dashboards) are no part of AWS's API, and a reset would lose databases.
+# moto's own management calls (reset, dashboards) are not part of AWS's API, and a reset would lose databases.
 MANAGEMENT_PATH = "/moto-api"
 
 
 class RequestLog:
-    """One JSON object a line: time, service, action, write, resource, status."""
+    """One JSON object per line: time, service, action, write, resource, status."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -77,7 +77,7 @@ class Application:
             except Refusal as refusal:
                 answer, body = _refused(call, refusal)
             except NotImplementedError as error:
-                # Not 500, which clients try again.
+                # Not 500, which clients would retry.
                 answer, body = _refused(call, Refusal(501, "NotImplemented", str(error)))
             except Exception as error:
                 log.exception("%s.%s", call.service, call.action)
@@ -108,9 +108,9 @@ def _xml(text: str) -> str:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """The request log says more than an access log would."""
+    """Silences the access log: the request log says more."""
 
-    # Without it each call of a client costs a connection.
+    # Without HTTP/1.1, every call of a client would need a new connection.
     protocol_version = "HTTP/1.1"
 
     def log(self, type: str, message: str, *args: Any) -> None:
@@ -119,11 +119,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def listen(address: str, preferred_port: int, application: Application) -> BaseWSGIServer:
-    """A server on `address`. Another port is taken when the preferred one is busy; 0 takes any."""
+    """A server on `address`. If the preferred port is busy, another one is taken; 0 takes any."""
     try:
         return make_server(address, preferred_port, application, threaded=True, request_handler=_QuietHandler)
     except (OSError, SystemExit) as error:
-        # werkzeug leaves by SystemExit when the address is in use.
+        # werkzeug raises SystemExit if the address is in use.
         if preferred_port == 0:
             raise
         log.warning(

@@ -1,4 +1,4 @@
-"""What the API's code and the servers' workers share: one lock, the fleet, and how a change is made to last."""
+"""What the API's code and the servers' workers share: one lock, the fleet, and the function that saves a change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _current: ApiState | None = None
 
 
 def set_state(state: ApiState) -> None:
-    """moto makes its backends itself and takes no arguments for them, so they find the state here."""
+    """moto creates its backends itself and passes them no arguments, so they find the state here."""
     global _current
     _current = state
 

@@ -1,6 +1,6 @@
-"""The stand-in for the root that signs RDS's server certificates, and the certificates it issues.
+"""Stands in for the root that signs RDS's server certificates, and issues those certificates.
 
-One root a home, made once; its certificate alone is the bundle that clients trust.
+One root per home, created once; its certificate alone is the bundle that clients trust.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.pki import key_pem, key_usage, write_private
 BUNDLE_NAME = "rds-ca-bundle.pem"
 KEY_NAME = "rds-ca.key"
 
-# AWS's roots of the g1 generation: 40 years for rsa2048, 100 for the others; server certificates: a year.
+# AWS's roots of the g1 generation are valid 40 years (rsa2048) or 100 years (the others), server certificates one year.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
 ROOT_VALIDITY = datetime.timedelta(days=40 * 365)
 SERVER_VALIDITY = datetime.timedelta(days=365)
@@ -40,7 +40,7 @@ class ServerCertificate:
 
 
 class RdsAuthority:
-    """Issues what RDS would: a certificate for one endpoint name, with a key of the kind its CA identifier says."""
+    """Issues what RDS would: a certificate for one endpoint name, with the kind of key that its CA identifier names."""
 
     def __init__(self, certificate: x509.Certificate, key: PrivateKey, bundle: Path):
         self._certificate = certificate
@@ -49,7 +49,7 @@ class RdsAuthority:
 
     @classmethod
     def at(cls, directory: Path, region: str) -> RdsAuthority:
-        """The root kept in `directory`, made when there is none."""
+        """The root kept in `directory`; created if there is none."""
         bundle, key_file = directory / BUNDLE_NAME, directory / KEY_NAME
         if not (bundle.exists() and key_file.exists()):
             key: PrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -65,7 +65,7 @@ class RdsAuthority:
         now = datetime.datetime.now(datetime.timezone.utc)
         certificate = (
             x509.CertificateBuilder()
-            # A common name holds 64 characters at most; the name that is verified is in the SAN.
+            # A common name holds at most 64 characters; clients verify the name in the SAN.
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, endpoint[:64])]))
             .issuer_name(self._certificate.subject)
             .public_key(key.public_key())

@@ -1,7 +1,7 @@
-"""`aws` for pods: the one command of the AWS CLI that workloads of this project run, `secretsmanager get-secret-value`.
+"""`aws` for pods: `secretsmanager get-secret-value`, the only AWS CLI command that this project's workloads run.
 
-Credentials are found as the real CLI finds them; with AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE it assumes the
-role first, with AWS_CONTAINER_CREDENTIALS_FULL_URI it asks the agent of EKS Pod Identity.
+Credentials are found as the real CLI finds them; with AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE it first assumes the
+role, with AWS_CONTAINER_CREDENTIALS_FULL_URI it asks the EKS Pod Identity agent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--secret-id", required=True)
     parser.add_argument("--version-id")
     parser.add_argument("--version-stage")
-    # JMESPath in the real CLI; here a plain field.
+    # JMESPath in the real CLI, a plain field name here.
     parser.add_argument("--query", choices=["SecretString", "ARN", "Name", "VersionId"])
     parser.add_argument("--output", choices=["text", "json"], default="json")
     parser.add_argument("--region")
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
         print("aws-cli/2 (stand-in)")
         return 0
     options = _parse(arguments)
-    # Imported late: a usage error need not wait for it.
+    # Imported late, so that a usage error appears without delay.
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     if options.version_stage:
         request["VersionStage"] = options.version_stage
     try:
-        # The CLI reads AWS_REGION; boto3 alone does not. A session's region is also where it assumes a role.
+        # The CLI reads AWS_REGION; boto3 alone does not. The session's region is also where it assumes a role.
         region = options.region or os.environ.get("AWS_REGION")
         client = boto3.Session(region_name=region).client("secretsmanager", endpoint_url=options.endpoint_url)
         answer = client.get_secret_value(**request)
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
 
 def _print(value: Any, output: str) -> None:
     if output == "text":
-        # As the real CLI: the fields in the order of their names, a tab between them.
+        # As in the real CLI: fields in alphabetical order of their names, separated by tabs.
         print("\t".join(_text(value[name]) for name in sorted(value)) if isinstance(value, dict) else value)
     else:
         print(json.dumps(value, indent=4, default=_text))

@@ -1,6 +1,6 @@
-"""Automated backups of one server: a base copy, and every change since, as PostgreSQL's own log of them.
+"""Automated backups of one server: a base copy, and PostgreSQL's own log of every change since.
 
-From the two any moment since the base copy was made is restored. Knows nothing of AWS, and starts no server.
+The two restore any moment since the base copy was made. Knows nothing of AWS and starts no server.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ RECORD = "backup.json"
 
 @dataclass(frozen=True)
 class SnapshotOrigin:
-    """The data of a snapshot."""
+    """Data from a snapshot."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class MomentOrigin:
-    """The data that another instance had at a moment."""
+    """Data as another instance had it at a point in time."""
 
     resource_id: str
     time: datetime.datetime | None
@@ -41,7 +41,7 @@ Origin = SnapshotOrigin | MomentOrigin
 
 
 class Backups:
-    """Where one server's backups lie. Its files are the server's user's, who writes the log."""
+    """Where one server's backups are kept. The files belong to the server's user, who writes the log."""
 
     def __init__(self, directory: Path, user: ServerUser):
         self._directory = directory
@@ -57,7 +57,7 @@ class Backups:
 
     @property
     def earliest(self) -> datetime.datetime | None:
-        """The first moment that can be restored; None before there is one."""
+        """The earliest moment that can be restored; None before there is one."""
         record = read_json(self._directory / RECORD, {})
         return datetime.datetime.fromisoformat(record["earliest"]) if record and self.base.is_dir() else None
 
@@ -67,7 +67,7 @@ class Backups:
             self._user.own(directory)
 
     def begun(self) -> None:
-        """The base copy is complete."""
+        """Record that the base copy is complete."""
         now = datetime.datetime.now(datetime.timezone.utc)
         write_json(self._directory / RECORD, {"earliest": now.isoformat()})
 
@@ -77,20 +77,21 @@ class Backups:
     # Settings of servers
 
     def writing(self) -> dict[str, str]:
-        """Of the server whose backups these are. A part that a killed copy left is overwritten by the next try."""
+        """Settings of the server being backed up. A partial file left by a killed copy is overwritten by the next
+        attempt."""
         part, whole = shlex.quote(f"{self.log}/%f.part"), shlex.quote(f"{self.log}/%f")
         return {"archive_command": f"cp %p {part} && mv {part} {whole}"}
 
     def reading(self) -> dict[str, str]:
-        """Of a server that takes from here what the other one no longer holds."""
+        """Settings of a server that reads from here what its source no longer holds."""
         return {"restore_command": f"cp {shlex.quote(f'{self.log}/%f')} %p", "recovery_target_timeline": "latest"}
 
     def recovery(self, time: datetime.datetime | None) -> dict[str, str]:
-        """Of a server that is made from the base copy, as it was at `time`."""
+        """Settings of a server restored from the base copy to its state at `time`; None: the latest."""
         target = {} if time is None else {"recovery_target_time": time.isoformat(sep=" ")}
-        # It lets nobody in before it is what was asked for.
+        # Nobody can log in before the server has reached the requested state.
         return {**self.reading(), **target, "recovery_target_action": "promote", "hot_standby": "off"}
 
 
-# The log is always written, since turning it on restarts a server; without backups nobody keeps it.
+# The log is always written, because switching that on would restart the server; without backups it is discarded.
 NO_BACKUPS: Mapping[str, str] = {"archive_command": "true"}

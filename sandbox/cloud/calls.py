@@ -1,6 +1,4 @@
-"""An AWS API request, read without being consumed: which service, which action, who signs, and whether it changes
-anything.
-"""
+"""Reads an AWS API request without consuming it: its service, action and signer, and whether it changes anything."""
 
 from __future__ import annotations
 
@@ -15,13 +13,13 @@ from typing import Any
 Environment = dict[str, Any]
 """A WSGI environment."""
 
-# Actions that only read; the names are AWS's own convention.
+# Actions that only read, following AWS's naming convention.
 READING = re.compile(
     r"^(Describe|List|Get|Head|BatchGet|Search|Lookup|Query|Scan|Select|Filter|Test|Simulate|Validate|Check|Estimate|Download|View)"
     r"|^(AssumeRole\w*|DecodeAuthorizationMessage|Encrypt|Decrypt|ReEncrypt|GenerateDataKey\w*|GenerateMac|GenerateRandom|Sign|Verify\w*)$"
 )
 
-# Parameters that name what a call is about, the most telling first.
+# Parameters that name the subject of a call, the most telling first.
 NAMING = (
     "DBInstanceIdentifier",
     "DBSnapshotIdentifier",
@@ -77,7 +75,7 @@ class Call:
 
 
 def read_call(environment: Environment) -> Call:
-    """Describe a request; its body can still be read by whoever serves it."""
+    """Describe a request; whoever serves it can still read the body."""
     body = _body(environment)
     scope = re.search(r"Credential=([^,\s]+)", environment.get("HTTP_AUTHORIZATION", ""))
     key, region, service = None, "us-east-1", ""
@@ -94,13 +92,13 @@ def read_call(environment: Environment) -> Call:
     elif isinstance(parameters.get("Action"), str):
         action = parameters["Action"]
     elif "/operation/" in path:
-        # The newest clients' protocol (RPC over CBOR).
+        # The protocol of the newest clients (RPC over CBOR).
         action = path.rpartition("/")[2]
     else:
-        # Services that speak REST have the action in the method and path.
+        # REST services express the action by method and path.
         action = f"{environment['REQUEST_METHOD'].capitalize()} {path}"
     if not service and action.startswith(("AssumeRole", "GetCallerIdentity")):
-        # Calls that need no signature.
+        # These calls need no signature.
         service = "sts"
     return Call(service, action, parameters, key, environment.get("HTTP_X_AMZ_SECURITY_TOKEN"), region, speaks_json)
 

@@ -1,4 +1,4 @@
-"""Whether IAM lets somebody in to a database: by a token of its holder's, who may `rds-db:connect` as the user.
+"""Whether IAM lets somebody log in to a database: whoever signed the token must have `rds-db:connect` for the user.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.IAMPolicy.html
 """
@@ -24,17 +24,17 @@ def _now() -> datetime.datetime:
 
 
 class IamLogins:
-    """One account's, in one region."""
+    """The IAM logins of one account in one region."""
 
     def __init__(self, account: str, region: str, lock: threading.RLock, clock: Clock = _now):
-        """`lock`: the API's, under which alone its state may be read."""
+        """`lock`: the API's; its state may be read only while holding it."""
         self._account = account
         self._region = region
         self._lock = lock
         self._clock = clock
 
     def check(self, instance: DatabaseSpecification, user: str, token: str) -> str:
-        """The ARN of who logs in. Raises `TokenRefused`."""
+        """The ARN of whoever logs in. Raises `TokenRefused`."""
         now = self._clock()
         found: list[Holder] = []
 

@@ -1,4 +1,4 @@
-"""Event subscriptions of RDS: what moto leaves out of their life, which is every change to one that is there."""
+"""RDS event subscriptions: the calls that moto lacks, which are all changes to an existing one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that others read while they are written: complete or absent, never half there, and only this user's."""
+"""Files that others may read while they are written: complete or absent, never partial, and private to this user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PRIVATE = 0o600
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step. A reader sees the old content or the new; a killed writer leaves the old."""
+    """Replace a file atomically. A reader sees the old content or the new; a killed writer leaves the old."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
     try:

@@ -1,10 +1,9 @@
-"""The servers behind the RDS instances: which there are, where they listen, and that each is what its instance asks
-for.
+"""The servers behind the RDS instances: which exist, where they listen, and whether each is what its instance wants.
 
-Owns the servers' processes and fronts, their addresses, who follows whom, the copies behind snapshots, and the address
-book's `databases.json`. Each server has a worker of its own, so that a slow one holds no other up; a worker waits for
-another one's only where it begins with the other's data. What a worker did is told to `report` in RDS's words. Knows
-nothing of AWS's API.
+Owns the servers' processes and fronts, their addresses, which follows which, the copies behind snapshots, and the
+address book's `databases.json`. Each server has its own worker, so that a slow server delays no other; a worker waits
+for another's only when its server starts from the other's data. `report` receives each worker's result in RDS's terms.
+Knows nothing of AWS's API.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ LONGEST_RESTART_DELAY = 30.0
 
 @dataclass(frozen=True)
 class DatabaseSpecification:
-    """What an instance asks of its server."""
+    """What an instance wants of its server."""
 
     resource_id: str
     """`db-...`, unique and constant for an instance's life; the server is filed under it."""
@@ -72,13 +71,13 @@ class DatabaseSpecification:
     parameter_group: Mapping[str, str]
     ca_identifier: str
     has_backups: bool
-    """Whether its data of earlier moments are kept."""
+    """Whether the data of earlier moments are kept."""
     iam_authentication: bool = False
-    """Whether tokens let anybody in. Who is a member of rds_iam has no other login either way."""
+    """Whether tokens let anybody in. A member of rds_iam cannot log in any other way in either case."""
     origin: Origin | None = None
-    """What it began with."""
+    """The data that the instance began with."""
     source: str | None = None
-    """Resource id of the instance that it follows."""
+    """Resource id of the instance that this one follows."""
 
 
 class _Member:
@@ -127,10 +126,10 @@ class Fleet:
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self._watcher.start()
 
-    # What the instances ask for. Each returns at once; the worker does it.
+    # Requests from instances. Each method returns at once; the worker does the work.
 
     def create(self, specification: DatabaseSpecification, password: str | None) -> None:
-        """Make the server of a new instance. `password`: of the master, where the data have none yet."""
+        """Make the server of a new instance. `password`: the master's, needed if the data have none yet."""
         member = self._enlist(specification)
 
         def work() -> None:
@@ -142,7 +141,7 @@ class Fleet:
     def resume(
         self, specification: DatabaseSpecification, password: str | None, running: bool, unsettled: bool = False
     ) -> None:
-        """Take up the server of an instance that an earlier life of the service made.
+        """Take over the server of an instance that an earlier run of the service made.
 
         `password` is needed to finish an interrupted creation; `unsettled`: a change may not have reached the server.
         """
@@ -161,7 +160,7 @@ class Fleet:
         self._submit(member, work)
 
     def change(self, specification: DatabaseSpecification, password: str | None = None, restart: bool = False) -> None:
-        """Apply what an instance asks for now. `password`: only when it changed. A new port restarts in any case."""
+        """Apply an instance's current wishes. `password`: only if it changed. A new port always restarts the server."""
         member = self._members[specification.resource_id]
 
         def work() -> None:
@@ -186,7 +185,7 @@ class Fleet:
         self._submit(member, work)
 
     def promote(self, specification: DatabaseSpecification) -> None:
-        """End a replica's following: from now on it is an instance like others."""
+        """Stop a replica from following: from now on it is an ordinary instance."""
         member = self._members[specification.resource_id]
 
         def work() -> None:
@@ -214,12 +213,12 @@ class Fleet:
         self._submit(member, lambda: self._start(member))
 
     def delete(self, resource_id: str, final_snapshot: str | None) -> None:
-        """Stop the server and remove its data, first kept as the copy behind `final_snapshot` when one is asked for."""
+        """Stop the server and remove its data, after copying them for `final_snapshot` if one is requested."""
         member = self._members[resource_id]
         member.wanted = False
 
         def work() -> None:
-            # What follows it has received everything by then.
+            # By the end of the shutdown, its followers have received everything.
             self._stop(member)
             for follower in self._followers(member):
                 self.promote(replace(follower.specification, source=None))
@@ -254,11 +253,11 @@ class Fleet:
         return self._snapshot_path(name).is_dir()
 
     def earliest_moment(self, resource_id: str) -> datetime.datetime | None:
-        """From which on an instance's data can be had again; None before its first backup."""
+        """The earliest moment to which an instance's data can be restored; None before its first backup."""
         return self._backups(resource_id).earliest
 
     def close(self) -> None:
-        """Stop every server in order and wait for it. The data stay."""
+        """Stop all servers in order and wait for them. The data stay."""
         self._stopping.set()
         with self._lock:
             members = list(self._members.values())
@@ -269,7 +268,7 @@ class Fleet:
             try:
                 stops.append(member.worker.submit(self._stop, member))
             except RuntimeError:
-                # Its deletion is under way; the shutdown below waits for it.
+                # Its deletion is under way; the shutdown below waits for that.
                 pass
         for member in members:
             member.worker.shutdown(wait=True)
@@ -297,7 +296,7 @@ class Fleet:
         return member
 
     def _listening_of(self, specification: DatabaseSpecification) -> Listening:
-        """Where the server was, if an earlier life of the service had it, or a new address."""
+        """The server's earlier address, if an earlier run of the service recorded one, otherwise a new address."""
         recorded = read_json(self._records_file, {})
         known = recorded.get(specification.resource_id)
         if known and known["address"].startswith(f"{self._prefix}."):
@@ -323,24 +322,23 @@ class Fleet:
         return other
 
     def _make(self, member: _Member, password: str | None) -> None:
-        """From whatever is there to a running server. Each step is repeatable, so an interrupted creation is taken
-        up.
-        """
+        """Brings the server to a running state from wherever it is. Each step is repeatable, so that an interrupted
+        creation can be resumed."""
         server, specification = member.server, member.specification
         self._backups(specification.resource_id).prepare()
         if not server.exists:
             self._fill(member)
         if server.pid is None:
             member.listening = self._listening_for(Listening(member.listening.address, specification.port))
-            # Before there is a server that outlives a kill of this service: it is looked for where it is.
+            # Record before the start: if this service is killed, the record is how the surviving server is found.
             self._record()
         self._configure(member)
         self._start(member)
         if specification.source is not None:
             return
         server.stand_alone(member.listening)
-        # A database that was handed over belongs to its users: a later life of the service takes nothing of theirs
-        # back, and what was copied has been handed over before.
+        # Once handed over, a database belongs to its users: a later run of the service must not undo their changes.
+        # Copied data bring the mark along.
         handed_over = server.data / HANDED_OVER
         if not handed_over.exists():
             with server.superuser(member.listening) as connection:
@@ -348,7 +346,7 @@ class Fleet:
             handed_over.touch()
 
     def _fill(self, member: _Member) -> None:
-        """The data that an instance begins with."""
+        """Put in place the data that an instance begins with."""
         server, origin = member.server, member.specification.origin
         if member.specification.source is not None:
             source = self._members[member.specification.source]
@@ -363,7 +361,7 @@ class Fleet:
             server.initialise()
 
     def _meanwhile(self, source: _Member, work: Callable[[], None]) -> None:
-        """Do it while nothing else happens to `source`, and wait for it."""
+        """Do `work` while nothing else happens to `source`, and wait for it."""
         try:
             waiting = source.worker.submit(work)
         except RuntimeError as error:
@@ -371,7 +369,7 @@ class Fleet:
         waiting.result()
 
     def _back_up(self, member: _Member) -> None:
-        """Begin the backups that the instance asks for, or end them."""
+        """Start the backups that the instance wants, or end them."""
         backups, specification = self._backups(member.specification.resource_id), member.specification
         if not specification.has_backups:
             if backups.earliest is not None:
@@ -395,7 +393,7 @@ class Fleet:
         server.configure(member.listening, settings, wanted.force_ssl, issued, self._passes.authority)
 
     def _log_settings(self, member: _Member) -> dict[str, str]:
-        """Where a server's changes go, and from where it takes others'."""
+        """Where a server's changes are written, and from where it reads those of other servers."""
         specification, server = member.specification, member.server
         settings = {**NO_BACKUPS}
         if specification.has_backups:
@@ -413,7 +411,7 @@ class Fleet:
         try:
             self._answer(member, recovers)
         except PortBusy:
-            # Taken between the look and the start.
+            # The port was taken between the check and the start.
             self._stop(member)
             member.listening = member.listening.with_free_port()
             self._configure(member)
@@ -426,7 +424,7 @@ class Fleet:
     def _answer(self, member: _Member, recovers: bool) -> None:
         member.server.start(member.listening)
         if recovers:
-            # It is what it was to become; the settings that led there are of no more use.
+            # The restored state is reached; the settings that led to it are no longer needed.
             self._configure(member)
             member.server.stop()
             member.server.start(member.listening)
@@ -463,7 +461,7 @@ class Fleet:
         return Front(self._front_loop, backend, self._passes)
 
     def _follow_again(self, member: _Member) -> None:
-        """Its source may be elsewhere than before."""
+        """The source may listen elsewhere than before."""
         if member.specification.source is not None and member.server.pid is not None:
             self._configure(member)
             member.server.reload()
@@ -477,7 +475,7 @@ class Fleet:
         return Backups(self._place.directory("backups") / resource_id, self._place.user)
 
     def _submit(self, member: _Member, work: Callable[[], object], done: str | None = "available") -> None:
-        """`done`: what is reported then; None for work that the instance's users do not see."""
+        """`done`: the status reported on success; None for work that the instance's users do not see."""
         resource_id = member.specification.resource_id
         with self._lock:
             member.pending += 1
@@ -519,7 +517,7 @@ class Fleet:
     # Records
 
     def _record(self) -> None:
-        """What a later life of the service must know, and where clients find each endpoint."""
+        """Write what a later run of the service must know, and where clients find each endpoint."""
         with self._lock:
             records = {
                 resource_id: {
@@ -542,12 +540,12 @@ class Fleet:
             write_json(self._names_file, book)
 
     def _snapshot_path(self, name: str) -> Path:
-        # Automated snapshots are called `rds:...`.
+        # Automated snapshots are named `rds:...`.
         return self._place.directory("snapshots") / name.lower().replace(":", "_")
 
 
 def stop_leftovers(directory: Path) -> None:
-    """End the servers that a killed service left running, by the record of where their data are."""
+    """Kill servers that a killed service left running, found by their recorded data directories."""
     for resource_id, record in read_json(directory / RECORDS, {}).items():
         data = Path(record["data"])
         if running_server(data) is not None:

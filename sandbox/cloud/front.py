@@ -1,8 +1,8 @@
-"""What answers at the endpoint of a database: it tells by the user whether IAM or the server's own rules let them in.
+"""Answers at a database's endpoint, and decides per user whether IAM or the server's own rules let a client in.
 
-Owns a connection until its user is known and, where IAM decides, let in; then bytes are handed on and back. Passwords,
-channel binding and the rule that TLS is needed stay the server's own: it has the same certificate and gets what the
-client sends. Where the server is, and who its users are, is told by the caller.
+Owns a connection until its user is known and, where IAM decides, let in; then it passes bytes in both directions.
+Passwords, channel binding and the rule that TLS is required stay with the server: it has the same certificate and
+receives what the client sends. The caller says where the server is and who its users are.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ Result = TypeVar("Result")
 
 # PostgreSQL's authentication_timeout.
 AUTHENTICATION_SECONDS = 60.0
-# The server is on this machine.
+# Short, because the server is on this machine.
 CONNECT_SECONDS = 10.0
 # More than the longest message before a user is let in.
 LONGEST_RECEIVED = 2 * startup.LONGEST_PASSWORD
-# As PostgreSQL's for 100 connections: a burst waits, and is not refused.
+# Like PostgreSQL's for 100 connections: a burst waits instead of being refused.
 BACKLOG = 200
-# From version 17 on a client may begin with TLS, and then has to name the protocol.
+# From version 17 on, a client may begin with TLS, and must then name the protocol.
 ALPN = "postgresql"
 DIRECT_TLS_FROM = 17
 _TLS_HANDSHAKE = b"\x16"
 
 
 class AddressTaken(Exception):
-    """Another program listens where the front should."""
+    """Another program listens at the front's address."""
 
 
 class Unavailable(Exception):
-    """The server behind does not answer."""
+    """The server behind the front does not answer."""
 
 
 class _Ended(Exception):
@@ -59,20 +59,20 @@ class Backend:
     """The server behind a front, and what is known of its users. The functions may block; any thread calls them."""
 
     address: str
-    """Its own, which no client has: by it the server knows the front's logins."""
+    """The front's own source address, which no client has: it tells the server which logins are the front's."""
     certificate: Path
-    """PEM of the chain that it serves; clients get the same."""
+    """PEM of the server's certificate chain; clients get the same."""
     key: Path
     authorities: Path
     major: int
     logs_in_by_iam: Callable[[str], bool]
     """Raises `Unavailable`."""
     check_token: Callable[[str, str], str]
-    """(user, token) -> who it is. Raises `TokenRefused`."""
+    """(user, token) -> the identity of whoever logs in. Raises `TokenRefused`."""
 
 
 class FrontLoop:
-    """The thread in which all fronts live."""
+    """The thread in which all fronts run."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -83,7 +83,7 @@ class FrontLoop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """From another thread: the result of `work`."""
+        """Run `work` in the loop, from another thread; returns its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class FrontLoop:
 
 
 class Front:
-    """One database's. `open` and `close` are called from outside the loop, by one thread at a time."""
+    """The front of one database. `open` and `close` are called from outside the loop, by one thread at a time."""
 
     def __init__(self, loop: FrontLoop, backend: Backend, passes: Passes):
         self._loop = loop
@@ -107,7 +107,7 @@ class Front:
         self._for_users: dict[str | None, ssl.SSLContext] = {}
 
     def open(self, address: str, port: int) -> None:
-        """Answer there, where it answers already or from now on. Raises `AddressTaken`."""
+        """Listen there, if not already doing so. Raises `AddressTaken`."""
         if self._listening == (address, port):
             return
         self.close()
@@ -126,7 +126,7 @@ class Front:
         self._loop.run(self._begin(listener))
 
     def close(self) -> None:
-        """Nobody is let in any more. Who is in stays as long as the server keeps them."""
+        """Accept no more clients. Existing sessions last until the server ends them."""
         if self._listening is not None:
             self._listening = None
             self._loop.run(self._end())
@@ -146,12 +146,12 @@ class Front:
                 try:
                     connection, (address, _) = await loop.sock_accept(listener)
                 except OSError as error:
-                    # A client that left at once, or no file descriptors for a moment.
+                    # A client that left at once, or a brief shortage of file descriptors.
                     log.warning("a connection could not be accepted: %s", error)
                     await asyncio.sleep(0.05)
                     continue
                 task = asyncio.create_task(self._serve(connection, address))
-                # The loop itself holds its tasks weakly.
+                # The loop itself holds only weak references to tasks.
                 self._serving.add(task)
                 task.add_done_callback(self._serving.discard)
 
@@ -167,7 +167,7 @@ class Front:
             log.info("%s", problem)
             self._refuse(channels, startup.CANNOT_CONNECT_NOW, "the database system is starting up")
         except (_Ended, OSError, asyncio.TimeoutError):
-            # ssl.SSLError is an OSError. As PostgreSQL: who does not speak is not answered.
+            # ssl.SSLError is an OSError. As in PostgreSQL, a client that does not speak the protocol gets no answer.
             for channel in channels:
                 channel.transport.abort()
         if not channels:
@@ -182,7 +182,7 @@ class Front:
             channel.transport.abort()
 
     async def _admit(self, connection: socket.socket, address: str, channels: list[_Channel]) -> None:
-        """`channels`: the client's, once there is one, then the server's; theirs is what an exception leaves behind."""
+        """`channels` collects the client's, then the server's; an exception leaves them to the caller."""
         client = await self._begun(connection)
         channels.append(client)
         packet = await self._start_of(client)
@@ -216,7 +216,7 @@ class Front:
 
     async def _begun(self, connection: socket.socket) -> _Channel:
         loop = asyncio.get_running_loop()
-        # Its first byte tells, and stays to be read.
+        # The first byte tells whether TLS begins at once; it stays to be read.
         arrived = loop.create_future()
         loop.add_reader(connection, lambda: None if arrived.done() else arrived.set_result(None))
         try:
@@ -237,7 +237,7 @@ class Front:
         return channel
 
     async def _start_of(self, client: _Channel) -> Packet:
-        """The packet that begins a session or cancels one, after TLS has begun if the client wants it."""
+        """The packet that begins or cancels a session; starts TLS first if the client asks for it."""
         asked: set[int] = set()
         while True:
             head = await client.read(4)
@@ -268,7 +268,7 @@ class Front:
         return await asyncio.get_running_loop().run_in_executor(None, question, *arguments)
 
     async def _connect(self, source: str | None) -> _Channel:
-        """`source`: the client's address, which the server shows and writes to its log."""
+        """`source`: the client's address, which the server shows and logs."""
         if self._listening is None:
             raise Unavailable("the database is being stopped")
         _, port = self._listening
@@ -287,12 +287,12 @@ class Front:
     # TLS
 
     def _context_for_clients(self) -> ssl.SSLContext:
-        """With the certificate that the server has now."""
+        """The context with the server's current certificate."""
         written = self._backend.certificate.stat().st_mtime_ns
         if self._for_clients is None or self._for_clients[0] != written:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
-            # As PostgreSQL, which keeps no sessions.
+            # As in PostgreSQL, which keeps no sessions.
             context.options |= ssl.OP_NO_TICKET
             context.set_alpn_protocols([ALPN])
             context.load_cert_chain(self._backend.certificate, self._backend.key)
@@ -300,10 +300,10 @@ class Front:
         return self._for_clients[1]
 
     def _context_for(self, user: str | None) -> ssl.SSLContext:
-        """To the server: with a pass for `user`, or with none, where the server itself asks who it is."""
+        """The context towards the server: with a pass for `user`, or without one if the server itself authenticates."""
         if user not in self._for_users:
             context = ssl.create_default_context(cafile=str(self._backend.authorities))
-            # The name is the clients' to check; here it is known by its address which server it is.
+            # Checking the name is up to the clients; the front identifies the server by its address.
             context.check_hostname = False
             if user is not None:
                 self._passes.present(context, user)
@@ -312,11 +312,11 @@ class Front:
 
 
 class _NotLetIn(Exception):
-    """The text is what the client is told."""
+    """The text is shown to the client."""
 
 
 class _Channel(asyncio.Protocol):
-    """One end's connection: read message by message until it is joined with the other's."""
+    """The connection of one end: read message by message until it is joined to the other end's."""
 
     transport: asyncio.Transport
 
@@ -342,7 +342,7 @@ class _Channel(asyncio.Protocol):
 
     async def secure(self, context: ssl.SSLContext, *, server_side: bool) -> None:
         if self._received:
-            # What was sent in the clear must not be taken for a part of what is encrypted.
+            # Data sent in the clear must not be mistaken for part of the encrypted stream.
             raise ProtocolViolation("received unencrypted data after SSL request")
         transport = await asyncio.get_running_loop().start_tls(self.transport, self, context, server_side=server_side)
         assert transport is not None
@@ -350,7 +350,7 @@ class _Channel(asyncio.Protocol):
         self.is_secured = True
 
     def join(self, other: _Channel) -> None:
-        """From now on each gets what the other receives, and ends with it."""
+        """From now on, each end gets what the other receives, and ends with it."""
         self._other, other._other = other, self
         for one, peer in ((self, other), (other, self)):
             if one._received:
@@ -383,7 +383,7 @@ class _Channel(asyncio.Protocol):
             return
         self._received += data
         if len(self._received) > LONGEST_RECEIVED:
-            # Until the other end is there to take it.
+            # Paused until the other end is there to take the data.
             self.transport.pause_reading()
         self._wake()
 

@@ -1,4 +1,4 @@
-"""Parameter and subnet groups of RDS: the rules that moto leaves out, and what a changed group means to the servers."""
+"""RDS parameter and subnet groups: the rules that moto lacks, and what a changed group means for the servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox.cloud.programs import Installation, find_installation
 
 
 class InvalidState(RDSClientError):
-    """The object is in use or in the wrong state; `code` says which kind of object it is."""
+    """The object is in use or in the wrong state; `code` names the kind of object."""
 
     def __init__(self, code: str, message: str):
         super().__init__(code, message)
@@ -48,7 +48,7 @@ class GroupRules(StandInBackend, RDSBackend):
     def reset_db_parameter_group(
         self, db_parameter_group_name: str, reset_all_parameters: bool, names: list[str]
     ) -> DBParameterGroup:
-        """Take parameters back to their defaults. moto lacks the call."""
+        """Reset parameters to their defaults. moto lacks the call."""
         group = self.db_parameter_groups.get(db_parameter_group_name)
         if group is None:
             raise DBParameterGroupNotFoundError(db_parameter_group_name)
@@ -67,7 +67,7 @@ class GroupRules(StandInBackend, RDSBackend):
         return super().delete_db_parameter_group(db_parameter_group_name)
 
     def modify_db_subnet_group(self, subnet_name: str, description: str, subnets: list[Any]) -> Any:
-        """moto takes the group that it changes out of its list."""
+        """Keeps the changed group listed, from which moto drops it."""
         self.subnet_groups[subnet_name] = super().modify_db_subnet_group(subnet_name, description, subnets)
         return self.subnet_groups[subnet_name]
 
@@ -110,7 +110,7 @@ def _check(parameter: dict[str, Any], installation: Installation) -> None:
     parameter["Source"] = "user"
     parameter["IsModifiable"] = True
     if parameters.is_default(name, str(parameter.get("ParameterValue", "")), installation):
-        # To RDS that is no modification, so that it does not keep the method either (terraform-provider-aws #39252).
+        # To RDS that is no modification, so it does not keep the apply method either (terraform-provider-aws #39252).
         parameter |= {"Source": "system", "ApplyMethod": "pending-reboot"}
 
 

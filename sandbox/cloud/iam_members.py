@@ -1,9 +1,9 @@
-"""Whose login to a server IAM decides: whoever is a member of `rds_iam`, asked of the server at each login.
+"""Whose logins IAM decides: those of members of `rds_iam`. The server is asked at each login.
 
-A membership counts that a role can act by. What only lets a role grant another does not: the service's own grant to
-`rds_superuser`, and from PostgreSQL 16 on what the creator of a role has of it. So the master that is given rds_iam, or
-may act as someone who has it, loses its password login as in RDS; the one that gives it to others does not.
-https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
+Only memberships that let a role act as the other count. Those that merely allow granting do not: the service's own
+grant to `rds_superuser` and, from PostgreSQL 16 on, a creator's membership in the roles it created. So a master that is
+granted rds_iam, or may act as a member of it, loses its password login as in RDS; a master that grants rds_iam to
+others does not. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sandbox.cloud.roles import RDS_IAM, RDS_SUPERUSER
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
-# Before version 16 the two options are no columns, and every membership is one to act by.
+# Before version 16 these two columns do not exist, and every membership lets the member act as the role.
 _QUERY = """
 WITH RECURSIVE held (role) AS (
   SELECT oid FROM pg_roles WHERE rolname = %(user)s
@@ -37,7 +37,7 @@ SELECT EXISTS (SELECT FROM held WHERE role = %(iam)s::regrole)
 
 
 class IamMembers:
-    """Asks over one connection of the service's own superuser, made anew when it is lost. Any thread may ask."""
+    """Asks over one superuser connection of the service, which is reopened when lost. Usable from any thread."""
 
     def __init__(self, connect: Connect):
         self._connect = connect

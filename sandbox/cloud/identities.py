@@ -1,6 +1,6 @@
-"""Whose an access key is, and what its holder may do: roles' sessions, users, and the account's administrator.
+"""Who holds an access key, and what the holder may do: sessions of roles, users, and the account's administrator.
 
-What moto keeps of them, read. Which calls of the API are checked at all is `web_identity.Gate`'s.
+Reads what moto keeps. `web_identity.Gate` decides which API calls are checked at all.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Document = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Holder:
-    """Who signs with an access key."""
+    """The signer behind an access key."""
 
     arn: str
     key: SigningKey
     policies: list[Document]
     boundary: list[Document] | None = None
-    """Of its permissions: what these do not allow is not allowed."""
+    """The permissions boundary: what these policies do not allow is not allowed."""
     expires: datetime.datetime | None = None
 
     def may(self, question: Question) -> bool:
@@ -77,7 +77,7 @@ def role_policies(role: Role) -> list[Document]:
 
 
 def _own_and_attached(holder: Any) -> list[Document]:
-    """Of a role, a user or a group."""
+    """The policies of a role, a user or a group."""
     attached = [_default_version(policy) for policy in holder.managed_policies.values()]
     return [*holder.policies.values(), *attached]
 
@@ -91,5 +91,5 @@ def _boundary(iam: IAMBackend, arn: str | None) -> list[Document] | None:
     if not arn:
         return None
     policy = iam.managed_policies.get(arn)
-    # A boundary that is gone allows nothing.
+    # A boundary that no longer exists allows nothing.
     return [] if policy is None else [_default_version(policy)]

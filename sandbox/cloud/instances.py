@@ -1,6 +1,6 @@
-"""What the record of one RDS instance holds: passwords, insights, certificate, and the server it asks for.
+"""The fields of one RDS instance's record: passwords, insights, certificate, and the server it wants.
 
-Fills in what moto makes up or drops. Owns no instance and changes no server.
+Fills in what moto invents or drops. Owns no instance and changes no server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.cloud.api_state import state
 from sandbox.cloud.authority import SERVER_VALIDITY
 from sandbox.cloud.fleet import DatabaseSpecification
 
-# RDS's passwords are long and hold punctuation; `/`, `@`, `"` and space it never uses.
+# RDS's passwords are long and contain punctuation, but never `/`, `@`, `"` or space.
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html (MasterUserPassword)
 PASSWORD_LENGTH = 28
 PASSWORD_PUNCTUATION = "!#$%&()*+,-.:;<=>?[]^_{|}~"
@@ -28,7 +28,7 @@ PASSWORD_PUNCTUATION = "!#$%&()*+,-.:;<=>?[]^_{|}~"
 RESOURCE_ID_ALPHABET = string.ascii_uppercase + "234567"
 RESOURCE_ID_LENGTH = 26
 
-# Parameters of CreateDBInstance and ModifyDBInstance that moto takes and forgets, and the fields that read them back.
+# Parameters of CreateDBInstance and ModifyDBInstance that moto accepts but drops, and the fields that return them.
 INSIGHTS_FIELDS = {
     "enable_performance_insights": "performance_insights_enabled",
     "performance_insights_kms_key_id": "performance_insights_kms_key_id",
@@ -46,10 +46,10 @@ OTHER_FIELDS = {
 DEFAULT_RETENTION_DAYS = 7
 ADVANCED_RETENTION_DAYS = 465
 
-# What moto has no field for: the data that an instance began with.
+# moto has no field for the data that an instance began with.
 ORIGIN = "origin"
 
-# An instance that is being made has no endpoint yet.
+# An instance that is being created has no endpoint yet.
 WITHOUT_ENDPOINT = ("creating",)
 
 
@@ -75,7 +75,7 @@ def has_backups(database: DBInstance) -> bool:
 
 
 def insights_after(given: Mapping[str, Any], before: DBInstance | None = None) -> dict[str, Any]:
-    """The insights fields after a call that gives some of them. Raises where RDS refuses the combination."""
+    """The insights fields after a call that sets some of them. Raises where RDS refuses the combination."""
     fields: dict[str, Any] = {field: getattr(before, field, None) for field in INSIGHTS_FIELDS.values()}
     insights_key = fields["performance_insights_kms_key_id"]
     if insights_key and given.get("performance_insights_kms_key_id") not in (None, insights_key):
@@ -102,7 +102,7 @@ def insights_after(given: Mapping[str, Any], before: DBInstance | None = None) -
 
 
 def keep_fields(database: DBInstance, insights: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Set the fields that moto has no place for, so that they are read back."""
+    """Set the fields that moto has no place for, so that they can be read back."""
     for field, value in insights.items():
         setattr(database, field, value)
     for field, default in OTHER_FIELDS.items():
@@ -115,14 +115,15 @@ def keep_fields(database: DBInstance, insights: Mapping[str, Any], given: Mappin
 
 
 def master_password(database: DBInstance) -> str | None:
-    """The password that the API promises: the managed secret's current one, or the one that was given. None where
-    it has never been told, as after the restore of an instance whose secret was managed.
+    """The current password according to the API: the managed secret's, or the one that was given.
+
+    None if it was never given, as after restoring an instance whose secret was managed.
     """
     if database.manage_master_user_password:
         arn = database.master_user_secret.secret_arn
         held = database.backend.secretsmanager.get_secret_value(arn, "", "")["SecretString"]
         return str(json.loads(held)["password"])
-    # moto keeps it and refuses to show it.
+    # moto keeps the password but does not expose it.
     given = getattr(database, "_master_user_password", None)
     return None if given is None else str(given)
 
@@ -154,7 +155,7 @@ def specification_of(database: DBInstance) -> DatabaseSpecification:
 
 
 def install() -> None:
-    """Make moto's instances answer with what is here instead of with constants."""
+    """Make moto's instances answer with these values instead of constants."""
     moto.rds.models.DBInstance.endpoint = property(_endpoint)
     moto.rds.models.DBInstance.latest_restorable_time = property(_latest_restorable_time)
     MasterUserSecret._generate_secret_string = _managed_secret

@@ -1,6 +1,6 @@
-"""What an organisation has in its account before this stack comes: a network, and trust in the cluster's tokens.
+"""What an organisation's account has before this stack comes: a network, and trust in the cluster's tokens.
 
-Made through the API, each thing found by its name tag or address first, so that a second start makes nothing.
+Made through the API. Each thing is first looked up by its name tag or address, so that a second start makes nothing.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ NETWORK = "10.80.0.0/16"
 SUBNETS = {"a": "10.80.1.0/24", "b": "10.80.2.0/24"}
 NAME = "sandbox"
 
-# What the cluster's API server writes into its tokens as `iss` (its flag --service-account-issuer).
+# The value of `iss` in the API server's tokens (its flag --service-account-issuer).
 OIDC_ISSUER = "https://kubernetes.default.svc"
-# The audience that EKS's webhook asks for.
+# The audience that EKS's webhook requests.
 OIDC_AUDIENCE = "sts.amazonaws.com"
-# STS verifies with the cluster's keys; the thumbprint is required by the API and unused, as for issuers with a public
-# CA.
+# STS verifies with the cluster's keys; the API requires a thumbprint but ignores it, as for issuers with a public CA.
 UNUSED_THUMBPRINT = "0" * 40
 
-# The cluster as EKS knows it: what Pod Identity associations belong to.
+# The cluster's name in EKS: Pod Identity associations belong to it.
 CLUSTER = "sandbox"
 
 
@@ -41,12 +40,12 @@ class LandingZone:
 
 
 def client(service: str, url: str) -> Any:
-    """The account's administrator. moto takes any key that is not a session's."""
+    """A client of the account's administrator. moto accepts any key that is not a session's."""
     return boto3.client(
         service,
         endpoint_url=url,
         region_name=REGION,
-        # moto routes by the signature's scope; it does not check who signs.
+        # moto routes by the scope of the signature; it does not check who signed.
         aws_access_key_id=administrator.ACCESS_KEY_ID,
         aws_secret_access_key=administrator.SECRET_ACCESS_KEY,
     )

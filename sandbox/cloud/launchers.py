@@ -1,7 +1,7 @@
-"""The programs `psql` and `aws` as pods and people find them on PATH.
+"""The programs `psql` and `aws`, as pods and people find them on PATH.
 
-Each is a small script that runs a module of this package with the sandbox's own Python, whatever the caller's
-environment is.
+Each is a small script that runs a module of this package with the sandbox's own Python, regardless of the caller's
+environment.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ sys.exit(main(sys.argv[1:]))' {repository} "$@"
 def install_launchers(
     bin_directory: Path, python: Path, repository: Path, names: Sequence[str] = tuple(LAUNCHED)
 ) -> list[Path]:
-    """Write the launchers of `names` and return their paths. `python` has this project's requirements, `repository`
-    is the checkout.
+    """Write the launchers of `names` and return their paths.
+
+    `python` has this project's requirements installed; `repository` is the checkout.
     """
     bin_directory.mkdir(parents=True, exist_ok=True)
     written = []

@@ -1,7 +1,7 @@
-"""Tokens that stand for a password where RDS lets its users in by IAM: read, and held against who signed them.
+"""Tokens that replace passwords where RDS authenticates by IAM: parses them and verifies their signature.
 
-A token is a presigned request of Signature Version 4 without its scheme. Pure: who has which key, and what that one may
-do, is told by the caller.
+A token is a presigned Signature Version 4 request without its scheme. Pure: the caller says who has which key and what
+its holder may do.
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "rds-db"
-# Every SDK signs for as long as RDS takes a token: 15 minutes.
+# RDS accepts a token for 15 minutes, and every SDK signs for as long.
 LONGEST_SECONDS = 900
 
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -40,7 +40,7 @@ _EMPTY_BODY = hashlib.sha256(b"").hexdigest()
 
 
 class TokenRefused(Exception):
-    """Why a token lets nobody in: for the server's log, never for who tried. It never has a part of the token."""
+    """Why a token is refused: for the server's log, never for the client. Never contains any part of the token."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,20 @@ class Login:
     port: int
     region: str
     user: str
-    """Of the database."""
+    """The database user."""
 
 
 @dataclass(frozen=True)
 class SigningKey:
     secret: str
     session_token: str | None
-    """Of temporary credentials."""
+    """Of temporary credentials; None for others."""
 
 
 def verify(token: str, login: Login, now: datetime.datetime, keys: Callable[[str], SigningKey | None]) -> str:
-    """The access key id that signed `token`. `keys` tells what belongs to an access key id.
+    """The access key id that signed `token`. `keys` returns the key that belongs to an access key id.
 
-    Raises `TokenRefused` unless every part of it is for this login, at this time, by that key.
+    Raises `TokenRefused` unless every part of the token is for this login, at this time, by that key.
     """
     fields = _fields(token, login)
     _expect(fields, "Action", "connect")
@@ -88,7 +88,7 @@ def verify(token: str, login: Login, now: datetime.datetime, keys: Callable[[str
 
 def _fields(token: str, login: Login) -> dict[str, str]:
     place, mark, query = token.partition("?")
-    # Without a path in most SDKs, with the empty one in Go's.
+    # Most SDKs sign without a path, Go's with an empty one.
     if not mark or place.removesuffix("/") != f"{login.host}:{login.port}":
         raise TokenRefused("it is for another host or port")
     fields: dict[str, str] = {}
@@ -107,7 +107,7 @@ def _decoded(value: str) -> str:
         decoded = unquote_to_bytes(value).decode()
     except UnicodeDecodeError:
         decoded = ""
-    # One text has one encoding in Signature Version 4; another one is not what was signed.
+    # Signature Version 4 has one encoding for each text; any other is not what was signed.
     if quote(decoded, safe="-_.~") != value:
         raise TokenRefused("its parameters are not encoded as they are signed")
     return decoded
@@ -119,7 +119,7 @@ def _expect(fields: Mapping[str, str], name: str, value: str) -> None:
 
 
 def _check_time(fields: Mapping[str, str], now: datetime.datetime) -> str:
-    """When it was signed, as it says."""
+    """The time of signing, as the token states it."""
     signed_at, expires = fields["X-Amz-Date"], fields["X-Amz-Expires"]
     if not re.fullmatch(r"\d{8}T\d{6}Z", signed_at, re.ASCII):
         raise TokenRefused("X-Amz-Date is no time")
@@ -142,7 +142,7 @@ def _signature(fields: Mapping[str, str], login: Login, secret: str) -> str:
         for name, value in sorted(fields.items())
         if name != _SIGNATURE
     )
-    # RDS has no instance on HTTPS's own port, where the header would be without it.
+    # No RDS instance uses HTTPS's own port, for which the header would omit the port.
     request = f"GET\n/\n{query}\nhost:{login.host}:{login.port}\n\nhost\n{_EMPTY_BODY}"
     signed_at = fields["X-Amz-Date"]
     scope = fields["X-Amz-Credential"].partition("/")[2]

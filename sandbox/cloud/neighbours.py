@@ -1,6 +1,6 @@
-"""The services around RDS: what moto leaves out of IAM, KMS and EC2 that a database's stack meets.
+"""The services around RDS: the parts of IAM, KMS and EC2 that a database's stack needs and moto lacks.
 
-Also the base of every backend that stands in for one of moto's.
+Also the base class of every backend that replaces one of moto's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from moto.iam.models import AWSManagedPolicy, IAMBackend, iam_backends
 from moto.kms.models import KmsBackend, kms_backends
 from moto.rds.models import rds_backends
 
-# Policies of AWS's own that roles of a database's stack attach. All of them would be 1,400, saved with every change.
+# AWS-managed policies that the stack's roles attach. All 1,400 would be saved with every change.
 AWS_POLICIES = ("AmazonRDSEnhancedMonitoringRole",)
 
 
@@ -47,7 +47,7 @@ class AccountKMS(StandInBackend, KmsBackend):
     service_package = "moto.kms"
 
     def schedule_key_deletion(self, key_id: str, pending_window_in_days: int) -> float:
-        # KMS takes an ARN as well; moto looks it up as if it were an id.
+        # KMS accepts an ARN too, which moto would look up as an id.
         return float(super().schedule_key_deletion(self.any_id_to_key_id(key_id), pending_window_in_days))
 
 
@@ -55,7 +55,7 @@ class AccountEC2(StandInBackend, EC2Backend):
     service_package = "moto.ec2"
 
     def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
-        """A group on an instance's network interface cannot go; moto's RDS instances have no interfaces."""
+        """Refuses a group that an instance's network interface uses; moto's RDS instances have no interfaces."""
         databases = rds_backends[self.account_id][self.region_name].databases.values()
         if group_id and any(group_id in database.vpc_security_group_ids for database in databases):
             raise DependencyViolationError(f"resource {group_id} has a dependent object")
@@ -64,7 +64,7 @@ class AccountEC2(StandInBackend, EC2Backend):
     def authorize_security_group_ingress(
         self, *arguments: Any, prefix_list_ids: list[dict[str, str]] | None = None, **given: Any
     ) -> tuple[list[SecurityGroupRule], SecurityGroup]:
-        """moto drops what a rule for a prefix list is described as."""
+        """Keeps the description of a rule for a prefix list, which moto drops."""
         made: tuple[list[SecurityGroupRule], SecurityGroup] = super().authorize_security_group_ingress(
             *arguments, prefix_list_ids=prefix_list_ids, **given
         )
@@ -77,17 +77,17 @@ class AccountEC2(StandInBackend, EC2Backend):
     def describe_security_group_rules(
         self, sg_rule_ids: list[str], filters: dict[str, list[str]]
     ) -> list[SecurityGroupRule]:
-        """moto has the description of a rule for a group only where the group lists its rules. These are copies."""
+        """Adds the description of a rule for a group, which moto keeps only in the group's own list. Returns copies."""
         found: list[SecurityGroupRule] = super().describe_security_group_rules(sg_rule_ids, filters)
         for rule in found:
             if "Description" in rule.source_group:
-                # What is changed of it moto writes to `ip_range`.
+                # moto writes a changed description to `ip_range`.
                 rule.ip_range = {"Description": rule.source_group["Description"], **rule.ip_range}
         return found
 
 
 def install() -> None:
-    """Put these in place of moto's. Before the first request."""
+    """Put these in place of moto's. Call before the first request."""
     iam_backends.backend = AccountIAM
     kms_backends.backend = AccountKMS
     ec2_backends.backend = AccountEC2

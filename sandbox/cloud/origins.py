@@ -1,7 +1,7 @@
-"""RDS instances that begin with data: restored from a snapshot or to a moment, and read replicas.
+"""RDS instances that begin with data: restores from a snapshot or to a point in time, and read replicas.
 
-Owns what such an instance takes from the one before it, and what RDS refuses of these calls. Leaves the making of an
-instance to `rds.py` and the data to the fleet.
+Owns what such an instance inherits, and which of these calls RDS refuses. `rds.py` creates the instance, and the fleet
+provides the data.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sandbox.cloud.backups import MomentOrigin, Origin, SnapshotOrigin
 from sandbox.cloud.groups import GroupRules, InvalidState
 from sandbox.cloud.instances import has_backups, has_server, is_ours, specification_of
 
-# What a restored instance has of the old one unless the call says otherwise. Its security groups, its subnet and
-# parameter group are the defaults, it has one zone and no tags.
+# What a restored instance inherits unless the call says otherwise. It gets the default security groups, subnet group
+# and parameter group, one zone and no tags.
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_RestoreDBInstanceToPointInTime.html
 RESTORED = (
     "allocated_storage",
@@ -40,7 +40,7 @@ RESTORED = (
     "storage_encrypted",
     "storage_type",
 )
-# A replica in the same region is also in the subnet group and the parameter group of its source.
+# A replica in the same region also inherits its source's subnet group and parameter group.
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstanceReadReplica.html
 REPLICATED = (*RESTORED, "db_subnet_group_name", "db_parameter_group_name")
 
@@ -54,7 +54,7 @@ WITHOUT_BACKUPS = (
 
 
 class Origins(GroupRules):
-    """The calls that make an instance from another one's data, and the end of a replica's following."""
+    """The calls that create an instance from another one's data, and the promotion of replicas."""
 
     def make_instance(
         self,
@@ -63,7 +63,7 @@ class Origins(GroupRules):
         origin: Origin | None = None,
         source: DBInstance | None = None,
     ) -> DBInstance:
-        """`fields`: what the instance is to be; `given`: what of it the call says."""
+        """`fields`: everything the instance is to be; `given`: the part that the call specifies."""
         raise NotImplementedError
 
     # Restores
@@ -95,7 +95,7 @@ class Origins(GroupRules):
         if not has_backups(source):
             raise InvalidState("PointInTimeRestoreNotEnabled", WITHOUT_BACKUPS)
         if source.status != "available":
-            # RDS restores from a stopped one too. Here the server itself has to close its log.
+            # RDS can also restore from a stopped one. Here the server itself has to close its log.
             raise InvalidState(
                 "InvalidDBInstanceState", f"Instance {source.db_instance_identifier} is {source.status}, not available."
             )
@@ -117,13 +117,13 @@ class Origins(GroupRules):
         return found[0]
 
     def _restore(self, fields: dict[str, Any], overrides: Mapping[str, Any], origin: Origin) -> DBInstance:
-        # Whose data it begins with it does not follow, which moto would take from the same name.
+        # A restored instance does not follow its source, but moto would make it a replica because of this parameter.
         given = {
             name: value
             for name, value in overrides.items()
             if value is not None and name != "source_db_instance_identifier"
         }
-        # Of this engine a restored instance has the password of its data, and a managed one only once it is modified.
+        # Restored postgres has the password of its data, and a managed password only after a later modification.
         # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_RestoreDBInstanceFromDBSnapshot.html
         if given.get("manage_master_user_password"):
             raise InvalidParameterCombination("ManageMasterUserPassword isn't supported for a restore of postgres.")
@@ -158,7 +158,7 @@ class Origins(GroupRules):
             raise InvalidParameterCombination("A replica of a replica has no server here; replicate its source.")
         given = {name: value for name, value in db_kwargs.items() if value is not None}
         fields = _inherited(source, REPLICATED) | {"engine_version": source.engine_version}
-        # RDS names a source in the same region by its name, whatever the call did.
+        # RDS reports a source in the same region by name, even if the call used an ARN.
         given["source_db_instance_identifier"] = source.db_instance_identifier
         return self.make_instance({**fields, **given, "backup_retention_period": 0}, given, source=source)
 
@@ -185,7 +185,8 @@ class Origins(GroupRules):
         return [self.databases[identifier] for identifier in source.replicas]
 
     def leave_replicas(self, source: DBInstance) -> None:
-        """A source goes: each of its replicas becomes an instance of its own. The fleet does so with the servers.
+        """Before a source is deleted, turn each of its replicas into an instance of its own. The fleet does so with
+        servers.
 
         https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReadRepl.Promote.html
         """
@@ -207,7 +208,7 @@ class Origins(GroupRules):
 
 
 def refuse_of_replicas(database: DBInstance, changes: Mapping[str, Any]) -> None:
-    """What RDS does not change of a replica, and of an instance that has some."""
+    """Refuse changes that RDS does not allow for a replica, or for an instance that has replicas."""
     if database.is_replica and changes.get("master_user_password") is not None:
         raise InvalidParameterCombination(
             "Cannot change master user password on an RDS postgres Read Replica because it uses physical replication "
@@ -224,14 +225,14 @@ def snapshot_name(name_or_arn: str) -> str:
 
 
 def _inherited(database: DBInstance, names: tuple[str, ...]) -> dict[str, Any]:
-    """moto keeps a field that has a property under its name with an underscore."""
+    """moto stores a field that is exposed as a property under its name with an underscore."""
     held = vars(database)
     values = {name: held.get(name, held.get(f"_{name}")) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _restore_time(source: DBInstance, overrides: Mapping[str, Any]) -> datetime.datetime | None:
-    """The moment that is asked for, if it can be had; None for the latest."""
+    """The requested moment, if it can be restored; None for the latest."""
     given, latest = overrides.get("restore_time"), bool(overrides.get("use_latest_restorable_time"))
     if (given is None) != latest:
         raise InvalidParameterCombination("Give one of RestoreTime and UseLatestRestorableTime.")

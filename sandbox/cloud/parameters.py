@@ -1,8 +1,7 @@
-"""DB parameter groups: which names RDS for PostgreSQL takes, and what they mean to the server behind an instance.
+"""DB parameter groups: which names RDS for PostgreSQL accepts, and what they mean for the server behind an instance.
 
-Parameters that PostgreSQL knows are passed to it. Of RDS's own, `rds.force_ssl` is honoured (as client
-authentication); the rest are kept by
-the API and have nothing to act on here.
+Parameters that PostgreSQL knows are passed on to it. Of RDS's own, `rds.force_ssl` is honoured (as client
+authentication); the API keeps the rest, which have no effect here.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 
 FORCE_SSL = "rds.force_ssl"
 
-# RDS turned force SSL on by default with PostgreSQL 15.
+# RDS enabled forced SSL by default with PostgreSQL 15.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 FIRST_MAJOR_WITH_FORCED_SSL = 15
 
@@ -43,7 +42,7 @@ RDS_OWN = frozenset(
     }
 )
 
-# Prefixes of the settings of extensions that RDS ships; the server takes a placeholder for those it does not have.
+# Prefixes of the settings of RDS's extensions; the server accepts placeholders for extensions it lacks.
 EXTENSION_PREFIXES = (
     "auto_explain.",
     "pg_stat_statements.",
@@ -54,7 +53,7 @@ EXTENSION_PREFIXES = (
     "pg_bigm.",
 )
 
-# What RDS sets itself and refuses to have modified.
+# RDS sets these itself and refuses to modify them.
 NOT_MODIFIABLE = frozenset(
     {
         "archive_command",
@@ -80,13 +79,13 @@ NOT_MODIFIABLE = frozenset(
     }
 )
 
-# The server starts only if every library of this list can be loaded.
+# The server starts only if it can load every library in this list.
 PRELOAD = "shared_preload_libraries"
 
 
 @dataclass(frozen=True)
 class ServerParameters:
-    """A parameter group, as one server takes it."""
+    """A parameter group in the form that one server takes."""
 
     force_ssl: bool
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -94,7 +93,7 @@ class ServerParameters:
 
 @functools.cache
 def known_settings(installation: Installation) -> Mapping[str, str]:
-    """Every setting of these programs, with its context (`postmaster` ones need a restart)."""
+    """Every setting of these programs with its context (`postmaster` settings need a restart)."""
     printed = subprocess.run(
         [installation.tool("postgres"), "--describe-config"], capture_output=True, text=True, check=True
     ).stdout
@@ -104,7 +103,7 @@ def known_settings(installation: Installation) -> Mapping[str, str]:
 
 
 def refusal(name: str, installation: Installation) -> str | None:
-    """Why RDS would not take this parameter name, in its words, or None."""
+    """Why RDS would refuse this parameter name, in its words; None if it would not."""
     if name in NOT_MODIFIABLE:
         return f"The parameter {name} cannot be modified."
     if name in RDS_OWN or name.startswith(EXTENSION_PREFIXES) or name in known_settings(installation):
@@ -118,7 +117,7 @@ def needs_restart(name: str, installation: Installation) -> bool:
 
 
 def is_default(name: str, value: str, installation: Installation) -> bool:
-    """Whether RDS has the value by itself, as far as that is known here."""
+    """Whether the value is RDS's own default, as far as that is known here."""
     return name == FORCE_SSL and _is_on(value) == _forced_by_default(installation)
 
 
@@ -131,7 +130,7 @@ def _is_on(value: str) -> bool:
 
 
 def for_server(group: Mapping[str, str], installation: Installation) -> ServerParameters:
-    """The settings of a parameter group that this server can act on; what it cannot is logged."""
+    """The settings of a parameter group that this server can apply; settings it cannot apply are logged."""
     force_ssl = _is_on(group[FORCE_SSL]) if FORCE_SSL in group else _forced_by_default(installation)
     settings: dict[str, str] = {}
     for name, value in sorted(group.items()):
@@ -140,7 +139,7 @@ def for_server(group: Mapping[str, str], installation: Installation) -> ServerPa
         if name == PRELOAD:
             value = _available_libraries(value, installation)
         if "{" in value:
-            # Formulas such as {DBInstanceClassMemory/9531392} are worked out from the instance class, which has no size
+            # Formulas such as {DBInstanceClassMemory/9531392} depend on the instance class, which has no size here.
             # here.
             log.warning("parameter %s: formula %s has no value here, PostgreSQL's default is used", name, value)
             continue

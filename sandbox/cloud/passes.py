@@ -1,6 +1,6 @@
-"""Client certificates by which the front of a database, and nobody else, logs its users in once IAM has let them in.
+"""Client certificates with which only a database's front logs in users whom IAM has let in.
 
-The authority lives as long as the service and in its memory alone; a server learns of it by its `ssl_ca_file`.
+The authority lives only in the service's memory, as long as the service; a server trusts it through its `ssl_ca_file`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_NAME = "front of the databases"
-# Longer than any sandbox runs; none outlives the service.
+# Longer than any sandbox runs; no pass outlives the service.
 VALIDITY = datetime.timedelta(days=3650)
 
 
 class Passes:
-    """Makes one for each user. May be called from any thread."""
+    """Makes one pass per user. May be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,12 +37,12 @@ class Passes:
         self._made: dict[str, bytes] = {}
 
     def present(self, context: ssl.SSLContext, user: str) -> None:
-        """Have connections of `context` log in as `user`."""
+        """Make connections of `context` log in as `user`."""
         with self._lock:
             if user not in self._made:
                 self._made[user] = self._make(user)
             pem = self._made[user]
-        # The ssl module reads files alone; this one has no name that anybody could open.
+        # The ssl module reads only files; this one has no name that anybody could open.
         descriptor = os.memfd_create("pass")
         try:
             os.write(descriptor, pem)
@@ -52,7 +52,7 @@ class Passes:
 
     def _make(self, user: str) -> bytes:
         key = ec.generate_private_key(ec.SECP256R1())
-        # PostgreSQL compares the common name, of at most 64 characters; its own names have at most 63 bytes.
+        # PostgreSQL compares the common name, which holds 64 characters; PostgreSQL's own names have at most 63 bytes.
         certificate = (
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)]), key)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)

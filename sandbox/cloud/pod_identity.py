@@ -1,8 +1,7 @@
-"""EKS's Pod Identity associations, which moto does not have: which ServiceAccounts of a cluster get which role.
+"""EKS Pod Identity associations, which moto lacks: which ServiceAccounts of a cluster get which role.
 
-Owns the associations and the file from which the node learns which pods to give credentials to; the credentials are
-`pod_identity_agent`'s.
-https://docs.aws.amazon.com/eks/latest/APIReference/API_PodIdentityAssociation.html
+Owns the associations and the file that tells the node which pods receive credentials; `pod_identity_agent` hands them
+out. https://docs.aws.amazon.com/eks/latest/APIReference/API_PodIdentityAssociation.html
 """
 
 from __future__ import annotations
@@ -138,14 +137,14 @@ _publication: Publication | None = None
 
 
 def associations() -> AssociatingEKS:
-    """Those of the sandbox's account and region."""
+    """The associations of the sandbox's account and region."""
     backend = eks_backends[ACCOUNT][REGION]
     assert isinstance(backend, AssociatingEKS)
     return backend
 
 
 class _Response(EKSResponse):
-    """moto calls a method of `EKSResponse` by the action's name; `install` puts these there."""
+    """moto calls the method of `EKSResponse` named like the action; `install` adds these methods."""
 
     def create_pod_identity_association(self) -> ActionResult:
         made = _backend(self).associate(
@@ -211,7 +210,7 @@ def _backend(response: EKSResponse) -> AssociatingEKS:
 
 
 def install(publication: Publication) -> None:
-    """Put this EKS in place of moto's. Before the first request."""
+    """Put this EKS in place of moto's. Call before the first request."""
     global _publication
     _publication = publication
     eks_backends.backend = AssociatingEKS

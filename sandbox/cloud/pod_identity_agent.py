@@ -1,7 +1,7 @@
-"""The agent of EKS Pod Identity: gives a pod that shows its token the credentials of its ServiceAccount's role.
+"""The EKS Pod Identity agent: exchanges a pod's token for the credentials of its ServiceAccount's role.
 
-On EKS an agent on each node listens at 169.254.170.23 and asks EKS, which verifies the token and takes the role; here
-both are one, on loopback, which the SDKs take as well.
+On EKS, an agent on each node listens at 169.254.170.23 and asks EKS, which verifies the token and assumes the role.
+Here one process does both, on loopback, which the SDKs accept too.
 https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 """
 
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 PATH = "/v1/credentials"
 AUDIENCE = "pods.eks.amazonaws.com"
 PRINCIPAL = "pods.eks.amazonaws.com"
-# As long as EKS makes them.
+# The duration of EKS's sessions.
 SESSION_SECONDS = 6 * 3600
-# Of a role session's name.
+# The longest role session name.
 LONGEST_NAME = 64
 
 _SUBJECT = "system:serviceaccount:"
@@ -46,7 +46,7 @@ class PodIdentityAgent:
         self._lock = lock
 
     def credentials(self, token: str) -> dict[str, str]:
-        """What SDKs read at AWS_CONTAINER_CREDENTIALS_FULL_URI. Raises `Refusal`."""
+        """The document that SDKs read at AWS_CONTAINER_CREDENTIALS_FULL_URI. Raises `Refusal`."""
         claims = self._tokens.claims(token)
         if claims.get("iss") != OIDC_ISSUER or AUDIENCE not in audiences_of(claims):
             raise Refusal(400, "InvalidTokenException", f"the token is not the cluster's for {AUDIENCE}")
@@ -101,7 +101,7 @@ class AgentServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address: str, preferred_port: int, agent: PodIdentityAgent):
-        """Another port is taken when the preferred one, which pods know, is busy; 0 takes any."""
+        """If the preferred port, which pods know, is busy, another one is taken; 0 takes any."""
         try:
             super().__init__((address, preferred_port), _Handler)
         except OSError:
@@ -142,4 +142,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass  # credentials are asked for often
+        pass  # not logged: credentials are requested often

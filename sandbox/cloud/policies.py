@@ -1,7 +1,6 @@
-"""IAM policy documents, evaluated: does a statement allow this action on this resource in this context?
+"""Evaluates IAM policy documents: does a statement allow this action on this resource in this context?
 
-Covers what policies of workloads use. A condition operator that is not known here never matches, so that nothing is
-allowed by accident.
+Covers what workloads' policies use. An unknown condition operator never matches, so nothing is allowed by accident.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -20,9 +19,9 @@ class Question:
     action: str
     resource: str = "*"
     principals: Mapping[str, str] = field(default_factory=dict)
-    """`Federated`/`AWS` -> who asks; empty for identity policies, which name no principal."""
+    """`Federated`/`AWS` -> the caller; empty for identity policies, which name no principal."""
     context: Mapping[str, str] = field(default_factory=dict)
-    """Condition keys, compared without case."""
+    """Condition keys, compared case-insensitively."""
 
 
 def is_allowed(documents: Iterable[str | Mapping[str, Any]], question: Question) -> bool:
@@ -62,7 +61,7 @@ def _action_matches(statement: Mapping[str, Any], action: str) -> bool:
 
 def _resource_matches(statement: Mapping[str, Any], resource: str) -> bool:
     if "Resource" not in statement:
-        # A trust policy is about the role it belongs to.
+        # A trust policy always concerns the role it belongs to.
         return True
     return any(_wildcard(pattern, resource) for pattern in _list(statement["Resource"]))
 
@@ -83,7 +82,7 @@ def _principal_matches(statement: Mapping[str, Any], principals: Mapping[str, st
 
 
 def _is_account_of(pattern: str, who: str) -> bool:
-    """`arn:aws:iam::<account>:root` or a bare account number stands for the whole account."""
+    """Whether `arn:aws:iam::<account>:root` or a bare account number names the account of `who`."""
     account = re.fullmatch(r"(?:arn:[\w-]+:iam::)?(\d{12})(?::root)?", pattern)
     return account is not None and f"::{account.group(1)}:" in who
 
@@ -121,7 +120,7 @@ def _condition_holds(operator: str, key: str, wanted: list[str], context: Mappin
 
 
 def _wildcard(pattern: str, value: str, ignore_case: bool = False) -> bool:
-    # Only * and ? are special in IAM; fnmatch would also read [...].
+    # In IAM only * and ? are special; fnmatch would also interpret [...].
     escaped = pattern.replace("[", "[[]")
     if ignore_case:
         return fnmatch.fnmatchcase(value.lower(), escaped.lower())

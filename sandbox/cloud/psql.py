@@ -1,7 +1,7 @@
 """`psql` for pods and people: the real client, with host names resolved through the address book.
 
-The name stays what it is, so that `verify-full` still checks it; only the address and port that libpq dials come from
-the book.
+The host name is kept, so that `verify-full` still checks it; only the address and port that libpq dials come from the
+book.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from operations.address_book import AddressBook
 
 DEFAULT_PORT = 5432
 
-# psql's own options, so that an option's argument is not taken for the database.
+# psql's own options, so that an option's argument is not mistaken for the database.
 SHORT_OPTIONS = "aAbc:d:eEf:F:h:HlL:no:p:P:qR:sStT:U:v:VwWxXz01?"
 LONG_OPTIONS = [
     "echo-all", "no-align", "command=", "dbname=", "echo-queries", "echo-errors", "echo-hidden", "file=",
@@ -37,9 +37,9 @@ def psql_program() -> str:
 def resolved(
     arguments: list[str], environment: Mapping[str, str], book: AddressBook
 ) -> tuple[list[str], dict[str, str]]:
-    """psql's arguments and environment with every host that the book knows given its address.
+    """psql's arguments and environment, with the address of every host that the book knows.
 
-    Left as they are: hosts the book does not know, socket directories, and command lines that psql itself will refuse.
+    Left alone: hosts the book does not know, socket directories, and command lines that psql itself will refuse.
     """
     changed = dict(environment)
     try:
@@ -64,7 +64,7 @@ def resolved(
     changed["PGHOSTADDR"] = address
     if port == ports:
         return arguments, changed
-    # The server listens elsewhere than the name says: a port in a connection string would win over the environment.
+    # The server listens on another port than named, and a port in a connection string would override the environment.
     changed["PGPORT"] = port
     kept = _without_port(arguments)
     if "port" in parameters and database is not None:

@@ -1,8 +1,7 @@
-"""moto's RDS, with a server behind each PostgreSQL instance and with what moto leaves out or makes up.
+"""moto's RDS, with a server behind each PostgreSQL instance and with the parts that moto omits or invents.
 
-Owns how an API call becomes a change of the fleet, and that what the API reads back is what was asked and what is
-there. Leaves restores and replicas to `origins.py`. Everything else of the API (names, groups, tags, deletion
-protection, snapshots' records) is moto's.
+Owns how an API call changes the fleet, and that the API returns what was requested and what exists. `origins.py` does
+restores and replicas. The rest of the API (names, groups, tags, deletion protection, snapshot records) is moto's.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ UNSETTLED = ("creating", "deleting")
 
 
 class PostgresBackedRDS(Origins):
-    """One region's RDS. Instances of other engines are moto's alone."""
+    """The RDS of one region. Instances of other engines stay entirely moto's."""
 
     # Instances
 
@@ -56,7 +55,7 @@ class PostgresBackedRDS(Origins):
         installation = self._installation_for(str(fields.get("engine_version") or max(installations())))
         self._check_certificate_authority(fields)
         insights = insights_after(given)
-        # moto makes default names from the engine version, and RDS makes them from the major.
+        # moto derives default names from the engine version, RDS from the major.
         database = super().create_db_instance({**fields, "engine_version": str(installation.major)})
         try:
             self._complete(database, installation, insights, fields)
@@ -66,7 +65,7 @@ class PostgresBackedRDS(Origins):
                 source.add_replica(database)
             state().fleet.create(specification_of(database), master_password(database))
         except Exception:
-            # A call that failed has made nothing.
+            # A failed call must leave nothing behind.
             del self.databases[database.db_instance_identifier]
             for automated in self._automated_snapshots(database):
                 del self.database_snapshots[automated.db_snapshot_identifier]
@@ -78,7 +77,7 @@ class PostgresBackedRDS(Origins):
     def _complete(
         self, database: DBInstance, installation: Installation, insights: Mapping[str, Any], given: Mapping[str, Any]
     ) -> None:
-        """What moto makes up, replaced by what is so."""
+        """Replace what moto invents by the actual values."""
         database.engine_version = installation.version
         database.dbi_resource_id = generate_resource_id()
         database.license_model = "postgresql-license"
@@ -126,7 +125,7 @@ class PostgresBackedRDS(Origins):
         if "db_port_number" in db_kwargs:
             db_kwargs["port"] = db_kwargs.pop("db_port_number")
         if db_kwargs.get("manage_master_user_password") and database.manage_master_user_password:
-            # Asking again for what is so changes nothing; moto would make another secret.
+            # Requesting the current state again changes nothing; moto would make another secret.
             del db_kwargs["manage_master_user_password"]
         new_group = db_kwargs.get("db_parameter_group_name")
         regrouped = new_group is not None and new_group != database.db_parameter_group_name
@@ -191,7 +190,7 @@ class PostgresBackedRDS(Origins):
             raise InvalidParameterCombination(
                 "FinalDBSnapshotIdentifier can not be specified when SkipFinalSnapshot is enabled."
             )
-        # moto makes the snapshot's record by calling create_db_snapshot, which must not copy a second time.
+        # moto records the snapshot by calling create_db_snapshot, which must not copy the data a second time.
         self._copies_itself = False
         try:
             database = super().delete_db_instance(
@@ -200,7 +199,7 @@ class PostgresBackedRDS(Origins):
         finally:
             self._copies_itself = True
         self.leave_replicas(database)
-        # It is seen as "deleting" until its server is gone.
+        # The instance stays visible as "deleting" until its server is gone.
         self.databases[database.db_instance_identifier] = database
         if final_db_snapshot_identifier:
             self.database_snapshots[final_db_snapshot_identifier].status = "creating"
@@ -255,7 +254,7 @@ class PostgresBackedRDS(Origins):
             state().save()
 
     def _write_first_logs(self, database: DBInstance) -> None:
-        """RDS makes the log groups it exports to when they are missing; who wants to own them must be there first."""
+        """RDS creates missing log groups that it exports to, so whoever wants to own them must create them first."""
         logs = self.get_backend("logs", self.region_name, self.account_id)
         for kind in database.enabled_cloudwatch_logs_exports:
             group = f"/aws/rds/instance/{database.db_instance_identifier}/{kind}"
@@ -310,7 +309,7 @@ def instances_with_servers() -> list[DBInstance]:
 
 
 def report(resource_id: str, status: str) -> None:
-    """What the fleet's workers call when an instance's server came to a new state."""
+    """Called by the fleet's workers when an instance's server reaches a new state."""
     with state().lock:
         for database in instances_with_servers():
             if database.dbi_resource_id == resource_id:
@@ -320,11 +319,11 @@ def report(resource_id: str, status: str) -> None:
 
 
 def resume() -> None:
-    """Start the servers of the instances that the saved state holds, and finish what a killed service left undone."""
+    """Start the servers of the instances in the saved state, and finish what a killed service left undone."""
     fleet = state().fleet
-    # A replica looks for its source.
+    # Sources first: a replica looks for its source.
     for database in sorted(instances_with_servers(), key=lambda one: one.is_replica):
-        # Programs of a newer minor version than before are what an automatic minor upgrade is.
+        # If the programs have a newer minor version than before, this is the automatic minor upgrade.
         present = find_installation(database.engine_version.split(".")[0])
         if present is not None:
             database.engine_version = present.version
@@ -335,7 +334,7 @@ def resume() -> None:
             if snapshot.dbi_resource_id == database.dbi_resource_id and snapshot.status == "creating"
         ]
         if database.status == "deleting":
-            # Its managed password is gone already.
+            # Its managed password has already been deleted.
             fleet.resume(specification, None, running=False)
             fleet.delete(database.dbi_resource_id, unfinished[0] if unfinished else None)
             continue
@@ -346,7 +345,7 @@ def resume() -> None:
 
 
 def install() -> None:
-    """Put this RDS in place of moto's. Before the first request."""
+    """Put this RDS in place of moto's. Call before the first request."""
     rds_backends.backend = PostgresBackedRDS
     instances.install()
     groups.install()

@@ -1,4 +1,4 @@
-"""What RDS puts into a new PostgreSQL: its own roles, the master user, and the first database.
+"""What RDS adds to a new PostgreSQL: its own roles, the master user, and the first database.
 
 The master is no superuser. It has CREATEDB and CREATEROLE and is a member of `rds_superuser`, which holds the
 predefined roles that RDS gives it:
@@ -18,7 +18,7 @@ RDS_IAM = "rds_iam"
 
 OWN_ROLES = (RDS_SUPERUSER, RDS_IAM, "rds_password", "rds_replication", "rds_ad", "rdsrepladmin", "rds_reserved")
 
-# Those that the server's major version has are granted.
+# Granted only if the server's major version has them.
 GRANTED_TO_RDS_SUPERUSER = (
     "pg_monitor",
     "pg_signal_backend",
@@ -38,7 +38,7 @@ RESERVED_NAMES = frozenset({SUPERUSER, *OWN_ROLES})
 
 
 def set_up(connection: psycopg.Connection, master: str, password: str, database: str | None) -> None:
-    """Make a fresh server what RDS hands over. Repeatable: an interrupted first start is taken up again.
+    """Turn a fresh server into what RDS hands over. Repeatable, so that an interrupted first start can resume.
 
     `connection` is the superuser's, in autocommit mode, to database `postgres`.
     """
@@ -81,11 +81,11 @@ def set_password(connection: psycopg.Connection, role: str, password: str) -> No
 
 
 def client_authentication(force_ssl: bool, front: str) -> str:
-    """pg_hba.conf: who may log in, and how; the first line that fits decides.
+    """pg_hba.conf: who may log in, and how; the first matching line decides.
 
-    The superuser only over the unix socket, by being the operating-system user that runs the service. Whom IAM lets in,
-    the front brings from its address `front` with a certificate for the user; others it hands on as they came, and who
-    is a member of rds_iam never comes that far.
+    The superuser may use only the unix socket, as the operating-system user that runs the service. Users let in by IAM
+    come from the front's address `front` with a certificate for the user. The front passes all others on unchanged;
+    members of rds_iam never get that far.
     """
     kinds = ["hostssl"] if force_ssl else ["hostssl", "hostnossl"]
     lines = [
@@ -101,5 +101,5 @@ def client_authentication(force_ssl: bool, front: str) -> str:
 
 
 def user_map(names: list[str]) -> str:
-    """pg_ident.conf: the operating-system users that are the service."""
+    """pg_ident.conf: the operating-system users that act as the service."""
     return "".join(f"service {name} {SUPERUSER}\n" for name in sorted(set(names)))

@@ -1,9 +1,7 @@
-"""What moto knows, on disk: written after every change, read back at the start, so that a killed service forgets
-nothing.
+"""moto's state on disk: written after every change, read back at the start, so a killed service forgets nothing.
 
-moto keeps its state in memory, one backend object a service, account and region, which refer to one another. They are
-pickled together, in one graph.
-The file is this service's own, private, and of the moto version that wrote it.
+moto keeps its state in memory, one backend object per service, account and region; these refer to one another, so they
+are pickled together, as one graph. The file is private to this service and tied to the moto version that wrote it.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from sandbox.cloud.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-# Raised when what is saved changes its shape.
+# Increased whenever the shape of the saved data changes.
 FORMAT = 1
 
 _KEY_TYPES = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
@@ -40,7 +38,7 @@ def _load_key(encoded: bytes) -> Any:
 
 
 class _Pickler(pickle.Pickler):
-    """KMS keys hold private keys of `cryptography`, which do not pickle by themselves."""
+    """Pickles KMS keys too, whose `cryptography` private keys do not pickle by themselves."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, _KEY_TYPES):
@@ -64,7 +62,7 @@ def save(path: Path) -> None:
 
 
 def load(path: Path) -> bool:
-    """Put the saved backends in place. False when nothing was saved."""
+    """Put the saved backends in place. False if nothing was saved."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -84,7 +82,7 @@ def load(path: Path) -> bool:
 
 
 class Saver:
-    """Saves to one file, and says so when it cannot."""
+    """Saves to one file, and reports when it cannot."""
 
     def __init__(self, path: Path, write: Callable[[Path], None] = save):
         self._path = path

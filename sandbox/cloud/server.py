@@ -1,6 +1,6 @@
-"""One PostgreSQL server: its files, its process, its failures in words.
+"""One PostgreSQL server: its files, its process, and its failures in words.
 
-Knows nothing of AWS; `fleet.py` decides which servers there are and what they should be.
+Knows nothing of AWS; `fleet.py` decides which servers exist and what they should be.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from sandbox.processes import MARKER
 
 # A start takes well under a second; crash recovery after a kill may take longer.
 START_SECONDS = 60.0
-# What an instance wrote in its whole life is applied within it.
+# Enough to apply everything that an instance wrote in its whole life.
 RECOVERY_SECONDS = 300.0
-# PostgreSQL's fast shutdown ends every session; past this the immediate one is used, and the next start recovers.
+# PostgreSQL's fast shutdown ends every session; after this time the immediate one is used, and the next start recovers.
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
 
@@ -39,16 +39,15 @@ CERTIFICATE, KEY = "server.crt", "server.key"
 # The third number of the addresses where servers listen behind their fronts.
 _BEHIND = 202
 
-# Of the log of changes, MB. Each piece is kept whole in the backups, and whatever ends one fills it up.
+# Size of one WAL file, MB. Backups keep whole files, and each event that ends one pads it to full size.
 LOG_PIECE = 1
 
-# Its presence is what PostgreSQL goes by.
+# PostgreSQL acts on the mere presence of these files.
 STANDBY = "standby.signal"
 RECOVERY = "recovery.signal"
 
-# Small, because several servers share one machine with a control plane. Durability against a power cut is not promised
-# here, against a killed
-# process it is: what is written is in the kernel's hands.
+# Small, because several servers share one machine with a control plane. Data survive a killed process, because writes
+# are with the kernel by then, but not necessarily a power cut.
 OWN_SETTINGS = {
     "shared_buffers": "16MB",
     "max_wal_size": "64MB",
@@ -63,7 +62,7 @@ OWN_SETTINGS = {
 
 
 class ServerFailure(Exception):
-    """The server could not be made or started. `status` is RDS's word for it."""
+    """The server could not be created or started. `status` is RDS's term for it."""
 
     status = "failed"
 
@@ -86,7 +85,7 @@ class NotRestored(ServerFailure):
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server is reached, by way of its front."""
+    """The address at which clients reach a server, which is its front's."""
 
     address: str
     port: int
@@ -100,7 +99,7 @@ class Listening:
     @property
     def is_free(self) -> bool:
         with socket.socket() as probe:
-            # As PostgreSQL does: a connection of a server that is gone does not hold the port.
+            # As PostgreSQL does: a leftover connection of a server that is gone does not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self.address, self.port))
@@ -132,7 +131,7 @@ class PostgresServer:
         return (self.data / "PG_VERSION").exists()
 
     def initialise(self) -> None:
-        """initdb. It is complete or absent: an interrupted one leaves nothing that is taken for a database."""
+        """Runs initdb. Complete or absent: an interrupted run leaves nothing that looks like a database."""
         unfinished = _unfinished(self.data)
         self._run(
             "initdb",
@@ -155,12 +154,12 @@ class PostgresServer:
         certificate: ServerCertificate | None,
         passes: bytes,
     ) -> None:
-        """Write the configuration. It takes effect at the next start or, what can, at `reload`.
+        """Write the configuration. It takes effect at the next start or, where PostgreSQL allows it, at `reload`.
 
-        `passes`: PEM of the authority of the front's certificates.
+        `passes`: PEM of the authority behind the front's certificates.
         """
         if certificate is not None:
-            # The key first: by the certificate's time the front sees that both are new.
+            # Key first: the front watches the certificate's time, and then both must be new.
             self._write(KEY, certificate.key)
             self._write(CERTIFICATE, certificate.certificate)
         self._write("passes.crt", passes)
@@ -192,14 +191,14 @@ class PostgresServer:
 
     @property
     def socket_name(self) -> str:
-        # In Linux's abstract namespace: no file that outlives the server, no limit on the length of the home's path.
+        # In Linux's abstract namespace: no file outlives the server, and the home's path may have any length.
         return f"@teleport-access-graph/{self.data.name}"
 
     # Process
 
     @property
     def pid(self) -> int | None:
-        """The running server, ours or one that an earlier life of the service started; None when there is none."""
+        """The running server, started by us or by an earlier run of the service; None if there is none."""
         if self._process is not None:
             if self._process.poll() is None:
                 return self._process.pid
@@ -208,7 +207,7 @@ class PostgresServer:
         return running_server(self.data)
 
     def start(self, listening: Listening) -> None:
-        """Start and wait until it answers. A server that still runs from an earlier life of the service is kept."""
+        """Start, and wait until the server answers. A server left running by an earlier service is kept."""
         if self.pid is not None:
             self.reload()
             self._wait_until_ready(listening, START_SECONDS, log_offset=None)
@@ -223,7 +222,8 @@ class PostgresServer:
                 stderr=stream,
                 cwd=self.data,
                 env=_clean_environment(),
-                # Its own group: a Ctrl-C at the terminal reaches the service alone, which then stops it in order.
+                # A group of its own: Ctrl-C in the terminal reaches only the service, which then stops the server in
+                # order.
                 start_new_session=True,
                 **self._user.run_options(),  # type: ignore[call-overload]
             )
@@ -235,7 +235,7 @@ class PostgresServer:
             os.kill(pid, signal.SIGHUP)
 
     def stop(self) -> None:
-        """Fast shutdown: sessions end, data are flushed, the shared memory is given back."""
+        """Fast shutdown: sessions end, data are flushed, shared memory is released."""
         _stop(lambda: self.pid)
 
     @contextmanager
@@ -249,7 +249,7 @@ class PostgresServer:
             sslmode="disable",
             connect_timeout=10,
         )
-        # Not psycopg.connect: it takes the name of an abstract socket for a host name and resolves it.
+        # psycopg.connect would take the name of an abstract socket for a host name and resolve it.
         wire = PGconn.connect(target.encode())
         if wire.status != ConnStatus.OK:
             raise psycopg.OperationalError(wire.get_error_message())
@@ -261,7 +261,7 @@ class PostgresServer:
             connection.close()
 
     def copy_to(self, target: Path, listening: Listening) -> None:
-        """A consistent copy of the data, taken from the running server, or of the files when it is stopped."""
+        """Make a consistent copy of the data: from the running server, or from the files if it is stopped."""
         unfinished = _unfinished(target)
         if self.pid is not None:
             self._copy_from(self, listening, unfinished)
@@ -270,14 +270,14 @@ class PostgresServer:
         unfinished.rename(target)
 
     def copy_of(self, source: PostgresServer, listening: Listening) -> None:
-        """Begin with the data of a running server, which listens there."""
+        """Begin with the data of a running server; `listening` is the source's."""
         unfinished = _unfinished(self.data)
         self._copy_from(source, listening, unfinished)
         _without_identity(unfinished)
         unfinished.rename(self.data)
 
     def restore_from(self, copy: Path, recover: bool = False) -> None:
-        """`recover`: its next start applies the changes that its settings point to."""
+        """`recover`: the next start applies the changes that the settings point to."""
         unfinished = _unfinished(self.data)
         self._copy_files(copy, unfinished)
         _without_identity(unfinished)
@@ -289,17 +289,17 @@ class PostgresServer:
 
     @property
     def recovers(self) -> bool:
-        """Whether it has still to become what it was at a moment."""
+        """Whether the server has yet to reach the point in time it is restored to."""
         return (self.data / RECOVERY).exists()
 
     def follow(self, source: PostgresServer, listening: Listening) -> dict[str, str]:
-        """The setting by which it follows `source`, which listens there. Takes effect at the next start or reload."""
+        """The setting with which to follow `source`, which listens there. Takes effect at the next start or reload."""
         self._touch(self.data / STANDBY)
         target = make_conninfo(host=source.socket_name, port=listening.port, user=roles.SUPERUSER, sslmode="disable")
         return {"primary_conninfo": target}
 
     def stand_alone(self, listening: Listening) -> None:
-        """Follow nobody, and write from now on. Nothing happens to a server that does."""
+        """Stop following and accept writes. No effect on a server that already does."""
         deadline = time.monotonic() + RECOVERY_SECONDS
         with self.superuser(listening) as connection:
             while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
@@ -308,9 +308,9 @@ class PostgresServer:
                 connection.execute("SELECT pg_promote(true, 10)")
 
     def close_log(self, listening: Listening) -> None:
-        """Have everything that is committed by now in the backups."""
+        """Bring everything committed so far into the backups."""
         with self.superuser(listening) as connection:
-            # A moment is found by the first change that is younger.
+            # Recovery recognises its target time by the first later change, so there must be one.
             connection.execute("SELECT pg_current_xact_id()")
             row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
             assert row is not None
@@ -335,7 +335,7 @@ class PostgresServer:
         )
 
     def _copy_files(self, source: Path, target: Path) -> None:
-        # A directory that vanishes midway would be no snapshot: errors are not swallowed.
+        # A directory that vanishes midway would spoil the snapshot, so errors are not ignored.
         shutil.copytree(source, target, symlinks=True)
         for path in [target, *target.rglob("*")]:
             self._user.own(path)
@@ -388,32 +388,32 @@ class PostgresServer:
 
 
 def _unfinished(whole: Path) -> Path:
-    """Where something is made that is complete or absent. A tool that outlived a killed service writes elsewhere, and
-    finds its directory gone."""
+    """The place to build something that must be complete or absent. A tool that outlives a killed service writes
+    elsewhere and finds its directory gone."""
     for left in whole.parent.glob(f"{whole.name}.unfinished.*"):
         shutil.rmtree(left, ignore_errors=True)
     return whole.with_name(f"{whole.name}.unfinished.{os.getpid()}")
 
 
 def _without_identity(copy: Path) -> None:
-    """A copy of another server's files is not that server: its certificate names it."""
+    """Remove the certificate from a copy of another server's files: it names that server."""
     for name in (CERTIFICATE, KEY):
         (copy / name).unlink(missing_ok=True)
 
 
 def running_server(data: Path) -> int | None:
-    """The process number of the server that has these data open."""
+    """The process id of the server that has these data open."""
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return None
-    # A process number is used again; the command line says whether it is this server.
+    # Process ids are reused; the command line tells whether it is this server.
     return pid if str(data).encode() in command else None
 
 
 def stop_running_server(data: Path) -> None:
-    """End a server that no life of the service holds any more."""
+    """Stop a server that no run of the service holds any more."""
     _stop(lambda: running_server(data))
 
 
@@ -434,7 +434,7 @@ def _stop(find: Callable[[], int | None]) -> None:
 
 
 def failure_from(printed: str, fallback: str) -> ServerFailure:
-    """What went wrong, from what PostgreSQL printed, as the failure that RDS would report."""
+    """The failure that RDS would report, derived from what PostgreSQL printed."""
     lines = [
         line for line in printed.splitlines() if "FATAL" in line or "LOG:  could not" in line or "error" in line.lower()
     ]
@@ -461,9 +461,9 @@ def _own_name() -> str:
 
 
 def _clean_environment() -> dict[str, str]:
-    # PG* variables of the caller would steer the server and its tools.
+    # The caller's PG* variables would affect the server and its tools.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     if MARKER in os.environ:
-        # By this the supervisor finds a server whose service was killed.
+        # The supervisor uses this mark to find a server whose service was killed.
         environment[MARKER] = os.environ[MARKER]
     return environment

@@ -1,6 +1,4 @@
-"""The life of the part: start in order, say when it is ready, stop everything at SIGTERM, and go on where a killed
-run left off.
-"""
+"""The life of this part: starts in order, reports when ready, stops everything at SIGTERM, resumes after a kill."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ POD_IDENTITY = "pod-identity.json"
 
 API_HOST_IN_NETWORK = "201.1"
 AGENT_HOST_IN_NETWORK = "201.2"
-# The port that local stand-ins of AWS usually have; any other serves as well.
+# The usual port of local AWS stand-ins; any other works as well.
 FIRST_PORT = 4566
 
 
@@ -133,9 +131,8 @@ class CloudService:
 
 
 def remove(home: Home) -> None:
-    """Delete everything the part ever made for this home, and end what a killed run left. The part itself must not be
-    running.
-    """
+    """Delete everything the part ever made for this home, and kill what a killed run left. The part must not be
+    running."""
     if not home.cloud.is_dir():
         return
     stop_leftovers(home.cloud)

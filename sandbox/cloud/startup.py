@@ -1,4 +1,4 @@
-"""The first messages between a PostgreSQL client and its server, before anything is asked of the database.
+"""The first messages between a PostgreSQL client and its server, before any query.
 
 Pure. https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
@@ -26,12 +26,12 @@ ASK_FOR_PASSWORD = b"R" + struct.pack("!II", 8, 3)
 
 
 class ProtocolViolation(Exception):
-    """What came is no message that a client may send here."""
+    """The bytes received are no message that a client may send here."""
 
 
 @dataclass(frozen=True)
 class Packet:
-    """One that begins a connection: a request of one of the codes above, or with a version a start."""
+    """The first packet of a connection: a request with one of the codes above, or a start with a protocol version."""
 
     code: int
     raw: bytes
@@ -41,9 +41,9 @@ class Packet:
         return self.code not in (CANCEL, SSL, GSS)
 
     def parameters(self) -> Mapping[str, str]:
-        """Of a start: `user`, `database` and what else the client sets. Raises `ProtocolViolation`."""
+        """A start's parameters: `user`, `database` and others the client sets. Raises `ProtocolViolation`."""
         content = self.raw[8:]
-        # Each word ends with a zero byte, and the names with an empty one.
+        # Each word ends with a zero byte, and an empty name ends the list.
         words = content[:-1].split(b"\0")
         if not content.endswith(b"\0") or len(words) % 2 != 1 or words[-1] or not all(words[:-1:2]):
             raise ProtocolViolation("invalid startup packet layout: expected terminator as last byte")
@@ -55,7 +55,7 @@ class Packet:
 
 
 def packet_length(head: bytes) -> int:
-    """Of a whole packet, from its first four bytes. Raises `ProtocolViolation`."""
+    """The length of a whole packet, from its first four bytes. Raises `ProtocolViolation`."""
     length = int(struct.unpack("!I", head)[0])
     if not 8 <= length <= LONGEST_PACKET:
         raise ProtocolViolation("invalid length of startup packet")
@@ -67,7 +67,7 @@ def read_packet(raw: bytes) -> Packet:
 
 
 def password_length(head: bytes) -> int:
-    """Of what follows the five bytes that a password message begins with. Raises `ProtocolViolation`."""
+    """The length of what follows a password message's first five bytes. Raises `ProtocolViolation`."""
     kind, length = struct.unpack("!cI", head)
     if kind != b"p":
         raise ProtocolViolation(f"expected password response, got message type {kind[0]}")

@@ -1,8 +1,8 @@
-"""Workload identities: what STS and IAM decide for a role that a pod assumes with its service account's token.
+"""Workload identities: what STS and IAM decide about a role that a pod assumes with its service account's token.
 
-moto grants every AssumeRoleWithWebIdentity and lets every credential do everything. Here the token is verified
-against the cluster's keys and the role's trust policy, and a pod's session may do what the role's policies say. Other
-credentials are the account's administrator, as before.
+moto grants every AssumeRoleWithWebIdentity and lets every credential do everything. Here the token is verified against
+the cluster's keys and the role's trust policy, and a pod's session may do only what the role's policies allow. All
+other credentials count as the account's administrator.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from sandbox.cloud.policies import Question, is_allowed
 SigningKeys = Callable[[], Mapping[str, Any]]
 """Returns the cluster's JSON Web Key Set."""
 
-# What the API server signs service account tokens with.
+# The algorithms with which the API server signs service account tokens.
 TOKEN_ALGORITHMS = ["RS256", "ES256"]
 
-# The API server is on this machine. Every other call waits meanwhile.
+# The API server is on this machine, and every other call waits meanwhile.
 KEYS_SECONDS = 5.0
 
-# Keys that AWS holds itself: who may read the secret may have it decrypted.
+# A key that AWS owns: whoever may read the secret may have it decrypted.
 AWS_OWNED_KEY = "alias/aws/secretsmanager"
 
 
@@ -53,15 +53,14 @@ class Refusal(Exception):
 
 
 class ClusterKeys:
-    """The keys of the sandbox's cluster, asked of its API server as STS asks an issuer, and kept until an unknown key
-    turns up.
-    """
+    """The keys of the sandbox's cluster, fetched from its API server as STS fetches an issuer's, and kept until an
+    unknown key turns up."""
 
     def __init__(self, kubeconfig: Path):
         self._kubeconfig = kubeconfig
 
     def __call__(self) -> Mapping[str, Any]:
-        # Imported late: it takes half a second, and most runs verify no token.
+        # Imported late: the import takes half a second, and most runs verify no token.
         from kubernetes import client, config
 
         connection = config.new_client_from_config(config_file=str(self._kubeconfig))
@@ -73,7 +72,7 @@ class ClusterKeys:
 
 
 class ClusterTokens:
-    """Service accounts' tokens, held against the cluster's keys."""
+    """Verifies service accounts' tokens against the cluster's keys."""
 
     def __init__(self, signing_keys: SigningKeys):
         self._signing_keys = signing_keys
@@ -81,7 +80,7 @@ class ClusterTokens:
         self._lock = threading.Lock()
 
     def claims(self, token: str) -> Mapping[str, Any]:
-        """What a token says that the cluster has signed. Raises `Refusal`."""
+        """The claims of a token that the cluster has signed. Raises `Refusal`."""
         problem: Exception | None = None
         with self._lock:
             for fresh in (False, True):
@@ -106,7 +105,7 @@ def audiences_of(claims: Mapping[str, Any]) -> list[str]:
 
 
 class WebIdentitySTS(StandInBackend, STSBackend):
-    """STS that remembers which sessions are pods'."""
+    """An STS that remembers which sessions are pods'."""
 
     service_package = "moto.sts"
 
@@ -124,7 +123,7 @@ def install() -> None:
 
 
 class Gate:
-    """Decides, before a call is served, whether it may be. Raises `Refusal`."""
+    """Decides, before a call is served, whether it is allowed. Raises `Refusal`."""
 
     def __init__(self, account: str, signing_keys: SigningKeys):
         self._account = account
@@ -161,7 +160,7 @@ class Gate:
             context={f"{issuer}:sub": str(claims.get("sub", "")), f"{issuer}:aud": accepted[0]},
         )
         if role is None or not is_allowed([role.assume_role_policy_document], question):
-            # AWS says the same of a role that does not exist.
+            # AWS gives the same answer for a role that does not exist.
             raise Refusal(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
     # Acting in a session
@@ -191,9 +190,8 @@ class Gate:
             self._check_decryption(call, session, resource, holder)
 
     def _resource(self, call: Call) -> str:
-        """The ARN a call is about, where workloads are given rights on single resources; else `*`, which only a
-        policy on `*` allows.
-        """
+        """The ARN a call concerns, where workloads have rights on single resources; otherwise `*`, which only a policy
+        on `*` allows."""
         if call.service == "secretsmanager":
             secret = self._secret(call)
             if secret is not None:
@@ -206,7 +204,7 @@ class Gate:
         return next((secret for secret in secrets.values() if wanted in (secret.arn, secret.name)), None)
 
     def _check_decryption(self, call: Call, session: AssumedRole, secret_arn: str, holder: Holder) -> None:
-        """A secret under a customer's key is given only to who may use that key, through Secrets Manager."""
+        """A secret under a customer's key is given only to those who may use that key through Secrets Manager."""
         secret = self._secret(call)
         key_id = secret.kms_key_id if secret is not None else None
         if not key_id or key_id == AWS_OWNED_KEY:
@@ -222,7 +220,7 @@ class Gate:
             },
         )
         by_key = Question(question.action, key.arn, {"AWS": session.role_arn}, question.context)
-        # The default key policy hands the decision to IAM; a key policy may also name the role itself.
+        # The default key policy delegates to IAM; a key policy may also name the role itself.
         if not is_allowed([key.policy], by_key) or not holder.may(question):
             raise Refusal(400, "AccessDeniedException", "Access to KMS is not allowed")
 
