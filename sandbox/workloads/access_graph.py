@@ -1,7 +1,7 @@
 """Stand-in for Teleport Access Graph: `access-graph --config <file>`.
 
-Starts only with a database it can use, its key pair and at least one registration CA; opens its port last; loads each
-of them once, as the real one does. Owns the service; its database connection is `access_graph_database`'s.
+Starts only with a usable database, its key pair and at least one registration CA; loads each of them once and opens its
+port last, as the real service does. Owns the service; the database connection is in `access_graph_database`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 class Service:
-    """Everything is read and checked in `__init__` and `start`; afterwards no file is opened again."""
+    """Reads and checks everything in `__init__` and `start`; opens no file afterwards."""
 
     def __init__(self, config: dict[str, Any], journal: Journal) -> None:
         self._journal = journal
@@ -82,7 +82,7 @@ class Service:
             certificate for path in paths for certificate in read_authorities(inside(path), "registration_cas")
         ]
         trusting(self._context, self._authorities, "registration_cas")
-        # Host certificates only: a client without one, or of another CA, gets an alert and a line in the log.
+        # Only host certificates: a client without one, or with one of another CA, gets an alert and a line in the log.
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._certificate = _first_certificate(inside(tls["cert"]).read_text())
         self._address = listening_address(str(config.get("address") or ""), _GRPC_PORT)
@@ -92,7 +92,7 @@ class Service:
             raise StartRefused(f"{PRIMARY} is not set")
         backend = (config.get("backend") or {}).get("postgres") or {}
         self._database = Database(connection, backend, journal)
-        # Queries go there; without one they go where everything goes.
+        # Queries go to the replica; without one, everything goes to the primary.
         self._replica = Database(replica, backend, journal, REPLICA) if replica else None
         self._connected = 0
         self._refused = 0
@@ -119,7 +119,7 @@ class Service:
         )
 
     def _clusters(self) -> set[str]:
-        """Names of the clusters that may register: a host CA's common name."""
+        """The clusters that may register, named by the common names of their host CAs."""
         subjects = [_attributes(authority) for authority in self._context.get_ca_certs()]
         return {subject["commonName"] for subject in subjects if "commonName" in subject}
 
@@ -139,7 +139,7 @@ class Service:
                 return
 
     def _answer(self, received: bytes) -> bytes:
-        """A gRPC client gets the server's SETTINGS; anything else what this process serves and since when."""
+        """A gRPC client gets the server's SETTINGS; any other learns what this process serves and since when."""
         if received.startswith(b"PRI "):
             return _HTTP2_SETTINGS
         facts = {"certificate": self._certificate, "started": self._started, "version": self._version}
@@ -171,7 +171,7 @@ class Service:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                pass  # a scrape is no event
+                pass  # a scrape is not worth logging
 
         return Metrics
 
@@ -180,14 +180,14 @@ _PROCESS_START = time.time()
 
 
 def _first_certificate(text: str) -> str:
-    """Fingerprint of the certificate that is served."""
+    """The fingerprint of the certificate that is served."""
     end = "-----END CERTIFICATE-----"
     start = text.index("-----BEGIN CERTIFICATE-----")
     return fingerprint(ssl.PEM_cert_to_DER_cert(text[start : text.index(end, start) + len(end)]))
 
 
 def _attributes(certificate: Any) -> dict[str, str]:
-    """The subject of a certificate as the ssl module decodes it."""
+    """The subject of a certificate, as the ssl module decodes it."""
     return {key: value for part in (certificate or {}).get("subject", ()) for key, value in part}
 
 

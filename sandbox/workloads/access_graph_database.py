@@ -1,7 +1,7 @@
-"""The database of the Access Graph stand-in: the connection URI as pgx reads it, and the objects the service makes.
+"""The Access Graph stand-in's database: the connection URI as pgx reads it, and the objects the service creates.
 
-Owns what a URI may say and how the server is verified. Session search and the graph itself are left out: the tables are
-there, and empty.
+Owns what a URI may contain and how the server is verified. Session search and the graph itself are left out: their
+tables exist but stay empty.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sandbox.workloads.surroundings import inside
 
 _CONNECT_SECONDS = 10
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# Read by pgx (pgconn.ParseConfig, pgx.ParseConfig, pgxpool.ParseConfig) and by libpq alike: handed on as they are.
+# Read by pgx (pgconn.ParseConfig, pgx.ParseConfig, pgxpool.ParseConfig) and libpq alike: passed on unchanged.
 _SHARED = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "connect_timeout", "target_session_attrs"}
-# Read by pgx alone: they have no meaning for the server or for libpq.
+# Read only by pgx: they mean nothing to the server or libpq.
 _PGX_ONLY = {
     "sslsni", "sslnegotiation", "krbspn", "krbsrvname", "min_read_buffer_size", "min_protocol_version",
     "max_protocol_version", "channel_binding", "default_query_exec_mode", "statement_cache_capacity",
@@ -30,14 +30,14 @@ _PGX_ONLY = {
     "pool_max_conn_lifetime_jitter", "pool_max_conn_idle_time", "pool_health_check_period",
 }  # fmt: skip
 _FILES = {"sslrootcert", "sslcert", "sslkey"}
-# One owner creates for all replicas at a time.
+# All replicas try to create the objects; this lock admits one at a time.
 _LOCK = 7_364_991_180
 
 
 @dataclass(frozen=True)
 class ConnectionString:
-    """A PostgreSQL URI. `settings` are handed to libpq; `server_settings` go to the server, as pgx sends what it does
-    not know, and the server refuses those it does not know either."""
+    """A PostgreSQL URI. `settings` go to libpq. `server_settings` go to the server: pgx sends it every parameter that
+    pgx itself does not know, and the server refuses those it does not know either."""
 
     host: str
     port: int
@@ -57,7 +57,7 @@ REPLICA = "TAG_POSTGRES_REPLICA_CONNECTION"
 
 
 def parse_connection_string(text: str, variable: str = PRIMARY) -> ConnectionString:
-    """Raises StartRefused; the text names the variable and never shows the URI, which holds the password."""
+    """Raises StartRefused; the text names the variable but never shows the URI, which contains the password."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port or 5432
@@ -79,7 +79,7 @@ def parse_connection_string(text: str, variable: str = PRIMARY) -> ConnectionStr
     if mode not in _SSL_MODES:
         raise StartRefused(f"{variable}: sslmode is invalid: {mode}")
     if mode.startswith("verify-"):
-        # Without a file pgx trusts the system's store; libpq has a word for that.
+        # Without a file pgx trusts the system's store, which libpq calls "system".
         settings.setdefault("sslrootcert", "system")
     root = settings.get("sslrootcert", "system")
     if root != "system" and not inside(root).is_file():
@@ -96,7 +96,7 @@ def parse_connection_string(text: str, variable: str = PRIMARY) -> ConnectionStr
 
 
 class Database:
-    """One connection, kept; made anew when it is lost."""
+    """One persistent connection, reopened when it is lost."""
 
     def __init__(self, uri: str, backend: dict[str, Any], journal: Journal, variable: str = PRIMARY) -> None:
         self._target = parse_connection_string(uri, variable)
@@ -107,7 +107,7 @@ class Database:
         self._connection: psycopg.Connection[Any] | None = None
 
     def open(self) -> None:
-        """Connect. Raises StartRefused with the server's or the TLS library's reason."""
+        """Connect. Raises StartRefused with the reason given by the server or the TLS library."""
         target = self._target
         if target.sslmode != "verify-full":
             self._journal.warning("the database server is not authenticated", sslmode=target.sslmode)
@@ -151,7 +151,7 @@ class Database:
     def _password(self) -> str:
         if not self._by_iam:
             return self._target.password
-        # Heavy, and only where the pods log in by IAM.
+        # A heavy import, needed only where the pods log in by IAM.
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -163,7 +163,7 @@ class Database:
             raise OSError(f"failed to build an authentication token: {error}") from None
 
     def create_objects(self, clusters: list[str]) -> None:
-        """The service's own table, and one schema for each cluster that may register. Raises StartRefused."""
+        """Create the service's own table, and one schema per cluster that may register. Raises StartRefused."""
         assert self._connection is not None
         try:
             with self._connection.transaction():
@@ -192,7 +192,7 @@ class Database:
                 self._journal.warning("session search is limited: a database extension is missing", extension=extension)
 
     def check(self) -> None:
-        """Notice a lost connection and make a new one: with what was loaded at the start, never with a newer Secret."""
+        """Notice a lost connection and reconnect: with what was loaded at the start, never with a newer Secret."""
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()

@@ -1,8 +1,8 @@
 """Stand-in for Teleport's auth service.
 
-Owns the host CA in its data directory, who may join, what proxies are told, and the connection to Access Graph. The
-access graph's CA file is read once, at the start; an access graph that cannot be reached never fails it. A rotation of
-the host CA is followed without a restart of the process, as the real one reloads itself.
+Owns the host CA in its data directory, who may join, what proxies are told, and the connection to Access Graph. Reads
+the access graph's CA file once, at the start; an unreachable access graph never makes auth fail. Follows a rotation of
+the host CA without restarting the process, as the real service reloads itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AUTH_PORT = 3025
 # Teleport's own pause between two attempts.
 _RETRY_SECONDS = 5.0
 _ROTATION_SECONDS = 0.5
-# A licence that holds this line comes without the entitlement.
+# A licence with this line lacks the entitlement.
 _NOT_ENTITLED = "access-graph: none"
 
 
@@ -47,7 +47,7 @@ def run_auth(config: dict[str, Any], diagnostic_address: str, startup_resources:
 
 
 class Auth:
-    """Everything is read in `__init__`; `start` opens the port and begins to dial."""
+    """Reads everything in `__init__`; `start` opens the port and begins to dial."""
 
     def __init__(self, config: dict[str, Any], startup_resources: str) -> None:
         teleport = config.get("teleport") or {}
@@ -65,7 +65,7 @@ class Auth:
         self._serving = False
 
     def missing(self) -> str:
-        """What keeps it from serving; the access graph never does."""
+        """What keeps auth from serving; the access graph never does."""
         return "" if self._serving else "auth service is starting"
 
     def start(self, stop: threading.Event) -> None:
@@ -84,7 +84,7 @@ class Auth:
         run_host_authority("ensure", "--data", str(self._data), "--cluster", self._cluster, "--name", bind_address())
 
     def _context(self) -> ssl.SSLContext:
-        """With the certificate of now. While the host CA is rotated, hosts of both sides call."""
+        """A context with the current certificate. During a host CA rotation, hosts of both CAs connect."""
         context = server_context(self._identity, self._identity, "host identity")
         texts = [*self._authorities("active"), *self._authorities("additional")]
         trusting(context, [der for text in texts for der in certificates_in(text)], "host CA")
@@ -92,7 +92,7 @@ class Auth:
         return context
 
     def _follow_rotations(self, stop: threading.Event, listener: Listener) -> None:
-        """Take a certificate of the active CA, and trust the hosts of both sides, whenever the CAs have changed."""
+        """Whenever the CAs change, take a certificate of the active CA and trust the hosts of both."""
         known = self._authority_files()
         while not stop.wait(_ROTATION_SECONDS):
             try:
@@ -144,12 +144,12 @@ class Auth:
         return text
 
     def _authorities(self, kind: str) -> list[str]:
-        """PEM of the host CA's certificates of that kind; read anew, so that a rotation by hand is seen."""
+        """PEM of the host CA's certificates of that kind; reread each time, so that a manual rotation is noticed."""
         files = sorted((self._data / "authorities" / kind).glob("*.pem"))
         return [_certificates_only(file) for file in files]
 
     def _stay_connected(self, stop: threading.Event) -> None:
-        """Connect, notice when the connection ends, and try again: for ever, every few seconds."""
+        """Connect, notice when the connection ends, and retry every few seconds, forever."""
         journal = Journal("ACCESSGRAPH")
         pause = seconds("SANDBOX_ACCESS_GRAPH_RETRY_SECONDS", _RETRY_SECONDS)
         presented, context = b"", ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -218,7 +218,7 @@ class Auth:
 
 
 def run_host_authority(*arguments: str) -> str:
-    """What the process that makes certificates prints. Raises StartRefused with its reason."""
+    """The output of the process that makes certificates. Raises StartRefused with its reason."""
     finished = subprocess.run(
         [sys.executable, "-m", "sandbox.workloads.host_authority", *arguments],
         capture_output=True,
@@ -237,12 +237,12 @@ def _described(settings: AccessGraphSettings, authority: str | None, entitled: b
 
 
 def _certificates_only(file: Path) -> str:
-    """The file without its key."""
+    """The contents of the file without its key."""
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in certificates_in(file.read_text()))
 
 
 def _allowed_service_accounts(path: str) -> set[str]:
-    """`namespace:name` of every account that a token resource of the start-up file lets join."""
+    """`namespace:name` of every account that a token resource in the start-up file allows to join."""
     if not path:
         return set()
     try:

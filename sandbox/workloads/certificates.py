@@ -1,6 +1,6 @@
-"""PEM blocks, fingerprints and TLS contexts with the standard library alone, so that every pod stays small.
+"""PEM blocks, fingerprints and TLS contexts, using only the standard library so that every pod stays small.
 
-Making certificates is `host_authority`'s, in a process of its own.
+`host_authority` makes certificates, in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)\s
 
 
 def certificates_in(text: str) -> list[bytes]:
-    """DER of every certificate in a PEM text, in order. Raises ValueError for a block that is no base64."""
+    """DER of every certificate in a PEM text, in order. Raises ValueError for a block that is not base64."""
     found = []
     for match in _CERTIFICATE.finditer(text):
         try:
@@ -34,7 +34,7 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def trusting(context: ssl.SSLContext, authorities: list[bytes], what: str) -> None:
-    """Trust exactly these. Every one counts as a root, as in Go, whether it is self-signed or not."""
+    """Trust exactly these. Each counts as a root, as in Go, whether it is self-signed or not."""
     try:
         context.load_verify_locations(cadata=b"".join(authorities))
     except (ssl.SSLError, ValueError) as error:
@@ -43,7 +43,7 @@ def trusting(context: ssl.SSLContext, authorities: list[bytes], what: str) -> No
 
 
 def server_context(certificate: Path, key: Path, what: str) -> ssl.SSLContext:
-    """TLS 1.2 or newer with this key pair; refused when a file is missing or the two do not belong together."""
+    """TLS 1.2 or newer with this key pair; refused if a file is missing or the two do not match."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     for path in (certificate, key):
@@ -57,7 +57,7 @@ def server_context(certificate: Path, key: Path, what: str) -> ssl.SSLContext:
 
 
 def read_authorities(path: Path, what: str) -> list[bytes]:
-    """The certificates of a PEM file; refused when it is missing or holds none."""
+    """The certificates of a PEM file; refused if the file is missing or contains none."""
     try:
         found = certificates_in(path.read_text())
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Teleport's diagnostic address: /healthz says that the process lives, /readyz that it serves.
 
-Also the small JSON-over-HTTP handler that auth's and the proxy's own services are made of.
+Also the small JSON-over-HTTP handler on which auth's and the proxy's own services are built.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Request:
     path: str
     query: dict[str, str]
     body: bytes
-    # Subject of the client's certificate, empty without one.
+    # The subject of the client's certificate; empty without one.
     client: dict[str, str]
 
 
@@ -40,7 +40,7 @@ class Response:
 
 
 def http_handler(answer: Callable[[Request], Response]) -> type[BaseHTTPRequestHandler]:
-    """One request a connection; nothing of it is logged here."""
+    """Handles one request per connection and logs nothing."""
 
     class Handler(BaseHTTPRequestHandler):
         server_version = "Teleport"
@@ -68,13 +68,13 @@ def http_handler(answer: Callable[[Request], Response]) -> type[BaseHTTPRequestH
             self.wfile.write(response.body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            pass  # probes come every few seconds
+            pass  # not logged: probes come every few seconds
 
     return Handler
 
 
 def serve_diagnostics(address: str, ready: Callable[[], str]) -> None:
-    """`ready` gives what is still missing, empty when the service serves. An empty address: no diagnostics."""
+    """`ready` returns what is still missing, empty once the service serves. An empty address: no diagnostics."""
     if not address:
         return
 

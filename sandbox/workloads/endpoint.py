@@ -1,6 +1,6 @@
-"""Dials Teleport Access Graph the way Teleport does: mutual TLS with the host certificate, the endpoint's name checked.
+"""Dials Teleport Access Graph as Teleport does: mutual TLS with the host certificate, checking the endpoint's name.
 
-Owns one attempt and what went wrong with it. When to try, and what to log, is auth's and the proxies'.
+Owns one attempt and the reason of its failure. Auth and the proxies decide when to try and what to log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KNOWN_AUDIT_LOG_KEYS = {"enabled", "start_date"}
 
 @dataclass(frozen=True)
 class AccessGraphSettings:
-    """`access_graph` of teleport.yaml. `ca` is a path of the container's own file system."""
+    """`access_graph` of teleport.yaml. `ca` is a path in the container's own file system."""
 
     enabled: bool
     endpoint: str
@@ -40,7 +40,7 @@ class AccessGraphSettings:
 
 
 def parse_settings(section: Any) -> AccessGraphSettings:
-    """The section checked as Teleport does at its start; the CA file is not opened here. Raises StartRefused."""
+    """The section, checked as Teleport does at its start; does not open the CA file. Raises StartRefused."""
     if section is None:
         return AccessGraphSettings(False, "", None, False)
     if not isinstance(section, dict):
@@ -73,7 +73,7 @@ def parse_settings(section: Any) -> AccessGraphSettings:
 
 
 class Connection:
-    """An accepted connection: the server has looked at our certificate and answered."""
+    """An accepted connection: the server has checked our certificate and answered."""
 
     def __init__(self, connection: ssl.SSLSocket, address: tuple[str, int]) -> None:
         self._connection = connection
@@ -83,7 +83,7 @@ class Connection:
         self.certificate_fingerprint = fingerprint(certificate)
 
     def ping(self) -> None:
-        """Have the server answer again. Raises OSError when the connection is gone."""
+        """Make the server answer again. Raises OSError if the connection is gone."""
         self._connection.sendall(HTTP2_SETTINGS)
         if not self._connection.recv(65536):
             raise ConnectionResetError("the server closed the connection")
@@ -101,10 +101,10 @@ class DialFailed(Exception):
 
 
 def client_context(settings: AccessGraphSettings, authority: str | None, identity: Path) -> ssl.SSLContext:
-    """Trusts `authority` (PEM) alone if there is one, else the system's store; presents the host certificate."""
+    """Trusts only `authority` (PEM) if given, otherwise the system's store; presents the host certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # A name that is only in the subject does not count: Go looks at the alternative names alone.
+    # A name in the subject alone does not count: Go looks only at the alternative names.
     context.hostname_checks_common_name = False
     context.set_alpn_protocols(["h2"])
     context.load_cert_chain(identity)
@@ -119,7 +119,7 @@ def client_context(settings: AccessGraphSettings, authority: str | None, identit
 
 
 def dial(settings: AccessGraphSettings, context: ssl.SSLContext) -> Connection:
-    """Connect, shake hands, and have the server answer. Raises DialFailed."""
+    """Connect, shake hands, and wait for the server's answer. Raises DialFailed."""
     host, port = settings.address
     try:
         addresses = AddressBook.from_environment().resolve(host, port)
@@ -150,8 +150,8 @@ def _attempt(address: tuple[str, int], host: str, context: ssl.SSLContext) -> Co
         try:
             connection.sendall(HTTP2_PREFACE + HTTP2_SETTINGS)
         except OSError:
-            pass  # refused already; the alert that says so is still to be read
-        # In TLS 1.3 the client is done before the server has looked at its certificate: only an answer counts.
+            pass  # already refused; the alert with the reason is still to be read
+        # In TLS 1.3 the client is done before the server has checked its certificate: only an answer proves success.
         if not connection.recv(65536):
             raise DialFailed("the server closed the connection")
         return Connection(connection, address)

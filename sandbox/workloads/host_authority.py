@@ -1,10 +1,10 @@
 """Makes Teleport's host CA and the identities it issues, as files in a data directory.
 
-A process of its own, so that the programs that run on need no cryptography library.
+Runs as a process of its own, so that the long-running programs need no cryptography library.
 
     <data>/authorities/active/*.pem       certificate and key; the first one by name issues
-    <data>/authorities/additional/*.pem   trusted besides: the other side of a rotation
-    <data>/host-identity.pem              auth's own certificate and key: what it dials Teleport Access Graph with
+    <data>/authorities/additional/*.pem   also trusted: the other side of a rotation
+    <data>/host-identity.pem              auth's own certificate and key, with which it dials Teleport Access Graph
 
 `python -m sandbox.workloads.host_authority {ensure,issue,web} ...`
 """
@@ -27,9 +27,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sandbox.workloads.journal import StartRefused, run_program
 
 IDENTITY = "host-identity.pem"
-# Teleport's own: a CA of ten years, host certificates that last as long.
+# As in Teleport: the CA and host certificates are valid for ten years.
 _LIFETIME = timedelta(days=3650)
-# Machines whose clocks lag must accept what was issued a moment ago.
+# Machines with slow clocks must accept certificates issued a moment ago.
 _BACKDATED = timedelta(minutes=1)
 
 
@@ -59,7 +59,7 @@ def create_authority(path: Path, cluster: str) -> None:
 
 
 def issue(data: Path, cluster: str, role: str, names: list[str]) -> bytes:
-    """Certificate and key, PEM, for a Teleport host of that role (`Auth`, `Proxy`), signed by the first active CA."""
+    """Certificate and key (PEM) for a Teleport host of that role (`Auth`, `Proxy`), signed by the first active CA."""
     authorities = sorted(active_directory(data).glob("*.pem"))
     if not authorities:
         raise StartRefused(f"no active host CA in {active_directory(data)}")
@@ -76,7 +76,7 @@ def issue(data: Path, cluster: str, role: str, names: list[str]) -> bytes:
         _builder(subject, issuer.subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usages, critical=False)
-        # As Go issues them: while two CAs of one name are trusted, this is what tells them apart.
+        # As in Go: while two CAs of the same name are trusted, this extension tells them apart.
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .add_extension(_alternative_names([*names, "teleport.cluster.local", "*.teleport.cluster.local"]), False)
         .sign(issuer_key, hashes.SHA256())
@@ -85,7 +85,7 @@ def issue(data: Path, cluster: str, role: str, names: list[str]) -> bytes:
 
 
 def web_certificate(names: list[str]) -> bytes:
-    """What a proxy without a certificate of its own serves: self-signed, for its public names."""
+    """The self-signed certificate, for its public names, of a proxy that has none of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     certificate = (
@@ -97,7 +97,7 @@ def web_certificate(names: list[str]) -> bytes:
 
 
 def ensure(data: Path, cluster: str, names: list[str]) -> None:
-    """The data directory's CA and identity: made the first time, then kept; of another cluster: refused."""
+    """Creates the data directory's CA and identity once, then keeps them; refuses those of another cluster."""
     active = active_directory(data)
     active.mkdir(parents=True, exist_ok=True, mode=0o700)
     additional_directory(data).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -119,7 +119,7 @@ def ensure(data: Path, cluster: str, names: list[str]) -> None:
 def _issued_by(identity: Path, authority: Path) -> bool:
     try:
         _load(identity)[0].verify_directly_issued_by(_load(authority)[0])
-    except Exception:  # the library has one exception a reason, and each means: issue anew
+    except Exception:  # the library raises a different exception per reason; each means: issue anew
         return False
     return True
 
@@ -165,7 +165,7 @@ def _pem_key(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, *parts: bytes) -> None:
-    """All or nothing: an auth that is killed here must not find half a CA at its next start."""
+    """Atomic: an auth that is killed here must not find half a CA at its next start."""
     temporary = path.with_suffix(".writing")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

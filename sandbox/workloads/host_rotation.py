@@ -46,7 +46,7 @@ def current_phase(data: Path) -> str:
 
 
 def rotate(data: Path, cluster: str, phase: str) -> None:
-    """Go to the phase. Raises StartRefused if it does not follow upon the current one."""
+    """Go to the phase. Raises StartRefused if it does not follow the current one."""
     before = current_phase(data)
     if phase not in NEXT[before]:
         raise StartRefused(f"can not switch to phase {phase!r} from {before!r}; next is {' or '.join(NEXT[before])}")
@@ -63,7 +63,7 @@ def rotate(data: Path, cluster: str, phase: str) -> None:
 
 
 def listing(data: Path, cluster: str) -> str:
-    """What `tctl get cert_authorities --format=json` prints of the host CA."""
+    """What `tctl get cert_authorities --format=json` prints for the host CA."""
     phase = current_phase(data)
     return json.dumps(
         [
@@ -86,10 +86,10 @@ def listing(data: Path, cluster: str) -> str:
 
 
 def _swap(active: Path, additional: Path) -> None:
-    """The other side becomes active. It is there before this one leaves: auth has a CA at every moment."""
+    """Activate the other side. It arrives before the old side leaves, so that auth has a CA at every moment."""
     leaving, coming = list(active.glob("*.pem")), list(additional.glob("*.pem"))
     for path in leaving:
-        shutil.copy2(path, additional / path.name)  # with its mode: there is a key in it
+        shutil.copy2(path, additional / path.name)  # keeps the mode, because the file contains a key
     for path in coming:
         path.replace(active / path.name)
     for path in leaving:

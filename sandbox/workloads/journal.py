@@ -1,6 +1,6 @@
-"""Log lines as Teleport's text format has them, and the way a program says that it will not start.
+"""Log lines in Teleport's text format, and the exception with which a program refuses to start.
 
-Owns the form of a line. What is worth one is the programs' own.
+Owns the form of a line; the programs decide what to log.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SEVERITIES = ("DEBUG", "INFO", "WARN", "ERROR")
 
 
 class StartRefused(Exception):
-    """The program cannot run as it is configured. The text is the last line of its log; its exit code is 1."""
+    """The program cannot run as configured. The text is the last line of its log; its exit code is 1."""
 
 
 class Journal:
@@ -41,13 +41,13 @@ class Journal:
             return
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         said = "".join(f" {key}:{_field(value)}" for key, value in fields.items())
-        # One write a line: threads share the stream.
+        # One write per line, because threads share the stream.
         sys.stderr.write(f"{now} {level:<5}[{self._component}] {message}{said}\n")
         sys.stderr.flush()
 
 
 def run_program(main: Callable[[], int]) -> int:
-    """Exit code of `main`; a refusal becomes one clear line and exit code 1."""
+    """Returns the exit code of `main`; a refusal becomes one clear line and exit code 1."""
     try:
         return main()
     except StartRefused as refusal:

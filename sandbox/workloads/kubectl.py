@@ -1,7 +1,7 @@
 """`kubectl` of the sandbox's containers: the real client, as the pod's own service account.
 
-kubectl finds the account's token at a fixed path, which in this sandbox begins at the container's root directory. A
-kubeconfig in a file of the container's own says where.
+kubectl looks for the account's token at a fixed path, which in this sandbox begins at the container's root directory. A
+kubeconfig in a file of the container's own tells it where.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def in_cluster(environment: dict[str, str]) -> str | None:
-    """The kubeconfig of the pod's service account, or None where there is none. JSON is YAML."""
+    """The kubeconfig of the pod's service account, or None if it has none. JSON is valid YAML."""
     token, authority = inside(f"{_ACCOUNT}/token"), inside(f"{_ACCOUNT}/ca.crt")
     host = environment.get("KUBERNETES_SERVICE_HOST")
     if not host or not token.exists():
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     configuration = in_cluster(environment)
     if configuration is not None and "KUBECONFIG" not in environment:
         # In memory: a container with a read-only root file system may have nowhere to write, and kubectl reads it once.
-        file = os.memfd_create("kubeconfig", 0)  # no flag: kubectl inherits it
+        file = os.memfd_create("kubeconfig", 0)  # no close-on-exec flag: kubectl inherits the file
         os.write(file, configuration.encode())
         environment["KUBECONFIG"] = f"/proc/self/fd/{file}"
     os.execve(program, [program, *arguments], environment)

@@ -1,4 +1,4 @@
-"""Whose service account a token is, asked of the API server, as Teleport's Kubernetes join method does.
+"""Asks the API server whose service account a token belongs to, as Teleport's Kubernetes join method does.
 
 Uses the pod's own service account, which needs the right to create token reviews.
 """

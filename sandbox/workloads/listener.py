@@ -1,6 +1,6 @@
-"""A TCP or TLS listener with a thread for each connection, closed off so that a peer always gets its TLS alert.
+"""A TCP or TLS listener with one thread per connection, closing so that a peer always receives its TLS alert.
 
-Owns accepting and closing. What is spoken on a connection is the caller's.
+Owns accepting and closing; the caller speaks the protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 Handler = Callable[[socket.socket, tuple[str, int]], None]
 Refused = Callable[[tuple[str, int], Exception], None]
 
-# A client that connects and stays silent must not hold a thread for ever.
+# A client that connects and stays silent must not occupy a thread forever.
 _HANDSHAKE_SECONDS = 10.0
 
 
@@ -26,8 +26,8 @@ class Listener:
         self._context = context
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """For every connection from now on. A context that serves cannot be changed instead: between its certificate
-        and its key a handshake would fail."""
+        """Use this context for all new connections. Changing the serving context in place would make a handshake fail
+        between loading the certificate and its key."""
         self._context = context
 
     def start(self, handle: Handler, refused: Refused | None = None) -> None:
@@ -45,7 +45,7 @@ class Listener:
             if context is None:
                 handle(connection, peer)
                 return
-            # Not yet a handshake: a probe that only connects is gone by then, and is no event.
+            # Not yet a handshake: a probe that only connects is gone by now and is not worth logging.
             if not connection.recv(1, socket.MSG_PEEK):
                 return
             wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -59,16 +59,16 @@ class Listener:
                 return
             handle(wrapped, peer)
         except OSError:
-            pass  # the peer went away; nothing is owed to it
+            pass  # the peer went away; nothing more to do
         finally:
             connection.close()
 
 
 def _close_after_alert(connection: socket.socket) -> None:
-    """Closing with bytes unread resets the connection, and the peer would lose the alert that says why."""
+    """Closing with unread bytes resets the connection, and the peer would lose the alert that says why."""
     try:
         connection.settimeout(1.0)
-        # Past the TLS layer, which has given up on this connection.
+        # Bypasses the TLS layer, which has given up on this connection.
         plain = socket.socket(fileno=socket.dup(connection.fileno()))
         with plain:
             plain.settimeout(1.0)
@@ -80,7 +80,7 @@ def _close_after_alert(connection: socket.socket) -> None:
 
 
 def serve_http(handler: type[BaseHTTPRequestHandler]) -> Handler:
-    """Speak HTTP on each connection with a request handler of the standard library."""
+    """Speaks HTTP on each connection, with a request handler of the standard library."""
 
     def handle(connection: socket.socket, peer: tuple[str, int]) -> None:
         handler(connection, peer, None)  # type: ignore[arg-type]  # no server object: the handler needs none

@@ -1,7 +1,8 @@
 """Stand-in for Teleport's proxy service.
 
 Joins the cluster, serves /webapi/ping and the export of the host CA, and asks auth once, at its start, for the access
-graph's settings. When the access graph does not answer then, it waits long before it asks again: the real one's trap.
+graph's settings. If the access graph does not answer then, the proxy waits long before it asks again: a trap of the
+real one.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ class Proxy:
                 self._use_access_graph(stop)
         except StartRefused as refusal:
             self.journal.error("Proxy service cannot start", error=refusal)
-            # The main thread waits for a signal; without the service there is nothing to wait for.
+            # The main thread waits for a signal; without the service there is no reason to wait.
             os._exit(1)
 
     def _join(self, stop: threading.Event) -> bool:
-        """Get a host certificate from auth; as often as it takes. False when told to stop meanwhile."""
+        """Get a host certificate from auth, retrying as often as it takes. False if told to stop meanwhile."""
         refused = ""
         while not stop.is_set():
             try:
@@ -111,18 +112,18 @@ class Proxy:
         self._trusted = [der for text in texts for der in certificates_in(text)]
 
     def _follow_rotations(self, stop: threading.Event) -> None:
-        """Learn of the next host CA before it is in use, and join again for a certificate of it once it is."""
+        """Learn of the next host CA before it is used, and join again for its certificate once it is."""
         while not stop.wait(_ROTATION_SECONDS):
             exported = self._exported
             try:
                 self._learn(self._ask_auth("GET", "/authorities"))
             except AuthUnreachable:
-                continue  # auth restarts; what was learnt stays
+                continue  # auth is restarting; keep what is known
             if self._exported != exported:
                 self._join(stop)
 
     def _ask_auth(self, method: str, path: str, body: Any = None) -> Any:
-        """Before it has joined, a host trusts whoever answers (there is no CA pin); afterwards only its cluster."""
+        """Before joining, a host trusts whoever answers (there is no CA pin); afterwards only its cluster."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._trusted:
@@ -174,7 +175,7 @@ class Proxy:
         return [*hosts, "localhost", bind_address()]
 
     def _use_access_graph(self, stop: threading.Event) -> None:
-        """Ask auth for the settings and the access graph for an answer: once, unless one of them fails."""
+        """Ask auth for the settings and the access graph for an answer; retry only if one of them fails."""
         journal = Journal("ACCESSGRAPH")
         pause = seconds("SANDBOX_PROXY_BACKOFF_SECONDS", _FIRST_PAUSE_SECONDS)
         while not stop.is_set():
@@ -220,7 +221,7 @@ class Proxy:
         return Response.of({"error": {"message": "not found"}}, 404)
 
     def _export(self, query: dict[str, str]) -> Response:
-        """The active keys of the host CA: PEM when there is one; several need `format=json`."""
+        """The active keys of the host CA: PEM if there is one; several need `format=json`."""
         if query.get("type") not in ("tls-host", "host"):
             return Response.of({"error": {"message": f"unknown authority type {query.get('type')!r}"}}, 400)
         try:

@@ -1,4 +1,4 @@
-"""`psql` of the sandbox's containers: the real client, which finds the server by the address book.
+"""`psql` of the sandbox's containers: the real client, which finds the server through the address book.
 
 libpq takes the address as `hostaddr` and still verifies the certificate for the host's name.
 """
@@ -19,7 +19,7 @@ _FILES = {"sslrootcert", "sslcert", "sslkey", "passfile"}
 
 
 def resolve(arguments: list[str], environment: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-    """The same command with the server's address beside its name. A host without an entry in the book is left alone."""
+    """The same command with the server's address beside its name. A host missing from the book is left alone."""
     arguments = [_inside_uri(argument) if _is_uri(argument) else argument for argument in arguments]
     environment = dict(environment)
     host, port = _target(arguments, environment)
@@ -27,7 +27,7 @@ def resolve(arguments: list[str], environment: dict[str, str]) -> tuple[list[str
         return arguments, environment
     found = AddressBook.from_environment(environment).find(host, port)
     if found:
-        # The environment loses against arguments and URIs, but none of them here says hostaddr.
+        # Arguments and URIs override the environment, but none of them here sets hostaddr.
         environment["PGHOSTADDR"] = found[0][0]
         arguments = [_with_port(argument, found[0][1]) if _is_uri(argument) else argument for argument in arguments]
         environment["PGPORT"] = str(found[0][1])
@@ -57,7 +57,7 @@ def _is_uri(argument: str) -> bool:
 
 
 def _inside_uri(uri: str) -> str:
-    """Files that the URI names, as paths of this machine."""
+    """Rewrites the files named in the URI to this machine's paths."""
     parts = urlsplit(uri)
     query = [(key, str(inside(value)) if key in _FILES else value) for key, value in parse_qsl(parts.query)]
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))

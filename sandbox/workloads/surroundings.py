@@ -1,4 +1,4 @@
-"""What a pod's program is given from outside: where its file system begins, its address, its image, its timing.
+"""What a pod's program receives from outside: the root of its file system, its address, its image, its timing.
 
 Reads the environment that the kubelet sets. Real containers need none of it.
 """
@@ -12,7 +12,7 @@ from sandbox.workloads.journal import StartRefused
 
 
 def inside(path: str) -> Path:
-    """A path of the container's own file system as one of this machine; one that is already there stays."""
+    """A path of the container's own file system as a path of this machine; one that already is, is kept."""
     root = os.environ.get("SANDBOX_ROOT", "")
     if not path.startswith("/") or not root or path == root or path.startswith(root + "/"):
         return Path(path)
@@ -31,17 +31,17 @@ def image_version(default: str) -> str:
 
 
 def image_repository() -> str:
-    """Last part of the image's repository, such as `teleport-ent-distroless`."""
+    """The last part of the image's repository, such as `teleport-ent-distroless`."""
     return os.environ.get("SANDBOX_IMAGE", "").partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def seconds(variable: str, default: float) -> float:
-    """A time of the real program that tests may shorten."""
+    """A duration of the real program that tests may shorten."""
     return float(os.environ.get(variable, default))
 
 
 def listening_address(address: str, default_port: int) -> tuple[str, int]:
-    """`host:port`, `:port` or `` as one to bind. A wildcard means the pod's own address, as in a pod of a real node."""
+    """`host:port`, `:port` or `` as an address to bind. A wildcard means the pod's own address, as on a real node."""
     host, colon, port = address.rpartition(":")
     if not colon:
         host, port = address, str(default_port)

@@ -1,6 +1,6 @@
 """Stand-in for the `teleport` command: `start` (the image's entry point), `configure --test`, `wait`, `version`.
 
-Owns arguments and teleport.yaml. What auth and the proxies do is theirs.
+Owns arguments and teleport.yaml; auth and the proxies are in modules of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SECTIONS = {
     "relay_service", "access_graph",
 }  # fmt: skip
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-# How often `wait no-resolve` looks again.
+# The pause between two look-ups of `wait no-resolve`.
 _RESOLVE_SECONDS = 1.0
 
 
@@ -71,7 +71,7 @@ def read_configuration(path: str) -> dict[str, Any]:
 
 
 def check_configuration(config: dict[str, Any]) -> None:
-    """What `configure --test` checks: sections and the access graph's keys. It opens no file that is named in there."""
+    """What `configure --test` checks: sections and the access graph's keys. Opens none of the files named there."""
     from sandbox.workloads.endpoint import parse_settings
 
     for key, value in config.items():
@@ -117,7 +117,7 @@ def _wait(given: argparse.Namespace) -> int:
 def _resolves(host: str) -> bool:
     from operations.address_book import AddressBook
 
-    # A headless Service has no port of its own; any that is asked for finds the pods.
+    # A headless Service has no port of its own; any requested port finds the pods.
     try:
         return bool(AddressBook.from_environment().resolve(host, 0))
     except (OSError, socket.gaierror):
