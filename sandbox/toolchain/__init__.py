@@ -1,7 +1,7 @@
-"""The programs the sandbox runs that no package registry has as such: engine, Helm, etcd and the control plane.
+"""The programs the sandbox runs that no package registry offers ready-made: engine, Helm, etcd, control plane.
 
-Finds them on PATH where their version serves, else builds them from Go modules into a cache outside the tree.
-Leaves starting them to `sandbox.supervisor`.
+Finds them on PATH if their version serves, otherwise builds them from Go modules into a cache outside the tree.
+`sandbox.supervisor` starts them.
 """
 
 from sandbox.toolchain.choose import ChosenTool, Toolchain, ensure_toolchain

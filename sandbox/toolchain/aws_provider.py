@@ -1,7 +1,7 @@
-"""Terraform's AWS provider with a few of its two hundred services: whole, it takes half an hour to compile.
+"""Terraform's AWS provider with a few of its two hundred services: compiling all of it takes half an hour.
 
-Owns the two generated files that name all services; which of them stay is part of what is compiled. The copy is made
-beside that, and goes with it.
+Owns the two generated files that name all services; the list of services that stay is kept with the plugin's sources.
+The copy is made in the build's workspace and removed with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 MODULE: Final = "github.com/hashicorp/terraform-provider-aws"
 SERVICES: Final = tuple((Path(__file__).parent / "bridged_aws" / "services.txt").read_text().split())
-# Of one that is left out, what those that stay make use of.
+# A service that is left out, except for its code that the remaining ones use.
 _ALSO_USED: Final = ("organizations",)
 
 _LIST: Final = Path("internal/provider/sdkv2/service_packages_gen.go")
@@ -24,7 +24,8 @@ _SDK: Final = re.compile(r'^\s+(?:(\w+) )?"github\.com/aws/aws-sdk-go-v2/service
 
 
 def copy_module(plugin: Path, module: Path, workspace: Path) -> Path:
-    """The plugin's module in the workspace, which requires a copy of the provider beside it; returns where it is.
+    """Copy the plugin's module into the workspace, requiring a reduced copy of the provider beside it; returns its
+    path.
 
     `module` is where Go has the provider.
     """
@@ -53,7 +54,7 @@ def _fewer_services(module: Path) -> str:
 
 
 def _fewer_clients(module: Path) -> str:
-    """The methods that hand out a client of AWS's SDK, of which each makes its service's be compiled."""
+    """Only the methods that return AWS SDK clients in use: each one kept would get its service's client compiled."""
     called = set()
     for file in _compiled(module):
         if file.suffix == ".go" and file != module / _CLIENTS:
@@ -73,7 +74,7 @@ def _fewer_clients(module: Path) -> str:
 
 
 def _compiled(module: Path) -> list[Path]:
-    """What the compiler needs, data that are embedded included."""
+    """Everything the compiler needs, including embedded data."""
     internal = module / "internal"
     services = internal / "service"
     roots = [path for path in internal.iterdir() if path != services]

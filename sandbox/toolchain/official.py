@@ -1,8 +1,8 @@
 """Official plugins, compiled from Go modules, for machines that cannot download the releases.
 
-Owns what the modules lack for that: for kubernetes a `main`; for the others, whose plugins no module has, a `main` that
-serves Terraform's provider of that name by Pulumi's bridge, of which they are made. When one serves is
-`sandbox.plugins.install`'s choice.
+Owns what the modules lack: for kubernetes, a `main`; for the others, whose plugins are in no module, a `main` that
+serves Terraform's provider of that name through Pulumi's bridge, as the official plugin does. `sandbox.plugins.install`
+decides when a compiled plugin serves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sandbox.toolchain.tools import (
 )
 
 OFFICIAL_PLUGINS: Final = ("kubernetes", *BRIDGED_PLUGINS)
-# AWS's only where somebody asks for it: it waits for a database by half minutes, which here is there in two seconds.
+# AWS only on request: its plugin polls for a database every half minute, and here one is ready in two seconds.
 USUAL_PLUGINS: Final = ("kubernetes", "tls", "random")
 
 _MAIN: Final = Path(__file__).parent / "kubernetes_plugin" / "main.go"
@@ -38,10 +38,10 @@ _COMMAND: Final = Path("cmd") / KUBERNETES_PLUGIN.name
 
 
 def build_plugins(cache: Cache, versions: Mapping[str, str], *, say: Callable[[str], None] = print) -> dict[str, Path]:
-    """The programs by plugin, kept beside the sandbox's tools and made once. Raises ToolchainError.
+    """The programs by plugin name, kept beside the sandbox's tools and built once. Raises ToolchainError.
 
-    `versions` has those of `OFFICIAL_PLUGINS` that are wanted, each with what the SDK asks for, without `v`: the engine
-    warns in each run of a plugin that says less.
+    `versions` holds the wanted ones of `OFFICIAL_PLUGINS`, each with the version the SDK asks for, without `v`: on
+    every run the engine warns about a plugin that reports an older one.
     """
     programs = {name: _program(name, version) for name, version in versions.items()}
     paths = {name: cache.tools / program.directory / program.name for name, program in programs.items()}
@@ -81,7 +81,7 @@ def _stamped(version: str) -> str:
 
 
 def _complete(workspace: Path, version: str, go: Go, log: Path) -> None:
-    """Writes what is compiled: a `main`, and the two files that it embeds, of the module's, without their layout."""
+    """Write what is compiled: a `main`, and the module's two files that it embeds, without their whitespace."""
     workspace.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         try:
@@ -96,7 +96,7 @@ def _complete(workspace: Path, version: str, go: Go, log: Path) -> None:
 
 
 def _with_fewer_services(program: GoProgram, workspace: Path, go: Go, log: Path) -> GoProgram:
-    """The same of a copy, whose provider has no more services than are used."""
+    """The same program, built from a copy whose provider has only the services in use."""
     assert program.sources is not None
     with log.open("wb") as output:
         try:

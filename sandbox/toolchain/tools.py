@@ -1,6 +1,6 @@
 """What is built: modules, versions, flags, and which version found on PATH serves instead.
 
-Owns the pins. Leaves finding, building and caching to its neighbours.
+Owns the pins. Other modules of this package find, build and cache.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HELM_VERSION = "3.19.0"
 ETCD_VERSION = "3.6.13"
 KUBERNETES_VERSION = "1.36.3"
 
-# Its releases have no tag that Go knows for this module, so it is named by a commit, here one of 2026-01-15.
+# The releases have no tag that Go recognises for this module, so a commit names it, here one of 2026-01-15.
 KUBERNETES_PLUGIN_VERSION = "4.0.0-20260115033456-f47bc2d6f199"
 
 _ENGINE_VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
@@ -26,9 +26,9 @@ _KUBERNETES_VERSION_PACKAGE = "k8s.io/component-base/version"
 
 @dataclass(frozen=True, kw_only=True)
 class GoProgram:
-    """What is compiled.
+    """A program to compile.
 
-    `expected_seconds` is for two cores with nothing cached, downloads included; it is only for the progress line.
+    `expected_seconds` is for two cores with nothing cached, downloads included; only the progress line uses it.
     """
 
     name: str
@@ -39,31 +39,31 @@ class GoProgram:
     expected_seconds: int
     linker_variables: tuple[tuple[str, str], ...] = ()
     build_tags: tuple[str, ...] = ()
-    # Programs with one workspace share a go.mod, and so what is compiled for the first serves the second.
+    # Programs with the same workspace share a go.mod, so the second reuses what the first compiled.
     workspace: str
-    # Of what the module's authors required, what has to be another by now: `path => path version`.
+    # Requirements of the module's authors that must be overridden by now: `path => path version`.
     replacements: tuple[str, ...] = ()
-    # The directory of a module of this tree, whose own go.mod and go.sum hold, in place of `module`'s.
+    # The directory of a module in this tree, whose own go.mod and go.sum apply instead of `module`'s.
     sources: Path | None = None
 
     @property
     def directory(self) -> str:
-        """Name of its directory in the cache: another version is another build."""
+        """The name of its directory in the cache: another version is another build."""
         return f"{self.name}-{self.version}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool(GoProgram):
-    """One that the sandbox needs, and of which one on PATH may serve."""
+    """A program that the sandbox needs, and that one on PATH may replace."""
 
     version_arguments: tuple[str, ...]
     serves: Callable[[Version], bool]
-    # What a version on PATH must be, in words, for the line that says why one was passed over.
+    # The required version in words, for the line that says why a program on PATH was passed over.
     wanted: str
 
 
 def contents(sources: Path) -> str:
-    """Twelve digits of what is in a module of this tree: its version, as another edition of it is another build."""
+    """The version of a module in this tree: twelve digits of its files' digest, as a changed file is another build."""
     digest = hashlib.sha256()
     for file in sorted(path for path in sources.rglob("*") if path.is_file()):
         digest.update(f"{file.relative_to(sources)}\0".encode() + file.read_bytes() + b"\0")
@@ -86,13 +86,13 @@ def _kubernetes(name: str, title: str, expected_seconds: int) -> Tool:
         ),
         workspace="kubernetes",
         version_arguments=("--version",),
-        # The two must agree with each other and with what the stand-ins were tried on.
+        # The two must match each other, and the version on which the stand-ins were tested.
         serves=lambda version: version[:2] == (int(major), int(minor)),
         wanted=f"{major}.{minor}.x",
     )
 
 
-# The engine comes last: a first build that is interrupted has then done the parts that change least.
+# The engine comes last: an interrupted first build has then finished the parts that change least.
 TOOLS: tuple[Tool, ...] = (
     Tool(
         name="etcd",
@@ -101,8 +101,8 @@ TOOLS: tuple[Tool, ...] = (
         module="go.etcd.io/etcd/server/v3",
         package="go.etcd.io/etcd/server/v3",
         expected_seconds=60,
-        # From Go 1.27 on, golang.org/x/net/http2 hands over to the standard library and drops names that the gRPC
-        # release which this etcd pins still uses; the tag keeps the package's own code. Older compilers ignore it.
+        # From Go 1.27 on, golang.org/x/net/http2 delegates to the standard library and drops names that this etcd's
+        # gRPC release still uses; the tag keeps the package's own code. Older compilers ignore it.
         build_tags=("http2legacy",),
         workspace="etcd",
         version_arguments=("--version",),
@@ -119,7 +119,7 @@ TOOLS: tuple[Tool, ...] = (
         linker_variables=(("helm.sh/helm/v3/internal/version.version", f"v{HELM_VERSION}"),),
         workspace="helm",
         version_arguments=("version", "--short"),
-        # The provider embeds Helm 3; a release's record written by Helm 4 is not promised to be readable there.
+        # The provider embeds Helm 3; it may not be able to read a release record written by Helm 4.
         serves=lambda version: (3, 12, 0) <= version < (4, 0, 0),
         wanted="3.12 or newer, below 4",
     ),
@@ -132,7 +132,7 @@ TOOLS: tuple[Tool, ...] = (
         module="github.com/pulumi/pulumi/pkg/v3",
         package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
         expected_seconds=255,
-        # Without it the command says it is version 0, and the Automation API refuses it.
+        # Without it the command reports version 0, which the Automation API refuses.
         linker_variables=((_ENGINE_VERSION_VARIABLE, f"v{ENGINE_VERSION}"),),
         workspace="pulumi",
         version_arguments=("version",),
@@ -142,7 +142,7 @@ TOOLS: tuple[Tool, ...] = (
 )
 
 KUBERNETES_PLUGIN_VERSION_VARIABLE = "github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version"
-# Not among the tools: the sandbox has a stand-in for it, and it is built where somebody asks.
+# Not one of the tools: the sandbox has a stand-in for it, and it is built only on request.
 KUBERNETES_PLUGIN = GoProgram(
     name="pulumi-resource-kubernetes",
     title="official kubernetes plugin",
@@ -160,7 +160,7 @@ def _bridged(
     return GoProgram(
         name=f"pulumi-resource-{name}",
         title=f"{name} plugin of the official provider's code",
-        # Of the plugin that it is like, once it is known which the SDK asks for.
+        # That of the plugin it replaces, set once the version that the SDK asks for is known.
         version="",
         module=f"local/{module}",
         package=package or f"./{name}",
@@ -170,7 +170,7 @@ def _bridged(
     )
 
 
-# Their providers and the bridge have versions in the modules' go.mod. The first to be built compiles the bridge.
+# The modules' go.mod pins their providers and the bridge. The first to be built also compiles the bridge.
 BRIDGED_PLUGINS = {
     "tls": _bridged("tls", 150),
     "random": _bridged("random", 10),
