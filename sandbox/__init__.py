@@ -1,4 +1,5 @@
-"""The embedded default: everything the program needs, on one Linux machine.
+"""The built-in environment: everything the program needs, on one Linux machine.
 
-The program (`components/`, `operations/`) imports nothing from here and gives the same interfaces the real world gives.
+The program (`components/`, `operations/`) imports nothing from here; the sandbox offers it the same interfaces as the
+real world.
 """

@@ -5,7 +5,7 @@ import sys
 
 from sandbox.parts import NOBODYS_AWS
 
-# Before AWS's SDK is imported.
+# Must precede the import of AWS's SDK.
 os.environ |= NOBODYS_AWS
 
 from sandbox.cli import main

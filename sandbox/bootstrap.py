@@ -1,7 +1,7 @@
-"""Makes `.venv` in the checkout: the first step of every door, run by whatever `python3` there is.
+"""Makes `.venv` in the checkout: the first step of every command, run by whatever `python3` there is.
 
-Needs the standard library alone and stays readable to old interpreters, so that they can be told what is missing.
-Imports nothing of the project: none of its packages is installed yet.
+Uses only the standard library and syntax that old interpreters can parse, so that they can report what is missing.
+Imports nothing of the project, because none of its packages is installed yet.
 """
 
 import fcntl
@@ -15,14 +15,14 @@ import time
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ENVIRONMENT = os.path.join(CHECKOUT, ".venv")
 PYTHON = os.path.join(ENVIRONMENT, "bin", "python")
-# Every package by version and hash, the program's own and the policy pack's among them.
+# Every package with version and hash, including those of the program and the policy pack.
 LOCK = os.path.join(CHECKOUT, "requirements-dev.txt")
 STAMP = os.path.join(ENVIRONMENT, "installed")
 LOG = os.path.join(ENVIRONMENT, "install.log")
 MINIMUM = (3, 10)
-# Newest first: what is compared is the program of that name on PATH, if there is one.
+# Newest first; the first one on PATH that runs and is new enough is used.
 OTHER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3.10")
-# About 130 packages on two cores with an empty pip cache.
+# For about 130 packages on two cores with an empty pip cache.
 EXPECTED_SECONDS = 60
 HEARTBEAT_SECONDS = 15
 
@@ -31,7 +31,7 @@ def main() -> int:
     if sys.version_info < MINIMUM:
         continue_with_newer()
     with open(LOCK) as lock:
-        # Two doors opened at once: the second waits, then finds the stamp.
+        # If two commands start at once, the second waits here and then finds the stamp.
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = fingerprint()
         if installed() == wanted:
@@ -46,10 +46,10 @@ def main() -> int:
 
 
 def continue_with_newer() -> None:
-    """Become a newer Python if PATH has one; else say what is wanted."""
+    """Continue as a newer Python if PATH has one; otherwise say what is needed."""
     for name in OTHER_NAMES:
         found = shutil.which(name)
-        # A version manager's placeholder has the name and cannot run.
+        # A version manager's placeholder has the name but cannot run.
         if found and runs(found, "-c", "import sys; sys.exit(sys.version_info < (%d, %d))" % MINIMUM):
             os.execv(found, [found, os.path.abspath(__file__)])
     fail(
@@ -59,7 +59,7 @@ def continue_with_newer() -> None:
 
 
 def fingerprint() -> str:
-    """Changes with the lock, and with an interpreter that could not use what the last one installed."""
+    """Changes with the lock file, and with a Python version that could not use what was installed before."""
     digest = hashlib.sha256(("%d.%d " % sys.version_info[:2]).encode())
     with open(LOCK, "rb") as file:
         digest.update(file.read())
@@ -72,7 +72,7 @@ def installed() -> "str | None":
             found = stamp.read()
     except OSError:
         return None
-    # A Python that was removed or upgraded leaves an environment that cannot start.
+    # If its Python was removed or upgraded, the environment cannot start.
     return found if runs(PYTHON, "-c", "pass") else None
 
 
@@ -140,7 +140,7 @@ def remedy(text: str) -> str:
 
 
 def say(text: str) -> None:
-    # Standard error: `eval "$(make env)"` reads the other one.
+    # Standard error, because `eval "$(make env)"` reads standard output.
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

@@ -1,6 +1,6 @@
-"""Packages the sandbox's charts, so that the program gets them as it would get a published chart: a versioned file.
+"""Packages the sandbox's charts, so that the program gets them like published charts: as versioned files.
 
-Owns `<home>/charts`. A chart that has not changed keeps its file, and so the stack sees no difference.
+Owns `<home>/charts`. An unchanged chart keeps its file, so the stack sees no difference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TELEPORT = "teleport-cluster"
 
 
 def package_chart(home: Home, name: str, environment: Mapping[str, str]) -> Path:
-    """The chart's `.tgz`, made anew only if its source changed."""
+    """The chart's `.tgz`, rebuilt only if its source changed."""
     source = SOURCES / name
     version = yaml.safe_load((source / "Chart.yaml").read_text())["version"]
     archive = home.charts / f"{name}-{version}.tgz"

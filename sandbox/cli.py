@@ -1,6 +1,6 @@
 """The commands behind the Makefile: `python -m sandbox up|down|preview|...`.
 
-Owns arguments, exit codes and what is printed. What is done is `lifecycle`'s, the engine's and `operations`'.
+Owns arguments, exit codes and output. `lifecycle`, the engine and `operations` do the work.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
 from sandbox.toolchain import OFFICIAL_PLUGINS, USUAL_PLUGINS, ToolchainError
 
-# What looks at the live world is the project's own, for real stacks too; here it is given the sandbox's environment.
-# Each with what it can be told here beside the stack's configuration.
+# The project's own operations, which inspect real stacks too; here they get the sandbox's environment. Each with the
+# arguments that the sandbox adds to the stack's configuration.
 _OPERATIONS: Mapping[str, Callable[[Sandbox], list[str]]] = {
     "preflight": lambda sandbox: [],
     "recover": lambda sandbox: [],
@@ -36,7 +36,7 @@ _OPERATIONS: Mapping[str, Callable[[Sandbox], list[str]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code. Errors are one text on standard error, with the remedy."""
+    """Run one command; returns its exit code. An error is one text on standard error, with the remedy."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.passes_on:
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="The sandbox and the stack on it.")
     parser.add_argument("--home", help="the sandbox's directory (default: SANDBOX_HOME, else .sandbox in the checkout)")
     parser.add_argument("--config-file", help="the stack's configuration file (default: Pulumi.sandbox.yaml)")
-    # Some commands hand what they do not know to the engine or to an operation.
+    # Some commands pass arguments they do not know to the engine or to an operation.
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(required=True, metavar="command")
     add = commands.add_parser
@@ -166,7 +166,7 @@ def _adopt(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _operation(sandbox: Sandbox, options: argparse.Namespace) -> int:
-    if "--help" in options.rest:  # the operation's own, which needs no sandbox
+    if "--help" in options.rest:  # the operation's own help needs no sandbox
         return subprocess.run([sys.executable, "-m", "operations", options.name, "--help"], cwd=CHECKOUT).returncode
     cloud = sandbox.running()
     if options.name == "recover" and sandbox.stack.locked():
@@ -216,7 +216,7 @@ def _down(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _destroy(sandbox: Sandbox) -> None:
-    """What the stack made goes the engine's way; what does not, goes with the home."""
+    """The engine destroys what the stack made; anything else disappears with the home."""
     if not sandbox.stack.has_resources():
         return
     try:

@@ -1,6 +1,6 @@
 """A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
 
-Owns their certificates, flags, ports and the kubeconfigs. Leaves nodes, scheduling and pods to the kubelet stand-in.
+Owns their certificates, flags, ports and the kubeconfigs. The kubelet stand-in handles nodes, scheduling and pods.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from sandbox.toolchain import Toolchain
 
 CONTEXT = "sandbox"
 ADDRESS = "127.0.0.1"
-# Away from every home's pod network (10.64 to 10.250), which follows the number of its loopback network.
+# Outside every home's pod network (10.64 to 10.250), whose second number is that of its loopback network.
 SERVICE_RANGE = "10.32.0.0/16"
 _KUBERNETES_SERVICE_ADDRESS = "10.32.0.1"
-# The user whose writes in the audit log are the operator's: engine, Helm, kubectl.
+# In the audit log, writes by this user are the operator's: engine, Helm, kubectl.
 ADMINISTRATOR = "sandbox-administrator"
 KUBELET_USER = "sandbox-kubelet"
 
 _ISSUER = "https://kubernetes.default.svc"
 
-# Up to 20000 + 250 * 50 = 32500: below the range from which outgoing connections take theirs.
+# Ends at 20000 + 250 * 50 = 32500, below the range of ports for outgoing connections.
 _FIRST_PORT = 20000
 _PORTS_PER_HOME = 50
 
-# Nobody here looks at metrics, and these would only log that they find none, or wait for a cloud.
+# There are no metrics and no cloud here: these controllers would only log that, or wait.
 _CONTROLLERS_LEFT_OUT = (
     "horizontal-pod-autoscaler-controller",
     "persistentvolume-attach-detach-controller",
@@ -46,7 +46,7 @@ _CONTROLLERS_LEFT_OUT = (
     "service-lb-controller",
 )
 
-# Who wrote what, without its content: the second `up` of an unchanged stack must not write, and this is the proof.
+# Records who wrote what, without content: this proves that a second `up` of an unchanged stack writes nothing.
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -62,7 +62,7 @@ _AUDIT_POLICY = {
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports of 127.0.0.1, kept for the life of the home so that its kubeconfig stays true."""
+    """Ports of 127.0.0.1, kept for the life of the home so that its kubeconfig stays valid."""
 
     etcd: int
     etcd_peer: int
@@ -73,7 +73,7 @@ class Ports:
 class ControlPlane:
     """The three processes of one home."""
 
-    # In the order in which they start.
+    # In starting order.
     PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
     def __init__(self, home: Home, toolchain: Toolchain, supervisor: Supervisor, prefix: str) -> None:
@@ -84,20 +84,20 @@ class ControlPlane:
         self._pki = home.pki
 
     def start(self) -> bool:
-        """Start what does not run, wait until all of it serves; true if anything was started. Raises SandboxError."""
+        """Start what does not run and wait until all serves; true if anything was started. Raises SandboxError."""
         self._prepare()
         ports = self._ports()
         self._write_kubeconfigs(ports)
         etcd, apiserver, controllers = self._etcd(ports), self._apiserver(ports), self._controller_manager(ports)
         started = self._supervisor.launch(etcd)
-        # The API server waits for etcd by itself; the controllers would give up, and so come after.
+        # The API server waits for etcd by itself; the controllers would give up, so they start last.
         started |= self._supervisor.launch(apiserver)
         self._supervisor.await_ready(etcd)
         self._supervisor.await_ready(apiserver)
         return self._supervisor.start(controllers) or started
 
     def stop(self) -> None:
-        """In the order that leaves each one something to talk to."""
+        """Stops in reverse order, so that each process can still reach those it depends on."""
         for name in reversed(self.PARTS):
             self._supervisor.stop(name)
 
@@ -106,7 +106,7 @@ class ControlPlane:
         return f"https://{ADDRESS}:{self._ports().apiserver}"
 
     def _prepare(self) -> None:
-        """Certificates and policies, once; a run that was killed in the middle makes them anew."""
+        """Makes certificates and policies once; after an interrupted run, makes them anew."""
         complete = self._pki / "complete"
         if complete.exists():
             return
@@ -129,10 +129,10 @@ class ControlPlane:
             ),
         )
         cluster.issue(self._pki, "admin", ADMINISTRATOR, organizations=("system:masters",))
-        # Scheduler, kubelet and the node's own registration in one: no built-in role covers the three.
+        # Scheduler, kubelet and node registration share this client, and no built-in role covers all three.
         cluster.issue(self._pki, "kubelet-client", KUBELET_USER, organizations=("system:masters",))
         cluster.issue(self._pki, "controller-manager", "system:kube-controller-manager")
-        # What the API server shows to the kubelet when someone asks for logs, and what the kubelet shows it.
+        # Two certificates for fetching logs: the API server's as a client, and the kubelet's as the server.
         cluster.issue(self._pki, "apiserver-kubelet-client", "kube-apiserver", organizations=("system:masters",))
         kubelet_hosts = (ADDRESS, "localhost", f"{self._prefix}.0.1", f"{self._prefix}.0.2", f"{self._prefix}.1.1")
         cluster.issue(self._pki, "kubelet", "system:node:sandbox", organizations=("system:nodes",), hosts=kubelet_hosts)
@@ -144,11 +144,11 @@ class ControlPlane:
         record = self._home.control_plane / "ports.json"
         if record.exists():
             ports = Ports(**json.loads(record.read_text()))
-            # Chosen once and kept, unless nothing of ours runs and somebody else has taken one meanwhile.
+            # Chosen once and kept, unless nothing of ours runs and somebody else has taken one of them meanwhile.
             if any(self._supervisor.running(name) for name in self.PARTS) or _all_free(ports):
                 return ports
         taken: set[int] = set()
-        # A range for each network: two sandboxes that start at the same moment do not both find the same port free.
+        # One range per network, so that two sandboxes starting at the same moment do not both find the same port free.
         first = _FIRST_PORT + int(self._prefix.partition(".")[2]) * _PORTS_PER_HOME
         ports = Ports(*(free_port(taken, first, first + _PORTS_PER_HOME) for _ in range(4)))
         record.write_text(json.dumps(ports.__dict__) + "\n")
@@ -177,7 +177,7 @@ class ControlPlane:
             "peer-key-file": server.key,
             "peer-trusted-ca-file": authority,
             "peer-client-cert-auth": "true",
-            # A power cut costs this home, a killed process does not; and writes are several times faster.
+            # A power cut may cost this home, a killed process does not; and writes are several times faster.
             "unsafe-no-fsync": "true",
             "log-level": "warn",
         }
@@ -207,7 +207,7 @@ class ControlPlane:
             "kubelet-client-certificate": kubelet_client.certificate,
             "kubelet-client-key": kubelet_client.key,
             "kubelet-preferred-address-types": "InternalIP",
-            # Endpoints may not hold a loopback address, which is the only one this server has.
+            # Endpoints may not contain a loopback address, and this server has no other.
             "endpoint-reconciler-type": "none",
             "audit-policy-file": self._home.control_plane / "audit-policy.yaml",
             "audit-log-path": self._home.audit_log,
@@ -231,7 +231,7 @@ class ControlPlane:
             "controllers": ",".join(["*", *(f"-{name}" for name in _CONTROLLERS_LEFT_OUT)]),
             "allocate-node-cidrs": "false",
             "leader-elect": "false",
-            # A laptop that slept must not come back to evicted pods.
+            # A laptop that has slept must not wake up to evicted pods.
             "node-monitor-grace-period": "5m",
             "profiling": "false",
         }
@@ -255,7 +255,7 @@ class ControlPlane:
 
 
 def _write_kubeconfig(path: Path, server: str, authority: Path, pair: Pair, user: str, context: str) -> None:
-    """Self-contained, so that a copy elsewhere works; mode 0600, for it holds a key."""
+    """Self-contained, so that a copy works elsewhere; mode 0600, because it contains a key."""
 
     def encoded(file: Path) -> str:
         return base64.b64encode(file.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""The Teleport that runs before the stack comes: installed by Helm with values of its owner's, as in a real company.
+"""The Teleport that runs before the stack comes: installed by Helm with its owner's values, as in a real company.
 
 Owns its first installation and the export of its host CA. From then on the stack owns the release.
 """
@@ -30,11 +30,11 @@ RELEASE = "teleport"
 OWN_VOLUME = "session-banner"
 OWN_ANNOTATION = "example.com/owner"
 
-# A process of a moment each, on a machine that may be busy with the database at the same time.
+# Pods start within moments, but the machine may be busy with the database at the same time.
 _TIMEOUT_SECONDS = 180
 _EXPORT_SECONDS = 30
 
-# What its owner chose: the stack must find it there afterwards, every bit of it.
+# The owner's choices: after the stack's changes, all of them must still be in place.
 VALUES: Mapping[str, object] = {
     "clusterName": CLUSTER,
     "chartMode": "standalone",
@@ -53,18 +53,18 @@ VALUES: Mapping[str, object] = {
 
 
 def values_file(home: Home) -> Path:
-    """What its owner installed it with."""
+    """The values that its owner installed it with."""
     return home.stack / "teleport-installed-with.yaml"
 
 
 def install(home: Home, chart: Path, environment: Mapping[str, str]) -> bool:
-    """Install it unless it is there. True if it was installed now. Raises SandboxError."""
+    """Install Teleport unless it is there. True if it was installed now. Raises SandboxError."""
     release = _release(home, environment)
     if release is not None:
         state, revision = release
         if revision > 1 or state == "deployed":
-            return False  # the stack's by now; what a killed upgrade left is for `make recover`
-        # A first installation that was killed or failed has no revision to go back to.
+            return False  # now the stack's; `make recover` handles what a killed upgrade left
+        # A first installation that was killed or failed has no revision to roll back to.
         _helm(home, environment, "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
     _apply(home, environment, _surroundings())
     values = values_file(home)
@@ -124,7 +124,7 @@ def _helm(home: Home, environment: Mapping[str, str], *arguments: str) -> None:
 
 
 def _surroundings() -> list[dict[str, object]]:
-    """The namespace, and what the owner's values refer to."""
+    """The namespace, and the objects that the owner's values refer to."""
     metadata = {"namespace": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "identity-team"}}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -139,7 +139,7 @@ def _surroundings() -> list[dict[str, object]]:
 
 
 def license_secret(metadata: Mapping[str, object]) -> dict[str, object]:
-    """The Secret that the chart mounts; `metadata` has its namespace."""
+    """The Secret that the chart mounts; `metadata` contains its namespace."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -149,7 +149,7 @@ def license_secret(metadata: Mapping[str, object]) -> dict[str, object]:
 
 
 def _license() -> str:
-    """A licence in Teleport's form, a certificate with its key, made up here: nothing would accept it elsewhere."""
+    """A made-up licence in Teleport's form, a certificate with its key: nothing outside the sandbox would accept it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox licence")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -183,8 +183,8 @@ def _apply(home: Home, environment: Mapping[str, str], objects: list[dict[str, o
 
 
 def _get(address: tuple[str, int], path: str) -> str:
-    # The proxy's certificate is self-signed until its owner gives it another. This is loopback, to a process of ours;
-    # the program checks what comes of it: a CA, of this cluster, in force.
+    # The proxy's certificate is self-signed until its owner replaces it. The connection stays on loopback, to a process
+    # of ours, and the program checks the result: a CA, of this cluster, currently valid.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,6 +1,6 @@
-"""Where the sandbox keeps its things: the layout of a home, the cache of builds, and the checkout.
+"""Where the sandbox keeps its files: the layout of a home, the cache of builds, and the checkout.
 
-Owns paths only. Who writes a file is said beside it; what is in it is its writer's.
+Owns only paths; the module that writes a file owns its contents.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Home:
 
     @property
     def kube_cache(self) -> Path:
-        """What kubectl and Helm remember of the API server."""
+        """What kubectl and Helm cache about the API server."""
         return self.root / "kube-cache"
 
     @property
@@ -79,7 +79,7 @@ class Home:
 
     @property
     def audit_log(self) -> Path:
-        """Every write to the API server, one JSON object a line."""
+        """Every write to the API server, one JSON object per line."""
         return self.logs / "audit.jsonl"
 
     @property
@@ -97,7 +97,7 @@ class Home:
 
     @property
     def stack(self) -> Path:
-        """What the stack's configuration points at: values files, host authorities."""
+        """The files that the stack's configuration refers to: values files, host authorities."""
         return self.root / "stack"
 
     @property
@@ -115,9 +115,9 @@ class Home:
         return self.root / "passphrase"
 
     def create(self) -> None:
-        """Make the directories that exist for the whole life of a home. Mode 0700: keys and state are below."""
+        """Create the directories that last for the life of the home. Mode 0700: keys and state are below."""
         self.root.mkdir(parents=True, exist_ok=True)
-        # A pod or a database may run as another user; it is let in to its own directory by the part that starts it.
+        # A pod or a database may run as another user; the part that starts it gives it access to its own directory.
         self.root.chmod(HOME_MODE)
         for directory in (self.bin, self.run, self.logs, self.names, self.pki, self.charts, self.stack, self.pulumi):
             directory.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class Home:
 
 @dataclass(frozen=True)
 class Cache:
-    """Builds, outside every checkout, so that a fresh clone or a `make down` does not cost them."""
+    """Builds, outside every checkout, so that neither a fresh clone nor `make down` discards them."""
 
     root: Path
 
@@ -149,11 +149,11 @@ class Cache:
 
     @property
     def work(self) -> Path:
-        """Compiler output that lets an interrupted build go on; removed when every tool is there."""
+        """Compiler output with which an interrupted build resumes; removed once every tool is there."""
         return self.root / "work"
 
     def lock_of(self, home: Home) -> Path:
-        """Held by the command that is at work on that home."""
+        """Held by the command that is working on that home."""
         return self.root / "locks" / hashlib.sha256(str(home.root).encode()).hexdigest()[:16]
 
     @property

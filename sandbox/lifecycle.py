@@ -1,6 +1,6 @@
-"""The sandbox as a whole: brings every part up in order, and takes everything away again.
+"""The sandbox as a whole: brings every part up in order, and removes everything again.
 
-Owns the order and what is said of it. What each part does is its own.
+Owns the order and its progress messages; each part does its own work.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Running:
-    """A sandbox on which the engine can work."""
+    """A sandbox that is ready for the engine."""
 
     plugins: list[PluginChoice]
     cloud: CloudFacts
@@ -46,7 +46,7 @@ class Running:
 
 
 class Sandbox:
-    """One home and all that runs for it."""
+    """One home and everything that runs for it."""
 
     def __init__(self, home: Home, cache: Cache, configuration: Path | None = None, say: Say = print) -> None:
         self.home = home
@@ -65,10 +65,11 @@ class Sandbox:
         return ensure_toolchain(self.cache, not_from=(self.home.bin,), say=self._say)
 
     def build_official(self, names: Sequence[str]) -> dict[str, Path | None]:
-        """The official plugins of these names, compiled from their sources if need be; from the next start on they
-        serve. One that this machine has, or that the network lets the engine fetch, is not compiled.
+        """Provide the official plugins of these names, compiled from their sources if need be; they serve from the next
+        start on.
 
-        Returns where each stands, None for one that is installed as such. Raises ToolchainError.
+        A plugin that this machine has, or that the engine can fetch, is not compiled. Returns the path of each, None
+        for an installed one. Raises ToolchainError.
         """
         asked = plugin_versions(Path(sys.executable))
         versions = {name: asked[name] for name in names}
@@ -88,11 +89,11 @@ class Sandbox:
         return links
 
     def forget_official(self) -> None:
-        """The stand-ins serve again from the next start on; what was compiled stays in the cache."""
+        """Make the stand-ins serve again from the next start on; what was compiled stays in the cache."""
         shutil.rmtree(built_plugins(self.cache.root), ignore_errors=True)
 
     def start(self) -> Running:
-        """Everything up to the point where the engine takes over; what already runs is left alone.
+        """Start everything up to the point where the engine takes over; leaves alone what already runs.
 
         Raises SandboxError and ToolchainError.
         """
@@ -106,7 +107,7 @@ class Sandbox:
         prefix = network.loopback_prefix(self.home, self.cache)
         control_plane = ControlPlane(self.home, toolchain, self.supervisor, prefix)
         self._step("Kubernetes control plane", control_plane.start)
-        # The two know nothing of each other: the slower one's start hides the other's.
+        # The two parts are independent, so they start at the same time.
         cloud, kubelet = cloud_part(self.home), kubelet_part(self.home)
         launched = self.supervisor.launch(cloud) | self.supervisor.launch(kubelet)
         self._step("AWS API with PostgreSQL behind it", lambda: self._await(cloud.name, launched))
@@ -125,7 +126,7 @@ class Sandbox:
         return Running(plugins, cloud_facts, self.stack)
 
     def _plugins(self, toolchain: Toolchain) -> list[PluginChoice]:
-        """The official ones where they are installed or the network allows it, else the stand-ins."""
+        """The official plugins where installed or fetchable, else the stand-ins."""
         python = Path(sys.executable)
         fetch_plugins(toolchain.path("pulumi"), self.cache.root, plugin_versions(python), self._say)
         chosen = install_plugins(self.home.root, python, CHECKOUT, plugin_caches(self.cache.root))
@@ -134,7 +135,7 @@ class Sandbox:
         return chosen
 
     def facts(self) -> list[tuple[str, str]]:
-        """What `status` says beside the processes: addresses that answer, and the plugins chosen at the last start."""
+        """What `status` shows besides the processes: addresses that answer, and the plugins of the last start."""
         found = []
         if self.home.kubeconfig.exists():
             (cluster,) = yaml.safe_load(self.home.kubeconfig.read_text())["clusters"]
@@ -146,7 +147,7 @@ class Sandbox:
         return found
 
     def running(self) -> CloudFacts:
-        """Facts of a sandbox that runs, without starting anything. Raises SandboxError when it does not."""
+        """Facts of a running sandbox, without starting anything. Raises SandboxError if it does not run."""
         if not self.exists:
             raise SandboxError(f"there is no sandbox in {self.home.root}; `make up` makes one")
         dead = [name for name in (*ControlPlane.PARTS, CLOUD, KUBELET) if self.supervisor.running(name) is None]
@@ -155,8 +156,9 @@ class Sandbox:
         return CloudFacts.parse(ready_facts(self.home, CLOUD))
 
     def remove(self) -> None:
-        """Stop everything and take away the home; the stack should have been destroyed before."""
-        # Of all commands this one alone needs AWS's stand-in here, which takes a second and a half to load.
+        """Stop everything and delete the home; the stack should have been destroyed before."""
+        # Imported late: only this command needs AWS's stand-in in its own process, and loading takes a second and a
+        # half.
         from sandbox.cloud.service import remove as remove_cloud
 
         for name in (KUBELET, CLOUD, *reversed(ControlPlane.PARTS)):
@@ -165,7 +167,7 @@ class Sandbox:
         remove_cloud(self.home)
         network.release(self.home, self.cache)
         self.stack.remove_configuration()
-        # Last, so that a `make down` that was killed is still known for a sandbox.
+        # The identity goes last, so that after a killed `make down` the directory is still recognised as a sandbox.
         identity = self.home.root / _IDENTITY
         for entry in self.home.root.iterdir():
             if entry == identity:
@@ -183,7 +185,7 @@ class Sandbox:
         return launched
 
     def _claim_home(self) -> None:
-        """Make the home, refusing a directory that is somebody's: `make down` removes it whole."""
+        """Create the home; refuses a directory with foreign files, because `make down` deletes it whole."""
         root = self.home.root
         if root.exists() and not self.exists and any(root.iterdir()):
             raise SandboxError(f"{root} is not empty and no sandbox; set SANDBOX_HOME to a new directory")
@@ -199,7 +201,8 @@ class Sandbox:
         self.home.create()
 
     def operation_environment(self, cloud: CloudFacts) -> dict[str, str]:
-        """For `python -m operations`: the engine's environment, and what only this machine can show of Teleport."""
+        """For `python -m operations`: the engine's environment, plus Teleport's host identity, which only this machine
+        can show."""
         identity = claim_path(self.home.kubelet, existing_teleport.NAMESPACE, existing_teleport.RELEASE)
         return self.stack.environment(cloud) | {"ACCESS_GRAPH_HOST_IDENTITY": str(identity / "host-identity.pem")}
 
@@ -225,7 +228,7 @@ class Sandbox:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)
             temporary.replace(link)
-        # The real client, with names resolved as the pods resolve them.
+        # The real client, resolving names as the pods do.
         install_launchers(self.home.bin, Path(sys.executable), CHECKOUT, names=["psql"])
 
     def _configure(self, cloud: CloudFacts, access_graph_chart: Path, teleport_chart: Path) -> None:
@@ -243,11 +246,11 @@ class Sandbox:
         self.stack.write_configuration(facts)
 
     def adopt(self, cloud: CloudFacts) -> Path:
-        """Write the values file of the Teleport release that runs, as an operator would; returns it."""
+        """Write the values file of the running Teleport release, as an operator would; returns its path."""
         values = self.home.stack / "values"
         command = [sys.executable, "-m", "operations", "adopt", "--cluster", existing_teleport.CLUSTER]
         command += ["--context", CONTEXT, "--namespace", existing_teleport.NAMESPACE]
-        # Once the stack has patched the release, its part is the stack's and not the owner's.
+        # Once the stack has patched the release, `access_graph` in it is the stack's, not the owner's.
         command += ["--release", existing_teleport.RELEASE, "--without-access-graph", "--output", str(values)]
         done = subprocess.run(command, cwd=CHECKOUT, env=self.stack.environment(cloud), capture_output=True, text=True)
         if done.returncode != 0:
@@ -255,7 +258,7 @@ class Sandbox:
         return values / f"{existing_teleport.CLUSTER}.yaml"
 
     def _adopted_values(self, cloud: CloudFacts) -> Path:
-        """From the first start on the file is the source of truth: what its reader changes in it stays."""
+        """From the first start on, the file is the source of truth: changes that its reader makes are kept."""
         values = self.home.stack / "values" / f"{existing_teleport.CLUSTER}.yaml"
         return values if values.exists() else self.adopt(cloud)
 

@@ -1,6 +1,6 @@
 """Gives each home a loopback /16 of its own, so that two sandboxes on one machine never meet.
 
-Owns the choice and its record (`<home>/run/network.json`). What listens where in it is the parts' business.
+Owns the choice and its record (`<home>/run/network.json`). The parts decide which addresses in it they use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from sandbox.home import Cache, Home
 from sandbox.supervisor import SandboxError
 
-# 127.0 is everybody's; the low ones are what people pick by hand; 127.255 is the broadcast end.
+# 127.0 is shared by everybody, people pick low numbers by hand, and 127.255 contains the broadcast address.
 FIRST, LAST = 64, 250
 
 
@@ -52,7 +52,7 @@ def release(home: Home, cache: Cache) -> None:
 
 
 def free_port(taken: set[int], first: int, end: int) -> int:
-    """A port of 127.0.0.1 that nobody listens on, from `first` to below `end`; it is added to `taken`."""
+    """A free port of 127.0.0.1, from `first` to below `end`; adds it to `taken`."""
     for port in range(first, end):
         if port not in taken and is_free(port):
             taken.add(port)
@@ -63,7 +63,7 @@ def free_port(taken: set[int], first: int, end: int) -> int:
 def is_free(port: int) -> bool:
     """Whether a server could take this port of 127.0.0.1 now."""
     with socket.socket() as probe:
-        # As servers do: connections of an earlier run that linger do not count.
+        # As servers do, so that lingering connections of an earlier run do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -89,7 +89,7 @@ def _claimed_by_another(claim: Path, home: Home, prefix: str) -> bool:
 
 
 def _listening_seconds() -> set[int]:
-    """Second octets of the 127/8 addresses on which anybody listens (another user's sandbox has another cache)."""
+    """Second octets of the 127/8 addresses in use by any listener (another user's sandbox has another cache)."""
     seconds = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         local = line.split()[1]

@@ -1,6 +1,6 @@
 """The sandbox's own long-running parts as the supervisor starts them: the cloud and the kubelet.
 
-Owns how they are called and the clean environment they run in. What they do is theirs.
+Owns their command lines and the clean environment they run in.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sandbox.supervisor import Part, ready_file_probe
 CLOUD = "cloud"
 KUBELET = "kubelet"
 
-# No file of somebody's own is read in its place: AWS's SDK does so when it is imported.
+# Empty instead of unset: AWS's SDK would otherwise read the user's own files when it is imported.
 NOBODYS_AWS = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
-# What would send a part, or the engine, to some other account, cluster, database or proxy than the sandbox's.
+# Variables that would direct a part, or the engine, to an account, cluster, database or proxy outside the sandbox.
 _FOREIGN_PREFIXES = ("AWS_", "KUBE", "HELM_", "PG", "ACCESS_GRAPH_")
 _FOREIGN_NAMES = frozenset(
     {
@@ -30,7 +30,7 @@ _FOREIGN_NAMES = frozenset(
         "PULUMI_STACK",
         "PYTHONHOME",
         "PYTHONPATH",
-        # Everything is on loopback, and few clients understand an exception for all of 127.0.0.0/8.
+        # Everything is on loopback, and few clients can exempt all of 127.0.0.0/8 from a proxy.
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
     }
 )
@@ -42,7 +42,7 @@ def is_foreign(variable: str) -> bool:
 
 
 def clean_environment(home: Home) -> dict[str, str]:
-    """The caller's environment without what is foreign, the sandbox's programs first on PATH."""
+    """The caller's environment without foreign variables, with the sandbox's programs first on PATH."""
     environment = {name: value for name, value in os.environ.items() if not is_foreign(name)}
     own = [str(home.bin), str(Path(sys.executable).parent)]
     rest = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in own]
@@ -55,7 +55,7 @@ def clean_environment(home: Home) -> dict[str, str]:
 
 
 def cloud_part(home: Home) -> Part:
-    # A first start initialises no database yet, but imports moto: a few seconds on a busy machine.
+    # The first start creates no database, but importing moto takes a few seconds on a busy machine.
     return _part(CLOUD, home, timeout=120)
 
 
@@ -64,7 +64,7 @@ def kubelet_part(home: Home) -> Part:
 
 
 def ready_facts(home: Home, name: str) -> dict[str, Any]:
-    """What a part says of itself once it serves."""
+    """What a part reports about itself once it serves."""
     facts: dict[str, Any] = json.loads((home.run / f"{name}.ready.json").read_text())
     return facts
 
@@ -74,7 +74,7 @@ def _part(name: str, home: Home, timeout: float) -> Part:
     return Part(
         name=name,
         command=(sys.executable, "-m", f"sandbox.{name}", "--home", str(home.root)),
-        # Started in the home, not in the checkout: the package is found by this.
+        # Started in the home, not in the checkout, so Python needs this to find the package.
         environment={**clean_environment(home), "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
         ready=ready_file_probe(ready),
         ready_file=ready,

@@ -1,7 +1,7 @@
 """Keys and certificates of the control plane: one authority for the cluster, one for etcd, and what they issue.
 
-Owns what is in `<home>/control-plane/pki`, and how a key is written. Nothing here is the program's PKI, which Pulumi
-makes.
+Owns the contents of `<home>/control-plane/pki`, and how keys are written. The program's own PKI is made by Pulumi, not
+here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.home import SECRET_FILE_MODE
 
-# A home that is kept is not to fail one morning; it is thrown away long before.
+# Far longer than any home is kept, so that none expires.
 _VALIDITY = datetime.timedelta(days=3650)
 # Clocks of virtual machines jump.
 _BACKDATE = datetime.timedelta(hours=1)

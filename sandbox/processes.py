@@ -1,6 +1,6 @@
-"""Processes by identity: a pid together with when it started, so that a pid that was used again is never mistaken.
+"""Processes by identity: a pid together with its start time, so that a reused pid is never mistaken.
 
-Reads /proc. Knows nothing of what the processes are for.
+Reads /proc. Knows nothing of the processes' purpose.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# In every environment of what the supervisor starts, and inherited: tells our own from everything else.
+# Set in the environment of everything the supervisor starts, and inherited: tells our processes from all others.
 MARKER = "SANDBOX_PART"
 
 
@@ -35,7 +35,7 @@ class _Stat:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Who has this pid now; None if no one, or only a zombie that nobody has reaped."""
+    """The process that has this pid now; None if there is none, or only an unreaped zombie."""
     stat = _stat(pid)
     if stat is None or stat.state in "ZX":
         return None
@@ -43,7 +43,7 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def in_session_of(leader: ProcessIdentity) -> list[ProcessIdentity]:
-    """Live members of the session the process leads or led, itself included; none that is older than it."""
+    """Live members of the session the process leads or led, itself included; none older than the process."""
     boot, _, ticks = leader.started.partition(":")
     if boot != _boot_id():
         return []
@@ -56,7 +56,7 @@ def in_session_of(leader: ProcessIdentity) -> list[ProcessIdentity]:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """Pids of what the process started, and of what those started; parents before their children."""
+    """Pids of the process's children and further descendants; parents before their children."""
     children: dict[int, list[int]] = {}
     for pid in _pids():
         stat = _stat(pid)
@@ -72,7 +72,7 @@ def descendants(ancestor: int) -> list[int]:
 
 
 def marked(prefix: str, name: str = MARKER) -> list[ProcessIdentity]:
-    """Live processes whose environment has `name` with this prefix; those of other users are seen by root only."""
+    """Live processes whose environment has `name` with this prefix; only root can see those of other users."""
     wanted = f"{name}={prefix}".encode()
     found = []
     for pid in _pids():
@@ -88,12 +88,12 @@ def marked(prefix: str, name: str = MARKER) -> list[ProcessIdentity]:
 
 
 def signal_process(process: ProcessIdentity, number: int) -> None:
-    """Send a signal if it is still that process."""
+    """Send a signal if the pid still belongs to that process."""
     if process.alive:
         try:
             os.kill(process.pid, number)
         except ProcessLookupError:
-            pass  # gone between the look and the signal
+            pass  # gone between the check and the signal
 
 
 def _pids() -> Iterator[int]:
@@ -107,7 +107,7 @@ def _stat(pid: int) -> _Stat | None:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The command's name, in parentheses, may hold anything; what follows the last one is fixed.
+    # The command's name, in parentheses, may contain anything; after its last parenthesis the format is fixed.
     fields = text.rpartition(")")[2].split()
     return _Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_ticks=int(fields[19]))
 

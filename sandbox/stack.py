@@ -1,6 +1,6 @@
 """The stack that the engine runs on the sandbox: its environment, configuration file and state.
 
-Owns the calls of the engine. Leaves what is deployed to the program, and what it is deployed on to the other parts.
+Owns the calls of the engine. The program decides what is deployed; the other parts provide what it is deployed on.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ TEMPLATE = CHECKOUT / "sandbox" / "Pulumi.sandbox.yaml.template"
 _SALT = "encryptionsalt"
 _OWNER_LINE = "# Sandbox: "
 
-# Subcommands that read the stack's configuration, and can be told of another file than Pulumi.<stack>.yaml.
+# Subcommands that read the stack's configuration and accept a file other than Pulumi.<stack>.yaml.
 _READ_CONFIGURATION = frozenset({"up", "update", "preview", "pre", "destroy", "refresh", "import", "config", "watch"})
 
 
 @dataclass(frozen=True)
 class CloudFacts:
-    """What the cloud part says of itself."""
+    """What the cloud part reports about itself."""
 
     url: str
     account: str
@@ -66,7 +66,7 @@ class CloudFacts:
 
 @dataclass(frozen=True)
 class StackFacts:
-    """What the configuration file is rendered from; another value of any of them means another file."""
+    """The facts from which the configuration file is rendered; if any of them changes, the file is rendered anew."""
 
     cluster_identifier: str
     cloud: CloudFacts
@@ -90,19 +90,21 @@ class Stack:
         variables = {
             "SANDBOX_HOME": str(home.root),
             "KUBECONFIG": str(home.kubeconfig),
-            # kubectl and Helm keep what a server offers in ~/.kube/cache otherwise.
+            # Otherwise kubectl and Helm cache a server's API in ~/.kube/cache.
             "KUBECACHEDIR": str(home.kube_cache),
             "HELM_CACHE_HOME": str(home.root / "helm" / "cache"),
             "HELM_CONFIG_HOME": str(home.root / "helm" / "config"),
             "HELM_DATA_HOME": str(home.root / "helm" / "data"),
             "PULUMI_HOME": str(home.pulumi),
-            # The program reads its checkpoint while the engine writes it. That is atomic but for the attributes that
-            # the file backend would put beside it: "failed to load checkpoint: EOF", when they are half written.
+            # The program reads its checkpoint while the engine writes it. The write is atomic, except for attributes
+            # that the file backend would put beside it: reading them half written gives "failed to load checkpoint:
+            # EOF".
             "PULUMI_BACKEND_URL": f"{home.state.as_uri()}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(home.passphrase),
             "PULUMI_STACK": STACK,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # Every installed pulumi-* package is looked for otherwise, which costs seconds where the network is closed.
+            # Otherwise a plugin is sought for every installed pulumi-* package, which costs seconds on a closed
+            # network.
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "ACCESS_GRAPH_ADDRESS_BOOK": str(home.names),
         }
@@ -112,14 +114,14 @@ class Stack:
                 "AWS_REGION": cloud.region,
                 "AWS_ACCESS_KEY_ID": administrator.ACCESS_KEY_ID,
                 "AWS_SECRET_ACCESS_KEY": administrator.SECRET_ACCESS_KEY,
-                # Neither a profile of the user's nor a machine's own role is to be found.
+                # Hides the user's profiles and the machine's own role.
                 **NOBODYS_AWS,
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
         return variables
 
     def environment(self, cloud: CloudFacts | None) -> dict[str, str]:
-        """A whole environment for a command that works on the sandbox."""
+        """A complete environment for a command that works on the sandbox."""
         return clean_environment(self._home) | self.exports(cloud)
 
     def shell_lines(self, cloud: CloudFacts | None) -> list[str]:
@@ -134,7 +136,7 @@ class Stack:
         ]
 
     def write_configuration(self, facts: StackFacts) -> bool:
-        """Render the file unless it stands as rendered from the same facts; edits made since are then kept.
+        """Render the file, unless it was rendered from the same facts; edits made since then are kept.
 
         True if it was written.
         """
@@ -146,7 +148,7 @@ class Stack:
         document = yaml.safe_load(string.Template(TEMPLATE.read_text()).substitute(values))
         document[_SALT] = self._salt()
         self.configuration.parent.mkdir(parents=True, exist_ok=True)
-        # First what says that the file is ours: a run killed in between writes it again.
+        # The record that the file is ours comes first: a run killed in between writes the file again.
         record.write_text(json.dumps(values, indent=2))
         header = "# Written by `make up`, removed by `make down`. Edits are kept until then.\n"
         header += f"{_OWNER_LINE}{self._home.root}\n"
@@ -154,7 +156,7 @@ class Stack:
         return True
 
     def initialise(self) -> None:
-        """Make the passphrase and the stack in the file backend, once."""
+        """Create the passphrase, and the stack in the file backend, once."""
         home = self._home
         if not home.passphrase.exists():
             temporary = home.passphrase.with_suffix(".writing")
@@ -164,8 +166,8 @@ class Stack:
             temporary.replace(home.passphrase)
         if (home.stack / "salt").exists():
             return
-        # `stack init` writes the salt to Pulumi.<stack>.yaml beside Pulumi.yaml, whatever file the configuration is in:
-        # a directory of its own keeps it from another sandbox's file in the same checkout.
+        # `stack init` writes the salt to Pulumi.<stack>.yaml beside Pulumi.yaml, wherever the configuration file is. A
+        # directory of its own protects the file of another sandbox in the same checkout.
         workspace = home.stack / "init"
         shutil.rmtree(workspace, ignore_errors=True)
         workspace.mkdir(parents=True)
@@ -173,7 +175,7 @@ class Stack:
         (workspace / "Pulumi.yaml").write_text(yaml.safe_dump({"name": project["name"], "runtime": "yaml"}))
         state = home.state / ".pulumi" / "stacks" / project["name"] / f"{STACK}.json"
         if state.exists():
-            # A run killed between the two files: nothing has been deployed with a salt that nobody has.
+            # A run was killed between the two files. Nothing has been deployed yet with a salt that is now lost.
             self._engine(["stack", "rm", "--force", "--yes", "--stack", STACK], workspace)
         self._engine(["stack", "init", STACK, "--secrets-provider", "passphrase"], workspace)
         rendered = yaml.safe_load((workspace / f"Pulumi.{STACK}.yaml").read_text())
@@ -181,14 +183,14 @@ class Stack:
         (home.stack / "salt.writing").replace(home.stack / "salt")
 
     def command(self, *arguments: str) -> list[str]:
-        """The engine's command line, on this stack with its configuration file."""
+        """The engine's command line, for this stack and its configuration file."""
         command = [str(self._home.bin / "pulumi"), *arguments]
         if arguments and arguments[0] in _READ_CONFIGURATION and not self._is_default_configuration():
             command += ["--config-file", str(self.configuration)]
         return command
 
     def run(self, *arguments: str, cloud: CloudFacts) -> int:
-        """Run the engine in the checkout with its output going where ours goes; its exit code.
+        """Run the engine in the checkout, with its output going where ours goes; returns its exit code.
 
         Raises SandboxError if it was killed.
         """
@@ -198,8 +200,8 @@ class Stack:
                     code = engine.wait()
                     break
                 except KeyboardInterrupt:
-                    # The terminal told the engine too. It finishes what it began, records it and unlocks the stack; at
-                    # the second time it ends at once.
+                    # The terminal has interrupted the engine too. It finishes what it began, records it and unlocks the
+                    # stack; at a second interrupt it ends at once.
                     continue
         if code < 0:
             raise SandboxError(
@@ -208,7 +210,7 @@ class Stack:
         return code
 
     def locked(self) -> bool:
-        """Whether an engine that was killed left the stack locked. Raises SandboxError while one is at work on it."""
+        """Whether a killed engine left the stack locked. Raises SandboxError while an engine is at work on it."""
         locks = list((self._home.state / ".pulumi" / "locks").glob(f"**/{STACK}/*.json"))
         for lock in locks:
             process = identify(int((_read_json(lock) or {}).get("pid", 0)))
@@ -219,7 +221,7 @@ class Stack:
         return bool(locks)
 
     def repair_state(self) -> bool:
-        """Mend files of the backend that a kill cut off in the middle of a write. True if there were any."""
+        """Repair files of the backend that a kill truncated. True if there were any."""
         found = list(cut_off(self._home.state / ".pulumi", PROJECT, STACK))
         for one in found:
             one.mend()
@@ -240,7 +242,7 @@ class Stack:
         return outputs
 
     def has_resources(self) -> bool:
-        """Whether the recorded state holds anything to destroy."""
+        """Whether the recorded state contains anything to destroy."""
         for file in (self._home.state / ".pulumi" / "stacks").glob(f"*/{STACK}.json"):
             latest = (_read_json(file) or {}).get("checkpoint", {}).get("latest") or {}
             resources = latest.get("resources") or []
@@ -248,17 +250,17 @@ class Stack:
         return False
 
     def remove_configuration(self) -> None:
-        """Take away the file that `make up` wrote."""
+        """Delete the file that `make up` wrote."""
         if (self._home.stack / "configuration.json").exists():
             self.configuration.unlink(missing_ok=True)
 
     def _refuse_another_sandbox(self) -> None:
-        """Two homes of one checkout would otherwise take the file from each other."""
+        """Refuse another home's file: two homes in one checkout would otherwise overwrite each other's."""
         if not self.configuration.exists() or (self._home.stack / "configuration.json").exists():
             return
         lines = self.configuration.read_text().splitlines()
         owners = [line.removeprefix(_OWNER_LINE) for line in lines if line.startswith(_OWNER_LINE)]
-        # The file of a home that was removed by hand is nobody's.
+        # If its home was removed by hand, the file belongs to nobody.
         if not owners or (Path(owners[0]).exists() and Path(owners[0]) != self._home.root):
             whose = f"the sandbox in {owners[0]}" if owners else "somebody else"
             raise SandboxError(
@@ -289,11 +291,11 @@ class Stack:
             "teleport_values": self._relative(facts.teleport_values),
             "host_authorities": self._relative(facts.host_authorities),
         }
-        # JSON is YAML: quoting and lists come out right whatever the value.
+        # JSON is valid YAML: quoting and lists come out right for any value.
         return {name: json.dumps(value) for name, value in plain.items()}
 
     def _relative(self, path: Path) -> str:
-        """Paths in the configuration are relative to the directory of Pulumi.yaml."""
+        """A path as the configuration needs it: relative to the directory of Pulumi.yaml."""
         return os.path.relpath(path, self._checkout)
 
     def _engine(self, arguments: Sequence[str], directory: Path) -> None:

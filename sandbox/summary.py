@@ -1,4 +1,4 @@
-"""What stands after `make up`, and what to try next, for a person who sees it for the first time."""
+"""What exists after `make up`, and what to try next, for somebody who sees it for the first time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.lifecycle import Running, Sandbox
 
 
 def print_summary(sandbox: Sandbox, running: Running) -> None:
-    """A screenful: endpoint, pods, database, certificate; which plugins ran; next commands."""
+    """A screenful: endpoint, pods, database, certificate; the plugins that ran; next commands."""
     outputs = sandbox.stack.outputs(running.cloud)
     facts = [
         ("endpoint", outputs.get("endpoint")),

@@ -1,6 +1,6 @@
-"""Starts and stops the sandbox's long-running parts, each a session of its own, found again by pid and start time.
+"""Starts and stops the sandbox's long-running parts, each in its own session, identified by pid and start time.
 
-Owns pid files, logs and readiness waits. Leaves what a part is, and when it is ready, to whoever describes it.
+Owns pid files, logs and readiness waits. Whoever describes a part says what it is and when it is ready.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sandbox.processes import MARKER, ProcessIdentity, identify, in_session_of, 
 from sandbox.toolchain.diagnosis import log_tail
 
 _POLL_SECONDS = 0.05
-# PostgreSQL's fast shutdown and pods' own grace; after that the part is ended.
+# Allows for PostgreSQL's fast shutdown and the pods' own grace; after that the part is killed.
 _STOP_SECONDS = 20.0
 
 
 class SandboxError(Exception):
-    """Something of the sandbox does not work. The text is complete: what, why, the remedy."""
+    """Something in the sandbox does not work. The text is complete: what, why, the remedy."""
 
 
 class NotReady(Exception):
@@ -35,9 +35,9 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One long-running process. `ready` returns when it serves and raises NotReady (or OSError) until then.
+    """One long-running process. `ready` returns once the part serves and raises NotReady (or OSError) until then.
 
-    `environment` is the whole of it; empty stands for the caller's.
+    `environment` is the complete environment; empty means the caller's.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Part:
     ready: Callable[[], None]
     timeout: float
     environment: Mapping[str, str] = field(default_factory=dict)
-    # Removed before a start, so that an old one is not taken for the new one's.
+    # Removed before a start, so that an old file is not mistaken for the new one.
     ready_file: Path | None = None
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What a pid file holds."""
+    """The contents of a pid file."""
 
     part: str
     pid: int
@@ -76,12 +76,12 @@ class Supervisor:
         return self._home.logs / f"{name}.log"
 
     def running(self, name: str) -> ProcessIdentity | None:
-        """The live process of that part, if we started one and it still is the same."""
+        """The live process of that part, if we started it and it is still the same one."""
         record = self._record(name)
         return record.process if record and record.process.alive else None
 
     def launch(self, part: Part) -> bool:
-        """Start it unless it already runs with the same command. True if started; does not wait for readiness."""
+        """Start the part unless it already runs with the same command. True if started; does not wait for readiness."""
         record = self._record(part.name)
         if record and record.process.alive:
             if record.command == list(part.command):
@@ -95,8 +95,8 @@ class Supervisor:
             output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {part.name}\n".encode())
             output.flush()
             try:
-                # The child writes its own pid file before it becomes the program: a `make up` that is killed at any
-                # moment leaves no process that the next one would not find.
+                # The child writes its own pid file before it becomes the program, so whenever a `make up` is killed,
+                # the next one finds every process it left.
                 subprocess.Popen(
                     part.command,
                     stdin=subprocess.DEVNULL,
@@ -112,7 +112,7 @@ class Supervisor:
         return True
 
     def await_ready(self, part: Part) -> None:
-        """Wait until it serves. Raises SandboxError with the end of its log."""
+        """Wait until the part serves. Raises SandboxError with the end of its log."""
         deadline = time.monotonic() + part.timeout
         while True:
             try:
@@ -133,7 +133,7 @@ class Supervisor:
         return started
 
     def stop(self, name: str) -> None:
-        """Ask the part and what it started to end, wait, and then end what is left of it."""
+        """Ask the part and its processes to end, wait, then kill what is left of them."""
         record = self._record(name)
         if record:
             leader = record.process
@@ -146,18 +146,18 @@ class Supervisor:
         (self._home.run / f"{name}.ready.json").unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """End what the home's parts started and what outlived them."""
+        """Kill everything that the home's parts started and that outlived them."""
         _end(marked(f"{self._home.root}/"))
 
     def _marker(self, name: str) -> str:
-        # The home first: a prefix then names all of its parts. The slash ends it: another home's may begin alike.
+        # Home first, so that it is a prefix of all its parts' marks; the slash excludes homes whose names begin alike.
         return f"{self._home.root}/:{name}"
 
     def _record(self, name: str) -> _Record | None:
         try:
             return _Record(**json.loads(self.pid_file(name).read_text()))
         except (FileNotFoundError, ValueError, TypeError):
-            return None  # never written, or by a process that died in the middle: it started nothing
+            return None  # no file, or its writer died midway and so started nothing
 
     def _failure(self, part: Part, what: str) -> str:
         log = self.log(part.name)
@@ -168,9 +168,9 @@ class Supervisor:
 
 @contextlib.contextmanager
 def exclusive(lock_file: Path, home: Home, what: str) -> Iterator[None]:
-    """One command at work on a home at a time; a second one is told so instead of mixing with it.
+    """Only one command works on a home at a time; a second one is refused instead of interfering.
 
-    The file lies outside the home, which comes and goes. The lock goes with the process.
+    The file is outside the home, which comes and goes. The lock ends with the process.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     with lock_file.open("a+") as lock:
@@ -188,7 +188,7 @@ def exclusive(lock_file: Path, home: Home, what: str) -> Iterator[None]:
 
 
 def ready_file_probe(path: Path) -> Callable[[], None]:
-    """Ready when the part has written its facts."""
+    """Ready once the part has written its facts."""
 
     def probe() -> None:
         try:
@@ -218,7 +218,7 @@ def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _end(processes: list[ProcessIdentity]) -> None:
-    """TERM, a moment, KILL: what should have gone with its part."""
+    """TERM, a short wait, KILL: for processes that should have ended with their part."""
     for process in processes:
         signal_process(process, signal.SIGTERM)
     if not _wait_for(lambda: not any(process.alive for process in processes), 5.0):
