@@ -1,1 +1,1 @@
-"""The speed figures: each a ratio of two things that are measured by turns on one machine."""
+"""The speed figures: each is the ratio of two things measured alternately on one machine."""

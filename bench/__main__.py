@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plugins: list[dict[str, str]] = []
 
     def measure(group: str, rows: Callable[[], list[Figure]]) -> None:
-        """Write each group as it ends: what comes after it takes long, and may fail."""
+        """Write each group as it ends: later groups take long and may fail."""
         if options.only not in (None, group):
             return
         print(GROUPS[group], flush=True)
@@ -86,7 +86,7 @@ def at_least_one(text: str) -> int:
 
 
 def _plugins(running: RunningSandbox) -> list[dict[str, str]]:
-    """As the sandbox chose them: to choose again changes nothing."""
+    """As the sandbox chose them: choosing again changes nothing."""
     caches = plugin_caches(Cache.from_environment().root)
     chosen = install_plugins(running.home.root, Path(sys.executable), CHECKOUT, caches)
     return [{"name": one.name, "version": one.version, "source": one.source} for one in chosen]

@@ -1,8 +1,8 @@
 """The program by itself: from the start of the interpreter to the last registration, with no engine behind it.
 
-`program_process` starts it as the engine's Python host does, before the tests' recording monitor, which is a server in
-the caller's process. `python -m bench.alone <numbers>` prints what a run with that many Teleport clusters takes once
-everything is loaded; there the monitor counts as the program's.
+`program_process` starts the program as the engine's Python host does, connected to the tests' recording monitor, a
+server in the caller's process. `python -m bench.alone <numbers>` prints how long a run with each number of Teleport
+clusters takes once everything is loaded; there the monitor's time counts as the program's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SDKS = ("pulumi", "pulumi_aws", "pulumi_kubernetes", "pulumi_random", "pulumi_tl
 
 @contextmanager
 def program_process(recording: Recording | None = None) -> Iterator[Command]:
-    """The command that runs the program, with the default configuration of mode rds; `recording` gets what it does."""
+    """The command that runs the program with mode rds' default configuration; `recording` gets what it registers."""
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         by_key = configuration_by_key(stack.configuration(directory))
@@ -45,7 +45,7 @@ def program_process(recording: Recording | None = None) -> Iterator[Command]:
 
 
 def run_program(clusters: int = 1, directory: Path | None = None) -> int:
-    """One run with the default configuration of mode rds and that many Teleports; how many resources it registers."""
+    """One run with mode rds' default configuration and that many Teleports; returns how many resources it registers."""
     if directory is None:
         with tempfile.TemporaryDirectory() as temporary:
             return run_program(clusters, Path(temporary))
@@ -63,7 +63,7 @@ def run_program(clusters: int = 1, directory: Path | None = None) -> int:
 def seconds_of(numbers: list[int]) -> list[float]:
     """Processor time of a run with each number of Teleport clusters, in a process that has loaded everything.
 
-    What a run leaves behind is collected between two of them: the program ends before that.
+    Garbage is collected between runs, outside the measurement: the real program ends before that.
     """
     run_program()
     gc.disable()
@@ -82,14 +82,14 @@ def of_sdks(modules: list[str]) -> list[str]:
 
 
 def modules_of(program: Command) -> list[str]:
-    """The modules of installed packages that a run loads, by name: the SDKs' and those of all other libraries."""
+    """The modules of installed packages that a run loads, by name: the SDKs' and all other libraries'."""
     listing = replace(program, arguments=[sys.executable, CHECKOUT / "bench" / "modules.py", *program.arguments[1:]])
     found: list[str] = json.loads(listing.output())
     return found
 
 
 def importing(modules: list[str]) -> Command:
-    """The command that imports those modules and no more."""
+    """The command that imports only those modules."""
     return Command([sys.executable, CHECKOUT / "bench" / "imports.py", json.dumps(modules)], CHECKOUT)
 
 

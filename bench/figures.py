@@ -1,6 +1,6 @@
-"""What is measured against what: each function gives rows, and says what a side does.
+"""What is measured against what: each function returns rows and says what each side does.
 
-The sandbox is the engine tests' own: another home beside any that its user runs.
+Uses the engine tests' own sandbox, in a home of its own beside the user's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 @contextmanager
 def measured_sandbox() -> Iterator[RunningSandbox]:
-    """One whose pods become ready as on a node: else the waiting, which is most of a rollout, would be left out."""
+    """A sandbox whose pods become ready as on a real node: that wait is most of a rollout."""
     with started_sandbox(PROBES_AS_WRITTEN) as running:
         yield running
 
@@ -80,7 +80,7 @@ def program_alone(runs: int) -> list[Figure]:
 
 
 def clusters_on_one_access_graph(runs: int) -> list[Figure]:
-    """What a further Teleport cluster costs the program among 50 and among 10: the same, if it is linear."""
+    """The cost of a further Teleport cluster, averaged up to 50, against up to 10: equal if it is linear."""
     command = python(CHECKOUT, "-m", "bench.alone", "1", "10", "50")
     ours, baseline = [], []
     for _ in range(runs):
@@ -92,20 +92,20 @@ def clusters_on_one_access_graph(runs: int) -> list[Figure]:
 
 
 def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
-    """Preview and no-op `up` of the whole stack, against an empty program and a flat one of the same resources."""
+    """Preview and no-op `up` of the whole stack, against an empty program and a flat one with the same resources."""
     with _empty_stack(deployed) as empty, _flat_stack(deployed) as flat:
         options = ("--non-interactive", "--expect-no-changes")
         up = (*options, "--yes", "--skip-preview")
         ours = _engine(deployed, CHECKOUT, "preview", *options, "--config-file", str(deployed.configuration))
         ours_up = _engine(deployed, CHECKOUT, "up", *up, "--config-file", str(deployed.configuration))
-        # The empty program makes its stack resource at its first `up` alone.
+        # An empty program creates its stack resource only at its first `up`, so changes are expected.
         sides = {
             "empty": _engine(deployed, empty, "preview", "--non-interactive", stack="empty"),
             "flat": _engine(deployed, flat, "preview", *options, stack=FLAT),
             "ours": ours,
         }
         ups = {"flat": _engine(deployed, flat, "up", *up, stack=FLAT), "ours": ours_up}
-        # The first preview of each compiles the program and starts what is cached later.
+        # The first run of each compiles the program and starts what is cached later.
         for command in (*sides.values(), *ups.values()):
             command.output()
         previews = by_turns(runs, {name: command.seconds for name, command in sides.items()})
@@ -118,7 +118,7 @@ def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
 
 
 def against_terraform(deployed: RunningSandbox, runs: int, cold_runs: int) -> list[Figure]:
-    """A stack of the same program without AWS, its database somebody else's, and the same resources by OpenTofu."""
+    """A stack of the same program without AWS, on an existing database, against the same resources by OpenTofu."""
     uri = secret_values(deployed, GRAPH_NAMESPACE, f"{GRAPH_NAMESPACE}-postgres")["uri"]
     for namespace in (f"graph-{PLAIN}", TERRAFORM):
         deployed.kubectl("create", "namespace", namespace)
@@ -178,7 +178,7 @@ def _without_aws(settings: dict[str, Any]) -> None:
 
 
 def writes_of_nothing(deployed: RunningSandbox) -> list[Figure]:
-    """Writes to the Kubernetes API and to AWS in an `up` that has nothing to do; a dry run is none."""
+    """Writes to the Kubernetes API and to AWS in an `up` that has nothing to do; dry runs do not count."""
     cluster, cloud = deployed.audit_position(), aws_position(deployed)
     deployed.pulumi("up", "--expect-no-changes")
     count = len(deployed.writes(since=cluster)) + len(aws_writes(deployed, since=cloud))
@@ -186,7 +186,7 @@ def writes_of_nothing(deployed: RunningSandbox) -> list[Figure]:
 
 
 def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
-    """One setting changed, to where it was and back, against Helm's own upgrade of the same release."""
+    """One setting changed and changed back, against Helm's own upgrade of the same release."""
     chart = package_chart(deployed.home, ACCESS_GRAPH, deployed.environment())
 
     def ours(replicas: int) -> float:
@@ -207,7 +207,7 @@ def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
         arguments += ["--set", f"replicaCount={replicas}"]
         return Command([deployed.home.bin / "helm", *arguments], CHECKOUT, deployed.environment()).seconds()
 
-    # Each side there and back before the other: the release is then again what the stack says it is.
+    # Each side changes it and changes it back before the other begins, so the release is again as the stack says.
     found: dict[str, dict[str, list[float]]] = {way: {"ours": [], "baseline": []} for way in ("raised", "lowered")}
     for _ in range(runs):
         for side, measure in (("ours", ours), ("baseline", by_helm)):
@@ -220,8 +220,7 @@ def replicas_changed(deployed: RunningSandbox, runs: int) -> list[Figure]:
 
 
 def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
-    """Previews of 1, 5 and 20 environments with as many at a time as there are processors: time of each, and the memory
-    of all."""
+    """Previews of 1, 5 and 20 environments, one per processor at a time: time of each, memory of all."""
     workers = os.cpu_count() or 1
     one = _engine(deployed, CHECKOUT, "preview", "--non-interactive", "--config-file", str(deployed.configuration))
 
@@ -235,7 +234,7 @@ def environments_at_once(deployed: RunningSandbox, runs: int) -> list[Figure]:
         return (time.monotonic() - began) / count
 
     def megabytes(count: int) -> float:
-        # Apart from the times: to look costs some.
+        # Separate from the times, because measuring memory takes time.
         with peak_memory() as peak:
             preview(count)
         return peak.megabytes
@@ -291,8 +290,8 @@ def from_nothing(runs: int, say: Say) -> list[Figure]:
 
 
 def set_up() -> list[Figure]:
-    """The set-up part of `make up` in a clone: again, against from nothing, which compiles the tools and the plugins'
-    parts. What pip and Go have downloaded before stays in their caches."""
+    """The set-up part of `make up` in a clone: repeated, against from nothing, which compiles the tools and the
+    plugins' parts. pip's and Go's earlier downloads stay in their caches."""
     with tempfile.TemporaryDirectory(prefix="bench-setup-", ignore_cleanup_errors=True) as directory:
         clone = Path(directory) / "clone"
         Command(["git", "clone", "--quiet", "--no-hardlinks", CHECKOUT, clone], CHECKOUT).output()
@@ -334,7 +333,7 @@ def _empty_stack(running: RunningSandbox) -> Iterator[Path]:
 
 @contextmanager
 def _flat_stack(running: RunningSandbox) -> Iterator[Path]:
-    """A stack of the flat program that takes the deployed resources for its own; nothing of it is ever deployed."""
+    """A stack of the flat program that adopts the deployed resources as its own; it is never deployed."""
     exported = flat_program.rooted(json.loads(running.pulumi("stack", "export", "--show-secrets").stdout), CHECKOUT)
     project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
     directory = Path(tempfile.mkdtemp(prefix="bench-flat-"))

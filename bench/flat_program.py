@@ -1,8 +1,8 @@
 """The same resources without components or settings: one constructor after the other, written from a deployed stack.
 
-Owns the flat program and its state. Every value that the stack computed stands in it as a literal, which is less work
-than ours: the comparison is against us. `write` makes a project of it, `adopt_state` gives it the stack's resources as
-its own, so that a preview of it finds nothing to do.
+Owns the flat program and its state. Every value that the stack computed is a literal in it; computing nothing is less
+work, so the comparison is biased against us. `write` makes a project of it; `adopt_state` gives it the stack's
+resources as its own, so that a preview of it finds nothing to do.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Resource = Mapping[str, Any]
 
 
 def resources_of_plugins(deployment: Mapping[str, Any]) -> list[Resource]:
-    """Providers and what they made, in the order of the state: what is depended on stands first.
+    """Providers and their resources, in the order of the state: dependencies come first.
 
-    Neither components, nor what the engine itself keeps of another stack, and the provider of that.
+    Leaves out components, and the engine's own references to other stacks with their provider.
     """
     return [one for one in deployment["resources"] if one.get("custom") and _plugin(one["type"]) in _SDK_OF]
 
 
 def write(deployment: Mapping[str, Any], project: str, environment: Path, directory: Path) -> int:
-    """A project of that name in `directory`, run by the virtual environment; how many resources it has."""
+    """Write a project of that name to `directory`, run by the virtual environment; returns its resource count."""
     runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": str(environment)}}
     (directory / "Pulumi.yaml").write_text(yaml.safe_dump({"name": project, "runtime": runtime}))
     resources = resources_of_plugins(deployment)
@@ -42,7 +42,7 @@ def write(deployment: Mapping[str, Any], project: str, environment: Path, direct
 
 
 def rooted(exported: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """The exported state with the charts' files named from the root of the machine: the flat program runs elsewhere."""
+    """The exported state with absolute paths of the charts' files: the flat program runs in another directory."""
     changed: dict[str, Any] = json.loads(json.dumps(exported))
     for one in changed["deployment"]["resources"]:
         for state in (one.get("inputs", {}), one.get("outputs", {})):
@@ -53,7 +53,7 @@ def rooted(exported: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 def adopt_state(exported: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    """The exported state as that of a stack of the same project whose resources have no components around them."""
+    """The exported state, as that of a stack of the same project without components around its resources."""
     adopted: dict[str, Any] = json.loads(json.dumps(exported))
     deployment = adopted["deployment"]
     root = next(one["urn"] for one in deployment["resources"] if one["type"] == STACK_TYPE)
@@ -81,7 +81,7 @@ def adopt_state(exported: Mapping[str, Any], stack: str) -> dict[str, Any]:
 
 
 def _flat_urn(urn: str, stack: str) -> str:
-    """Another stack, and the own type instead of the path of types."""
+    """The URN in another stack, with only the resource's own type instead of the path of types."""
     _, _, project, types, name = _parts(urn)
     if types == STACK_TYPE:
         name = f"{project}-{stack}"
@@ -137,7 +137,7 @@ def _class(resource: Resource) -> str:
 
 
 def _arguments(resource: Resource) -> Iterator[tuple[str, str]]:
-    """What the class takes of the recorded inputs; plugins add some of their own to these."""
+    """The constructor's arguments, from the recorded inputs; leaves out those that plugins add."""
     sdk, _, path = _class(resource).partition(".")
     found: Any = importlib.import_module(sdk)
     for part in path.split("."):
@@ -155,7 +155,7 @@ def snake(name: str) -> str:
 
 
 def _provider_value(value: Any) -> Any:
-    """Providers get their lists, maps and switches as JSON."""
+    """Providers take their lists, maps and switches as JSON."""
     if isinstance(value, str) and (value[:1] in ("[", "{") or value in ("true", "false")):
         return json.loads(value)
     return value

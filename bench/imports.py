@@ -1,13 +1,13 @@
-"""`imports.py <names as JSON>`: imports those modules and no more, the least that a program with them takes."""
+"""`imports.py <names as JSON>`: imports only those modules, the minimum for a program that uses them."""
 
 import gc
 import importlib
 import json
 import sys
 
-# Its own directory is not the program's.
+# The script's own directory is not on the program's path.
 del sys.path[0]
 for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
-# The program does it too: neither side's row is of the interpreter's end.
+# The program does so too, so that neither side's figure includes the interpreter's shutdown.
 gc.freeze()

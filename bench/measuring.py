@@ -1,4 +1,4 @@
-"""Measurements by turns: a slow moment of the machine meets both sides, and the medians' ratio is what is kept."""
+"""Alternating measurements: a slow moment of the machine affects both sides, and the ratio of medians is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox.processes import descendants
 
 Measure = Callable[[], float]
 
-# A process begins with the memory of the one that it was forked from as its peak: a small one is put in between.
+# A process's peak memory begins with that of the process it was forked from, so a small launcher comes between.
 _LAUNCHER = """
 import os, sys
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
@@ -31,12 +31,12 @@ _LOOK_EVERY_SECONDS = 0.1
 
 
 class BenchError(Exception):
-    """A side could not be measured; the text has the output of the command that failed."""
+    """A side could not be measured; the text contains the output of the command that failed."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: what, against what, what is to be reached, and every measurement of both sides."""
+    """One row: what is compared with what, the target to reach, and every measurement of both sides."""
 
     name: str
     reach: float
@@ -48,7 +48,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Of the medians; where there is no baseline, ours itself, which is then a count."""
+        """The ratio of the medians; without a baseline, our own median, which is then a count."""
         return median(self.ours) / median(self.baseline) if self.baseline else median(self.ours)
 
     @property
@@ -59,8 +59,8 @@ class Figure:
         return {"name": self.name, "ratio": round(self.ratio, 3), "reach": self.reach, "runs": len(self.ours)}
 
     def detail(self) -> dict[str, object]:
-        """What the row rests on."""
-        # Enough for the ratio to be the same when it is made of them again: some figures are of milliseconds.
+        """The measurements that the row rests on."""
+        # Precise enough to recompute the same ratio: some figures are in milliseconds.
         digits = 2 if self.unit == "MB" else 6
         measured: dict[str, object] = {
             "unit": self.unit,
@@ -71,7 +71,7 @@ class Figure:
 
 
 def by_turns(runs: int, sides: Mapping[str, Measure]) -> dict[str, list[float]]:
-    """Each side `runs` times, one after the other; who begins changes from round to round."""
+    """Measures each side `runs` times, alternating; the side that begins changes from round to round."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(runs):
         order = list(sides) if number % 2 == 0 else list(sides)[::-1]
@@ -82,14 +82,14 @@ def by_turns(runs: int, sides: Mapping[str, Measure]) -> dict[str, list[float]]:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line with its surroundings."""
+    """A command line with its directory and environment."""
 
     arguments: Sequence[str | Path]
     directory: Path
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def seconds(self) -> float:
-        """How long it takes by the clock. Raises BenchError."""
+        """The elapsed time. Raises BenchError."""
         began = time.monotonic()
         self.output()
         return time.monotonic() - began
@@ -109,7 +109,7 @@ class Command:
         return done.stdout
 
     def usage(self) -> tuple[float, float]:
-        """Seconds of processor time and the peak of memory in MB, of the process itself. Raises BenchError."""
+        """The process's own processor time in seconds and peak memory in MB. Raises BenchError."""
         spoken = replace(self, arguments=[sys.executable, "-S", "-c", _LAUNCHER, *self.arguments]).output()
         seconds, kilobytes = spoken.rsplit("\n", 2)[-2].split()
         return float(seconds), float(kilobytes) / 1024
@@ -122,8 +122,7 @@ class Peak:
 
 @contextmanager
 def peak_memory() -> Iterator[Peak]:
-    """The most memory that what is started meanwhile has at a time, all of it together; what processes share counts
-    once."""
+    """The peak of the total memory of all processes started within the context; shared memory counts once."""
     peak, done = Peak(), Event()
     before = set(descendants(os.getpid()))
 
@@ -141,7 +140,7 @@ def peak_memory() -> Iterator[Peak]:
 
 
 def _megabytes(pid: int) -> float:
-    """Proportional set size; nothing of a process that has ended or is somebody else's by now."""
+    """Proportional set size; 0 for a process that has ended or cannot be read."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -150,5 +149,5 @@ def _megabytes(pid: int) -> float:
 
 
 def python(directory: Path, *arguments: str) -> Command:
-    """This interpreter, with `directory` as its program would have it."""
+    """This interpreter, with `directory` on its path as for a program there."""
     return Command([sys.executable, *arguments], directory, os.environ | {"PYTHONPATH": str(directory)})

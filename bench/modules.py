@@ -1,5 +1,5 @@
-"""`modules.py <file> <arguments>`: runs that file as a program and prints, as JSON, the modules that it loads of
-installed packages: the SDKs and every other library, but neither Python's own nor the program's."""
+"""`modules.py <file> <arguments>`: runs that file as a program and prints, as JSON, the modules of installed packages
+that it loads: the SDKs and all other libraries, but neither Python's own nor the program's."""
 
 import json
 import runpy
@@ -15,7 +15,7 @@ def main(file: str) -> None:
         if ended.code:
             raise
     installed = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    # One that waits for its first use is of another type until then.
+    # A module that is still waiting for its first use has another type.
     loaded = {name: module for name, module in sys.modules.items() if type(module) is ModuleType}
     print(json.dumps(sorted(name for name, module in loaded.items() if _file(module).startswith(installed))))
 
@@ -25,6 +25,6 @@ def _file(module: ModuleType) -> str:
 
 
 if __name__ == "__main__":
-    # Its own directory is not the program's.
+    # The script's own directory is not on the program's path.
     del sys.path[0], sys.argv[0]
     main(sys.argv[0])

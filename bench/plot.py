@@ -1,4 +1,4 @@
-"""The figures as an SVG: a bar a row, and the mark that it should not pass."""
+"""The figures as an SVG: one bar per row, and the mark that it should not pass."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from html import escape
 from bench.measuring import Figure
 
 _ROW, _LEFT, _BARS, _RIGHT = 34, 430, 420, 90
-# What a bar is cut at, in multiples of what is to be reached.
+# Where a bar is cut off, in multiples of the row's target.
 _LONGEST = 2.0
 
 
 def plot(figures: Sequence[Figure], title: str) -> str:
-    """Bars in multiples of their reach, so that one mark serves them all; a row whose reach is 0 is a count."""
+    """Bars in multiples of each row's target, so that one mark serves all; a row whose target is 0 is a count."""
     width, height = _LEFT + _BARS + _RIGHT, 64 + _ROW * len(figures)
     mark = _LEFT + _BARS / _LONGEST
     lines = [

@@ -1,4 +1,4 @@
-"""results.json and results.svg: the rows, and beside them every measurement and the plugins that were used."""
+"""results.json and results.svg: the rows, with every measurement and the plugins that were used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.plot import plot
 
 
 def write_results(directory: Path, found: Sequence[Figure], plugins: Sequence[dict[str, str]]) -> None:
-    """Rows that were not measured now stay as they were; so do the plugins, if none were used."""
+    """Rows that were not measured now stay as they were, and so do the plugins if none were used."""
     file = directory / "results.json"
     document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     measured = {figure.name: figure for figure in found}

@@ -1,8 +1,9 @@
-"""The same resources in Terraform's language: written from a deployed stack, and what plans and applies them.
+"""The same resources in Terraform's language: written from a deployed stack, planned and applied.
 
-Owns the configuration and the pins of OpenTofu and the providers. They are compiled once for a machine, from what Go's
-module proxy has: the providers of Kubernetes and Helm are of 2020, those of tls and random what the sandbox's plugins
-are made of, and AWS's is of a protocol that OpenTofu does not speak, so that a stack without AWS is compared.
+Owns the configuration and the pinned versions of OpenTofu and the providers. They are compiled once per machine from
+what Go's module proxy has: the Kubernetes and Helm providers date from 2020, those of tls and random are the ones
+inside the sandbox's plugins, and OpenTofu does not speak the protocol of AWS's. The comparison therefore uses a stack
+without AWS.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _TYPES = {
     "kubernetes:core/v1:ConfigMap": "kubernetes_config_map",
     "kubernetes:helm.sh/v3:Release": "helm_release",
 }
-# Attributes that refer to another resource, by what they are of.
+# Attributes that refer to another resource, with what they refer to.
 _REFERENCES = {
     ("tls_self_signed_cert", "private_key_pem"): ("tls_private_key", "private_key_pem"),
     ("tls_cert_request", "private_key_pem"): ("tls_private_key", "private_key_pem"),
@@ -57,13 +58,14 @@ def _provider(name: str, version: str, *replacements: str) -> GoProgram:
         package=module,
         expected_seconds=90,
         workspace=f"terraform-provider-{name}",
-        # What its go.mod replaces, which does not reach us, and one whose domain is gone: the source is where it was.
+        # Its go.mod's own replacements, which have no effect here, and a module whose domain is gone, at its source's
+        # place.
         replacements=("vbom.ml/util => github.com/fvbommel/util v0.0.0-20180919145318-efcd4e0f9787", *replacements),
     )
 
 
 def _bridged(name: str, owner: str) -> GoProgram:
-    """Of the module whose sums are kept with the sandbox's plugins."""
+    """A provider from the module whose checksums are kept with the sandbox's plugins."""
     module = f"github.com/{owner}/terraform-provider-{name}"
     sources = BRIDGED_PLUGINS[name].sources
     assert sources is not None
@@ -96,7 +98,7 @@ PROVIDERS = {
         "helm",
         "1.3.2",
         "github.com/Azure/go-autorest => github.com/Azure/go-autorest v13.3.3+incompatible",
-        # The Helm in it lacks a function of the charts' templates.
+        # The Helm inside lacks a template function that the charts use.
         "github.com/Masterminds/sprig/v3 => github.com/Masterminds/sprig/v3 v3.2.3",
     ),
     "tls": _bridged("tls", "hashicorp"),
@@ -105,7 +107,7 @@ PROVIDERS = {
 
 
 class Terraform:
-    """A working directory with the configuration, ready to plan and to apply."""
+    """A working directory with the configuration, ready to plan and apply."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         cache = Cache.from_environment()
@@ -133,7 +135,7 @@ class Terraform:
 def deployed_by_terraform(
     resources: Mapping[str, Any], directory: Path, environment: Mapping[str, str]
 ) -> Iterator[Terraform]:
-    """The configuration, applied; at the end nothing of it."""
+    """Apply the configuration; destroys everything at the end."""
     terraform = Terraform(directory, environment)
     (directory / "main.tf.json").write_text(json.dumps(resources))
     terraform.command("init").output()
@@ -145,8 +147,8 @@ def deployed_by_terraform(
 
 
 def configuration(deployment: Mapping[str, Any], namespace: str, kubeconfig: str) -> dict[str, Any]:
-    """What the deployment has of Kubernetes, Helm, tls and random, in another namespace, referring to each other as
-    there. Raises KeyError for a type that Terraform's providers of the time have no resource for."""
+    """The deployment's Kubernetes, Helm, tls and random resources in another namespace, with the same references
+    between them. Raises KeyError for a type that the old Terraform providers lack."""
     deployed = [one for one in resources_of_plugins(deployment) if not is_provider(one)]
     names = {one["urn"]: re.sub(r"\W", "_", one["urn"].rpartition("::")[2]) for one in deployed}
     types = {one["urn"]: _TYPES[one["type"]] for one in deployed}
@@ -200,7 +202,7 @@ def _body(type_: str, inputs: Mapping[str, Any], namespace: str) -> dict[str, An
 
 
 def _plain(value: Any) -> Any:
-    """Of an export with the secrets shown: they as what they are, and nothing of what plugins keep for themselves."""
+    """A value of an export with its secrets shown: secrets as plain values, without the plugins' internal keys."""
     if isinstance(value, dict):
         if SECRET_SIGNATURE in value:
             return _plain(json.loads(value["plaintext"]))
@@ -211,5 +213,5 @@ def _plain(value: Any) -> Any:
 
 
 def _literal(value: Any) -> Any:
-    """Terraform reads templates in strings."""
+    """Escapes the value, because Terraform reads templates in strings."""
     return json.loads(json.dumps(value).replace("${", "$${").replace("%{", "%%{"))

@@ -1,7 +1,7 @@
-"""Makes an RDS instance as `aws rds create-db-instance` and `aws rds wait db-instance-available` do, by the same API.
+"""Creates an RDS instance as `aws rds create-db-instance` and `aws rds wait db-instance-available` do, by the same API.
 
-`python create_instance.py <identifier> <subnets> <vpc> <client security group>` prints, when it is available, the
-host, the port and the master's password, a line each.
+`python create_instance.py <identifier> <subnets> <vpc> <client security group>` waits until it is available, then
+prints the host, the port and the master's password, one per line.
 """
 
 import json
@@ -38,7 +38,7 @@ while True:
     (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
     if instance["DBInstanceStatus"] == "available":
         break
-    # A waiter of AWS's asks every 30 s, which would be unfair where an instance takes seconds.
+    # AWS's own waiter polls every 30 s, which would be unfair where an instance takes seconds.
     time.sleep(0.5)
 secret = boto3.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
 print(instance["Endpoint"]["Address"], instance["Endpoint"]["Port"], sep="\n")

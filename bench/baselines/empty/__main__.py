@@ -1,3 +1,3 @@
-"""No resource: what any Python program of Pulumi costs."""
+"""No resources: the cost of any Pulumi program in Python."""
 
 import pulumi  # noqa: F401
