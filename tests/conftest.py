@@ -1,4 +1,4 @@
-"""What every test may count on."""
+"""What every test may rely on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pulumi.runtime.proto import source_pb2
 
 from tests import seeds
 
-# How long an example takes says more of what else the machine does than of the code.
+# The duration of an example says more about the rest of the machine's load than about the code.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# A gate lets through what it let through before: new examples are looked for where a person sees what they find.
+# A gate must give the same verdict each time: new examples are sought only where a person sees what they find.
 settings.register_profile("repeatable", settings.get_profile("here"), derandomize=True, database=None)
 settings.load_profile("repeatable" if os.environ.get("REPEATABLE") else "here")
 
@@ -35,9 +35,10 @@ UNIT = Path(__file__).parent / "unit"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What stands in `tests/unit` is a unit test, whether its module says so or not: `-m unit` is to leave none out.
+    """Marks every test in `tests/unit` as a unit test, even if its module does not, so that `-m unit` leaves none out.
 
-    Modules that wait for processes come first, the longer the earlier: beside each other, they end together."""
+    Modules that wait for processes come first, longest first, so that parallel workers finish together.
+    """
     for item in items:
         if UNIT in item.path.parents:
             item.add_marker(pytest.mark.unit)
@@ -52,9 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays until the end: the collector need not walk the SDKs again for every few tests.
+    """Freezes what is loaded by now, so that the collector need not walk the SDKs again every few tests.
 
-    And the SDK sends the engine the lines of code that a resource was made by: under a test runner these are many, a
+    Also skips the source lines that the SDK sends to the engine with each resource: under a test runner these take a
     fifth of a program's time, and no test looks at them.
     """
     gc.collect()
@@ -64,9 +65,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _current_event_loop() -> Iterator[None]:
-    """Pulumi's SDK asks for a current event loop; `asyncio.run` in an earlier test leaves none.
+    """Pulumi's SDK needs a current event loop; `asyncio.run` in an earlier test leaves none.
 
-    What a test left behind for nobody to await ends with it, or the interpreter would complain of each at its own end.
+    Anything a test left unawaited ends with the loop; the interpreter would otherwise complain of each at exit.
     """
     try:
         asyncio.get_event_loop_policy().get_event_loop()

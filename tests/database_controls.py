@@ -1,7 +1,7 @@
-"""AWS's controls as functions of what an instance is: of what a program registers, and of what the live API says.
+"""AWS's controls as functions of an instance's facts: as a program registers them, and as the live API reports them.
 
-Owns the controls' conditions, each from its own page, and the two ways to the facts that they look at. Names of facts
-are those of the provider's inputs.
+Owns the controls' conditions, each taken from its own page, and the two sources of the facts. Facts are named like the
+provider's inputs.
 
 https://docs.aws.amazon.com/securityhub/latest/userguide/rds-controls.html; kms- and cloudwatch-controls.html there
 """
@@ -17,10 +17,10 @@ from tests.unit.monitor import Recording
 Facts = dict[str, Any]
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-# RDS.6 and RDS.25, by the Config rules behind them; the other names are as well known.
+# RDS.6 and RDS.25, from their Config rules; the other names are just as well known.
 GUESSED_USERS = ("admin", "postgres", "root", "master", "administrator")
 LOGS = ("postgresql", "upgrade")
-# Source type -> categories that RDS.20, RDS.21 and RDS.22 want to be told of.
+# Source type -> categories whose events RDS.20, RDS.21 and RDS.22 require notifications for.
 CRITICAL_EVENTS = {
     "db-instance": ("maintenance", "configuration change", "failure"),
     "db-parameter-group": ("configuration change",),
@@ -49,7 +49,7 @@ def _logs_are_owned(facts: Facts, least_days: int) -> bool:
     return all(group.get("kmsKeyId") and (group.get("retentionInDays") or 0) >= least_days for group in groups)
 
 
-# Control -> whether it is kept.
+# Control -> whether it is satisfied.
 CONTROLS: Mapping[str, Callable[[Facts], bool]] = {
     "RDS.1": lambda facts: not facts["sharedSnapshots"],
     "RDS.2": lambda facts: (
@@ -83,12 +83,12 @@ CONTROLS: Mapping[str, Callable[[Facts], bool]] = {
 
 
 def violations(facts: Facts) -> list[str]:
-    """The controls that are broken, in their order."""
+    """The violated controls, in order."""
     return [control for control, is_kept in CONTROLS.items() if not is_kept(facts)]
 
 
 def flipped(facts: Facts, *changes: tuple[str, Any]) -> Facts:
-    """`facts` with another value at each `<part>/<name>`."""
+    """`facts` with a different value at each `<part>/<name>`."""
     changed = copy.deepcopy(facts)
     for path, value in changes:
         *parts, name = path.split("/")
@@ -99,7 +99,7 @@ def flipped(facts: Facts, *changes: tuple[str, Any]) -> Facts:
     return changed
 
 
-# Control -> changes that break it, with others that go with them.
+# Controls -> the changes that violate them, together with those that must accompany them.
 FLIPS: Sequence[tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]] = (
     (("RDS.1",), (("sharedSnapshots", ["rds:one"]),)),
     (("RDS.2",), (("instance/publiclyAccessible", True),)),
@@ -135,7 +135,7 @@ FLIPS: Sequence[tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]] = (
 
 
 def registered_facts(stack: Recording) -> Facts:
-    """Of what a program has asked for. A snapshot is of the service's own making, and as its instance is."""
+    """Facts of what a program registers. RDS makes snapshots itself, with the properties of their instance."""
     rules = stack.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
     sources = ("referencedSecurityGroupId", "prefixListId", "cidrIpv4", "cidrIpv6")
     return {
@@ -154,7 +154,7 @@ def registered_facts(stack: Recording) -> Facts:
     }
 
 
-# What DescribeDBInstances calls the facts that conditions look at.
+# The names that DescribeDBInstances uses for the facts.
 LIVE_NAMES = {
     "publiclyAccessible": "PubliclyAccessible",
     "storageEncrypted": "StorageEncrypted",
@@ -173,7 +173,7 @@ LIVE_NAMES = {
 
 
 def live_facts(client: Callable[[str], Any], identifier: str) -> Facts:
-    """Of what the account has. `client` gives boto3's client of a service."""
+    """Facts of what the account contains. `client` returns boto3's client for a service."""
     rds, logs, ec2, kms = client("rds"), client("logs"), client("ec2"), client("kms")
     (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
     (group,) = instance["DBParameterGroups"]

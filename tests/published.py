@@ -1,7 +1,7 @@
-"""What other projects publish, from their Go modules: charts and definitions to test against, none of it in this tree.
+"""What other projects publish in their Go modules: charts and definitions to test against, none of it in this tree.
 
-Owns the pins: of each module the newest for which a Go serves that compiles the sandbox's tools. A module is fetched
-once, at the sum that stands here, and of it is kept what is named.
+Owns the pins: for each module, the newest version that works with the Go that compiles the sandbox's tools. A module is
+fetched once, checked against the sum pinned here, and only the named directory is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.toolchain import tools
 from sandbox.toolchain.build import workshop
 
 FETCH_SECONDS = 300
-# Of disk, while a module is unpacked.
+# Disk space needed while a module is unpacked.
 NEEDED_BYTES = 1_000_000_000
 
 
@@ -39,7 +39,8 @@ PROMETHEUS_OPERATOR = Published(
     checksum="h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
     directory="example/prometheus-operator-crd",
 )
-# Of 2024-01-09, between 14 and 15: Teleport's releases have no tag that Go knows, and this is what proxies call latest.
+# Of 2024-01-09, between 14 and 15: Teleport's releases have no tag that Go recognises, and module proxies report this
+# version as the latest.
 TELEPORT_CHARTS = Published(
     module="github.com/gravitational/teleport",
     version="v1.3.3-0.20240109093301-f31c91231698",
@@ -55,7 +56,7 @@ PYTHON_EXECUTOR = Published(
     directory="python/cmd",
 )
 
-# With its schema.
+# Includes its schema.
 KUBERNETES_PLUGIN = Published(
     module=tools.KUBERNETES_PLUGIN.module,
     version=f"v{tools.KUBERNETES_PLUGIN_VERSION}",
@@ -65,7 +66,7 @@ KUBERNETES_PLUGIN = Published(
 
 
 def fetched(published: Published) -> Path:
-    """Its directory, kept beside the sandbox's tools."""
+    """The directory, kept beside the sandbox's tools."""
     cache = Cache.from_environment()
     name = "-".join([*published.module.split("/")[1:], published.version])
     kept = cache.tools / name / Path(published.directory).name
@@ -90,7 +91,7 @@ def fetched(published: Published) -> Path:
         )
         staging = kept.parent.with_name(f"{kept.parent.name}.partial")
         shutil.rmtree(staging, ignore_errors=True)
-        # Go's cache may be read-only, and copies are to be removed like everything else here.
+        # Go's cache may be read-only, and copies must be removable like everything else here.
         shutil.copytree(Path(answer["Dir"]) / published.directory, staging / kept.name, copy_function=shutil.copyfile)
         for directory in [staging, *(path for path in staging.rglob("*") if path.is_dir())]:
             directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Valid plain configurations for tests, as Pulumi would hand them over."""
+"""Valid plain configurations for tests, as Pulumi would pass them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ REGION = "us-east-1"
 OIDC_PROVIDER_ARN = f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF"
 STACK = "test"
 
-# The form of a certificate is all that settings look at; `host_authorities` wants a real one.
+# Settings check only the form of a certificate; `host_authorities` needs a real one.
 CERTIFICATE_FORM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def minimal_configuration(**overrides: Any) -> dict[str, Any]:
-    """The least configuration of mode rds: one Teleport release, host CA inline, charts from the repository.
+    """The smallest configuration of mode rds: one Teleport release, host CA inline, charts from the repository.
 
-    Each override replaces, or adds, a top-level key; `...` removes it.
+    Each override replaces or adds a top-level key; `...` removes it.
     """
     return _overridden(
         {
@@ -39,7 +39,7 @@ def minimal_configuration(**overrides: Any) -> dict[str, Any]:
             },
             "database": {
                 "mode": "rds",
-                # The smaller of the two profiles; what production adds is tested with it.
+                # The smaller of the two profiles; production's additions are tested on top of it.
                 "profile": "development",
                 "network": {
                     "vpcId": "vpc-0123456789abcdef0",
@@ -54,7 +54,7 @@ def minimal_configuration(**overrides: Any) -> dict[str, Any]:
 
 
 def existing_configuration(**overrides: Any) -> dict[str, Any]:
-    """As `minimal_configuration`, with a database that exists and whose URI is in a Secret."""
+    """Like `minimal_configuration`, with an existing database whose URI is in a Secret."""
     return minimal_configuration(
         **{"aws": ..., "database": {"mode": "existing", "secret": {"name": "database"}}, **overrides}
     )

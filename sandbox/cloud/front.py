@@ -59,7 +59,8 @@ class Backend:
     """The server behind a front, and what is known of its users. The functions may block; any thread calls them."""
 
     address: str
-    """The front's own source address, which no client has: it tells the server which logins are the front's."""
+    """The server's own address. The front's IAM logins come from it too, which tells the server that they are the
+    front's."""
     certificate: Path
     """PEM of the server's certificate chain; clients get the same."""
     key: Path

@@ -1,6 +1,6 @@
-"""Renders the sandbox's charts with the real Helm and gives the objects by kind and name.
+"""Renders the sandbox's charts with the real Helm and returns the objects by kind and name.
 
-Owns finding Helm and parsing its output; what a render must hold is the tests' own.
+Owns finding Helm and parsing its output; the tests say what a render must contain.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Render = Callable[..., Objects]
 
 
 class RenderFailed(Exception):
-    """Helm refused the values; the text is what Helm said."""
+    """Helm refused the values; the text is Helm's own."""
 
 
 @pytest.fixture(scope="session")
 def helm() -> str:
-    """Helm from PATH, from the sandbox's launchers or from the cache of builds. Absent is a failure, never a skip."""
+    """Helm from PATH, the sandbox's launchers or the cache of builds. Its absence is a failure, never a skip."""
     candidates = [
         shutil.which("helm"),
         Home.from_environment().bin / "helm",
@@ -53,7 +53,8 @@ def parse_objects(text: str) -> Objects:
 
 @pytest.fixture(scope="session")
 def render(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Render:
-    """`render(chart, values, release=, namespace=)`, of the sandbox's charts or a path; the values as a user's file."""
+    """`render(chart, values, release=, namespace=)`, for one of the sandbox's charts or a path; passes values as a
+    file."""
 
     def run(chart: str | Path, values: Mapping[str, Any], *, release: str, namespace: str) -> Objects:
         values_file = tmp_path_factory.mktemp("values") / "values.yaml"

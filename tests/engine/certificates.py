@@ -1,4 +1,4 @@
-"""What the tests of certificates from elsewhere make, ask and look at; nothing of it is kept."""
+"""What the tests of certificates from elsewhere create, request and inspect; keeps nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Object = dict[str, Any]
 
 
 def trust_file(sandbox: RunningSandbox, name: str, *authorities: Pair) -> str:
-    """A file with these authorities; its path as settings name it, from the project's directory."""
+    """A file with these authorities; returns its path as settings name it, relative to the project's directory."""
     path = sandbox.home.stack / "tests" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(one.pem for one in authorities))
@@ -45,7 +45,7 @@ def tls_secret(namespace: str, name: str, pair: Pair, *between: Pair) -> Object:
 
 
 def apply(sandbox: RunningSandbox, document: Object) -> None:
-    """By standard input: a key has no place among a command's arguments."""
+    """Apply from standard input: a key must not appear in a command's arguments."""
     done = subprocess.run(
         [str(sandbox.home.bin / "kubectl"), "apply", "--filename", "-"],
         input=json.dumps(document),
@@ -59,7 +59,7 @@ def apply(sandbox: RunningSandbox, document: Object) -> None:
 
 
 def operate(stack: RunningSandbox, command: str) -> dict[str, Object]:
-    """`python -m operations <command>`: its findings by check, of which each is there once."""
+    """`python -m operations <command>`: its findings by check, each of which occurs once."""
     done = stack.operations(command, "--json", check=False)
     assert done.stdout, done.stderr
     findings: list[Object] = json.loads(done.stdout)["findings"]
@@ -85,7 +85,7 @@ def served(stack: OwnStack) -> set[int]:
 
 
 def wait_for_a_look(stack: OwnStack, seconds: float) -> None:
-    """Until a Job that the restarter's CronJob made by its schedule has completed."""
+    """Wait until a Job that the restarter's CronJob started on schedule has completed."""
     deadline = time.monotonic() + seconds
     while not [job for job in _looks(stack) if outcomes(job["status"].get("conditions", [])).get("Complete") == "True"]:
         assert time.monotonic() < deadline, f"no look has completed: {_looks(stack)}"
@@ -93,7 +93,7 @@ def wait_for_a_look(stack: OwnStack, seconds: float) -> None:
 
 
 def look(stack: OwnStack, name: str) -> str:
-    """Have the restarter look now, as an operator would; what it said."""
+    """Make the restarter look now, as an operator would; returns what it printed."""
     stack.kubectl(
         "create", "job", name, "--from", f"cronjob/{CERTIFICATE_RESTARTER_NAME}", "--namespace", stack.namespace
     )

@@ -1,6 +1,6 @@
-"""A sandbox of the tests' own, beside any that its user runs: another home, another configuration file.
+"""A sandbox for the tests, beside any that the user runs: another home, another configuration file.
 
-Failing to start it is an error, never a skip. What is proven on it stands in the test modules.
+Failing to start it is an error, never a skip. The test modules say what is proven on it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Finished = subprocess.CompletedProcess[str]
 
 
 class EngineFailed(AssertionError):
-    """A command of the sandbox ended with a code that the test did not expect; the text has all of its output."""
+    """A command of the sandbox ended with an unexpected code; the text contains all of its output."""
 
 
 class RunningSandbox:
-    """The engine, kubectl, helm and psql on one running sandbox. Every command's output is kept in its result."""
+    """The engine, kubectl, helm and psql on one running sandbox. Every result contains the command's output."""
 
     def __init__(self, home: Home, configuration: Path) -> None:
         self.home = home
@@ -48,7 +48,7 @@ class RunningSandbox:
         return self.sandbox.running()
 
     def environment(self) -> dict[str, str]:
-        """What `make env` exports, and what of the caller's environment is not foreign to the sandbox."""
+        """What `make env` exports, plus the caller's environment without foreign variables."""
         return self.sandbox.operation_environment(self.cloud())
 
     def door(self, *arguments: str, check: bool = True, more: Mapping[str, str] | None = None) -> Finished:
@@ -58,8 +58,8 @@ class RunningSandbox:
         return _run(command, {**os.environ, **(more or {})}, check=check)
 
     def pulumi(self, *arguments: str, check: bool = True) -> Finished:
-        """The engine on this sandbox's stack; `up`, `destroy` and `refresh` without a question, and without a preview
-        unless `--yes` is given."""
+        """The engine on this sandbox's stack; runs `up`, `destroy` and `refresh` without a question, and without a
+        preview unless `--yes` is given."""
         if arguments[0] in ("up", "destroy", "refresh") and not {"--preview-only", "--help", "--yes"} & set(arguments):
             arguments = (*arguments, "--yes", "--skip-preview")
         return _run(self.sandbox.stack.command(*arguments, "--non-interactive"), self.environment(), check=check)
@@ -94,7 +94,7 @@ class RunningSandbox:
         return _run([str(self.home.bin / "psql"), *arguments], self.environment(), check=check)
 
     def writes(self, since: int = 0) -> list[dict[str, Any]]:
-        """Audit events of writes by the operator's own credentials, dry runs aside, from a position on."""
+        """Audit events of writes by the operator's own credentials since a position, without dry runs."""
         from sandbox.control_plane import ADMINISTRATOR
 
         found = []
@@ -126,9 +126,9 @@ def _run(command: list[str], environment: dict[str, str], *, check: bool) -> Fin
 
 @contextmanager
 def started_sandbox(more: Mapping[str, str] | None = None) -> Iterator[RunningSandbox]:
-    """A sandbox with a Teleport in it and nothing of the stack deployed yet, started with `more` in its environment;
-    gone at the end."""
-    # Short: sockets of PostgreSQL have paths of at most 107 bytes.
+    """A sandbox with a Teleport but nothing of the stack deployed yet, started with `more` in its environment; removed
+    at the end."""
+    # Short, because PostgreSQL's socket paths have at most 107 bytes.
     root = Path(tempfile.mkdtemp(prefix="tag-"))
     running = RunningSandbox(Home.at(root / "home"), root / "Pulumi.sandbox.yaml")
     try:

@@ -1,6 +1,6 @@
-"""What an account has of one database instance, by the live API: the instance and all that is made around it.
+"""What an account has for one database instance, by the live API: the instance and everything made around it.
 
-Owns the looking, by name and by tag. What should be there is the tests'.
+Owns the search, by name and by tag. The tests say what should be there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from tests.engine.stacks import aws
 
 
 def objects_of(sandbox: RunningSandbox, identifier: str) -> dict[str, list[str]]:
-    """Kind -> names, of every object whose name begins with that of the instance, or whose tag says whose it is.
+    """Kind -> names, of every object named with the instance's name as prefix, or tagged as belonging to it.
 
-    Kinds of which there is none are left out. A key counts while it can be used; deletion takes weeks.
+    Kinds without objects are left out. A key counts while it can be used; its deletion takes weeks.
     """
     rds, logs, kms = (aws(sandbox, service) for service in ("rds", "logs", "kms"))
     iam, ec2, sns, cloudwatch = (aws(sandbox, service) for service in ("iam", "ec2", "sns", "cloudwatch"))

@@ -1,4 +1,4 @@
-"""Settings of an instance flipped in the account by its own API, and set back: what a control must notice."""
+"""Settings of an instance, flipped in the account through AWS's API and set back: what a control must notice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SETTLED_SECONDS = 120
 
 
 def flips() -> list[tuple[str, Flip]]:
-    """Each control that a change in place can break, with such a change. Encryption and the master user are for good,
-    and another port restarts the server."""
+    """Each control that an in-place change can violate, with such a change. Encryption and the master user cannot be
+    changed, and another port restarts the server."""
     return [
         ("RDS.1", _shared_snapshot),
         ("RDS.2", _instance({"PubliclyAccessible": True}, {"PubliclyAccessible": False})),
@@ -89,7 +89,7 @@ def _unmonitored(client: Client, identifier: str) -> Iterator[None]:
 
 @contextmanager
 def _shared_snapshot(client: Client, identifier: str) -> Iterator[None]:
-    # One made by hand: RDS shares none of its own.
+    # A manual one: RDS shares none of its own.
     rds, name = client("rds"), f"{identifier}-shared"
     rds.create_db_snapshot(DBInstanceIdentifier=identifier, DBSnapshotIdentifier=name)
     try:

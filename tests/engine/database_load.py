@@ -1,7 +1,7 @@
-"""A steady load of short connections with the URIs that the access graph's processes hold, counted one by one.
+"""A steady load of short connections with the URIs held by the access graph's processes, counted one by one.
 
-Owns the threads and the counting. A URI is taken from a living process and from nowhere else, so that a login has to
-serve for as long as anybody was given it.
+Owns the threads and the counting. A URI comes only from a living process, so a login must work for as long as any
+process holds it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from urllib.parse import urlsplit
 import psycopg
 
 THREADS = 4
-# Of each thread: twenty connections a second in all leave the machine to the `up` beside them.
+# Per thread: twenty connections a second in all leave enough of the machine for the `up` beside them.
 PAUSE_SECONDS = 0.2
 POLL_SECONDS = 0.5
-# A connection that is late on a busy machine is not lost; one that never comes is.
+# On a busy machine, a late connection is not lost; one that never comes is.
 TIMEOUT_SECONDS = 60
 
 
 class Load:
-    """While it is entered, every thread connects, asks one thing as the owner, and ends the connection.
+    """While the context is open, every thread repeatedly connects, asks one thing as the owner, and disconnects.
 
-    `held` gives the URIs in use, `authorities` is the file with the CA that signs the server's certificate, and `book`
-    the file with the addresses of the servers.
+    `held` returns the URIs in use; `authorities` is the file with the CA that signs the server's certificate; `book` is
+    the file with the servers' addresses.
     """
 
     def __init__(self, held: Callable[[], set[str]], *, authorities: Path, book: Path) -> None:
@@ -42,7 +42,7 @@ class Load:
         self.served: Counter[str] = Counter()
         """Login -> connections that were answered."""
         self.failures: list[str] = []
-        """One line for each connection that was not, and for each time that no URI could be read."""
+        """One line for each unanswered connection, and for each time that no URI could be read."""
 
     def __enter__(self) -> Load:
         self._uris = tuple(sorted(self._held()))
@@ -61,7 +61,7 @@ class Load:
         return sum(self.served.values()) + len(self.failures)
 
     def go_on_until(self, count: int, *, seconds: float) -> None:
-        """Return when so many connections were made; raise when they were not within `seconds`."""
+        """Return once that many connections were made; raise if that takes longer than `seconds`."""
         end = time.monotonic() + seconds
         while self.count < count:
             assert time.monotonic() < end, f"{self.count} of {count} connections"
@@ -72,7 +72,7 @@ class Load:
 
     def _poll(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
-            # Between two pods there may be none for a moment; what the last ones held has to serve then.
+            # Between two pods there may briefly be none; the last URIs must work then.
             self._uris = tuple(sorted(self._held())) or self._uris
 
     def _connect(self) -> None:
@@ -90,7 +90,7 @@ class Load:
                     self.failures.append(f"{login}: {said}")
 
     def ask(self, uri: str) -> str | None:
-        """None after a connection that was answered, or what went wrong."""
+        """None if the connection was answered, otherwise what went wrong."""
         parts = urlsplit(uri)
         try:
             addresses = json.loads(self._book.read_text())[parts.hostname][str(parts.port)]
@@ -99,7 +99,7 @@ class Load:
                 uri,
                 hostaddr=address,
                 port=port,
-                # The pod's own copy goes with the pod.
+                # The pod's own copy disappears with the pod.
                 sslrootcert=str(self._authorities),
                 connect_timeout=TIMEOUT_SECONDS,
             ) as connection:

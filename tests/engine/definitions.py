@@ -1,4 +1,4 @@
-"""Definitions of operators' kinds: their own where a Go module has them, else what the API server needs."""
+"""Definitions of operators' kinds: the originals where a Go module has them, otherwise what the API server needs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PROMETHEUS_KINDS = ("servicemonitors", "prometheusrules")
 
 
 def prometheus_definitions() -> list[Path]:
-    """Of ServiceMonitor and PrometheusRule, with their schemas."""
+    """The definitions of ServiceMonitor and PrometheusRule, with their schemas."""
     directory = fetched(PROMETHEUS_OPERATOR)
     return [directory / f"monitoring.coreos.com_{plural}.yaml" for plural in PROMETHEUS_KINDS]
 
 
 def loose_definition(directory: Path, group: str, kind: str, plural: str) -> Path:
-    """Of a namespaced kind of version v1 that takes any fields."""
+    """The definition of a namespaced kind of version v1 that accepts any fields."""
     version = {
         "name": "v1",
         "served": True,
@@ -46,15 +46,15 @@ def loose_definition(directory: Path, group: str, kind: str, plural: str) -> Pat
 
 
 def define(sandbox: RunningSandbox, *files: Path) -> None:
-    """And wait until objects of these kinds are taken."""
+    """Apply the definitions and wait until the server accepts objects of these kinds."""
 
     def established(file: Path) -> bool:
-        # `kubectl wait` fails at once on one that has no conditions yet.
+        # `kubectl wait` fails at once on a definition without conditions.
         waiting = ("wait", "--filename", str(file), "--for=condition=Established", "--timeout=1s")
         return sandbox.kubectl(*waiting, check=False).returncode == 0
 
     for file in files:
-        # From the server's side: an operator's schema is larger than the annotation that a client would leave.
+        # Server-side, because an operator's schema exceeds the annotation that a client-side apply would leave.
         sandbox.kubectl("apply", "--server-side", "--filename", str(file))
     for file in files:
         eventually(functools.partial(established, file), SECONDS, f"{file.name} is established")

@@ -1,4 +1,4 @@
-"""Go programs for tests, the tests' own and others', each compiled once and kept beside the sandbox's tools."""
+"""Go programs for tests, our own and others', each compiled once and kept beside the sandbox's tools."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from sandbox.home import Cache
 from sandbox.toolchain.build import build, workshop
 from sandbox.toolchain.tools import GoProgram, contents
 
-# Of disk, while it is compiled.
+# Disk space needed while compiling.
 SMALL_BYTES = 2_000_000_000
 
 
 def compiled(cache: Cache, sources: Path, name: str) -> Path:
-    """The program of `sources`, a module's directory. Raises ToolchainError."""
+    """The program from `sources`, a module's directory. Raises ToolchainError."""
     program = GoProgram(
         name=name,
         title=name,
         version=contents(sources),
         module=name,
         package=".",
-        # Modules to fetch, and for some of them the engine's or AWS's SDK to compile.
+        # Includes fetching modules and, for some programs, compiling the engine's or AWS's SDK.
         expected_seconds=90,
         workspace=name,
         sources=sources,
@@ -29,7 +29,7 @@ def compiled(cache: Cache, sources: Path, name: str) -> Path:
 
 
 def built(cache: Cache, program: GoProgram) -> Path:
-    """Somebody else's, or one of `sources`, compiled as the sandbox compiles its tools. Raises ToolchainError."""
+    """Any program, compiled as the sandbox compiles its tools. Raises ToolchainError."""
     path = cache.tools / program.directory / program.name
     if not path.exists():
         with workshop(cache, SMALL_BYTES) as find_go:

@@ -1,4 +1,4 @@
-"""The Go program in `pgx/`, which reaches the database as the access graph does."""
+"""The Go program in `pgx/`, which connects to the database as the access graph does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pgx_client(cache: Cache) -> Path:
 
 
 def run_client(program: Path, environment: Mapping[str, str], *, fails: bool = False) -> dict[str, Any]:
-    """`prove`: what it printed. The URI reaches it in its environment alone."""
+    """Run `prove`; returns what it printed. The URI is passed only in the environment."""
     done = subprocess.run(
         [program, "prove"], env=dict(environment), capture_output=True, text=True, timeout=SECONDS, check=False
     )

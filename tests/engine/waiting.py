@@ -1,4 +1,4 @@
-"""Waits for what must come."""
+"""Waits for a condition."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-# Between two looks.
+# Between two checks.
 _PAUSE_SECONDS = 0.2
 Found = TypeVar("Found")
 
 
 def eventually(condition: Callable[[], Found], seconds: float, what: str) -> Found:
-    """What `condition` says once it is true."""
+    """The value of `condition` once it is truthy."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"

@@ -1,7 +1,6 @@
-"""The components as a wheel, built as pip builds it from a checkout, and where it is installed for a test.
+"""The components as a wheel, built from a checkout as pip does it, and installed for a test.
 
-Owns the pin of the build's one requirement, which is fetched once and kept in the cache; everything after that is
-offline.
+Owns the pin of the build's one requirement, which is fetched once and cached; everything after that is offline.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sandbox.toolchain.build import exclusive
 
 SETUPTOOLS = "setuptools==80.9.0"
 SECONDS = 300
-# All that the build reads; a build in the checkout itself would leave its intermediate files there.
+# Everything the build reads; building in the checkout itself would leave intermediate files there.
 SOURCES = ("components", "pyproject.toml", "setup.py", "README.md")
 
 
@@ -33,7 +32,7 @@ def copied_sources(directory: Path) -> Path:
 
 
 def build_environment() -> dict[str, str]:
-    """An environment in which Python finds the build's requirement, and not what is installed beside the tests."""
+    """An environment in which Python finds the build's requirement, but not the tests' installed packages."""
     cache = Cache.from_environment()
     home = cache.tools / SETUPTOOLS.replace("==", "-")
     with exclusive(cache):
@@ -50,7 +49,7 @@ def built_wheel(sources: Path, directory: Path) -> Path:
 
 
 def installed(wheel: Path, directory: Path) -> Path:
-    """The directory to put on Python's path."""
+    """Installs the wheel; returns the directory to put on Python's path."""
     _pip("install", "--no-deps", "--no-index", "--target", str(directory), str(wheel))
     return directory
 

@@ -1,6 +1,6 @@
 """The linters of the GitHub workflows: actionlint, compiled as the sandbox compiles its tools, and zizmor, a wheel.
 
-Owns their pins. Both are kept in the cache; the first run takes about a minute.
+Owns their pins. Both are cached; the first run takes about a minute.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FETCH_SECONDS = 300
 
 
 def actionlint() -> Path:
-    """Its program. Raises ToolchainError if it cannot be built."""
+    """The path of its program. Raises ToolchainError if it cannot be built."""
     return built(Cache.from_environment(), ACTIONLINT)
 
 
 def zizmor() -> Path:
-    """Its program."""
+    """The path of its program."""
     cache = Cache.from_environment()
     home = cache.tools / ZIZMOR.replace("==", "-")
     program = home / "bin" / "zizmor"

@@ -1,4 +1,4 @@
-"""moto's server in this process, on a free port of the loopback interface, and a provider that is configured for it."""
+"""moto's server in this process, on a free loopback port, and a provider configured for it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def server() -> Iterator[str]:
     modify = RDSBackend.modify_db_subnet_group
 
     def modify_and_keep(self: RDSBackend, subnet_name: str, description: str, subnets: list[Any]) -> Any:
-        # moto takes the group that it changes out of its list.
+        # moto drops the changed group from its list.
         self.subnet_groups[subnet_name] = modify(self, subnet_name, description, subnets)
         return self.subnet_groups[subnet_name]
 
@@ -137,13 +137,13 @@ def engine(cloud: str, configured: AwsProvider) -> Engine:
 
 @pytest.fixture
 def aws(cloud: str) -> Any:
-    """boto3's clients by service: what is really there."""
+    """boto3's clients by service, to see what really exists."""
     return functools.partial(observer, cloud)
 
 
 @pytest.fixture
 def instance_inputs(engine: Engine, aws: Any) -> Properties:
-    """Inputs of an instance with everything around it made."""
+    """Inputs of an instance whose surroundings have been created."""
     vpc = aws("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         aws("ec2").create_subnet(VpcId=vpc, CidrBlock=f"10.0.{index}.0/24", AvailabilityZone=f"us-east-1{zone}")[

@@ -1,4 +1,4 @@
-"""A cloud part of the tests' own: a real process on a home and a loopback network that nothing else uses."""
+"""A cloud part for the tests: a real process with a home and a loopback network that nothing else uses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Cloud:
         return answer["DBInstances"][0]
 
     def create(self, identifier: str, **changes: Any) -> dict[str, Any]:
-        """A small instance as the program would ask for it, once it is available."""
+        """Create a small instance as the program would, and wait until it is available."""
         options: dict[str, Any] = {
             "DBInstanceIdentifier": identifier,
             "Engine": "postgres",
@@ -108,7 +108,7 @@ class Cloud:
         return host, int(port)
 
     def connect(self, instance: dict[str, Any], **changes: Any) -> psycopg.Connection:
-        """As a workload does it: the endpoint's name, verified against the bundle, dialled at the book's address."""
+        """Connect as a workload does: the endpoint's name, verified with the bundle, dialled at the book's address."""
         host, port = self.address_of(instance)
         options: dict[str, Any] = {
             "host": instance["Endpoint"]["Address"],
@@ -126,7 +126,7 @@ class Cloud:
         return psycopg.connect(autocommit=True, **options)
 
     def servers(self) -> list[int]:
-        """Process numbers of the PostgreSQL servers whose data are this home's."""
+        """Process ids of the PostgreSQL servers whose data are in this home."""
         data = os.path.realpath(self.home.cloud / "databases").encode()
         found = []
         for entry in Path("/proc").iterdir():
@@ -162,7 +162,7 @@ def _end(cloud: Cloud) -> None:
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    """A part that the tests share; each uses instances of its own."""
+    """A part that the tests share; each test uses its own instances."""
     with tempfile.TemporaryDirectory(prefix="cloud-test-") as root:
         made = _make_cloud(Path(root))
         made.start()
@@ -180,5 +180,5 @@ def own_cloud(tmp_path: Path) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def database(cloud: Cloud) -> dict[str, Any]:
-    """An instance with a managed master password that tests may connect to, and leave as it is."""
+    """An instance with a managed master password; tests may connect to it but must not change it."""
     return cloud.create("shared")

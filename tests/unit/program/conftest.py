@@ -1,4 +1,4 @@
-"""One recorded run of the program for every test that only looks at it."""
+"""One recorded run of the program, shared by all tests that only inspect it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.program.stack import configuration, run_program
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """The default stack, mode rds, as an `up` from nothing registers it."""
+    """The default stack in mode rds, as an `up` from nothing registers it."""
     directory: Path = tmp_path_factory.mktemp("program")
     return run_program(configuration(directory), directory)
 
