@@ -99,7 +99,7 @@ def flipped(facts: Facts, *changes: tuple[str, Any]) -> Facts:
     return changed
 
 
-# Controls -> the changes that violate them, together with those that must accompany them.
+# Controls -> changes that violate exactly these; one change may violate several.
 FLIPS: Sequence[tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]] = (
     (("RDS.1",), (("sharedSnapshots", ["rds:one"]),)),
     (("RDS.2",), (("instance/publiclyAccessible", True),)),

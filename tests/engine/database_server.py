@@ -1,7 +1,7 @@
-"""A PostgreSQL server as RDS hands it over, of each major version that can be had, and the Jobs' scripts run on it.
+"""A PostgreSQL server as RDS hands it over, in each available major version, and the Jobs' scripts run on it.
 
-Owns the server and its fixtures. Whoever is a member of rds_iam logs in without a password here, as with a token in
-RDS; the tokens themselves are the sandbox's cloud's.
+Owns the server and its fixtures. Members of rds_iam log in without a password here, as with a token in RDS; the tokens
+themselves are tested on the sandbox's cloud.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sandbox.cloud import roles
 from tests.engine.postgresql_servers import Installation, installations, installations_with_vector
 
 HOST = "graph.database.test"
-# The process's own: the modules of this server run beside each other, each with the same ports.
+# One address per process: test modules with this server run in parallel, all on the same ports.
 ADDRESS = f"127.61.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 1}"
 MASTER = "tag_admin"
 MASTER_PASSWORD = r"quote\" and back\\slash & <angle> 'single' $(id) `id`"
@@ -62,7 +62,7 @@ class Server:
 
     @contextmanager
     def client_authentication(self, old: str, new: str) -> Iterator[None]:
-        """With `new` instead of `old` in pg_hba.conf."""
+        """Replace `old` by `new` in pg_hba.conf."""
         file = self.directory / "data" / "pg_hba.conf"
         before = file.read_text()
         assert old in before
@@ -75,7 +75,7 @@ class Server:
             self._reload()
 
     def _reload(self) -> None:
-        """The server reads its files some time after it is told to."""
+        """The server rereads its files only some time after the signal."""
         with self.superuser() as connection:
             before = connection.execute("SELECT pg_conf_load_time()").fetchone()
             connection.execute("SELECT pg_reload_conf()")
@@ -119,7 +119,7 @@ class Server:
         secret: str | None = None,
         script: str = PREPARE_DATABASE,
     ) -> Finished:
-        """The access Job's main container for a slot's login; without a slot for the one of IAM."""
+        """Run the access Job's main container for a slot's login; without a slot, for IAM's login."""
         own = {"OWNER_ROLE": OWNER_ROLE, "EXTENSIONS": extensions}
         if slot is None:
             own |= {"LOGIN_ROLE": IAM_ROLE, "AUTHENTICATION": "iam"}
@@ -132,7 +132,7 @@ class Server:
         return self.run_script(script, own, managed=managed, secret=secret)
 
     def run_retirement(self, slot: str | None, *, grace: int = 0) -> Finished:
-        """The retirement Job's main container, which leaves that login."""
+        """Run the retirement Job's main container, which spares that login."""
         login = IAM_ROLE if slot is None else LOGIN_ROLES[slot]
         own = {"LOGIN_ROLE": login, "LOGIN_ROLES": " ".join(ALL_LOGINS), "GRACE_SECONDS": str(grace)}
         return self.run_script(RETIRE_LOGINS, own)
@@ -140,7 +140,7 @@ class Server:
     def run_script(
         self, script: str, own: dict[str, str], *, managed: bool = True, secret: str | None = None
     ) -> Finished:
-        """A Job's script with the mounts rewritten to directories of this test."""
+        """Run a Job's script with its mounts rewritten to directories of this test."""
         mounts = {name: self.directory / "mounts" / name for name in ("tmp", "master-secret")}
         for mount in mounts.values():
             shutil.rmtree(mount, ignore_errors=True)
@@ -170,14 +170,14 @@ class Server:
         )
 
     def logins(self) -> dict[str, bool]:
-        """Our logins that exist, and whether they can log in."""
+        """Our logins that exist, and whether each can log in."""
         with self.superuser() as connection:
             query = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname = ANY (%s)"
             return {str(name): bool(can) for name, can in connection.execute(query, (list(ALL_LOGINS),)).fetchall()}
 
 
 def run_server(installation: Installation, directory: Path) -> Iterator[Server]:
-    """A server on `ADDRESS` with what RDS puts into one, in `directory`, which goes with it."""
+    """A server on `ADDRESS` with what RDS adds to one, in `directory`; the directory is removed at the end."""
     user = _service_user()
     shutil.rmtree(directory, ignore_errors=True)
     for path in (directory, directory / "socket"):
@@ -185,10 +185,10 @@ def run_server(installation: Installation, directory: Path) -> Iterator[Server]:
         os.chown(path, user.pw_uid, user.pw_gid)
     binaries = installation.binaries
     if not str(binaries).startswith("/usr/"):
-        # With `share` and `lib`, which the server looks for from where it is.
+        # Together with `share` and `lib`, which the server finds relative to its own location.
         shutil.copytree(installation.home, directory / "installation", symlinks=True)
         for control in (directory / "installation").rglob("vector.control"):
-            # RDS lets its master user make it; a server elsewhere lets a superuser alone.
+            # RDS lets its master user create the extension; other servers allow only a superuser.
             control.write_text(f"{control.read_text()}trusted = true\n")
         binaries = directory / "installation" / binaries.relative_to(installation.home)
     data, port = directory / "data", 5400 + installation.major + (0 if installation.has_tls else 50)
@@ -219,7 +219,7 @@ def run_server(installation: Installation, directory: Path) -> Iterator[Server]:
 
 @contextmanager
 def standby(server: Server) -> Iterator[int]:
-    """A copy of `server` that follows nobody and only reads, with the same name and certificate. Yields its port."""
+    """A read-only copy of `server` that follows nobody, with the same name and certificate. Yields its port."""
     server.stop("fast")
     copy, port = server.directory / "standby", server.port + 100
     _run(server.directory, "cp", "--archive", server.directory / "data", copy)
@@ -234,7 +234,7 @@ def standby(server: Server) -> Iterator[int]:
 
 
 def _service_user() -> pwd.struct_passwd:
-    """initdb refuses root, and what root owns may be closed to others."""
+    """initdb refuses root, and root's files may be unreadable to other users."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
@@ -252,7 +252,7 @@ def _run(directory: Path, *command: str | Path) -> None:
 
 
 def directory_of(installation: Installation) -> Path:
-    """Short: a socket's path has at most 107 bytes. Not pytest's, which is closed to the server's user."""
+    """Short, as socket paths have at most 107 bytes. Not pytest's, which the server's user cannot enter."""
     return Path("/tmp") / f"access-graph-{os.getpid()}-{installation.major}{'' if installation.has_tls else 'v'}"
 
 
@@ -297,7 +297,7 @@ def succeed(result: Finished) -> None:
 
 
 def write_certificates(data: Path, uid: int, gid: int, directory: Path) -> Path:
-    """A server key and certificate in `data`, signed by a CA; returns that CA's file."""
+    """Write a server key and certificate, signed by a CA, to `data`; returns the CA's file."""
     now = datetime.now(timezone.utc)
 
     def sign(

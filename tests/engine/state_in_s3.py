@@ -1,4 +1,4 @@
-"""A bucket for states and a key for their secrets in the sandbox's cloud, as docs/environments.md has them on AWS."""
+"""A bucket for states and a key for their secrets in the sandbox's cloud, as docs/environments.md sets up on AWS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StateInS3:
 
 @contextmanager
 def state_in_s3(sandbox: RunningSandbox, bucket: str) -> Iterator[StateInS3]:
-    """Both, and at the end neither."""
+    """Creates both, and removes them at the end."""
     kms, s3 = aws(sandbox, "kms"), aws(sandbox, "s3")
     key = kms.create_key()["KeyMetadata"]["Arn"]
     s3.create_bucket(Bucket=bucket)
@@ -45,7 +45,7 @@ def state_in_s3(sandbox: RunningSandbox, bucket: str) -> Iterator[StateInS3]:
 
 
 def without_a_stack(sandbox: RunningSandbox) -> dict[str, str]:
-    """The sandbox's environment for another backend: its engine is found, its own stack and passphrase are not."""
+    """The sandbox's environment for another backend: with its engine, without its own stack and passphrase."""
     environment = sandbox.environment()
     for name in ("PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK"):
         del environment[name]
