@@ -40,6 +40,8 @@ the value, the rule and the remedy. `Pulumi.dev.yaml` is a small environment, `P
 - `pulumi config set --path 'teleport-access-graph:database.port' 6432` sets one key of an object. Put a name with dots
   in brackets: `'teleport-access-graph:teleport["teleport.example.com"].adopt'`. For a text that is all digits, such as
   `aws.accountId`, add `--type string`.
+- Do not use `--config` of `pulumi up` and `preview` for a key of an object, not even with `--config-path`: it replaces
+  the whole object in `Pulumi.<stack>.yaml` by one with that key alone, and saves it.
 
 ## Secrets
 
