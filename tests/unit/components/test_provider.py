@@ -343,6 +343,13 @@ def test_a_fault_of_a_component_is_told_with_its_traceback(monkeypatch: pytest.M
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         constructed("Certificates", {"dnsNames": ["graph.example.com"]})
     assert "test_provider.py" in (failed.value.details() or "")
+    monkeypatch.undo()
+    # In the component's own code too: it did not say so itself.
+    monkeypatch.setattr("components.certificates.LONGEST_CERTIFICATE_HOURS", None)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        constructed("Certificates", {"dnsNames": ["graph.example.com"]})
+    assert failed.value.code() is grpc.StatusCode.UNKNOWN
+    assert "certificates.py" in (failed.value.details() or "")
 
 
 @pytest.mark.slow

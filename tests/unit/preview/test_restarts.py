@@ -116,6 +116,7 @@ def test_the_open_version_of_a_packaged_chart_restarts_nothing() -> None:
         ({"auth": {"highAvailability": {"replicaCount": 3}}}, 3, 1),
         ({"proxy": {"highAvailability": {"replicaCount": 5}}, "tls": {"existingSecretName": "x"}}, 1, 5),
         ({"proxy": {"highAvailability": {"replicaCount": 5}}}, 1, 1),
+        ({"highAvailability": {"replicaCount": 2}, "ingress": {"enabled": True}}, 2, 2),
         ({"highAvailability": {"replicaCount": "[secret]"}}, None, 1),
     ],
 )
