@@ -1,1 +1,1 @@
-"""Components of the Teleport Access Graph stack: one module a concern, each usable on its own."""
+"""Components of the Teleport Access Graph stack: one module per concern, each usable on its own."""

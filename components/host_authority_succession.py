@@ -89,7 +89,7 @@ def succession(
 def stranger_problem(
     cluster: str, known: Sequence[str], given: Sequence[HostAuthority], pins: Sequence[str]
 ) -> Problem | None:
-    """Why a `given` set that shares no CA with the `known` one (PEMs) needs a confirmation, or None. Pins that hold
+    """Why a `given` set that shares no CA with the `known` one (PEMs) needs a confirmation, or None. Pins that include
     every given host CA confirm it."""
     before = _parsed(known)
     prints = {one.fingerprint for one in given}
@@ -105,7 +105,7 @@ def stranger_problem(
 
 
 def stranger_problems(recorded: Ledger, settings: Settings, intake: Intake) -> Iterator[Problem]:
-    """`stranger_problem` of every Teleport cluster."""
+    """The `stranger_problem` of each Teleport cluster that has one."""
     for cluster, given in intake.host_authorities.items():
         source = settings.teleport[cluster].host_authorities
         assert source is not None  # host CAs are read only from a source

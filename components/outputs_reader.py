@@ -57,7 +57,7 @@ class AccessGraphOutputs:
 
     @property
     def release_name(self) -> pulumi.Output[str | None]:
-        """Its Helm release; None while the access graph is off."""
+        """Name of its Helm release; None while the access graph is off."""
         return self._read("releaseName")
 
     @property
