@@ -44,7 +44,7 @@ from components.trust_bundles import (
 from components.trust_steps import GENERATED
 from components.values_files import ValuesFileError, find_secret_values, load_values_files
 
-# The limit of a label value, which a Job's name becomes: Kubernetes labels the Job's pods with it.
+# Limit of a Job's name, which Kubernetes puts on the Job's pods as a label.
 LONGEST_LABEL_VALUE = 63
 # Suffix of the proxies' test Job: the longest name of a teleport-cluster release that the chart does not cut.
 PROXY_TEST_SUFFIX = "-proxy-test"

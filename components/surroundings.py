@@ -156,8 +156,8 @@ def _database_port(settings: Settings) -> int | None:
 
 
 def monitoring_args(settings: Settings, namespace: pulumi.Input[str], certificate: ServerCertificate) -> MonitoringArgs:
-    """Arguments of the Prometheus objects. The end of a certificate that an `up` renews is a constant. If
-    others renew it, its end is read from the metric of somebody's exporter."""
+    """Arguments of the Prometheus objects. The end of a certificate is a constant if an `up` renews it;
+    otherwise it is read from an exporter's metric."""
     from components.monitoring import MonitoringArgs
 
     monitoring, tls = settings.monitoring, settings.tls
