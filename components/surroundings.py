@@ -131,8 +131,7 @@ def network_policies_args(settings: Settings, namespace: pulumi.Input[str]) -> N
 
 def known_callers(settings: Settings) -> dict[str, dict[str, str]]:
     """Namespace and release, by cluster name, of each Teleport that the chart runs, that uses TAG and that is in TAG's
-    Kubernetes cluster. The endpoint does not matter: until Teleport is told another, its pods may call TAG's
-    Service."""
+    Kubernetes cluster. Its endpoint does not matter: until it is told another, its pods call TAG's Service."""
     return {
         cluster: {"namespace": entry.namespace, "release": entry.release}
         for cluster, entry in settings.teleport.items()
