@@ -45,7 +45,7 @@ def _others(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> Itera
 
 def limit_too_low(database: RdsDatabaseSettings, data: Mapping[str, Any], held: str) -> Iterator[str]:
     """Whether RDS will refuse the storage limit as too low for an existing instance or snapshot. `data`: RDS's
-    description; `held` completes "the GiB that ...", such as `it has`."""
+    description; `held` ends "the GiB that ...": `it has`."""
     least = least_limit(int(data["AllocatedStorage"]))
     if database.max_allocated_storage_gib < least:
         yield (

@@ -40,7 +40,7 @@ def check_key(settings: Settings) -> list[Finding]:
     if problem := _unusable(key, adopted=database.adopt):
         return [failed(check, statement, f"{arn} {problem}")]
     found = passed(check, statement, str(key.get("Description") or key["KeyId"]))
-    # The stack encrypts nothing else of an adopted instance with it, so no other service needs the key.
+    # The stack encrypts nothing else of an adopted instance, so no service needs the key.
     return [found] if database.adopt else [found, _policy(settings.aws, database, key)]
 
 
