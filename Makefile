@@ -1,13 +1,13 @@
-# The door. `make` lists what it can do. Everything but the set-up is `python -m sandbox` or a test runner.
+# The entry point. `make` lists its targets. All but the set-up run `python -m sandbox` or a test runner.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv/bin
-# Passed on, as in `make verify ARGS=--json` or `make unit ARGS="-k certificates"`.
+# Passed on to the command, as in `make verify ARGS=--json` or `make unit ARGS="-k certificates"`.
 ARGS ?=
-# Without it, each of the hundreds of processes of a test run would compile the same modules anew.
+# If set, each of the hundreds of processes of a test run would compile the same modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-# How many modules of tests run beside each other; each worker has a sandbox of its own (up to 3 GB). One more than two
-# processors: a quarter of the time tests wait for a world, and not for a processor.
+# How many test modules run in parallel; each worker has its own sandbox (up to 3 GB). One more than two processors,
+# because tests spend a quarter of their time waiting for a world instead of using a processor.
 WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

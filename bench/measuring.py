@@ -40,7 +40,7 @@ class Figure:
 
     name: str
     reach: float
-    """The ratio that is aimed at, or less."""
+    """The target: this ratio or less."""
     ours: list[float]
     baseline: list[float]
     unit: str = "s"

@@ -24,7 +24,7 @@ from sandbox.summary import print_summary
 from sandbox.supervisor import SandboxError, exclusive
 from sandbox.toolchain import OFFICIAL_PLUGINS, USUAL_PLUGINS, ToolchainError
 
-# The project's own operations, which inspect real stacks too; here they get the sandbox's environment. Each with the
+# The project's own operations, which work on real stacks too; here they get the sandbox's environment. Each with the
 # arguments that the sandbox adds to the stack's configuration.
 _OPERATIONS: Mapping[str, Callable[[Sandbox], list[str]]] = {
     "preflight": lambda sandbox: [],

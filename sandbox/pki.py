@@ -114,7 +114,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    """Of an authority, or of what it signs."""
+    """The key usage of an authority, or of a certificate that it signs."""
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=sign_certificates,

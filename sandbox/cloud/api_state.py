@@ -12,7 +12,7 @@ from sandbox.cloud.fleet import Fleet
 @dataclass(frozen=True)
 class ApiState:
     lock: threading.RLock
-    """Held while a call is served and while a worker's report is taken in."""
+    """Held while a call is served and while a worker's report is processed."""
     fleet: Fleet
     save: Callable[[], None]
 

@@ -33,11 +33,11 @@ class MomentOrigin:
 
     resource_id: str
     time: datetime.datetime | None
-    """With its zone; the latest there is when None."""
+    """With a time zone; None: the latest moment there is."""
 
 
 Origin = SnapshotOrigin | MomentOrigin
-"""What an instance begins with, if not with nothing."""
+"""The data that an instance begins with, if any."""
 
 
 class Backups:

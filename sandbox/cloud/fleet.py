@@ -45,7 +45,7 @@ Report = Callable[[str, str], None]
 """Called with a resource id and an instance status."""
 
 CheckToken = Callable[["DatabaseSpecification", str, str], str]
-"""(what the instance asks for, user, token) -> who logs in. Raises `TokenRefused`."""
+"""(instance's specification, user, token) -> who logs in. Raises `TokenRefused`."""
 
 RECORDS = "fleet.json"
 HANDED_OVER = "handed-over"
@@ -88,7 +88,7 @@ class _Member:
         self.server = server
         self.listening = listening
         self.wanted = True
-        """Whether it should be running: false while stopped or on its way out."""
+        """Whether the server should be running: false while stopped or being deleted."""
         self.restart_delay = FIRST_RESTART_DELAY
         self.restart_at = 0.0
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=specification.identifier)

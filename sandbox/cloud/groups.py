@@ -67,7 +67,7 @@ class GroupRules(StandInBackend, RDSBackend):
         return super().delete_db_parameter_group(db_parameter_group_name)
 
     def modify_db_subnet_group(self, subnet_name: str, description: str, subnets: list[Any]) -> Any:
-        """Keeps the changed group listed, from which moto drops it."""
+        """Keeps the changed group in the list, from which moto drops it."""
         self.subnet_groups[subnet_name] = super().modify_db_subnet_group(subnet_name, description, subnets)
         return self.subnet_groups[subnet_name]
 

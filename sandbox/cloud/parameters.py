@@ -140,7 +140,6 @@ def for_server(group: Mapping[str, str], installation: Installation) -> ServerPa
             value = _available_libraries(value, installation)
         if "{" in value:
             # Formulas such as {DBInstanceClassMemory/9531392} depend on the instance class, which has no size here.
-            # here.
             log.warning("parameter %s: formula %s has no value here, PostgreSQL's default is used", name, value)
             continue
         settings[name] = value

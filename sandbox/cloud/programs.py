@@ -38,7 +38,7 @@ class Installation:
 
     major: int
     version: str
-    """`17.10`: what RDS calls the engine version."""
+    """`17.10`, which is RDS's engine version."""
     bin: Path
 
     def tool(self, name: str) -> str:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 SUPERUSER = "rdsadmin"
-"""The service's own superuser and database; it logs in over the unix socket alone."""
+"""The service's own superuser and database; the superuser logs in only over the unix socket."""
 
 RDS_SUPERUSER = "rds_superuser"
 RDS_IAM = "rds_iam"

@@ -30,7 +30,7 @@ ENDPOINT = "endpoint.json"
 LOCK = "lock"
 
 POD_IDENTITY = "pod-identity.json"
-"""In `<home>/run`: where pods get credentials by EKS Pod Identity, and which ServiceAccounts' pods do."""
+"""In `<home>/run`: the URL where pods get credentials by EKS Pod Identity, and the ServiceAccounts whose pods do."""
 
 API_HOST_IN_NETWORK = "201.1"
 AGENT_HOST_IN_NETWORK = "201.2"

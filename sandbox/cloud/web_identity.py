@@ -183,7 +183,7 @@ class Gate:
         action = f"{call.service}:{call.action}"
         resource = self._resource(call)
         holder = holder_of(self._account, call.region, session.access_key_id)
-        assert holder is not None  # the session's key is its own
+        assert holder is not None  # the session itself holds the key
         if not holder.may(Question(action, resource)):
             raise self._denied(session, action, resource)
         if action == "secretsmanager:GetSecretValue":

@@ -163,7 +163,7 @@ def code_of(error: ClientError) -> str:
 
 
 def missing(call: Callable[[], Result], *codes: str) -> Result | None:
-    """The result, or None when AWS answers with one of `codes`."""
+    """The result, or None if AWS answers with one of `codes`."""
     from botocore.exceptions import ClientError
 
     try:

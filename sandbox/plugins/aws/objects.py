@@ -49,13 +49,13 @@ class Kind:
     """
 
     what: str
-    """As the official plugin calls it in errors."""
+    """The name that the official plugin uses in errors."""
 
     kept: tuple[str, ...] = ()
-    """Inputs that AWS does not keep: they live in the state alone."""
+    """Inputs that AWS does not keep: they exist only in the state."""
 
     on_import: Mapping[str, Any] = MappingProxyType({})
-    """What the official plugin puts for those into the state of an import."""
+    """The values that the official plugin gives these inputs in the state of an import."""
 
     def create(self, connection: Connection, inputs: Properties, tags: Mapping[str, str], deadline: Deadline) -> str:
         raise NotImplementedError

@@ -84,7 +84,6 @@ class TopicPolicy(Kind):
     def delete(self, connection: Connection, id_: str, outputs: Properties, deadline: Deadline) -> None:
         # A topic always has a policy, so the official plugin restores AWS's default. Here the topic itself is deleted
         # next, so nothing needs doing.
-        # deletion next, nothing is to be done here.
         return None
 
     def _set(self, connection: Connection, arn: str, policy: str) -> None:

@@ -35,7 +35,7 @@ class Input:
     replaces: bool = False
     secret: bool = False
     document: bool = False
-    """JSON, compared by what it says."""
+    """JSON, compared by meaning."""
     choices: tuple[Any, ...] = ()
     between: tuple[int, int] | None = None
     pattern: str = ""
@@ -43,9 +43,9 @@ class Input:
     conflicts: tuple[str, ...] = ()
     fields: Mapping[str, Input] = field(default_factory=dict)
     same: Callable[[Any, Any, Properties], bool] | None = None
-    """(old, new, new inputs): whether the provider takes the two for one value."""
+    """(old, new, new inputs): whether the provider considers the two values equal."""
     live: bool = False
-    """The state has AWS's value, even where it is the same as the program's in another spelling."""
+    """The state has AWS's value, even if the program's differs only in spelling."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ SUFFIX_DIGITS: Final = 8
 
 
 def normalise(kind: Kind, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain inputs in the form the state keeps; while some are unknown, values are not brought into canonical form."""
+    """Plain inputs in the form the state keeps; while some are unknown, values and Secrets are not converted."""
     value = dict(inputs)
     value.setdefault("apiVersion", kind.api_version)
     value.setdefault("kind", kind.name)

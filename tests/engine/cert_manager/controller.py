@@ -1,7 +1,7 @@
-"""The controller: looks at every Issuer and Certificate of a cluster, issues what is due, and writes what it did.
+"""The controller: looks at every Issuer and Certificate of a cluster, issues what is due, and writes the results.
 
-It is a thread of the tests' process and a service account of the cluster's, with the rights that cert-manager has, so
-that what it writes is not taken for the operator's. What is due is `policies`', what is issued `issuing`'s.
+It is a thread in the tests' process, with a service account in the cluster that has cert-manager's rights, so that its
+writes are not mistaken for the operator's. `policies` decides what is due, `issuing` issues it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ API_VERSION = "cert-manager.io/v1"
 NAMESPACE = "cert-manager"
 ISSUING_MANAGER = "cert-manager-certificates-issuing"
 _PAUSE_SECONDS = 0.5
-# Gone, changed meanwhile, or a server that is only just starting to store a new kind: the next look sees it as it is.
+# Deleted, changed meanwhile, or a server that is only starting to store a new kind: the next look sees the truth.
 TRANSIENT = (404, 409, 429, 503)
 
 CERTIFICATE = Kind(API_VERSION, "Certificate", "certificates", namespaced=True, type="")
@@ -42,7 +42,7 @@ Object = dict[str, Any]
 
 
 class CertManager:
-    """`clock` is what it holds for the time: tests set it back, so that what it issues is soon due."""
+    """`clock` is the controller's time: tests set it back, so that what it issues is soon due for renewal."""
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
@@ -66,11 +66,11 @@ class CertManager:
             try:
                 self.look()
             except Unreachable:
-                continue  # an API server that restarts
+                continue  # the API server is restarting
             except ApiError as error:
                 if error.code not in TRANSIENT:
                     self.failures.append(str(error))
-            except Exception as error:  # a thread that ends without a word would be looked for in the wrong place
+            except Exception as error:  # a thread that ended silently would send the search in the wrong direction
                 self.failures.append(repr(error))
 
     def look(self) -> None:
@@ -90,7 +90,7 @@ class CertManager:
             self._report(kind, issuer, [condition("Ready", "True", "KeyPairVerified", "Signing CA verified")])
 
     def _pair(self, kind: Kind, issuer: Object) -> SigningPair:
-        """Of the issuer's own namespace; of a ClusterIssuer's that of cert-manager itself."""
+        """The issuer's pair, from its own namespace; a ClusterIssuer's is in cert-manager's own namespace."""
         namespace = issuer["metadata"].get("namespace", NAMESPACE)
         name = issuer["spec"]["ca"]["secretName"]
         held = self._secret(namespace, name)
@@ -136,7 +136,7 @@ class CertManager:
         self._report(CERTIFICATE, certificate, [*kept, _readiness(spec, held, self.clock())], status)
 
     def _too_early(self, certificate: Object, refusal: Object) -> bool:
-        """Whether it is within an hour of the refusal, twice as long each time; another wish is asked for at once."""
+        """Whether the delay after a refusal still runs: 1 h, doubled up to 32 h; a changed request is tried at once."""
         if refusal["observedGeneration"] != certificate["metadata"]["generation"]:
             return False
         status = certificate["status"]
@@ -206,7 +206,7 @@ class CertManager:
     def _report(
         self, kind: Kind, live: Object, conditions: list[Object], status: Mapping[str, Any] | None = None
     ) -> None:
-        """Write the status, unless it says so already. The conditions given are all there are."""
+        """Write the status unless it is already so. `conditions` replaces all existing conditions."""
         before = live.get("status") or {}
         known = {one["type"]: one for one in before.get("conditions") or []}
         generation = live["metadata"]["generation"]

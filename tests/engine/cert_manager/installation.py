@@ -1,4 +1,4 @@
-"""Brings cert-manager to a sandbox's cluster and takes it away again, and asks it for a renewal."""
+"""Installs cert-manager in a sandbox's cluster, removes it again, and requests renewals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 180
 
 @contextmanager
 def cert_manager(sandbox: RunningSandbox) -> Iterator[CertManager]:
-    """cert-manager in the sandbox's cluster, and at the end neither its objects nor its definitions."""
+    """cert-manager in the sandbox's cluster; removes its objects and definitions at the end."""
     parts = (DEFINITIONS, HERE / "authorization.yaml", HERE / "admission.yaml")
     files = [argument for part in parts for argument in ("--filename", str(part))]
     sandbox.kubectl("apply", *files)
@@ -45,19 +45,19 @@ def cert_manager(sandbox: RunningSandbox) -> Iterator[CertManager]:
 
 
 def renew(sandbox: RunningSandbox, namespace: str, name: str) -> None:
-    """Ask, and wait until the certificate is another one."""
+    """Request a renewal, and wait until the certificate has changed."""
     before = ask(sandbox, namespace, name)
     deadline = time.monotonic() + SECONDS
     while (
         sandbox.get("certificate.cert-manager.io", name, "--namespace", namespace)["status"].get("revision")
-        == before["status"].get("revision")  # none where it was found and not issued
+        == before["status"].get("revision")  # none if the certificate was found and not issued
     ):
         assert time.monotonic() < deadline, f"{namespace}/{name} was not renewed"
         time.sleep(0.2)
 
 
 def ask(sandbox: RunningSandbox, namespace: str, name: str) -> dict[str, Any]:
-    """As `cmctl renew` does: sets the condition. Returns the Certificate of before."""
+    """Sets the condition, as `cmctl renew` does. Returns the Certificate as it was before."""
     live = sandbox.get("certificate.cert-manager.io", name, "--namespace", namespace)
     kept = [one for one in live["status"]["conditions"] if one["type"] != "Issuing"]
     asked = condition("Issuing", "True", "ManuallyTriggered", "Certificate re-issuance manually triggered")

@@ -1,7 +1,7 @@
 """Keys and certificates from a Certificate's `spec`, signed by the pair of a CA issuer.
 
-Pure. When one is due is `policies`'. What a certificate has is that of cert-manager's CA issuer: no subject key
-identifier, the issuer's as authority key identifier, `tls.crt` without the root, the root as `ca.crt`.
+Pure. `policies` decides when one is due. The contents are those of cert-manager's CA issuer: no subject key identifier,
+the issuer's as authority key identifier, `tls.crt` without the root, the root as `ca.crt`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 class NotIssued(Exception):
-    """Nothing can be issued as long as that is so; the text says why, `reason` in one word."""
+    """Nothing can be issued in this state; the text says why, `reason` in one word."""
 
     def __init__(self, text: str, reason: str = "ErrGetKeyPair") -> None:
         super().__init__(text)
@@ -68,7 +68,7 @@ class NotIssued(Exception):
 
 
 class Refused(Exception):
-    """An issuer that called itself ready could not sign: a failure, after which nobody asks for an hour."""
+    """An issuer that reported itself ready could not sign: a failure, after which nobody retries for an hour."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ class SigningPair:
 
     @classmethod
     def read(cls, secret: str, data: Mapping[str, bytes] | None) -> SigningPair:
-        """From the Secret of a CA issuer. Raises `NotIssued` with what cert-manager writes to the issuer's status.
+        """From the Secret of a CA issuer. Raises `NotIssued` with the text that cert-manager writes to the issuer's
+        status.
 
-        It compares neither the key with the certificate, nor its dates with the clock.
+        Like cert-manager, compares neither the key with the certificate nor its dates with the clock.
         """
         if data is None:
             raise NotIssued(f'Error getting keypair for CA issuer: secrets "{secret}" not found')
@@ -137,7 +138,7 @@ def key_form(wanted: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def encode_key(key: Key, spec: Spec) -> bytes:
-    """PKCS#1 (of an ECDSA key SEC 1) unless the spec says PKCS8."""
+    """PKCS#1 (for an ECDSA key SEC 1), unless the spec says PKCS8."""
     encoding = (spec.get("privateKey") or {}).get("encoding") or "PKCS1"
     form = PrivateFormat.PKCS8 if encoding == "PKCS8" else PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(Encoding.PEM, form, NoEncryption())
@@ -190,7 +191,7 @@ def issue(spec: Spec, key: Key, signer: SigningPair, now: datetime) -> dict[str,
 
 
 def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    """Whoever may sign nothing has signed nothing."""
+    """Whether `authority` signed the certificate: one that may not sign counts as having signed nothing."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
@@ -215,7 +216,7 @@ def _extensions(spec: Spec, authority: x509.Certificate, named: bool) -> list[tu
         identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         extensions.append((x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False))
     except x509.ExtensionNotFound:
-        pass  # an authority without one is referred to by name alone
+        pass  # an authority without one is referred to by name only
     names = spec.get("dnsNames") or []
     if names:
         extensions.append((x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), not named))

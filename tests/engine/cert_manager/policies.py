@@ -1,8 +1,8 @@
-"""When a Certificate has to be issued, when it counts as ready, and when it is renewed.
+"""When a Certificate must be issued, when it counts as ready, and when it is renewed.
 
-Pure. The order of the checks, their reasons and messages are those of cert-manager's policy chains, but for the one
-of two Certificates with one Secret; a Secret's certificate stands for the request by which it was issued, for a CA
-issuer gives exactly what was asked for.
+Pure. The order, reasons and messages of the checks are those of cert-manager's policy chains, except the check for two
+Certificates with one Secret. The certificate in a Secret stands for the request it was issued for, because a CA issuer
+grants exactly what was requested.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ Check = Callable[[Spec, Held, datetime], Violation | None]
 
 
 def to_issue(spec: Spec, held: Held | None, now: datetime) -> Violation | None:
-    """Why a certificate has to be issued; None when it need not."""
+    """Why a certificate must be issued; None if it need not be."""
     return _first(spec, held, now, (_missing, _pair, _issuer, _key_form, _request, _due))
 
 
 def not_ready(spec: Spec, held: Held | None, now: datetime) -> Violation | None:
-    """Why the certificate that is there does not count. One that is due for renewal still does."""
+    """Why the existing certificate does not count as ready. One that is due for renewal still does."""
     return _first(spec, held, now, (_missing, _pair, _issuer, _key_form, _request, _expired))
 
 
 def renewal_time(certificate: x509.Certificate, spec: Spec) -> datetime:
-    """`renewBefore` before the end, or a third of its life before it."""
+    """`renewBefore` before the end; if absent or not below the whole life, a third of the life before it."""
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     early = duration(spec.get("renewBefore"), life / 3)
     return certificate.not_valid_after_utc - (early if early < life else life / 3)
@@ -166,7 +166,7 @@ def _request(spec: Spec, held: Held, now: datetime) -> Violation | None:
     return None
 
 
-# `encipher_only` and `decipher_only` cannot be asked of a key that is not for key agreement.
+# These two can be requested only of a key that is for key agreement.
 _PLAIN = sorted(set(KEY_USAGES.values()) - {"encipher_only", "decipher_only"})
 
 
