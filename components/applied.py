@@ -23,7 +23,8 @@ class LeftOutError(pulumi.RunError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"{what}: this run leaves it as it was, and the settings have changed it. Without it the stack would "
-            "remember a step that it has not made: run the whole `up`, without --target and --exclude"
+            "remember a step that it has not made: run the whole `up`, without --target and --exclude. Where "
+            "--continue-on-error has gone on after another error, what is named here waits for that: mend that one"
         )
 
 
@@ -56,7 +57,8 @@ def made(resource: pulumi.CustomResource, output: pulumi.Output[Value]) -> pulum
 def unless_left_out(resource: pulumi.CustomResource, what: str) -> pulumi.Output[pulumi.Resource]:
     """`resource`, for the `depends_on` of a resource that the engine imports. The engine (3.250) imports that one even
     in a run that leaves it out, under a parent that it does not record, which breaks the state. Fails the run with
-    `LeftOutError` where `resource`, a child of the same parent, is left out before it was ever created."""
+    `LeftOutError` where `resource`, a child of the same parent, is left out before it was ever created, or waits for a
+    resource that failed."""
 
     async def checked() -> pulumi.Resource:
         if not pulumi.runtime.is_dry_run() and not await resource.id.is_known():
