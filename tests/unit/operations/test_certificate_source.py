@@ -222,4 +222,7 @@ def test_every_name_that_a_teleport_dials_must_be_in_it(tmp_path: Path) -> None:
     (tmp_path / "authorities.pem").write_text(ROOT.pem)
     made = settings(tmp_path, tls=EXISTING, teleport={CLUSTER: {**entry, "endpoint": "graph.example.com:443"}})
     assert dialled_names(made) == ["graph.example.com"]
+    let_go = {**entry, "endpoint": "former.example.com:443", "namespace": "former", "connected": False}
+    both = settings(tmp_path, tls=EXISTING, teleport={"former.example.com": let_go, CLUSTER: entry})
+    assert dialled_names(both) == [HOST], "nobody dials that any more"
     assert dialled_names(settings(tmp_path)) == [HOST]

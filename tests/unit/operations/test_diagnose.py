@@ -222,6 +222,16 @@ def test_logs_events_states_and_releases_are_looked_at(api: KubernetesApi, tmp_p
     assert found[1].evidence == "WARN Access Graph: could not find host CA"
 
 
+def test_what_an_init_container_waits_for_is_told(api: KubernetesApi, tmp_path: Path) -> None:
+    put_world(api)
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    pod = api.objects["/api/v1/namespaces/teleport/pods/teleport-auth-0"]
+    status = {**pod["status"]["containerStatuses"][0], "name": "wait-auth-update", "state": {"waiting": waiting}}
+    pod["status"]["initContainerStatuses"] = [status]
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, "cannot be pulled" in found.cause) == ("container wait-auth-update of teleport-auth-0", True)
+
+
 NO_CA = "ERROR: open /var/run/access-graph/ca.pem: no such file or directory\n"
 
 

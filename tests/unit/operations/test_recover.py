@@ -180,6 +180,7 @@ def test_the_stacks_full_name_is_the_one_of_its_objects() -> None:
     assert full_name({}, "acme/graph/prod") == "acme/graph/prod"
     for recorded in (tagged, begun, state("acme/graph/prod"), state("acme/graph/former", "acme/graph/prod")):
         assert full_name(recorded, "prod") == "acme/graph/prod"
+    assert full_name(state("acme/graph/preprod"), "prod") == "organization/teleport-access-graph/prod"
     assert full_name(state("acme/graph/former"), "prod") == "organization/teleport-access-graph/prod"
 
 

@@ -239,3 +239,10 @@ def test_another_users_plugin_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.raises(StackError, match=f"process {plugin.pid} is another user's; have"),
     ):
         end_plugin(plugin.pid)
+
+
+@pytest.mark.parametrize("command", ["up", "update", "destroy", "down", "refresh", "import"])
+def test_every_command_that_holds_the_lock_is_known(command: str) -> None:
+    engine = EngineProcess(number=1, name="pulumi", arguments=["pulumi", command, "--yes"], directory=None)
+    assert engine.holds_lock
+    assert not dataclasses.replace(engine, arguments=["pulumi", "stack", "output"]).holds_lock

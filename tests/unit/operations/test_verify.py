@@ -184,6 +184,13 @@ DEFECTS: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
         "proxies",
         "the rollout of teleport-auth is not complete",
     ),
+    "the only auth is on its way out": (
+        lambda api: api.objects["/api/v1/namespaces/teleport/pods/teleport-auth-0"]["metadata"].update(
+            deletionTimestamp=AUTH_READY
+        ),
+        "auth-connected",
+        "the Deployment teleport-auth has no pod",
+    ),
     "no proxy runs": (
         lambda api: api.objects.pop("/api/v1/namespaces/teleport/pods/teleport-proxy-0"),
         "proxies",
@@ -711,6 +718,14 @@ def test_switched_off_a_teleport_of_somebody_elses_may_have_values_of_theirs(
     assert left.reason.startswith("+ auth.teleportConfig.access_graph, + auth.extraVolumes (+ live only")
     put_given_back(api, theirs)
     assert run(tmp_path, settings=off)[f"{TELEPORT}values"].reason.startswith("- annotations.pod.team, - clusterName")
+
+
+def test_switched_off_a_teleport_may_be_told_that_it_is(api: KubernetesApi, tmp_path: Path) -> None:
+    put_given_back(api, USERS)
+    said = yaml.safe_dump({"access_graph": {"enabled": False, "endpoint": f"{HOST}:443"}})
+    api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": said})
+    found = run(tmp_path, settings=settings(tmp_path, accessGraph={"enabled": False}))
+    assert found[f"{TELEPORT}configuration"].outcome is Outcome.PASS
 
 
 def test_a_teleport_that_is_let_go_is_looked_at_as_one_without_an_access_graph(

@@ -441,6 +441,17 @@ def test_a_key_of_another_account_is_used_as_one_of_its_own(mode: str, restored:
         )
 
 
+@pytest.mark.parametrize(
+    ("mode", "any_of_own"), [("a key that exists", False), ("a database that is taken over", True)]
+)
+def test_the_master_secret_of_what_is_taken_over_has_the_key_that_it_was_made_with(mode: str, any_of_own: bool) -> None:
+    documents = documents_of(configured(mode), Purpose.DEPLOY)
+    through = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+    another = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/99999999-5061-4b7c-8d9e-0f1a2b3c4d5e"
+    other = Question(action="kms:GenerateDataKey", resource=another, context=through)
+    assert is_allowed(documents, other) is any_of_own
+
+
 @pytest.mark.parametrize("restored", [True, False])
 def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
     """RDS makes a grant on that key, and the settings name the one of logs and notifications."""
@@ -517,6 +528,7 @@ def test_whose_outputs_are_settings_may_be_read_and_no_other_stack(purpose: Purp
     config = configured("the least")
     network = {**config["database"]["network"], "vpcId": "stack:organization/network/prod#vpcId"}
     network |= {"subnetIds": ["stack:organization/network/prod#subnets"]}
+    network |= {"clientSecurityGroupIds": ["stack:organization/nodes/prod#group"]}
     identity = {"mode": "irsa", "oidcProviderArn": "stack:organization/cluster/prod#core.oidc"}
     changed = {
         **config,
@@ -530,6 +542,10 @@ def test_whose_outputs_are_settings_may_be_read_and_no_other_stack(purpose: Purp
 
     assert may("s3:GetObject", "network/prod.json")
     assert may("s3:GetObject", "cluster/prod.json.gz")
+    assert may("s3:GetObject", "nodes/prod.json")
+    # Which VPC that is, is not known here.
+    made_in = [one for one in statements(documents) if f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/*" == one["Resource"]]
+    assert len(made_in) == purpose.writes
     assert not may("s3:GetObject", "cluster/dev.json")
     assert not may("s3:PutObject", "cluster/prod.json")
 

@@ -433,6 +433,8 @@ def test_names_are_ones_that_kubernetes_takes() -> None:
 def test_a_groups_name_cannot_end_the_text_that_it_stands_in() -> None:
     """Members would be told from others by another expression than the policy's, or by none."""
     policy, _ = dry_run_policy("x", "o'brien\\' || true")
+    for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
+        assert rule["operations"] == ["CREATE", "UPDATE", "DELETE", "CONNECT"], "whatever can change something"
     (condition,) = policy["spec"]["matchConditions"]
     assert condition["expression"] == (
         r"has(request.userInfo.groups) && 'o\'brien\\\' || true' in request.userInfo.groups"
