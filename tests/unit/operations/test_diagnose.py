@@ -567,7 +567,7 @@ def test_a_release_that_was_given_its_own_values_again_is_sound(
     put_world(api)
     if former == "pending":
         put_release(api, 2, "superseded", {})
-        put_release(api, 3, "pending-upgrade", {"log": {"level": "DEBUG"}})
+        put_release(api, 3, "pending-upgrade", {"auth": {"teleportConfig": {"access_graph": {"enabled": True}}}})
     else:
         put_release(api, 3, "superseded", {})
     put_release(api, 4, "deployed", {}, description="Rollback to 3")
