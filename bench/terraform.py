@@ -58,8 +58,8 @@ def _provider(name: str, version: str, *replacements: str) -> GoProgram:
         package=module,
         expected_seconds=90,
         workspace=f"terraform-provider-{name}",
-        # Its go.mod's own replacements, which have no effect here, and a module whose domain is gone, at its source's
-        # place.
+        # Its go.mod's own replacements, which have no effect here, and the present address of a module whose domain is
+        # gone.
         replacements=("vbom.ml/util => github.com/fvbommel/util v0.0.0-20180919145318-efcd4e0f9787", *replacements),
     )
 

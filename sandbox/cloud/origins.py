@@ -185,7 +185,7 @@ class Origins(GroupRules):
         return [self.databases[identifier] for identifier in source.replicas]
 
     def leave_replicas(self, source: DBInstance) -> None:
-        """Before a source is deleted, turn each of its replicas into an instance of its own. The fleet does so with
+        """A source is being deleted: make each of its replicas an instance of its own. The fleet does so with the
         servers.
 
         https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReadRepl.Promote.html

@@ -1,6 +1,6 @@
 """The form of a resource type's table, and what follows from it alone: failures, defaults, names, differences.
 
-Owns no resource type (they are in `resources.py`) and makes no AWS calls. The program's unit tests use `violations`.
+Makes no AWS calls and owns no resource type: those are in `resources.py`, with `violations` for the program's tests.
 """
 
 from __future__ import annotations
