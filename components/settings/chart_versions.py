@@ -71,7 +71,7 @@ KNOWN_CHARTS = (
         teleport=(14, 3, 4),
         teleport_source="Teleport's guide of the time for self-hosted clusters with Helm, which installs this version",
         values=_FIRST_VALUES,
-        values_source="the same guide, and the chart's reference of Teleport 14",
+        values_source="Teleport 14's guide for self-hosted clusters and its chart reference",
     ),
     KnownChart(
         version=(1, 30, 2),

@@ -48,7 +48,7 @@ def _why_no_tag(value: str) -> str | None:
         return f"begins with {value[:4].lower()}, which AWS keeps for itself"
     # In several scripts a letter may be written as a letter and an accent that follows it; AWS takes no such accent.
     if not _is_tag_text(value) and _is_tag_text(unicodedata.normalize("NFC", value)):
-        return "has an accent as a character of its own, and AWS takes letters with theirs in one"
+        return "writes an accent as a separate character, and AWS takes accented letters as one (Unicode NFC)"
     return None
 
 
@@ -73,7 +73,7 @@ _TAG_VALUE = Rule(
 _DISTINCT_KEYS = Rule(
     "a map of tags whose keys differ in more than case",
     lambda value: len({key.casefold() for key in value}) == len(value),
-    "remove one of those that do not: IAM takes them for the same",
+    "keep one of those that differ only in case: IAM takes them for the same key",
 )
 _FEW_TAGS = Rule(
     f"a map of at most {MOST_TAGS} tags",

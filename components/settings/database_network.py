@@ -54,9 +54,9 @@ def _why_no_client_network(value: str) -> str | None:
             return f"has bits set behind its prefix; the block is {loose}"
         return f"is not written as AWS writes the block {loose}"
     if not any(network.subnet_of(private) or network.supernet_of(private) for private in _PRIVATE):
-        return "is public, and the database is nobody's but the cluster's"
+        return "is public, and only the cluster is to reach the database"
     if network.prefixlen < WIDEST_CLIENT_PREFIX:
-        return f"is wider than /{WIDEST_CLIENT_PREFIX}, more than one network"
+        return f"is wider than /{WIDEST_CLIENT_PREFIX}, the largest block that is taken"
     return None
 
 

@@ -172,10 +172,10 @@ def _why_no_class(value: str) -> str | None:
     if value == "db.serverless":
         return "is a class of Aurora, not of RDS for PostgreSQL"
     if re.fullmatch(r"db\.[a-z0-9]+\.metal(-[0-9a-z]+)?", value):
-        return "is a bare machine, which RDS has for Oracle alone"
+        return "is a bare-metal class, which RDS offers only for Oracle"
     match = _CLASS.fullmatch(value)
     if match is not None and match[1] in _OTHER_FAMILIES:
-        return f"is of family {match[1]}, which RDS does not have for an instance of PostgreSQL 14 or later"
+        return f"is of family {match[1]}, which RDS does not offer for PostgreSQL 14 or later"
     if re.fullmatch(r"[a-z][a-z0-9]*\.[a-z0-9]+", value) and not value.startswith("db."):
         return "is a type of EC2 instances; the classes of databases begin with db."
     return None
@@ -217,25 +217,25 @@ ENGINE_VERSION = Rule(
 INSTANCE_IDENTIFIER = Rule(
     "an RDS identifier: lower-case letters, digits and single hyphens, beginning with a letter",
     _is_identifier,
-    "set an identifier of at most 63 such characters",
+    "use at most 63 lower-case letters, digits and single hyphens",
     _why_no_identifier,
 )
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 NAMES_A_SECURITY_GROUP = Rule(
-    "a name that EC2 takes for the instance's security group as well, which must not begin with sg-",
+    "a name that EC2 also takes for the instance's security group (no such name begins with sg-)",
     lambda value: not value.startswith("sg-"),
     "begin it with something else",
 )
 DATABASE_NAME = Rule(
     "a database name: lower-case letters, digits and underscores, beginning with a letter",
     _is_database_name,
-    "use at most 63 such characters, for example access_graph",
+    "use at most 63 lower-case letters, digits and underscores, for example access_graph",
     _why_no_name,
 )
 MASTER_USERNAME = Rule(
     "a user name: lower-case letters, digits and underscores, beginning with a letter",
     _is_master,
-    "use at most 63 such characters, for example tag_admin",
+    "use at most 63 lower-case letters, digits and underscores, for example tag_admin",
     _why_no_master,
 )
 INSTANCE_CLASS = Rule(

@@ -125,7 +125,7 @@ _NOT_TEXT = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 UNQUOTED = Rule(
-    "text to YAML without quotes, as charts write it",
+    "a name that YAML reads as text unquoted (charts do not quote it)",
     lambda value: not _NOT_TEXT.fullmatch(value),
     "give a name that YAML does not take for a number, true, false or null",
 )
@@ -373,7 +373,7 @@ def _is_mapped(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
 
 def _why_no_network(value: str) -> str | None:
     if "%" in value:
-        return "has a zone, and addresses with one mean another host on every interface"
+        return "has a zone, so that it stands for another host on each network interface"
     try:
         loose = ipaddress.ip_network(value, strict=False)
     except ValueError:
@@ -439,7 +439,7 @@ ProjectPath = Annotated[
     Rule(
         "a path relative to the directory of Pulumi.yaml",
         _is_project_path,
-        "give it from there, such as environments/dev/teleport.yaml",
+        "give a path from the directory of Pulumi.yaml, such as environments/dev/teleport.yaml",
         lambda value: (
             "is absolute, so it would differ from one machine to the next" if value.startswith(("/", "~")) else None
         ),

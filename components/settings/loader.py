@@ -184,12 +184,12 @@ def _sort_keys(
             problems.append(Problem(shown_key(key), "is not a setting", _remedy_of_key(str(key), known)))
         elif key in SECRET_KEYS:
             if key not in secret_keys:
-                remedy = f"set it with `pulumi config set --secret {key}`, and change what was exposed"
-                problems.append(Problem(key, "is a secret and is stored in plain", remedy))
+                remedy = f"set it with `pulumi config set --secret {key}`, and replace the exposed value"
+                problems.append(Problem(key, "is a secret, but is stored in plain text", remedy))
                 refused.append(key)
         elif key in secret_keys:
-            remedy = f"store it in plain: secrets have keys of their own, {' and '.join(SECRET_KEYS)}"
-            problems.append(Problem(key, "is stored as a secret, or has one in it, and is a plain setting", remedy))
+            remedy = f"store it in plain text: only {' and '.join(SECRET_KEYS)} are secret"
+            problems.append(Problem(key, "is a plain setting, but it, or a part of it, is stored as a secret", remedy))
             refused.append(key)
         else:
             try:

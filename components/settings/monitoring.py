@@ -48,7 +48,7 @@ _PATTERN = Rule(
     lambda value: _is_text(value) and _is_whole(value) and not _is_perls(value),
     "give what `grep -E` takes, such as 'could not find host CA|access graph.*certificate'",
     lambda value: (
-        "has a group (?...) of Perl's, which an extended regular expression has not" if _is_perls(value) else None
+        "has a Perl group (?...), which extended regular expressions do not support" if _is_perls(value) else None
     ),
 )
 
@@ -76,14 +76,15 @@ def _is_scalar(expression: str) -> bool:
 
 def _why_no_expression(value: str) -> str | None:
     if not _is_closed(value):
-        return "has a comment, or a quote or bracket without its other"
-    return "is a number to PromQL, of which no alert is made; put it into vector(...)" if _is_scalar(value) else None
+        return "has a comment, or an unmatched quote or bracket"
+    return "is a scalar in PromQL, which no alert is made of; put it into vector(...)" if _is_scalar(value) else None
 
 
 _EXPRESSION = Rule(
     f"a PromQL expression of at most {LONGEST_PATTERN} printable characters",
     lambda value: _is_text(value) and _is_closed(value) and not _is_scalar(value),
-    'give one that yields a time in Unix seconds, such as min(x509_cert_not_after{secret_name="certificate"})',
+    "give an expression that yields a time in Unix seconds, such as "
+    'min(x509_cert_not_after{secret_name="certificate"})',
     _why_no_expression,
 )
 

@@ -70,7 +70,7 @@ _NOT_THE_STACKS = Rule(
 _LITTLE_ENOUGH = Rule(
     f"a map of at most {MOST_ANNOTATION_BYTES} bytes",
     lambda values: metadata_bytes(values) <= MOST_ANNOTATION_BYTES,
-    "shorten it: Kubernetes allows 262144 bytes an object with everybody else's",
+    "shorten it: Kubernetes allows an object 262144 bytes in all, others' annotations included",
 )
 
 # Of nodes, taints and classes; on the stack's own objects that example would be refused.

@@ -138,7 +138,7 @@ def _why_not_distinct(values: Sequence[Any]) -> str:
     return f"has {shown(values[again]) or 'the same'} twice, as [{first}] and as [{again}]"
 
 
-DISTINCT = Rule("a list without repetitions", _distinct, "remove what is there twice", _why_not_distinct)
+DISTINCT = Rule("a list without repetitions", _distinct, "remove one of the two", _why_not_distinct)
 
 
 def at_least(count: int, things: str, remedy: str) -> Rule:
@@ -147,7 +147,7 @@ def at_least(count: int, things: str, remedy: str) -> Rule:
 
 def too_few(count: int, things: str) -> Callable[[Sequence[Any]], str]:
     """Why a list that is too short is not `at least <count> <things>`."""
-    return lambda values: f"has {len(values)}, and it takes at least {count} {things}"
+    return lambda values: f"has {len(values)} and needs at least {count} {things}"
 
 
 def _frozen(value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -100,11 +100,13 @@ def _unknown(place: Place) -> Problem:
                     f"remove it or set {join(*place.parts[:-1], 'mode')} to {mode}",
                 )
             return Problem(
-                place.key, f"belongs to a {mode}, and this is a {chosen}", f"remove it, or what makes it a {chosen}"
+                place.key,
+                f"belongs to a {mode}, and the other keys here give a {chosen}",
+                f"remove it, or the keys of the {chosen}",
             )
     if key in SECRET_KEYS:
-        remedy = f"set it with `pulumi config set --secret {key}`, remove it here, and change what was exposed"
-        return Problem(place.key, "is a secret, which has a key of its own beside the plain settings", remedy)
+        remedy = f"set it with `pulumi config set --secret {key}`, remove it here, and replace the exposed value"
+        return Problem(place.key, "is a secret, and secrets have keys of their own outside the plain settings", remedy)
     return Problem(place.key, "is not a setting", suggestion(key, own))
 
 

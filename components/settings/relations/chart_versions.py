@@ -28,9 +28,9 @@ def chart_version_is_known(draft: Draft) -> Findings:
     yield finding(
         key,
         chart.path if isinstance(chart, PathChart) else version,
-        f"is version {version}, and {known} are those that this program is known to fit: a value that a chart does not "
-        "know has no effect, and Helm does not say so",
-        f"give one of them, or set {ALLOW} to true after comparing the chart's values with docs/teleport.md",
+        f"is version {version}, and this program is only known to fit {known}: Helm silently ignores a value that a "
+        "chart does not have",
+        f"give one of those, or set {ALLOW} to true after comparing the chart's values with docs/teleport.md",
         "accessGraph.chart",
         ALLOW,
     )

@@ -19,7 +19,7 @@ def charts_of_a_repository_are_right(draft: Draft) -> Findings:
             yield finding(
                 f"{key}.name",
                 chart.name,
-                f"is another chart than {wanted}, which is wanted here",
+                f"is not {wanted}, the chart that is expected here",
                 f"give {wanted}; a mirror's address belongs to {key}.repository",
                 key,
             )

@@ -81,16 +81,16 @@ def pods_can_take_roles(draft: Draft) -> Findings:
         yield finding(
             "aws.workloadIdentity",
             ...,
-            "is missing, and with database.masterPassword managed the access Job reads it by a role of its own",
-            "set how pods take roles (mode irsa or podIdentity), or database.masterPassword to generated",
+            "is missing, and with database.masterPassword managed the access Job needs an IAM role to read it",
+            "set its mode to irsa or podIdentity, or database.masterPassword to generated",
             "database.masterPassword",
         )
     if database.authentication == "iam":
         yield finding(
             "aws.workloadIdentity",
             ...,
-            "is missing, and with database.authentication iam TAG logs in by a role of its own",
-            "set how pods take roles (mode irsa or podIdentity), or database.authentication to password",
+            "is missing, and with database.authentication iam TAG needs an IAM role to log in",
+            "set its mode to irsa or podIdentity, or database.authentication to password",
             "database.authentication",
         )
 
@@ -103,7 +103,7 @@ def pod_identity_is_offered(draft: Draft) -> Findings:
         yield finding(
             "aws.workloadIdentity.mode",
             aws.workload_identity.mode,
-            f"is what EKS does not have in region {aws.region}",
+            f"is not offered by EKS in region {aws.region}",
             "set irsa, with oidcProviderArn",
             "aws.region",
         )

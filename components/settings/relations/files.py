@@ -79,11 +79,13 @@ def _file(root: Path, key: str, path: str) -> Iterator[Finding]:
         with (root / path).open("rb") as file:
             file.read(1)
     except FileNotFoundError:
-        yield finding(key, path, "does not exist", f"write the file; the path starts at {root}", *_parents(key))
+        yield finding(
+            key, path, "does not exist", f"create the file, or correct the path, which starts at {root}", *_parents(key)
+        )
         return
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
-        yield finding(key, path, f"cannot be read: {reason}", "mend its permissions or its path", *_parents(key))
+        yield finding(key, path, f"cannot be read: {reason}", "correct its permissions or its path", *_parents(key))
         return
     if status.st_size == 0:
         yield finding(key, path, "is empty", "write the file, or remove the key", *_parents(key))

@@ -21,7 +21,7 @@ def namespace_that_is_kept_is_made(draft: Draft) -> Findings:
             "accessGraph.keepNamespace",
             True,
             "is set, and with accessGraph.createNamespace false the stack has no namespace to keep",
-            "remove it: a namespace that the stack does not make, it does not delete",
+            "remove it: the stack does not delete a namespace that it has not made",
             "accessGraph.createNamespace",
         )
 
@@ -91,8 +91,8 @@ def annotations_fit_in_one_object(draft: Draft) -> Findings:
         yield finding(
             "accessGraph.external.annotations",
             ...,
-            f"have more than {MOST_ANNOTATION_BYTES} bytes with annotations, which every object gets",
-            "shorten either: Kubernetes allows 262144 bytes an object with everybody else's",
+            f"have more than {MOST_ANNOTATION_BYTES} bytes together with annotations, which every object gets",
+            "shorten either: Kubernetes allows an object 262144 bytes in all, others' annotations included",
             "annotations",
         )
 
@@ -100,11 +100,11 @@ def annotations_fit_in_one_object(draft: Draft) -> Findings:
 def _agree(section: str, own: Mapping[str, str], everywhere_section: str, everywhere: Mapping[str, str]) -> Findings:
     for key, value in own.items():
         if everywhere.get(key, value) != value:
-            other = shown(everywhere[key]) or "another"
+            other = shown(everywhere[key]) or "another value"
             yield finding(
                 join(section, key),
                 value,
-                f"is {other} in {everywhere_section}, which every object gets",
+                f"conflicts with {other} in {everywhere_section}, which every object gets",
                 "set it in one place",
                 join(everywhere_section, key),
             )
@@ -118,8 +118,8 @@ def policies_that_are_described_are_there(draft: Draft) -> Findings:
         yield finding(
             "accessGraph.networkPolicy.enabled",
             policy.enabled,
-            f"is not true, so that {camel_case(said[0])} beside it does nothing",
-            "set it to true, or remove the rest",
+            f"leaves {camel_case(said[0])} without effect",
+            "set it to true, or remove the other keys of accessGraph.networkPolicy",
             *(f"accessGraph.networkPolicy.{camel_case(field)}" for field in said),
         )
 
@@ -134,9 +134,11 @@ def database_port_is_unknown(draft: Draft) -> Findings:
         rule = "is set, and with database.mode rds the port is database.port"
         yield finding(key, policy.database_port, rule, "remove it", "database.mode")
     elif not policy.database_cidrs:
-        rule = "is set, and without databaseCidrs calls to the database are not looked at"
+        rule = "is set, and without databaseCidrs calls to the database are not restricted"
         about = "accessGraph.networkPolicy.databaseCidrs"
-        yield finding(key, policy.database_port, rule, "add the database's blocks, or remove it", about)
+        yield finding(
+            key, policy.database_port, rule, "set databaseCidrs to the database's blocks, or remove it", about
+        )
 
 
 def metrics_are_served_to_be_read(draft: Draft) -> Findings:
@@ -169,7 +171,7 @@ def alarm_follows_the_renewal(draft: Draft) -> Findings:
         yield finding(
             "monitoring.expiryDays",
             days,
-            f"is no less than the {hours} hours of {key}, so there would be an alert before anything could be late",
+            f"is not less than the {hours} hours of {key}, so the alert would fire before the renewal can be late",
             "set fewer days, or renew earlier",
             "monitoring.rules",
             "tls.mode",
@@ -202,7 +204,7 @@ def watch_has_a_log_to_read(draft: Draft) -> Findings:
         yield finding(
             "monitoring.lockoutWatch",
             ...,
-            "is set, and no Teleport is of mode release or values, whose auth's log it could read",
+            "is set, and no Teleport has mode release or values, so there is no auth log for it to read",
             "remove it",
             "teleport",
         )

@@ -21,8 +21,8 @@ from components.settings.tls import certificate_names
 OLDEST_TELEPORT = KNOWN_CHARTS[0].teleport
 
 NEW_TELEPORT = (
-    "set it; a Teleport that does not exist has none and takes two `up`s: the first with accessGraph.enabled false, "
-    "the second with the host CA that auth has then and accessGraph.enabled true"
+    "set it; a Teleport that does not exist yet has none and takes two `up`s: the first with accessGraph.enabled "
+    "false, the second with the host CA of its auth and accessGraph.enabled true"
 )
 
 
@@ -41,7 +41,8 @@ def someone_uses_it(draft: Draft) -> Findings:
             ...,
             f"has no cluster{' that is connected' if some else ''}, and accessGraph.enabled is true: the access graph "
             "would turn every call away",
-            f"{'connect one' if some else 'add the Teleport cluster'}, or set accessGraph.enabled to false",
+            f"{'set connected to true for one' if some else 'add the Teleport cluster'}, or set accessGraph.enabled to "
+            "false",
             "accessGraph.enabled",
             *(f"{key}.connected" for key, _, _ in _entries(draft)),
         )
@@ -58,7 +59,7 @@ def host_authorities_are_given(draft: Draft) -> Findings:
                 f"{key}.hostAuthorities",
                 ...,
                 "is missing, and accessGraph.enabled is true: TAG accepts only Teleports whose host CA it has",
-                f"{NEW_TELEPORT}; {key}.connected does so for this one alone" if several else NEW_TELEPORT,
+                f"{NEW_TELEPORT}; {key}.connected does the same for this Teleport alone" if several else NEW_TELEPORT,
                 "accessGraph.enabled",
                 f"{key}.connected",
             )
@@ -74,7 +75,8 @@ def endpoint_is_reachable(draft: Draft) -> Findings:
             yield finding(
                 f"{key}.endpoint",
                 ...,
-                "is missing, and this Teleport is in another Kubernetes cluster, where TAG's Service has no name",
+                "is missing, and this Teleport is in another Kubernetes cluster, where TAG's Service name does not "
+                "resolve",
                 "set host:port of TAG's load balancer, with the host in tls.extraDnsNames",
                 f"{key}.kubernetes",
                 "kubernetes",
@@ -167,8 +169,10 @@ def releases_are_apart(draft: Draft) -> Findings:
             continue
         other_key, other_release = taken[place]
         if entry.release == other_release:
-            rule = f"is the release of {other_key} too: {entry.release} in namespace {entry.namespace} of one cluster"
-            yield finding(key, ..., rule, "one release is one Teleport cluster: keep one of them", *about, other_key)
+            rule = f"names the same release as {other_key}: {entry.release} in namespace {entry.namespace}"
+            yield finding(
+                key, ..., rule, "keep one of the two entries: a release is one Teleport cluster", *about, other_key
+            )
         else:
             yield finding(
                 f"{key}.namespace",
@@ -195,7 +199,7 @@ def new_releases_have_names_of_their_own(draft: Draft) -> Findings:
         yield finding(
             f"{key}.release",
             entry.release,
-            f"is the release of {other_key} too, and the chart's ClusterRole is one for the whole Kubernetes cluster",
+            f"is also the release of {other_key}, and the chart names a cluster-wide ClusterRole after the release",
             "give each release a name of its own",
             other_key,
             f"{key}.kubernetes",
@@ -270,8 +274,8 @@ def emitted_secrets_exist(draft: Draft) -> Findings:
             yield finding(
                 f"{key}.emitSecretValues",
                 entry.emit_secret_values,
-                "is true, and teleportSecretValues has nothing to merge: teleportValues are the whole",
-                "set teleportSecretValues, or leave it out",
+                "has no effect: teleportSecretValues is not set, so the output teleportValues is already complete",
+                "set teleportSecretValues, or remove this key",
             )
 
 

@@ -44,7 +44,7 @@ def lives_are_in_order(draft: Draft) -> Findings:
         yield finding(
             "tls.certificateValidityHours",
             tls.certificate_validity_hours,
-            f"is not below the {tls.ca_validity_hours} of tls.caValidityHours, and it ends with its authority",
+            f"is not below the {tls.ca_validity_hours} of tls.caValidityHours, and it cannot outlast its authority",
             "shorten it or lengthen the authority's",
             "tls.caValidityHours",
         )
@@ -57,7 +57,7 @@ def _renewal(section: Any, key: str, prefix: str, what: str) -> Findings:
         yield finding(
             f"{key}.{prefix}EarlyRenewalHours",
             early,
-            f"is not below the {life} of {key}.{prefix}ValidityHours, so the {what} would be due as soon as it is made",
+            f"is not below the {life} of {key}.{prefix}ValidityHours, so the {what} would be due for renewal at once",
             f"set less than {life}",
             f"{key}.{prefix}ValidityHours",
         )
@@ -73,15 +73,15 @@ def authority_takes_over_from_one(draft: Draft) -> Findings:
         yield finding(
             "tls.authority.generation",
             authority.generation,
-            f"is the first, and phase {authority.phase} is a step from the one before it",
-            "set the next generation, 2 in a stack that has one authority, or phase stable",
+            f"is the first generation, and phase {authority.phase} needs one before it to take over from",
+            "set the next generation (2 in a stack that has one authority), or phase stable",
             "tls.authority.phase",
         )
     if authority.phase == "stable" and authority.previous_algorithm is not None:
         yield finding(
             "tls.authority.previousAlgorithm",
             authority.previous_algorithm,
-            "is set, and in phase stable there is no authority before the newest",
+            "is set, and in phase stable there is no previous authority",
             "remove it",
             "tls.authority.phase",
         )
@@ -141,8 +141,9 @@ def issuer_is_of_its_group(draft: Draft) -> Findings:
         yield finding(
             "tls.issuer.kind",
             tls.issuer.kind,
-            f"is no issuer of {CERT_MANAGER_GROUP}, which tls.issuer.group names",
-            f"set {' or '.join(CERT_MANAGER_ISSUERS)}, or the group of that kind, such as awspca.cert-manager.io",
+            f"is not a kind of issuer in {CERT_MANAGER_GROUP}, the group in tls.issuer.group",
+            f"set {' or '.join(CERT_MANAGER_ISSUERS)}, or tls.issuer.group to the group of that kind, such as "
+            "awspca.cert-manager.io",
             "tls.issuer.group",
             "tls.mode",
         )
@@ -156,7 +157,7 @@ def bundle_is_given(draft: Draft) -> Findings:
             yield finding(
                 "tls.trustBundleFile",
                 ...,
-                f"is missing, and in mode {tls.mode} only you know whom Teleport is to trust",
+                f"is missing, and in mode {tls.mode} the stack does not know which authorities Teleport is to trust",
                 "name a PEM file with the issuer's authorities, or set tls.trust to system where Teleport's trust "
                 "store has them",
                 "tls.trust",
@@ -171,7 +172,7 @@ def bundle_is_given(draft: Draft) -> Findings:
             yield finding(
                 f"tls.{key}",
                 ...,
-                "is set, and with tls.trust system Teleport gets no bundle that it could be in",
+                "is set, and with tls.trust system Teleport gets no bundle of authorities",
                 "remove it, or set tls.trust to bundle",
                 "tls.trust",
             )
@@ -190,7 +191,7 @@ def secret_is_somebody_elses(draft: Draft) -> Findings:
             yield finding(
                 key,
                 name,
-                "is a Secret that the stack fills in another mode of tls, and would delete when that ends",
+                "is a Secret that the stack fills in another tls.mode, and deletes when that mode ends",
                 "give your Secret another name",
             )
 

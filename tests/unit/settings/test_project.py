@@ -143,14 +143,16 @@ def test_a_plain_object_with_a_secret_in_it_is_refused_without_showing_it() -> N
     plain = minimal_configuration()
     database = json.dumps({**plain.pop("database"), "databaseName": "canary"})
     configure(plain, database=database)
-    with pytest.raises(SettingsError, match="database: is stored as a secret, or has one in it") as caught:
+    with pytest.raises(
+        SettingsError, match="database: is a plain setting, but it, or a part of it, is stored as a secret"
+    ) as caught:
         read_settings()
     assert "canary" not in str(caught.value)
 
 
 def test_a_secret_stored_in_plain_is_refused_without_showing_it() -> None:
     configure(existing_configuration(databaseUri="postgres://canary"))
-    with pytest.raises(SettingsError, match="databaseUri: is a secret and is stored in plain") as caught:
+    with pytest.raises(SettingsError, match="databaseUri: is a secret, but is stored in plain text") as caught:
         read_settings()
     assert "canary" not in str(caught.value)
 
