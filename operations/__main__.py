@@ -148,7 +148,7 @@ def preflight(
     print_findings(findings, as_json=as_json)
     code = exit_code(findings, allow_unproven=allow_unproven)
     for one in run.unmatched:
-        print(f"error: --skip {one}: no check's name begins so; --json has the names", file=sys.stderr)
+        print(f"error: --skip {one}: no check's name begins with that; --json has the names", file=sys.stderr)
         code = code if code == 1 else 2
     raise typer.Exit(code)
 
@@ -403,7 +403,7 @@ def _agreed(question: str) -> bool:
     except typer.Abort:
         if sys.stdin.isatty():
             raise  # Ctrl-C
-        raise StackError("recover: nobody answers here, so the rest is left; --yes does all of it") from None
+        raise StackError("recover: there is no terminal to ask at, so the rest is left; --yes does it all") from None
 
 
 def _environments(stacks: str | None, every: bool, directory: Path) -> list[str]:

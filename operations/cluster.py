@@ -97,8 +97,8 @@ class Cluster:
             # captured text.
             said = " ".join(errors[0].removeprefix("exec: ").split())[:300] if errors[0].startswith("exec: ") else ""
             raise ClusterError(
-                f"{name}: the program that the kubeconfig gets its credentials by gave none "
-                f"({said or 'what it said is above'}); log in again where it does, or use another context"
+                f"{name}: the kubeconfig's credential program gave no credentials "
+                f"({said or 'what it said is above'}); log in again with it, or use another context"
             )
         return cls(_api(settings, name), name)
 

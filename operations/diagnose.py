@@ -155,14 +155,14 @@ def _missing(
     how to make it anew; `taken_back`: it existed, and another diagnosis says why it did not get ready."""
     where, evidence = f"Deployment {deployment} in {namespace}", "does not exist"
     if taken_back:
-        cause = "Helm took it away again, for it did not get ready, or somebody uninstalled its release"
-        return Diagnosis(where, evidence, cause, f"{way}, once what is said of its pods is corrected")
+        cause = "Helm removed it again because it did not get ready, or somebody uninstalled its release"
+        return Diagnosis(where, evidence, cause, f"{way}, once the causes found for its pods are corrected")
     if not revisions or revisions[-1].status != "deployed":
         cause = f"it was never made, or is of a release that {namespace} does not have"
         return Diagnosis(where, evidence, cause, f"{way}, if namespace and release are right")
     # The engine compares values, and Helm's record has the right ones: not even a refresh sees that an object is
     # missing.
-    cause = "somebody deleted it: Helm's record has it, so an `up` finds nothing to change"
+    cause = "somebody deleted it: Helm's record still has it, so an `up` finds nothing to change"
     return Diagnosis(where, evidence, cause, f"{back} {revisions[-1].revision} --wait")
 
 
@@ -191,8 +191,8 @@ def diagnose_certificate(settings: Settings, cluster: Cluster) -> list[Diagnosis
     issuing, ready = condition(certificate, "Issuing"), condition(certificate, "Ready")
     renew = f"`cmctl renew {ISSUED_CERTIFICATE_NAME} --namespace {namespace}`"
     if issuing.get("status") == "False":
-        cause = "its issuer did not sign: cert-manager asks again an hour later, and twice as late after each refusal"
-        remedy = f"correct what it names; {renew} asks at once; then `up`"
+        cause = "its issuer did not sign: cert-manager asks again after an hour, and doubles the wait at each refusal"
+        remedy = f"correct what the message names; {renew} asks at once; then `up`"
         return [Diagnosis(where, _quoted(f"{issuing.get('reason', '')}: {issuing.get('message', '')}"), cause, remedy)]
     if ready.get("status") == "True":
         return []
@@ -203,7 +203,9 @@ def diagnose_certificate(settings: Settings, cluster: Cluster) -> list[Diagnosis
         remedy = "correct what it names, or tls.issuer; then `up`"
         return [Diagnosis(name, _quoted(said), "the certificate's issuer is not ready, so nothing is issued", remedy)]
     cause = "cert-manager has not issued it"
-    remedy = f"{cluster.kubectl(namespace)} describe certificaterequests: what it waits for; correct that, then `up`"
+    remedy = (
+        f"{cluster.kubectl(namespace)} describe certificaterequests says what it waits for; correct that, then `up`"
+    )
     return [Diagnosis(where, _quoted(str(ready.get("message") or "says nothing")), cause, remedy)]
 
 
@@ -243,10 +245,10 @@ def diagnose_deployment(
     if found:
         return [*found.values()]
     if failed is not None and unknown:
-        cause = f"it is what the cluster said of a pod while revision {failed.revision} was being rolled out"
+        cause = f"the cluster said this of a pod while revision {failed.revision} was being rolled out"
         return [Diagnosis(of, unknown, cause, "correct what it names, then `up`")]
     if lacking is not None:
-        cause = "it lacks pods that are ready, and no log or event says anything that is known here"
+        cause = "it has too few ready pods, and no log or event has a symptom that is known here"
         evidence = "; ".join(filter(None, [lacking, unknown]))
         return [Diagnosis(itself, evidence, cause, f"{kubectl} describe pods, and their logs; correct what they name")]
     return []
@@ -270,7 +272,7 @@ def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role:
             _match(OBJECT_SYMPTOMS, role, where, line, of_this)
             found = of_this | found
     if not found and line:
-        cause = "it is what the cluster said last of the pods of a release that Helm has taken away again"
+        cause = "the cluster said this last of the pods of a release that Helm has since removed"
         remedy = "correct what it names; the pods' logs are gone with them: ask again while the next `up` waits"
         return [Diagnosis(where, _quoted(line), cause, remedy)]
     return [*found.values()]
@@ -297,19 +299,19 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease], 
         return [Diagnosis(where, evidence, cause, "`recover` rolls it back")]
     if last.status in TAKEN_AWAY:
         cause = (
-            "an uninstallation was killed, or kept Helm's record: no `up` finds it gone, and Helm upgrades it no more"
+            "an uninstall was killed, or kept Helm's record: no `up` sees that it is gone, and Helm cannot upgrade it"
         )
-        remedy = f"`recover` ends its removal where that costs nothing, then `up`; {helm} rollback {release} "
-        return [Diagnosis(where, evidence, cause, f"{remedy}{last.revision} --wait has it back")]
+        remedy = f"`recover` completes its removal where nothing is lost by that, then `up`; {helm} rollback {release} "
+        return [Diagnosis(where, evidence, cause, f"{remedy}{last.revision} --wait brings it back")]
     failed = failed_upgrade(revisions)
     if failed is None:
         return _gone_back(helm, release, revisions, entry) if entry is not None else []
     said = f": {scrub(failed.description)}" if failed.description else ""
     history = f"`{helm} history {release}` has all; correct what is below, then `up`"
     if failed is last:
-        cause = "the last upgrade failed; the revision before it is what Helm compares with"
+        cause = "the last upgrade failed; Helm compares the next one with the revision before it"
         return [Diagnosis(where, f"{evidence}{said}", cause, history)]
-    cause = "the last upgrade failed, and Helm went back: what ran before runs again"
+    cause = "the last upgrade failed, and Helm rolled it back: what ran before runs again"
     evidence = f"revision {failed.revision} failed{said}; revision {last.revision}: {last.description}"
     return [Diagnosis(where, evidence, cause, history)]
 
@@ -327,10 +329,10 @@ def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry:
     if entry != "accessGraph" and not any(access_graph_section(one.values) for one in (before, last)):
         return []  # its owner rolled it back, before the stack adopted it
     cause = (
-        f"somebody took it back from revision {before.revision} by hand, and no plain `up` sees it, which compares "
-        "with what it last gave"
+        f"somebody rolled it back from revision {before.revision} by hand, and a plain `up` does not see that: it "
+        "compares with what it last set itself"
     )
-    remedy = f"`{helm} history {release}` has both; for what the stack last gave, {given_again(entry)}"
+    remedy = f"`{helm} history {release}` has both; to set again what the stack last set, {given_again(entry)}"
     return [Diagnosis(f"release {release}", f"revision {last.revision}: {last.description}", cause, remedy)]
 
 

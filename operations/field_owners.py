@@ -68,7 +68,7 @@ def forgotten_owners(
             yield Step(
                 f"{', '.join(owners)} owns what the stack writes in the {shared.kind} {identity}, and the state does "
                 f"not know that owner: the next change would be a {_CONFLICT}",
-                "take the owner's name off, and leave what is written",
+                "remove the owner from the object's managed fields, and leave the values as they are",
                 functools.partial(_take_off, shared.cluster, shared.kind, shared.found, owners),
             )
 

@@ -67,7 +67,9 @@ class InterruptedRelease:
         back = self._rollback(last.revision if good is None else good)
         reason = "" if last.status == "uninstalled" else self._reason_to_wait(now, since, by_engine=by_engine)
         if self.owned_by:
-            remedy = f"leave it to whoever owns it ({self.owned_by}). When no Helm works on it: `{_shown(back)}`"
+            remedy = (
+                f"leave it to whoever owns it ({self.owned_by}). When no Helm process works on it: `{_shown(back)}`"
+            )
             yield Step(problem, remedy)
         elif reason:
             yield Step(problem, reason)
@@ -108,21 +110,23 @@ class InterruptedRelease:
         if by_engine:
             return ""
         if since is None:
-            return "Helm does not say since when: see that none is at work on it, then `helm rollback` it yourself"
+            return (
+                "Helm does not say since when: see that no Helm process works on it, then `helm rollback` it yourself"
+            )
         until = since + timedelta(seconds=self.timeout_seconds)
         if now >= until:
             return ""
         return (
-            f"a Helm may be at work on it, and has until {write_time(until)} (timeoutSeconds: "
-            f"{self.timeout_seconds}); `recover` again from then on"
+            f"a Helm process may still work on it, until {write_time(until)} at the latest (timeoutSeconds: "
+            f"{self.timeout_seconds}); `recover` again after that"
         )
 
     def _half_gone(self, problem: str, revision: int) -> Step:
         command = self._uninstall()
         if self.keeps_data:
             back = self._rollback(revision)
-            return Step(problem, f"to have it back: `{_shown(back)}`; to end its removal: `{_shown(command)}`")
-        remedy = "end its removal: it keeps nothing, and the next `up` installs it again"
+            return Step(problem, f"to bring it back: `{_shown(back)}`; to complete its removal: `{_shown(command)}`")
+        remedy = "complete its removal: it keeps nothing, and the next `up` installs it again"
         return Step(problem, remedy, lambda: run_helm(command, self.root))
 
     def _never_ran(self, problem: str, back: list[str]) -> Step:
@@ -132,8 +136,8 @@ class InterruptedRelease:
             there = ", ".join(made)
             return Step(
                 problem,
-                f"leave it: {there} exist, and with them may go what Teleport keeps. To keep it: `{_shown(back)}`; to "
-                f"lose it: `{_shown(command)}`",
+                f"leave it: {there} exist, and to remove them may delete Teleport's data. To keep the release: "
+                f"`{_shown(back)}`; to remove it: `{_shown(command)}`",
             )
         return Step(problem, "uninstall it: it never ran", lambda: run_helm(command, self.root))
 
@@ -152,8 +156,8 @@ class InterruptedRelease:
 
     def _not_certain(self, command: str) -> str:
         return (
-            "nothing shows that this stack made it: give one of the two another name, or if it is this stack's, as of "
-            f"an earlier version of the program: {command}"
+            "nothing shows that this stack made it: give one of the two another name, or, if an earlier version of the "
+            f"program made it for this stack, run {command}"
         )
 
     def _rollback(self, revision: int) -> list[str]:

@@ -42,8 +42,8 @@ def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, 
     if other is None:
         return Step(
             problem,
-            "it does not say which stack made it: leave another's; if it is this one's, as of an earlier version of "
-            f"the program, delete it: `{cluster.kubectl(namespace or '')} delete {kind.lower()} {name}`",
+            "it does not say which stack made it: leave it if another did; if an earlier version of the program made "
+            f"it for this stack, delete it: `{cluster.kubectl(namespace or '')} delete {kind.lower()} {name}`",
         )
     if other != stack:
         return Step(problem, f"leave it, the stack {other} made it: give one of the two another namespace or name")

@@ -26,7 +26,7 @@ def closed_groups(settings: AwsSettings | None, state: Mapping[str, Any]) -> Ite
         except NoSession as error:
             yield Step(
                 f"AWS cannot be asked whether the security group {group} lets connections out ({error})",
-                "look there yourself: it is to have no outbound rule",
+                "look there yourself: it should have no outbound rule",
             )
             continue
         if rules and settings is not None:

@@ -185,18 +185,20 @@ class Preflight:
         # If the namespace was imported since then, the state has it.
         if namespace is not None and used and former.get("made") is False and not (self.record and made):
             reason = (
-                "the last `up` used it as somebody's, and the next could not make it: set accessGraph.createNamespace "
-                "to false, or import it first (docs/platform.md)"
+                "the last `up` used it as a namespace that exists, and the next could not make it: set "
+                "accessGraph.createNamespace to false, or import it first (docs/platform.md)"
             )
             return [not_proven(check, statement, reason), *self._inside(cluster, namespace)]
         if namespace is not None and not made:
             other = other_maker(self.settings, namespace)
-            reason = "it exists, and no `up` of this stack recorded it; `recover` after a crash, else another name"
+            reason = (
+                "it exists, and no `up` of this stack recorded it; after a crash `recover`, otherwise give another name"
+            )
             if other is not None:
                 reason = f"the stack {other} made it; give another accessGraph.namespace"
             return [self._not_recorded(check, statement, reason)]
         if namespace is None and made:
-            reason = "this stack made it, and it is gone with all that was in it; a plain `up` does not look: "
+            reason = "this stack made it, and it is gone with all that was in it; a plain `up` does not notice: run "
             return [failed(check, statement, f"{reason}`up --refresh`")]
         findings = [passed(check, statement, "made by this stack" if namespace else "it does not exist yet")]
         return [*findings, *self._inside(cluster, namespace)]
@@ -332,8 +334,8 @@ class Preflight:
         other = other_maker(self.settings, found)
         if other is not None:
             reason = (
-                f"the stack {other} made it in {namespace}, and has this Teleport: it lets it go first, or, where it "
-                "was destroyed, is cleaned up after (docs/teleport.md)"
+                f"the stack {other} made it in {namespace} and has this Teleport: that stack gives the Teleport up "
+                "first, or, if it was destroyed, is cleaned up after (docs/teleport.md)"
             )
         return [self._not_recorded(check, statement, reason)]
 
@@ -349,8 +351,8 @@ class Preflight:
         if dialled in (None, self.settings.endpoint_of(name)):
             return []
         reason = (
-            f"auth dials {dialled}, and no `up` of this stack recorded it: whoever connected it there, another stack "
-            "say, lets it go first (docs/teleport.md)"
+            f"auth dials {dialled}, and no `up` of this stack recorded it: whoever connected it there, such as another "
+            "stack, disconnects it first (docs/teleport.md)"
         )
         return [self._not_recorded(check, statement, reason)]
 
@@ -411,8 +413,12 @@ class Preflight:
             return []
         if (service.get("status", {}).get("loadBalancer") or {}).get("ingress"):
             return [passed(check, statement, "it has an address")]
-        reason = "nothing gave it an address, and Helm waits for one in vain; "
-        return [failed(check, statement, f"{reason}set service.type: ClusterIP, or install what assigns addresses")]
+        reason = "it has no address, and Helm would wait for one until its timeout; "
+        return [
+            failed(
+                check, statement, f"{reason}set service.type: ClusterIP, or install a controller that assigns addresses"
+            )
+        ]
 
 
 def _proxy(entry: TeleportEntry) -> ProxyHostAuthorities | None:

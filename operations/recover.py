@@ -85,8 +85,8 @@ class Recovery:
         for plugin in plugins:
             yield Step(
                 f"process {plugin.number} ({plugin.shown}) has outlived the engine that was killed, and may still be "
-                "at what that had asked of it",
-                "end it: what it does would change what is mended here",
+                "doing what that engine asked of it",
+                "end it: it could change what is repaired here",
                 functools.partial(end_plugin, plugin.number),
             )
         if plugins and abandoned_plugins(self.processes(), self.root, self.stack):
@@ -224,7 +224,7 @@ class Recovery:
         ]
         yield Step(
             f"the state has the namespace {namespace}, and the cluster does not",
-            "take it out of the state, with all that was in it: an `up` believes the state, and would make nothing",
+            "take it out of the state, with all that was in it: an `up` trusts the state, and would not make it again",
             functools.partial(self._forget, gone),
         )
 
@@ -240,7 +240,7 @@ class Recovery:
             if not kind.startswith(("aws:", "kubernetes:")):
                 continue
             problem = f"the engine was deleting {kind} {resource.get('id')}, and does not know whether it did"
-            remedy = "take it out of the state if it is gone: an `up` believes the state, and would not make it again"
+            remedy = "take it out of the state if it is gone: an `up` trusts the state, and would not make it again"
             if kind.startswith("aws:") and not self._asks_aws():
                 yield Step(
                     problem, f"look for it; `pulumi refresh --target '{urn}'` takes it out of the state if it is gone"
@@ -275,8 +275,8 @@ class Recovery:
                 if resource.get("retainOnDelete"):  # an adopted Teleport, which no `up` installs
                     remedy = f"; then {installed_again(cluster.helm(namespace), name)}"
             elif resource["type"] == _MARK and cluster.get("Deployment", name, namespace) is None:
-                problem = f"the state has the mark on the Deployment {name} in {namespace}, which is gone"
-                remedy = ": neither an `up` nor a `destroy` could take it off"
+                problem = f"the state has a patch of the Deployment {name} in {namespace}, which is gone"
+                remedy = ": neither an `up` nor a `destroy` could undo it"
             else:
                 continue
             forget = functools.partial(self._forget, [str(resource["urn"])])
@@ -307,18 +307,18 @@ class Recovery:
             yield Step(
                 f"{kind} {identity} carries the stack's tag, and the state does not know it",
                 to_have_again(self.settings, self.stack, kind, identity, names)
-                or "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such, and so does "
-                "a plugin that died",
+                or "delete it unless something uses it: `database.onDestroy` keep and snapshot leave such objects, and "
+                "so does a plugin that died",
             )
 
 
 def _put_back(found: CutOff) -> Step:
     if found.backup is None:
         problem = f"{found.file} is cut off, as a full disk or a kill leaves it"
-        return Step(problem, "remove it: the backend does without", found.mend)
+        return Step(problem, "remove it: the backend can do without it", found.mend)
     remedy = f"put {found.backup.name} in its place, the record before it"
     if not found.is_missing:
         spoilt = " and ".join(map(str, found.spoilt))
         return Step(f"{spoilt} is cut off, as a full disk or a kill leaves it", remedy, found.mend)
-    problem = f"{found.file} is not there, as a kill leaves it, and `pulumi stack rm` as well"
+    problem = f"{found.file} is missing, as after a kill or after `pulumi stack rm`"
     return Step(problem, f"{remedy}, unless the stack was removed on purpose", found.mend, option=RESTORE)

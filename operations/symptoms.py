@@ -69,8 +69,8 @@ SYMPTOMS = (
     _symptom(
         r"Unexpected end of JSON input|access[ _-]?graph did not answer",
         ("proxy",),
-        "the proxy asked auth for the access graph once, at its start, before it answered, and now backs off up to ten "
-        "minutes",
+        "the proxy asks auth about the access graph only at its own start; the access graph did not answer then, and "
+        "the proxy now backs off for up to ten minutes",
         "once auth is connected, restart the proxies: kubectl -n <namespace> rollout restart "
         "deployment/<release>-proxy",
         about=True,
@@ -78,8 +78,8 @@ SYMPTOMS = (
     _symptom(
         r"tls error: .*x509|(postgres|pgx|:5432).*x509",
         ("access-graph",),
-        "the access graph does not trust what the database serves: another authority signed it, or it is for another "
-        "name or outside of its validity",
+        "the access graph does not trust the database's certificate: it is signed by another authority, issued for "
+        "another name, or outside its validity",
         "set database.caBundleFile to the authorities of the server's certificate (on RDS the region's bundle), or "
         "correct the host in the URI; then `up`",
     ),
@@ -104,8 +104,8 @@ SYMPTOMS = (
     _symptom(
         r"certificate signed by unknown authority|failed to verify certificate|unable to get local issuer|self-signed",
         ("auth",),
-        "auth does not trust the CA of what the access graph serves: it read its CA file before the CA changed, or "
-        "another CA is in the ConfigMap",
+        "auth does not trust the CA of the access graph's certificate: auth read its CA file before the CA changed, or "
+        "the ConfigMap has another CA",
         f"{WRITTEN_BACK}; if the ConfigMap is right, restart auth, then the proxies",
         about=True,
         repeated=True,
@@ -113,7 +113,7 @@ SYMPTOMS = (
     _symptom(
         r"remote error: tls: (bad certificate|unknown certificate authority)",
         ("access-graph",),
-        "a Teleport that dials does not trust what the access graph serves",
+        "a Teleport that calls does not trust the access graph's certificate",
         f"auth's own log says why; {WRITTEN_BACK}; then restart auth and the proxies if the ConfigMap is right",
     ),
     _symptom(
@@ -142,7 +142,7 @@ SYMPTOMS = (
         r"password authentication failed|no pg_hba.conf entry|permission denied for (database|schema)|must be owner"
         r"|is not permitted to log in|(role|database) \S+ does not exist|SQLSTATE (28000|28P01|3D000)",
         ("access-graph",),
-        "the database refuses the access graph's role, or has not got it",
+        "the database refuses the access graph's role, or does not have that role",
         "delete the access Job (kubectl -n <namespace> get jobs), and `up --refresh` runs it again; with database.mode "
         "existing correct the URI or the role's rights",
     ),
@@ -157,7 +157,7 @@ SYMPTOMS = (
         r"unrecognized configuration parameter",
         ("access-graph",),
         "the URI has a parameter that the access graph's driver does not know and hands to the server",
-        "leave sslmode and sslrootcert alone in the URI",
+        "remove all parameters but sslmode and sslrootcert from the URI",
     ),
     _symptom(
         r"access[ _-]?graph.*(no such host|connection refused|i/o timeout|deadline exceeded|unavailable)",
@@ -212,13 +212,13 @@ OBJECT_SYMPTOMS = (
         r"failed calling webhook",
         _ALL,
         "an admission webhook does not answer, and the API server lets nothing in without it",
-        "look at the pods and the certificate of what it names; its owner may have it pass over this namespace",
+        "look at the pods and the certificate of the webhook that it names; its owner may exempt this namespace",
     ),
     *_of_either(
         r"admission webhook \S+ denied the request|denied request: ",
         "an admission policy refuses the pod",
-        "meet what it asks for (labels, annotations, accessGraph.image, resources), or have its owner except the pod",
-        "meet what it asks for by Teleport's values, or have its owner except the pod",
+        "meet what it asks for (labels, annotations, accessGraph.image, resources), or have its owner exempt the pod",
+        "meet what it asks for by Teleport's values, or have its owner exempt the pod",
     ),
     *_of_either(
         r"FailedScheduling|Insufficient (cpu|memory)|untolerated taint",
@@ -229,7 +229,7 @@ OBJECT_SYMPTOMS = (
     _symptom(
         r"CrashLoopBackOff",
         _ALL,
-        "the program ends again and again",
+        "the container's program exits again and again",
         "its last lines say why: kubectl -n <namespace> logs --previous <pod>",
     ),
 )

@@ -161,13 +161,13 @@ def compare_values(
         # The secret key's values are not in the recorded plain ones, and need not look like secrets.
         open_ones = [line for line in open_ones if line.startswith("- ")]
     if secret_values and not open_ones:
-        reason = f"{', '.join(foreign)}: live only, or other; the secret key teleportSecretValues is to have them"
+        reason = f"{', '.join(foreign)}: live only, or other; teleportSecretValues, a secret key, should have them"
         return not_proven(check, statement, reason)
     shown = ", ".join(open_ones or foreign)
     return failed(
         check,
         statement,
-        f"{shown} (+ live only, - files only, ~ other): `adopt` writes what runs; the other way, an `up` that adopts "
-        f"the release gives it the values of the files, and one that is the stack's already takes "
+        f"{shown} (+ live only, - files only, ~ other): to keep what runs, `adopt` writes it to the files; to have the "
+        f"files' values, adopt the release with an `up`, or for a release of the stack's own use "
         f"{given_again(f'teleport.{name}')}",
     )

@@ -106,10 +106,10 @@ class UnrecordedObjects:
         if runs is None or where in under_way(state) or not is_release_of(self.name, cluster, runs):
             return None
         return Step(
-            f"the access graph {graph.release} runs in {graph.namespace} by a stack of this name, and the state has "
-            "nothing of it",
-            "leave it, and find the state that has: that of another backend (`pulumi whoami --verbose` names this one) "
-            "or a copy (docs/backup.md). Where it is lost for good: "
+            f"the access graph {graph.release} in {graph.namespace} was made by a stack of this name, and the state "
+            "has no record of it",
+            "leave it, and find the state that has one: in another backend (`pulumi whoami --verbose` names this one) "
+            "or in a copy (docs/backup.md). If that state is lost for good, run "
             f"`helm uninstall {graph.release} --namespace {graph.namespace} --kube-context {cluster.context}`, and "
             "`recover` again",
         )
@@ -121,7 +121,7 @@ class UnrecordedObjects:
         name, other = name_of(found), maker(found)
         if inhabited and other in (None, self.name):
             return Step(
-                f"the namespace {name} is there, this stack runs in it, and the state does not know it",
+                f"this stack runs in the namespace {name}, and the state does not know the namespace",
                 "leave it: set accessGraph.createNamespace to false, or make it the stack's own "
                 + self._import_by_hand(
                     "Namespace",
@@ -133,7 +133,8 @@ class UnrecordedObjects:
             )
         if self.settings.access_graph.keep_namespace and other == self.name:
             return Step(
-                f"the namespace {name} is there, as accessGraph.keepNamespace leaves it, unknown to the state",
+                f"the namespace {name} is there, as accessGraph.keepNamespace leaves it, and the state does not know "
+                "it",
                 "leave it with what is in it: set accessGraph.createNamespace to false in place of keepNamespace; or "
                 f"delete it, if nothing in it is to stay: `{cluster.kubectl('')} delete namespace {name}`",
             )

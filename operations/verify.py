@@ -101,8 +101,8 @@ class Verification:
             return [failed(check, f"{what} can be looked at", " ".join(str(error).split()))]
         except (*UNREADABLE, AttributeError) as error:
             # The error texts quote the content that was read, which may be a secret.
-            reason = f"what was read of it has another form than this stack gives it ({type(error).__name__})"
-            remedy = "are Secrets and ConfigMaps as `up` made them, and the outputs whole (no [secret] among them)?"
+            reason = f"what was read does not have the form that this stack gives it ({type(error).__name__})"
+            remedy = "check that Secrets and ConfigMaps are as `up` made them, and that no output is hidden as [secret]"
             return [failed(check, f"{what} can be looked at", f"{reason}; {remedy}")]
 
     def _cluster(self, context: str) -> Cluster:
@@ -297,7 +297,7 @@ class Verification:
             return passed(check, statement, "no difference")
         open_ones = open_differences(unlike, release.values)
         if self.secret_values and not open_ones:
-            reason = f"{', '.join(unlike)}: live only, and the secret key teleportSecretValues is to have them"
+            reason = f"{', '.join(unlike)}: live only; teleportSecretValues, a secret key, should have them"
             return not_proven(check, statement, reason)
         shown = ", ".join(open_ones or unlike)
         return failed(check, statement, f"{shown} (+ live only, - files only, ~ other); {_rolled_out(name, entry)}")
@@ -322,7 +322,7 @@ def _of_this_stack(finding: Finding) -> Finding:
     """Adds the remedy for a certificate that the stack issued itself."""
     if finding.outcome is Outcome.PASS:
         return finding
-    remedy = f"the stack issued it: what is due or was changed by hand comes anew with {WRITTEN_BACK}"
+    remedy = f"the stack issued it: to renew what is due or was changed by hand, run {WRITTEN_BACK}"
     return replace(finding, reason=f"{finding.reason}; {remedy}")
 
 

@@ -65,7 +65,7 @@ def _by_iam(database: RdsDatabaseSettings, instance: Mapping[str, Any]) -> list[
     if database.apply_immediately:
         return [passed(check, statement, "the `up` turns IAM authentication on")]
     reason = (
-        "IAM authentication is off, and RDS turns it on in a maintenance window to come, so that the `up` would end at "
-        "TAG's roll-out; set database.applyImmediately to true for it"
+        "IAM authentication is off, and RDS would turn it on only in the next maintenance window, so the `up` would "
+        "fail at TAG's rollout; set database.applyImmediately to true for this `up`"
     )
     return [failed(check, statement, reason)]

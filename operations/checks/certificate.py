@@ -69,7 +69,9 @@ def authority_problem(certificate: bytes, key: bytes, *, trust: str | None, now:
             return f"the first certificate in tls.crt, {name}, is no authority's; write the authority's first"
         begins, ends = authority.not_valid_before_utc, authority.not_valid_after_utc
         if not begins <= now < ends:
-            return f"{name} is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC; take one that is now"
+            return (
+                f"{name} is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC; take one that is valid now"
+            )
         trusted = [] if trust is None else x509.load_pem_x509_certificates(trust.encode())
         if trust is None or authority in trusted or _path(authority, others, trusted, now) is not None:
             return None
@@ -112,7 +114,9 @@ def _key_problem(certificate: x509.Certificate, key: bytes) -> str | None:
         one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         for one in (private.public_key(), certificate.public_key())
     )
-    return None if own == certified else "tls.key is another certificate's; write both of one issue"
+    return (
+        None if own == certified else "tls.key belongs to another certificate; write the two that were issued together"
+    )
 
 
 def _names(server: x509.Certificate, names: Sequence[str], where: str) -> Finding:
@@ -173,7 +177,9 @@ def _chain(
 ) -> Finding:
     check, statement = "certificate.chain", f"what Teleport trusts signed the certificate in {where}"
     if trust is None:
-        return not_proven(check, statement, "Teleport verifies with its own trust store, which is not to be seen here")
+        return not_proven(
+            check, statement, "Teleport verifies with its own trust store, which cannot be seen from here"
+        )
     try:
         trusted = x509.load_pem_x509_certificates(trust.encode())
     except ValueError:

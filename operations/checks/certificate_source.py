@@ -69,9 +69,9 @@ def _cert_manager(
 
 
 _BOTH = (
-    "cert-manager issues nothing anew because an issuer has another authority: trust both, "
-    f"`cmctl renew {ISSUED_CERTIFICATE_NAME} --namespace {{}}`, and let the old one go when TAG has restarted; "
-    "delete the Secret if it is of an earlier time and nothing serves it"
+    "cert-manager does not re-issue a certificate because its issuer has another authority: trust both authorities, "
+    f"run `cmctl renew {ISSUED_CERTIFICATE_NAME} --namespace {{}}`, and drop the old one when TAG has restarted; "
+    "if the Secret is left from an earlier time and nothing serves it, delete it"
 )
 
 
@@ -100,7 +100,9 @@ def _issuer(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster, trust
                 if problem is None
                 else failed(check, statement, problem)
             )
-        reason = f"not in {namespace} yet, or without tls.crt and tls.key; the `up` waits for it once it has made that"
+        reason = (
+            f"not in {namespace} yet, or without tls.crt and tls.key; the `up` makes the namespace, then waits for it"
+        )
         return not_proven(check, statement, reason)
     statement = f"the {tls.issuer.kind} {tls.issuer.name} is ready"
     found = issuer_of(tls, namespace, cluster)
@@ -111,7 +113,7 @@ def _issuer(tls: CertManagerTlsSettings, namespace: str, cluster: Cluster, trust
         return failed(check, statement, "it does not exist; correct tls.issuer, or make it")
     ready = condition(issuer, "Ready")
     if ready.get("status") != "True":
-        return failed(check, statement, f"it is not: {ready.get('message') or 'it says nothing'}")
+        return failed(check, statement, f"it is not ready: {ready.get('message') or 'it says nothing'}")
     return passed(check, statement, str(ready.get("message") or "it is"))
 
 
@@ -123,11 +125,14 @@ def _secret(settings: Settings, name: str, cluster: Cluster, trust: str | None, 
         reason = f"there is no Secret {name} in {namespace}"
         if not settings.access_graph.enabled:
             # Legitimate when the stack makes the namespace: whoever fills the Secret needs the namespace first.
-            reason = f"{reason} yet, and nothing needs it while accessGraph.enabled is false; fill it before true"
+            reason = (
+                f"{reason} yet, and nothing needs it while accessGraph.enabled is false; make it before you set that "
+                "to true"
+            )
             return [not_proven(check, statement, reason)]
         reason = (
-            f"{reason}, and TAG's pods wait for it; where the stack has still to make the namespace, `up` with "
-            "accessGraph.enabled false first"
+            f"{reason}, and TAG's pods wait for it; if the stack has yet to make the namespace, first `up` "
+            "with accessGraph.enabled false"
         )
         return [failed(check, statement, reason)]
     data = secret_data(found)

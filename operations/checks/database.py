@@ -270,7 +270,7 @@ def _replica(uri: str, primary: _Client) -> Finding:
     check = "database.replica"
     parts = _parts(uri)
     if parts is None or parts.get("sslmode") != "verify-full":
-        reason = "the Secret's URI of the replica is none that authenticates the server; run `up`"
+        reason = "the replica's URI in the Secret does not authenticate the server; run `up`"
         return failed(check, _STATEMENTS[check], reason)
     client = _Client(parts=parts, book=primary.book, bundle=primary.bundle, token=primary.token)
     host, port = client.place
@@ -304,7 +304,7 @@ def _wrong_name(client: _Client) -> Finding:
     if said is None:
         return failed(check, _STATEMENTS[check], "it was let in; does the URI's sslrootcert take effect?")
     if "does not match host name" in said or "certificate verify failed" in said:
-        return _proven(check, "refused, its certificate is for another")
+        return _proven(check, "refused: the server's certificate is for another name")
     return failed(check, _STATEMENTS[check], f"failed for another reason: {said}")
 
 
@@ -323,7 +323,7 @@ def _not_looked_at(checks: Sequence[str], reason: str) -> list[Finding]:
 
 
 def _elsewhere(reason: str) -> str:
-    return f"{reason}; run this where the access graph's network is, in a pod say"
+    return f"{reason}; run this in the access graph's network, for example in a pod"
 
 
 def _parts(uri: str) -> dict[str, Any] | None:

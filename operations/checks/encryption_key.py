@@ -53,8 +53,8 @@ def _unusable(key: Mapping[str, Any], *, adopted: bool) -> str | None:
         return f"is {' for '.join(kind)}, and RDS takes {' for '.join(_RDS_TAKES)}; name another one"
     if key.get("KeyManager") == "AWS" and not adopted:
         return (
-            "is AWS's own, whose policy nobody can change: it lets in neither log groups nor the topic; "
-            "name one of yours, or none for a key of the stack's"
+            "is an AWS managed key, whose policy nobody can change: it allows neither log groups nor the topic; "
+            "name a key of your own, or leave it out and the stack makes one"
         )
     return None
 
@@ -62,7 +62,9 @@ def _unusable(key: Mapping[str, Any], *, adopted: bool) -> str | None:
 def _policy(cloud: AwsSettings, database: RdsDatabaseSettings, key: Mapping[str, Any]) -> Finding:
     check, statement = "aws.key-policy", "the key's policy lets in the services that write with it"
     if key["AWSAccountId"] != cloud.account_id:
-        return not_proven(check, statement, "KMS shows a policy to its own account alone; docs/database.md has it")
+        return not_proven(
+            check, statement, "KMS shows a key's policy only to the key's account; docs/database.md has what it needs"
+        )
     try:
         with asking_aws():
             answer = aws_client(cloud, "kms").get_key_policy(KeyId=key["KeyId"], PolicyName="default")

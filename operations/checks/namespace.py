@@ -35,15 +35,17 @@ def check_existing_namespace(settings: Settings, cluster: Cluster, namespace: Do
         reason = f"it does not, and accessGraph.createNamespace is false; {cluster.kubectl()} create namespace {name}"
         return [failed(check, statement, reason)]
     if held_by(namespace) is not None:
-        return [failed(check, statement, "it is being deleted, and takes nothing new; wait until it is gone, make it")]
+        return [
+            failed(check, statement, "it is being deleted, and takes nothing new; wait until it is gone, then make it")
+        ]
     findings = [passed(check, statement, "it does")]
     level = (namespace.get("metadata", {}).get("labels") or {}).get(ENFORCE)
     check, statement = "access-graph.pod-security", f"{name} holds its pods to the {STRICTEST} standard"
     if level == STRICTEST:
         return [*findings, passed(check, statement, f"{ENFORCE}={level}")]
     reason = (
-        f"its label {ENFORCE} is {level or 'missing'}: the stack's pods run as well, and nothing keeps others from "
-        f"running with more; {cluster.kubectl()} label namespace {name} --overwrite {ENFORCE}={STRICTEST}"
+        f"its label {ENFORCE} is {level or 'missing'}: the stack's pods run all the same, but other pods there may run "
+        f"with more rights; {cluster.kubectl()} label namespace {name} --overwrite {ENFORCE}={STRICTEST}"
     )
     return [*findings, not_proven(check, statement, reason)]
 

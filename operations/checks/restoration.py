@@ -58,9 +58,11 @@ def _moment(
     wanted = [{"Name": "db-instance-id", "Values": [name]}]
     found = aws_client(aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
     if not found:
-        reason = f"there is no instance {name} in {aws.region}; of one that is deleted a snapshot may have stayed: "
+        reason = (
+            f"there is no instance {name} in {aws.region}; if it was deleted, it may have left a snapshot: look with "
+        )
         return [
-            f"{reason}`aws rds describe-db-snapshots --db-instance-identifier {name}`, and restore.mode snapshot"
+            f"{reason}`aws rds describe-db-snapshots --db-instance-identifier {name}`, and set restore.mode to snapshot"
         ], ""
     (instance,) = found
     latest: datetime | None = instance.get("LatestRestorableTime")
@@ -82,14 +84,14 @@ def _moment(
 def _unlike(database: RdsDatabaseSettings, data: Mapping[str, Any], *, encrypted: bool | None) -> Iterator[str]:
     """`data` as RDS describes the snapshot or instance."""
     if data["Engine"] != "postgres":
-        yield f"they are of {data['Engine']}, and the access graph needs PostgreSQL"
+        yield f"the data are of {data['Engine']}, and the access graph needs PostgreSQL"
         return
     if not encrypted:
-        yield "they are not encrypted: copy the snapshot, or one of the instance, with a key, and restore that"
+        yield "the data are not encrypted: copy the snapshot, or one of the instance, with a key, and restore the copy"
     major = str(data["EngineVersion"]).partition(".")[0]
     if database.engine_version != major:
         yield (
-            f"they are of PostgreSQL {major}, and database.engineVersion is {database.engine_version}: set it to "
+            f"the data are of PostgreSQL {major}, and database.engineVersion is {database.engine_version}: set it to "
             f"{major}, and upgrade once the instance is there"
         )
     yield from limit_too_low(database, data, "they have")

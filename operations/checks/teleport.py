@@ -46,8 +46,8 @@ def check_auth(cluster: Cluster, teleport: str, deployment: Document) -> Finding
         return failed(check, statement, f"{'; '.join(troubles)}; `python -m operations diagnose` has the cause")
     if connected:
         return passed(check, statement, "; ".join(connected))
-    silent = f"{', '.join(last)} says nothing against it, and that it is connected at the level DEBUG alone"
-    said = "".join(f"; what {pod} said last is over: {line}" for pod, line in over.items())
+    silent = f"{', '.join(last)} has no complaint, and auth logs that it is connected only at level DEBUG"
+    said = "".join(f"; the last complaint of {pod} is over: {line}" for pod, line in over.items())
     return not_proven(check, statement, f"the log of {silent}{said}")
 
 
@@ -117,7 +117,9 @@ def check_proxies(
             if started < since and excuse:
                 notes.append(f", {name_of(pod)} {excuse}")
             elif started < since:
-                earlier.append(f"{name_of(pod)} started {started.isoformat()}, {what} was ready {since.isoformat()}")
+                earlier.append(
+                    f"{name_of(pod)} started {started.isoformat()}, before {what} was ready {since.isoformat()}"
+                )
         if line and not answered:
             earlier.append(f"{name_of(pod)} says: {line}")
     if earlier:

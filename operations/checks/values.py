@@ -25,9 +25,9 @@ def given_again(entry: str) -> str:
     provider/pkg/provider/helm_release.go.
     """
     return (
-        "`up --refresh`, which sees other values and another chart; of what an upgrade by hand left out or added no "
-        f"preview knows: change {entry}.timeoutSeconds by a second and `up`, and the release is given all "
-        "its values again"
+        "`up --refresh`, which sees changed values and a changed chart; no preview shows what an upgrade by hand left "
+        f"out or added: for that change {entry}.timeoutSeconds by a second and `up`, which gives the release all its "
+        "values again"
     )
 
 
@@ -53,7 +53,7 @@ def check_values(
     if missing:
         return failed(check, statement, f"missing or other: {'; '.join(missing)}; {remedy}")
     if unlike:
-        reason = f"other: {'; '.join(path for path, _ in unlike)}; the secret key teleportSecretValues is to have them"
+        reason = f"other: {'; '.join(path for path, _ in unlike)}; teleportSecretValues, a secret key, should have them"
         return not_proven(check, statement, reason)
     return passed(check, statement, f"{len([*_leaves(users)])} values, all there")
 

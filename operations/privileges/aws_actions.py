@@ -51,24 +51,24 @@ class TypeActions:
     write: tuple[Grant, ...]
 
 
-LISTS = "AWS does not limit this action to resources: it lists, and tells names and settings of others' objects too"
+LISTS = "AWS does not limit this action to resources: it lists names and settings of others' objects too"
 _SEARCHED = (
     "`recover` looks for what carries the stack's tag, whatever its name: it reads the tags of others' objects too"
 )
 
 _UNTAGGED = (
-    "what is to be made has no name yet, so that the tag is given to whatever has no stack's: a {what} could be given "
-    "this stack's, and be its own by that"
+    "what is to be made has no name yet, so the tag may be put on anything without a stack's tag: a {what} could be "
+    "given this stack's tag, and would then count as its own"
 )
 _UNTAGGED_KEYS = _UNTAGGED.format(what="KMS key of the account whose policy leaves that to IAM")
 _NEW_KEYS = (
-    "KMS may take five minutes until a key's tag counts, and asks before there is a key whether its policy could be "
-    "changed: this holds for keys of the account without a stack's tag too, which could be given this stack's anyway"
+    "KMS may take five minutes until a key's tag counts, and checks before a key exists whether its policy may be "
+    "changed: so this also holds for the account's keys without a stack's tag, which could be given this stack's anyway"
 )
 _UNTAGGED_ASSOCIATIONS = _UNTAGGED.format(what="Pod Identity association of the cluster")
 _RDS_SECRETS = (
-    "RDS names the secret of a managed master password by a number of its own, so that those of other instances could "
-    "be made to change too; none can be read"
+    "RDS puts a number of its own in the name of a managed master password's secret, so this also allows to have the "
+    "secrets of other instances changed; none can be read"
 )
 
 # The provider appends a suffix of fixed length to a prefix (https://github.com/hashicorp/terraform-plugin-sdk,

@@ -26,10 +26,10 @@ from operations.privileges.purposes import Purpose
 LARGEST_POLICY = 6144
 
 _UNLIMITED_ROLES = (
-    "aws.iam.permissionsBoundaryArn is not set: who may make roles of these names may give them any rights, and so "
-    "have any; set a boundary, and the roles end at it"
+    "aws.iam.permissionsBoundaryArn is not set: whoever may make roles of these names may give them any rights, and "
+    "so gain any; set a boundary to limit what the roles may do"
 )
-_ANY_SNAPSHOT = "a restore begins with a snapshot of whatever name; what it makes is named and limited"
+_ANY_SNAPSHOT = "a restore begins with a snapshot of any name; what it makes is limited by name"
 
 
 @dataclass(frozen=True, kw_only=True)

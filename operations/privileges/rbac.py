@@ -61,29 +61,29 @@ _RBAC = "rbac.authorization.k8s.io"
 _NAME = re.compile(r"[^a-z0-9.-]+")
 
 _SECRETS = (
-    "RBAC limits neither by a beginning of a name nor by a Secret's type: Helm's records of a release have a name for "
-    "each revision, so that whoever may read them may read every Secret of the namespace"
+    "RBAC can limit by neither a name's prefix nor a Secret's type: Helm's records of a release have a name for each "
+    "revision, so whoever may read them may read every Secret of the namespace"
 )
 _CREATE = "RBAC cannot limit `create` to a name, for the object has none yet"
 _NAMESPACE = (
-    "accessGraph.createNamespace is true, and a Role cannot stand in a namespace that is still to be made: the rights "
-    "of TAG's namespace hold in all; make the namespace beforehand and set it to false"
+    "accessGraph.createNamespace is true, and a Role cannot be in a namespace that is still to be made: the rights in "
+    "TAG's namespace hold in every namespace; make the namespace beforehand and set createNamespace to false"
 )
 # https://github.com/pulumi/pulumi-kubernetes/issues/4580, and provider/pkg/await/informers/factory.go there.
 _NAMESPACES_WATCHED = (
-    "the plugin waits for the namespace to be gone by a list of all, without a name, and for ever where it may not"
+    "to see the namespace go, the plugin lists all namespaces, without a name; where it may not, it waits for ever"
 )
 _DEFINITIONS = (
     "the operator's kinds are cluster-wide, more with each version of the chart: install them as an administrator and "
     "set operator.installCRDs to never in the release's values"
 )
 _OPERATOR = (
-    "the operator's role allows what a deployment may not itself, and who makes it must be allowed to give that; "
-    "install the release as an administrator and set adopt to true"
+    "the operator's role has rights that a deployment does not have, and whoever makes it must be allowed to give "
+    "them; install the release as an administrator and set adopt to true"
 )
 _IMPERSONATION = (
-    "Teleport's auth may impersonate every user of the cluster, and who makes its role must be allowed to give that; "
-    "install the release as an administrator and set adopt to true"
+    "Teleport's auth may impersonate every user of the cluster, and whoever makes its role must be allowed to give "
+    "that; install the release as an administrator and set adopt to true"
 )
 
 

@@ -351,7 +351,10 @@ def test_a_renewal_that_the_issuer_refuses_is_diagnosed_and_can_be_asked_for_aga
     assert diagnosed(issued) == []
     apply(issued, tls_secret(issued.namespace, "internal-ca", Pair(INTERNAL.certificate, NEXT.key)))
     finding = operate(issued, "preflight")["certificate.issuer"]
-    assert (finding["outcome"], finding["reason"].partition(";")[0]) == ("fail", "tls.key is another certificate's")
+    assert (finding["outcome"], finding["reason"].partition(";")[0]) == (
+        "fail",
+        "tls.key belongs to another certificate",
+    )
     before = ask(issued, issued.namespace, ISSUED_CERTIFICATE_NAME)
     eventually(lambda: diagnosed(issued) != [], SECONDS, "the refusal is seen")
     (found,) = diagnosed(issued)

@@ -267,7 +267,7 @@ def test_a_replica_that_follows_and_only_reads_passes(rds: Server) -> None:
     [
         (lambda text: text, "writes: it is no replica"),
         (lambda text: text.replace(f":{PASSWORDS['a']}@", ":nope@"), "password authentication failed"),
-        (lambda text: text.replace("verify-full", "require"), "is none that authenticates the server"),
+        (lambda text: text.replace("verify-full", "require"), "does not authenticate the server"),
     ],
     ids=["the-primary-itself", "a-password-of-before", "a-uri-that-does-not-verify"],
 )

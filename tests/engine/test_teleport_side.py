@@ -339,7 +339,7 @@ def test_recover_clears_another_operation_in_progress(side: RunningSandbox) -> N
     early = side.door("recover", "--yes", check=False)
     assert early.returncode == 1
     assert "of teleport in teleport is pending-upgrade" in early.stdout
-    assert "a Helm may be at work on it, and has until" in early.stdout
+    assert "a Helm process may still work on it, until" in early.stdout
     assert revisions(side)[-1]["status"] == "pending-upgrade"
     entry(side, timeoutSeconds=30)
     eventually(lambda: side.door("recover", "--yes", check=False).returncode == 0, 180, "the end of its time")

@@ -84,7 +84,7 @@ def test_one_that_lets_nobody_in_by_iam_does_so_before_the_access_graph_logs_in(
     """RDS turns that on in a maintenance window, unless it is told to do so at once."""
     _, finding = check_adoption(settings_with(authentication="iam"), INSTANCE)
     assert (finding.check, finding.outcome) == ("aws.adoption-iam", Outcome.FAIL)
-    assert "set database.applyImmediately to true for it" in finding.reason
+    assert "set database.applyImmediately to true for this `up`" in finding.reason
     _, finding = check_adoption(settings_with(authentication="iam", applyImmediately=True), INSTANCE)
     assert finding.outcome is Outcome.PASS
     _, finding = check_adoption(

@@ -56,7 +56,7 @@ ENCRYPTED = GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvaila
         (GOOD, {"key": None}, "pair", "it has no tls.key"),
         (GOOD, {"key": b"\xff"}, "pair", "no readable PEM key"),
         (GOOD, {"key": ENCRYPTED}, "pair", "without a password"),
-        (GOOD, {"key": OTHER.key_pem.encode()}, "pair", "tls.key is another certificate's"),
+        (GOOD, {"key": OTHER.key_pem.encode()}, "pair", "tls.key belongs to another certificate"),
         (server(ROOT, names=b"no DER"), {}, "pair", "has a part that cannot be read; issue it anew"),
         (server(ROOT, names=()), {}, "names", "no subject alternative name, and the common name does not count"),
         (server(ROOT, names=("a.example.com",)), {}, "names", f"{HOST} is not in it, it has a.example.com"),

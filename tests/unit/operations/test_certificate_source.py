@@ -79,7 +79,8 @@ def test_an_issuer_in_the_namespace_is_looked_for_there(api: KubernetesApi, tmp_
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(None, "it does not exist; correct tls.issuer"), ("False", "it is not: Signing CA verified")]
+    ("status", "words"),
+    [(None, "it does not exist; correct tls.issuer"), ("False", "it is not ready: Signing CA verified")],
 )
 def test_an_issuer_that_cannot_sign_is_told(api: KubernetesApi, tmp_path: Path, status: str | None, words: str) -> None:
     put_definitions(api)
@@ -113,8 +114,8 @@ def test_an_issuer_of_ones_own_needs_its_secret(api: KubernetesApi, tmp_path: Pa
 OTHER, ENDED = authority("Other"), authority("Ended", ends=NOW - timedelta(days=1))
 BETWEEN = authority("Between", signer=ROOT)
 WRONG_AUTHORITIES = [
-    ({"tls_crt": ROOT.pem, "tls_key": OTHER.key_pem}, "tls.key is another certificate's"),
-    ({"tls_crt": ROOT.pem + BETWEEN.pem, "tls_key": BETWEEN.key_pem}, "tls.key is another certificate's"),
+    ({"tls_crt": ROOT.pem, "tls_key": OTHER.key_pem}, "tls.key belongs to another certificate"),
+    ({"tls_crt": ROOT.pem + BETWEEN.pem, "tls_key": BETWEEN.key_pem}, "tls.key belongs to another certificate"),
     ({"tls_crt": ROOT.pem, "tls_key": "x"}, "tls.key is no readable PEM key"),
     ({"tls_crt": "x", "tls_key": ROOT.key_pem}, "has no readable PEM certificate"),
     ({"tls_crt": ENDED.pem, "tls_key": ENDED.key_pem}, "CN=Ended is valid from"),
@@ -194,7 +195,7 @@ def test_a_secret_that_fits_passes(api: KubernetesApi, tmp_path: Path) -> None:
 def test_a_secret_that_is_not_there_is_told_with_the_way(api: KubernetesApi, tmp_path: Path) -> None:
     finding = run(tmp_path, EXISTING)["pair"]
     assert finding.outcome is Outcome.FAIL
-    assert "`up` with accessGraph.enabled false first" in finding.reason
+    assert "first `up` with accessGraph.enabled false" in finding.reason
 
 
 def test_while_the_access_graph_is_off_its_secret_may_still_be_missing(api: KubernetesApi, tmp_path: Path) -> None:
@@ -202,8 +203,8 @@ def test_while_the_access_graph_is_off_its_secret_may_still_be_missing(api: Kube
     findings = run(tmp_path, EXISTING, accessGraph={"enabled": False})
     assert {name: finding.outcome for name, finding in findings.items()} == {"pair": Outcome.NOT_PROVEN}
     assert findings["pair"].reason == (
-        f"there is no Secret certificate in {GRAPH} yet, and nothing needs it while accessGraph.enabled is false; fill "
-        "it before true"
+        f"there is no Secret certificate in {GRAPH} yet, and nothing needs it while accessGraph.enabled is false; make "
+        "it before you set that to true"
     )
     pair = server(ROOT)
     put_secret(api, tls_crt=pair.pem, tls_key=pair.key_pem)

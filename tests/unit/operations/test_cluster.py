@@ -170,8 +170,8 @@ def test_a_plugin_that_gives_no_credentials_is_what_is_wrong(
     with pytest.raises(ClusterError) as refused:
         Cluster.connect()
     assert str(refused.value) == (
-        f"test: the program that the kubeconfig gets its credentials by gave none ({said}); log in again where it "
-        "does, or use another context"
+        f"test: the kubeconfig's credential program gave no credentials ({said}); log in again with it, "
+        "or use another context"
     )
     assert capfd.readouterr() == ("", "")
 
@@ -181,7 +181,7 @@ def test_a_plugin_that_speaks_to_the_terminal_itself_is_not_quoted(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "command": "sh", "args": ["-c", "echo expired >&2; exit 1"]})
-    with pytest.raises(ClusterError, match=r"gave none \(what it said is above\); log in again"):
+    with pytest.raises(ClusterError, match=r"gave no credentials \(what it said is above\); log in again"):
         Cluster.connect()
 
 

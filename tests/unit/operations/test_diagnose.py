@@ -40,7 +40,7 @@ SEEN = [
     ("auth", f"{DIAL} could not find host CA", "does not know the host CA"),
     ("auth", "ERROR could not find host CA", "does not know the host CA"),
     ("auth", f"{DIAL} remote error: tls: unknown certificate authority", "does not know the host CA"),
-    ("proxy", "ERROR [WEB] access graph: Unexpected end of JSON input", "before it answered"),
+    ("proxy", "ERROR [WEB] access graph: Unexpected end of JSON input", "the access graph did not answer then"),
     (
         "auth",
         f"{DIAL} tls: failed to verify certificate: x509: certificate is valid for a.b, not c.d",
@@ -54,7 +54,11 @@ SEEN = [
         "does not trust the CA",
     ),
     ("auth", f"{DIAL} x509: certificate relies on legacy Common Name field, use SANs instead", "not for the host"),
-    ("access-graph", "handshake failed: remote error: tls: bad certificate", "does not trust what the access graph"),
+    (
+        "access-graph",
+        "handshake failed: remote error: tls: bad certificate",
+        "does not trust the access graph's certificate",
+    ),
     ("auth", "ERROR: open /var/run/access-graph/ca.pem: no such file or directory", "cannot read its CA file"),
     ("auth", "INFO Access Graph is not started: the license does not include it", "licence does not cover"),
     *(("auth", line, "licence does not cover") for line in UNLICENSED),
@@ -76,9 +80,12 @@ SEEN = [
             ('server error: FATAL: database "g" does not exist (SQLSTATE 3D000)', "the database refuses"),
             (
                 "tls error: tls: failed to verify certificate: x509: certificate signed by unknown authority",
-                "does not trust what the database serves",
+                "does not trust the database's certificate",
             ),
-            ("tls error: x509: certificate has expired or is not yet valid", "does not trust what the database serves"),
+            (
+                "tls error: x509: certificate has expired or is not yet valid",
+                "does not trust the database's certificate",
+            ),
         )
     ),
     ("access-graph", "dial tcp: lookup db.rds.amazonaws.com: no such host, postgres", "database cannot be reached"),
@@ -156,7 +163,7 @@ def test_what_teleport_says_of_others_is_no_symptom(role: str, line: str) -> Non
             "request: images need a digest",
             "admission policy refuses",
         ),
-        ("CrashLoopBackOff: back-off 5m0s restarting failed container", "ends again and again"),
+        ("CrashLoopBackOff: back-off 5m0s restarting failed container", "exits again and again"),
     ],
 )
 def test_an_events_message_leads_to_its_cause(message: str, cause: str) -> None:
@@ -479,11 +486,11 @@ def test_an_installation_that_helm_took_back_is_told_with_what_was_said_of_its_p
     said(DURING, "BackOff: Back-off restarting failed container")
     reason, missing = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert (reason.where, reason.evidence) == (f"event of {pod}", "BackOff: Back-off restarting failed container")
-    assert "Helm has taken away again" in reason.cause
+    assert "Helm has since removed" in reason.cause
     assert "ask again while the next `up` waits" in reason.remedy
     assert (missing.where, missing.evidence) == (f"Deployment {GRAPH} in {GRAPH}", "does not exist")
-    assert missing.cause.startswith("Helm took it away again, for it did not get ready")
-    assert missing.remedy == "`up --refresh` makes it, once what is said of its pods is corrected"
+    assert missing.cause.startswith("Helm removed it again because it did not get ready")
+    assert missing.remedy == "`up --refresh` makes it, once the causes found for its pods are corrected"
     # As Helm deletes it, pods that never started miss its ConfigMap: that came last and is no reason.
     said(DURING, f'{MOUNTED} "tls" : secret "own-tls" not found', "2026-06-01T12:00:01Z")
     said(DURING, f'{MOUNTED} "config" : configmap "{GRAPH}-config" not found')
@@ -553,7 +560,7 @@ def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api:
     put_release(api, 3, "superseded", {"auth": {"teleportConfig": {"access_graph": {"enabled": True}}}})
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert found.evidence == "revision 4: Rollback to 2"
-    assert "took it back from revision 3 by hand" in found.cause
+    assert "rolled it back from revision 3 by hand" in found.cause
     assert f"change teleport.{CLUSTER}.timeoutSeconds" in found.remedy
     # Whoever else owns it does as he likes.
     assert diagnose_stack(settings_of_mode(tmp_path, "values"), Cluster.connect) == []
@@ -613,8 +620,10 @@ def test_a_release_that_was_being_taken_away_is_told_once(api: KubernetesApi, tm
     gone(api, GRAPH)
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert (found.where, found.evidence) == (f"release {GRAPH}", "revision 1 is uninstalling")
-    assert "`recover` ends its removal" in found.remedy
-    assert found.remedy.endswith(f"helm --kube-context test --namespace {GRAPH} rollback {GRAPH} 1 --wait has it back")
+    assert "`recover` completes its removal" in found.remedy
+    assert found.remedy.endswith(
+        f"helm --kube-context test --namespace {GRAPH} rollback {GRAPH} 1 --wait brings it back"
+    )
 
 
 def test_an_event_after_the_rollout_counts(api: KubernetesApi, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_key_of_aws_own_is_for_an_instance_that_is_taken_over_alone(monkeypatc
     answering(monkeypatch, Kms(KeyManager="AWS"))
     found = findings(ARN)
     assert outcomes(found) == {"aws.key": Outcome.FAIL}
-    assert "is AWS's own" in found["aws.key"].reason
+    assert "is an AWS managed key" in found["aws.key"].reason
     assert outcomes(findings(ARN, adopt=True)) == {"aws.key": Outcome.PASS}
 
 

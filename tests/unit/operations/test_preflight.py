@@ -283,7 +283,7 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
     "a namespace that this stack may have made": (
         lambda api: api.put("Namespace", GRAPH, metadata=made_by("acme/teleport-access-graph/test")),
         "access-graph.namespace",
-        "`recover` after a crash, else another name",
+        "after a crash `recover`, otherwise give another name",
     ),
     "a namespace that is on its way out": (
         lambda api: api.put("Namespace", GRAPH, status={"phase": "Terminating"}),
@@ -326,7 +326,8 @@ OBSTACLES: dict[str, tuple[Callable[[KubernetesApi], Any], str, str]] = {
             data={"ca.pem": "x"},
         ),
         f"{TELEPORT}config-map",
-        "the stack acme/teleport-access-graph/other made it in teleport, and has this Teleport: it lets it go first",
+        "the stack acme/teleport-access-graph/other made it in teleport and has this Teleport: that stack gives the "
+        "Teleport up first",
     ),
     "a Teleport that has another access graph": (
         lambda api: api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": dialling("graph.b:443")}),
@@ -577,7 +578,7 @@ def test_a_check_to_leave_out_that_there_is_none_of_is_said(
         return done.exit_code, done.stderr
 
     assert skipping("teleport", "kubernetes.test.version") == (0, "")
-    said = "error: --skip nosuchcheck: no check's name begins so; --json has the names\n"
+    said = "error: --skip nosuchcheck: no check's name begins with that; --json has the names\n"
     assert skipping("teleport", "nosuchcheck") == (2, said)
     api.minor = "20"
     assert skipping("nosuchcheck") == (1, said)

@@ -90,7 +90,7 @@ def test_a_stack_that_may_have_been_removed_comes_back_only_if_that_is_asked_for
     """`pulumi stack rm` leaves the very files that a kill in the middle of a write does."""
     (records / "test.json.bak").write_text('{"version": 3}')
     (step,) = recovery(tmp_path).steps()
-    assert step.problem == f"{records}/test.json is not there, as a kill leaves it, and `pulumi stack rm` as well"
+    assert step.problem == f"{records}/test.json is missing, as after a kill or after `pulumi stack rm`"
     assert step.option == "--restore-record"
     assert not (records / "test.json").exists()
     found = recovery(tmp_path).steps()
@@ -129,7 +129,7 @@ def test_what_is_declined_and_what_is_advice_is_left_and_counted(
 def test_where_nobody_can_answer_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     result = invoke(monkeypatch, tmp_path, [Step("a is wrong", "mend a", done)])
     assert isinstance(result.exception, StackError)
-    assert str(result.exception) == "recover: nobody answers here, so the rest is left; --yes does all of it"
+    assert str(result.exception) == "recover: there is no terminal to ask at, so the rest is left; --yes does it all"
 
 
 def test_yes_does_not_answer_for_what_has_an_option_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

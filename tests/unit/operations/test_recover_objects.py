@@ -114,7 +114,7 @@ def test_a_namespace_in_which_the_stack_runs_is_never_an_orphan(
     programs.state(*ALL_RECORDED[1:])
     step, secret = steps(tmp_path)
     assert step.act is None
-    assert step.problem == f"the namespace {GRAPH} is there, this stack runs in it, and the state does not know it"
+    assert step.problem == f"this stack runs in the namespace {GRAPH}, and the state does not know the namespace"
     assert "leave it: set accessGraph.createNamespace to false" in step.remedy
     assert f"pulumi import kubernetes:core/v1:Namespace namespace-namespace {GRAPH} --stack test" in step.remedy
     assert secret.problem.startswith("Secret teleport-access-graph-tls")
@@ -377,7 +377,7 @@ def test_an_access_graph_that_runs_by_another_state_is_left_with_its_namespace(
     (step,) = steps(tmp_path, accessGraph={"createNamespace": makes})
     assert step.act is None
     assert step.problem == (
-        f"the access graph {GRAPH} runs in {GRAPH} by a stack of this name, and the state has nothing of it"
+        f"the access graph {GRAPH} in {GRAPH} was made by a stack of this name, and the state has no record of it"
     )
     assert "another backend (`pulumi whoami --verbose` names this one)" in step.remedy
     assert f"`helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test`, and `recover` again" in step.remedy

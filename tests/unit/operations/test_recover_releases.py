@@ -76,7 +76,7 @@ def test_a_release_that_was_being_taken_away_is_taken_away_and_leaves_the_state(
     put_release(api, 1, status, GRAPH_VALUES, name=GRAPH, namespace=GRAPH, deleted="2026-06-01T12:00:00Z")
     (step,) = steps(tmp_path)
     assert step.problem.startswith(f"revision 1 of {GRAPH} in {GRAPH} is {status} since 2026-06-01T12:00:00Z (")
-    assert step.remedy == "end its removal: it keeps nothing, and the next `up` installs it again"
+    assert step.remedy == "complete its removal: it keeps nothing, and the next `up` installs it again"
     assert step.act is not None
     step.act()
     assert programs.calls[-1].startswith(f"helm uninstall {GRAPH} --namespace {GRAPH} --kube-context test")
@@ -93,7 +93,7 @@ def test_what_a_helm_may_be_taking_away_is_left_until_its_time_is_up(
     at_work = Recovery(settings=settings(tmp_path), stack="test", processes=no_engines, root=tmp_path, now=lambda: now)
     step = next(step for step in at_work.steps() if step.problem != LOCK)
     assert step.act is None
-    assert "a Helm may be at work on it, and has until 2026-06-01T15:10:00Z" in step.remedy
+    assert "a Helm process may still work on it, until 2026-06-01T15:10:00Z" in step.remedy
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_teleport_that_was_being_taken_away_is_its_owners_to_decide(
     assert step.act is None
     at = "--namespace teleport --kube-context test --wait --timeout 600s"
     assert step.remedy == (
-        f"to have it back: `helm rollback teleport 3 {at}`; to end its removal: `helm uninstall teleport {at}`"
+        f"to bring it back: `helm rollback teleport 3 {at}`; to complete its removal: `helm uninstall teleport {at}`"
     )
 
 
@@ -155,7 +155,7 @@ def test_a_teleport_that_may_have_data_is_never_uninstalled(
     api.put(kind, name, "teleport", metadata=metadata)
     (step,) = steps(tmp_path)
     assert step.act is None
-    assert step.remedy.startswith(f"leave it: {kind} {name} exist, and with them may go what Teleport keeps")
+    assert step.remedy.startswith(f"leave it: {kind} {name} exist, and to remove them may delete Teleport's data")
     assert "`helm rollback teleport 1 --namespace teleport --kube-context test" in step.remedy
     assert "`helm uninstall teleport --namespace teleport --kube-context test" in step.remedy
 
@@ -203,8 +203,8 @@ def test_what_a_helm_may_be_at_work_on_is_left_until_its_time_is_up(
     )
     assert young.act is None
     assert young.remedy == (
-        "a Helm may be at work on it, and has until 2026-06-01T12:10:30Z (timeoutSeconds: 600); `recover` again from "
-        "then on"
+        "a Helm process may still work on it, until 2026-06-01T12:10:30Z at the latest (timeoutSeconds: 600); "
+        "`recover` again after that"
     )
     assert found(599).act is None
     assert found(600).act is not None
@@ -379,7 +379,7 @@ def test_a_mark_on_proxies_that_are_gone_leaves_the_state(
     assert run(tmp_path) == []
     del api.objects["/apis/apps/v1/namespaces/teleport/deployments/teleport-proxy"]
     (step,) = steps(tmp_path)
-    assert step.problem == "the state has the mark on the Deployment teleport-proxy in teleport, which is gone"
+    assert step.problem == "the state has a patch of the Deployment teleport-proxy in teleport, which is gone"
     assert run(tmp_path) == ["taken out"]
     assert any(call.startswith("pulumi refresh --target urn::proxies --yes") for call in programs.calls)
 

@@ -82,9 +82,9 @@ def test_data_that_are_there_and_fit_are_taken(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ({"Engine": "mysql"}, "they are of mysql"),
-        ({"Encrypted": False, "StorageEncrypted": False}, "they are not encrypted: copy"),
-        ({"EngineVersion": "16.9"}, "they are of PostgreSQL 16, and database.engineVersion is 17: set it to 16"),
+        ({"Engine": "mysql"}, "the data are of mysql"),
+        ({"Encrypted": False, "StorageEncrypted": False}, "the data are not encrypted: copy"),
+        ({"EngineVersion": "16.9"}, "the data are of PostgreSQL 16, and database.engineVersion is 17: set it to 16"),
         ({"AllocatedStorage": 2000}, "database.maxAllocatedStorageGib is 100, and for the 2000 GiB that they have RDS"),
     ],
     ids=["engine", "plain", "version", "storage"],

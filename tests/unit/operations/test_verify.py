@@ -308,7 +308,7 @@ User Message: rpc error: code = Unavailable desc = error reading from server: EO
 @pytest.mark.parametrize(
     ("log", "recent", "outcome", "reason"),
     [
-        (STARTED, "", Outcome.NOT_PROVEN, "that it is connected at the level DEBUG alone"),
+        (STARTED, "", Outcome.NOT_PROVEN, "that it is connected only at level DEBUG"),
         (STARTED + "\n" + CUT_OFF, "", Outcome.NOT_PROVEN, "is over: 2026-06-01T12:09:00.100Z ERROR"),
         (STARTED + "\n" + CUT_OFF, CUT_OFF, Outcome.FAIL, "error reading from server: EOF"),
         (CUT_OFF, "DEBUG Successfully registered with the access graph service", Outcome.PASS, "Successfully"),
@@ -379,7 +379,7 @@ def test_a_value_that_a_secret_one_may_be_merged_over_is_not_proven(api: Kuberne
     assert run(tmp_path)[check].outcome is Outcome.FAIL
     merged = run(tmp_path, secret_values=True)[check]
     assert merged.outcome is Outcome.NOT_PROVEN
-    assert merged.reason == "other: service.type; the secret key teleportSecretValues is to have them"
+    assert merged.reason == "other: service.type; teleportSecretValues, a secret key, should have them"
     put_release(api, 4, "deployed", patch_values({"clusterName": CLUSTER, "service": {"type": "y"}}, PATCH))
     missing = run(tmp_path, secret_values=True)[check]
     assert missing.outcome is Outcome.FAIL
@@ -509,7 +509,7 @@ def test_what_mends_a_certificate_that_was_replaced_by_hand_depends_on_whose_it_
     chain = findings["certificate.chain"]
     assert (
         chain.outcome,
-        "the stack issued it: what is due or was changed" in chain.reason,
+        "the stack issued it: to renew what is due or was changed" in chain.reason,
     ) == (Outcome.FAIL, generated)
 
 
@@ -616,7 +616,7 @@ def test_outputs_with_hidden_values_are_findings_that_quote_nothing(api: Kuberne
     hidden = "[secret]"
     findings = run(tmp_path, outputs={**OUTPUTS, "caBundle": hidden, "teleportConfig": hidden})
     reason = findings[f"teleport.{CLUSTER}"].reason
-    assert reason.startswith("what was read of it has another form than this stack gives it (AttributeError); ")
+    assert reason.startswith("what was read does not have the form that this stack gives it (AttributeError); ")
     assert all(one.outcome is Outcome.FAIL for name, one in findings.items() if name.startswith("certificate.chain"))
 
 
