@@ -22,9 +22,9 @@ class LeftOutError(pulumi.RunError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what}: this run leaves it as it was, and the settings have changed it. Without it the stack would "
-            "remember a step that it has not made: run the whole `up`, without --target and --exclude. Where "
-            "--continue-on-error has gone on after another error, what is named here waits for that: mend that one"
+            f"{what}: the settings change it, but this run leaves it as it was. The stack would record a step that it "
+            "has not made: run the whole `up`, without --target and --exclude. With --continue-on-error, after another "
+            "error: this waits for what failed there, so mend that one"
         )
 
 

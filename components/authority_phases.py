@@ -92,7 +92,7 @@ def step_problem(recorded: AuthorityStep | None, wanted: AuthorityStep) -> Probl
             return None
         return Problem(
             KEY,
-            "cannot be where the stack begins, for there is no authority yet that another could take over from",
+            "cannot be the first step of a stack: there is no earlier authority to take over from",
             f"set phase stable; {wanted} comes after it",
             f"{wanted}",
         )
@@ -122,13 +122,13 @@ def algorithm_problem(recorded: Mapping[int, str], wanted: Mapping[int, str]) ->
         if generation < max(wanted):
             return Problem(
                 f"{KEY}.previousAlgorithm",
-                f"is not {was}, with which authority {generation} was made",
+                f"is not {was}, the algorithm of authority {generation}",
                 f"set {was}",
                 new,
             )
         return Problem(
             "tls.algorithm",
-            f"is not {was}, with which authority {generation} was made: its key would be replaced, and it is protected",
+            f"is not {was}, the algorithm of authority {generation}, whose protected key would be replaced",
             f"set {was} again, or give {new} to the next authority: {KEY} with generation {generation + 1}, phase "
             f"{INTRODUCE} and previousAlgorithm {was}",
             new,
@@ -138,7 +138,7 @@ def algorithm_problem(recorded: Mapping[int, str], wanted: Mapping[int, str]) ->
 
 def _relation(recorded: AuthorityStep, wanted: AuthorityStep) -> str:
     if _position(wanted) < _position(recorded):
-        return "lies behind, and what was trusted then may be trusted no longer"
+        return "is an earlier step, and what was trusted then may not be trusted any more"
     skipped: list[AuthorityStep] = []
     step = recorded.next
     while step != wanted and len(skipped) < len(PHASES):

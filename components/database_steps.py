@@ -81,9 +81,9 @@ def _rotation(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     if database.rotation not in (reached, reached + 1):
         yield Problem(
             "database.rotation",
-            f"does not follow upon {reached}, which the last complete `up` reached"
+            f"does not follow generation {reached}, which the last complete `up` reached"
             if recorded.rotation is not None
-            else "is not where the passwords of a login begin",
+            else "is not the generation that login passwords begin with",
             f"set {reached} or {reached + 1}: each generation takes an `up` of its own, so that the login in use never "
             "changes its password",
             str(database.rotation),
@@ -101,7 +101,7 @@ def _place(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     if account != aws.account_id:
         yield Problem(
             "aws.accountId",
-            f"is not {account}, in which {instance} is, with all that the stack has in AWS",
+            f"is not {account}, the account of {instance} and of all else that the stack has in AWS",
             f"set it back, {RESTORE}",
             shown(aws.account_id),
         )
@@ -145,7 +145,7 @@ def _protected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
         was = before.get(fixed.field) or "a key of the stack"
         # For a restored or adopted instance, AWS is told neither the database's nor the master user's name.
         moves = fixed.field == "databaseName" and (restored or adopted)
-        would = "leave all that the access graph has in {was} on {identifier}" if moves else fixed.would
+        would = "leave the access graph's data behind in the database {was} on {identifier}" if moves else fixed.would
         yield Problem(
             fixed.key,
             f"would {would.format(identifier=identifier, was=was)}",
@@ -169,8 +169,8 @@ def _unprotected(
     if renamed and len(changed) == 1 and not database.apply_immediately and not before.get("adopted"):
         yield Problem(
             "database.identifier",
-            f"would rename {instance} in a maintenance window to come, and from then on pods have an endpoint that is "
-            "gone, until an `up --refresh` tells them the other one",
+            f"would rename {instance} in its next maintenance window, and from then on pods would call an endpoint "
+            "that is gone, until an `up --refresh` gives them the new one",
             f"set it to {before.get('identifier')} (the default follows the stack's name), or "
             "database.applyImmediately to true for this `up`, at a time when TAG may be away for some minutes "
             f"({DOCUMENT})",
@@ -182,8 +182,8 @@ def _unprotected(
     for fixed in changed:
         yield Problem(
             fixed.key,
-            f"would replace {instance}, which database.onDestroy keep leaves under its name, and RDS makes no other "
-            "one of that name",
+            f"would replace {instance}, which database.onDestroy keep leaves in place, and RDS makes no second "
+            "instance of that name",
             f"set it back and `up` with database.onDestroy snapshot or delete, and then change it; {RESTORE}",
             shown(after[fixed.field]) if after[fixed.field] is not None else "left out,",
         )
@@ -201,24 +201,24 @@ def _adoption(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         if adopted and not before.get("protect"):
             yield Problem(
                 "database.identifier",
-                f"would take another instance over in place of {identifier}, or ask RDS to rename that one",
+                f"would take over another instance in place of {identifier}, or ask RDS to rename {identifier}",
                 f"set it back; another stack may adopt the other instance ({DOCUMENT})",
                 shown(database.identifier),
             )
     elif adopted and not database.adopt and database.restore is None:
         yield Problem(
             "database.adopt",
-            f"would ask RDS for a version and a key that the instance {identifier}, which was there before this stack, "
-            "need not have",
-            "set it to true again; it stays so for as long as the stack has the instance, or until its data come back "
-            "by database.restore",
+            f"would ask RDS for a version and a KMS key that the instance {identifier}, which was there before this "
+            "stack, may not have",
+            "set it to true again, and leave it so for as long as the stack has the instance, or until its data come "
+            "back by database.restore",
             shown(database.adopt),
         )
     elif database.adopt and not adopted:
         yield Problem(
             "database.adopt",
             f"would take over the instance {identifier}, which is this stack's own already",
-            f"remove it; one that the state has lost is imported under its former name ({DOCUMENT})",
+            f"remove it; an instance that the state has lost is imported under its former name ({DOCUMENT})",
             shown(database.adopt),
         )
 
@@ -235,9 +235,9 @@ def _restored(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     if before.get("protect") or before.get("onDestroy", "keep") == "keep":
         yield Problem(
             "database.restore",
-            f"is missing, and would replace the instance {database.identifier}, which has the key, the master user and "
-            "the database's name of the data that it was made of",
-            "set it back; it stays so for as long as the stack has the instance, whatever has become of the data "
+            f"is missing, and without it this `up` would replace the instance {database.identifier}, whose KMS key, "
+            "master user and database name come from the data that it was made of",
+            "set it back, and leave it for as long as the stack has the instance, even when those data are gone "
             f"({DOCUMENT})",
         )
 
@@ -254,8 +254,8 @@ def _key_of_a_restored(recorded: Ledger, settings: Settings) -> Iterator[Problem
     if before.get("kmsKeyArn") != database.kms_key_arn:
         yield Problem(
             "database.kmsKeyArn",
-            "would ask RDS for another key of its Performance Insights and of a managed master password, and RDS "
-            f"changes neither of the instance {database.identifier}",
+            "would ask RDS for another key for Performance Insights and a managed master password, and RDS can change "
+            f"neither on the instance {database.identifier}",
             f"set it back, {RESTORE}",
             "left out," if database.kms_key_arn is None else shown(database.kms_key_arn),
         )
@@ -289,15 +289,17 @@ def _major_version(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
     if int(database.engine_version) < int(was):
         yield Problem(
             "database.engineVersion",
-            f"is older than {was}, which the instance {database.identifier} has, and PostgreSQL does not go back",
-            f"set {was} again; what RDS keeps of before an upgrade is a snapshot, for another instance ({DOCUMENT})",
+            f"is older than {was}, the version of the instance {database.identifier}, and RDS does not downgrade "
+            "PostgreSQL",
+            f"set {was} again; the data from before an upgrade are only in a snapshot, for another instance "
+            f"({DOCUMENT})",
             shown(database.engine_version),
         )
     elif database.engine_version != was and not database.apply_immediately:
         yield Problem(
             "database.engineVersion",
-            f"would upgrade the instance {database.identifier} from {was} in a maintenance window to come, and this "
-            "`up` takes away what it needs until then",
+            f"would upgrade the instance {database.identifier} from {was} only in its next maintenance window, and "
+            "this `up` removes what it needs until then",
             "set database.applyImmediately to true for this `up`, at a time when the database may be away for some "
             f"minutes ({DOCUMENT})",
             shown(database.engine_version),
@@ -312,9 +314,9 @@ def _managed_password(recorded: Ledger, settings: Settings) -> Iterator[Problem]
     if before.get("identifier") == database.identifier and database.master_password == "managed":
         yield Problem(
             "database.masterPassword",
-            f"is not possible yet: the instance {database.identifier} has a read replica, which this `up` would take "
-            "away only after RDS has refused",
-            f"set it to generated again and `up` first, without database.replica, which onDestroy keep leaves to be "
-            f"deleted by you ({DOCUMENT})",
+            f"is not possible yet: the instance {database.identifier} has a read replica, which this `up` would "
+            "remove only after RDS has refused",
+            "set it to generated again and first `up` without database.replica (with onDestroy keep, delete the "
+            f"replica yourself: {DOCUMENT})",
             shown(database.master_password),
         )

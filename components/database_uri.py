@@ -114,7 +114,7 @@ def parse_database_uri(uri: str) -> DatabaseUri:
     credentials, _, location = authority.rpartition("@")
     if "@" in credentials or "@" in rest:
         problems.append(
-            "has an '@' too many, at which readers part it differently; in user and password write '@' as %40, "
+            "has more than one '@', and readers split it at different ones; in user and password write '@' as %40, "
             "'/' as %2F and '?' as %3F"
         )
     user, colon, password = credentials.partition(":")
@@ -156,9 +156,9 @@ def check_database_uri(uri: str, *, allow_unverified: bool = False, ca_bundle_gi
     parameters = parsed.parameters
     problems = []
     if not parsed.password:
-        problems.append("has no password, and Access Graph has no other way to log in to a database of others")
+        problems.append("has no password, and Access Graph has no other way to log in to an existing database")
     problems += [
-        f"has the parameter {name}, which would overrule what the rest of the URI says; give it there"
+        f"has the parameter {name}, which would override another part of the URI; write the value in that part"
         for name in sorted(parameters.keys() & OVERRULING_PARAMETERS)
     ]
     problems += [
@@ -190,7 +190,7 @@ def _character_problems(uri: str) -> list[str]:
     if re.search(r"%(?![0-9A-Fa-f]{2})", uri):
         problems.append("has a '%' that is no percent-encoding; write it as %25")
     elif not _is_text(uri):
-        problems.append("has a percent-encoding of what is no text; PostgreSQL takes UTF-8 without %00")
+        problems.append("has a percent-encoding that is not valid text; PostgreSQL takes UTF-8 without %00")
     # libpq keeps a '#'; others end the URI there.
     if "#" in uri:
         problems.append("has a fragment; write '#' as %23")
@@ -225,7 +225,7 @@ def _location(location: str) -> tuple[str, int, list[str]]:
             "a part of the password, percent-encode it"
         )
     elif given and not (_PORT.fullmatch(given) and 0 < int(given) < 65536):
-        problems.append("has a port that is none; give 1 to 65535, and percent-encode user and password")
+        problems.append("has an invalid port; give 1 to 65535, and percent-encode user and password")
     return host, DEFAULT_POSTGRES_PORT if problems or not given else int(given), problems
 
 

@@ -111,8 +111,8 @@ def rotation_gap_warning(cluster: str) -> str:
     """Text for a user who fetches from a proxy, which gives active keys only, not the next one before it is in use."""
     return (
         f"teleport.{cluster}.hostAuthorities: a proxy gives active keys only, so when Teleport rotates its host CA, "
-        "TAG turns its calls away from phase update_clients until the next `up`; before a rotation go over to mode "
-        "file with `tctl get cert_authorities --format=json`, which has the next key in phase init "
+        "TAG refuses its calls from phase update_clients on, until the next `up`; before a rotation switch to mode "
+        "file with `tctl get cert_authorities --format=json`, which has the next key already in phase init "
         "(docs/certificates.md)"
     )
 

@@ -51,7 +51,9 @@ class Succession:
             return None
         marked = [("+", one) for one in self.joining] + [("-", one) for one in self.leaving]
         lines = [f"  {mark} {_shown(one)}" for mark, one in sorted(marked, key=lambda pair: pair[1].fingerprint)]
-        return "\n".join([f"teleport.{self.cluster}.hostAuthorities: TAG accepts other host CAs by this:", *lines])
+        return "\n".join(
+            [f"teleport.{self.cluster}.hostAuthorities: this changes the host CAs that TAG accepts:", *lines]
+        )
 
     def reminder(self) -> str | None:
         """What somebody has to decide; None where nothing is kept."""
@@ -60,8 +62,8 @@ class Succession:
         lines = [f"  {_shown(one)}" for one in self.kept]
         return "\n".join(
             [
-                f"teleport.{self.cluster}.hostAuthorities: TAG goes on accepting what is no longer given, for a "
-                "rotation of the host CA that may still be under way or be taken back; when it is over, set former "
+                f"teleport.{self.cluster}.hostAuthorities: TAG still accepts host CAs that are no longer given, since "
+                "a rotation may be under way or may be rolled back; when it is over, set former "
                 f"to {DROP} and `up` ({DOCUMENT}):",
                 *lines,
             ]
@@ -97,8 +99,8 @@ def stranger_problem(
         return None
     return Problem(
         f"teleport.{cluster}.hostAuthorities",
-        f"has none of the host CAs that TAG accepts now ({', '.join(map(_shown, before))}): it is another cluster's, a "
-        "rebuilt one's, or a rotation's of which a phase was missed",
+        f"has none of the host CAs that TAG accepts now ({', '.join(map(_shown, before))}): it is from another "
+        "cluster, from a rebuilt one, or from a rotation in which a phase was missed",
         "compare with `tctl get cert_authorities`, and if it is right confirm it: set fingerprints to "
         f"[{', '.join(sorted(prints))}] ({DOCUMENT})",
     )

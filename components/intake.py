@@ -148,12 +148,12 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
     place, named = cluster_name(values)
     if named is not None and named != cluster:
         problems.append(
-            f"{key}: {place} is another one than this entry's, {cluster}; name the entry after the cluster, or "
-            "give the files of this one"
+            f"{key}: {place} is not {cluster}, the name of this entry; name the entry after the cluster, or give the "
+            f"files of {cluster}"
         )
     problems.extend(
         f"{key}: {path} looks like a secret, and a plain file is no place for one; move it to the secret key "
-        f"teleportSecretValues, or name the path in teleport.{cluster}.allowSecretPaths if it is none"
+        f"teleportSecretValues, or, if it is no secret, name the path in teleport.{cluster}.allowSecretPaths"
         for path in find_secret_values(values)
         if path not in entry.allow_secret_paths
     )
@@ -162,8 +162,8 @@ def _values(settings: Settings, cluster: str, problems: list[str]) -> Mapping[st
         # What the user wrote would stay in the values while the objects that it names go: pods could not start.
         switch = f"teleport.{cluster}.connected" if settings.access_graph.enabled else "accessGraph.enabled"
         problems.extend(
-            f"{key}: {place} connects Teleport to the access graph, and {switch} is false; take it out of the files "
-            "with an `up` before that is switched off (`adopt --without-access-graph` writes them so)"
+            f"{key}: {place} connects Teleport to the access graph, and {switch} is false; remove it from the files "
+            "and `up` before you set that to false (`adopt --without-access-graph` writes files without it)"
             for place in connected_places(values, settings.endpoint_of(cluster))
         )
     try:
@@ -186,8 +186,8 @@ def _jobs_without_name(settings: Settings, cluster: str, values: Mapping[str, An
     if tested and len(entry.release) > longest:
         yield (
             f"teleport.{cluster}.release: has {len(entry.release)} characters, and the chart's Job <release>"
-            f"{PROXY_TEST_SUFFIX} leaves room for {longest}; give a shorter name, or write `validateConfigOnDeploy: "
-            "false` into the values of a release that has this one"
+            f"{PROXY_TEST_SUFFIX} leaves room for {longest}; give a shorter name, or, if the release already exists, "
+            "write `validateConfigOnDeploy: false` into its values"
         )
 
 
@@ -199,9 +199,10 @@ def _stores_without_authority(settings: Settings, values: Mapping[str, Mapping[s
         tls = effective_auth_values(own).get("tls")
         if settings.connects(cluster) and not (isinstance(tls, Mapping) and tls.get("existingCASecretName")):
             yield (
-                f"teleport.{cluster}: tls.trust is system, and the stack itself signs what TAG serves: auth trusts it "
-                "only if the store of its pods or hosts has the authority (the output caBundle), as by the chart's "
-                "tls.existingCASecretName, which is not in the plain values; with trust bundle auth gets it as a file"
+                f"teleport.{cluster}: tls.trust is system, but the stack itself signs TAG's certificate: auth trusts "
+                "it only if the trust store of its pods or hosts has the authority (the output caBundle), for example "
+                "by the chart's tls.existingCASecretName, which is not in the plain values; with tls.trust bundle "
+                "auth gets it as a file"
             )
 
 
@@ -239,10 +240,10 @@ def _callers_without_block(settings: Settings) -> Iterator[str]:
         outside.append("accessGraph.serviceType")
     if outside:
         yield (
-            "accessGraph.networkPolicy: clientNamespaces is set and clientCidrs is not, so that beside the Teleports "
-            f"of its own Kubernetes cluster TAG answers those namespaces alone, and {', '.join(outside)} "
-            f"{'brings' if len(outside) == 1 else 'bring'} calls from elsewhere; give in clientCidrs the blocks from "
-            "which they seem to come (docs/network.md)"
+            "accessGraph.networkPolicy: clientNamespaces is set without clientCidrs, so TAG answers only those "
+            f"namespaces and the Teleports of its own Kubernetes cluster, but {', '.join(outside)} "
+            f"{'brings' if len(outside) == 1 else 'bring'} calls from elsewhere; set clientCidrs to the blocks that "
+            "TAG sees them come from (docs/network.md)"
         )
 
 

@@ -92,8 +92,8 @@ def _authority(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         # exchanged for another.
         yield Problem(
             "tls.nextAuthority",
-            f"is another authority than the stack's own in {recorded.authority}, which has signed what TAG serves",
-            f"leave it out, with what the output caBundle has in tls.trustBundleFile ({DOCUMENT})",
+            f"differs from the stack's own authority in {recorded.authority}, which has signed TAG's certificate",
+            f"remove it, and put the content of the output caBundle into tls.trustBundleFile ({DOCUMENT})",
         )
 
 
@@ -106,8 +106,8 @@ def _namespace(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         yield Problem(
             "accessGraph.createNamespace",
             f"would delete the namespace {graph.namespace}, which this stack made, with everything in it",
-            "set accessGraph.keepNamespace to true and createNamespace back, `up`, and then change it (and remove "
-            "keepNamespace)",
+            "set accessGraph.keepNamespace to true and createNamespace back, `up`, and then set createNamespace to "
+            "false and remove keepNamespace",
             "false",
         )
 
@@ -126,9 +126,9 @@ def _endpoints(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         if entry is not None and entry.connected and host not in names and not moved:
             yield Problem(
                 "tls.extraDnsNames",
-                f"lacks {host}, which Teleport {cluster} dials until this `up` has told it another name: its calls "
+                f"lacks {host}, the name that Teleport {cluster} dials until this `up` gives it another: its calls "
                 "would fail meanwhile",
-                "add it for this `up`, and take it out with the next one",
+                "add it for this `up`, and remove it in the next one",
             )
 
 
@@ -142,7 +142,8 @@ def _names_to_come(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         if settings.connects(cluster) and host not in recorded.certificate_names:
             yield Problem(
                 f"teleport.{cluster}.endpoint",
-                f"is at {host}, a name that the certificate has not had: calls would fail where TAG does not serve it "
-                "yet, or if this `up` were taken back half way",
-                "first `up` with that name in tls.extraDnsNames, and go over to it when TAG serves it (`verify` says)",
+                f"names {host}, which the certificate did not have so far: calls would fail while TAG does not serve "
+                "it yet, or if this `up` were rolled back half way",
+                "first `up` with that name in tls.extraDnsNames, and switch to it when TAG serves it (`verify` says "
+                "so)",
             )

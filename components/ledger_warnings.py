@@ -49,17 +49,17 @@ def rollout_warning(recorded: Ledger, settings: Settings) -> str | None:
         if not calling:
             return None
         return (
-            f"{_entries(calling)}: by this `up` TAG serves a certificate of another authority; see first that the "
-            "trust store of each auth has it and that auth has restarted with it, for its calls fail otherwise "
+            f"{_entries(calling)}: with this `up` TAG serves a certificate of another authority; make sure first that "
+            "the trust store of each auth has that authority and that auth has restarted with it, or its calls fail "
             f"({DOCUMENT})"
         )
     unawaited = _calling(recorded, settings, unawaited=True)
     if not unawaited:
         return None
     return (
-        f"{_entries(unawaited)}: nobody waits for the rollout there, and by this `up` TAG serves a certificate of "
-        "another authority; see first that auth has restarted with the authorities of the last `up` (the output "
-        f"caBundle), for its calls fail otherwise ({DOCUMENT})"
+        f"{_entries(unawaited)}: the stack does not wait for the rollout there, and with this `up` TAG serves a "
+        "certificate of another authority; make sure first that auth has restarted with the authorities of the last "
+        f"`up` (the output caBundle), or its calls fail ({DOCUMENT})"
     )
 
 
@@ -74,8 +74,8 @@ def name_warning(recorded: Ledger, settings: Settings) -> str | None:
     if not going:
         return None
     return (
-        f"{_entries(unawaited)}: nobody waits for the rollout there, and by this `up` TAG's certificate loses "
-        f"{', '.join(going)}; see first that auth dials another name, for its calls fail otherwise ({DOCUMENT})"
+        f"{_entries(unawaited)}: the stack does not wait for the rollout there, and with this `up` TAG's certificate "
+        f"loses {', '.join(going)}; make sure first that auth dials another name, or its calls fail ({DOCUMENT})"
     )
 
 
@@ -92,9 +92,9 @@ def place_warning(recorded: Ledger, settings: Settings) -> str | None:
     if not left or not graph.enabled:
         return None
     return (
-        f"{_entries(left)}: nobody waits for the rollout there, and at the end of this `up` the access graph goes "
-        "from where auth dials it; its calls fail from then until auth has been restarted with this `up`'s endpoint. "
-        f"With mode values, `rollout` waits for that first ({TELEPORT_DOCUMENT})"
+        f"{_entries(left)}: the stack does not wait for the rollout there, and the end of this `up` removes the access "
+        "graph that auth dials; its calls fail from then until auth has restarted with this `up`'s endpoint. With mode "
+        f"values, `rollout` waits for that first ({TELEPORT_DOCUMENT})"
     )
 
 
@@ -110,9 +110,9 @@ def egress_warning(recorded: Ledger, settings: Settings) -> str | None:
     if not moves or not graph.enabled or not graph.network_policy.enabled:
         return None
     return (
-        "accessGraph.networkPolicy: from the start of this `up` TAG may call the database where it is to be, and its "
-        "pods call it where it was until they have been rolled; where policies are enforced, first `up` with enabled "
-        "false and the former database, and set it back when TAG has gone over (docs/network.md)"
+        "accessGraph.networkPolicy: from the start of this `up` it lets TAG call the database only at its new place, "
+        "but TAG's pods call it at the former one until they are rolled; where policies are enforced, first `up` with "
+        "enabled false and the former database, and set it back when TAG uses the new one (docs/network.md)"
     )
 
 

@@ -29,7 +29,8 @@ def _audit_log(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
         if before == "" and after is not None:
             yield Problem(
                 f"teleport.{cluster}.auditLog.startDate",
-                "is set, and the export began without one: Teleport has taken its own default and does not change it",
+                "is set, but the export began without a start date: Teleport took its own default and does not change "
+                "it",
                 "remove it",
                 shown(after),
             )
@@ -55,8 +56,8 @@ def _release(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
                 yield Problem(
                     key if entry is None else f"{key}.mode",
                     f"would uninstall {release}, which this stack owns",
-                    f"set teleport.{cluster}.adopt to true and `up` first: the release is kept then, whoever is to own "
-                    f"it ({DOCUMENT})",
+                    f"set teleport.{cluster}.adopt to true and `up` first: then the release is kept, whoever owns it "
+                    f"next ({DOCUMENT})",
                     None if entry is None else shown(entry.mode),
                 )
             continue
@@ -69,8 +70,9 @@ def _release(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             if before.get(field) != after[field]:
                 yield Problem(
                     f"{key}.{setting}",
-                    f"differs from {before.get(field)}: another release, and {release} would go or be forgotten",
-                    f"give {release} away first, with mode values and an `up`, then take over the other one with adopt "
+                    f"differs from {before.get(field)}: it names another release, and {release} would be uninstalled "
+                    "or abandoned",
+                    f"first hand over {release} by mode values and an `up`, then take over the other one with adopt "
                     f"({DOCUMENT})",
                     shown(after[field]),
                 )
@@ -78,7 +80,7 @@ def _release(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 f"{key}.adopt",
                 f"would let a `destroy` uninstall {release}, which was there before this stack",
-                "set it to true again; it stays so for as long as the stack has the release",
+                "set it to true again, and leave it so for as long as the stack has the release",
                 shown(entry.adopt),
             )
 
@@ -100,15 +102,15 @@ def _taken_names(recorded: Ledger, settings: Settings) -> Iterator[Problem]:
             switch = f"teleport.{before}.connected" if len(recorded.teleport) > 1 else "accessGraph.enabled"
             # It is not known whether the release's owner has rolled out the change, so that auth no longer mounts it.
             left = (
-                f", with `recover` before its `up`: the ConfigMap {CA_CONFIG_MAP_NAME} may be left there, for an auth "
-                "that mounts it"
+                f" and run `recover` before its `up`: the ConfigMap {CA_CONFIG_MAP_NAME} may still be there, for an "
+                "auth that mounts it"
                 if recorded.teleport[before].get("mode") == "values"
                 else ""
             )
             yield Problem(
                 f"teleport.{cluster}",
-                f"is where {before} has been until now: what the stack made in the namespace {entry.namespace} would "
-                "be made a second time, under the same names, before it is deleted",
-                f"set {switch} to false and `up`, take teleport.{before} out and `up`, and then add this one{left} "
+                f"takes the place of {before} in the namespace {entry.namespace}: the stack would make its objects "
+                "there again, under the same names, before it deletes the former ones",
+                f"set {switch} to false and `up`, remove teleport.{before} and `up`, and then add this one{left} "
                 f"({DOCUMENT})",
             )

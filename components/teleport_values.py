@@ -286,9 +286,9 @@ def _hidden_by_null(values: Mapping[str, Any], patch: AccessGraphPatch) -> list[
         if _inner(auth, path[-1], missing={}) is None and isinstance(hidden, Mapping) and hidden.keys() - ours.keys():
             where = ".".join(path)
             conflicts.append(
-                f"auth.{where}: is null, which hides the root's {where} from auth, and the patch has to write there, "
-                f"which would bring it back ({', '.join(sorted(map(str, hidden.keys() - ours.keys())))}); move the "
-                f"root's to proxy.{where}, and remove the null"
+                f"auth.{where}: is null, which hides the root's {where} from auth, but the patch has to write there "
+                f"and would bring it back ({', '.join(sorted(map(str, hidden.keys() - ours.keys())))}); move the "
+                f"root's {where} to proxy.{where}, and remove the null"
             )
     return conflicts
 

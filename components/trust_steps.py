@@ -67,8 +67,8 @@ def trust_problem(recorded: TrustRecord | None, wanted: TrustRecord, *, verified
         return Problem(
             "tls.trustBundleFile",
             "has none of the authorities that Teleport trusts now, so calls would fail on one side of the change",
-            "first `up` with the old and the new in it, let the certificate be issued by the new one, and then take "
-            f"the old out ({DOCUMENT})",
+            "first `up` with the old and the new one in it, have the certificate issued by the new one, and then "
+            f"remove the old one ({DOCUMENT})",
         )
     return None
 
@@ -79,14 +79,14 @@ def _ahead_problem(recorded: TrustRecord, wanted: TrustRecord) -> Problem | None
     ahead = (
         f"tls.nextAuthority in mode {recorded.mode}"
         if wanted.mode == GENERATED
-        else f"the authorities to come in tls.trustBundleFile of mode {recorded.mode}"
+        else f"the new authorities in tls.trustBundleFile, still in mode {recorded.mode}"
     )
     return Problem(
         "tls.mode",
-        f"differs from {recorded.mode}, where the stack is, and so does what Teleport trusts: calls would fail "
-        "until both have changed everywhere",
-        f"first `up` with {ahead}; then change the mode, with all that is trusted by then in tls.trustBundleFile "
-        f"(the output caBundle); then take out what is no longer needed, or set trust to system ({DOCUMENT})",
+        f"differs from {recorded.mode}, the stack's present mode, and Teleport would trust other authorities: calls "
+        "would fail until both have changed everywhere",
+        f"first `up` with {ahead}; then change the mode, with all authorities trusted by then (the output caBundle) in "
+        f"tls.trustBundleFile; then remove those no longer needed, or set tls.trust to system ({DOCUMENT})",
         wanted.mode,
     )
 

@@ -179,8 +179,8 @@ def test_a_step_that_changes_source_and_trust_at_once_is_refused(deployed: Runni
     deployed.configuration.write_text(good)
     output = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode != 0
-    assert "tls.mode: certManager differs from generated, where the stack is" in output
-    assert "the authorities to come in tls.trustBundleFile of mode generated" in output
+    assert "tls.mode: certManager differs from generated, the stack's present mode" in output
+    assert "the new authorities in tls.trustBundleFile, still in mode generated" in output
     assert "Traceback" not in output
     assert deployed.outputs()["ledger"] == ledger
     assert [event["objectRef"].get("name") for event in deployed.writes(since=position)] == []

@@ -170,7 +170,7 @@ def test_a_destroy_is_refused_and_names_what_is_protected(stack: OwnStack) -> No
 
 def test_a_skipped_generation_of_the_login_is_refused(stack: OwnStack) -> None:
     said = with_change(stack, lambda settings: settings["database"].update(rotation=2), "preview")
-    assert "database.rotation: 2 does not follow upon 0, which the last complete `up` reached; set 0 or 1" in said
+    assert "database.rotation: 2 does not follow generation 0, which the last complete `up` reached; set 0 or 1" in said
 
 
 def uri_of_pods(stack: OwnStack) -> set[str]:

@@ -356,7 +356,10 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         assert "database-subnet-group" not in steps
         partial = stack.pulumi("up", "--target", "**Certificates**", check=False)
         assert partial.returncode != 0
-        assert "the database's instance: this run leaves it as it was" in partial.stdout + partial.stderr
+        assert (
+            "the database's instance: the settings change it, but this run leaves it as it was"
+            in partial.stdout + partial.stderr
+        )
         assert not any(urn.endswith("::database-instance") for urn in stack.recorded())
         cloud_position = aws_position(stack)
         stack.pulumi("up")

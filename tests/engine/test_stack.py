@@ -206,7 +206,10 @@ def test_a_targeted_run_is_not_remembered_as_what_it_left_out(deployed: RunningS
     changed(deployed, lambda settings: settings["tls"].update(extraDnsNames=["graph.example.net"]))
     done = deployed.pulumi("up", "--target", namespace, check=False)
     assert done.returncode != 0
-    assert "the server certificate's names: this run leaves it as it was" in done.stdout + done.stderr
+    assert (
+        "the server certificate's names: the settings change it, but this run leaves it as it was"
+        in done.stdout + done.stderr
+    )
     assert "Traceback" not in done.stdout + done.stderr
     assert deployed.outputs()["ledger"] == ledger
     changed(deployed, lambda settings: settings["tls"].pop("extraDnsNames"))
@@ -320,7 +323,7 @@ def test_recover_takes_off_an_owner_of_the_proxies_mark_that_no_state_knows(
     assert 'conflict with "pulumi-kubernetes-' in refused.stderr
 
     proxies = restarts(deployed, "proxy")
-    assert "the owner's name off, and leave what is written: taken off" in deployed.door("recover", "--yes").stdout
+    assert "managed fields, and leave the values as they are: taken off" in deployed.door("recover", "--yes").stdout
     deployed.kubectl(*apply)
     deployed.pulumi("preview", "--expect-no-changes")
     assert restarts(deployed, "proxy") == proxies
@@ -348,7 +351,10 @@ def test_a_first_up_of_some_resources_adopts_no_teleport_and_the_whole_one_goes_
     for target in ("**AccessGraphNamespace**", "**Certificates**"):
         done = deployed.pulumi("up", "--target", target, check=False)
         assert done.returncode != 0
-        assert "the Teleport release teleport: this run leaves it as it was" in done.stdout + done.stderr
+        assert (
+            "the Teleport release teleport: the settings change it, but this run leaves it as it was"
+            in done.stdout + done.stderr
+        )
         assert "Traceback" not in done.stdout + done.stderr
     state = json.loads(deployed.pulumi("stack", "export").stdout)["deployment"]
     types = {item["type"] for item in state["resources"]}

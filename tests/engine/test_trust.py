@@ -306,7 +306,7 @@ def test_the_leaf_moves_to_the_next_authority(story: Story) -> None:
             story.up()
         assert story.is_quiet()
     story.authority(1, "stable")
-    assert "lies behind, and what was trusted then may be trusted no longer" in story.refused("up")
+    assert "is an earlier step, and what was trusted then may not be trusted any more" in story.refused("up")
 
 
 def test_the_former_authority_leaves_the_bundle_and_then_the_stack(story: Story) -> None:
@@ -335,7 +335,7 @@ def test_a_host_ca_rotation_with_rollback_costs_no_call(story: Story) -> None:
         story.rotate("init")
         story.write_host_cas()
         preview = story.sandbox.pulumi("preview").stdout
-        assert "TAG accepts other host CAs by this" in preview
+        assert "this changes the host CAs that TAG accepts" in preview
         with story.restarting("tag"):
             story.up()
         assert len(story.host_ca_prints()) == 2
@@ -416,7 +416,7 @@ def test_a_rotation_with_proxy_intake_has_a_gap_until_the_next_up(story: Story, 
         }
         story.host_authorities(**source)
         preview = story.sandbox.pulumi("preview", "--expect-no-changes").stdout
-        assert "turns its calls away from phase update_clients until the next `up`" in preview
+        assert "refuses its calls from phase update_clients on, until the next `up`" in preview
         assert f"{former}  CN={CLUSTER},O={CLUSTER}" in preview
         with story.without_a_failed_call("proxy intake: init"):
             story.rotate("init")

@@ -70,10 +70,14 @@ def test_the_way_from_ones_own_authority_to_cert_manager_and_back() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        (record("generated", A), record("certManager", B), "tls.mode: certManager differs from generated, where"),
-        (record("generated", A), record("certManager", A, B), "in tls.trustBundleFile of mode generated"),
+        (
+            record("generated", A),
+            record("certManager", B),
+            "tls.mode: certManager differs from generated, the stack's present mode",
+        ),
+        (record("generated", A), record("certManager", A, B), "in tls.trustBundleFile, still in mode generated"),
         (record("certManager", B), record("generated", A), "first `up` with tls.nextAuthority in mode certManager"),
-        (record("generated", A), record("certManager"), "or set trust to system"),
+        (record("generated", A), record("certManager"), "or set tls.trust to system"),
         (
             record("generated", A, B, protected=True),
             record("existingSecret", A, B),

@@ -66,7 +66,7 @@ def test_a_preview_shows_who_comes_and_goes_by_fingerprint_and_subject() -> None
     changes = follow([1, 3], [2, 3], "drop").changes()
     assert changes is not None
     heading, *shown = changes.splitlines()
-    assert heading == f"teleport.{CLUSTER}.hostAuthorities: TAG accepts other host CAs by this:"
+    assert heading == f"teleport.{CLUSTER}.hostAuthorities: this changes the host CAs that TAG accepts:"
     assert shown == sorted(lines.values(), key=lambda line: line[4:])
 
 

@@ -143,7 +143,7 @@ def test_a_teleport_that_leaves_takes_its_host_cas_along(config: dict[str, Any],
     assert second not in accepted(alone)
     assert [text.splitlines() for text in told.infos] == [
         [
-            "teleport.second.example.com.hostAuthorities: TAG accepts other host CAs by this:",
+            "teleport.second.example.com.hostAuthorities: this changes the host CAs that TAG accepts:",
             f"  - {prints(second)[0]} O=second.example.com,CN=second.example.com",
         ]
     ]
@@ -173,7 +173,7 @@ def test_a_proxys_host_cas_come_with_a_warning_of_the_gap_and_what_to_pin(
     config["teleport"][TELEPORT_CLUSTER]["hostAuthorities"] = source
     up(config, tmp_path, preview=True)
     (warning,) = told.warnings
-    assert "turns its calls away from phase update_clients until the next `up`" in warning
+    assert "refuses its calls from phase update_clients on, until the next `up`" in warning
     assert [text for text in told.infos if "fetched without a pin" in text and prints(fetched)[0] in text]
     told.infos.clear()
     source["fingerprints"] = prints(fetched)

@@ -134,7 +134,7 @@ def test_a_login_that_skips_a_generation_is_refused_before_any_password_changes(
     config["database"]["rotation"] = rotation
     begun = Recording()
     with pytest.raises(
-        LedgerError, match=rf"database\.rotation: {rotation} does not follow upon 4.*; set 4 or 5"
+        LedgerError, match=rf"database\.rotation: {rotation} does not follow generation 4.*; set 4 or 5"
     ) as no:
         again(tmp_path, config, recorded | {"rotation": 4}, recording=begun)
     assert len(no.value.problems) == 1
@@ -192,7 +192,7 @@ def test_an_instance_stays_in_its_account(
 ) -> None:
     """The engine would ask the other account for what the state has, after a preview that shows nothing of it."""
     (problem,) = place_problems(tmp_path, config, recorded, {"accountId": "210987654321"}, protect)
-    assert problem.startswith('aws.accountId: "210987654321" is not 123456789012, in which the ')
+    assert problem.startswith('aws.accountId: "210987654321" is not 123456789012, the account of the ')
     assert RESTORE in problem
     assert place_problems(tmp_path, config, recorded, {}, protect) == []
 
@@ -229,7 +229,7 @@ def test_an_instance_is_renamed_while_the_up_waits_for_it(
     config["database"] |= {"identifier": "another", **UNPROTECTED}
     recorded["database"] |= UNPROTECTED
     former = recorded["database"]["identifier"]
-    said = rf'identifier: "another" would rename .* in a maintenance window .*; set it to {former} \('
+    said = rf'identifier: "another" would rename .* in its next maintenance window.*; set it to {former} \('
     with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, recorded, preview=True)
     # Another one is made at once.
@@ -297,7 +297,7 @@ def test_an_adopted_instance_that_is_gone_may_be_restored_and_is_never_exchanged
     other = copy.deepcopy(config)
     other["database"]["identifier"] = "graph-other"
     for one in (other, {**other, "database": {**other["database"], "adopt": False}}):
-        with pytest.raises(LedgerError, match=r'database\.identifier: "graph-other" would take another instance over'):
+        with pytest.raises(LedgerError, match=r'database\.identifier: "graph-other" would take over another instance'):
             again(tmp_path, one, ledger, preview=True)
     restored = copy.deepcopy(config)
     del restored["database"]["adopt"]
@@ -320,7 +320,8 @@ def test_another_database_of_an_instance_that_was_not_made_empty_is_refused_for_
         del config["database"]["network"]["subnetIds"]
     ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
     config["database"] |= {"databaseName": "other", "masterUsername": "nobodys"}
-    with pytest.raises(LedgerError, match=r'databaseName: "other" would leave all that the access graph has in access'):
+    said = r"databaseName: \"other\" would leave the access graph's data behind in the database access"
+    with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, ledger)
     # Nobody asks for it: the master user is the data's.
     assert again(tmp_path, {**config, "database": {**config["database"], "databaseName": "access_graph"}}, ledger)
@@ -352,7 +353,7 @@ def test_a_restored_instance_keeps_the_key_of_what_was_made_since(config: dict[s
     }  # fmt: skip
     ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
     config["database"]["kmsKeyArn"] = OTHERS["database.kmsKeyArn"][1]
-    with pytest.raises(LedgerError, match=r"database\.kmsKeyArn: .* would ask RDS for another key of its Performance"):
+    with pytest.raises(LedgerError, match=r"database\.kmsKeyArn: .* would ask RDS for another key for Performance"):
         again(tmp_path, config, ledger, preview=True)
     ledger["database"]["restored"] = False
     assert again(tmp_path, config, ledger)["database-instance"].plain("performanceInsightsKmsKeyId")
@@ -393,7 +394,8 @@ def test_a_restored_instance_is_not_replaced_because_nobody_says_any_more_that_i
     ledger = unsealed(run_program(config, tmp_path).outputs["ledger"])
     del config["database"]["restore"]
     if refused:
-        with pytest.raises(LedgerError, match=r"database\.restore: is missing, and would replace .*; set it back"):
+        said = r"database\.restore: is missing, and without it this `up` would replace .*; set it back"
+        with pytest.raises(LedgerError, match=said):
             again(tmp_path, config, ledger)
     else:
         assert again(tmp_path, config, ledger).outputs["ledger"]["database"]["restored"] is False
@@ -407,7 +409,8 @@ def test_a_major_version_is_changed_while_the_up_waits_for_it(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     config["database"]["engineVersion"] = "18"
-    with pytest.raises(LedgerError, match=r'engineVersion: "18" would upgrade .* from 17 in a maintenance window'):
+    said = r'engineVersion: "18" would upgrade .* from 17 only in its next maintenance window'
+    with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, recorded, preview=True)
     config["database"]["applyImmediately"] = True
     upgraded = again(tmp_path, config, recorded).outputs["ledger"]
@@ -437,7 +440,7 @@ def test_no_older_major_version_follows(
     at_once: bool, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     config["database"] |= {"engineVersion": "16", "applyImmediately": at_once}
-    with pytest.raises(LedgerError, match=r'engineVersion: "16" is older than 17, which .* set 17 again'):
+    with pytest.raises(LedgerError, match=r'engineVersion: "16" is older than 17, the version of .* set 17 again'):
         again(tmp_path, config, recorded)
 
 
@@ -546,7 +549,7 @@ def test_an_export_that_began_without_a_start_is_given_none_later(
     begun = again(tmp_path, config, recorded).outputs["ledger"]
     assert begun["auditLog"] == {TELEPORT_CLUSTER: ""}
     entry["auditLog"] = {"startDate": "2026-01-31T00:00:00Z"}
-    with pytest.raises(LedgerError, match=r"is set, and the export began without one: .* its own default"):
+    with pytest.raises(LedgerError, match=r"is set, but the export began without a start date: .* its own default"):
         again(tmp_path, config, begun)
 
 
@@ -627,7 +630,7 @@ def test_an_entry_does_not_move_to_another_release(
 ) -> None:
     config["teleport"][TELEPORT_CLUSTER]["adopt"] = adopted
     before = OWN | {"adopted": adopted, field: "another"}
-    with pytest.raises(LedgerError, match=rf"{setting}: \S+ differs from another: .* with mode values and an `up`"):
+    with pytest.raises(LedgerError, match=rf"{setting}: \S+ differs from another: .* by mode values and an `up`"):
         again(tmp_path, config, recorded | {"teleport": {TELEPORT_CLUSTER: before}})
 
 
@@ -662,9 +665,10 @@ def test_an_entry_of_another_name_comes_after_the_one_whose_place_it_takes(
     with pytest.raises(LedgerError) as no:
         again(tmp_path, config, before)
     (problem,) = no.value.problems
-    assert f"teleport.other.example.com: is where {TELEPORT_CLUSTER} has been until now" in problem
+    assert f"teleport.other.example.com: takes the place of {TELEPORT_CLUSTER} in the namespace" in problem
     # An owner whose rollout nobody waits for may still mount what the second of these steps leaves.
-    assert ("with `recover` before its `up`: the ConfigMap teleport-access-graph-ca" in problem) is (mode == "values")
+    said = "and run `recover` before its `up`: the ConfigMap teleport-access-graph-ca"
+    assert (said in problem) is (mode == "values")
     assert again(tmp_path, config, without).outputs["ledger"]["teleport"].keys() == {"other.example.com"}
 
 
@@ -695,12 +699,12 @@ def test_a_name_is_served_before_it_is_dialled_and_until_it_is_dialled_no_more(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     """Each step in an `up` of its own; the two that would be one too many are refused."""
-    with pytest.raises(LedgerError, match=rf"endpoint: is at {NAME}, a name that the certificate has not had"):
+    with pytest.raises(LedgerError, match=rf"endpoint: names {NAME}, which the certificate did not have so far"):
         again(tmp_path, dialled(config, NAME, endpoint=NAME), recorded)
     served = again(tmp_path, dialled(config, NAME, endpoint=None), recorded).outputs["ledger"]
     moved = again(tmp_path, dialled(config, NAME, endpoint=NAME), served).outputs["ledger"]
     with pytest.raises(
-        LedgerError, match=rf"tls\.extraDnsNames: lacks {NAME}, which Teleport .* dials until this `up`"
+        LedgerError, match=rf"tls\.extraDnsNames: lacks {NAME}, the name that Teleport .* dials until this `up`"
     ):
         again(tmp_path, dialled(config, endpoint=None), moved)
     back = again(tmp_path, dialled(config, NAME, endpoint=None), moved).outputs["ledger"]
@@ -739,7 +743,8 @@ def test_after_logins_by_iam_those_by_password_begin_with_the_first(
     if allowed:
         assert again(tmp_path, config, by_iam).outputs["ledger"]["rotation"] == rotation
         return
-    with pytest.raises(LedgerError, match=rf"rotation: {rotation} is not where the passwords of a login begin; set 0"):
+    said = rf"rotation: {rotation} is not the generation that login passwords begin with; set 0"
+    with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, by_iam)
 
 
@@ -789,8 +794,8 @@ NEXT = {"generation": 2, "phase": "introduce"}
     ("tls", "refused"),
     [
         ({"algorithm": "ECDSA"}, None),
-        ({"algorithm": "RSA"}, "tls.algorithm: RSA is not ECDSA, with which authority 1 was made: its key would be"),
-        ({"algorithm": "RSA", "authority": NEXT}, "tls.authority.previousAlgorithm: RSA is not ECDSA, with which"),
+        ({"algorithm": "RSA"}, "tls.algorithm: RSA is not ECDSA, the algorithm of authority 1, whose protected key"),
+        ({"algorithm": "RSA", "authority": NEXT}, "tls.authority.previousAlgorithm: RSA is not ECDSA, the algorithm"),
         ({"algorithm": "RSA", "authority": {**NEXT, "previousAlgorithm": "ECDSA"}}, None),
     ],
     ids=["the same", "another", "another for both", "another for the next"],
@@ -841,7 +846,8 @@ def test_a_rollout_that_nobody_waits_for_is_warned_of_before_another_authority_s
 ) -> None:
     found = rollout_warning(*at(tmp_path, owner, "introduce", "switch"))
     assert (found is not None) is warned
-    assert not warned or str(found).startswith(f"teleport.{TELEPORT_CLUSTER}: nobody waits for the rollout there")
+    said = f"teleport.{TELEPORT_CLUSTER}: the stack does not wait for the rollout there"
+    assert not warned or str(found).startswith(said)
 
 
 @pytest.mark.slow
@@ -849,10 +855,11 @@ def test_the_warning_is_said_by_the_up_itself(config: dict[str, Any], recorded: 
     as_manual(config)
     config["tls"] = {"mode": "generated", "authority": NEXT}
     introduced = again(tmp_path, config, {**recorded, "teleport": {}})
-    assert not any("nobody waits for the rollout" in text for text in introduced.warnings)
+    assert not any("the stack does not wait for the rollout" in text for text in introduced.warnings)
     config["tls"]["authority"] = {"generation": 2, "phase": "switch"}
     switched = again(tmp_path, config, introduced.outputs["ledger"])
-    assert [TELEPORT_CLUSTER in text for text in switched.warnings if "nobody waits for the rollout" in text] == [True]
+    unawaited = [text for text in switched.warnings if "the stack does not wait for the rollout" in text]
+    assert [TELEPORT_CLUSTER in text for text in unawaited] == [True]
 
 
 @pytest.mark.parametrize(
@@ -891,7 +898,8 @@ def test_a_name_that_the_certificate_loses_is_warned_of_where_nobody_knows_what_
     )
     found = name_warning(more, settings)
     assert (found is not None) is warned
-    assert not warned or "TAG's certificate loses old.example.com; see first that auth dials another name" in str(found)
+    said = "TAG's certificate loses old.example.com; make sure first that auth dials another name"
+    assert not warned or said in str(found)
     assert name_warning(replace(more, endpoints={}), settings) is None
 
 
@@ -913,7 +921,7 @@ def test_an_access_graph_that_goes_from_where_it_is_dialled_is_warned_of(
     moved = replace(recorded, namespace={"name": "elsewhere"}, endpoints={TELEPORT_CLUSTER: f"{dialled_before}:443"})
     found = place_warning(moved, settings)
     assert (found is not None) is (goes and owner in ("values", "manual"))
-    assert found is None or "at the end of this `up` the access graph goes from where auth dials it" in found
+    assert found is None or "the end of this `up` removes the access graph that auth dials" in found
     assert found is None or found in warnings(moved, settings)
 
 
@@ -998,9 +1006,9 @@ def test_one_that_has_signed_is_trusted_as_it_is_or_by_the_bundles_file(tmp_path
     for other in ({"generation": 1}, {"generation": 2, "algorithm": "RSA"}):
         (problem,) = _steps_of_authorities(tmp_path, signed, {"nextAuthority": other})
         assert problem.startswith(
-            "tls.nextAuthority: is another authority than the stack's own in phase switch of generation 2"
+            "tls.nextAuthority: differs from the stack's own authority in phase switch of generation 2"
         )
-        assert "leave it out, with what the output caBundle has in tls.trustBundleFile" in problem
+        assert "remove it, and put the content of the output caBundle into tls.trustBundleFile" in problem
     assert _steps_of_authorities(tmp_path, signed, {}) == []
     stable = {"mode": "generated", "authority": {"generation": 2, "phase": "stable"}}
     assert _steps_of_authorities(tmp_path, stable, {"nextAuthority": {"generation": 2}}) == []
@@ -1009,4 +1017,4 @@ def test_one_that_has_signed_is_trusted_as_it_is_or_by_the_bundles_file(tmp_path
 def test_the_one_that_begins_to_sign_is_the_one_that_was_trusted(tmp_path: Path) -> None:
     ahead = {"nextAuthority": {"generation": 2}}
     (problem,) = _steps_of_authorities(tmp_path, ahead, {"mode": "generated"})
-    assert "tls.authority: phase stable of generation 1 lies behind" in problem
+    assert "tls.authority: phase stable of generation 1 is an earlier step" in problem

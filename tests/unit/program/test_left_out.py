@@ -28,7 +28,7 @@ def test_what_is_left_out_is_named_and_the_ledger_stays_as_it_was(what: str, tmp
     type_, outputs = AS_BEFORE[what]
     computed: dict[str, Any] = {**stack.COMPUTED, type_: {**stack.COMPUTED.get(type_, {}), **outputs}}
     begun = Recording()
-    with pytest.raises(LeftOutError, match=f"{what}: this run leaves it as it was"):
+    with pytest.raises(LeftOutError, match=f"{what}: the settings change it, but this run leaves it as it was"):
         stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed, recording=begun)
     assert "ledger" not in begun.outputs
 
@@ -82,7 +82,9 @@ def test_an_instance_that_keeps_its_former_master_password_is_named(master_passw
     type_ = "aws:rds/instance:Instance"
     computed = {**stack.COMPUTED, type_: {**stack.COMPUTED[type_], **AS_IT_WAS[master_password]}}
     begun = Recording()
-    with pytest.raises(LeftOutError, match="the database's instance: this run leaves it as it was"):
+    with pytest.raises(
+        LeftOutError, match="the database's instance: the settings change it, but this run leaves it as it was"
+    ):
         stack.run_program(config, tmp_path, computed=computed, recording=begun)
     assert "ledger" not in begun.outputs
 

@@ -77,7 +77,7 @@ def test_an_authority_that_is_still_to_be_made_is_refused_before_its_key_is_made
     recorded = run_program(config, tmp_path)
     ahead: dict[str, Any] = {} if after == "generated" else {"nextAuthority": {}}
     error, begun = again({**config, "tls": {**MODES[after][0], **ahead}}, tmp_path, recorded, preview)
-    assert f"tls.mode: {after} differs from {before}, where the stack is" in str(error)
+    assert f"tls.mode: {after} differs from {before}, the stack's present mode" in str(error)
     assert {one.name for one in begun if one.type.startswith("tls:")} == set()
 
 

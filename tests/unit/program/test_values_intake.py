@@ -39,7 +39,7 @@ def test_each_file_that_cannot_be_read_is_a_problem_with_its_key(tmp_path: Path)
 def test_values_of_another_cluster_are_refused(tmp_path: Path) -> None:
     """Helm would rename the cluster that runs."""
     (problem,) = problems_of(tmp_path, {"values.yaml": "clusterName: other.example.com"})
-    assert problem.startswith(f"{KEY}: clusterName is another one than this entry's, teleport.example.com; ")
+    assert problem.startswith(f"{KEY}: clusterName is not teleport.example.com, the name of this entry; ")
 
 
 def named(cluster: str, **values: Any) -> dict[str, str]:
@@ -53,7 +53,7 @@ def test_the_clusters_name_is_what_auth_is_told(web_address: dict[str, str], tmp
     assert problems_of(tmp_path, named(TELEPORT_CLUSTER, **web_address)) == []
     (problem,) = problems_of(tmp_path, named("other", **web_address))
     assert problem.startswith(
-        f"{KEY}: auth.teleportConfig.auth_service.cluster_name is another one than this entry's, {TELEPORT_CLUSTER}; "
+        f"{KEY}: auth.teleportConfig.auth_service.cluster_name is not {TELEPORT_CLUSTER}, the name of this entry; "
     )
 
 

@@ -160,8 +160,8 @@ def test_an_empty_list_under_auth_replaces_the_roots_as_in_the_chart() -> None:
         ({"annotations": {"pod": None}}, r"auth\.annotations\.pod: is null, .* bring it back \(team\)"),
         (
             {"teleportConfig": {"access_graph": None}},
-            r"auth\.teleportConfig\.access_graph: is null, .* bring it back \(insecure\); move the root's to "
-            r"proxy\.teleportConfig\.access_graph, and remove the null",
+            r"auth\.teleportConfig\.access_graph: is null, .* bring it back \(insecure\); move the root's "
+            r"teleportConfig\.access_graph to proxy\.teleportConfig\.access_graph, and remove the null",
         ),
     ],
 )
