@@ -30,7 +30,7 @@ _PLUGINS_OWNER: Final = re.compile(r"pulumi-kubernetes-[0-9a-f]{8}")
 _AUTHS_MARK: Final = ("f:metadata", "f:annotations", f"f:{PROXY_ANNOTATION}")
 _MARK: Final = ("f:spec", "f:template", *_AUTHS_MARK)
 _AUTHORITIES: Final = ("f:data", f"f:{CA_KEY}")
-# What whoever makes an object of a stack's writes into it, and who else writes to that object does not.
+# Only the maker of a stack's object writes this field; others who patch the object do not.
 _MAKER: Final = ("f:metadata", "f:annotations", f"f:{STACK_ANNOTATION}")
 
 
@@ -95,11 +95,11 @@ def _shared(settings: Settings, stack: str, cluster_of: Callable[[str], Cluster]
 def _made(
     settings: Settings, recorded: Sequence[Mapping[str, Any]], stack: str, cluster_of: Callable[[str], Cluster]
 ) -> Iterator[_Shared]:
-    """What the stack made and is `recorded`: since an import, perhaps, or in a state of before it was made anew."""
+    """The objects that the stack made and has `recorded`, perhaps by an import, or in an older state."""
     for resource in recorded:
         type_, context = str(resource.get("type")), context_of(settings, resource)
         kind = type_.rpartition(":")[2]
-        is_written = (resource.get("outputs") or {}).get("__fieldManager") is not None
+        is_written = isinstance((resource.get("outputs") or {}).get("__fieldManager"), str)
         if not type_.startswith("kubernetes:") or not is_written or context is None or not Cluster.knows(kind):
             continue
         namespace, _, name = str(resource.get("id")).rpartition("/")

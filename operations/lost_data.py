@@ -1,6 +1,6 @@
-"""What a stack has in AWS that data are lost with, where its state lacks it: how the state has it again.
+"""Objects in AWS with which data would be lost, when the state does not know them: how to bring them back into it.
 
-Part of `recover`, which deletes nothing of it and imports nothing that the engine has no note of.
+Part of `recover`, which deletes none of them, and imports only what the engine noted as begun.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from components.settings import RdsDatabaseSettings, Settings
 from operations.mending import import_by_hand
 from operations.unrecorded import INSTANCE, KEY
 
-# By type: what `database.py` calls it, and why it is to stay.
+# By type: its name in `database.py`, and why it must stay.
 _DATA = {
     INSTANCE: ("database-instance", "it has the data"),
     KEY: ("database-key", "what was encrypted with it cannot be read without it"),
@@ -19,18 +19,19 @@ _DATA = {
 
 
 def to_have_again(settings: Settings, stack: str, kind: str, identity: str, recorded: Collection[str]) -> str | None:
-    """What to do about an object with the stack's tag; None where no data are lost with it. recorded: names of the
-    state's resources."""
+    """What to do about an object with the stack's tag; None for one that holds no data. recorded: names of the state's
+    resources."""
     if kind not in _DATA:
         return None
     database, (name, reason) = settings.database, _DATA[kind]
     is_wanted = isinstance(database, RdsDatabaseSettings) and (
-        # Another name is that of a former instance, or of a replica.
+        # An instance of another name is a former one, or a replica.
         identity == database.identifier if kind == INSTANCE else database.kms_key_arn is None
     )
     if name in recorded or not is_wanted:
         return (
-            f"leave it unless it is of no use any more: {reason}, and `database.onDestroy` keep and snapshot leave such"
+            f"leave it unless nobody needs it any more: {reason}, and `database.onDestroy` keep and snapshot leave "
+            "such objects"
         )
     command = import_by_hand(
         stack,
@@ -42,6 +43,6 @@ def to_have_again(settings: Settings, stack: str, kind: str, identity: str, reco
         protect=True,
     )
     return (
-        f"leave it, {reason}. Of what `database.onDestroy` left, database.adopt or restore makes use "
-        f"(docs/database.md); what the state has lost it has again {command}"
+        f"leave it: {reason}. If `database.onDestroy` left it, database.adopt or restore reuses it (docs/database.md). "
+        f"If the state has lost it, import it {command}"
     )

@@ -67,8 +67,9 @@ def orphan(cluster: Cluster, kind: str, found: Document, namespace: str | None, 
 def import_by_hand(
     stack: str, kind: str, name: str, identity: str, *, parent: str, provider: str, protect: bool = False
 ) -> str:
-    """The engine's command, which makes the object the resource of that type and name. `parent` has a word for the URN
-    before it, by which the command is told it, and `provider` the plugin's; protect: until the next `up` decides."""
+    """The `pulumi import` of an object as the resource of that type and name. `parent` is `<word>=<URN>`: the word
+    stands for the URN in the command. `provider` likewise, with the plugin's name. protect: until the next `up`
+    decides."""
     return (
         f"with the URNs of `pulumi stack --show-urns`: pulumi import {kind} {name} {identity} --stack {stack} "
         f"{'' if protect else '--protect=false '}--generate-code=false --parent {parent} --provider {provider}"

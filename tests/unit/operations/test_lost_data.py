@@ -26,7 +26,7 @@ def settings_with(**database: Any) -> Settings:
 def test_an_instance_and_its_key_come_back_by_an_import_that_is_written_out() -> None:
     of_instance = to_have_again(settings_with(), "dev", INSTANCE, "graph", {"database"})
     assert of_instance is not None
-    assert of_instance.startswith("leave it, it has the data. ")
+    assert of_instance.startswith("leave it: it has the data. ")
     assert of_instance.endswith(
         "with the URNs of `pulumi stack --show-urns`: pulumi import aws:rds/instance:Instance database-instance graph "
         "--stack dev --generate-code=false --parent database=<URN of the Database> --provider aws=<URN of the provider "
@@ -34,7 +34,7 @@ def test_an_instance_and_its_key_come_back_by_an_import_that_is_written_out() ->
     )
     of_key = to_have_again(settings_with(), "dev", KEY, "0b1c2d3e", {"database", "database-instance"})
     assert of_key is not None
-    assert of_key.startswith("leave it, what was encrypted with it cannot be read without it. ")
+    assert of_key.startswith("leave it: what was encrypted with it cannot be read without it. ")
     assert " pulumi import aws:kms/key:Key database-key 0b1c2d3e --stack dev " in of_key
 
 
@@ -55,4 +55,4 @@ def test_what_has_a_successor_or_is_nobodys_to_have_again_is_to_be_left_as_well(
     ):
         said = to_have_again(settings, "dev", kind, identity, recorded)
         assert said is not None
-        assert said.startswith("leave it unless it is of no use any more: ")
+        assert said.startswith("leave it unless nobody needs it any more: ")

@@ -305,7 +305,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
         steps = [step for step in recovery.steps() if not step.problem.endswith(LOCK.partition("test ")[2])]
         assert [step.act for step in steps] == [None] * len(steps)
         # An instance is not to be deleted.
-        assert all(step.remedy.startswith("leave it, ") == (instance in step.problem) for step in steps)
+        assert all(step.remedy.startswith("leave it: ") == (instance in step.problem) for step in steps)
         return [step.problem.partition(" carries")[0] for step in steps]
 
     programs.state(*ALL_RECORDED)
