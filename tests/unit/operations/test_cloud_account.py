@@ -37,6 +37,7 @@ def asked_of_aws(made: Settings) -> dict[str, Finding]:
     return {finding.check: finding for finding in findings if finding.check.startswith("aws.")}
 
 
+@pytest.mark.slow
 def test_in_the_account_that_is_meant_the_rest_is_asked(aws_account: None, tmp_path: Path) -> None:
     found = asked_of_aws(with_database(tmp_path))
     assert found["aws.account"].outcome is Outcome.PASS
@@ -44,6 +45,7 @@ def test_in_the_account_that_is_meant_the_rest_is_asked(aws_account: None, tmp_p
     assert set(found) == {"aws.account", "aws.subnets", "aws.clients"}
 
 
+@pytest.mark.slow
 def test_in_another_account_nothing_else_is_asked(aws_account: None, tmp_path: Path) -> None:
     (found,) = asked_of_aws(with_database(tmp_path, "210987654321")).values()
     assert (found.check, found.outcome) == ("aws.account", Outcome.FAIL)
