@@ -1,7 +1,7 @@
-"""The bucket and the KMS key behind a state backend in S3: one of each for an AWS account.
+"""The bucket and the KMS key of a state backend in S3: one of each for an AWS account.
 
-Owns what protects states: versions, encryption, no public access, TLS alone, and that neither bucket, key nor an old
-version can be deleted in passing. Who may use them is said by two IAM policies, which roles are given elsewhere.
+Owns the protection of states: versions, encryption, no public access, TLS only, and no accidental deletion of the
+bucket, the key or an old version. Makes two IAM policies for using them; attaching those to roles is left to others.
 """
 
 import json
@@ -10,15 +10,15 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-# The longest that AWS waits: whoever deletes the key by mistake can take it back until then.
+# The longest that AWS allows. Until then a deletion by mistake can be cancelled.
 KEY_DELETION_DAYS = 30
-# Overwritten states. A quarter is longer than anybody takes to find that a state was lost.
+# How long overwritten states are kept. Nobody needs more than a quarter to notice that a state was lost.
 OLD_VERSION_DAYS = 90
 
 config = pulumi.Config()
 region = config.require("region")
 account = config.require("accountId")
-# Whether bucket and key refuse to be deleted. To give them up: false, `up`, then destroy.
+# Whether bucket and key refuse to be deleted. docs/environments.md says how to give them up.
 protect = config.get_bool("protect", True)
 partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
@@ -33,7 +33,7 @@ def document(*statements: dict[str, Any]) -> str:
 
 
 def bucket_rules(bucket_arn: str, key_arn: str) -> str:
-    """What nobody may, whatever their role allows."""
+    """The bucket policy: what is denied to everybody, whatever their role allows."""
 
     def nobody(sid: str, actions: list[str], condition: dict[str, Any] | None) -> dict[str, Any]:
         statement = {
@@ -50,15 +50,16 @@ def bucket_rules(bucket_arn: str, key_arn: str) -> str:
     rules = [
         nobody("InClear", ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}),
         nobody("ByAnOldTls", ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
-        # A request that names no encryption gets the bucket's. One that names KMS without a key would get AWS's own:
-        # to StringNotEquals a key that is not named is another one.
+        # A request that names no encryption gets the bucket's. One that names KMS but no key would get AWS's own key;
+        # it is denied, because StringNotEquals also matches when the key is not named.
         nobody(
             "WithAnotherEncryption",
             ["s3:PutObject"],
             {"Null": {encryption: "false"}, "StringNotEquals": {key_id: key_arn}},
         ),
         nobody("WithAnotherKey", ["s3:PutObject"], {"Null": {key_id: "false"}, "StringNotEquals": {key_id: key_arn}}),
-        # A key that comes with the request (SSE-C) is neither of these: who may write could make states unreadable.
+        # The rules above do not match a key that comes with the request (SSE-C), with which a writer could make states
+        # unreadable to everybody else.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
         nobody("WithAKeyOfTheWriters", ["s3:PutObject"], {"Null": {f"{encryption}-customer-algorithm": "false"}}),
     ]
@@ -68,10 +69,13 @@ def bucket_rules(bucket_arn: str, key_arn: str) -> str:
 
 
 def state_access(bucket_arn: str, key_arn: str, *, write: bool) -> str:
-    """A preview takes no lock and writes nothing. Whoever may decrypt can read the secrets of every stack in here."""
+    """A policy for previews, which take no lock and write nothing, or with `write` for deployments.
+
+    Whoever may decrypt can read the secrets of every stack in the bucket.
+    """
     objects = ["s3:GetObject", *(["s3:PutObject", "s3:DeleteObject"] if write else [])]
-    # `stack init` and a change of the secrets provider encrypt the stack's own key; each write to the bucket asks for
-    # a new one.
+    # Encrypt: `stack init` and a change of the secrets provider encrypt the stack's own key. GenerateDataKey: each
+    # write to the bucket needs a data key.
     keys = ["kms:Decrypt", *(["kms:Encrypt", "kms:GenerateDataKey"] if write else [])]
     return document(
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
@@ -85,7 +89,8 @@ key = aws.kms.Key(
     description="States of Pulumi stacks, and the secrets in them",
     enable_key_rotation=True,
     deletion_window_in_days=KEY_DELETION_DAYS,
-    # The account's IAM decides; without it a deleted role could leave the key to nobody.
+    # The account's IAM decides who may use the key. If the policy named a role, deleting that role could leave nobody
+    # with access.
     policy=document(
         {
             "Sid": "AccountDecides",
@@ -122,7 +127,7 @@ encryption = aws.s3.BucketServerSideEncryptionConfiguration(
     rules=[
         {
             "apply_server_side_encryption_by_default": {"sse_algorithm": "aws:kms", "kms_master_key_id": key.arn},
-            # One call to KMS for many objects.
+            # With a bucket key, one call to KMS serves many objects.
             "bucket_key_enabled": True,
         }
     ],
@@ -140,14 +145,14 @@ aws.s3.BucketLifecycleConfiguration(
             "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
         }
     ],
-    # S3 refuses rules for versions that it does not keep.
+    # S3 refuses rules for old versions while versioning is off.
     opts=pulumi.ResourceOptions(provider=provider, depends_on=[versions]),
 )
 policy = aws.s3.BucketPolicy(
     "bucket-policy",
     bucket=bucket.bucket,
     policy=pulumi.Output.all(bucket.arn, key.arn).apply(lambda arns: bucket_rules(*arns)),
-    # At once with the block of public access S3 refuses one of the two: "a conflicting operation is in progress".
+    # S3 refuses this and the public access block at the same time: "a conflicting operation is in progress".
     opts=pulumi.ResourceOptions(provider=provider, depends_on=[private]),
 )
 access = {
@@ -164,7 +169,7 @@ access = {
     )
 }
 
-# Nobody is told of the bucket before it is what it should be.
+# The outputs wait until the bucket is fully protected, so that nobody uses it before.
 ready = pulumi.Output.all(bucket.bucket, versions.id, encryption.id, policy.id).apply(lambda made: made[0])
 pulumi.export("backendUrl", ready.apply(lambda name: f"s3://{name}?region={region}&awssdk=v2"))
 pulumi.export("secretsProvider", key.arn.apply(lambda arn: f"awskms:///{arn}?region={region}&awssdk=v2"))

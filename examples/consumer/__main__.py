@@ -1,7 +1,7 @@
-"""Discovery agents that send what they find to the access graph, and an alarm before its certificate ends.
+"""Configures Discovery agents to send what they find to the access graph, and an alarm before its certificate ends.
 
-What it needs of the other stack it reads by `components.outputs_reader`: typed, and refused where that stack is none of
-Teleport Access Graph's or of a version that is not known.
+Reads the outputs of the access graph's stack by `components.outputs_reader`, which types them, and refuses a stack of
+another kind or of an unknown output version.
 """
 
 import re
@@ -9,7 +9,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-# Beside the program's own checkout; a repository of its own installs the package instead (docs/package.md).
+# Makes the checkout importable. A program in a repository of its own installs the package instead (docs/package.md).
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pulumi
@@ -35,18 +35,21 @@ cluster = pulumi.ResourceOptions(
 
 
 def agent_configuration(endpoint: str) -> str:
-    """The part of a Discovery agent's `teleport.yaml` by which it dials the access graph itself."""
+    """The part of a Discovery agent's `teleport.yaml` that makes the agent dial the access graph itself."""
     access_graph = {"enabled": True, "endpoint": endpoint, "ca": f"{CA_DIRECTORY}/ca.pem"}
     return yaml.safe_dump({"access_graph": access_graph}, sort_keys=False)
 
 
 def seconds_before(moment: str, days: int) -> str:
-    """PromQL: true from `days` before `moment` (RFC 3339) on. Of two scalars it would be no expression of an alert."""
+    """PromQL that is true from `days` before `moment` (RFC 3339) on.
+
+    `vector`, because a comparison of two scalars is not valid as an alert's expression.
+    """
     end = datetime.fromisoformat(re.sub(r"\.\d+", "", moment).replace("Z", "+00:00"))
     return f"vector(time()) > {(end - timedelta(days=days)).timestamp():.0f}"
 
 
-# Agents mount it at CA_DIRECTORY, and merge teleport.yaml into their own.
+# Agents mount this ConfigMap at CA_DIRECTORY, and merge its teleport.yaml into their own.
 agents = kubernetes.core.v1.ConfigMap(
     "agents",
     metadata={"name": "access-graph-agents", "namespace": namespace},
@@ -57,7 +60,7 @@ agents = kubernetes.core.v1.ConfigMap(
     opts=cluster,
 )
 
-# Nothing has to be scraped for it: the end is known here, and every `up` of this stack brings the rule up to date.
+# The alarm needs no scraped metric: the certificate's end is an output, and every `up` of this stack updates the rule.
 alarm = kubernetes.apiextensions.CustomResource(
     "certificate-alarm",
     api_version="monitoring.coreos.com/v1",

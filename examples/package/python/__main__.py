@@ -1,7 +1,7 @@
-"""An access graph of the installed components, in a program that has other things to do as well.
+"""An access graph made of the installed components, as a part of somebody's own program.
 
-The database and Teleport are somebody else's: the program is given the URI and the host CAs, and exports what the owner
-of Teleport has to be told.
+The program makes neither the database nor Teleport: it is given the database's URI and Teleport's host CAs, and exports
+what the owner of Teleport needs to know.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ cluster = kubernetes.Provider(
     kubeconfig="",
     context=config.require("context"),
     cluster_identifier=config.require("clusterIdentifier"),
-    # Else a changed Secret is deleted before it is made again.
+    # Without these, a changed Secret or ConfigMap is deleted before it is made again.
     enable_config_map_mutable=True,
     enable_secret_mutable=True,
 )
