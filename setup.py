@@ -1,8 +1,8 @@
-"""Builds the components as a package with a name of its own: `teleport_access_graph`, from the directory `components`.
+"""Builds the package `teleport_access_graph` from the directory `components`.
 
-In the checkout they are imported as `components`, a name that half of all Pulumi programs use for their own; installed
-beside such a program it would be found instead of theirs, or theirs instead of it. So the copy that is built imports
-itself by the distribution's name. Everything else of the build is pyproject.toml's.
+The checkout imports it as `components`, a name that many Pulumi programs use for a package of their own. Installed
+under that name, one of the two would hide the other. So the build rewrites the imports to the package's own name.
+Everything else about the build is in pyproject.toml.
 """
 
 import re
