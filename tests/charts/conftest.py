@@ -53,8 +53,7 @@ def parse_objects(text: str) -> Objects:
 
 @pytest.fixture(scope="session")
 def render(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Render:
-    """`render(chart, values, release=, namespace=)`, for one of the sandbox's charts or a path; passes values as a
-    file."""
+    """`render(chart, values, release=, namespace=)`; `chart` is the name of a sandbox chart, or a path."""
 
     def run(chart: str | Path, values: Mapping[str, Any], *, release: str, namespace: str) -> Objects:
         values_file = tmp_path_factory.mktemp("values") / "values.yaml"

@@ -155,7 +155,7 @@ def test_registration_authorities_roll_the_pods_and_annotations_are_the_callers(
         ("eu-teleport-access-graph-2", {}, "eu-teleport-access-graph-2"),
         ("graph", {}, "graph-teleport-access-graph"),
         ("graph", {"fullnameOverride": "tag"}, "tag"),
-        # Cut at 63, and no dash is left at the end.
+        # Names are cut at 63 characters, without a dash at the end.
         ("r" * 48, {}, "r" * 48 + "-teleport-acces"),
         ("r" * 46, {}, "r" * 46 + "-teleport-access"),
         ("r" * 53, {}, "r" * 53 + "-teleport"),

@@ -138,7 +138,7 @@ def test_renders_exactly_the_published_objects(plain, patched):
 def test_labels_and_selectors(plain):
     for (kind, name), found in plain.items():
         component = "proxy" if "proxy" in name or (kind, name) == ("Service", "teleport") else "auth"
-        # Quirks of the published chart: auth's Deployment has one more label, its hook Job one less.
+        # Quirks of the published chart: auth's Deployment has an additional label, and auth's hook Job lacks one.
         expected = labels(None if (kind, name) == ("Job", "teleport-auth-test") else component)
         if (kind, name) == ("Deployment", "teleport-auth"):
             expected["app"] = "teleport"

@@ -26,7 +26,7 @@ OWN: dict[str, Any] = {
     "extraVolumeMounts": [{"name": "corp-ca", "mountPath": "/etc/corp"}],
     "annotations": {"pod": {"team": "infra"}},
 }
-# Where users write what auth is to have: at the root, where proxies get it too, or under `auth`.
+# The two places where users write auth's values: at the root, from which proxies get them too, or under `auth`.
 LAYOUTS = {"root": OWN, "auth": {"auth": OWN}}
 
 
@@ -97,7 +97,8 @@ EMPTY: dict[str, dict[str, Any] | None] = {
 
 @pytest.mark.parametrize("name", EMPTY)
 def test_a_key_of_auths_with_nothing_after_it_is_no_obstacle_on_the_way_back(render: Render, name: str) -> None:
-    """Helm renders nothing of it. With the patch in its place it does: the Teleport could never lose that again."""
+    """Helm cannot render such a key, but renders the patch in its place. If unpatching put the key back, nobody could
+    take the patch away."""
     own = {**values("auth", "aws", 2), "auth": EMPTY[name]}
     with pytest.raises(RenderFailed):
         rendered(render, own)
@@ -121,7 +122,7 @@ NULLS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
 
 
 def shown(name: str, objects: Objects) -> bool:
-    """Whether what the root says under this name of `NULLS` reached auth."""
+    """Whether auth got the root's value of the case `name` of `NULLS`."""
     template = objects["Deployment", "teleport-auth"]["spec"]["template"]
     config = yaml.safe_load(objects["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
     return {

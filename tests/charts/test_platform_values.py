@@ -1,4 +1,4 @@
-"""What platforms ask of TAG's pods, rendered: marks, digests, pull secrets; and the selectors that find those pods."""
+"""What platforms require of TAG's pods, rendered: labels, digests, pull secrets; and the selectors of those pods."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_pods_and_their_account_carry_the_marks(rendered: Objects) -> None:
 
 
 def test_marks_do_not_reach_what_selects_the_pods(rendered: Objects) -> None:
-    """Selectors cannot be changed: an upgrade with one more label in them would fail."""
+    """Selectors are immutable: an upgrade that adds a label to them would fail."""
     ((_, deployment),) = [item for item in rendered.items() if item[0][0] == "Deployment"]
     assert deployment["spec"]["selector"]["matchLabels"] == {
         "app.kubernetes.io/name": "teleport-access-graph",

@@ -1,4 +1,4 @@
-"""The program's own values, rendered: what the charts make of them, and what the patch may change."""
+"""The charts rendered with the program's own values: what the values bring about, and what the patch may change."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The patch through the published teleport-cluster chart, for every file of values that its authors render it with.
+"""The patch in the published teleport-cluster chart, with every values file that the chart's authors test with.
 
-It is older than what the program takes (`tests.published`), and renders auth's values the same way but for one thing:
-the Job that checks the configuration has the root's volumes alone.
+This version of the chart is older than those that the program supports (`tests.published`). It renders auth's values in
+the same way, with one exception: the Job that checks the configuration has only the root's volumes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_a_null_under_auth_hides_the_roots_here_too(render: Render, chart: Path,
 
 
 def test_who_writes_the_whole_configuration_names_the_cluster_there(render: Render, chart: Path) -> None:
-    """With that mode alone the chart asks for no `clusterName`."""
+    """`scratch` is the only mode in which the chart requires no `clusterName`."""
     own = {"chartMode": "scratch", "auth": {"teleportConfig": {"auth_service": {"cluster_name": "t"}}}}
     objects = rendered(render, chart, own)
     assert cluster_name(own)[1] == "t"

@@ -1,4 +1,4 @@
-"""What Helm itself reads in a values file: the same as `parse_values`, also of what `values_document` wrote."""
+"""Helm reads the same in a values file as `parse_values` does, also if `values_document` wrote the file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.unit.teleport_values.test_values_files import TABS_AND_ENDS
 pytestmark = pytest.mark.charts
 
 Read = Callable[[str], dict[str, Any]]
-# Helm takes a third of a second; a document has hundreds of values.
+# Few documents, because a run of Helm takes a third of a second; each document has hundreds of values.
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 
 ABOUT_NUMBERS = st.text("0123456789+-_.eExXbBoOaf", min_size=1, max_size=7)
-# Where a hunt by chance comes seldom.
+# Words that random generation seldom finds.
 SELDOM = [
     ".5_0",
     "._5",
@@ -45,11 +45,11 @@ SELDOM = [
     "0x",
     "1e",
 ]
-# What YAML has no word for is no value: surrogates. A null byte no Helm takes.
+# Without surrogates, which YAML cannot express, and without the null byte, which Helm refuses.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    # A null takes a default of the chart away, and this chart has none.
+    # No nulls inside: Helm takes a null as the removal of a default, and this chart has no defaults.
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=20,
 )
@@ -57,7 +57,7 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def read(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """A document's values as Helm has them, by a chart that prints them."""
+    """Returns a document's values as Helm reads them, from a chart that prints its values."""
     chart = tmp_path_factory.mktemp("chart")
     (chart / "Chart.yaml").write_text("apiVersion: v2\nname: values\nversion: 1.0.0\n")
     (chart / "templates").mkdir()
@@ -99,7 +99,7 @@ def test_what_is_a_number_to_helm_is_one_here(read: Read, words: list[str]) -> N
         try:
             parse_values(f"v: {word}")
         except ValueError:
-            continue  # refused, with the reason: no YAML, or beyond all numbers
+            continue  # `parse_values` refuses it: not YAML, or too large for a number
         kept.append(word)
     document = "".join(f"{key}: {word}\n" for key, word in numbered(kept).items())
     ours, helms = parse_values(document), read(document)

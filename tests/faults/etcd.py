@@ -1,4 +1,4 @@
-"""Raises etcd's alarm NOSPACE, as its quota does: it then answers reads alone, until the alarm is taken back."""
+"""Raises etcd's alarm NOSPACE, as an exhausted quota does: until the alarm is withdrawn, etcd answers only reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOSPACE = 1
 
 @contextmanager
 def full(home: Home) -> Iterator[None]:
-    """etcd of that home is full for as long."""
+    """The home's etcd is full while the context lasts."""
     with _channel(home) as channel:
         call = channel.unary_unary(_ALARM, request_serializer=bytes, response_deserializer=bytes)
         member = _member(call(_request(_GET, 0), timeout=10))
@@ -44,7 +44,7 @@ def _request(action: int, member: int) -> bytes:
 
 
 def _member(response: bytes) -> int:
-    """AlarmResponse's header is field 1, and the member's id is field 2 of it."""
+    """The member's id: field 2 of the header, which is field 1 of AlarmResponse."""
     length, start = _read(response, 1)
     header, position = response[start : start + length], 0
     while position < len(header):
@@ -65,7 +65,7 @@ def _varint(value: int) -> bytes:
 
 
 def _read(data: bytes, position: int) -> tuple[int, int]:
-    """A varint, and where the next thing begins."""
+    """The varint at `position`, and the position after it."""
     value = shift = 0
     while True:
         byte = data[position]

@@ -1,4 +1,4 @@
-"""The runs that are killed, in the order in which a stack lives through them: from the first `up` to `destroy`."""
+"""The runs of the engine that are killed, in the order of a stack's life: from the first `up` to `destroy`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Journey:
     change: Callable[[Settings], None] = _nothing
     command: str = "up"
     may_go: bool = True
-    """Whether the run deletes what cannot be had again."""
+    """Whether the run deletes resources that cannot be made again (`walk.IRREPLACEABLE`)."""
 
     def preview(self, stack: FaultyStack) -> dict[str, Any]:
         arguments = ("preview",) if self.command == "up" else (self.command, "--preview-only")
@@ -37,7 +37,7 @@ class Journey:
         return preview
 
     def points(self, stack: FaultyStack) -> list[Point]:
-        """Of the run as it would be now."""
+        """The points of this run, by a preview of the stack as it is now."""
         return points_of(self.preview(stack))
 
 
@@ -54,6 +54,6 @@ UP, ROTATE, INTRODUCE, SWITCH, RETIRE, STABLE, DESTROY = JOURNEYS
 
 
 def at_the_beginning(settings: Settings) -> None:
-    """As before the first of the journeys."""
+    """Sets the settings back to those before the first journey."""
     settings["database"].pop("rotation", None)
     settings["tls"].pop("authority", None)

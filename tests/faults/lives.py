@@ -1,4 +1,4 @@
-"""Lives of a stack with kills in them: what each run has to end as, and the life that chance makes."""
+"""A stack's life with kills in it: how each run has to end, and a life of random moves."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from tests.faults.results import KILLED, NOT_TAKEN_BACK, RESTARTED, TAKEN_BACK, 
 from tests.faults.switches import some
 from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, check_converged, check_gone, said
 
-# The engine's own order may pass a point by while others are made at the same time: one at a time, it passes none.
+# With parallel operations the engine may never come to a point. One operation at a time, it comes to all.
 IN_ORDER = ("--parallel", "1")
-# Chances after a kill: that what was begun is taken back before it is repeated, and that a pod starts anew meanwhile.
+# Probabilities after a kill: that the change is taken back before it is repeated, and that pods restart meanwhile.
 OF_TAKING_BACK, OF_RESTARTS = 0.3, 0.3
-# A part of the certificate's text that ends it.
+# The last line of a PEM certificate.
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
-# By values, and its owner has rolled out nothing: there is no Teleport to look at.
+# `verify`'s check of the other Teleport. Its mode is `values`, and nobody rolls the values out, so there is no Teleport
+# to look at.
 NOT_ROLLED_OUT = f"teleport.{OTHER_TELEPORT}"
-# What `verify` ends with where it has looked: proven, wrong, not proven.
+# Exit codes of a `verify` that could look: proven, wrong, not proven.
 LOOKED = (0, 1, 3)
-# What the engine's last lines count where something was changed.
+# Words for changes in the engine's final summary.
 CHANGES = ("created", "updated", "deleted", "replaced", "imported")
 
 
 def finish(journey: Journey, stack: FaultyStack, kept: Kept) -> None:
-    """As an undisturbed run ends. Raises `NotConverged`."""
+    """Checks that the stack is as an undisturbed run of `journey` leaves it. Raises `NotConverged`."""
     if journey is DESTROY:
         check_gone(stack)
         kept.values.clear()
@@ -44,13 +45,12 @@ def finish(journey: Journey, stack: FaultyStack, kept: Kept) -> None:
 
 
 class Life:
-    """A stack that lives through random moves, each killed at random points in the engine's own order; whatever is
-    allowed may follow whatever was. It holds after every move: nothing is lost, nothing is left over, and `verify`
-    finds nothing wrong."""
+    """A stack that lives through random moves, each killed at random points in the engine's own order. Any allowed move
+    may follow any other. After every move nothing is lost, nothing is left over, and `verify` finds nothing wrong."""
 
     def __init__(self, stack: FaultyStack, directory: Path) -> None:
         self._stack = stack
-        # A rotation gives the free slot another password; that the one in use opens the database, `verify` proves.
+        # A rotation gives the free slot another password. `verify` proves that the password in use opens the database.
         self._kept = Kept(may_go=True, may_change=("::database-access-login-a", "::database-access-login-b"))
         ((cluster, entry),) = stack.settings["teleport"].items()
         few, many, other = entry["hostAuthorities"]["path"], directory / "many.pem", directory / "other.pem"
@@ -61,15 +61,18 @@ class Life:
         self._teleports = Teleports(few, *paths, namespace=f"{stack.namespace}-teleport")
 
     def begin(self) -> None:
-        """The stack as it is configured stands."""
-        # What restarts the instance would else be pending until its window, and each preview would show it.
+        """Deploys the stack as it is configured."""
+        # Without this, changes that restart the instance wait for its maintenance window, and each preview shows them.
         self._stack.database(applyImmediately=True)
         self._stack.kubectl("create", "namespace", self._teleports.namespace)
         self._stack.pulumi("up")
         self._kept.check(self._stack.recorded())
 
     def sequence(self, seed: int, moves: int, kills: int) -> list[str]:
-        """So many moves with up to so many kills in each; what happened. Raises `NotConverged`, with all of it."""
+        """Makes `moves` random moves, each with up to `kills` kills, and returns what happened, in order.
+
+        Raises `NotConverged`, with what happened until then.
+        """
         chance = random.Random(seed)
         happened: list[str] = []
         try:
@@ -80,7 +83,7 @@ class Life:
         return happened
 
     def end(self) -> None:
-        """A destroy; nothing stays."""
+        """Destroys the stack, and checks that nothing is left."""
         self._stack.pulumi("destroy")
         check_gone(self._stack)
         self._stack.kubectl("delete", "namespace", self._teleports.namespace)
@@ -119,14 +122,14 @@ class Life:
             raise NotConverged(f"verify: {said(proof)}")
 
     def _make_way(self, before: Settings, wanted: Settings) -> None:
-        """The ConfigMap that was left to auth when the other Teleport went another way stands in the way when it comes
-        back; `preflight` and `recover` say so."""
+        """Deletes the ConfigMap that stayed behind for auth when the other Teleport left the mode `values`. It would be
+        in the way when that Teleport returns to the mode, as `preflight` and `recover` say."""
         if _is_by_values(wanted) and not _is_by_values(before):
             left = ("configmap", CA_CONFIG_MAP_NAME, "--namespace", self._teleports.namespace, "--ignore-not-found")
             self._stack.kubectl("delete", *left)
 
     def _is_taken_back(self) -> bool:
-        """Whether the settings of before are allowed again; where they are, they come through."""
+        """Whether an `up` with the former settings succeeds; the only other outcome it may have is a refusal."""
         done = self._stack.pulumi("up", check=False)
         if done.returncode != 0 and not is_refusal(done.stdout):
             raise NotConverged(f"what was begun is neither taken back nor refused:\n{said(done)}")
@@ -135,10 +138,10 @@ class Life:
 
 
 def _host_authority(directory: Path, cluster: str) -> str:
-    """A host CA of that Teleport's, in PEM."""
+    """A new host CA of the Teleport `cluster`, in PEM."""
     file = directory / f"{cluster}.pem"
     create_authority(file, cluster)
-    # Its key stands behind it in that file.
+    # The file also has the CA's key, after the certificate.
     return file.read_text().partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
 
 
@@ -151,12 +154,12 @@ def _is_by_values(settings: Settings) -> bool:
 
 
 def is_refusal(shown: str) -> bool:
-    """Whether a run that failed did so before it changed anything, and in words of the program's."""
+    """Whether a failed run changed nothing, and failed with an error message instead of a traceback."""
     counts = shown.rpartition("\nResources:")[2]
     return "error: " in shown and "Traceback" not in shown and not any(word in counts for word in CHANGES)
 
 
 def replace_all(settings: Settings, others: Settings) -> None:
-    """The others in place of what there is."""
+    """Replaces all of `settings` by `others`, in place."""
     settings.clear()
     settings.update(others)

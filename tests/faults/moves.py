@@ -1,7 +1,7 @@
-"""What a user may change on a stack that runs, one step after the other: the moves of a random life.
+"""What a user may change on a running stack, one step after the other: the moves of a random life.
 
-Pure: each move is a change of the settings that is allowed as they are now. What needs no thought of the others is
-among the switches (`tests/faults/switches.py`).
+Pure: each move is a change that the current settings allow. Settings that do not depend on others are among the
+switches (`tests/faults/switches.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tests.engine.stacks import Settings
 
-# Phase of the authority -> the step that may follow, and whether it is a new generation's.
+# Phase of the authority -> the phase that may follow, and whether it begins a new generation.
 _STEPS: Final = {
     "stable": ("introduce", 1),
     "introduce": ("switch", 0),
@@ -34,8 +34,8 @@ class Move:
 
 @dataclass(frozen=True)
 class Teleports:
-    """Paths of host CAs: Teleport's, the same with one more, and those of another Teleport (`OTHER_TELEPORT`), with the
-    namespace of that one."""
+    """Paths of files with host CAs: Teleport's own (`few`), the same and one more (`many`), and those of the `other`
+    Teleport (`OTHER_TELEPORT`); and that Teleport's namespace."""
 
     few: str
     many: str
@@ -44,7 +44,7 @@ class Teleports:
 
 
 def moves(settings: Settings, teleports: Teleports) -> list[Move]:
-    """Those that the settings allow."""
+    """All moves that the settings allow."""
     found = [
         Move("step of the authority", _next_step),
         Move("labels", _labelled),
@@ -64,14 +64,14 @@ def moves(settings: Settings, teleports: Teleports) -> list[Move]:
 
 def _moves_of_the_database(database: Settings) -> list[Move]:
     found = []
-    # Tokens of IAM are not rotated, and a login that was stays behind its number.
+    # IAM logins have no password to rotate: IAM is allowed only with rotation 0, and the rotation never goes back.
     if database.get("authentication") == "iam":
         found.append(Move("login by password", lambda now: now["database"].pop("authentication")))
     else:
         found.append(Move("rotate", _rotated))
         if not database.get("rotation"):
             found.append(Move("login by IAM", lambda now: now["database"].update(authentication="iam")))
-    # RDS replicates no instance whose password it manages, and takes over none of one that has a replica.
+    # RDS makes no replica of an instance whose password it manages, and manages no password of one that has a replica.
     if "replica" in database:
         found.append(Move("replica leaves", lambda now: now["database"].pop("replica")))
     elif database["masterPassword"] == "generated":
@@ -111,7 +111,7 @@ def _enabled(settings: Settings) -> bool:
 
 
 def _first(settings: Settings) -> dict[str, Any]:
-    """The entry that is always there."""
+    """The entry of the Teleport that is always there."""
     (entry,) = (entry for cluster, entry in settings["teleport"].items() if cluster != OTHER_TELEPORT)
     found: dict[str, Any] = entry
     return found

@@ -1,7 +1,7 @@
-"""Where an `up` or a `destroy` can be killed: right before and right after each operation that its preview announces,
-and in its middle where it is several calls; or once for each type of resource and operation.
+"""The points at which an `up` or `destroy` can be killed: right before and right after each operation that its preview
+announces, and in the middle of one that takes several calls; or one point for each type of resource and operation.
 
-Pure. Who kills is the sandbox's stand-ins (`sandbox/plugins/faults.py`), and who goes on afterwards is `walk`.
+Pure. The sandbox's stand-ins do the killing (`sandbox/plugins/faults.py`), and `walk` goes on afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sandbox.plugins.aws.objects import Kind
 from sandbox.plugins.aws.provider import KINDS
 from sandbox.plugins.faults import Point
 
-# A step of a preview -> the operations of the plugin that it stands for. An import reads.
+# A step of a preview -> the plugin's operations that it stands for. For an import, the plugin reads.
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "create": ("create",),
     "update": ("update",),
@@ -25,12 +25,12 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "delete-replaced": ("delete",),
 }
 BOUNDS = ("before", "after")
-# Types of which an object is made by one call and finished by others: a kill between them leaves it half made.
+# Types whose objects one call creates and further calls finish: a kill between them leaves an object half made.
 BY_SEVERAL_CALLS = frozenset(type_ for type_, kind in KINDS.items() if type(kind).settle is not Kind.settle)
 
 
 def points_of(preview: Mapping[str, Any]) -> list[Point]:
-    """Both sides of every operation, in the preview's order, each once. `preview` is the engine's `--json`."""
+    """Every point of every operation, in the preview's order, each once. `preview` is the engine's `--json` output."""
     found: dict[Point, None] = {}
     for name, type_, operation in _operations(preview):
         for moment in ("before", "between", "after") if _is_several_calls(type_, operation) else BOUNDS:
@@ -39,7 +39,7 @@ def points_of(preview: Mapping[str, Any]) -> list[Point]:
 
 
 def one_of_each(preview: Mapping[str, Any]) -> list[Point]:
-    """One for each type of resource and operation, at the worst moment: done and not recorded, or half done."""
+    """One point for each type of resource and operation, at the worst moment: done but not recorded, or half done."""
     found: dict[Point, None] = {}
     for _, type_, operation in _operations(preview):
         found[Point(type_, operation, "between" if _is_several_calls(type_, operation) else "after")] = None
@@ -51,13 +51,13 @@ def _is_several_calls(type_: str, operation: str) -> bool:
 
 
 def _operations(preview: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Name, type and operation of whatever a plugin will be asked to do."""
+    """Resource name, type and operation of everything that the engine will ask a plugin to do."""
     for step in preview["steps"]:
         state = step.get("newState") or step.get("oldState") or {}
-        # Components have no plugin; what the engine keeps for itself, such as providers, is made by none.
+        # No plugin makes components, or what the engine manages itself, such as providers.
         if not state.get("custom") or str(state["type"]).startswith("pulumi:"):
             continue
-        # What is kept at a destroy is forgotten by the engine alone.
+        # To keep a resource at a delete, the engine only forgets it, without a plugin.
         if step["op"] == "delete" and state.get("retainOnDelete"):
             continue
         name = str(step["urn"]).rpartition("::")[2]
@@ -66,5 +66,5 @@ def _operations(preview: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def sampled(points: Sequence[Point], count: int, seed: int) -> list[Point]:
-    """Some of the points: the same ones for the same seed."""
+    """At most `count` of the points: the same ones for the same seed."""
     return random.Random(seed).sample(list(points), min(count, len(points)))

@@ -1,7 +1,7 @@
-"""What the long test has come through, written after every step: it is resumed from here, and published from here.
+"""The results of the long test, written after every step, so that the test can be resumed and the counts published.
 
-Owns the files' form. A result belongs to one commit; another commit begins anew. Every method may be called by several
-threads.
+Owns the form of the files. A result belongs to one commit; on another commit the test begins anew. Several threads may
+call every method.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from sandbox.plugins.faults import Point
 
 POINTS, SEQUENCES = "points.json", "sequences.json"
-# What happens in a sequence beside its changes; a kill says where.
+# Events of a sequence besides its moves. A kill also says where.
 KILLED = "killed at "
 TURNED = "and "  # a switch, in the same `up` as the move before it
 RESTARTED, TAKEN_BACK, NOT_TAKEN_BACK = "pods restarted", "taken back", "not to be taken back"
 
 
 class _Published:
-    """A file of one part: commit, date, counts, and what they count."""
+    """The results file of one part: commit, date, counts, and what was counted."""
 
     def __init__(self, file: Path, commit: str, date: str) -> None:
         self.file = file
@@ -30,7 +30,7 @@ class _Published:
         self._lock = Lock()
 
     def _read(self) -> Mapping[str, Any]:
-        """What it has of this commit; nothing where it is of another one, or not there."""
+        """The file's content; empty if the file is missing, unreadable or of another commit."""
         try:
             document: Mapping[str, Any] = json.loads(self.file.read_text())
         except (FileNotFoundError, ValueError):
@@ -46,7 +46,7 @@ class _Published:
 
 
 class Points(_Published):
-    """Those that each run has, and those at which it was killed and came back."""
+    """For each journey: all its points, and those at which it was killed and converged afterwards."""
 
     def __init__(self, directory: Path, commit: str, date: str) -> None:
         super().__init__(directory / POINTS, commit, date)
@@ -55,7 +55,7 @@ class Points(_Published):
         self._struck: dict[str, list[str]] = found.get("struck", {})
 
     def left(self, journey: str, points: list[Point]) -> list[Point]:
-        """Points of this run that have not been struck yet."""
+        """Those of `points` at which this journey has not been killed yet."""
         with self._lock:
             known = self._points.setdefault(journey, [])
             known += [str(point) for point in points if str(point) not in known]
@@ -69,7 +69,7 @@ class Points(_Published):
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What is published: per run and altogether."""
+        """The published counts, for each journey and in total."""
         journeys = {
             journey: {"points": len(points), "converged": len(self._struck.get(journey, []))}
             for journey, points in self._points.items()
@@ -94,7 +94,7 @@ class Sequences(_Published):
         self._happened: dict[str, list[str]] = self._read().get("sequences", {})
 
     def left(self, count: int) -> list[int]:
-        """Seeds of the first `count` that have not been led through yet."""
+        """Those of the seeds 1 to `count` whose sequences have not converged yet."""
         return [seed for seed in range(1, count + 1) if str(seed) not in self._happened]
 
     def add(self, seed: int, happened: list[str]) -> None:
@@ -105,8 +105,8 @@ class Sequences(_Published):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many, the changes in them, the settings that were turned beside a change, and how often the engine was
-        killed, pods started anew and a change was taken back."""
+        """How many sequences, moves and turned switches there were, and how often the engine was killed, pods were
+        restarted and a change was taken back."""
         events = [event for happened in self._happened.values() for event in happened]
         kills = sum(event.startswith(KILLED) for event in events)
         turned = sum(event.startswith(TURNED) for event in events)

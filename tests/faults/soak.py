@@ -29,7 +29,7 @@ from tests.faults.results import Points, Sequences
 from tests.faults.walk import FaultyStack, Kept, NotConverged, Walk, faulty_stack
 
 RESULTS = CHECKOUT / "soak"
-# Of a random sequence, and at most of each of its moves.
+# Moves of a random sequence, and the most kills in each move.
 MOVES, KILLS = 3, 2
 ROUNDS = 3
 INTERRUPTED = 130
@@ -38,7 +38,7 @@ stopping = Event()
 
 
 class BrokenOff(Exception):
-    """Raised where a life may be left: what stands around it clears up."""
+    """Raised at a kill after Ctrl-C, where a life can be ended; the surrounding context managers clean up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             stopping.set()
             print("broken off: ends at the next kill or sequence, and takes its sandboxes down", file=sys.stderr)
-            # How the rest ends says nothing: a terminal's Ctrl-C reaches the engines too.
+            # The outcome of the parts does not count: a terminal's Ctrl-C also reaches their engines.
             wait(parts)
             return INTERRUPTED
     print(f"{points.counts} in {points.file}\n{sequences.counts} in {sequences.file}")
@@ -95,7 +95,8 @@ def not_negative(text: str) -> int:
 
 
 def journeys(points: Points, killed: set[str]) -> None:
-    """Lives with a kill at each point of each run, until all were struck or a whole life brought nothing new."""
+    """Leads a stack through lives with a kill at each point of each run, until the runs have been killed at all points,
+    or a whole life has brought no new one."""
     with started_sandbox() as sandbox, faulty_stack(sandbox, "soak") as stack:
         for _ in range(ROUNDS):
             before = points.counts["converged"]
@@ -105,12 +106,12 @@ def journeys(points: Points, killed: set[str]) -> None:
 
 
 def stream(sequences: Sequences, seeds: SimpleQueue[int], name: str) -> None:
-    """Random sequences, one after the other on one stack, until no seed is left."""
+    """Runs random sequences, one after the other on one stack, until no seed is left."""
     if seeds.empty():
         return
     with (
         started_sandbox() as sandbox,
-        # Outlives the stack, whose end may take an `up` that reads what is in there.
+        # Outlives the stack, because ending the stack may take an `up`, which reads files from here.
         tempfile.TemporaryDirectory(prefix="life-") as directory,
         faulty_stack(sandbox, name) as stack,
     ):
@@ -128,7 +129,7 @@ def stream(sequences: Sequences, seeds: SimpleQueue[int], name: str) -> None:
 
 
 def life(stack: FaultyStack, points: Points, killed: set[str]) -> None:
-    """Every journey once, killed wherever it has not been killed yet."""
+    """Runs every journey once, with a kill at each point where it has not been killed yet."""
     stack.change(at_the_beginning)
     kept = Kept()
     for journey in JOURNEYS:
@@ -140,7 +141,7 @@ def life(stack: FaultyStack, points: Points, killed: set[str]) -> None:
         print(f"{journey.name}: {len(left)} of {len(found)} points", flush=True)
         passed = walk.through(left, look_at_each=True, each=tell)
         finish(journey, stack, kept)
-        # Only now: what was struck in a run that did not converge would not be looked at again.
+        # Only after the run has converged: otherwise its points would count as done, and not be tried again.
         points.add(journey.name, walk.done)
         if passed:
             print(f"  not come to: {', '.join(map(str, passed))}", flush=True)
@@ -153,7 +154,7 @@ def tell(struck: list[Point]) -> None:
 
 
 def commit() -> str:
-    """Of the checkout, marked where it has been changed since: a count belongs to what was tested."""
+    """The checkout's commit, marked if files have changed since, because a count belongs to the tested code."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Settings that may be there or not, whatever the others are: a random life turns some of them beside its moves.
+"""Settings that may be present or not whatever the others are: a random life turns some of them along with its moves.
 
 Pure. A switch that is off leaves the setting at its default.
 """
@@ -16,7 +16,7 @@ from tests.engine.stacks import Settings
 class Switch:
     concern: str
     on: dict[str, Any]
-    """Keys of that concern with their values; all of them there, it is on."""
+    """Keys of the concern with their values. The switch is on if all of these keys are present."""
 
     def __str__(self) -> str:
         return " and ".join(f"{self.concern}.{key}" for key in self.on)
@@ -53,5 +53,5 @@ SWITCHES: Final = (
 
 
 def some(chance: random.Random) -> list[Switch]:
-    """None as often as not; else up to three."""
+    """No switch in half of the cases, otherwise one to three."""
     return chance.sample(SWITCHES, chance.choice((0, 0, 0, 1, 2, 3)))

@@ -1,7 +1,7 @@
-"""Kills an `up` or a `destroy` at one point after the other, recovers each time, and holds what must not be lost.
+"""Kills an `up` or a `destroy` at one point after the other, recovers each time, and checks that nothing is lost.
 
-One walk goes through many points: what a killed run made stays made, and the next one goes on from there. The engine's
-own order decides which of the points that are left comes next.
+One walk goes through many points: whatever a killed run made stays, and the next run continues from there. The engine's
+own order decides which of the remaining points comes next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.engine.conftest import Finished, RunningSandbox
 from tests.engine.stacks import Change, OwnStack
 from tests.faults.world import differences
 
-# What cannot be had again, with the output that is the thing itself (none: the id is).
+# Resource types that cannot be made again -> the output that identifies one (None: its id does).
 IRREPLACEABLE: Mapping[str, str | None] = {
     "aws:kms/key:Key": None,
     "aws:rds/instance:Instance": "resourceId",
@@ -36,11 +36,11 @@ LOCKED = "the stack is currently locked by 1 lock(s)"
 
 
 class NotConverged(AssertionError):
-    """A walk ended otherwise than an undisturbed run; the text says at which point, and what is different."""
+    """A walk did not end like an undisturbed run. The text says at which point, and what differs."""
 
 
 def stand_ins(home: Home) -> Path:
-    """A PULUMI_HOME with the sandbox's own plugins alone: official ones, which the sandbox prefers, have no faults."""
+    """A PULUMI_HOME with only the stand-ins. The sandbox prefers official plugins, but those can inject no faults."""
     root = home.stack / "tests" / "stand-ins"
     python = Path(sys.executable)
     versions = plugin_versions(python)
@@ -57,11 +57,11 @@ def stand_ins(home: Home) -> Path:
 
 
 class FaultyStack(OwnStack):
-    """A stack whose engine can be killed at a point, or led to the cluster by another way."""
+    """A stack whose engine can be killed at a point, or can reach the cluster by another way."""
 
     faults: Path | None = None
     kubeconfig: Path | None = None
-    """Another way to the cluster."""
+    """If set, leads to the cluster by another way (`tests/faults/way.py`)."""
 
     def __init__(self, beside: RunningSandbox, name: str) -> None:
         super().__init__(beside, name)
@@ -73,7 +73,10 @@ class FaultyStack(OwnStack):
         return {**super().environment(), **given, "PULUMI_IGNORE_AMBIENT_PLUGINS": "true"}
 
     def struck(self, points: Iterable[Point], *arguments: str) -> tuple[list[Point], Finished]:
-        """Run the engine with these points; where it was struck (nowhere: it came through), and how it ended."""
+        """Runs the engine, to be killed at the first of `points` that it reaches.
+
+        Returns the points at which it was killed (none if it came through), and how it ended.
+        """
         with tempfile.TemporaryDirectory(prefix="faults-") as directory:
             self.faults = Path(directory) / "points"
             self.faults.write_text("".join(f"{point}\n" for point in points))
@@ -88,7 +91,7 @@ class FaultyStack(OwnStack):
 
 @contextmanager
 def faulty_stack(beside: RunningSandbox, name: str, change: Change = lambda settings: None) -> Iterator[FaultyStack]:
-    """A configured stack, and at the end nothing of it, whatever state it was left in."""
+    """A configured stack, which is removed at the end, whatever state it is in by then."""
     stack = FaultyStack(beside, name)
     stack.configure(beside, change)
     try:
@@ -104,21 +107,21 @@ def said(done: Finished) -> str:
 
 @dataclass
 class Kept:
-    """What has been recorded once and must stay what it is."""
+    """Irreplaceable resources that have been in the state once and must stay the same."""
 
-    may_go: bool = False  # a run that deletes
+    may_go: bool = False  # true for a run that deletes
     may_change: tuple[str, ...] = ()
-    """Ends of URNs under which another thing may stand at any time."""
+    """Ends of URNs whose resources may be replaced at any time."""
     values: dict[str, str] = field(default_factory=dict)
 
     def check(self, recorded: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raises `NotConverged` when something is gone, or another thing has its name."""
+        """Raises `NotConverged` if such a resource is gone, or another has taken its URN."""
         now = {}
         for urn, resource in recorded.items():
             if resource["type"] in IRREPLACEABLE and not resource.get("delete") and not urn.endswith(self.may_change):
                 output = IRREPLACEABLE[resource["type"]]
                 value = str(resource["id"] if output is None else resource["outputs"][output])
-                # Never in a message: some are secrets.
+                # Only the digest is kept, so that no message can show the value: some are secrets.
                 now[urn] = hashlib.sha256(value.encode()).hexdigest()
         lost = [urn for urn, value in self.values.items() if urn in now and now[urn] != value]
         if lost:
@@ -131,7 +134,7 @@ class Kept:
 
 @dataclass
 class Walk:
-    """One command of the engine, killed at every point that it comes to."""
+    """One command of the engine, which is killed at every point that it reaches."""
 
     stack: FaultyStack
     command: tuple[str, ...]
@@ -146,11 +149,11 @@ class Walk:
         each: Callable[[list[Point]], None] = lambda struck: None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> list[Point]:
-        """Kill at each, recover each time, then let it come through; the points that it never came to.
+        """Kills the command at each point, recovers each time, then lets it come through. Returns the points that it
+        never reached.
 
-        A plain run is shown to be refused after the first, with `look_at_each` after every one. `each` is told of a
-        kill, and `meanwhile` happens between `recover` and the next run.
-        Raises `NotConverged`.
+        After the first kill, and with `look_at_each` after every kill, it checks that a plain run is refused. It calls
+        `each` after every kill, and `meanwhile` between `recover` and the next run. Raises `NotConverged`.
         """
         left = dict.fromkeys(points)
         self.kept.check(self.stack.recorded())
@@ -171,12 +174,12 @@ class Walk:
         return list(left)
 
     def recover(self, struck: list[Point], *, look: bool) -> None:
-        """As an operator does: a plain run says that it cannot, `recover` mends."""
+        """Does what an operator does: a plain run (with `look`), which is refused, and then `recover`, which mends."""
         if look:
             refused = self.stack.pulumi(*self.command, check=False)
             if refused.returncode == 0 or LOCKED not in said(refused):
                 raise NotConverged(f"{struck}: a plain run is not refused:\n{said(refused)}")
-        # The kill is why a record may not be there: nobody has removed the stack.
+        # --restore-record, because if a record is missing, the kill is why: nobody has removed the stack.
         mended = self.stack.operations("recover", "--yes", "--restore-record", check=False)
         if mended.returncode != 0 or "`up` goes on from here" not in mended.stdout:
             raise NotConverged(f"{struck}: recover failed, or left something:\n{said(mended)}")
@@ -184,7 +187,8 @@ class Walk:
 
 
 def check_converged(stack: FaultyStack, kept: Kept, expected: set[str] | None = None) -> None:
-    """As after an undisturbed run: nothing to do, no orphan anywhere, nothing lost; with `expected` those URNs alone.
+    """Checks that the stack is as after an undisturbed run: nothing to do, no orphans, nothing lost, and in the state
+    exactly the URNs `expected`, if given.
 
     Raises `NotConverged`.
     """
@@ -195,7 +199,7 @@ def check_converged(stack: FaultyStack, kept: Kept, expected: set[str] | None = 
     kept.check(recorded)
     if "pending operations" in said(again):
         raise NotConverged(f"the engine still warns of what it had begun:\n{said(again)}")
-    # Providers that nobody registers are the engine's own, which no preview announces.
+    # Without providers: the engine makes default providers itself, and no preview announces them.
     registered = {urn for urn in recorded if "::pulumi:providers:" not in urn}
     if expected is not None and registered != {urn for urn in expected if "::pulumi:providers:" not in urn}:
         raise NotConverged(f"other resources than in an undisturbed run: {sorted(registered ^ expected)}")
@@ -207,7 +211,7 @@ def check_converged(stack: FaultyStack, kept: Kept, expected: set[str] | None = 
 
 
 def check_gone(stack: FaultyStack) -> None:
-    """As after an undisturbed destroy. Raises `NotConverged`."""
+    """Checks that the stack is as after an undisturbed destroy. Raises `NotConverged`."""
     left = sorted(stack.recorded())
     if left:
         raise NotConverged(f"the state still has {left}")

@@ -1,4 +1,4 @@
-"""A way to a server that can be cut or slowed down: bytes pass as they are, so TLS is between the two ends."""
+"""A proxy before a server that can be cut or slowed down. It passes bytes on unchanged, so TLS ends at the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 65536
 
 
 class Way:
-    """Listens on a free loopback port and hands on to `target`. `delay`: seconds before each piece of an answer."""
+    """Listens on a free loopback port and forwards to `target`, with `delay` seconds before each chunk of an answer."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -29,14 +29,14 @@ class Way:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        # Wakes the thread that accepts; a mere close would not.
+        # `shutdown` wakes the thread in `accept`; `close` alone would not.
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self.drop()
 
     def drop(self) -> None:
-        """End every connection that passes now."""
+        """Ends every open connection."""
         with self._lock:
             passing, self._open = self._open, set()
         for one in passing:
@@ -71,14 +71,14 @@ class Way:
                     time.sleep(self.delay)
                 sink.sendall(data)
         except OSError:
-            pass  # one of the two ends is gone; so is the other, then
+            pass  # one end has closed the connection, so the other end's is ended below
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager
 def way_to(kubeconfig: Path, copy: Path) -> Iterator[Way]:
-    """A way to the kubeconfig's first cluster; `copy` is a kubeconfig that takes it."""
+    """A way to the first cluster of `kubeconfig`. Writes to `copy` a kubeconfig that uses the way."""
     document = yaml.safe_load(kubeconfig.read_text())
     cluster = document["clusters"][0]["cluster"]
     address = urlsplit(cluster["server"])

@@ -1,6 +1,6 @@
-"""What a stack has in AWS, Kubernetes and Helm beside what its state says: orphans, and what is missing.
+"""Compares what a stack has in AWS, Kubernetes and Helm with its state, to find orphans and missing objects.
 
-Reads the live APIs. `database_account` lists the account.
+Reads the live APIs. `database_account` lists the objects in the AWS account.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.engine.stacks import OwnStack, aws
 
 Recorded = Mapping[str, Mapping[str, Any]]
 
-# Resource type -> what `objects_of` calls it, and the output that is its name there.
+# Resource type -> its kind in `objects_of`, and the output that holds its name there.
 _IN_AWS = {
     "aws:rds/instance:Instance": ("instance", "identifier"),
     "aws:rds/subnetGroup:SubnetGroup": ("subnet group", "name"),
@@ -38,7 +38,7 @@ _KINDS = (
 
 
 def in_aws(stack: OwnStack) -> dict[str, list[str]]:
-    """Everything in the account that is the stack's, kind -> names; rules and policies by their owner."""
+    """All of the stack's objects in the account, kind -> names. Rules and policies are found by what they belong to."""
     found = objects_of(stack, stack.identifier)
     ec2, iam = aws(stack, "ec2"), aws(stack, "iam")
     for group in ec2.describe_security_groups()["SecurityGroups"]:
@@ -57,7 +57,7 @@ def in_aws(stack: OwnStack) -> dict[str, list[str]]:
 
 
 def recorded_in_aws(recorded: Recorded) -> dict[str, list[str]]:
-    """The same of what the state has."""
+    """Like `in_aws`, from the state."""
     found: dict[str, list[str]] = {}
     for resource in recorded.values():
         kind = resource["type"]
@@ -73,7 +73,7 @@ def recorded_in_aws(recorded: Recorded) -> dict[str, list[str]]:
 
 
 def in_kubernetes(stack: OwnStack) -> list[str]:
-    """`<Kind> <namespace>/<name>` of what the engine's plugin has made in the stack's namespace, and the namespace."""
+    """`<Kind> <namespace>/<name>` of what the Kubernetes plugin made in the stack's namespace, and the namespace."""
     found = []
     if stack.get("namespace", stack.namespace, "--ignore-not-found"):
         found.append(f"Namespace {stack.namespace}")
@@ -86,7 +86,7 @@ def in_kubernetes(stack: OwnStack) -> list[str]:
 
 
 def recorded_in_kubernetes(stack: OwnStack, recorded: Recorded) -> list[str]:
-    """The same of what the state has; releases are Helm's."""
+    """Like `in_kubernetes`, from the state, but without releases, which are Helm's."""
     found = []
     for resource in recorded.values():
         kind = str(resource["type"])
@@ -98,13 +98,13 @@ def recorded_in_kubernetes(stack: OwnStack, recorded: Recorded) -> list[str]:
 
 
 def in_helm(stack: OwnStack) -> dict[str, str]:
-    """Name -> status of every release in the stack's namespace, pending ones included."""
+    """Name -> status of every release in the stack's namespace, including pending ones."""
     listed = json.loads(stack.helm("list", "--all", "--namespace", stack.namespace, "--output", "json").stdout)
     return {release["name"]: release["status"] for release in listed}
 
 
 def recorded_in_helm(stack: OwnStack, recorded: Recorded) -> dict[str, str]:
-    """The same of what the state has: a release that is recorded runs."""
+    """Like `in_helm`, from the state: a recorded release has to be deployed."""
     return {
         str(resource["id"]).rpartition("/")[2]: "deployed"
         for resource in recorded.values()
@@ -114,7 +114,7 @@ def recorded_in_helm(stack: OwnStack, recorded: Recorded) -> dict[str, str]:
 
 
 def differences(stack: OwnStack, recorded: Recorded) -> dict[str, tuple[Any, Any]]:
-    """Where -> what is there and what the state says, wherever the two are not the same."""
+    """Place -> what is there and what the state has, for every place where the two differ."""
     both = {
         "AWS": (in_aws(stack), recorded_in_aws(recorded)),
         "Kubernetes": (in_kubernetes(stack), recorded_in_kubernetes(stack, recorded)),

@@ -1,7 +1,7 @@
-"""What of a resource a newer program must not change, or the engine replaces it: its URN, and the inputs that no plugin
-changes in place. By the stand-in plugins' tables, which are the official ones'.
+"""What a newer program must not change about a resource, because the engine would replace it: the URN, and the inputs
+that no plugin changes in place. Which those are is in the stand-in plugins' tables, which equal the official plugins'.
 
-`python -m tests.states.inputs` writes what the present program registers into the directory of its version.
+`python -m tests.states.inputs` writes what the current program registers into the directory of its version.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ STATES = Path(__file__).parent
 FILE = "inputs.json"
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 LOCALLY_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
-# Always the same, so that what is derived from it is too; the program reads it, so that it is a real one.
+# A fixed file, so that whatever is derived from it is always the same. It is a real CA, because the program parses it.
 AUTHORITY = STATES / "authority.pem"
-# A longer value is a whole script or specification: that it changed is what counts, and which it was `git` knows.
+# A longer value is a whole script or specification. Its digest shows that it changed; `git` has the text.
 LONGEST = 120
 Recorded = dict[str, dict[str, Any]]
 
@@ -41,7 +41,7 @@ def recorded(version: str, mode: str) -> Recorded:
 
 
 def registered(mode: str) -> tuple[Recorded, dict[str, set[str]]]:
-    """What the present program registers in that mode, and the former URNs that each of its resources claims."""
+    """What the current program registers in `mode`, and for each resource the former URNs that it claims as aliases."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         config, secrets = stack_of(mode, directory)
@@ -65,7 +65,7 @@ def _fixed(item: Registration) -> dict[str, Any]:
         if value is not None:
             fixed[path.strip(".")] = _short(value)
     if item.provider and not item.type.startswith("pulumi:"):
-        # With the name of the provider, without the identity that it has in one state.
+        # Only the provider's URN: the id after it differs in every state.
         fixed["provider"] = item.provider.rpartition("::")[0]
     return fixed
 
@@ -97,13 +97,13 @@ def _aliases(recording: Recording) -> dict[str, set[str]]:
 
 
 def lost(before: Recorded, now: Recorded, aliases: Mapping[str, set[str]]) -> list[str]:
-    """URNs of the recorded state that the present program neither registers nor claims: they would be deleted."""
+    """URNs in `before` that the current program neither registers nor claims: the engine would delete them."""
     claimed = set().union(*aliases.values()) if aliases else set()
     return sorted(before.keys() - now.keys() - claimed)
 
 
 def replaced(before: Recorded, now: Recorded, aliases: Mapping[str, set[str]]) -> list[str]:
-    """What would be replaced, with the input and both values."""
+    """A line for each resource that the engine would replace: its URN, the input and both values."""
     former = {old: new for new, olds in aliases.items() for old in olds}
     found = []
     for urn, inputs in before.items():

@@ -1,9 +1,9 @@
-"""A whole state of a version, as an operator of that version has it, without what only one deployment has.
+"""The whole state of a stack as a version of the program leaves it, without what is specific to one deployment.
 
-`python -m tests.states.recording` deploys the present program on two sandboxes, one after the other, and writes what
-their states have in common into the directory of its version. What is not the same in both (passwords, keys,
-certificates, times, ports, ids), what names a place on this machine, and every secret, becomes a marker. A test takes
-those from a stack that it has deployed itself.
+`python -m tests.states.recording` deploys the current program on two sandboxes, one after the other, and writes what
+their states have in common into the directory of the program's version. A marker replaces every value that differs
+between the two (passwords, keys, certificates, times, ports, ids), names a place on this machine, or is secret. A test
+fills the markers in from a stack that it has deployed itself.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tests.states.inputs import STATES, VERSION
 
 FILE = "state.json"
 MARKER = "<of the deployment>"
-# A resource is named by it, so that it stands within URNs.
+# Replaces the security group's id within URNs too, because a resource is named by that id.
 CLIENT = "<client security group>"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-# Where in the program it was asked for, and when: every version says something else.
+# Where in the program a resource was registered, and when: this differs with every version.
 PASSING = {"sourcePosition", "stackTrace", "created", "modified"}
 Resource = dict[str, Any]
 
 
 def without_deployment(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Resource]:
-    """The resources of both exports, in the order of the first. Raises `ValueError` when they are not the same ones."""
+    """What the exports' resources have in common, in the order of `one`. Raises `ValueError` if their URNs differ."""
     first, others = resources(_named(one, _client(one), CLIENT)), resources(_named(other, _client(other), CLIENT))
     if first.keys() != others.keys():
         raise ValueError(f"not the same resources: {sorted(first.keys() ^ others.keys())}")
@@ -40,12 +40,12 @@ def without_deployment(one: Mapping[str, Any], other: Mapping[str, Any]) -> list
 
 
 def resources(export: Mapping[str, Any]) -> dict[str, Resource]:
-    """URN -> resource; the engine's order."""
+    """URN -> resource, in the engine's order."""
     return {resource["urn"]: resource for resource in export["deployment"]["resources"]}
 
 
 def _client(export: Mapping[str, Any]) -> str:
-    """The one security group that may reach the database."""
+    """Id of the only security group that may reach the database."""
     (rule,) = [one for one in export["deployment"]["resources"] if one["type"] == RULE]
     client: str = rule["inputs"]["referencedSecurityGroupId"]
     return client
@@ -75,10 +75,12 @@ def _is_secret(value: Any) -> bool:
 
 
 def with_deployment(recorded: list[Resource], export: Mapping[str, Any]) -> dict[str, Any]:
-    """The export of a deployed stack with the recorded resources in place of its own; what is marked stays as deployed.
+    """The export of a deployed stack with the recorded resources in place of its own, and the deployed values in place
+    of the markers.
 
-    A resource that is not deployed, or has another name now, takes it from one of its type. What is deployed may depend
-    on what the recorded version did not have; the engine imports no such dependency, and it is left out.
+    A recorded resource that is not deployed, or has another name now, takes its values from a resource of its type. A
+    deployed resource may depend on one that the recorded version did not have. Such dependencies are left out, because
+    the engine refuses to import them.
     """
     deployed = resources(export)
     recorded = _named(recorded, CLIENT, _client(export))
@@ -93,7 +95,7 @@ def with_deployment(recorded: list[Resource], export: Mapping[str, Any]) -> dict
 
 
 def _depending_on(before: set[str], resource: Resource) -> Resource:
-    """The resource with the dependencies of its that stand before it in its state."""
+    """`resource` with only those of its dependencies that are in `before`, the URNs that precede it in the state."""
     known = dict(resource)
     if "dependencies" in resource:
         known["dependencies"] = [urn for urn in resource["dependencies"] if urn in before]
@@ -107,14 +109,15 @@ def _depending_on(before: set[str], resource: Resource) -> Resource:
 
 def _filled(recorded: Any, deployed: Any) -> Any:
     if recorded == MARKER:
-        # What no longer exists had some value.
+        # The resource no longer exists, so any value will do.
         return "unknown" if deployed is None else deployed
     if isinstance(recorded, dict):
         known = deployed if isinstance(deployed, dict) else {}
         return {key: _filled(value, known.get(key)) for key, value in recorded.items()}
     if isinstance(recorded, list):
         if MARKER in recorded and isinstance(deployed, list) and len(deployed) != len(recorded):
-            # Which of them the marks stand for is not known. Such are dependencies, whose order is the engine's.
+            # Which items the markers stand for is unknown. Only lists of dependencies are like this; their order is the
+            # engine's.
             return deployed
         items = deployed if isinstance(deployed, list) and len(deployed) == len(recorded) else [None] * len(recorded)
         return [_filled(*pair) for pair in zip(recorded, items, strict=True)]

@@ -1,4 +1,4 @@
-"""Stacks in which every mode of every union of the settings occurs, as users who keep the defaults have them."""
+"""Stacks with otherwise default settings in which, together, every mode of every union of the settings occurs."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ MODES: dict[str, Callable[[Config], None]] = {
 
 
 def stack_of(mode: str, directory: Path) -> tuple[Config, dict[str, str]]:
-    """The plain configuration and the secret one."""
+    """The plain and the secret configuration of `mode`; the files that it names are written into `directory`."""
     (directory / "authorities.pem").write_text(authority("Issuer A"))
     config = configuration(directory)
     MODES[mode](config)
