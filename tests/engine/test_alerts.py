@@ -1,4 +1,4 @@
-"""When the alerts fire, by Prometheus' own rules and PromQL: an outage, what is not known, an end that comes near."""
+"""When the alerts fire, evaluated by Prometheus' own code: in an outage, without data, before a certificate's end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AVAILABLE = 'kube_deployment_status_replicas_available{namespace="graph",deploym
 CRON_JOB = '{namespace="teleport",cronjob="teleport-access-graph-lockout-watch"}'
 CREATED, LAST_SUCCESS = f"kube_cronjob_created{CRON_JOB}", f"kube_cronjob_status_last_successful_time{CRON_JOB}"
 ISSUED = "certmanager_certificate_expiration_timestamp_seconds"
-# As Prometheus has it with `honorLabels`, and without: it then sets the label itself, by where cert-manager runs.
+# With `honorLabels`, and without: Prometheus then sets `namespace` itself, to the one where cert-manager runs.
 ISSUED_LABELS = ('namespace="graph"', 'namespace="cert-manager",exported_namespace="graph"')
 EXPORTED = "min(x509_cert_not_after)"
 
@@ -39,7 +39,7 @@ def judge() -> Path:
 def fire(
     judge: Path, rules: Sequence[Mapping[str, Any]], series: Mapping[str, str], minutes: int
 ) -> dict[str, list[int]]:
-    """The minutes from `START` on in which each alert fires; one that never does is not there."""
+    """Alert -> the minutes after `START` in which it fires, without alerts that never fire."""
     asked = {
         "spec": {"groups": [{"name": "teleport-access-graph", "rules": rules}]},
         "start": START.isoformat(),
@@ -76,7 +76,7 @@ def seconds(moment: datetime) -> str:
 def test_an_outage_of_five_minutes_is_one_and_a_roll_out_is_none(judge: Path) -> None:
     roll_out, outage = "2x4 0x3 2x20", "2x4 0x9 2x20"
     assert fire(judge, monitoring(), {AVAILABLE: roll_out}, 28) == {}
-    # Away from minute 5 on, and there again in minute 15.
+    # The access graph is unavailable from minute 5 on, and available again in minute 15.
     assert fire(judge, monitoring(), {AVAILABLE: outage}, 28) == {"AccessGraphUnavailable": list(range(10, 15))}
 
 
@@ -97,7 +97,7 @@ def test_what_is_not_told_is_not_taken_for_well(judge: Path) -> None:
 def test_the_ends_that_the_stack_knows_come_near(judge: Path) -> None:
     far, near = in_days(21.5).isoformat(), (in_days(21) + timedelta(minutes=10)).isoformat()
     assert fire(judge, monitoring(far, far), {AVAILABLE: "2x40"}, 40) == {}
-    # Within 21 days from minute 11 on, and a quarter of an hour more.
+    # The end is less than 21 days away from minute 11 on; the alert fires a quarter of an hour later.
     assert fire(judge, monitoring(near, far), {AVAILABLE: "2x40"}, 40) == {
         "AccessGraphCertificateEnds": list(range(26, 41))
     }
@@ -132,7 +132,7 @@ def test_three_looks_without_success_are_a_lockout_and_the_next_success_ends_it(
     created, success = seconds(in_days(-30)), seconds(START)
     later = seconds(START + timedelta(minutes=25))
     well = {CREATED: f"{created}x60", LAST_SUCCESS: f"{success}x24 {later}x14"}
-    # The last success is minute 0; a quarter of an hour and a minute after it somebody is called, until minute 25.
+    # The last success is in minute 0. The alert fires a quarter of an hour and a minute after it, until minute 25.
     assert fire(judge, rules, well, 38) == {"AccessGraphLocksAuthOut": list(range(17, 25))}
 
 

@@ -1,7 +1,8 @@
-"""The stand-ins for tls and random are no laxer than the official plugins' code, and answer the engine as it does.
+"""The stand-ins for tls and random are as strict as the official plugins' code, and give the engine the same answers.
 
-Both are asked the same by gRPC, with inputs that Hypothesis draws. The code is Terraform's providers of that name by
-Pulumi's bridge (`sandbox/toolchain/bridged_plugins`); that this is what the official plugins are, their recording says.
+The tests ask both the same by gRPC, with inputs from Hypothesis. The official code is Terraform's providers of these
+names behind Pulumi's bridge (`sandbox/toolchain/bridged_plugins`). A replay of recordings of the official plugins shows
+that this code behaves as they do.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.engine
 
 MINUTES = 60_000
 BUILT = ("tls", "random")
-# New with each resource, in the outputs; when it was made and what it is worth is compared by other tests.
+# Outputs that differ with each new resource. Other tests compare their values and times.
 FRESH = frozenset(
     {"id", "result", "bcryptHash", "b64Std", "b64Url", "dec", "hex", "certPem", "certRequestPem"}
     | {"validityStartTime", "validityEndTime", "privateKeyPem", "privateKeyOpenssh", "privateKeyPemPkcs8"}
@@ -65,7 +66,7 @@ def pairs() -> Iterator[dict[str, Pair]]:
 
 @pytest.fixture(scope="module")
 def material(pairs: dict[str, Pair]) -> Properties:
-    """A key, another one, an authority of the first and a request of the second."""
+    """Two keys, a CA with the first key, and a certificate request with the second."""
     _, official = pairs["tls"]
     keys = [_plain(official.create(PRIVATE_KEY, {"algorithm": "ECDSA", "ecdsaCurve": "P256"})[1]) for _ in range(2)]
     key, other = (made["privateKeyPem"] for made in keys)
@@ -90,7 +91,8 @@ def material(pairs: dict[str, Pair]) -> Properties:
 
 
 def _plain(value: Any) -> Any:
-    """Without envelopes and without what the bridge keeps for itself: the engine marks what the SDK calls secret."""
+    """`value` without secret envelopes, because the engine itself marks what the SDK declares secret, and without the
+    bridge's own properties."""
     bare = unwrap(value)
     return {key: item for key, item in bare.items() if not key.startswith("__")} if isinstance(bare, dict) else bare
 
@@ -100,14 +102,14 @@ def _shape(outputs: Properties) -> Properties:
 
 
 def _given(**properties: st.SearchStrategy[Any]) -> st.SearchStrategy[Properties]:
-    """Each property or not."""
+    """Properties of which each may be present or absent."""
     return st.fixed_dictionaries({}, optional=properties)
 
 
 def _both(
     required: dict[str, st.SearchStrategy[Any]], optional: dict[str, st.SearchStrategy[Any]]
 ) -> st.SearchStrategy[tuple[Properties, Properties]]:
-    """The inputs of a resource, and what becomes of them: some are changed, given or taken away."""
+    """The inputs of a resource before and after a change, which may change, add or remove some."""
     one = st.fixed_dictionaries(required, optional=optional)
     return st.tuples(one, one)
 
@@ -119,7 +121,7 @@ PASSWORDS = _both(
     {
         "keepers": KEEPERS,
         "lower": st.booleans(),
-        # One kind of character is left in any case.
+        # At least one kind of character must be allowed.
         "upper": st.just(True),
         "numeric": st.booleans(),
         "special": st.booleans(),
@@ -157,7 +159,7 @@ AUTHORITY = {"isCaCertificate": st.booleans(), **CERTIFICATE}
 
 
 def _bounded(function: Any) -> Any:
-    """A few dozen cases: each makes two resources, and some make passwords that are costly by design."""
+    """Limits a test to a few dozen examples: each makes two resources, and hashing a password is slow by design."""
     return settings(max_examples=30, deadline=MINUTES, suppress_health_check=[HealthCheck.function_scoped_fixture])(
         function
     )
@@ -219,7 +221,7 @@ def test_a_certificate_lives_as_with_the_official_code(
 
 
 class AsReplayed(ResourceProvider):
-    """The official code, asked as a stand-in is: in its answers, the engine marks what is secret."""
+    """The official code behind the interface of a stand-in, for the replay of the recordings."""
 
     def __init__(self, asked: Plugin) -> None:
         self.asked = asked
@@ -264,7 +266,8 @@ def test_the_code_does_what_the_official_plugins_were_recorded_to_do(
     if "previewOutputs" in recorded:
         unknown = {name for name, value in _plain(seen.preview).items() if value is UNKNOWN}
         expected_unknown = {name for name, value in recorded["previewOutputs"].items() if value.get("unknown")}
-        # What the SDK calls secret is hidden by the engine, in a preview too.
+        # The engine hides what the SDK declares secret, in a preview too, so the recording does not tell whether it was
+        # unknown.
         hidden = {name for name, value in recorded["previewOutputs"].items() if value.get("secret")}
         assert unknown - hidden == expected_unknown - hidden
 
@@ -356,33 +359,33 @@ def test_a_window_that_is_not_known_is_refused_once_there_is_a_certificate(
 
 
 def _refuses(one: Plugin, type_: str, inputs: Properties) -> bool:
-    """At the check or, at the latest, before anything is made."""
+    """Whether the plugin refuses the inputs, in its check or in the creation."""
     try:
         _, failures = one.check(type_, inputs)
         if not failures:
             one.create(type_, inputs)
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.INTERNAL:
-            raise  # a stand-in's own fault is no refusal
+            raise  # an internal error of the plugin is no refusal
         return True
     return bool(failures)
 
 
 def _same_life(pair: Pair, type_: str, before: Properties, after: Properties) -> None:
-    """Made, read, changed: the engine is told the same by both."""
+    """Makes, reads and changes a resource with both plugins, and checks that they tell the engine the same."""
     answers = [one.check(type_, before) for one in pair]
     assert [(_plain(inputs), bool(failures)) for inputs, failures in answers] == [(_without_null(before), False)] * 2
     _same([one.create(type_, before, preview=True)[1] for one in pair], _plain)
     for name in before:
         if name in ("earlyRenewalHours", "subject"):
-            continue  # refused once it is there (below), and with official code unknown field by field
+            continue  # the stand-in checks it once it is known (below); the official code treats its fields one by one
         hidden = {**before, name: UNKNOWN}
         if name == "validityPeriodHours":
             hidden["earlyRenewalHours"] = 0
         _same([one.create(type_, hidden, preview=True)[1] for one in pair], _without_readiness)
 
     if any(refusals := [_refuses(one, type_, before) for one in pair]):
-        # What the inputs are together, such as an authority without a name, is seen when it is made.
+        # Some combinations of inputs, such as a CA without a name, are refused only at the creation.
         assert all(refusals)
         return
     made = [one.create(type_, before) for one in pair]
@@ -401,7 +404,7 @@ def _same_life(pair: Pair, type_: str, before: Properties, after: Properties) ->
         ]
         ours, theirs = differences
         assert (ours.changes, ours.replaces) == (theirs.changes, theirs.replaces)
-        # The official code also names outputs that will be other ones; of the inputs both name the same.
+        # The official code also names outputs that will change. Among the inputs, both name the same.
         assert ours.names <= theirs.names
         assert not (theirs.names - ours.names) & {*before, *after}
         if theirs.changes and not theirs.replaces:

@@ -1,7 +1,7 @@
-"""Every secret of a stack that runs, looked for in clear wherever the engine, Helm and the cluster write something:
+"""Looks for every secret of a running stack, in clear text, wherever the engine, Helm and the cluster write something:
 state, previews, errors, logs, events, objects, release records, command lines, temporary files.
 
-One stack of its own beside the sandbox's; its secrets are the canaries.
+The stack runs beside the sandbox's own. Its secrets are the canaries.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ pytestmark = pytest.mark.engine
 
 NAMESPACE = "teleport-canaries"
 TOKEN = "canary-of-an-operator-0123456789"
-# How often processes and files are looked at while the engine works, in seconds.
+# Seconds between two looks at processes and files while the engine works.
 PAUSE = 0.02
 LARGEST = 1 << 20
 SECRET_VALUE = "plaintext"
-# What may not be missing among the canaries, by the resource or the key that makes them.
+# Resources and keys that must contribute canaries.
 MADE_BY = {
     "database-access-login-a",
     "digest-key",
@@ -49,12 +49,12 @@ MADE_BY = {
 
 @dataclass
 class Watch:
-    """Looks at all processes and at one directory until it is stopped."""
+    """Records the command lines of all processes and the files of one directory until it is stopped."""
 
     directory: Path
     commands: set[bytes] = field(default_factory=set)
     files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    """Mode and content of each file that was there, by path."""
+    """Path -> mode and content of each file that was seen."""
     rounds: int = 0
 
     def __enter__(self) -> Watch:
@@ -89,7 +89,7 @@ class Watch:
 
 
 class CanaryStack(OwnStack):
-    """Its engine's temporary files are in a directory of their own."""
+    """A stack whose engine writes its temporary files into `temporary`."""
 
     temporary: Path
 
@@ -99,7 +99,7 @@ class CanaryStack(OwnStack):
 
 @dataclass
 class Told:
-    """What was written while the stack lived, by where."""
+    """What was written while the stack lived, by place."""
 
     canaries: dict[str, str]
     texts: dict[str, str]
@@ -143,7 +143,7 @@ def said(done: Finished) -> str:
 
 
 def previews(stack: OwnStack) -> dict[str, str]:
-    """What the engine and the commands say of a change to come, of none, and of one that is refused."""
+    """Output of the engine and the commands with a pending change, without one, and with one that is refused."""
     good = stack.configuration.read_text()
     stack.change(lambda settings: settings["accessGraph"].update(replicas=1, logLevel="DEBUG"))
     stack.database(rotation=1)
@@ -167,7 +167,7 @@ def previews(stack: OwnStack) -> dict[str, str]:
 
 
 def written(stack: OwnStack) -> dict[str, str]:
-    """State, configuration, the cluster's objects and events, logs, and Helm's records."""
+    """The state, the configuration, the cluster's objects and events, logs, and Helm's records, by place."""
     texts = {"configuration": stack.configuration.read_text()}
     for path in (*stack.home.state.rglob("*"), *stack.home.logs.rglob("*")):
         if path.is_file() and (stack.stack_name in path.name or path.is_relative_to(stack.home.logs)):
@@ -187,7 +187,7 @@ def written(stack: OwnStack) -> dict[str, str]:
 
 
 def canaries_of(stack: OwnStack) -> dict[str, str]:
-    """Every secret text by what it is of."""
+    """Every secret text, by the resource or key that it belongs to."""
     found = {"teleportSecretValues": TOKEN}
     for urn, resource in stack.recorded().items():
         name, outputs = urn.rpartition("::")[2], resource.get("outputs", {})
@@ -205,7 +205,7 @@ def plain(value: Any) -> str:
 
 
 def needles(canary: str) -> set[str]:
-    """What of it would be a find: the whole, and for a key in PEM one of its inner lines."""
+    """The texts to look for: the canary, or the longest inner line of a key in PEM; each also in base64 and URL-quoted."""
     lines = [line for line in canary.splitlines() if len(line) >= 16 and not line.startswith("-----")]
     texts = {max(lines, key=len)} if "\n" in canary else {canary}
     encoded = {base64.b64encode(text.encode()).decode().rstrip("=")[:-2] for text in texts}

@@ -1,6 +1,6 @@
 """Independent judges of the certificates that the program makes: openssl, Go's crypto/x509, and the linter pkilint.
 
-The certificates are those of `Certificates`, made by the stand-in of the tls plugin in the form of the official one's.
+The certificates are those of the component `Certificates`. The tls stand-in makes them as the official plugin would.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tests.unit.certificates.pki import HOST
 pytestmark = pytest.mark.engine
 
 JUDGE = Path(__file__).parent / "x509_judge"
-# A step is an `up`: what is served before it and after it, and what is trusted before it and after it.
+# Generation and phase of the authority at each step. Each step is an `up`.
 STEPS = [(1, "stable"), (2, "introduce"), (2, "switch"), (2, "retire"), (2, "stable")]
 
-# What the linter finds against a public authority's rules (CA/Browser Forum, Microsoft), and why it stays.
+# Violations of the rules for public authorities (CA/Browser Forum, Microsoft) that the linter finds, and why they stay.
 LEAF_FINDINGS = {
     "cabf.internal_domain_name": "a Service's name is a cluster's own; no public authority may sign it",
     "cabf.serverauth.certificate_validity_period_exceeds_days": "the limit falls to 47 days for public ones, which are "
@@ -55,7 +55,7 @@ AUTHORITY_FINDINGS = {
 
 
 class Files:
-    """What a step left, where the judges find it."""
+    """Writes what a step made into files for the judges."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -79,7 +79,7 @@ def algorithm(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def history(algorithm: str) -> list[Issued]:
-    """Every step of a rotation with keys of one algorithm."""
+    """What each step of a rotation issued, with keys of one algorithm."""
     issuing = Issuing()
     return [issuing.up(algorithm=algorithm, generation=generation, phase=phase) for generation, phase in STEPS]
 
@@ -90,7 +90,7 @@ def judge() -> Path:
 
 
 def openssl(bundle: str, chain: str, host: str = HOST) -> str:
-    """Empty when it verifies, else what openssl says. As strict as it gets, and by the bundle alone."""
+    """Empty if `chain` verifies, else what openssl says. It checks as strictly as it can and trusts only the bundle."""
     done = subprocess.run(
         ["openssl", "verify", "-x509_strict", "-check_ss_sig", "-purpose", "sslserver", "-verify_hostname", host,
          "-no-CApath", "-no-CAstore", "-CAfile", bundle, chain],
@@ -100,21 +100,21 @@ def openssl(bundle: str, chain: str, host: str = HOST) -> str:
 
 
 def go(judge: Path, bundle: str, chain: str, host: str = HOST, at: str = "") -> str:
-    """Empty when it verifies, else what Go says."""
+    """Empty if `chain` verifies, else what Go says."""
     arguments = [judge, "-bundle", bundle, "-chain", chain, "-host", host, "-at", at]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=180, check=False)
     return "" if (done.returncode, done.stdout) == (0, "OK\n") else done.stdout + done.stderr
 
 
 def lint(kind: str, *arguments: str) -> set[str]:
-    """Codes of what the linter finds, down to notices."""
+    """The codes of the linter's findings, including notices."""
     done = subprocess.run(
         [sys.executable, "-m", f"pkilint.bin.lint_{kind}", "lint", "--severity", "NOTICE", "--format", "JSON",
          *arguments],
         capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
-    # With the number of days the limit's name changes from year to year.
+    # The limit's code has a number of days in it, which changes from year to year.
     return {
         re.sub(r"exceeds_\d+_days", "exceeds_days", found["code"])
         for result in json.loads(done.stdout)["results"]
@@ -125,7 +125,8 @@ def lint(kind: str, *arguments: str) -> set[str]:
 def test_every_step_verifies_with_what_is_trusted_before_and_after_it(
     history: list[Issued], judge: Path, files: Files
 ) -> None:
-    """Auth may still have the bundle before, TAG still serve the certificate before: any two neighbours go together."""
+    """Auth may still have the former bundle, and TAG still serve the former certificate: neighbouring steps must work
+    together."""
     for position, (step, before) in enumerate(zip(STEPS, [history[0], *history], strict=False)):
         after = history[position]
         for what, bundle in (("before", before.bundle), ("after", after.bundle)):
@@ -137,7 +138,7 @@ def test_every_step_verifies_with_what_is_trusted_before_and_after_it(
 
 
 def test_steps_that_are_further_apart_do_not(history: list[Issued], judge: Path, files: Files) -> None:
-    """What the order of the steps is for, and that the judges do refuse."""
+    """Shows what the order of the steps is for, and that the judges do refuse."""
     for bundle, served in ((history[0], history[2]), (history[3], history[0])):
         pair = (files.write("bundle", bundle.bundle), files.write("leaf", served.certificate))
         assert "unable to get local issuer certificate" in openssl(*pair)
@@ -146,7 +147,7 @@ def test_steps_that_are_further_apart_do_not(history: list[Issued], judge: Path,
 
 def test_another_name_is_refused(history: list[Issued], judge: Path, files: Files) -> None:
     pair = (files.write("bundle", history[0].bundle), files.write("leaf", history[0].certificate))
-    # The common name is no name of the server's.
+    # "Teleport Access Graph", the certificate's common name, does not count as a name of the server.
     for host in (f"wrong.{HOST}", "Teleport Access Graph", HOST.partition(".")[2]):
         assert "hostname mismatch" in openssl(*pair, host=host).lower()
         assert go(judge, *pair, host=host) != ""

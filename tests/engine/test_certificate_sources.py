@@ -1,7 +1,8 @@
-"""Certificates from elsewhere on the real engine: cert-manager's, renewed between two `up`s, and a Secret's.
+"""Certificates that the stack does not make, on the real engine: from cert-manager, renewed between two `up`s, and from
+a Secret.
 
-The tests of each stack are one story: each begins where the one before it ended. Going from one source to another while
-Teleport calls is `test_certificate_switch`'s.
+The tests of each stack are one story: each begins where the one before it ended. `test_certificate_switch` tests going
+from one source to another while Teleport calls.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from tests.unit.certificates.pki import Pair, authority, server
 pytestmark = pytest.mark.engine
 
 QUIET = ("same", "read")
-# The shortest that the settings and cert-manager allow: a certificate that is due an hour after it was issued.
+# The shortest life that the settings and cert-manager allow: a certificate is due an hour after it was issued.
 HOURS = {"certificateValidityHours": 2, "certificateEarlyRenewalHours": 1}
 DEPLOYMENT = "teleport-access-graph"
 SECONDS = 150.0
@@ -58,7 +59,7 @@ def operations(preview: dict[str, Any]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
-    """Its certificate is an Issuer's, which the stack makes of a Secret that is not there yet."""
+    """A stack whose certificate comes from an Issuer, which the stack makes from a Secret that is not there yet."""
 
     def change(settings: Settings) -> None:
         settings["tls"] = {
@@ -75,7 +76,7 @@ def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
 
 @pytest.fixture(scope="module")
 def before(running_sandbox: RunningSandbox) -> set[str]:
-    """Everybody else's pods before this stack."""
+    """The pods that do not belong to this stack, before it is deployed."""
     return pods_of_others(running_sandbox)
 
 
@@ -87,13 +88,13 @@ def manager(stack: OwnStack) -> Iterator[CertManager]:
 
 @pytest.fixture(scope="module")
 def issued(stack: OwnStack, manager: CertManager) -> OwnStack:
-    """The same stack, deployed."""
+    """`stack`, deployed."""
     stack.pulumi("up")
     return stack
 
 
 def pods_of_others(sandbox: RunningSandbox) -> set[str]:
-    """Every pod of the cluster but the access graph's and those of the restarter's own Jobs."""
+    """All of the cluster's pods except those of the access graph and of the restarter's Jobs."""
     pods = sandbox.get("pods", "--all-namespaces")["items"]
     return {
         pod["metadata"]["uid"]
@@ -157,14 +158,15 @@ def test_the_next_up_has_cert_manager_issue_what_is_served(stack: OwnStack, mana
 
 
 def test_the_cron_job_looks_by_itself(issued: OwnStack, before: set[str]) -> None:
-    """Its first look finds no annotation, and the pods may have started with another certificate: they roll once."""
+    """The pods are replaced once, because the CronJob's first look finds no annotation, so they may have started with
+    another certificate."""
     wait_for_a_look(issued, SECONDS)
     assert annotation(issued) == digest(issued)
     settled(issued)
     live = issued.get("deployment", DEPLOYMENT, "--namespace", issued.namespace)
     assert live["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
     assert pods_of_others(issued) == before
-    # From here on it looks when a test says so.
+    # From here on it looks only when a test starts a Job.
     suspended = '{"spec":{"suspend":true}}'
     issued.kubectl(
         "patch", "cronjob", CERTIFICATE_RESTARTER_NAME, "--namespace", issued.namespace, "--patch", suspended
@@ -236,7 +238,7 @@ def test_the_restarter_may_do_nothing_elsewhere(issued: OwnStack, verb: str, wha
 
 
 def settled(stack: OwnStack) -> None:
-    """Wait until the roll-out is over and both of its pods are all there are."""
+    """Waits until the roll-out is over and only its two pods are left."""
     stack.kubectl("rollout", "status", f"deployment/{DEPLOYMENT}", "--namespace", stack.namespace, "--timeout=120s")
     selector = "app.kubernetes.io/name=teleport-access-graph"
     listing = ("pods", "--namespace", stack.namespace, "--selector", selector)
@@ -265,7 +267,7 @@ def test_a_look_that_finds_the_same_certificate_restarts_nothing(issued: OwnStac
 def test_a_renewal_in_between_is_served_by_new_pods_and_touches_nothing_else(
     issued: OwnStack, manager: CertManager
 ) -> None:
-    """Issued as if it had been almost an hour ago, and so soon due."""
+    """The first certificate is issued as if almost an hour ago, so that it is due soon."""
     manager.set_back(timedelta(minutes=59, seconds=50))
     renew(issued, issued.namespace, ISSUED_CERTIFICATE_NAME)
     assert look(issued, "finds-an-old-one").endswith(f"the certificate is another one: {digest(issued)}\n")
@@ -290,7 +292,7 @@ def test_an_up_after_it_changes_nothing(issued: OwnStack) -> None:
     pods = names(issued)
     issued.pulumi("up", "--expect-no-changes")
     assert names(issued) == pods
-    # Of what is served now, the engine knows the end of the one before: no later than the real one.
+    # The engine still knows the former certificate's end, which is earlier than that of the served one.
     assert issued.outputs()["certificateNotAfter"] < f"{certificate_of(issued).not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -347,7 +349,7 @@ def test_another_authority_behind_the_issuer_issues_nothing_anew_and_the_old_one
 def test_a_renewal_that_the_issuer_refuses_is_diagnosed_and_can_be_asked_for_again(
     issued: OwnStack, manager: CertManager
 ) -> None:
-    """cert-manager calls an issuer ready whose key is another's."""
+    """cert-manager calls an issuer ready even if its key does not belong to its certificate."""
     assert diagnosed(issued) == []
     apply(issued, tls_secret(issued.namespace, "internal-ca", Pair(INTERNAL.certificate, NEXT.key)))
     finding = operate(issued, "preflight")["certificate.issuer"]
@@ -369,7 +371,7 @@ def test_a_renewal_that_the_issuer_refuses_is_diagnosed_and_can_be_asked_for_aga
 
 
 def diagnosed(stack: OwnStack) -> list[dict[str, str]]:
-    """What `diagnose` says of the Certificate."""
+    """The findings of `diagnose` about the Certificate."""
     found: list[dict[str, str]] = json.loads(stack.operations("diagnose", "--json", check=False).stdout)
     return [one for one in found if one["where"].startswith("Certificate ")]
 
@@ -386,7 +388,7 @@ REFUSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", REFUSED, ids=str)
 def test_what_its_webhook_refuses_is_forbidden(issued: OwnStack, manager: CertManager, changes: dict[str, Any]) -> None:
-    """Of that a preview says nothing, so settings and components refuse it themselves."""
+    """A preview does not show what cert-manager's webhook refuses, so settings and components refuse it themselves."""
     patch = json.dumps({"spec": changes})
     refused = issued.kubectl(
         "patch", "certificate.cert-manager.io", ISSUED_CERTIFICATE_NAME, "--namespace", issued.namespace,
@@ -397,7 +399,7 @@ def test_what_its_webhook_refuses_is_forbidden(issued: OwnStack, manager: CertMa
 
 
 def test_an_issuer_that_is_there_signs_as_well(issued: OwnStack, manager: CertManager) -> None:
-    """A ClusterIssuer of the same authority: nobody has to be told of another."""
+    """A ClusterIssuer of the same authority, so that nobody needs to trust another one."""
     apply(issued, tls_secret("cert-manager", "cluster-ca", INTERNAL))
     apply(
         issued,
@@ -429,7 +431,7 @@ PAIR_CHECKS = [f"certificate.{part}" for part in ("pair", "names", "uses", "date
 
 
 def test_a_pair_of_somebody_elses_is_checked_before_an_up(issued: OwnStack) -> None:
-    """Everything is wrong with the first one, and all of it is said."""
+    """Everything is wrong with the first pair, and `preflight` reports all of it."""
 
     def change(settings: Settings) -> None:
         bundle = settings["tls"]["trustBundleFile"]

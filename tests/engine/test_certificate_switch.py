@@ -1,6 +1,7 @@
-"""From one source of the certificate to the next and back, by the steps of docs/certificates.md, while auth calls.
+"""From one source of the certificate to the next and back, by the steps of docs/certificates.md, while auth calls TAG.
 
-One story on a sandbox of its own, whose stack has the Teleport: each test begins where the one before it ended.
+The tests are one story on a sandbox of their own, whose stack owns the Teleport: each begins where the one before it
+ended.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ISSUER = {"mode": "ca", "secretName": "internal-ca"}
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[RunningSandbox]:
-    """The whole stack with a certificate of its own, cert-manager, and the Secrets of those who sign elsewhere."""
+    """The whole stack with a generated certificate, cert-manager, and the Secrets for the other sources."""
     with started_sandbox() as running:
         running.pulumi("up")
         apply(running, tls_secret(NAMESPACE, "internal-ca", INTERNAL))
@@ -49,14 +50,14 @@ def prober(deployed: RunningSandbox) -> Iterator[Prober]:
 
 
 def configure(sandbox: RunningSandbox, tls: Settings) -> None:
-    """`protect` is off in the sandbox, where nothing outlives it."""
+    """Sets the settings `tls`, with `protect` off, because nothing outlives the sandbox."""
     document = yaml.safe_load(sandbox.configuration.read_text())
     document["config"][f"{PREFIX}tls"] = {**tls, **({"protect": False} if tls["mode"] == "generated" else {})}
     sandbox.configuration.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def file_of(sandbox: RunningSandbox, name: str, *authorities: Pair, own: bool = False) -> str:
-    """A bundle for `trustBundleFile`; `own`: with what the stack's output says that Teleport trusts by now."""
+    """A bundle for `trustBundleFile`; with `own`, the stack's output `caBundle`, which is what Teleport trusts by now."""
     path = trust_file(sandbox, f"{name}.pem", *authorities)
     if own:
         text = sandbox.outputs()["caBundle"]
@@ -79,7 +80,7 @@ def everyone(sandbox: RunningSandbox) -> dict[str, set[str]]:
 
 
 def rolled(sandbox: RunningSandbox, act: Callable[[], object]) -> set[str]:
-    """Whose pods are all others after `act`; the rest must be the same to the last one."""
+    """Whose pods `act` has replaced, all of them. Each of the others must still have all its pods."""
     before = everyone(sandbox)
     act()
     after = everyone(sandbox)
@@ -89,7 +90,7 @@ def rolled(sandbox: RunningSandbox, act: Callable[[], object]) -> set[str]:
 
 
 def changes(sandbox: RunningSandbox) -> list[str]:
-    """URNs of what a preview would touch."""
+    """URNs of the resources that a preview would change."""
     return [step["urn"] for step in sandbox.preview()["steps"] if step["op"] not in ("same", "read")]
 
 
@@ -184,7 +185,7 @@ def test_a_step_that_changes_source_and_trust_at_once_is_refused(deployed: Runni
     assert "Traceback" not in output
     assert deployed.outputs()["ledger"] == ledger
     assert [event["objectRef"].get("name") for event in deployed.writes(since=position)] == []
-    # Components are in the state by then; nothing of the world belongs to them.
+    # Only components have entered the state; they stand for nothing outside it.
     assert [urn for urn in changes(deployed) if "::teleport-access-graph:index:" not in urn] == []
 
 
@@ -207,17 +208,17 @@ def test_the_whole_way_was_served_by_three_authorities_and_no_call_failed(
     print(report)
     assert report.failures == ()
     assert changes(deployed) == []
-    # The stack's own, cert-manager's, the company's, and another one of the stack's own.
+    # The stack's own certificate, cert-manager's, the company's, and another of the stack's own.
     assert len({one for phase in report.phases.values() for one in phase.served}) == 4
     assert prober.bundles() == {deployed.outputs()["caBundle"]}
     secrets = deployed.get("secrets", "--namespace", NAMESPACE)["items"]
     names = {one["metadata"]["name"] for one in secrets if one["type"] == "kubernetes.io/tls"}
-    # cert-manager leaves the Secret of a Certificate that is gone.
+    # When a Certificate is deleted, cert-manager leaves its Secret.
     assert names == {TLS_SECRET_NAME, ISSUED_SECRET_NAME, "internal-ca", "company-pair"}
 
 
 def test_with_trust_system_teleport_gets_no_ca_and_no_volume(deployed: RunningSandbox) -> None:
-    """Its owner has the authority in Teleport's own trust store, by the chart's `tls.existingCASecretName`."""
+    """Teleport's owner has put the authority into its trust store, by the chart's `tls.existingCASecretName`."""
     bundle = deployed.outputs()["caBundle"]
     apply(
         deployed,
@@ -242,7 +243,7 @@ def test_with_trust_system_teleport_gets_no_ca_and_no_volume(deployed: RunningSa
     assert values["auth"]["teleportConfig"]["access_graph"] == {"enabled": True, "endpoint": f"{HOST}:443"}
     for volumes in ("extraVolumes", "extraVolumeMounts"):
         assert values["auth"][volumes] == VALUES["auth"][volumes], "what its owner mounts, and nothing else"
-    # The ConfigMap of an adopted release is kept, since pods that are still on their way out may mount it.
+    # The cluster keeps the ConfigMap of an adopted release, because terminating pods may still mount it.
     assert not any(urn.endswith(f"::teleport-{CLUSTER}-ca") for urn in recorded(deployed))
     assert deployed.outputs()["ledger"]["trust"]["authorities"] is None
     findings = json.loads(deployed.door("verify", "--json", check=False).stdout)["findings"]

@@ -1,4 +1,4 @@
-"""The component provider on the real engine: its schema, the SDKs that are made of it, and a program with one."""
+"""The component provider on the real engine: its schema, the SDKs made from the schema, and a program that uses one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ CANARY = "canary-0123456789abcdef"
 
 @pytest.fixture(scope="module")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `pulumi package add` makes of our schema, by the CLI's generators: `nodejs`, and Python's `installed`."""
+    """The SDKs that `pulumi package add` makes from our schema, by the CLI's generators: `nodejs`, and `installed` for
+    Python."""
     generator = compiled(Cache.from_environment(), GENERATOR, "sdk-generator")
     directory = tmp_path_factory.mktemp("sdk")
     ours = directory / "schema.json"
@@ -77,9 +78,10 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_engine_is_told_the_schema(running_sandbox: RunningSandbox, tmp_path: Path) -> None:
-    # Of what it cannot bind the engine leaves a copy where it stands, so that it stands outside the checkout.
+    # In a directory outside the checkout, because the engine leaves a copy of a schema that it cannot bind.
     done = running_sandbox.pulumi("package", "get-schema", str(PROVIDER), "--cwd", str(tmp_path), check=False)
-    # An output of one component is a resource of Kubernetes': to look that up, the engine asks that plugin for its own.
+    # An output of one component is a Kubernetes resource. To look it up, the engine asks the Kubernetes plugin for its
+    # schema.
     if done.returncode != 0:
         assert "the stand-in for kubernetes has no schema; install the official plugin" in done.stderr
     schema = json.loads(done.stdout)

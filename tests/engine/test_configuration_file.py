@@ -1,4 +1,4 @@
-"""What the engine makes of a configuration file's scalars is what the operations make of them."""
+"""The operations read a configuration file's scalars as the engine does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_engine_says_the_same_of_every_scalar(running_sandbox: RunningSandbo
         ).stdout
 
     pulumi("stack", "init", "scalars", "--secrets-provider", "passphrase")
-    # Not the file that the engine has written anew by now: its own form is easier to read.
+    # The original document again: by now the engine has rewritten the file, in a form that is easier to read.
     (tmp_path / "Pulumi.scalars.yaml").write_text(document("scalars", "o"))
     found = json.loads(pulumi("config", "--json"))["scalars:o"]["objectValue"]
     pulumi("stack", "rm", "scalars", "--yes")

@@ -1,4 +1,4 @@
-"""The example that reads our outputs, on the real engine: what it makes of them, and what it refuses to make."""
+"""The example that reads our outputs, on the real engine: what it makes from them, and which stacks it refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE = CHECKOUT / "examples" / "consumer"
 NAMESPACE = "teleport-agents"
 ALARM_DAYS = 14
 CANARY = "canary-0123456789abcdef"
-# A stack of anybody's: it exports what its configuration says.
+# The program of an arbitrary stack, which exports what its configuration says.
 PUBLISHER = """
 import pulumi
 
@@ -48,7 +48,7 @@ pulumi.export("endpoint", graph.endpoint)
 
 @pytest.fixture(scope="module")
 def agents(deployed: RunningSandbox) -> Iterator[None]:
-    """What the example wants to find: a namespace for its agents, and the Prometheus Operator's kinds."""
+    """What the example requires in the cluster: its agents' namespace, and the Prometheus Operator's definitions."""
     definitions = prometheus_definitions()
     deployed.kubectl("create", "namespace", NAMESPACE)
     define(deployed, *definitions)
@@ -60,7 +60,7 @@ def agents(deployed: RunningSandbox) -> Iterator[None]:
 
 @pytest.fixture
 def consumer(deployed: RunningSandbox, agents: None) -> Iterator[OtherProgram]:
-    """The example, told of the deployed stack."""
+    """The example, configured to read the deployed stack."""
     identifier = deployed.get("namespace", "kube-system")["metadata"]["uid"]
     with other_program(
         deployed,
@@ -96,7 +96,7 @@ def test_agents_are_told_what_the_stack_says_and_somebody_of_its_certificates_en
     assert yaml.safe_load(told["teleport.yaml"])["access_graph"]["endpoint"] == outputs["endpoint"]
     rule = consumer.get("prometheusrule", "access-graph-certificate", "--namespace", NAMESPACE)
     (alert,) = rule["spec"]["groups"][0]["rules"]
-    # In whole seconds: Go writes a certificate's end with a fraction that the certificate itself has not.
+    # In whole seconds, because Go writes a certificate's end with a fraction that the certificate does not have.
     end = int(read_time(outputs["certificateNotAfter"]).timestamp())
     assert alert["expr"] == f"vector(time()) > {end - ALARM_DAYS * 86400}"
     consumer.pulumi("up", "--expect-no-changes")

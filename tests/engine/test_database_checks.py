@@ -1,4 +1,5 @@
-"""The database's proofs against a real PostgreSQL server: the program's URI passes all, each defect fails its own."""
+"""The database checks of `verify` on a real PostgreSQL server: the program's URI passes all, and each defect fails the
+check that is meant for it."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ __all__ = ["rds", "server"]
 pytestmark = pytest.mark.engine
 
 A, B = LOGIN_ROLES["a"], LOGIN_ROLES["b"]
-# What every URI is held to, one of the stack's own making, and one that others made.
+# The checks for every URI, for one that the stack made, and for one that others made.
 ALWAYS = {
     "database.verify-full": "pass",
     "database.connects": "pass",
@@ -83,7 +84,7 @@ def reason(findings: Sequence[Finding], check: str) -> str:
 
 @contextmanager
 def tokens_are_checked(server: Server) -> Iterator[None]:
-    """As RDS does: `TOKEN` is the one valid token, where the server of the tests takes any."""
+    """Makes the server check IAM tokens, as RDS does: `TOKEN` is the only valid one. Otherwise it takes any token."""
     succeed(server.run_access(None))
     trusted = f"+{RDS_IAM} all trust"
     with server.client_authentication(trusted, trusted.replace("trust", "scram-sha-256")):
@@ -122,7 +123,7 @@ def test_a_role_that_owns_nothing_fails_what_it_cannot_do(rds: Server) -> None:
     try:
         findings = check(rds, uri(rds, user="stranger", password="stranger"))
         denied = dict.fromkeys(("database.owner", "database.create-schema"), "fail")
-        # Before PostgreSQL 15 everyone who is let in may create in public.
+        # Before PostgreSQL 15 everyone who can connect may create tables in the schema `public`.
         table = {"database.create-table": "fail"} if rds.major >= 15 else {}
         assert outcomes(findings) == {**ALL, **denied, **table}
         assert f"{OWNER_ROLE} owns" in reason(findings, "database.owner")
@@ -158,7 +159,7 @@ def test_a_uri_that_the_driver_does_not_read_fails_though_libpq_does(rds: Server
     assert outcomes(findings) == {**ALL, "database.uri": "fail"}
     assert reason(findings, "database.uri").startswith("it has the parameter gssencmode, which")
     assert PASSWORDS["a"] not in str(findings)
-    # The program writes its own URI, so that nothing of others' is to be told of it.
+    # The program writes its own URI, so the check for other people's URIs is left out.
     assert "database.uri" not in outcomes(check(rds, uri(rds), own_logins()))
 
 
@@ -179,7 +180,7 @@ def test_a_login_that_does_not_act_as_the_owner_fails(rds: Server) -> None:
 
 
 def test_a_login_that_owns_the_database_itself_fails(rds: Server) -> None:
-    """What it makes would be its own, and the next login could not use it."""
+    """The login would own what it makes, and the next login could not use that."""
     succeed(rds.run_access("a"))
     with rds.superuser() as connection:
         connection.execute(f"ALTER ROLE {A} RESET role")
@@ -218,7 +219,7 @@ def test_a_server_that_takes_any_token_fails(rds: Server) -> None:
 
 
 def test_a_login_that_is_no_member_of_rds_iam_fails(rds: Server) -> None:
-    """Its token is a password of the database's then."""
+    """The database would then take its token for an ordinary password."""
     with tokens_are_checked(rds):
         with rds.connect(MASTER, MASTER_PASSWORD) as connection:
             connection.execute(f"REVOKE {RDS_IAM} FROM {IAM_ROLE}")

@@ -1,4 +1,4 @@
-"""A database that lets the access graph in by IAM alone, with either way in which pods take their role."""
+"""A database that admits the access graph only by IAM, with both ways in which pods get their role."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WAYS: dict[str, dict[str, str] | None] = {
     "irsa": None,
     "pod-identity": {"mode": "podIdentity", "clusterName": CLUSTER},
 }
-# What each gives a pod, and no other.
+# The variables that each way, and only that way, gives a pod.
 VARIABLES = {
     "irsa": {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"},
     "pod-identity": {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"},
@@ -70,7 +70,7 @@ def stack(way: str, running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
 
 
 def environment_of_a_pod(stack: OwnStack) -> Environment:
-    """Of the process in one of the access graph's pods, as far as it is AWS's and the database's."""
+    """Variables about AWS and the database, from the process in one of the access graph's pods."""
     pods = graph_pods(stack, stack.namespace)
     assert len(pods) == 2, "every replica is ready"
     found = pod_environment(stack, pods[0]["metadata"]["uid"])
@@ -91,15 +91,15 @@ def as_the_pod(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Env
 
 
 def token(stack: OwnStack, uri: str, user: str = IAM_ROLE) -> str:
-    """By AWS's SDK, with the credentials that it finds in the environment."""
+    """A token for `user`, made by AWS's SDK with the credentials in the environment."""
     parts = urlsplit(uri)
-    # A session of its own: the default one keeps the credentials that it found first.
+    # A new session, because the default one keeps the credentials that it found first.
     client = boto3.Session(region_name=stack.cloud().region).client("rds")
     return str(client.generate_db_auth_token(DBHostname=parts.hostname, Port=parts.port, DBUsername=user))
 
 
 def log_in(stack: OwnStack, uri: str, password: str, **changes: str) -> tuple[str, str]:
-    """Who one is then, and as whom one acts."""
+    """Logs in, and returns the session's user and the role as which it acts."""
     parts = urlsplit(uri)
     book = json.loads((stack.home.names / "databases.json").read_text())
     address, _, port = book[parts.hostname][str(parts.port)][0].rpartition(":")
@@ -137,7 +137,7 @@ def signed_at(monkeypatch: pytest.MonkeyPatch, seconds_from_now: int, sign: Call
 
 
 def sessions(stack: OwnStack) -> dict[str, int]:
-    """Open sessions of the access graph's logins, by login."""
+    """The number of open sessions of each of the access graph's logins."""
     with superuser(stack, stack.identifier, "access_graph") as connection:
         rows = connection.execute(
             "SELECT usename, count(*) FROM pg_stat_activity WHERE usename LIKE 'access_graph%' GROUP BY 1"
@@ -146,7 +146,7 @@ def sessions(stack: OwnStack) -> dict[str, int]:
 
 
 def verify(stack: OwnStack) -> dict[str, str]:
-    """What `make verify` finds of the database."""
+    """The outcomes of `verify`'s checks of the database, by check."""
     done = subprocess.run(
         [sys.executable, "-m", "operations", "verify", "--json", "--config-file", str(stack.configuration)],
         cwd=CHECKOUT,
@@ -194,7 +194,7 @@ def test_the_pods_token_logs_in_as_its_login_and_acts_as_the_owner(stack: OwnSta
 
 
 def test_no_token_is_good_for_anybody_else(stack: OwnStack, as_the_pod: Environment) -> None:
-    """The role may log in as one user, and that one alone needs no password."""
+    """The pods' role may log in as one database user, and only that user needs no password."""
     for_owner = token(stack, as_the_pod[URI], OWNER_ROLE)
     assert REFUSED in refusal(stack, as_the_pod[URI], for_owner)
     assert f'password authentication failed for user "{OWNER_ROLE}"' in (
@@ -255,7 +255,7 @@ def test_verify_proves_nothing_of_a_login_that_iam_no_longer_decides(stack: OwnS
         query = "SELECT grantor::regrole::text FROM pg_auth_members WHERE (roleid, member) = (%s::regrole, %s::regrole)"
         row = connection.execute(query, [RDS_IAM, IAM_ROLE]).fetchone()
         assert row is not None
-        # A membership is its giver's to take back.
+        # Only whoever granted a membership can revoke it.
         giver = f"GRANTED BY {row[0]}"
         connection.execute(f"REVOKE rds_iam FROM {IAM_ROLE} {giver}")
     try:
@@ -272,7 +272,7 @@ def roles(stack: OwnStack) -> list[str]:
 
 
 def associated(stack: OwnStack) -> list[str]:
-    """ServiceAccounts that get a role by EKS Pod Identity."""
+    """The ServiceAccounts that get a role by EKS Pod Identity."""
     found = aws(stack, "eks").list_pod_identity_associations(clusterName=CLUSTER, namespace=stack.namespace)
     return sorted(one["serviceAccount"] for one in found["associations"])
 

@@ -1,6 +1,6 @@
-"""What a destroy leaves: nothing, or the instance as it was; and databases that are somebody else's.
+"""What a destroy leaves: nothing, or the instance as it was. And stacks that use an existing database.
 
-The instance that one stack keeps is the database that exists for the two stacks after it.
+The instance that the first stack keeps is the existing database of the two stacks after it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ KEPT = "leave-keep"
 
 @dataclass(frozen=True)
 class KeptDatabase:
-    """An instance that no stack has any more."""
+    """An instance that a destroyed stack has left behind."""
 
     identifier: str
     uri: str
     before: dict[str, list[str]]
-    """What the account had of it before the destroy."""
+    """The stack's objects in the account before the destroy, kind -> names."""
 
 
 def gone(stack: OwnStack) -> bool:
@@ -48,7 +48,7 @@ def gone(stack: OwnStack) -> bool:
 
 
 def asked(sandbox: RunningSandbox, uri: str) -> str | None:
-    """None if the database lets it in as its owner, or what it says."""
+    """None if the URI opens the database, with the owner's rights; otherwise the error."""
     book = sandbox.home.names / "databases.json"
     return Load(set, authorities=sandbox.cloud().rds_authorities, book=book).ask(uri)
 
@@ -71,7 +71,7 @@ def test_delete_leaves_nothing_and_a_generated_master_password_needs_no_role(run
             "subnet group": 1,
             "parameter group": 1,
             "security group": 1,
-            # Of the monitoring: nobody reads a secret of AWS's.
+            # The monitoring's role. None for the master password is needed, because AWS does not manage it.
             "role": 1,
             "log group": 2,
             "key": 1,
@@ -93,7 +93,7 @@ def generated(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def kept(running_sandbox: RunningSandbox) -> Iterator[KeptDatabase]:
-    """Made by a stack of production's defaults, which takes a client out and is then destroyed."""
+    """Made by a stack with the defaults of the profile `production`, which loses a client and is then destroyed."""
 
     def production(settings: Settings) -> None:
         for key in ("profile", "masterPassword", "onDestroy"):
@@ -117,7 +117,7 @@ def kept(running_sandbox: RunningSandbox) -> Iterator[KeptDatabase]:
 
 def test_keep_leaves_the_instance_and_all_it_needs(running_sandbox: RunningSandbox, kept: KeptDatabase) -> None:
     left = objects_of(running_sandbox, kept.identifier)
-    # Those who watched it and who read its master secret are the stack's alone.
+    # What watched the instance and what read its master password is deleted, because only the stack needs it.
     assert {kind: len(names) for kind, names in kept.before.items() if names != left.get(kind)} == {
         "event subscription": 3,
         "topic": 1,
@@ -148,7 +148,7 @@ def test_keep_leaves_the_instance_and_all_it_needs(running_sandbox: RunningSandb
 
 
 def existing(settings: Settings) -> None:
-    """Anyone's database, with the bundle that verifies it."""
+    """Settings for an existing database, with the bundle that verifies its certificate."""
     settings["database"] = {"mode": "existing", "caBundleFile": settings["database"]["caBundleFile"]}
     del settings["aws"]
 
@@ -173,7 +173,7 @@ def test_a_database_that_exists_is_used_by_its_uri_and_left_as_it_was(
 def test_a_database_that_exists_is_used_by_a_secret_that_somebody_else_makes(
     running_sandbox: RunningSandbox, kept: KeptDatabase
 ) -> None:
-    """By a controller, as soon as there is a namespace to make it in."""
+    """A controller makes the Secret as soon as its namespace exists."""
 
     def named(settings: Settings) -> None:
         existing(settings)
