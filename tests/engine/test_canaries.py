@@ -205,7 +205,7 @@ def plain(value: Any) -> str:
 
 
 def needles(canary: str) -> set[str]:
-    """The texts to look for: the canary, or the longest inner line of a key in PEM; each also in base64 and URL-quoted."""
+    """The texts to look for: the canary, or the longest inner line of a PEM key; each also in base64 and URL-quoted."""
     lines = [line for line in canary.splitlines() if len(line) >= 16 and not line.startswith("-----")]
     texts = {max(lines, key=len)} if "\n" in canary else {canary}
     encoded = {base64.b64encode(text.encode()).decode().rstrip("=")[:-2] for text in texts}

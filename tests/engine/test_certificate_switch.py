@@ -57,7 +57,7 @@ def configure(sandbox: RunningSandbox, tls: Settings) -> None:
 
 
 def file_of(sandbox: RunningSandbox, name: str, *authorities: Pair, own: bool = False) -> str:
-    """A bundle for `trustBundleFile`; with `own`, the stack's output `caBundle`, which is what Teleport trusts by now."""
+    """A bundle for `trustBundleFile`; with `own`, the stack's output `caBundle`, which Teleport trusts by now."""
     path = trust_file(sandbox, f"{name}.pem", *authorities)
     if own:
         text = sandbox.outputs()["caBundle"]

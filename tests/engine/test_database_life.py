@@ -52,7 +52,7 @@ def as_master(stack: OwnStack) -> Iterator[psycopg.Connection[tuple[object, ...]
 
 
 def production(settings: Settings) -> None:
-    """Everything that protects the instance as it is by default."""
+    """Removes the settings that relax the instance's protection, so that the defaults apply."""
     for key in ("profile", "masterPassword", "onDestroy", "protect"):
         del settings["database"][key]
 
@@ -65,13 +65,13 @@ def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
 
 
 def refused(stack: OwnStack, *command: str) -> str:
-    """What a command says that fails, and leaves everything as it was."""
+    """The output of a command that must fail and leave state, cluster and account as they were."""
     state = {urn: one for urn, one in stack.recorded().items() if not one.get("external")}
     cluster, cloud = stack.audit_position(), aws_position(stack)
     done = stack.pulumi(*command, check=False)
     assert done.returncode != 0
     now = stack.recorded()
-    # What is only read, the stack's own outputs, may be read anew.
+    # Without what the engine only reads, such as the stack's own outputs, because it may read that again.
     assert {urn: one for urn, one in now.items() if not one.get("external")} == state
     assert stack.writes(since=cluster) == []
     assert aws_writes(stack, since=cloud) == []
@@ -79,7 +79,7 @@ def refused(stack: OwnStack, *command: str) -> str:
 
 
 def with_change(stack: OwnStack, change: Change, *command: str) -> str:
-    """What a command says that is refused with a changed configuration, which is then set back."""
+    """The output of a command that must be refused with the changed configuration, which is then restored."""
     good = stack.configuration.read_text()
     stack.change(change)
     try:
@@ -101,7 +101,7 @@ def use_existing(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def account(stack: OwnStack) -> Facts:
-    """What the account says of the instance and of what is around it."""
+    """What AWS reports about the instance and the objects around it."""
     return live_facts(lambda service: aws(stack, service), stack.identifier)
 
 
@@ -112,7 +112,7 @@ def test_the_account_says_that_production_keeps(account: Facts, control: str) ->
 
 @pytest.mark.parametrize(("control", "flip"), flips(), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_setting_that_is_flipped_in_the_account_is_seen(stack: OwnStack, control: str, flip: Flip) -> None:
-    """By the same reading, so that none of it is a constant."""
+    """Reads the facts in the same way as above, which shows that none of them is a constant."""
 
     def client(service: str) -> Any:
         return aws(stack, service)
@@ -162,7 +162,7 @@ def test_an_up_without_a_preview_is_refused_as_well(stack: OwnStack) -> None:
 
 
 def test_a_destroy_is_refused_and_names_what_is_protected(stack: OwnStack) -> None:
-    """By its preview: without one the engine deletes what stands around the instance before it finds out."""
+    """Its preview refuses. Without a preview, the engine would first delete the objects around the instance."""
     said = refused(stack, "destroy", "--yes")
     assert "::database-instance" in said
     assert "protect" in said
@@ -174,7 +174,7 @@ def test_a_skipped_generation_of_the_login_is_refused(stack: OwnStack) -> None:
 
 
 def uri_of_pods(stack: OwnStack) -> set[str]:
-    """What the processes of the ready pods have."""
+    """The URIs in the environment of the ready pods' processes."""
     found = set()
     for pod in graph_pods(stack, stack.namespace):
         environment = pod_environment(stack, pod["metadata"]["uid"])
@@ -184,14 +184,14 @@ def uri_of_pods(stack: OwnStack) -> set[str]:
 
 
 def logins(stack: OwnStack) -> dict[str, bool]:
-    """Our logins that exist, and whether they can log in."""
+    """The stack's logins that exist -> whether they can log in."""
     with superuser(stack, stack.identifier, "access_graph") as connection:
         query = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE 'access_graph%%' AND rolname <> %s"
         return {str(name): bool(can) for name, can in connection.execute(query, ("access_graph_owner",)).fetchall()}
 
 
 def check_login(stack: OwnStack, login: str, generation: int) -> str:
-    """Secret, pods, ledger and server agree on the login; returns its URI."""
+    """Checks that Secret, pods, ledger and server agree on the login, and returns its URI."""
     uri = secret_values(stack, stack.namespace, SECRET)["uri"]
     assert uri.startswith(f"postgres://{login}:")
     assert {held.partition("?")[0] for held in uri_of_pods(stack)} == {uri.partition("?")[0]}
@@ -229,7 +229,7 @@ def test_rotations_under_load_lose_no_connection(stack: OwnStack) -> None:
 
 
 def test_a_job_that_fails_says_what_psql_said_and_the_next_up_after_the_mend_passes(stack: OwnStack) -> None:
-    """Somebody gave the other login what ends its password login."""
+    """Somebody has granted the other login the role rds_iam, which ends its password login."""
     uri = check_login(stack, A, 2)
     with as_master(stack) as master:
         master.execute(f"GRANT rds_iam TO {B}")
@@ -240,7 +240,7 @@ def test_a_job_that_fails_says_what_psql_said_and_the_next_up_after_the_mend_pas
     assert f"role {B} is a member of rds_iam, which ends the password login of whoever acts as it" in said
     remedy = f"REVOKE rds_iam FROM {B};"
     assert f"As the master user: {remedy}" in said
-    # Nothing of what runs has changed.
+    # The running login is unchanged.
     assert check_login(stack, A, 2) == uri
     with as_master(stack) as master:
         master.execute(remedy)
@@ -253,7 +253,7 @@ def test_an_up_without_a_change_writes_nothing(stack: OwnStack) -> None:
 
 
 def test_a_snapshot_and_the_key_that_reads_it_are_all_that_a_destroy_leaves(stack: OwnStack) -> None:
-    """And the next instance's would have another name: an account keeps one snapshot of a name."""
+    """The snapshot's name has a random suffix, because an account can have only one snapshot of a name."""
     stack.database(onDestroy="snapshot", protect=False)
     stack.pulumi("up")
     made = stack.recorded()

@@ -1,5 +1,5 @@
-"""The life of the logins on a real PostgreSQL server of every major version that can be had: rotations there and back,
-a change to IAM and back, and what the retirement leaves.
+"""The life of the logins on a real PostgreSQL server of every available major version: rotations there and back, a
+change to IAM and back, and what a retirement leaves.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ A, B = LOGIN_ROLES["a"], LOGIN_ROLES["b"]
 
 
 def use(server: Server, slot: str | None) -> psycopg.Connection:
-    """A connection of whoever holds the URI of that slot; without a slot of the one for IAM."""
+    """A connection with the login of that slot, or with the IAM login if `slot` is None."""
     return server.connect(IAM_ROLE, None) if slot is None else server.login(slot)
 
 
 def rotate(server: Server, slot: str | None) -> None:
-    """One whole rotation: the login is made, those of before are retired."""
+    """One whole rotation: makes the login of `slot`, and retires the former ones."""
     succeed(server.run_access(slot))
     succeed(server.run_retirement(slot))
 
 
 def refused(server: Server, slot: str | None) -> str:
-    """What the server says to a login that has ended: by the one for IAM it asks for a password that does not exist."""
+    """The server's refusal of a retired login. For the IAM login it asks for a password, of which there is none."""
     said = "not permitted to log in|password authentication failed|no password supplied"
     with pytest.raises(psycopg.OperationalError, match=said) as refusal:
         use(server, slot)
@@ -95,7 +95,7 @@ def test_what_every_login_made_is_the_owners_through_rotations_there_and_back(rd
         rotate(rds, slot)
         with use(rds, slot) as connection:
             make_one_of_each(connection, f"turn_{turn}")
-            # And the one of before is this one's to change and to drop.
+            # This login may also change and drop what the former login made.
             if turn:
                 before = f"made_by_turn_{turn - 1}"
                 connection.execute(f"ALTER TABLE {before}.nodes ADD COLUMN label text")
@@ -187,7 +187,8 @@ def test_first_roll_out_has_nothing_to_retire(rds: Server) -> None:
 
 @pytest.mark.parametrize("other", ["b", None])
 def test_a_rotation_that_failed_before_its_end_can_be_taken_back(rds: Server, other: str | None) -> None:
-    """The login in use was not touched; taken back, its password is what it was, and the half-made one ends."""
+    """The failed rotation has not touched the login in use. Taking it back leaves that login its password, and retires
+    the new one."""
     rotate(rds, "a")
     with rds.login("a") as pods:
         succeed(rds.run_access(other))
@@ -208,7 +209,7 @@ def test_a_retirement_that_was_taken_back_gives_the_login_its_password_again(rds
 
 
 def test_nothing_is_retired_where_the_login_that_should_stay_cannot_log_in(rds: Server) -> None:
-    """A database that was brought back from before a rotation: somebody has to be able to come in."""
+    """As in a database that was restored to a time before a rotation: at least one login must keep working."""
     succeed(rds.run_access("a"))
     result = rds.run_retirement("b")
     assert result.returncode != 0
@@ -230,7 +231,7 @@ def test_login_of_iam_has_no_password_and_acts_as_the_owner(rds: Server) -> None
 
 
 def test_master_does_not_act_as_a_login_of_iam(rds: Server) -> None:
-    """In RDS whoever inherits rds_iam has no password login any more: the next Job could not come in."""
+    """In RDS a role that inherits rds_iam can no longer log in by password, so the next Job could not log in."""
     before = inherits_by_way_of(rds, IAM_ROLE)
     rotate(rds, None)
     assert before == []
@@ -241,7 +242,7 @@ def test_master_does_not_act_as_a_login_of_iam(rds: Server) -> None:
 
 
 def inherits_by_way_of(server: Server, role: str) -> list[str]:
-    """Whether the master has the rights of `role`, by its name."""
+    """`role`'s name if the master has its rights, otherwise nothing."""
     with server.superuser() as connection:
         query = "SELECT rolname FROM pg_roles WHERE rolname = %s AND pg_has_role(%s, oid, 'USAGE')"
         return [str(name) for (name,) in connection.execute(query, (role, MASTER)).fetchall()]
@@ -260,7 +261,7 @@ def test_rds_iam_where_it_would_end_a_password_login_is_refused(rds: Server, gra
 
 
 def test_a_server_without_iam_is_told_of(rds: Server) -> None:
-    """Where IAM authentication is off the role is missing."""
+    """Without IAM authentication the server has no role rds_iam."""
     with rds.superuser() as connection:
         connection.execute(f"ALTER ROLE {RDS_IAM} RENAME TO rds_iam_gone")
     try:
@@ -274,7 +275,7 @@ def test_a_server_without_iam_is_told_of(rds: Server) -> None:
 
 
 def test_a_server_that_is_too_old_is_told_of(rds: Server) -> None:
-    """No server before 14 can be had, so that the bound is raised above this one."""
+    """No server older than 14 is available, so the test raises the script's bound above this server's version."""
     raised = PREPARE_DATABASE.replace("140000", "990000")
     assert raised != PREPARE_DATABASE
     result: Finished = rds.run_access("a", script=raised)
@@ -284,7 +285,8 @@ def test_a_server_that_is_too_old_is_told_of(rds: Server) -> None:
     assert rds.logins() == {}
 
 
-# Each is taken for PostgreSQL's own where names are looked up in the database: it fits better, or is found first.
+# Functions that PostgreSQL would call instead of its own if names were looked up in the database's schemas: the
+# parameters fit better, or the schema comes first.
 HOSTILE = {
     "fits better": ("format", ("text", "text"), "$1, VARIADIC ARRAY[$2]"),
     "fits a name better": ("format", ("text", "name"), "$1, VARIADIC ARRAY[$2::text]"),
@@ -296,7 +298,7 @@ HOSTILE = {
 def test_the_master_calls_nothing_that_access_graph_made(
     rds: Server, hostile: tuple[str, tuple[str, ...], str]
 ) -> None:
-    """Who has taken over Access Graph owns the database, and waits for the next Job."""
+    """An attacker who has taken over Access Graph owns the database, and may leave a trap for the next Job."""
     name, parameters, handed_on = hostile
     function = sql.SQL(
         "CREATE FUNCTION public.{name}({parameters}) RETURNS text LANGUAGE plpgsql AS $function$ BEGIN "

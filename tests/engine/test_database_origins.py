@@ -1,7 +1,7 @@
-"""Databases that do not begin empty, each in a stack of its own: with a replica, restored, adopted.
+"""Databases with a replica, restored, or adopted, each in a stack of its own.
 
-The tests of this module are one story: what a stack wrote comes back in others, to a moment and from the snapshot that
-it left.
+The tests of this module are one story: what the first stack wrote comes back in other stacks, restored to a point in
+time and from the snapshot that the first stack left.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ pytestmark = pytest.mark.engine
 SECRET = "teleport-access-graph-postgres"
 REPLICA_VARIABLE = "TAG_POSTGRES_REPLICA_CONNECTION"
 DATABASE, MASTER = "access_graph", "tag_admin"
-# The stack reads its own earlier outputs; that touches nothing.
+# `read`, because the stack reads its own earlier outputs, which changes nothing.
 QUIET = ("same", "read")
 WAIT_SECONDS = 120.0
 
 
 def with_replica(settings: Settings) -> None:
-    """What a production stack has that is to be left with a snapshot. RDS replicates no managed password."""
+    """A replica, as production has, and a final snapshot. RDS replicates no instance whose password it manages."""
     settings["database"].update(replica={}, masterPassword="generated", onDestroy="snapshot")
 
 
@@ -58,7 +58,7 @@ def origin(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
 
 @contextmanager
 def as_owner(stack: OwnStack) -> Iterator[psycopg.Connection[Any]]:
-    """A session that writes what belongs to the access graph."""
+    """A session that acts as the access graph's owner role."""
     with superuser(stack, stack.identifier, DATABASE) as connection:
         connection.execute("SET SESSION AUTHORIZATION access_graph_owner")
         yield connection
@@ -70,7 +70,7 @@ def notes(stack: OwnStack, identifier: str | None = None) -> list[str]:
 
 
 def operations(preview: dict[str, Any]) -> dict[str, list[str]]:
-    """Name of each resource that a preview touches -> what it does to it, in order."""
+    """Name of each resource that a preview changes -> the operations on it, in order."""
     found: dict[str, list[str]] = {}
     for step in preview["steps"]:
         if step["op"] not in QUIET:
@@ -79,7 +79,7 @@ def operations(preview: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def nothing_changes(stack: OwnStack) -> None:
-    """Neither in a preview nor by an `up`."""
+    """Checks that neither a preview nor an `up` has anything to do."""
     assert operations(stack.preview()) == {}
     cluster, cloud = stack.audit_position(), aws_position(stack)
     stack.pulumi("up", "--expect-no-changes")
@@ -88,7 +88,7 @@ def nothing_changes(stack: OwnStack) -> None:
 
 
 def findings(stack: OwnStack, *, secret: str = SECRET) -> dict[str, str]:
-    """What `verify` finds with the URIs of the live Secret, by the name of the check."""
+    """The findings of `verify`'s database checks with the URIs of the live Secret, by check."""
     uris = secret_values(stack, stack.namespace, secret)
     bundle = stack.get("configmap", "teleport-access-graph-database-ca", "--namespace", stack.namespace)
     found = check_database(
@@ -123,7 +123,7 @@ def test_the_replica_follows_and_the_access_graph_is_connected_to_it(origin: Own
     for pod in graph_pods(origin, origin.namespace):
         environment = pod_environment(origin, pod["metadata"]["uid"])
         assert environment is not None
-        # A path in a pod's environment is where the pod's files are.
+        # Compared without the path of the root certificate, because the node rewrites paths in a pod's environment.
         same_login = [uri.partition("sslrootcert=")[0] for uri in (environment[REPLICA_VARIABLE], uris["replica-uri"])]
         assert same_login[0] == same_login[1]
         log = origin.kubectl("logs", pod["metadata"]["name"], "--namespace", origin.namespace).stdout
@@ -162,7 +162,7 @@ def test_a_managed_master_password_and_a_replica_exclude_each_other(origin: OwnS
 
 
 def test_the_access_graph_does_not_start_without_its_replica(origin: OwnStack) -> None:
-    """And the stack makes it again."""
+    """And an `up` makes the deleted replica again."""
     aws(origin, "rds").delete_db_instance(DBInstanceIdentifier=f"{origin.identifier}-replica", SkipFinalSnapshot=True)
     eventually(lambda: instance(origin, f"{origin.identifier}-replica") is None, WAIT_SECONDS, "the replica's end")
     (victim, survivor) = (pod["metadata"]["name"] for pod in graph_pods(origin, origin.namespace))
@@ -184,11 +184,11 @@ def test_the_access_graph_does_not_start_without_its_replica(origin: OwnStack) -
 
 @pytest.fixture(scope="module")
 def moment(origin: OwnStack) -> str:
-    """Between two notes in the origin's database."""
+    """A time between two notes in the origin's database, as the settings take it."""
     with as_owner(origin) as connection:
         connection.execute("CREATE TABLE public.notes (text text)")
         connection.execute("INSERT INTO public.notes VALUES ('before')")
-        # A setting's moment has whole seconds.
+        # The setting has a resolution of whole seconds.
         time.sleep(1.1)
         row = connection.execute("SELECT date_trunc('second', now())").fetchone()
         assert row is not None
@@ -215,7 +215,7 @@ def test_a_moment_of_a_living_database_comes_back_in_another_stack(
         assert source is not None
         assert made["KmsKeyId"] == source["KmsKeyId"], "data keep their key"
         assert made["MasterUserSecret"]["SecretStatus"] == "active"
-        # What the provider does not send with a restore to a moment is the second `up`'s.
+        # The provider does not send every setting with a restore to a point in time. The second `up` sets the rest.
         assert made["PerformanceInsightsEnabled"] is False
         assert operations(stack.preview()) == {"database-instance": ["update"]}
         stack.pulumi("up")
@@ -236,7 +236,7 @@ def test_a_moment_of_a_living_database_comes_back_in_another_stack(
 
 
 def deleted_by_hand(stack: OwnStack, snapshot: str) -> None:
-    """The instance, whose storage had grown, is gone, as by an administrator who means it, with a last snapshot."""
+    """Grows the instance's storage, then deletes the instance as an administrator would, with a last snapshot."""
     rds = aws(stack, "rds")
     rds.modify_db_instance(
         DBInstanceIdentifier=stack.identifier, AllocatedStorage=30, DeletionProtection=False, ApplyImmediately=True
@@ -287,7 +287,8 @@ def test_the_snapshot_that_a_destroy_leaves_is_everything_in_another_stack(
         assert made["KmsKeyId"] == before["KmsKeyId"]
         assert made["PerformanceInsightsEnabled"] is True
         nothing_changes(stack)
-        # The snapshot is no matter any more, another one neither. That there was one is: the key is of the data.
+        # After the restore it no longer matters whether the snapshot exists, or which one the settings name. Removing
+        # `restore` from the settings does matter: the instance would get another key than that of its data.
         rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
         stack.change(lambda settings: settings["database"]["restore"].update(snapshotIdentifier="another"))
         nothing_changes(stack)
@@ -296,8 +297,8 @@ def test_the_snapshot_that_a_destroy_leaves_is_everything_in_another_stack(
 
 
 def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: RunningSandbox) -> None:
-    """Made by hand before, with a key and a subnet group of its own and a database that RDS knows nothing of, and left
-    behind in the end."""
+    """An instance made by hand, with a key and a subnet group of its own, and with a database that RDS does not know.
+    At the end it is left behind."""
     name, cloud = "tests-adopted", running_sandbox.cloud()
     rds = aws(running_sandbox, "rds")
     key, insights_key = (
@@ -348,7 +349,7 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         steps = operations(preview)
         assert steps.pop("database-instance") == ["import", "update"]
         (update,) = [one for one in preview["steps"] if one["op"] == "update"]
-        # Of a major RDS would make its own default minor.
+        # The engine's version must stay, because RDS would turn a major version into its own default minor version.
         assert "parameterGroupName" in update["diffReasons"]
         assert "engineVersion" not in update["diffReasons"]
         assert set(map(tuple, steps.values())) == {("create",)}
@@ -382,7 +383,7 @@ def test_an_instance_that_exists_is_taken_over_as_it_is(running_sandbox: Running
         state = json.loads(stack.pulumi("stack", "export").stdout)["deployment"]["resources"]
         (held,) = [one for one in state if one["urn"].endswith("::database-instance")]
         assert (held["protect"], held["retainOnDelete"]) == (True, True)
-        # `keep` lets a destroy through that the protection does not.
+        # With `keep`, a destroy is allowed as soon as the protection is off.
         stack.database(protect=False)
         stack.pulumi("up")
         stack.pulumi("destroy")

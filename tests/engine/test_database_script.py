@@ -1,4 +1,4 @@
-"""The access Job's script on a real PostgreSQL server of every major version that can be had."""
+"""The access Job's script on a real PostgreSQL server of every available major version."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.engine
 
 
 def test_the_major_versions_of_this_machine_are_all_tested() -> None:
-    """The one that the sandbox runs is always there; the others come from Debian and from npm."""
+    """The sandbox's own version is always available; the others come from Debian and from npm."""
     assert 17 in [installation.major for installation in installations()]
 
 
@@ -76,8 +76,7 @@ def test_rotation_keeps_the_other_slot_and_shares_what_either_made(rds: Server) 
         with rds.login("b") as new:
             new.execute("ALTER TABLE made_by_a ADD COLUMN label text")
             new.execute("CREATE TABLE made_by_b (id int)")
-        # The running connection and a new one of the old slot both still work, since pods use it until they are
-        # replaced.
+        # Open and new connections with the old slot's login still work, because pods use it until they are replaced.
         old.execute("DROP TABLE made_by_b")
         with rds.login("a") as again:
             again.execute("DROP TABLE made_by_a")
@@ -100,7 +99,7 @@ def test_other_roles_cannot_connect(rds: Server) -> None:
 
 @pytest.fixture
 def former_user(rds: Server) -> Iterator[str]:
-    """Of an access graph that was set up by hand, in its own database, of which it is the owner."""
+    """The user of an access graph that was set up by hand; it owns the database and what is in it."""
     with rds.connect(MASTER, MASTER_PASSWORD) as master:
         master.execute("CREATE ROLE former LOGIN PASSWORD 'former'")
         master.execute("GRANT former TO CURRENT_USER")
@@ -209,7 +208,7 @@ def test_neither_password_is_in_the_server_log(rds: Server) -> None:
 
 
 def test_failure_leaves_nothing_half_made(rds: Server) -> None:
-    """The transaction breaks at its last step; no role of it stays."""
+    """The script's transaction fails, and none of its roles stays."""
     with rds.superuser() as connection:
         connection.execute(f"ALTER ROLE {MASTER} NOCREATEROLE")
     result = rds.run_access("a")

@@ -1,6 +1,6 @@
-"""The door when things go wrong: a killed `make up` is mended by the next one, and `make down` leaves nothing.
+"""The make targets when things go wrong: the next `make up` mends a killed one, and `make down` leaves nothing.
 
-On a sandbox of its own, for it is killed and taken away.
+The tests have a sandbox of their own, because they kill and remove it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def doomed() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home directory of somebody who has a cluster, an account and a Pulumi of their own."""
+    """The home directory of a user who has configured a cluster, an AWS account and Pulumi of their own."""
     monkeypatch.setenv("SANDBOX_CACHE", str(Cache.from_environment().root))
     home = tmp_path / "somebody"
     for name in (".kube/config", ".aws/config", ".aws/credentials", ".pulumi/credentials.json", ".config/helm/x.yaml"):
@@ -53,7 +53,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def start_up(sandbox: RunningSandbox) -> subprocess.Popen[bytes]:
-    """`make up` in a session of its own, as a terminal has one."""
+    """Starts `make up` in a session of its own, as a terminal does."""
     command = [sys.executable, "-m", "sandbox", "--home", str(sandbox.home.root)]
     command += ["--config-file", str(sandbox.configuration), "up"]
     with (sandbox.home.root.parent / "up.log").open("wb") as log:
@@ -64,13 +64,13 @@ def start_up(sandbox: RunningSandbox) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            # A runner in the background ignores it, and so would whatever it starts.
+            # A test runner in the background ignores SIGINT, and its children would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
 def kill_session(up: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the command, the engine and its plugins; the sandbox's parts are sessions of their own."""
+    """Kills the command, the engine and its plugins with SIGKILL; the sandbox's parts have sessions of their own."""
     for entry in os.listdir("/proc"):
         try:
             if entry.isdigit() and os.getsid(int(entry)) == up.pid:
@@ -87,12 +87,12 @@ def log_of(sandbox: RunningSandbox) -> str:
 def test_a_killed_up_is_mended_by_the_next_and_down_leaves_nothing(somebody: Path, doomed: RunningSandbox) -> None:
     home, theirs = doomed.home, contents(somebody)
     up = start_up(doomed)
-    # First while the sandbox itself is starting.
+    # Kill it first while the sandbox is starting.
     eventually((home.run / "kube-apiserver.json").exists, 180, "the API server's start")
     kill_session(up)
     assert doomed.sandbox.supervisor.running("kube-apiserver") is not None, "parts outlive the command"
 
-    # Then in the middle of what the engine makes.
+    # Then kill it while the engine is making the stack.
     up = start_up(doomed)
     locks = home.state / ".pulumi" / "locks"
     eventually(lambda: any(locks.glob("**/*.json")) or up.poll() is not None, 180, "the engine's start")
@@ -123,7 +123,7 @@ def test_whoever_interrupts_a_start_is_told_and_down_leaves_nothing(doomed: Runn
     home = doomed.home
     up = start_up(doomed)
     eventually((home.run / "etcd.json").exists, 180, "the first part's start")
-    # As a terminal does: to everything in the foreground.
+    # To the whole process group, as a terminal does.
     os.killpg(up.pid, signal.SIGINT)
     assert up.wait(timeout=300) == 130
     assert "interrupted; the same command goes on where it stopped" in log_of(doomed)
@@ -167,12 +167,12 @@ def test_a_directory_that_is_somebodys_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_engine_at_work_is_not_taken_for_a_dead_one(doomed: RunningSandbox, tmp_path: Path) -> None:
-    """A lock whose process is an engine that lives stops `up`; one whose pid is somebody else's now does not."""
+    """A lock stops `up` if its process is a running engine, but not if another process has that pid by now."""
     stack = doomed.sandbox.stack
     lock = doomed.home.state / ".pulumi" / "locks" / "organization" / "project" / "sandbox" / "one.json"
     lock.parent.mkdir(parents=True)
-    # A process whose first argument is the engine's, whatever the machine's own commands are made of. It says when it
-    # runs.
+    # A process whose first argument is that of an engine. It is a Python, which is always available, and prints a line
+    # once it runs.
     working = subprocess.Popen(
         [tmp_path / "pulumi", "-c", "print(flush=True); import time; time.sleep(600)"],
         executable=sys.executable,

@@ -1,8 +1,8 @@
-"""The engine killed at every kind of operation there is, and where chance has it: `recover` and the same command again
-end where an undisturbed run ends.
+"""The engine is killed at every kind of operation, and then at random points: after `recover`, the same command ends
+where an undisturbed run ends.
 
-The tests of this module are one story on one stack, and then a life of it by chance. `make soak` goes to every point
-of every run.
+The tests of this module are one story on one stack, and then a random life of that stack. `make soak` kills every run
+at every point.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tests.faults.walk import FaultyStack, Kept, Walk, check_converged, faulty_s
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
-# Helm's own record of what it has begun stays behind.
+# A kill in the middle of Helm's installation, which leaves Helm's own pending record behind.
 RELEASE_BEGUN = Point(RELEASE, "create", "during")
-# Types of resources whose creation, change or deletion is seen to be among those killed, whatever else is.
+# Types of resources whose creation and deletion must be among the killed operations.
 CREATED = {
     "aws:ec2/securityGroup:SecurityGroup",
     "aws:kms/key:Key",
@@ -35,7 +35,7 @@ CREATED = {
     "tls:index/privateKey:PrivateKey",
     RELEASE,
 }
-# Of each random sequence, and at most of each of its moves.
+# Moves of each random sequence, and the most kills in each move.
 MOVES, KILLS = 2, 2
 
 
@@ -47,18 +47,19 @@ def stack(running_sandbox: RunningSandbox) -> Iterator[FaultyStack]:
 
 @pytest.fixture(scope="module")
 def kept() -> Kept:
-    """What the story has recorded so far and must keep."""
+    """The irreplaceable resources that the story has made so far and must keep."""
     return Kept()
 
 
 @pytest.fixture(scope="module")
 def seen() -> set[Point]:
-    """Where the story has been killed so far."""
+    """The points at which the story has been killed so far."""
     return set()
 
 
 def killed(stack: FaultyStack, kept: Kept, seen: set[Point], journey: Journey, *more: Point) -> set[str]:
-    """At the kinds of operations that nothing was killed at yet; `<type> <operation>` of each."""
+    """Kills the journey at the points `more`, and once at every kind of operation at which nothing was killed before.
+    Returns `<type> <operation>` of each point."""
     stack.change(journey.change)
     kept.may_go = journey.may_go
     points = [*more, *(point for point in one_of_each(journey.preview(stack)) if point not in seen)]
@@ -70,7 +71,7 @@ def killed(stack: FaultyStack, kept: Kept, seen: set[Point], journey: Journey, *
 
 
 def job_name(stack: FaultyStack) -> str:
-    """Of the Job that makes the login."""
+    """Id of the Job that makes the login."""
     (job,) = [one for urn, one in stack.recorded().items() if urn.endswith("::database-access-job")]
     return str(job["id"])
 
@@ -84,7 +85,7 @@ def test_an_up_that_is_killed_at_every_kind_of_creation_converges(
 
 
 def test_a_rotation_that_was_killed_halfway_can_be_taken_back(stack: FaultyStack, kept: Kept) -> None:
-    """The Job of the new login has run by then, and the one of before is asked for again."""
+    """By then the Job for the new login has run; taking the rotation back asks for the former login again."""
     kept.may_go = True
     stack.change(ROTATE.change)
     struck, _ = stack.struck([Point(RELEASE, "update", "before")], "up")
@@ -104,7 +105,8 @@ def test_a_change_that_is_killed_at_every_other_kind_of_operation_converges(
 
 
 def test_a_job_whose_former_of_the_same_name_had_gone_first_is_made_again(stack: FaultyStack, kept: Kept) -> None:
-    """The state still has the name, of the one that is gone: what stands under it was not recorded."""
+    """The kill comes after the new Job's creation: the state still has the deleted Job, and the new one, which has the
+    same name, is not recorded."""
     stack.pulumi("up")
     name = job_name(stack)
     stack.change(lambda settings: settings.update(labels={"turn": "1"}))

@@ -22,7 +22,7 @@ PARALLEL = 4
 
 @contextmanager
 def environments(sandbox: RunningSandbox, names: Sequence[str]) -> Iterator[dict[str, OwnStack]]:
-    """Stacks that nothing is deployed of, in namespaces and with databases of their own."""
+    """Configured stacks of which nothing is deployed, with namespaces and databases of their own."""
     with ExitStack() as stacks:
         yield {name: stacks.enter_context(own_stack(sandbox, name)) for name in names}
 
@@ -30,7 +30,7 @@ def environments(sandbox: RunningSandbox, names: Sequence[str]) -> Iterator[dict
 def fleet(
     sandbox: RunningSandbox, stacks: dict[str, OwnStack], directory: Path, *arguments: str, code: int = 0
 ) -> Finished:
-    """The command, on configurations that stand in one directory as they do beside a program."""
+    """Runs `operations fleet` on configurations in one directory, as they lie beside a program."""
     configurations = directory / "configurations"
     configurations.mkdir(exist_ok=True)
     for name, stack in stacks.items():
@@ -51,7 +51,7 @@ def fleet(
 
 
 def selections(sandbox: RunningSandbox) -> dict[str, str]:
-    """Which stack plain commands mean, by program, as the engine records it."""
+    """The selected stack of each program, as the engine records it."""
     return {file.name: file.read_text() for file in (sandbox.home.pulumi / "workspaces").glob("*.json")}
 
 
@@ -73,6 +73,6 @@ def test_one_environment_that_is_refused_stops_no_other(running_sandbox: Running
         log = tmp_path / "logs" / "fleet-b.log"
         assert lines[5:] == [f"  log: {log}"]
         assert "accessGraph.replica: is not a setting; did you mean replicas?" in log.read_text()
-        # A preview of many has made nothing, and nobody's selected stack is another now.
+        # Previewing many stacks has made nothing, and has selected no other stack.
         assert selections(running_sandbox) == selected
         assert running_sandbox.get("namespace", stacks["fleet-a"].namespace, "--ignore-not-found") == {}

@@ -1,7 +1,7 @@
-"""The kubernetes stand-in on a real API server and with the real Helm: what is written, awaited, refused and given up.
+"""The kubernetes stand-in with a real API server and the real Helm: what it writes, awaits, refuses and gives up.
 
-Calls the plugin's methods as the engine does; whole programs are the other modules' business. No pod of these tests is
-ever bound to a node: the tests themselves say how their pods fare.
+The tests call the plugin's methods as the engine does; other modules test whole programs. No pod of these tests is ever
+bound to a node: the tests set the status of their pods themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.engine.conftest import RunningSandbox
 
 pytestmark = pytest.mark.engine
 
-NOWHERE: Final = {"nobody.test/node": "none"}  # no node has this label, so that no kubelet takes the pod
+NOWHERE: Final = {"nobody.test/node": "none"}  # no node has this label, so no kubelet takes the pod
 CHART: Final = """
 apiVersion: apps/v1
 kind: Deployment
@@ -43,7 +43,7 @@ RELEASE: Final = "kubernetes:helm.sh/v3:Release"
 
 
 class Program:
-    """A provider and a namespace; `apply` does with one resource what an `up` does: check, diff, create or update."""
+    """A provider and a namespace. `apply` does what an `up` does with one resource: check, diff, create or update."""
 
     def __init__(self, provider: KubernetesProvider, server: ApiServer, namespace: str) -> None:
         self.provider, self.server, self.namespace = provider, server, namespace
@@ -84,7 +84,7 @@ class Program:
     def pods_become(
         self, status: Callable[[dict[str, Any]], dict[str, Any]], stop: threading.Event
     ) -> threading.Thread:
-        """From another thread, gives every pending pod of the namespace that status."""
+        """Starts a thread that gives every pending pod of the namespace that status, until `stop`."""
 
         def tell() -> None:
             kind = kind_of("v1", "Pod")
@@ -119,7 +119,7 @@ def ready(pod: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def program(running_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Program]:
-    """In a namespace of its own, configured as the project configures its provider."""
+    """A program in a namespace of its own, with its provider configured as the project does."""
     for name, value in running_sandbox.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
@@ -130,7 +130,7 @@ def program(running_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tm
     server = provider._cluster().reachable()
     namespace = f"plugin-{uuid.uuid4().hex[:8]}"
     found = Program(provider, server, namespace)
-    # It goes by itself afterwards: its controller takes seconds that no test has a use for.
+    # Nobody waits for the namespace's deletion, which takes its controller seconds.
     metadata = {"name": namespace, "annotations": {"pulumi.com/skipAwait": "true"}}
     found.apply("kubernetes:core/v1:Namespace", "namespace", {"metadata": metadata})
     yield found
@@ -139,7 +139,7 @@ def program(running_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.fixture
 def pods(program: Program) -> Iterator[Callable[[Callable[[dict[str, Any]], dict[str, Any]]], None]]:
-    """`pods(status)`: how the pods of this test fare from now on."""
+    """`pods(status)` gives the test's pods that status from then on."""
     stop = threading.Event()
     threads: list[threading.Thread] = []
     yield lambda status: threads.append(program.pods_become(status, stop))
@@ -154,7 +154,7 @@ def job(program: Program, **metadata: Any) -> Properties:
 
 
 def package_chart() -> None:
-    """`demo-0.1.0.tgz` in the current directory."""
+    """Writes `demo-0.1.0.tgz` into the current directory."""
     with tarfile.open("demo-0.1.0.tgz", "w:gz") as archive:
         for name, text in {
             "demo/Chart.yaml": "apiVersion: v2\nname: demo\nversion: 0.1.0\nappVersion: 0.1.0\n",
@@ -281,7 +281,7 @@ def test_a_patch_rolls_a_deployment_and_gives_its_fields_back(program: Program, 
 
 
 def test_a_patch_whose_config_map_is_gone_leaves_an_empty_one(program: Program) -> None:
-    """As the official plugin, which gives its fields up by an apply and does not look first."""
+    """As with the official plugin, which releases its fields by an apply without looking first."""
     program.apply(CONFIG_MAP, "settings", {"metadata": program.named("settings"), "data": {"a": "1"}})
     patch = {"metadata": program.named("settings"), "data": {"b": "2"}}
     program.apply("kubernetes:core/v1:ConfigMapPatch", "patch", patch)
@@ -308,7 +308,7 @@ def test_a_refresh_sees_drift_and_the_next_update_mends_it(program: Program) -> 
 
 
 def release(program: Program, **inputs: Any) -> Properties:
-    # The timeout is for machines that are busy with other tests; where one is waited for, the test sets its own.
+    # A timeout for machines that are busy with other tests. Tests that wait for a timeout set a shorter one.
     return {"name": "demo", "namespace": program.namespace, "chart": "./demo-0.1.0.tgz", "timeout": 120, **inputs}
 
 
@@ -383,6 +383,6 @@ def test_a_cancelled_upgrade_ends_soon_and_leaves_nothing_pending(program: Progr
     found = program.provider.read("urn", RELEASE, f"{program.namespace}/demo", {}, {})
     assert found is not None
     assert (found[2]["status"]["status"], found[2]["status"]["revision"]) == ("deployed", 3)
-    # A cancelled provider is not used again: the engine ends it.
+    # The engine does not use a cancelled provider again, so configure a new one for the clean-up.
     program.provider.configure({"kubeconfig": "", "context": "sandbox"})
     program.delete("release")

@@ -1,5 +1,5 @@
-"""A Teleport that does not exist yet, in two `up`s: one that makes it, one that brings it its access graph. And one of
-two, which is let go and comes back while the other keeps it."""
+"""A Teleport that does not exist yet, in two `up`s: the first makes it, the second connects it to the access graph. And
+one of two Teleports, which is disconnected and connected again while the other stays connected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = {
     "chartMode": "standalone",
     "enterprise": True,
     "service": {"type": "ClusterIP"},
-    # Takes the chart's default away.
+    # A null, which removes the chart's default.
     "log": {"output": None},
 }
 
@@ -99,7 +99,7 @@ def test_an_access_graph_without_any_host_ca_is_refused_with_the_way_there(stack
 def test_the_first_up_makes_an_unpatched_teleport_and_everything_that_needs_no_host_ca(stack: OwnStack) -> None:
     stack.pulumi("up")
     assert "access_graph" not in auth_configuration(stack)
-    # The plugin hands a null on to Helm since 4.30; what can be compiled of it (`make official`) is older.
+    # The plugin passes a null on to Helm since 4.30. The source that `make official` can compile is older.
     kept = "stderr" if any(re.match(r"kubernetes .*\(official source\)", one) for one in plugins(stack)) else None
     assert auth_configuration(stack)["teleport"]["log"].get("output") == kept
     assert graph_pods(stack, stack.namespace) == []

@@ -1,4 +1,4 @@
-"""The sandbox's node on the real control plane: pods live, fail, change and end as on a real one."""
+"""The sandbox's node with the real control plane: pods run, fail, change and end as on a real node."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECONDS = 180.0
 
 
 class Namespace:
-    """A namespace of its own in the running sandbox, and what the tests ask of it."""
+    """A test's own namespace in the running sandbox, and questions about its pods."""
 
     def __init__(self, running: RunningSandbox, name: str) -> None:
         self.running = running
@@ -56,13 +56,13 @@ class Namespace:
         return json.loads(self.kubectl("get", "pod", name, "--output", "json"))["status"]
 
     def waiting(self, name: str) -> str:
-        """Why the pod's container waits, empty when it does not."""
+        """The reason why the pod's container waits; empty if it does not."""
         for status in self.status(name).get("containerStatuses", []):
             return str(status["state"].get("waiting", {}).get("reason", ""))
         return ""
 
     def restarts(self, name: str) -> int:
-        """Of the pod's container; none before its node has said anything of it."""
+        """How often the pod's container was restarted; 0 before the node has reported on it."""
         return sum(int(status["restartCount"]) for status in self.status(name).get("containerStatuses", []))
 
     def events(self, name: str) -> str:
@@ -129,7 +129,7 @@ def test_a_liveness_probe_restarts_and_a_readiness_probe_decides(space: Namespac
         container={"volumeMounts": [{"name": "state", "mountPath": "/state"}], "readinessProbe": check},
     )
     space.kubectl("wait", "pod/probed", "--for=condition=Ready", "--timeout=180s")
-    # What the node controller says of pods whose node slept.
+    # What the node controller writes to pods of a node that has not reported for a while.
     unready = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
     theirs = {"type": "nobody.test/watched", "status": "True"}
     patch = json.dumps({"status": {"conditions": [unready, theirs]}})
@@ -206,7 +206,7 @@ def test_a_deletion_ends_gracefully_and_leaves_no_process(space: Namespace) -> N
         stdout=subprocess.PIPE,
         text=True,
     )
-    # The stream is open once the API server has asked the node for it; nothing printed so far tells when.
+    # Time for the API server to open the stream at the node. No output shows when it has.
     time.sleep(1)
     space.kubectl("delete", "pod", "polite", "--timeout=180s")
     assert marked(mark, POD_MARKER) == []

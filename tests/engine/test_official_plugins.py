@@ -1,4 +1,4 @@
-"""The engine finds an official plugin that the sandbox took from a cache, once the engine has installed it there."""
+"""The sandbox takes over an official plugin that the engine has installed elsewhere, and its own engine finds it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The examples in YAML, run by the official YAML host: a program without a language gets a whole access graph.
+"""The examples in YAML, run by the official YAML host: a program without a language makes a whole access graph.
 
-Changed in it is what stands for somebody's own: where the provider and the chart are, the namespace, and the database,
-which is the deployed stack's.
+The tests change only the examples' placeholders: where the provider and the chart are, the namespace, and the database,
+which is that of the deployed stack.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HOST = GoProgram(
     workspace="yaml-host",
     linker_variables=(("github.com/pulumi/pulumi-yaml/pkg/version.Version", "v1.25.0"),),
 )
-# All that the example asks of this package; its official schema is in no module.
+# The part of the random package's schema that the examples use, because no Go module has its official schema.
 RANDOM_SCHEMA = {
     "name": "random",
     "version": "4.21.4",
@@ -58,7 +58,7 @@ DEPLOYED = "teleport-access-graph"
 
 
 class YamlProgram(OtherProgram):
-    """A stack of a program in YAML; `more` is what its runs have in their environment besides."""
+    """A stack of a program in YAML. `more` has additional environment variables for its runs."""
 
     more: dict[str, str]
 
@@ -73,7 +73,7 @@ def of_the_package() -> dict[str, Any]:
 
 
 def of_the_operator() -> dict[str, Any]:
-    """As the operator writes it: the object's `program`, with a name and a runtime."""
+    """The program as the operator writes it: the object's `program`, with a name and a runtime."""
     objects = yaml.safe_load_all((EXAMPLES / "fleet" / "operator" / "program.yaml").read_text())
     (program,) = (one for one in objects if one["kind"] == "Program")
     return {"name": program["metadata"]["name"], "runtime": "yaml", **program["program"]}

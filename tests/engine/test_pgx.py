@@ -1,4 +1,4 @@
-"""The real pgx, which is the access graph's driver, with the URI that a running pod has in its environment."""
+"""The real pgx, the access graph's database driver, with the URI from a running pod's environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
 
 @pytest.fixture(scope="module")
 def environment(stack: OwnStack) -> Environment:
-    """Of the process in one of the pods, to the letter."""
+    """The database variables of the process in one of the pods, unchanged."""
     (pod, _) = graph_pods(stack, stack.namespace)
     found = pod_environment(stack, pod["metadata"]["uid"])
     assert found is not None
@@ -68,7 +68,7 @@ def test_it_logs_in_verified_and_what_it_makes_is_the_owners(
 
 
 def test_another_root_than_the_databases_is_refused(program: Path, stack: OwnStack, environment: Environment) -> None:
-    """The cluster's own authority: a good certificate of somebody else's."""
+    """The Kubernetes cluster's CA: a valid CA, but not the database's."""
     foreign = stack.home.pki / "ca.crt"
     assert foreign.is_file()
     refused = run_client(program, with_root(environment, foreign), fails=True)
@@ -78,7 +78,7 @@ def test_another_root_than_the_databases_is_refused(program: Path, stack: OwnSta
 def test_a_server_of_another_name_is_refused(
     program: Path, stack: OwnStack, environment: Environment, tmp_path: Path
 ) -> None:
-    """The same server behind the name of another: only `verify-full` tells."""
+    """The same server under another name, which only `verify-full` notices."""
     host, port = str(urlsplit(environment[URI]).hostname), urlsplit(environment[URI]).port
     book = (stack.home.names / "databases.json").read_text()
     (tmp_path / "names.json").write_text(book.replace(host, f"impostor-{host}"))
@@ -97,6 +97,6 @@ def test_a_tampered_password_is_refused_and_shown_to_nobody(program: Path, envir
 
 
 def test_a_parameter_that_pgx_does_not_know_fails_at_the_server(program: Path, environment: Environment) -> None:
-    """Why the program writes `sslmode` and `sslrootcert` and nothing else: libpq would take this one."""
+    """Shows why the program writes only `sslmode` and `sslrootcert`: libpq would accept this parameter."""
     refused = run_client(program, {**environment, URI: environment[URI] + "&gssencmode=disable"}, fails=True)
     assert 'unrecognized configuration parameter "gssencmode"' in refused["error"]

@@ -1,8 +1,8 @@
-"""What platforms ask, on the real API server: marks on every object, policies, a load balancer, and namespaces that are
-not the stack's.
+"""What platforms require, on the real API server: labels and annotations on every object, network policies, a load
+balancer, and namespaces that the stack does not own.
 
-The network of the sandbox enforces no policy, as docs/sandbox.md says: here the API server's acceptance is proven, and
-that the policies name the very pods that run.
+The sandbox's network enforces no policies (docs/sandbox.md). These tests prove that the API server accepts them, and
+that they select the running pods.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 HOSTNAME = "graph.example.com"
 ADDRESS = "lb-1.elb.example.com"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
-# What Kubernetes' controllers and Helm put into every namespace, or beside a release.
+# Name prefixes of what Kubernetes' controllers put into every namespace, and Helm beside a release.
 NOT_OURS = ("kube-root-ca.crt", "default", "sh.helm.release.v1.")
 
 
 def platform(settings: Settings) -> None:
-    """All of it at once, in a namespace that exists."""
+    """All platform settings at once, in an existing namespace."""
     settings |= {"labels": LABELS, "annotations": ANNOTATIONS}
     settings["tls"]["extraDnsNames"] = [HOSTNAME]
     settings["accessGraph"] |= {
@@ -59,7 +59,7 @@ def platform(settings: Settings) -> None:
 
 @contextmanager
 def cloud_controller(sandbox: RunningSandbox, namespace: str, service: str) -> Iterator[None]:
-    """Gives the Service an address, as a cloud does a while after it was made."""
+    """Gives the Service an address a while after its creation, as a cloud does."""
     done = threading.Event()
     status = {"status": {"loadBalancer": {"ingress": [{"hostname": ADDRESS}]}}}
 
@@ -80,7 +80,7 @@ def cloud_controller(sandbox: RunningSandbox, namespace: str, service: str) -> I
 
 @pytest.fixture(scope="module")
 def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
-    """Deployed in a namespace of somebody else's, which is still there when the stack is gone."""
+    """A deployed stack in a namespace that it does not own, which must outlive the stack."""
     namespace = OwnStack(running_sandbox, "platform").namespace
     running_sandbox.kubectl("create", "namespace", namespace)
     running_sandbox.kubectl("label", "namespace", namespace, RESTRICTED)
@@ -95,14 +95,15 @@ def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
 
 
 def ours(sandbox: RunningSandbox, namespace: str) -> list[dict[str, Any]]:
-    """Every object of the stack and of TAG's release in the namespace, their pods included."""
+    """Every object of the stack and of TAG's release in the namespace, including pods."""
     kinds = "configmaps,secrets,serviceaccounts,services,jobs,pods,deployments,networkpolicies,poddisruptionbudgets"
     items: list[dict[str, Any]] = sandbox.get(kinds, "--namespace", namespace)["items"]
     return [item for item in items if not item["metadata"]["name"].startswith(NOT_OURS)]
 
 
 def of_the_chart(item: dict[str, Any]) -> bool:
-    """Of the chart's objects, pods and their account have values for marks."""
+    """Whether the object is one of the chart's that get no labels and annotations: only pods and their ServiceAccount
+    have values for them."""
     return item["kind"] not in ("Pod", "ServiceAccount") and (
         item["metadata"].get("annotations", {}).get("meta.helm.sh/release-name") is not None
     )
@@ -179,7 +180,7 @@ def test_another_up_changes_nothing_and_nothing_drifts(stack: OwnStack) -> None:
 
 
 def test_other_labels_reach_everything_in_one_up(stack: OwnStack) -> None:
-    """A Job cannot be changed: it runs again, under the same name, and so does what follows upon it."""
+    """Jobs are immutable: each is replaced under the same name and runs again, and so does what depends on it."""
     others = {"example.com/team": "access", "example.com/tier": "1"}
     before = {item["metadata"]["uid"] for item in ours(stack, stack.namespace) if item["kind"] == "Job"}
     stack.change(lambda settings: settings.update(labels=others))
@@ -192,7 +193,7 @@ def test_other_labels_reach_everything_in_one_up(stack: OwnStack) -> None:
 
 
 def without_a_database(settings: Settings) -> None:
-    """Off, so that nothing has to connect: the namespace is all that matters."""
+    """The access graph is off, so that nothing has to connect: only the namespace matters here."""
     del settings["aws"]
     settings["database"] = {"mode": "existing", "secret": {"name": "database"}}
     settings["accessGraph"] |= {"enabled": False}
@@ -220,7 +221,7 @@ def test_a_namespace_can_be_given_away(running_sandbox: RunningSandbox) -> None:
 
 
 def test_the_teleport_of_the_sandbox_is_admitted_by_its_pods_labels(running_sandbox: RunningSandbox) -> None:
-    """The stack `sandbox` owns a release: what its policy admits are that release's running auth and proxy."""
+    """The stack `sandbox` owns a Teleport release, and its policy admits that release's running auth and proxy."""
     file = read_stack_file("sandbox", running_sandbox.configuration)
     settings = file.settings()
     (peer,) = access_graph_policy(network_policies_args(settings, "graph"))["ingress"][0]["from"]
@@ -241,7 +242,7 @@ WATCH = "teleport-access-graph-lockout-watch"
 
 
 def watched(settings: Settings) -> None:
-    """Monitoring and the readers' role, beside a Teleport that somebody else owns."""
+    """Monitoring and the readers' role, with a Teleport that somebody else owns."""
     (authorities,) = [entry["hostAuthorities"] for entry in settings["teleport"].values()]
     settings["accessGraph"]["metrics"] = True
     settings["monitoring"] = {
@@ -268,7 +269,7 @@ def put(sandbox: RunningSandbox, tmp_path: Path, document: dict[str, Any]) -> No
 
 
 def auth(says: str) -> dict[str, Any]:
-    """A pod with the labels of auth's, that says one thing every second."""
+    """A pod with auth's labels that logs `says` every second."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -292,7 +293,7 @@ def auth(says: str) -> dict[str, Any]:
 
 
 def look(sandbox: RunningSandbox, name: str) -> dict[str, Any]:
-    """One run of the watch, at its end: the Job's pod."""
+    """Runs the watch once, and returns the Job's pod after its end."""
     sandbox.kubectl("create", "job", name, f"--from=cronjob/{WATCH}", "--namespace", WATCHED)
     for _ in range(120):
         status = sandbox.get("job", name, "--namespace", WATCHED).get("status", {})

@@ -1,4 +1,4 @@
-"""The policy pack on the real engine: in a preview, and over a state without the program or any login."""
+"""The policy pack on the real engine: in a preview, and on an exported state, without the program or any login."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.engine.stacks import OwnStack, own_stack
 pytestmark = pytest.mark.engine
 
 PACK = str(CHECKOUT / "policy")
-# What the sandbox does without, since nothing of it outlives `make down`.
+# Rules that the sandbox violates on purpose, because nothing in it outlives `make down`.
 UNPROTECTED = {"stateful-resources-are-protected", "authority-keys-are-protected", "database-is-hard-to-delete"}
 
 
 @pytest.fixture(scope="module")
 def stack(running_sandbox: RunningSandbox) -> Iterator[OwnStack]:
-    """A stack that nothing is deployed of."""
+    """A configured stack of which nothing is deployed."""
     with own_stack(running_sandbox, "policy") as configured:
         yield configured
 
@@ -50,7 +50,7 @@ def test_production_would_be_stopped_by_it_before_anything_is_made(stack: OwnSta
 
 
 def test_a_state_is_judged_without_the_program(stack: OwnStack, tmp_path: Path) -> None:
-    """As a security team does with an export: values that cannot be decrypted are not needed."""
+    """As a security team does with an export. The rules do not need the values that cannot be decrypted."""
     state = tmp_path / "state.json"
     stack.pulumi("up")
     state.write_text(stack.pulumi("stack", "export").stdout)

@@ -1,6 +1,7 @@
 """A pull request's whole way on the sandbox: the workflows' own scripts, from the engine to what reviewers read.
 
-One story on one stack: nothing deployed, a change that costs the database, a missing object, a preview that is killed.
+The tests are one story on one stack: nothing deployed, a change that would delete the database, a missing object, a
+killed preview.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from tests.engine.waiting import eventually
 pytestmark = pytest.mark.engine
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# The identity of a cluster that is not this one.
+# The identifier of a cluster that is not the sandbox's.
 STRANGER = "00000000-0000-4000-8000-000000000000"
 
 
 def step(workflow: str, job: str, name: str) -> tuple[str, dict[str, str]]:
-    """The text of a step, as GitHub's runner is given it, and the variables that are no expressions."""
+    """The script of a step, as GitHub's runner gets it, and those of its variables that are not expressions."""
     parsed = yaml.safe_load((CHECKOUT / ".github" / "workflows" / f"{workflow}.yaml").read_text())
     (found,) = [one for one in parsed["jobs"][job]["steps"] if one.get("name") == name]
     return found["run"], {key: value for key, value in found.get("env", {}).items() if "${{" not in value}
 
 
 class Runner:
-    """A machine of GitHub's, for one job: the checkout with its `.venv`, and files for outputs and the summary.
+    """Stands for GitHub's runner of one job: the checkout with its `.venv`, and files for outputs and the summary.
 
-    Scripts write beside the program, since a stack's paths are relative to it; `clean` takes that away.
+    The scripts write beside the program, because a stack's paths are relative to it; `clean` removes what they wrote.
     """
 
     def __init__(self, stack: OwnStack, directory: Path) -> None:
@@ -54,7 +55,7 @@ class Runner:
             (CHECKOUT / name).unlink(missing_ok=True)
 
     def step(self, workflow: str, job: str, name: str, **variables: str) -> dict[str, str]:
-        """Run one step's script with bash, as the runner does; its outputs."""
+        """Runs one step's script with bash, as the runner does, and returns its outputs."""
         self.outputs.write_text("")
         script, literals = step(workflow, job, name)
         done = subprocess.run(
@@ -75,7 +76,7 @@ class Runner:
         return {
             **environment,
             "STACK": self._stack.stack_name,
-            # On a runner the file is Pulumi.<stack>.yaml beside the program.
+            # Only needed here: on a runner the file is Pulumi.<stack>.yaml beside the program.
             "PULUMI_OPTION_CONFIG_FILE": str(self._stack.configuration),
             "PATH": os.pathsep.join([str(self._stack.home.bin), environment.get("PATH", os.defpath)]),
         }
@@ -84,12 +85,12 @@ class Runner:
         return (CHECKOUT / "report" / name).read_text()
 
     def preview(self, *labels: str, levels: str = "dev", asked: str = "done") -> tuple[dict[str, str], str]:
-        """The three steps of a pull request's job; the report's outputs and the comment."""
-        # Where it is on a runner, for a command that is told of no other place.
+        """Runs the four steps of a pull request's job, and returns the last one's outputs and the comment."""
+        # Copied to where it is on a runner, because some commands look only there.
         shutil.copy(self._stack.configuration, self.configuration)
         self.step("preview", "preview", "Whether the live world would let it work")
         validation = self.step("preview", "preview", "Whether the API server may be asked what it would do")["answer"]
-        # The tests' own identity is the administrator's.
+        # The tests run as the cluster's administrator, who may do everything.
         assert validation == asked
         code = self.step("preview", "preview", "Preview", POLICY_LEVELS=levels)["code"]
         reported = self.step(
@@ -106,7 +107,7 @@ class Runner:
         return reported, self.read("comment.md")
 
     def drift(self) -> str | None:
-        """The two steps of the nightly job; the issue's text, if there is one."""
+        """Runs the two steps of the nightly job, and returns the issue's text, if there is one."""
         code = self.step("drift", "drift", "Preview against the live world")["code"]
         self.step("drift", "drift", "Why it is not empty", CODE=code, REPORT="https://x/y")
         return self.read("issue.md") if (CHECKOUT / "report" / "issue.md").exists() else None
@@ -227,9 +228,9 @@ def test_a_killed_preview_has_a_comment_too(runner: Runner) -> None:
         env=runner.environment() | {"GITHUB_OUTPUT": str(runner.outputs), **literals, "POLICY_LEVELS": "dev"},
         stdin=subprocess.DEVNULL,
     )
-    # From then on it is under way, and it says nothing before its end.
+    # Once the file exists, the preview is under way; it prints nothing before its end.
     eventually(said.exists, 180, "the preview's beginning")
-    # `timeout` has a process group of its own.
+    # The whole tree, because `timeout` makes a process group of its own.
     kill_tree(process.pid)
     process.wait(timeout=300)
     reported = runner.step(

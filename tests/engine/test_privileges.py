@@ -1,8 +1,8 @@
-"""The stack under the rights that `python -m operations privileges` gives, on a real API server: a deployment makes,
-changes and deletes by them, a preview reads by them, and a dry run by them writes nothing.
+"""The stack with the rights that `python -m operations privileges` writes, on a real API server: with them a deployment
+can make, change and delete, a preview can read, and a dry run writes nothing.
 
-The shared stack is adopted, stands in a namespace of its own and has both charts: what a deployment needs in Kubernetes
-is all asked for here. Its AWS calls are compared with the policy by action.
+The shared stack adopts its Teleport, has a namespace of its own and both charts, so these tests ask for everything that
+a deployment needs in Kubernetes. They compare its AWS calls with the policy by action.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from tests.engine.stacks import aws_position
 
 pytestmark = pytest.mark.engine
 
-# IAM's name of a service whose requests are signed with another.
+# Service name in signed requests -> IAM's name, where the two differ.
 PREFIXES = {"monitoring": "cloudwatch"}
 
-# Of whoever asks, and of pods: the access Job reads the master password with a role of its own.
+# Calls that need no right of the deployment's: those that everyone may make, and those of pods. The access Job, for
+# example, reads the master password with a role of its own.
 NOT_OF_THE_DEPLOYMENT = {
     "secretsmanager:GetSecretValue",
     # Allowed to everyone: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
@@ -45,7 +46,7 @@ NOT_OF_THE_DEPLOYMENT = {
 
 
 class Identity:
-    """A person with one purpose's rights: a client certificate of the cluster's authority with the group's name."""
+    """A person with the rights of one purpose: a client certificate, from the cluster's CA, that names the group."""
 
     def __init__(self, sandbox: RunningSandbox, purpose: Purpose, directory: Path) -> None:
         self.sandbox = sandbox
@@ -71,13 +72,13 @@ class Identity:
         return _as(self).kubectl(*arguments, check=check)
 
     def requests(self, since: int) -> list[dict[str, Any]]:
-        """What of theirs the API server has in its audit log: everything that writes, dry runs too."""
+        """This person's requests in the API server's audit log, which has all writes, including dry runs."""
         lines = self.sandbox.home.audit_log.read_text().splitlines()[since:]
         return [event for event in map(json.loads, lines) if event["user"]["username"] == self.user]
 
 
 class _Acting(RunningSandbox):
-    """The same sandbox, with another kubeconfig in its environment."""
+    """The sandbox with the identity's kubeconfig in its environment."""
 
     def __init__(self, identity: Identity) -> None:
         super().__init__(identity.sandbox.home, identity.sandbox.configuration)
@@ -99,7 +100,7 @@ def _cluster_authority(sandbox: RunningSandbox) -> Authority:
 
 @pytest.fixture(scope="module")
 def identities(deployed: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Purpose, Identity]]:
-    """One for each purpose that reaches a cluster, with what the command writes applied by the administrator."""
+    """An identity for each purpose with rights in Kubernetes. The administrator has applied what the command writes."""
     directory = tmp_path_factory.mktemp("identities")
     os.chmod(directory, 0o700)
     purposes = (Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT, Purpose.DEPLOY)
@@ -132,7 +133,7 @@ def commented(identity: Identity, directory: Path) -> str:
 
 
 def marked(sandbox: RunningSandbox) -> None:
-    """A change that objects of every sort see, and that makes some and gives some up."""
+    """Changes the settings so that objects of every kind change and some are made; the way back deletes those."""
     document = yaml.safe_load(sandbox.configuration.read_text())
     config = document["config"]
     config["teleport-access-graph:labels"] = {"example.com/team": "identity"}
@@ -197,7 +198,7 @@ def test_a_deployment_makes_changes_and_deletes_with_its_rights_alone(
     marked(deployed)
     identity.pulumi("up")
     written = identity.requests(since)
-    # The namespace, Secrets, ConfigMaps, Helm's records, the charts' Deployments, roles with rights of their own.
+    # The deployment has written all kinds of objects, among them Helm's records and roles with rights of their own.
     for resource in ("networkpolicies", "secrets", "configmaps", "deployments", "roles", "rolebindings", "cronjobs"):
         assert [event for event in written if (event.get("objectRef") or {}).get("resource") == resource], resource
     deployed.configuration.write_text(configuration)

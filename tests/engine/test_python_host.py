@@ -1,6 +1,6 @@
-"""The program under the engine's official Python host: started by its executor, ended by it, its errors shown by it.
+"""The program under the engine's official Python host, whose executor starts it, ends it and shows its errors.
 
-The host's program is of 2023, the last that a Go module has; the executor, which is what a program meets, is today's.
+The host is of 2023, the newest in a Go module. The executor, with which the program itself deals, is current.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ HOST = GoProgram(
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the host and, beside it, its executor."""
+    """A directory with the host and its executor."""
     program = built(Cache.from_environment(), HOST)
     directory = tmp_path_factory.mktemp("host")
-    # It looks for its executor beside itself, wherever a link to it is.
+    # Copies, because the host looks for its executor beside its own file, even if it is started by a link.
     for source in (program, fetched(PYTHON_EXECUTOR) / f"{HOST.name}-exec"):
         shutil.copyfile(source, directory / source.name)
         (directory / source.name).chmod(0o755)
@@ -46,7 +46,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class HostedStack(OwnStack):
-    """A stack of which every run is by the host in `directory`."""
+    """A stack whose program the host in `directory` runs."""
 
     directory: Path
 
@@ -75,7 +75,7 @@ def test_what_it_made_is_unchanged_in_the_next_run(stack: OwnStack) -> None:
     ("key", "good", "bad"),
     [
         ("replicas", 2, "many"),
-        # Of the ledger, which is known once resources are under way.
+        # A refusal because of the ledger, which is known only after the first resources are registered.
         ("createNamespace", True, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the sandbox opens to others on its machine: loopback alone, and nothing of the cluster without a certificate."""
+"""What the sandbox opens to others on its machine: only loopback, and nothing of the cluster without a certificate."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.engine.conftest import RunningSandbox
 pytestmark = pytest.mark.engine
 
 Socket = tuple[str, int]
-# In /proc/net: a TCP socket that listens, and a UDP socket that is bound to no peer.
+# States in /proc/net: a listening TCP socket, and a UDP socket that is not connected to a peer.
 _LISTENS = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 
 
 def address(text: str) -> Socket:
-    """As /proc/net has it: words of four bytes in the machine's order, in hex."""
+    """Parses an address from /proc/net: hexadecimal words of four bytes in the machine's byte order, and the port."""
     host, _, port = text.partition(":")
     words = [bytes.fromhex(host[start : start + 8])[::-1] for start in range(0, len(host), 8)]
     found = ipaddress.ip_address(b"".join(words))
@@ -33,7 +33,7 @@ def address(text: str) -> Socket:
 
 
 def sockets(pids: Iterable[int]) -> set[Socket]:
-    """Where the processes listen."""
+    """The addresses on which the processes listen."""
     inodes = set()
     for pid in pids:
         try:
@@ -57,7 +57,7 @@ def sockets(pids: Iterable[int]) -> set[Socket]:
 
 
 def stranger() -> ssl.SSLContext:
-    """Somebody on the machine who has no certificate, and does not mind whom they speak to."""
+    """The TLS context of somebody on the machine who has no certificate, and verifies no server."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -75,7 +75,7 @@ def answer(host: str, port: int, path: str) -> int:
 
 def test_everything_listens_on_loopback_alone(deployed: RunningSandbox) -> None:
     found = sockets(process.pid for process in marked(f"{deployed.home.root}/"))
-    # etcd twice, API server, controllers, kubelet, AWS, a database, two auths' and proxies' and TAG's ports.
+    # Two of etcd, API server, controllers, kubelet, AWS, a database, and the ports of auths, proxies and TAG.
     assert len(found) >= 9, found
     assert [(host, port) for host, port in found if not ipaddress.ip_address(host).is_loopback] == []
 
@@ -95,6 +95,6 @@ def test_the_control_plane_answers_nobody_without_a_certificate(running_sandbox:
     assert kubelet is not None
     (logs,) = sockets([kubelet.pid])
     for host, port in (("127.0.0.1", ports["etcd"]), ("127.0.0.1", ports["etcd_peer"]), logs):
-        # Go's servers say why, the kubelet's hangs up; either way there is a server, and no answer.
+        # Go's servers give the reason, the kubelet's just hangs up. Both prove that a server is there and refuses.
         with pytest.raises((ssl.SSLError, http.client.RemoteDisconnected, ConnectionResetError)):
             answer(host, port, "/")

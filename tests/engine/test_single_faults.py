@@ -1,4 +1,4 @@
-"""One thing wrong at a time, on a small stack: what an operator then sees says what it is, and the way on is short.
+"""One thing goes wrong at a time, on a small stack: the operator sees what it is, and needs only a short way to go on.
 
 Each test leaves the stack as it found it.
 """
@@ -32,7 +32,7 @@ SECRET = "kubernetes:core/v1:Secret"
 
 
 def small(settings: Settings) -> None:
-    """Certificates, a namespace and a Secret: what every `up` of a minute does in seconds."""
+    """Only certificates, a namespace and a Secret, so that an `up` takes seconds instead of a minute."""
     del settings["aws"]
     settings["database"] = {"mode": "existing", "secret": {"name": "database"}}
     settings["accessGraph"] |= {"enabled": False}
@@ -55,7 +55,7 @@ def _nothing_is_lost(stack: FaultyStack) -> Iterator[None]:
 
 
 def next_turn(stack: FaultyStack) -> None:
-    """A change that every object of the stack's in the cluster shows."""
+    """Makes a change of the settings that changes all of the stack's objects in the cluster."""
 
     def turn(settings: Settings) -> None:
         settings["labels"] = {"turn": str(int(settings["labels"]["turn"]) + 1)}
@@ -82,7 +82,7 @@ def test_of_two_ups_at_once_the_second_is_refused_and_recover_leaves_the_first_a
     next_turn(stack)
     locks = stack.home.state / ".pulumi" / "locks" / "organization" / PROJECT / stack.stack_name
     with way_to(stack.home.kubeconfig, tmp_path / "kubeconfig") as way:
-        # Slow enough to be looked at.
+        # Slow enough that the second `up` comes while the first is running.
         way.delay = 0.5
         first = subprocess.Popen(
             stack.sandbox.stack.command("up", "--yes", "--skip-preview", "--non-interactive"),
@@ -107,7 +107,7 @@ def test_of_two_ups_at_once_the_second_is_refused_and_recover_leaves_the_first_a
 
 def test_what_was_edited_or_deleted_by_hand_comes_back_with_a_refresh(stack: FaultyStack) -> None:
     next_turn(stack)
-    stack.pulumi("up")  # until it has been changed once, a preview takes over as well
+    stack.pulumi("up")  # until the Secret has been changed once, even a preview takes over others' fields
     before = secret_values(stack, stack.namespace, TLS)
     here = ("--namespace", stack.namespace)
     edit = '{"data": {"tls.crt": "AAAA"}, "metadata": {"labels": {"turn": "by-hand"}}}'
@@ -128,7 +128,7 @@ def test_a_field_of_another_manager_is_a_conflict_that_names_it_until_it_is_take
     failed(
         stack, "Server-Side Apply field conflict detected", 'conflict with "their-controller"', ".metadata.labels.turn"
     )
-    # What kubectl wrote is taken over.
+    # kubectl takes the field from the controller, and the engine takes over what kubectl wrote.
     stack.kubectl(*theirs, "turn=given-back")
     stack.pulumi("up")
     labels = stack.get("secret", TLS, "--namespace", stack.namespace)["metadata"]["labels"]
@@ -165,7 +165,8 @@ def test_a_full_disk_cuts_the_record_off_and_recover_takes_the_one_before_it(sta
     most = record.stat().st_size - 1000
 
     def no_file_becomes_longer() -> None:
-        # The write fails where it would fail on a full disk; without a signal, as there.
+        # The limit makes the write fail where it would fail on a full disk. The signal is blocked, because a full disk
+        # sends none.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGXFSZ])
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 

@@ -1,4 +1,4 @@
-"""The whole stack on the real engine, from nothing to nothing, in the order in which an operator meets it.
+"""The whole life of a stack on the real engine, from the first `up` to `destroy`, in an operator's order.
 
 The tests of this module are one story on one sandbox: each begins where the one before it ended.
 """
@@ -22,14 +22,14 @@ from tests.engine.conftest import RunningSandbox, started_sandbox
 pytestmark = pytest.mark.engine
 
 NAMESPACE = "teleport-access-graph"
-# The stack reads its own earlier outputs; that touches nothing.
+# `read`, because the stack reads its own earlier outputs, which changes nothing.
 QUIET = ("same", "read")
 HOST = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
 
 
 @pytest.fixture(scope="module")
 def running_sandbox() -> Iterator[RunningSandbox]:
-    """One of the story's own: it begins where nothing of the stack has been deployed, whatever ran before."""
+    """A sandbox of the story's own, because the story begins with nothing of the stack deployed."""
     with started_sandbox() as running:
         yield running
 
@@ -41,7 +41,7 @@ def deployed(running_sandbox: RunningSandbox) -> RunningSandbox:
 
 
 def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -> None:
-    """Edit the stack's configuration file as a person would; `change` gets the settings without their namespace."""
+    """Edits the stack's configuration file as a person would; `change` gets the settings without their namespace."""
     document = yaml.safe_load(sandbox.configuration.read_text())
     prefix = "teleport-access-graph:"
     settings = {key.removeprefix(prefix): value for key, value in document["config"].items() if key.startswith(prefix)}
@@ -51,12 +51,12 @@ def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -
 
 
 def operations(preview: dict[str, Any]) -> dict[str, str]:
-    """Name of each resource that a preview touches -> what it does to it."""
+    """Name of each resource that a preview changes -> the operation on it."""
     return {step["urn"].rsplit("::", 1)[1]: step["op"] for step in preview["steps"] if step["op"] not in QUIET}
 
 
 def restarts(sandbox: RunningSandbox, component: str) -> set[str]:
-    """Names of Teleport's pods: other names are other pods."""
+    """Names of Teleport's pods. A pod that is replaced gets another name."""
     selector = f"app.kubernetes.io/component={component}"
     pods = sandbox.get("pods", "--namespace", "teleport", "--selector", selector)["items"]
     return {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
@@ -69,7 +69,7 @@ def tag_pods(sandbox: RunningSandbox) -> set[str]:
 
 
 def restart_teleport(sandbox: RunningSandbox) -> None:
-    """Delete every pod of Teleport's and wait until others are ready: what a drained node does."""
+    """Deletes all of Teleport's pods and waits until their successors are ready, as when nodes are drained."""
     for component in ("auth", "proxy"):
         selector = f"app.kubernetes.io/component={component}"
         sandbox.kubectl("delete", "pods", "--namespace", "teleport", "--selector", selector, "--wait=true")
@@ -90,7 +90,7 @@ def secret(sandbox: RunningSandbox, name: str) -> dict[str, str]:
 
 
 def ours(sandbox: RunningSandbox) -> list[str]:
-    """Everything in the cluster that only this stack makes."""
+    """What is in the cluster of the objects that only this stack makes."""
     found = sandbox.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "name").stdout.split()
     found += sandbox.kubectl(
         "get",
@@ -199,7 +199,7 @@ def test_one_setting_touches_one_release(deployed: RunningSandbox) -> None:
 
 
 def test_a_targeted_run_is_not_remembered_as_what_it_left_out(deployed: RunningSandbox) -> None:
-    """A name that the certificate does not have would else be taken for one that Teleport may be told."""
+    """Otherwise the next run would believe that the certificate has the new name, and give that name to Teleport."""
     ledger = deployed.outputs()["ledger"]
     state = json.loads(deployed.pulumi("stack", "export").stdout)["deployment"]
     (namespace,) = [item["urn"] for item in state["resources"] if item["urn"].endswith("::namespace-namespace")]
@@ -227,7 +227,7 @@ def test_another_login_rolls_the_access_graph_and_nothing_of_teleport(deployed: 
 
 
 def test_a_due_certificate_is_renewed_by_a_plain_up(deployed: RunningSandbox, tmp_path: Path) -> None:
-    """Its recorded end is moved into the window, as time would; nothing of Teleport restarts."""
+    """The test moves the certificate's recorded end into the renewal window, as time would. Teleport keeps running."""
     teleport, pods = restarts(deployed, "auth") | restarts(deployed, "proxy"), tag_pods(deployed)
     before = secret(deployed, "teleport-access-graph-tls")["tls.crt"]
     state = json.loads(deployed.pulumi("stack", "export").stdout)
@@ -286,7 +286,7 @@ def test_a_release_that_gets_not_ready_is_rolled_back_and_the_next_up_passes(dep
     pods, ledger = tag_pods(deployed), deployed.outputs()["ledger"]
     changed(
         deployed,
-        # An image that nobody has.
+        # An image that does not exist.
         lambda settings: settings["accessGraph"].update(image="registry.example.com/absent", timeoutSeconds=30),
     )
     failed = deployed.pulumi("up", check=False)
@@ -302,7 +302,8 @@ def test_a_release_that_gets_not_ready_is_rolled_back_and_the_next_up_passes(dep
 def test_recover_takes_off_an_owner_of_the_proxies_mark_that_no_state_knows(
     deployed: RunningSandbox, tmp_path: Path
 ) -> None:
-    """As a kill leaves it that comes between the mark and its record: the next `up` writes the same beside it."""
+    """As after a kill between writing the proxies' mark and recording it: the next `up` writes the same mark as another
+    field manager."""
 
     def recorded() -> dict[str, Any]:
         state = json.loads(deployed.pulumi("stack", "export").stdout)["deployment"]["resources"]
@@ -330,7 +331,7 @@ def test_recover_takes_off_an_owner_of_the_proxies_mark_that_no_state_knows(
 
 
 def test_the_way_back_gives_teleport_its_own_values_and_leaves_nothing(deployed: RunningSandbox) -> None:
-    """`enabled: false`, `up`, `destroy`."""
+    """The way back is `enabled: false`, `up`, then `destroy`."""
     proxies = restarts(deployed, "proxy")
     changed(deployed, lambda settings: settings["accessGraph"].update(enabled=False))
     deployed.pulumi("up")
@@ -346,7 +347,8 @@ def test_the_way_back_gives_teleport_its_own_values_and_leaves_nothing(deployed:
 
 
 def test_a_first_up_of_some_resources_adopts_no_teleport_and_the_whole_one_goes_on(deployed: RunningSandbox) -> None:
-    """The engine imports whatever is not among its targets too, and the state then has a release without its parent."""
+    """The engine also imports resources that are not targets, and the state would then have a release without its
+    parent."""
     changed(deployed, lambda settings: settings["accessGraph"].update(enabled=True))
     for target in ("**AccessGraphNamespace**", "**Certificates**"):
         done = deployed.pulumi("up", "--target", target, check=False)

@@ -1,6 +1,6 @@
-"""docs/environments.md's own commands for an environment that exists: another secrets provider, another backend.
+"""Runs the commands of docs/environments.md that move an existing environment to another secrets provider and backend.
 
-S3 and KMS are the sandbox's cloud's. The program is a small one, since what moves is its state.
+S3 and KMS are the sandbox's. The program is a small one, because only its state moves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pulumi.export("token", pulumi.Config().require_secret("token"))
 
 
 def commands(first: str) -> str:
-    """The block of the page whose first line begins with `first`."""
+    """The page's block of commands whose first line begins with `first`."""
     page = (CHECKOUT / "docs" / "environments.md").read_text()
     (block,) = [part for part in page.split("\n\n") if part.startswith(f"    {first}")]
     return "\n".join(line.removeprefix("    ") for line in block.splitlines())
@@ -41,7 +41,7 @@ def commands(first: str) -> str:
 
 @dataclass
 class Shell:
-    """A terminal in the program's directory, with what the bootstrap stack's outputs would have put into it."""
+    """A terminal in the program's directory, with the outputs of the stack in examples/backend as variables."""
 
     directory: Path
     variables: dict[str, str]
@@ -67,7 +67,7 @@ class Shell:
 
 @pytest.fixture
 def shell(running_sandbox: RunningSandbox, tmp_path: Path) -> Iterator[Shell]:
-    """An environment `staging` that is deployed with a passphrase, on a backend of files."""
+    """A shell for the environment `staging`, which is deployed with a passphrase on a file backend."""
     local = tmp_path / "states"
     local.mkdir()
     passphrase = "passphrase-of-before"
@@ -78,10 +78,10 @@ def shell(running_sandbox: RunningSandbox, tmp_path: Path) -> Iterator[Shell]:
             {
                 **without_a_stack(running_sandbox),
                 "PULUMI_BACKEND_URL": local.as_uri(),
-                # Without a question; a person answers it.
+                # A person would answer the command's question.
                 "PULUMI_SKIP_CONFIRMATIONS": "true",
                 "passphrase": passphrase,
-                # What is the sandbox's alone: where S3 and KMS answer.
+                # These also have the addresses of the sandbox's S3 and KMS.
                 "backend": state.backend(endpoint),
                 "key": state.secrets_provider(endpoint),
             },
@@ -99,7 +99,7 @@ def test_the_pages_commands_move_an_environment_and_its_secrets(running_sandbox:
     told = yaml.safe_load(configuration.read_text())
     assert told["secretsprovider"] == shell.variables["key"]
     assert "encryptionsalt" not in told
-    # No passphrase any more: KMS has the key of its key.
+    # No passphrase is needed any more: KMS decrypts the stack's key.
     assert shell.token() == CANARY
 
     shell.run(commands("former="))

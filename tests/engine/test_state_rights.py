@@ -1,8 +1,8 @@
-"""A stack whose state is in S3 and whose secrets are KMS's, under the rights on both that `privileges` gives for each
-purpose: the engine reaches what it needs, and of what it does not need it is refused something.
+"""A stack with its state in S3 and its secrets encrypted by KMS, with the rights on both that `privileges` writes for
+each purpose: the engine may do what it needs to, and a write that the purpose does not need is refused.
 
-S3 and KMS are the sandbox's cloud's, behind a gate that goes by the policies. The program is a small one: what reads
-and writes the state is the engine.
+S3 and KMS are the sandbox's, behind a gate that enforces the policies. The program is a small one, because it is the
+engine that reads and writes the state.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pulumi.export("vpcId", pulumi.StackReference("organization/network/prod").get_ou
 
 @dataclass
 class Backend:
-    """The bucket and the key behind the gate, and the rights for each purpose on the state in there."""
+    """The bucket and the key behind the gate, and each purpose's rights on the state in the bucket."""
 
     sandbox: RunningSandbox
     gate: StateGate
@@ -64,7 +64,7 @@ class Backend:
         self.pulumi(program, stack, "stack", "init", "--secrets-provider", self.key)
 
     def as_(self, purpose: Purpose, *arguments: str, check: bool = True) -> Finished:
-        """A command on the stack of the project, with the rights for `purpose`."""
+        """Runs a command on the project's stack with the rights for `purpose`."""
         with self.gate.acting(self.rights(purpose)):
             return self.pulumi(PROJECT, self.sandbox.stack_name, *arguments, check=check)
 
@@ -93,7 +93,7 @@ def test_each_purpose_reaches_of_the_state_what_it_needs_and_not_more(backend: B
     backend.initialised("network", "prod")
     backend.pulumi("network", "prod", "up", "--yes", "--skip-preview")
 
-    # The deployment makes the stack, and everything that is written on the way.
+    # The deployment may make the stack, and write everything that this takes.
     stack = backend.sandbox.stack_name
     with backend.gate.acting(backend.rights(Purpose.DEPLOY)):
         backend.initialised(PROJECT, stack)

@@ -1,4 +1,4 @@
-"""Parts as processes: found again, never mistaken, ended with everything that they started."""
+"""The sandbox's parts as processes: found again, never mistaken for others, ended with everything that they started."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def part(script: str, home: Home, *, timeout: float = 10, name: str = "part") ->
 
 
 def serving(home: Home, name: str = "part") -> Part:
-    """Says that it is ready, and has a child."""
+    """A part that reports that it is ready and has a child process."""
     return part(f"echo '{{}}' > {home.run}/{name}.ready.json; sleep 600 & wait", home, name=name)
 
 
@@ -86,7 +86,7 @@ def test_a_part_that_ignores_its_end_is_killed(home: Home, monkeypatch: pytest.M
 
 
 def test_what_outlived_its_killed_part_is_found_and_ended(home: Home) -> None:
-    """A child in a session of its own, as pods and databases are, whose part was killed with SIGKILL."""
+    """The part was killed with SIGKILL. Its child has a session of its own, as pods and databases do."""
     supervisor = Supervisor(home)
     supervisor.start(part(f"setsid sleep 600 & echo '{{}}' > {home.run}/part.ready.json; wait", home))
     leader = supervisor.running("part")
@@ -118,7 +118,7 @@ def test_the_process_that_has_a_dead_parts_pid_now_is_left_alone(home: Home) -> 
 
 
 def test_a_part_of_another_home_is_left_alone(home: Home, tmp_path: Path) -> None:
-    """Also when its home's path begins like ours."""
+    """Even if the path of that home begins with the path of this one."""
     other = Home.at(tmp_path / "home-2")
     other.create()
     Supervisor(other).start(serving(other))

@@ -1,4 +1,4 @@
-"""The Teleport side on the real engine: one that runs and is adopted, one that the stack makes, and who owns them.
+"""The Teleport side on the real engine: a running Teleport that is adopted, one that the stack makes, and their owners.
 
 The tests of this module are one story on a sandbox of its own: each begins where the one before it ended.
 """
@@ -38,7 +38,7 @@ SECOND_VALUES = {
     "enterprise": True,
     "service": {"type": "ClusterIP"},
 }
-# A pod that no node takes.
+# Values with which no node takes the pod.
 NOWHERE = {"nodeSelector": {"nowhere": "there"}}
 
 Values = dict[str, Any]
@@ -46,13 +46,13 @@ Values = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def side() -> Iterator[RunningSandbox]:
-    """A started sandbox with a Teleport in it and nothing of the stack deployed yet; gone at the end."""
+    """A started sandbox with a Teleport and nothing of the stack deployed yet; it is removed at the end."""
     with started_sandbox() as running:
         yield running
 
 
 def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -> None:
-    """Edit the stack's configuration file as a person would; `change` gets the settings without their namespace."""
+    """Edits the stack's configuration file as a person would; `change` gets the settings without their namespace."""
     document = yaml.safe_load(sandbox.configuration.read_text())
     prefix = "teleport-access-graph:"
     settings = {key.removeprefix(prefix): value for key, value in document["config"].items() if key.startswith(prefix)}
@@ -62,7 +62,7 @@ def changed(sandbox: RunningSandbox, change: Callable[[dict[str, Any]], None]) -
 
 
 def entry(sandbox: RunningSandbox, cluster: str = CLUSTER, **changes: Any) -> None:
-    """Change the entry of a Teleport cluster; Ellipsis removes a key."""
+    """Changes the entry of a Teleport cluster; Ellipsis removes a key."""
 
     def change(settings: dict[str, Any]) -> None:
         merged = {**settings["teleport"].get(cluster, {}), **changes}
@@ -92,14 +92,14 @@ def project_path(path: Path) -> str:
 
 
 def pods(sandbox: RunningSandbox, component: str, namespace: str = "teleport") -> dict[str, dict[str, Any]]:
-    """Pods that are not on their way out, by name: other names are other pods."""
+    """Name -> pod, without pods that are terminating. A pod that is replaced gets another name."""
     label = "app.kubernetes.io/name" if component == GRAPH else "app.kubernetes.io/component"
     items = sandbox.get("pods", "--namespace", namespace, "--selector", f"{label}={component}")["items"]
     return {pod["metadata"]["name"]: pod for pod in items if "deletionTimestamp" not in pod["metadata"]}
 
 
 def serving(found: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Name of each ready pod -> how often its container was started again."""
+    """Name of each ready pod -> how often its container was restarted."""
     return {
         name: pod["status"]["containerStatuses"][0]["restartCount"]
         for name, pod in found.items()
@@ -125,7 +125,7 @@ def diagnosed(sandbox: RunningSandbox) -> list[dict[str, str]]:
 
 
 def restart_teleport(sandbox: RunningSandbox) -> None:
-    """Delete every pod of the adopted Teleport's and wait until others are ready: what a drained node does."""
+    """Deletes all pods of the adopted Teleport and waits until the new ones are ready, as when nodes are drained."""
     for component in ("auth", "proxy"):
         selector = f"app.kubernetes.io/component={component}"
         sandbox.kubectl("delete", "pods", "--namespace", "teleport", "--selector", selector, "--wait=true")
@@ -138,7 +138,7 @@ def rolled_out(sandbox: RunningSandbox, component: str) -> None:
 
 
 def exported_authority(sandbox: RunningSandbox, release: str) -> str:
-    """The host CA, as an operator gets it from the proxy."""
+    """The host CA in PEM, fetched from the proxy as an operator does."""
 
     def ask() -> str | None:
         addresses = AddressBook(path=sandbox.home.names).resolve(f"{release}.{release}.svc.cluster.local", 443)
@@ -147,7 +147,7 @@ def exported_authority(sandbox: RunningSandbox, release: str) -> str:
         host, port = addresses[0]
         context = ssl.create_default_context()
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # self-signed until its owner gives it another; loopback
+        context.verify_mode = ssl.CERT_NONE  # the proxy's certificate is self-signed; the connection is on loopback
         url = f"https://{host}:{port}/webapi/auth/export?type=tls-host"
         try:
             with urllib.request.urlopen(url, timeout=5, context=context) as answer:
@@ -161,7 +161,7 @@ def exported_authority(sandbox: RunningSandbox, release: str) -> str:
 
 
 def order_of_writes(sandbox: RunningSandbox, since: int, namespace: str) -> list[str]:
-    """What was written of Teleport's, in order, each thing once."""
+    """The order in which Teleport's ConfigMap, auth and proxies were first written."""
     wanted = {
         ("configmaps", "teleport-access-graph-ca"): "ConfigMap",
         ("deployments", f"{namespace}-auth"): "auth",
@@ -171,7 +171,7 @@ def order_of_writes(sandbox: RunningSandbox, since: int, namespace: str) -> list
     for event in sandbox.writes(since):
         about = event.get("objectRef", {})
         step = wanted.get((about.get("resource"), about.get("name")))
-        # Helm sends every object of a release; the proxies' turn is the patch of their annotation.
+        # Helm writes every object of a release. What restarts the proxies is the plugin's patch of their annotation.
         if step == "proxies" and "fieldManager=pulumi" not in event["requestURI"]:
             continue
         if about.get("namespace") == namespace and step is not None and step not in order:
@@ -185,7 +185,7 @@ def started(pod: dict[str, Any]) -> datetime.datetime:
 
 
 def ready_since(found: dict[str, dict[str, Any]]) -> datetime.datetime:
-    """When the last of them became ready."""
+    """When the last of the pods became ready."""
     return max(
         datetime.datetime.fromisoformat(one["lastTransitionTime"].replace("Z", "+00:00"))
         for pod in found.values()
@@ -233,7 +233,7 @@ def test_the_first_up_makes_it_unpatched_and_leaves_the_other_as_it_is(side: Run
 
 
 def test_the_second_up_connects_both_in_order(side: RunningSandbox) -> None:
-    """The access graph answers, then ConfigMap, auth and proxies, of each Teleport."""
+    """First the access graph answers, then each Teleport's ConfigMap, auth and proxies follow."""
     authority = side.home.stack / "second-authority.pem"
     authority.write_text(exported_authority(side, "second"))
     entry(side, SECOND, hostAuthorities={"mode": "file", "path": project_path(authority)})
@@ -244,7 +244,7 @@ def test_the_second_up_connects_both_in_order(side: RunningSandbox) -> None:
     position = side.audit_position()
     side.pulumi("up")
     for namespace in ("teleport", "second"):
-        # The first `up` made the ConfigMap: it has no need of the access graph.
+        # The first `up` already made the ConfigMap, which does not need the access graph.
         assert order_of_writes(side, position, namespace) == ["auth", "proxies"]
         auth, proxies = pods(side, "auth", namespace), pods(side, "proxy", namespace)
         graph_ready = ready_since(pods(side, GRAPH, GRAPH))
@@ -353,12 +353,12 @@ def test_recover_clears_another_operation_in_progress(side: RunningSandbox) -> N
 
 
 def test_a_host_authority_that_is_not_teleports_own_locks_auth_out_and_is_diagnosed(side: RunningSandbox) -> None:
-    """As after a Teleport was rebuilt: every pod looks healthy meanwhile."""
+    """As after a Teleport was rebuilt. Meanwhile every pod looks healthy."""
     path = side.home.stack / "host-authorities.pem"
     good = path.read_text()
 
     def take_over(pem: str) -> None:
-        """Another set is taken over by its fingerprint alone, and the one before is dropped by choice."""
+        """Deploys another set of host CAs, confirmed by its fingerprints, and drops the former set by a setting."""
         path.write_text(pem)
         confirmed = {"former": "drop", "fingerprints": [one.fingerprint for one in parse_authorities(pem)]}
         changed(side, lambda settings: settings["teleport"][CLUSTER]["hostAuthorities"].update(confirmed))
@@ -401,7 +401,7 @@ def test_leaving_an_adopted_release_to_another_owner_leaves_it_as_it_runs(side: 
 
 
 def test_an_up_waits_for_the_owners_rollout_and_then_restarts_the_proxies(side: RunningSandbox) -> None:
-    """Another validity renews the authority: what auth reads at its start, so the owner has to roll out."""
+    """Another validity renews the authority. Auth reads it only at its start, so its owner has to roll it out."""
     proxies, ledger = pods(side, "proxy"), side.outputs()["ledger"]
     changed(side, lambda settings: settings["tls"].update(caValidityHours=80_000))
     late = side.pulumi("up", check=False)
@@ -431,7 +431,7 @@ def test_a_release_of_the_stacks_own_is_not_uninstalled_by_a_change_of_mode(side
     assert "would uninstall the release second in second" in refused.stdout + refused.stderr
     assert len(serving(pods(side, "auth", "second"))) == 1
 
-    # The way out that the refusal names.
+    # The way that the refusal recommends.
     side.configuration.write_text(good)
     before = live_values(side, "second")
     entry(side, SECOND, adopt=True)
@@ -453,7 +453,8 @@ def test_taken_over_again_and_switched_off_it_has_the_values_of_before_the_adopt
     assert live_values(side) == VALUES
     rolled_out(side, "proxy")
     assert not set(proxies) & set(pods(side, "proxy"))
-    # The second one's owner, whom nobody waits for, has rolled nothing out: its auth mounts the ConfigMap still.
+    # The stack does not wait for the second Teleport's owner, who has rolled out nothing, so that Teleport's auth still
+    # mounts the ConfigMap.
     clean_up = side.outputs()["teleportCleanUp"]
     assert clean_up.pop(CLUSTER) == []
     assert [line.rpartition(": ")[2].partition(" --context")[0] for line in clean_up[SECOND]] == ["kubectl"]

@@ -1,7 +1,7 @@
-"""Trust renews itself without an outage: certificates, authorities and host CAs change, and no call of Teleport fails.
+"""Trust is renewed without an outage: certificates, authorities and host CAs change, and no call of Teleport fails.
 
-The tests of this module are one story on a sandbox of its own: each begins where the one before it ended. From its
-beginning to its end a prober calls TAG as the running auth would, and each test answers for the calls during it.
+The tests of this module are one story on a sandbox of its own: each begins where the one before it ended. During the
+whole story a prober calls TAG as the running auth would, and each test checks the calls of its own time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.engine
 PREFIX = "teleport-access-graph:"
 NAMESPACE = "teleport-access-graph"
 QUIET = ("same", "read")
-# Real short lives: the certificate's window opens an hour after it is issued, the authority's after a day.
+# Short lives: the certificate's renewal window opens an hour after it is issued, the authority's after a day.
 LIVES = {
     "certificateValidityHours": 2,
     "certificateEarlyRenewalHours": 1,
@@ -57,7 +57,7 @@ DEPLOYMENTS = {
 
 @dataclass(frozen=True)
 class Story:
-    """The sandbox, the prober that calls all the while, and what the tests do to the two."""
+    """The sandbox, the prober that calls TAG all the time, and what the tests do with both."""
 
     sandbox: RunningSandbox
     prober: Prober
@@ -70,7 +70,7 @@ class Story:
         return claim_path(self.sandbox.home.kubelet, "teleport", "teleport")
 
     def settings(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Edit the stack's configuration as a person would; `change` gets the settings without their namespace."""
+        """Edits the stack's configuration as a person would; `change` gets the settings without their namespace."""
         document = yaml.safe_load(self.sandbox.configuration.read_text())
         plain = {key.removeprefix(PREFIX): value for key, value in document["config"].items()}
         change(plain)
@@ -92,11 +92,11 @@ class Story:
         return done.stdout + done.stderr
 
     def is_quiet(self) -> bool:
-        """`preview --expect-no-changes`, which a schedule runs: whether it passes."""
+        """Whether `preview --expect-no-changes`, which a scheduled job runs, passes."""
         return self.sandbox.pulumi("preview", "--expect-no-changes", check=False).returncode == 0
 
     def pods(self) -> dict[str, set[str]]:
-        """Names of the pods that are to stay, by component, once every roll-out is over: other names, other pods."""
+        """Component -> names of its pods, once every roll-out is over. A pod that is replaced gets another name."""
         found = {}
         for component, (namespace, deployment, selector) in DEPLOYMENTS.items():
             self.sandbox.kubectl(
@@ -108,7 +108,7 @@ class Story:
 
     @contextmanager
     def restarting(self, *components: str) -> Iterator[None]:
-        """Every pod of these, and none of the others, is another one afterwards."""
+        """Checks that afterwards all pods of these components, and none of the others, have been replaced."""
         before = self.pods()
         yield
         after = self.pods()
@@ -124,13 +124,13 @@ class Story:
     def answered(self, phase: str) -> PhaseReport:
         report = self.prober.report().phases[phase]
         assert report.failures == (), "\n".join(map(str, report.failures))
-        # A count that nobody made would be no proof: the calls went on through the whole phase.
+        # No failures prove nothing unless there were calls during the whole phase.
         assert report.calls > report.seconds, report
         assert report.longest_gap < 5, report
         return report
 
     def age(self, resource: str, by: datetime.timedelta) -> None:
-        """Move the recorded life of a certificate into the past, as time would."""
+        """Moves the recorded life of a certificate into the past, as time would."""
         state = json.loads(self.sandbox.pulumi("stack", "export").stdout)
         (found,) = [one for one in state["deployment"]["resources"] if one["urn"].endswith(f"::{resource}")]
         for key in ("validityStartTime", "validityEndTime"):
@@ -141,7 +141,7 @@ class Story:
         self.sandbox.pulumi("stack", "import", "--file", str(file))
 
     def replacements(self) -> dict[str, list[str]]:
-        """Resources that a preview replaces, with its reasons."""
+        """Name of each resource that a preview replaces -> the reasons."""
         steps = self.sandbox.preview()["steps"]
         return {
             step["urn"].rsplit("::", 1)[1]: step.get("replaceReasons") or []
@@ -150,7 +150,7 @@ class Story:
         }
 
     def bundle(self) -> list[str]:
-        """Fingerprints of what Teleport is told to trust."""
+        """Fingerprints of the authorities that Teleport is told to trust."""
         found = self.sandbox.get("configmap", "teleport-access-graph-ca", "--namespace", "teleport")["data"]["ca.pem"]
         return [fingerprint(der) for der in certificates_in(found)]
 
@@ -160,7 +160,7 @@ class Story:
         return fingerprint(certificates_in(base64.b64decode(data["tls.crt"]).decode())[0])
 
     def rotate(self, phase: str) -> None:
-        """Teleport's host CA goes to the phase, and auth has followed when this returns."""
+        """Moves the rotation of Teleport's host CA to `phase`, and waits until auth has followed."""
         signer = self._identity_signer()
         host_rotation.rotate(self.data, CLUSTER, phase)
         moves = {"init": False, "update_clients": True, "update_servers": False, "rollback": True, "standby": False}
@@ -170,7 +170,7 @@ class Story:
             time.sleep(0.2)
 
     def write_host_cas(self) -> None:
-        """As `tctl get cert_authorities --format=json > ...` does: active and additional keys."""
+        """Writes the active and the additional keys, as `tctl get cert_authorities --format=json > ...` does."""
         self.host_cas.write_text(host_rotation.listing(self.data, CLUSTER))
 
     def host_ca_prints(self) -> list[str]:
@@ -239,7 +239,7 @@ def test_an_authority_is_renewed_with_its_key_when_it_is_due(story: Story) -> No
         story.age("certificates-ca-1", datetime.timedelta(hours=2))
         assert not story.is_quiet()
         assert story.replacements()["certificates-ca-1"] == ["readyForRenewal"]
-        # The leaf is signed anew with it, hence TAG; the bundle has changed, hence the others.
+        # TAG restarts because the new authority signs its certificate, the others because the bundle has changed.
         with story.restarting("tag", "auth", "proxy"):
             story.up()
         assert len(story.bundle()) == 1
@@ -285,7 +285,7 @@ def test_a_switch_that_fails_halfway_costs_no_call_and_may_be_taken_back_or_repe
         assert story.certificate() != served
         recorded = story.sandbox.outputs()["ledger"]["authority"]
         assert (recorded["generation"], recorded["phase"]) == (2, "introduce")
-    # A replica that a drained node would take now comes back with the certificate of the failed step.
+    # If a node is drained now, its replica comes back with the certificate of the failed step.
     with story.without_a_failed_call("replica replaced after a failed switch"):
         name = sorted(story.pods()["tag"])[0]
         story.sandbox.kubectl("delete", "pod", name, "--namespace", NAMESPACE, "--wait=true")
@@ -354,7 +354,7 @@ def test_a_host_ca_rotation_with_rollback_costs_no_call(story: Story) -> None:
     with story.without_a_failed_call("host CA: standby after rollback"):
         story.rotate("standby")
         story.write_host_cas()
-        # Kept until somebody says that it may go, and said in each preview.
+        # The CA stays until the settings say that it may go, and each preview says so.
         assert story.is_quiet()
         assert "set former to drop" in story.sandbox.pulumi("preview").stdout
         story.host_authorities(mode="file", path=_relative(story), former="drop")
@@ -405,7 +405,8 @@ def test_the_host_ca_of_a_rebuilt_cluster_is_refused_until_it_is_confirmed(story
 
 
 def test_a_rotation_with_proxy_intake_has_a_gap_until_the_next_up(story: Story, tmp_path: Path) -> None:
-    """Measured, and shown with the other counts: calls fail from update_clients on, until the `up` with its pin."""
+    """Calls fail from update_clients on, until an `up` with the new CA's pin. The gap is a phase of its own in the
+    prober's report."""
     former = story.active_host_ca()
     with _forwarded_proxy(story) as port:
         (tmp_path / "web.pem").write_text(ssl.get_server_certificate(("localhost", port)))
@@ -437,7 +438,7 @@ def test_a_rotation_with_proxy_intake_has_a_gap_until_the_next_up(story: Story, 
             assert story.is_quiet()
     gap = story.prober.report().phases["proxy intake: gap"]
     assert gap.failures
-    # TAG's alert for a host CA that it does not know.
+    # UNKNOWN_CA is TAG's TLS alert for a host CA that it does not know.
     assert [failure for failure in gap.failures if "UNKNOWN_CA" not in failure.reason] == []
 
 
@@ -448,19 +449,19 @@ def test_no_call_failed_outside_of_the_gap_that_proxy_intake_has(story: Story) -
 
 
 def _key_of(story: Story) -> bytes:
-    """The public key of the first authority in the bundle, DER."""
+    """The public key of the first authority in the bundle, in DER."""
     found = story.sandbox.get("configmap", "teleport-access-graph-ca", "--namespace", "teleport")["data"]["ca.pem"]
     key = x509.load_pem_x509_certificate(found.encode()).public_key()
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _relative(story: Story, path: Path | None = None) -> str:
-    """Paths in the configuration start at the program's directory."""
+    """The path relative to the program's directory, as the configuration takes it."""
     return os.path.relpath(story.host_cas if path is None else path, CHECKOUT)
 
 
 def _wait_for_calls(story: Story, count: int) -> None:
-    """Until that many more calls have begun: three seconds of them, on a machine with nothing else to do."""
+    """Waits until `count` more calls have begun; on an idle machine, 60 of them take three seconds."""
     start, deadline = story.prober.report().calls, time.monotonic() + 180
     while story.prober.report().calls < start + count:
         assert time.monotonic() < deadline, "the prober does not call any more"
@@ -469,7 +470,7 @@ def _wait_for_calls(story: Story, count: int) -> None:
 
 @contextmanager
 def _forwarded_proxy(story: Story) -> Iterator[int]:
-    """A port of localhost that leads to Teleport's web proxy, as a load balancer with a name in DNS would."""
+    """A port of localhost that forwards to Teleport's web proxy, as a load balancer with a DNS name would."""
     (address, *_) = AddressBook(path=story.sandbox.home.names).resolve("teleport.teleport.svc.cluster.local", 443)
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -496,11 +497,11 @@ def _pipe(source: socket.socket, target: socket.socket) -> None:
             target.sendall(received)
         target.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # one of the two is gone, and so is the connection
+        pass  # one end is gone, and with it the connection
 
 
 def _wait_for_export(port: int, ca_file: Path, wanted: str) -> None:
-    """Until the proxies have followed the rotation."""
+    """Waits until the proxies export the CA `wanted`."""
     deadline = time.monotonic() + 180
     while fingerprint(certificates_in(fetch_from_proxy(f"localhost:{port}", ca_file))[0]) != wanted:
         assert time.monotonic() < deadline, "the proxy still exports the former host CA"

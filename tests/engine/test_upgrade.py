@@ -1,6 +1,6 @@
-"""An upgrade from each released version: its recorded state, with the present program's preview of it.
+"""An upgrade from each released version: the current program's preview on the state that the version recorded.
 
-`tests/unit/states` holds every mode of the settings to what would be replaced; here the engine and the plugins judge,
+`tests/unit/states` checks for every mode of the settings what would be replaced. Here the engine and the plugins judge,
 on the sandbox's own stack.
 """
 
@@ -22,7 +22,7 @@ from tests.states.recording import FILE, Resource, with_deployment
 pytestmark = pytest.mark.engine
 
 VERSIONS = sorted(path.parent.name for path in STATES.glob(f"*/{FILE}"))
-# Steps that leave what is there in its place.
+# Operations that neither replace nor delete what exists.
 HARMLESS = {"same", "update", "create", "read", "refresh"}
 
 
@@ -33,7 +33,7 @@ def recorded(version: str) -> list[Resource]:
 
 @contextmanager
 def stack_in(sandbox: RunningSandbox, resources: list[Resource], tmp_path: Path) -> Iterator[None]:
-    """The sandbox's stack has these resources; at the end its own."""
+    """Gives the sandbox's stack these resources, and at the end its own again."""
     own, theirs = tmp_path / "own.json", tmp_path / "theirs.json"
     for file in (own, theirs):
         file.touch(mode=0o600)
@@ -47,7 +47,7 @@ def stack_in(sandbox: RunningSandbox, resources: list[Resource], tmp_path: Path)
 
 
 def steps(sandbox: RunningSandbox) -> dict[str, str]:
-    """URN -> what the preview would do to it."""
+    """URN -> the preview's operation on it."""
     return {step["urn"]: step["op"] for step in sandbox.preview("--show-sames")["steps"]}
 
 
@@ -63,12 +63,12 @@ def test_no_resource_of_a_released_version_is_replaced_or_deleted(
     with stack_in(deployed, recorded(version), tmp_path):
         found = steps(deployed)
     assert {urn: op for urn, op in found.items() if op not in HARMLESS} == {}
-    # The state was really taken for the stack's own.
+    # Shows that the engine took the state for the stack's own.
     assert list(found.values()).count("same") > len(found) / 2
 
 
 def test_a_replacement_and_a_deletion_would_be_seen(deployed: RunningSandbox, tmp_path: Path) -> None:
-    """Were the recorded state another one, the test above would fail."""
+    """Shows that the test above would fail for a state that the program cannot keep."""
     resources = recorded(VERSION)
     group = _one(resources, "aws:rds/subnetGroup:SubnetGroup")
     group["inputs"]["namePrefix"] = group["outputs"]["namePrefix"] = "another-"

@@ -1,4 +1,4 @@
-"""The components installed from a wheel into a program that has a `components` of its own."""
+"""The components, installed from a wheel, in a program that has a package `components` of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.engine
 
 EXAMPLE = CHECKOUT / "examples" / "package" / "python"
 SECONDS = 120
-# Runs the example as `pulumi up` would, and says what it asked for and what it exports.
+# Runs the example as `pulumi up` would, and prints what it registers and exports.
 RUN = """
 import json, os, runpy, sys
 
@@ -71,10 +71,10 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answer(script: str, *arguments: str, path: tuple[Path, ...]) -> Any:
-    """What a fresh Python says, in JSON, with `path` before everything else."""
+    """What `script` prints as JSON in a new Python that has `path` first on its search path."""
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        # Not the checkout: Python looks where it stands first.
+        # Not in the checkout, because Python searches the current directory first.
         cwd=path[0],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
         capture_output=True,
@@ -88,7 +88,7 @@ def answer(script: str, *arguments: str, path: tuple[Path, ...]) -> Any:
 def test_the_wheel_has_the_whole_tree_under_its_own_name_and_nothing_else(wheel: Path) -> None:
     assert wheel.name == f"teleport_access_graph-{VERSION}-py3-none-any.whl"
     tree = CHECKOUT / "components"
-    # Generated, or no file of ours.
+    # Without compiled files.
     files = [file for file in tree.rglob("*") if file.is_file() and file.suffix != ".pyc"]
     wanted = {f"teleport_access_graph/{file.relative_to(tree).as_posix()}" for file in files}
     with zipfile.ZipFile(wheel) as archive:

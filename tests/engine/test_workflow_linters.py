@@ -1,4 +1,4 @@
-"""The workflows pass actionlint and zizmor, and both would tell if they did not."""
+"""The workflows pass actionlint and zizmor, and both linters would report a fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.engine.workflow_linters import actionlint, zizmor
 pytestmark = pytest.mark.engine
 
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
-# What is offered to be copied there.
+# The sample workflow, which users copy there.
 OFFERED = CHECKOUT / "examples" / "fleet" / "actions" / "fleet.yaml"
 SECONDS = 120
 
@@ -23,7 +23,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def spoilt(tmp_path: Path, before: str, after: str) -> Path:
-    """The preview's workflow with one thing changed."""
+    """The preview workflow with one fault in it."""
     text = (WORKFLOWS / "preview.yaml").read_text()
     assert before in text
     directory = tmp_path / ".github" / "workflows"
@@ -40,7 +40,7 @@ def test_actionlint_finds_nothing() -> None:
 def test_zizmor_finds_nothing() -> None:
     done = run(zizmor(), "--offline", "--no-progress", WORKFLOWS, OFFERED)
     assert done.returncode == 0, done.stdout + done.stderr
-    # It does not see everything, it would say then.
+    # zizmor warns of parts that it cannot check.
     assert "WARN" not in done.stderr
     assert "No findings to report" in done.stdout
 

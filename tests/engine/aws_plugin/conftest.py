@@ -102,7 +102,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def configured(server: str) -> AwsProvider:
-    """One for all tests: boto3 takes longer to make its clients than moto to answer."""
+    """One provider for all tests, because boto3 takes longer to make its clients than moto to answer."""
     provider = AwsProvider()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL", server)
@@ -137,13 +137,13 @@ def engine(cloud: str, configured: AwsProvider) -> Engine:
 
 @pytest.fixture
 def aws(cloud: str) -> Any:
-    """boto3's clients by service, to see what really exists."""
+    """Returns boto3's client of a service, to see what really exists."""
     return functools.partial(observer, cloud)
 
 
 @pytest.fixture
 def instance_inputs(engine: Engine, aws: Any) -> Properties:
-    """Inputs of an instance whose surroundings have been created."""
+    """Inputs of an instance for which everything else that it needs has been created."""
     vpc = aws("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         aws("ec2").create_subnet(VpcId=vpc, CidrBlock=f"10.0.{index}.0/24", AvailabilityZone=f"us-east-1{zone}")[

@@ -1,4 +1,5 @@
-"""The provider's own inputs: the wrong account is refused, roles are assumed, endpoints taken, the rest is named."""
+"""The provider's own inputs: it refuses the wrong account, assumes roles, uses endpoints, and names inputs it does not
+support."""
 
 from __future__ import annotations
 

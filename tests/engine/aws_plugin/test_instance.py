@@ -190,7 +190,7 @@ def test_import_by_identifier(engine: Engine, instance_inputs: Properties) -> No
     taken = Made(INSTANCE, id_, inputs, outputs)
     difference = engine.diff(taken, **instance_inputs)
     assert difference.replaces == []
-    # What AWS does not tell has to be taken from the program.
+    # AWS does not report these, so an import has to take them from the program.
     assert set(difference.diffs) == {"finalSnapshotIdentifier", "skipFinalSnapshot"}
 
 

@@ -1,4 +1,4 @@
-"""Every resource type on moto's API: made, read back, changed in place, imported, deleted, and told when it is gone."""
+"""Every resource type on moto's API: made, read back, changed in place, imported, deleted, and reported when gone."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_parameter_group(engine: Engine, aws: Any) -> None:
     group = engine.create(PARAMETER_GROUP, parameters=[force_ssl], **inputs)
     assert group.outputs["parameters"] == [force_ssl]
     assert group.outputs["description"] == "Managed by Pulumi"
-    # What AWS answers of a value that is its own default.
+    # What AWS reports for a value that equals its own default.
     default = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "pending-reboot"}
     aws("rds").modify_db_parameter_group(DBParameterGroupName=group.id, Parameters=[{**default, "Source": "system"}])
     group = engine.refresh(group)

@@ -1,4 +1,4 @@
-"""EKS Pod Identity: associations through EKS's API, and credentials for the pods they are for and for no other."""
+"""EKS Pod Identity: associations through EKS's API, and credentials for exactly the pods that have one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POD = {"kubernetes.io": {"pod": {"name": "graph-0", "uid": "1-2-3"}}}
 
 
 def trust(**changes: Any) -> dict[str, Any]:
-    """What the program writes."""
+    """The trust policy that the program writes."""
     return {
         "Effect": "Allow",
         "Principal": {"Service": "pods.eks.amazonaws.com"},

@@ -81,7 +81,7 @@ def test_a_parameter_group_may_let_plaintext_in_and_the_change_needs_no_restart(
 
 
 def test_a_value_that_rds_has_by_itself_is_no_modification_and_keeps_no_method(cloud: Cloud) -> None:
-    """Whoever asks for another method asks for it in every `up`: terraform-provider-aws #39252."""
+    """A program that sets another apply method therefore sets it in every `up`: terraform-provider-aws #39252."""
     rds = cloud.client("rds")
 
     def forced(major: str, value: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Who logs in to a live database by a token, who does not, and that everybody else is let in by the server itself."""
+"""Who can log in to a live database by a token and who cannot; everybody else is authenticated by the server itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def dbuser(instance: Instance, user: str = USER) -> str:
 
 @pytest.fixture(scope="module")
 def role(cloud: Cloud, instance: Instance) -> str:
-    """A role that may log in as the one user."""
+    """An IAM role that may log in as one database user."""
     iam = cloud.client("iam")
     arn = iam.create_role(RoleName="client", AssumeRolePolicyDocument=policy_document(TRUST))["Role"]["Arn"]
     allowed = {"Effect": "Allow", "Action": "rds-db:connect", "Resource": dbuser(instance)}
@@ -182,7 +182,7 @@ def test_a_master_that_gives_rds_iam_keeps_its_password_and_one_that_has_it_does
         connection.execute("CREATE ROLE somebody LOGIN")
         connection.execute("GRANT rds_iam TO somebody")
     with cloud.connect(made) as connection:
-        # To act as somebody of rds_iam is to be a member of it.
+        # Whoever may act as a member of rds_iam is a member too.
         connection.execute(f"GRANT somebody TO {MASTER} WITH INHERIT FALSE, SET TRUE")
     password = cloud.master_password(made)
     assert f'PAM authentication failed for user "{MASTER}"' in refusal(cloud, made, password, MASTER)
@@ -234,9 +234,10 @@ def test_many_short_connections_at_once_are_all_served(cloud: Cloud, instance: I
 
 
 def test_nobody_passes_the_front_with_a_certificate_of_their_own(cloud: Cloud, instance: Instance) -> None:
-    """The server behind lets in whom the front brings, by certificates that the service alone can make."""
+    """The server behind the front admits those whom the front vouches for, by certificates that only the service can
+    make."""
     host, port = cloud.address_of(instance)
-    # The second part is the network's, and may be any number.
+    # The address of the server behind the front; its second part identifies the network, and may be any number.
     first, network, _, last = host.split(".")
     behind = f"{first}.{network}.202.{last}"
     with pytest.raises(psycopg.OperationalError, match=r"password authentication failed|no password supplied"):

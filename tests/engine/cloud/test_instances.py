@@ -1,4 +1,4 @@
-"""An RDS instance's life through the API: what is asked is what is read back, and what the server does."""
+"""An RDS instance's life through the API: what is asked for is what the API reports, and what the server does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_an_instance_is_creating_then_backed_up_then_available(cloud: Cloud) -> 
     assert "Endpoint" not in made, "an instance that is being made has no endpoint yet"
     seen: list[str] = []
     deadline = time.monotonic() + SETTLE_SECONDS
-    # One client for all: making one takes longer than the backup of an empty database may.
+    # One client for all calls, because making one can take longer than the backup of an empty database.
     rds = cloud.client("rds")
     while "available" not in seen and time.monotonic() < deadline:
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier="ordered")["DBInstances"]

@@ -1,4 +1,4 @@
-"""Instances that begin with another's data: read replicas, and restores to a moment."""
+"""Instances that begin with another's data: read replicas, and restores to a point in time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.engine.cloud.conftest import MASTER, SETTLE_SECONDS, Cloud, wait_unti
 pytestmark = pytest.mark.engine
 
 PASSWORD = "only-in-this-test-1"
-# No secret of AWS's: RDS replicates no instance that has one.
+# AWS does not manage the password, because RDS replicates no instance with a managed one.
 WITH_PASSWORD = {"ManageMasterUserPassword": None, "MasterUserPassword": PASSWORD}
 
 
@@ -67,7 +67,8 @@ def test_a_replica_follows_its_source_and_only_reads(cloud: Cloud) -> None:
     assert cloud.address_of(replica)[0] != cloud.address_of(source)[0]
     assert "LatestRestorableTime" not in replica
     assert cloud.instance("led")["ReadReplicaDBInstanceIdentifiers"] == ["led-replica"]
-    # The source's logins, its own certificate (`connect` verifies the name), and the data of before and after.
+    # The replica has the source's logins, a certificate of its own (`connect` verifies the name), and the data from
+    # before and after its creation.
     assert rows(cloud, replica, "SELECT number, pg_is_in_recovery() FROM told") == [(1, True)]
     with cloud.connect(source, password=PASSWORD) as connection:
         connection.execute("INSERT INTO told VALUES (2)")
@@ -75,7 +76,7 @@ def test_a_replica_follows_its_source_and_only_reads(cloud: Cloud) -> None:
     with cloud.connect(replica, password=PASSWORD) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("INSERT INTO told VALUES (3)")
 
-    # It follows to another port, and through a change of what the source's server runs with.
+    # The replica goes on following its source when the source's server changes to another port.
     rds.modify_db_instance(DBInstanceIdentifier="led", DBPortNumber=6001)
     source = cloud.settled("led")
     with cloud.connect(source, password=PASSWORD) as connection:
@@ -118,7 +119,7 @@ def test_a_replica_that_is_left_alone_writes(cloud: Cloud, end: str) -> None:
     replica = cloud.settled(f"{name}-replica")
     assert "ReadReplicaSourceDBInstanceIdentifier" not in replica
     assert replica["BackupRetentionPeriod"] == (1 if end == "promoted" else 0)
-    # Promoted while the last changes are on their way it lacks them; after its source's end it has all.
+    # A promoted replica lacks changes that were still on their way; one whose source was deleted has all of them.
     known = "SELECT count(*) FROM inherited" if end != "promoted" else "SELECT 1000"
     assert rows(cloud, replica, known) == [(1000,)]
     with cloud.connect(replica, password=PASSWORD) as connection:
@@ -138,7 +139,7 @@ def test_an_instance_is_had_again_as_it_was_at_a_moment(cloud: Cloud) -> None:
     with cloud.connect(source, password=PASSWORD) as connection:
         connection.execute("CREATE TABLE events (number integer)")
         connection.execute("INSERT INTO events VALUES (1)")
-        # The API's moments are whole seconds.
+        # The API takes times in whole seconds.
         time.sleep(1.1)
         row = connection.execute("SELECT date_trunc('second', now())").fetchone()
         assert row is not None
@@ -160,7 +161,7 @@ def test_an_instance_is_had_again_as_it_was_at_a_moment(cloud: Cloud) -> None:
     assert {name: restored["before"][name] for name in told} == told
     assert restored["before"]["Endpoint"]["Port"] == 6432
     assert "ReadReplicaSourceDBInstanceIdentifier" not in restored["before"]
-    # It has backups of its own, and its source's are still whole.
+    # The restored instance has backups of its own.
     with cloud.connect(restored["before"], password=PASSWORD) as connection:
         connection.execute("INSERT INTO events VALUES (10)")
     rds.restore_db_instance_to_point_in_time(

@@ -31,7 +31,7 @@ def test_everything_survives_a_stop_and_a_kill_and_nothing_survives_a_removal(ow
     password = own_cloud.master_password(first)
     facts = {name: value for name, value in own_cloud.facts.items() if name != "pid"}
 
-    # A stop ends every server, and the next start takes all of it up again.
+    # A stop ends every server, and the next start starts them all again.
     assert own_cloud.stop() == 0
     assert own_cloud.servers() == []
     assert not (own_cloud.home.run / "cloud.ready.json").exists()
@@ -43,7 +43,7 @@ def test_everything_survives_a_stop_and_a_kill_and_nothing_survives_a_removal(ow
     assert own_cloud.master_password(again) == password
     wait_until(lambda: _answers(own_cloud, again), SETTLE_SECONDS)
 
-    # A kill in the middle of a creation loses neither what was there nor what was begun.
+    # A kill in the middle of a creation loses neither the existing instance nor the one being created.
     own_cloud.client("rds").create_db_instance(
         DBInstanceIdentifier="halfway",
         Engine="postgres",
@@ -60,7 +60,7 @@ def test_everything_survives_a_stop_and_a_kill_and_nothing_survives_a_removal(ow
     wait_until(lambda: _answers(own_cloud, own_cloud.settled("durable")), SETTLE_SECONDS)
     assert len(own_cloud.servers()) == 2, "servers that outlived the kill are kept, not started twice"
 
-    # A removal ends what a kill left and deletes the data, wherever they lie.
+    # A removal ends what a kill left and deletes the data, wherever they are.
     databases = (own_cloud.home.cloud / "databases").resolve()
     assert databases.is_dir()
     own_cloud.stop(signal.SIGKILL)

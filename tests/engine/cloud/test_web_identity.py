@@ -1,4 +1,4 @@
-"""A pod's token against the role's trust, and the session it gives against the role's policies."""
+"""A pod's token is checked against the role's trust policy, and its session against the role's policies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/database-access"
 
 @functools.cache
 def signing_key() -> RSAKey:
-    """One for all clusters of these tests: it takes a fifth of a second to find."""
+    """One key for all clusters of these tests, because generating it takes a fifth of a second."""
     return RSAKey.generate_key(2048, auto_kid=True)
 
 

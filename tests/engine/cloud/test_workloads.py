@@ -1,4 +1,4 @@
-"""What a pod does with the cloud: reads the master's password by its own identity, and runs psql with it."""
+"""What a pod does with the cloud: it reads the master's password by its own identity, and runs psql with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def launchers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(cloud: Cloud) -> Iterator[Cluster]:
-    """An API server as far as its published keys go, and the kubeconfig by which the cloud part finds it."""
+    """The published keys of an API server, and the kubeconfig by which the cloud part finds them."""
     signing = Cluster()
 
     class Keys(http.server.BaseHTTPRequestHandler):
