@@ -243,7 +243,7 @@ def test_with_trust_system_teleport_gets_no_ca_and_no_volume(deployed: RunningSa
     assert values["auth"]["teleportConfig"]["access_graph"] == {"enabled": True, "endpoint": f"{HOST}:443"}
     for volumes in ("extraVolumes", "extraVolumeMounts"):
         assert values["auth"][volumes] == VALUES["auth"][volumes], "what its owner mounts, and nothing else"
-    # The cluster keeps the ConfigMap of an adopted release, because terminating pods may still mount it.
+    # The stack forgets the ConfigMap of an adopted release but leaves it, because terminating pods may still mount it.
     assert not any(urn.endswith(f"::teleport-{CLUSTER}-ca") for urn in recorded(deployed))
     assert deployed.outputs()["ledger"]["trust"]["authorities"] is None
     findings = json.loads(deployed.door("verify", "--json", check=False).stdout)["findings"]

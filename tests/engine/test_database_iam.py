@@ -43,7 +43,7 @@ WAYS: dict[str, dict[str, str] | None] = {
     "irsa": None,
     "pod-identity": {"mode": "podIdentity", "clusterName": CLUSTER},
 }
-# The variables that each way, and only that way, gives a pod.
+# The variables that each way gives a pod. It gives none of the other way's.
 VARIABLES = {
     "irsa": {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"},
     "pod-identity": {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"},
