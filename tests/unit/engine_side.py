@@ -1,6 +1,7 @@
-"""The recording monitor by gRPC: the engine's side of a program, or of a component provider, in a process of its own.
+"""The recording monitor over gRPC: the engine's side for a program or a component provider that runs in its own
+process.
 
-Owns the two services on the loopback interface; what is answered is `monitor.py`'s.
+Owns the two services on the loopback interface; `monitor.py` decides their answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.unit.monitor import PROJECT, STACK, RecordingEngine, RecordingMonitor
 
 
 class Recorder(RecordingMonitor):
-    """Names resources by itself: the threads of a server know of no stack that runs."""
+    """Builds URNs itself: the server's threads have no running stack to take them from."""
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
         qualified = f"{parent.split('::')[2].split('$')[-1]}${type_}" if parent else type_

@@ -1,8 +1,9 @@
-"""A resource monitor that records what a program registers: the raw requests, secret envelopes and edges included.
+"""A resource monitor that records what a program registers: the raw requests, with their secret envelopes and
+dependencies.
 
-It answers as the engine would: inputs come back as they went in, computed outputs are named after their resource (so
-that a value's way through the graph can be followed), and those that a real plugin keeps secret come back in an
-envelope.
+The monitor answers as the engine would: inputs are returned unchanged, computed outputs contain the name of their
+resource (so that a test can follow a value through the graph), and outputs that the real plugin marks as secret are
+wrapped in a secret envelope.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ STACK = "dev"
 
 @functools.cache
 def certificate_named(name: str) -> str:
-    """PEM of an authority whose common name is the resource's, always the same in one run of the tests."""
+    """PEM of an authority whose common name is `name`. The result is cached: one test run always sees the same
+    certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = datetime.datetime(2026, 11, 19, tzinfo=datetime.timezone.utc)
@@ -54,8 +56,8 @@ def certificate_named(name: str) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-# What the official plugins compute, by type token. `{name}` is the resource's, a function is given it; a leading `!`
-# marks a secret output.
+# Outputs that the official plugins compute, by type token. In a template, `{name}` stands for the resource's name; a
+# function is called with that name. A leading `!` in a key marks a secret output.
 COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
     "random:index/randomPassword:RandomPassword": {"!result": "canary-password-{name}-0123456789abcdef0123456789"},
     "random:index/randomId:RandomId": {"hex": "0a1b2c3d", "b64Url": "Chs8PQ", "dec": "169552957"},
@@ -103,7 +105,7 @@ COMPUTED_OUTPUTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that went over the wire in a secret envelope."""
+    """A value that was sent in a secret envelope."""
 
     value: Any
 
@@ -123,7 +125,7 @@ class Registration:
     protect: bool
     retain_on_delete: bool
     deleted_with: str
-    """URN of what takes it along, so that it is not deleted by itself when that is."""
+    """URN of the resource whose deletion includes this one, so that the engine does not delete this one separately."""
     import_id: str
     provider: str
     additional_secret_outputs: frozenset[str]
@@ -131,12 +133,12 @@ class Registration:
     ignore_changes: tuple[str, ...]
     replace_on_changes: tuple[str, ...]
     timeouts: dict[str, str]
-    """Operation to how long the plugin waits at most; by default it is the plugin's own ten minutes."""
+    """The longest time that the plugin waits, by operation; the plugin's default is ten minutes."""
     aliases: tuple[str, ...]
-    """Former URNs, as whole ones."""
+    """Former URNs, in full."""
 
     def plain(self, path: str) -> Any:
-        """The input at a dotted `path`, envelopes taken off."""
+        """The input at a dotted `path`, without secret envelopes."""
         value: Any = unsealed(self.inputs)
         for part in path.split("."):
             value = value[int(part)] if isinstance(value, list) else value[part]
@@ -151,11 +153,11 @@ class Recording:
     outputs: dict[str, Any] = field(default_factory=dict)
     component_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
-    """Stacks whose outputs were read."""
+    """Full names of the stacks whose outputs the program read."""
     warnings: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    """Every message, of whatever severity."""
+    """Every message, whatever its severity."""
 
     def __getitem__(self, name: str) -> Registration:
         found = [registration for registration in self.registrations if registration.name == name]
@@ -165,18 +167,18 @@ class Recording:
         return found[0]
 
     def in_order(self) -> list[Registration]:
-        """By URN: independent resources register in any order."""
+        """All registrations sorted by URN, because independent resources register in no fixed order."""
         return sorted(self.registrations, key=lambda registration: registration.urn)
 
     def of_type(self, type_: str) -> list[Registration]:
         return [registration for registration in self.registrations if registration.type == type_]
 
     def custom(self) -> list[Registration]:
-        """Resources of plugins, providers and components apart."""
+        """Resources of plugins: no providers, no components."""
         return [item for item in self.registrations if item.custom and not item.type.startswith("pulumi:providers:")]
 
     def edges(self) -> dict[str, set[str]]:
-        """Direct dependencies among plugins' resources, by name."""
+        """Direct dependencies among the resources of plugins, by name."""
         names = {registration.urn: registration.name for registration in self.custom()}
         return {
             registration.name: {names[urn] for urn in registration.dependencies if urn in names}
@@ -184,7 +186,7 @@ class Recording:
         }
 
     def ancestors(self, name: str) -> set[str]:
-        """All that has to be there before `name`, by name."""
+        """Names of all resources that must exist before `name`."""
         edges = self.edges()
         found: set[str] = set()
         waiting = [name]
@@ -197,7 +199,7 @@ class Recording:
 
 
 class RecordingMonitor(mocks.MockMonitor):
-    """Answers like the engine and keeps the requests."""
+    """Answers as the engine does, and keeps the requests."""
 
     def __init__(
         self,
@@ -218,7 +220,8 @@ class RecordingMonitor(mocks.MockMonitor):
         self._not_made: set[str] = set()
 
     def ReadResource(self, request: Any) -> Any:
-        """A stack's outputs, which the engine knows at preview too; a stack without any, as before its first `up`."""
+        """The outputs of a stack, which the engine knows in a preview too. A stack that is not in `stacks` has none,
+        like a stack before its first `up`."""
         if request.type != "pulumi:pulumi:StackReference":
             raise AssertionError(f"the program reads {request.type}: a preview must not look anything up")
         urn = self.make_urn(request.parent, request.type, request.name)
@@ -263,14 +266,15 @@ class RecordingMonitor(mocks.MockMonitor):
                 timeouts=json_format.MessageToDict(request.customTimeouts),
                 aliases=tuple(request.aliasURNs)
                 + tuple(
-                    # Another name under the same parent is all that one by its parts is used for.
+                    # The program gives aliases by their parts only to rename a resource under the same parent.
                     alias.urn or self.make_urn(request.parent, request.type, alias.spec.name)
                     for alias in request.aliases
                 ),
             )
         )
         if request.name in self.failed or self._not_made.intersection(request.dependencies):
-            # By `--continue-on-error`. Of what depends on it, later engines than 3.250 say what a preview would know.
+            # Reached with `--continue-on-error`. For a resource that depends on a failed one, engines later than 3.250
+            # answer as in a preview: what is not computed yet is unknown.
             self._not_made.add(urn)
             failed = request.name in self.failed
             return resource_pb2.RegisterResourceResponse(
@@ -281,22 +285,23 @@ class RecordingMonitor(mocks.MockMonitor):
                 unknown=not failed,
             )
         if request.name in self.never_made:
-            # As engine 3.250 answers of a creation that `--target` leaves out.
+            # Engine 3.250 gives this answer when `--target` leaves out a resource that does not exist yet.
             return resource_pb2.RegisterResourceResponse(urn=urn, object=request.object)
         state = struct_pb2.Struct()
         state.CopyFrom(request.object)
         if request.custom:
-            # What the program gave stays as it is, unless the case says otherwise; the rest is the plugin's word.
+            # The program's inputs stay as they are unless the test overrides one (a key with `=`); the plugin adds the
+            # rest.
             for key, value in self._computed(request).items():
                 if key.startswith("="):
                     state[key[1:]] = value
                 elif key == "metadata":
-                    # What the API server adds to what was given.
+                    # The API server adds fields to the metadata that the program gave.
                     state[key].update(value)
                 elif key not in state.fields or key == "status":
                     state[key] = value
         for key in request.additionalSecretOutputs:
-            # The engine's doing, whatever the plugin says of them.
+            # The engine itself seals these outputs, whether or not the plugin calls them secret.
             if key in state.fields:
                 value = json_format.MessageToDict(state.fields[key])
                 state[key] = {SECRET_SIGNATURE: SECRET_VALUE, "value": value}
@@ -324,7 +329,7 @@ class RecordingMonitor(mocks.MockMonitor):
 
 
 class RecordingEngine(mocks.MockEngine):
-    """Keeps what the program tells the person who runs it."""
+    """Keeps the messages that the program shows to its user."""
 
     def __init__(self, recording: Recording) -> None:
         super().__init__(None)
@@ -340,7 +345,7 @@ class RecordingEngine(mocks.MockEngine):
 
 
 class _NoMocks(mocks.Mocks):
-    """Nothing of the program may look things up in the world, so every call is an error."""
+    """A preview must not look anything up in the live world, so every invocation is an error."""
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         raise AssertionError(f"the program invokes {args.token}: a preview must not look anything up")
@@ -363,17 +368,18 @@ def record(
     failed: Collection[str] = (),
     never_made: Collection[str] = (),
 ) -> Recording:
-    """Run `program` as `pulumi up` (or a preview in which nothing exists) would and return what it registered.
+    """Run `program` as `pulumi up` would (or as a preview in which nothing exists yet) and return what it registered.
 
-    `config` and `secrets` are by key without namespace; objects are passed as JSON, as the engine does. `stacks` has
-    the outputs of stacks by full name (`organization/project/stack`), this one's earlier ones included; secret ones as
-    `Secret`. Give `recording`, an empty one, to see what a program that fails may have registered. Resources named in
-    `failed` fail, and the run goes on (`--continue-on-error`); those in `never_made` do not exist and are left out.
+    `config` and `secrets` are keyed without the namespace; values that are not text are passed as JSON, as the engine
+    does. `stacks` has the outputs of stacks by full name (`organization/project/stack`), this stack's own earlier
+    outputs included; secret outputs are given as `Secret`. Pass an empty `recording` to see what a program registered
+    before it failed. Resources named in `failed` fail and the run continues (`--continue-on-error`). Resources named in
+    `never_made` do not exist, and the run leaves them out (`--target`).
     """
     begun = recording is not None
     recording = Recording() if recording is None else recording
     monitor = RecordingMonitor(recording, preview, computed, stacks or {}, failed, never_made)
-    # As the SDK's `set_mocks` does, but without the root stack that it registers: the program's own run makes one.
+    # Does what the SDK's `set_mocks` does, except registering a root stack: the program's own run registers one.
     settings.configure(
         mocks.MockSettings(
             monitor=monitor,
@@ -387,7 +393,7 @@ def record(
         )
     )
     settings.set_root_resource(None)  # type: ignore[arg-type]
-    # What an earlier test left waiting belongs to an event loop that will never run again.
+    # Work that an earlier test left waiting belongs to an event loop that will never run again.
     settings.SETTINGS.rpc_manager.clear()
     settings.SETTINGS.outputs.clear()
     everything = {**(config or {}), **(secrets or {})}
@@ -396,11 +402,12 @@ def record(
     )
     with own_event_loop() as loop:
         try:
-            # A program that waits for what never comes is an error here, not a test run that never ends.
+            # A program that waits forever must fail its test, not hang the test run.
             ended = loop.run_until_complete(asyncio.wait_for(_ended(program), timeout=300))
         finally:
             if begun and (left := asyncio.all_tasks(loop)):
-                # What is on its way when a program fails may reach the engine or not: here it always does.
+                # A request that is in flight when the program fails may or may not reach the engine; here it always
+                # does.
                 loop.run_until_complete(asyncio.wait(left, timeout=10))
     if ended is not None:
         raise ended
@@ -409,8 +416,9 @@ def record(
 
 @contextmanager
 def own_event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """The current one meanwhile. What a program left waiting ends with it: it would be printed when it is collected,
-    far from its test and after the runner's closing lines."""
+    """Make a new event loop the current one for the duration. The tasks that a program leaves waiting are cancelled
+    with the loop; otherwise their errors would be printed at garbage collection, far from their test and even after the
+    runner's closing lines."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda _loop, _context: None)
     asyncio.set_event_loop(loop)
@@ -422,13 +430,13 @@ def own_event_loop() -> Iterator[asyncio.AbstractEventLoop]:
                 task.cancel()
             loop.run_until_complete(asyncio.wait(left, timeout=10))
         loop.close()
-        # The SDK looks for a current loop when the next test starts.
+        # The SDK asks for a current loop when the next test starts.
         asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 async def _ended(program: Callable[[], None]) -> SystemExit | None:
-    """How a program ends that ends itself. Raised in a task it would end the event loop, and leave what else runs in
-    it for nobody to end."""
+    """Run the program and return the `SystemExit` by which it ended itself. Raised inside a task, `SystemExit` would
+    stop the event loop, and nothing would finish the other tasks in it."""
     try:
         await run_in_stack(program)
     except SystemExit as ended:
@@ -437,12 +445,12 @@ async def _ended(program: Callable[[], None]) -> SystemExit | None:
 
 
 def configuration_by_key(config: Mapping[str, Any], project: str = PROJECT) -> dict[str, str]:
-    """As the engine hands it to a program: by full key, what is no text as JSON."""
+    """Configuration as the engine hands it to a program: full keys, and JSON for every value that is not text."""
     return {f"{project}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
 def decoded(value: Any) -> Any:
-    """Wire form to Python: envelopes become `Secret`, whole numbers become `int`."""
+    """Convert the wire form to Python: envelopes become `Secret`, whole numbers become `int`."""
     if isinstance(value, dict):
         if value.get(SECRET_SIGNATURE) == SECRET_VALUE:
             return Secret(decoded(value["value"]))
@@ -466,7 +474,7 @@ def unsealed(value: Any) -> Any:
 
 
 def leaves(value: Any, path: str = "", secret: bool = False) -> Iterator[tuple[str, Any, bool]]:
-    """Every scalar with its path and whether an envelope is around it, at whatever level."""
+    """Every scalar in `value`, with its path and whether a secret envelope encloses it at any level."""
     if isinstance(value, Secret):
         yield from leaves(value.value, path, True)
     elif isinstance(value, dict):
@@ -484,7 +492,7 @@ def _on_the_wire(value: Any) -> Any:
 
 
 def _unknown(template: Any) -> Any:
-    """What is not known before it is made; of a map, its values."""
+    """The template with every value unknown, as before the resource exists; the keys of a map stay known."""
     if isinstance(template, dict):
         return {key: _unknown(item) for key, item in template.items()}
     return UNKNOWN_SENTINEL

@@ -1,6 +1,7 @@
-"""The environments that the repository comes with, `dev` and `prod`, for tests that are about them as samples.
+"""The environments that ship with the repository, `dev` and `prod`, for tests that use them as samples.
 
-Who deploys from a copy of the repository puts ids of their own into them, or takes one away: no test may fail for that.
+Users who deploy from a copy of the repository put their own ids into these environments or delete one of them. No test
+may fail because of that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-# The account in each: a placeholder, and the first thing that an environment of somebody's has of its own.
+# The account ids that ship with the environments are placeholders; a user's own environment has a real id first of all.
 _PLACEHOLDERS = {"dev": "123456789012", "prod": "210987654321"}
 
 
