@@ -1,4 +1,5 @@
-"""Certificates of the model's world: real ones, for the program reads them; each made once in a run of the tests."""
+"""Certificates of the model's world. They are real, because the program parses them, and each is made once per test
+run."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def _key(subject: str, number: int) -> ec.EllipticCurvePrivateKey:
 
 @cache
 def authority(subject: str, key: int = 0, renewal: int = 0, organization: str | None = None) -> str:
-    """PEM of an authority. Another `key` is another authority of that name, another `renewal` the same once more."""
+    """PEM of an authority. Another `key` gives a different authority with the same name; another `renewal` gives
+    another certificate of the same authority."""
     names = [x509.NameAttribute(NameOID.COMMON_NAME, subject)]
     if organization is not None:
         names.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
@@ -47,14 +49,14 @@ def authority(subject: str, key: int = 0, renewal: int = 0, organization: str | 
 
 @cache
 def host_authority(number: int) -> HostAuthority:
-    """The host CA of that number of the one Teleport cluster."""
+    """The host CA with this number; the model has one Teleport cluster."""
     (parsed,) = parse_authorities(authority(TELEPORT_CLUSTER, number, organization=TELEPORT_CLUSTER))
     return parsed
 
 
 @cache
 def identities(bundle: str) -> frozenset[str]:
-    """Whom a bundle lets verify; nobody's for an empty one."""
+    """Identities of the authorities that a bundle trusts; an empty bundle trusts none."""
     return authority_identities(authorities_of(bundle))
 
 

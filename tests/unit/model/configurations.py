@@ -1,6 +1,7 @@
-"""Configurations of the model, and the program's own answer to each: its settings, what they point to, its refusals.
+"""Configurations of the model, and what the program itself says to each: its settings, the files they name, its
+refusals.
 
-Nothing here decides what the program decides.
+Nothing here repeats a decision of the program.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HOSTS = tuple(service_host(release, "teleport-access-graph") for release in RELE
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What a user may say of everything that turns over. Defaults as the program's."""
+    """The user's choices for everything that changes over a stack's life. The defaults are the program's."""
 
     enabled: bool = True
     release: str = RELEASES[0]
@@ -41,7 +42,7 @@ class Configuration:
     generation: int = 1
     phase: str = "stable"
     given: tuple[str, ...] = ()
-    """Names of the issuers in `tls.trustBundleFile`."""
+    """Names of the issuers whose authorities are in `tls.trustBundleFile`."""
     next_generation: int | None = None
     extra_names: tuple[str, ...] = ()
     by_extra_name: bool = False
@@ -49,19 +50,20 @@ class Configuration:
     authentication: str = "password"
     rotation: int = 0
     hosts: tuple[int, ...] = (0,)
-    """Numbers of the host CAs that are given."""
+    """Numbers of the host CAs that the user gives."""
     former: str = "keep"
     confirmed: bool = False
-    """Whether each of them is pinned."""
+    """Whether the user pins each of those host CAs by its fingerprint."""
     owner: str = "release"
-    """Mode of the Teleport entry: `release`, or `values` with a rollout that is waited for."""
+    """Mode of the Teleport entry: `release`, or `values` with a rollout that the `up` waits for."""
     adopt: bool = True
 
     def plain(self) -> dict[str, Any]:
-        """As Pulumi would hand it over."""
+        """The configuration in the form in which Pulumi passes it to the program."""
         tls: dict[str, Any] = {"mode": self.mode}
         if self.mode == "generated":
-            # The protection of keys is the engine's own refusal; the model is of what would happen without.
+            # With `protect`, the engine itself would refuse to delete a key; the model shows what would happen if it
+            # did not.
             tls |= {"authority": {"generation": self.generation, "phase": self.phase}, "protect": False}
         else:
             tls |= {"issuer": {"mode": "existing", "name": "internal-ca"}}
@@ -104,7 +106,7 @@ class Configuration:
 
 @cache
 def directory() -> Path:
-    """Where the configurations' files are; gone with the process."""
+    """Directory of the files that the configurations name; it is removed when the process ends."""
     holder = tempfile.TemporaryDirectory(prefix="model-")
     _kept.append(holder)
     root = Path(holder.name)
@@ -117,7 +119,7 @@ _kept: list[tempfile.TemporaryDirectory[str]] = []
 
 @cache
 def bundle_file(issuers: tuple[str, ...]) -> str:
-    """Name of the file with those issuers' authorities."""
+    """Name of the file that holds the authorities of these issuers."""
     name = "-".join(issuer.replace(" ", "-") for issuer in issuers) + ".pem"
     (directory() / name).write_text("".join(authority(issuer) for issuer in issuers))
     return name
@@ -125,13 +127,13 @@ def bundle_file(issuers: tuple[str, ...]) -> str:
 
 @cache
 def understood(configuration: Configuration) -> tuple[Settings, Intake]:
-    """By the program. Raises its `SettingsError` or `IntakeError`."""
+    """The program's reading of the configuration. Raises its `SettingsError` or `IntakeError`."""
     settings = load_settings(configuration.plain(), (), root=directory(), stack="dev")
     return settings, read_intake(settings, NOW)
 
 
 def refused(configuration: Configuration, recorded: Ledger, bundle: str) -> list[Problem]:
-    """All that the program has against this `up`. `bundle` is the one that it would make."""
+    """Every problem that the program reports for this `up`. `bundle` is the trust bundle that the `up` would make."""
     settings, intake = understood(configuration)
     given = frozenset(one.identity for one in intake.trust_bundle)
     trusted = identities(bundle) if waits_for_bundle(settings, recorded.trust) else given

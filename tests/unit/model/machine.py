@@ -1,9 +1,9 @@
-"""Everybody who acts on the world, in any order: an operator with every setting that he may change and every mistake
-that the program is to refuse, an engine that may end after any operation, time, Teleport with its host CA, the owner of
-a release, an issuer, and what restarts pods.
+"""Everybody who acts on the world, in any order: an operator who may change any setting and make every mistake that the
+program must refuse, an engine that may end after any operation, time, Teleport with its host CA, another owner of the
+release, an issuer, and whatever restarts pods.
 
-What the program can neither see nor prevent is not done here; `EXCEPTIONS` names each, and `test_exceptions.py` shows
-that it would break something.
+The machine leaves out what the program can neither see nor prevent. `EXCEPTIONS` names each such action, and
+`test_exceptions.py` shows that it would break something.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ STRANGER = 99
 
 
 def _of_trust(configuration: Configuration) -> tuple[object, ...]:
-    """What decides who signs and who is trusted."""
+    """The settings that decide who signs and who is trusted."""
     return (
         configuration.mode,
         configuration.generation,
@@ -75,7 +75,7 @@ def _of_trust(configuration: Configuration) -> tuple[object, ...]:
 
 
 class Everything(RuleBasedStateMachine):
-    """Rules may run at any moment, also while an `up` does."""
+    """The rules may run at any moment, also during an `up`."""
 
     PLANS: tuple[str, ...] = ("edit", "again", "back", "authority", "login", "hosts")
     SETTINGS: tuple[str, ...] = (
@@ -103,7 +103,7 @@ class Everything(RuleBasedStateMachine):
         self.up: Up | None = None
         self.begun: Configuration | None = None
         self.turning_on: Configuration | None = None
-        """What an `up` that has not been completed switches on."""
+        """The configuration with which an unfinished `up` turns the access graph on."""
         self.host, self.phase = 0, "standby"
 
     @initialize(
@@ -130,7 +130,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule()
     def goes_on(self) -> None:
-        """The same `up` once more."""
+        """Run the same `up` once more."""
         self._begin(self.wanted)
 
     @precondition(lambda self: self.complete is not None)
@@ -155,7 +155,8 @@ class Everything(RuleBasedStateMachine):
 
     @rule(data=st.data(), operations=st.integers(min_value=0, max_value=40))
     def one_up(self, data: st.DataObject, operations: int) -> None:
-        """One setting changed, by the book or not, and an `up` that is killed after so many operations or completes."""
+        """Change one setting, in the documented order or not, and kill the `up` after `operations` operations unless it
+        completes first."""
         plan = data.draw(st.sampled_from(self.PLANS))
         if plan == "edit":
             self.edits_settings(data, 1)
@@ -175,7 +176,7 @@ class Everything(RuleBasedStateMachine):
             self.the_engine_is_killed()
 
     def _exported(self) -> tuple[int, ...]:
-        """What Teleport's proxy shows in that phase, or tctl."""
+        """Numbers of the host CAs that Teleport's proxy (or tctl) exports in the current rotation phase."""
         return {"standby": (self.host,), "init": (self.host, self.host + 1)}.get(self.phase, (self.host + 1,))
 
     def _edit(self, data: st.DataObject) -> dict[str, Any]:
@@ -238,7 +239,7 @@ class Everything(RuleBasedStateMachine):
             self.turning_on = wanted
 
     def _exception(self, wanted: Configuration) -> str | None:
-        """The name of what the program cannot see, if it would be done by this."""
+        """The name of the exception that this configuration would be, or None. The program cannot see an exception."""
         world = self.world
         if self.complete is None and self.begun not in (None, wanted):
             return "begun from nothing"
@@ -345,7 +346,8 @@ class Everything(RuleBasedStateMachine):
     @precondition(lambda self: ISSUED_SECRET_NAME in self.world.secrets)
     @rule(issuer=st.sampled_from(ISSUERS))
     def the_issuer_signs_anew(self, issuer: str) -> None:
-        """It goes over to another authority only when that is trusted by all that was, and is to be, configured."""
+        """The issuer moves to another authority only when every auth trusts that authority, and every configuration
+        (complete or wanted) names it."""
         wanted = identity(authority(issuer))
         trusted = [identities(load.bundle) for load in self.world.auth_loads if load.endpoint is not None]
         trusted.append(identities(self.world.config_map or ""))
@@ -358,7 +360,8 @@ class Everything(RuleBasedStateMachine):
 
     @rule(rollback=st.booleans())
     def teleport_rotates_its_host_ca(self, rollback: bool) -> None:
-        """By docs/certificates.md: nobody presents the next CA before an `up` with it is complete."""
+        """As docs/certificates.md prescribes: nobody presents the next CA before an `up` that accepts it is
+        complete."""
         old, new = (host_authority(number).fingerprint for number in (self.host, self.host + 1))
         if self.phase == "standby":
             self.phase = "init"
@@ -395,7 +398,7 @@ class Everything(RuleBasedStateMachine):
         self._stop()
 
 
-# The same with fewer choices: what takes many steps of one kind is found sooner.
+# The same machine with fewer choices, so that faults which take many steps of one kind are found sooner.
 
 
 class Logins(Everything):

@@ -1,4 +1,5 @@
-"""Searches through every moment of two or three `up`s in a row: where it stands still, and what would happen then."""
+"""Searches through every moment at which one of two or three consecutive `up`s can stop, and what follows from
+there."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.unit.model.world import World
 
 
 def deployed(*configurations: Configuration) -> World:
-    """The world after complete `up`s, none of which is refused or breaks anything."""
+    """The world after these `up`s are complete. None of them may be refused or break anything."""
     world = begin()
     world.teleport_exists = configurations[0].owner == "values" or configurations[0].adopt
     for configuration in configurations:
@@ -25,8 +26,9 @@ def deployed(*configurations: Configuration) -> World:
 
 
 def stops(world: World, configuration: Configuration, *, forced: bool = False) -> Iterator[World]:
-    """The world at each moment at which this `up` may be killed, from its very beginning to its end. The operations
-    come in the graph's plainest order. Raises `Refused`."""
+    """The world at each moment at which this `up` may be killed, from its beginning to its end. Of the operations that
+    are ready, always the first one in the plan runs. Raises `Refused`, and `Broken` where the `up` breaks an
+    invariant."""
     length = 0
     while True:
         copied = world.copy()
@@ -47,11 +49,11 @@ def stops(world: World, configuration: Configuration, *, forced: bool = False) -
 
 
 class Broken(Exception):
-    """An invariant, and the way there."""
+    """The `up` that broke an invariant, and the invariant in words."""
 
 
 def run(world: World, configuration: Configuration, *, forced: bool = False) -> None:
-    """To its end. Raises `Broken` or `Refused`."""
+    """Run the `up` to its end. Raises `Broken` or `Refused`."""
     up = Up(world, configuration, forced=forced)
     up.finish()
     if up.broken:
@@ -59,8 +61,8 @@ def run(world: World, configuration: Configuration, *, forced: bool = False) -> 
 
 
 def taken_back_and_repeated(complete: World, before: Configuration, wanted: Configuration) -> int:
-    """`wanted` is killed at any moment, `before` at any moment after that, and then `wanted` comes to its end. Counts
-    the ways; raises `Broken`."""
+    """Kill `wanted` at each of its moments, kill `before` at each moment after that, and then run `wanted` to its end.
+    Returns the number of such sequences; raises `Broken`."""
     ways = 0
     for begun in stops(complete, wanted):
         try:
@@ -68,7 +70,8 @@ def taken_back_and_repeated(complete: World, before: Configuration, wanted: Conf
                 run(back, wanted)
                 ways += 1
         except Refused:
-            # Only deletions were left: the ledger has moved, and the way back may be none that it allows.
+            # Refused only when `wanted` had nothing left but deletions: the ledger has moved by then, and the way back
+            # may be a step that the ledger does not allow.
             assert begun.ledger != complete.ledger
     return ways
 
@@ -76,8 +79,9 @@ def taken_back_and_repeated(complete: World, before: Configuration, wanted: Conf
 def counterexample(
     complete: World, before: Configuration, wanted: Configuration, others: tuple[Configuration, ...] = ()
 ) -> str | None:
-    """What breaks if `wanted` follows although it is refused: at once, on the way back from any of its moments, or
-    after another `up` that is allowed was killed at any of its."""
+    """What breaks if `wanted` is applied although the program refuses it: at once, on the way back from any of its
+    moments, or after one of `others` (which the program allows) was killed at any of its moments. None if nothing
+    breaks."""
     for begun in (None, *others):
         try:
             worlds = [complete.copy()] if begun is None else list(stops(complete, begun))

@@ -1,7 +1,7 @@
-"""Whatever happens in whatever order: each running auth trusts each serving certificate, each serving graph accepts
-each host CA in use, each login in use is valid, and nothing that is mounted is missing.
+"""Invariants that hold whatever happens in whatever order: each running auth trusts each serving certificate, each
+serving graph accepts each host CA in use, each login in use is valid, and everything that pods mount exists.
 
-`MODEL_RUNS` is how many runs each machine has; a few thousand of them are a matter of minutes.
+`MODEL_RUNS` sets how many runs each machine gets; a few thousand runs take minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.unit.model.machine import Authorities, Everything, HostAuthorities, L
 
 pytestmark = pytest.mark.unit
 
-# Enough for every rule to meet every other, in a few seconds.
+# Enough runs for every rule to meet every other; they take a few seconds.
 RUNS = int(os.environ.get("MODEL_RUNS", "80"))
 STEPS = 25
 MACHINES = (Everything, Logins, HostAuthorities, Authorities, Names, Owners)
@@ -44,7 +44,7 @@ def kept_by_nobody(recorded: Ledger, settings_: Settings, intake: Any) -> list[A
     return [replace(one, kept=()) for one in successions(recorded, settings_, intake)]
 
 
-# What is switched off -> the machine that finds it, and what it finds broken.
+# The rule that is switched off -> the machine that finds the fault, and the invariant that breaks.
 SWITCHED_OFF: dict[str, tuple[Any, str, Callable[..., Any], type[Everything], str]] = {
     "one rotation at a time": (database_steps, "_rotation", nothing, Logins, "is in use, and is not valid"),
     "the namespace stays": (ledger_guards, "_namespace", nothing, Owners, "is mounted, and is not there"),

@@ -1,4 +1,4 @@
-"""Every change, killed at every moment, taken back and killed at every moment, and then repeated."""
+"""Every change is killed at every moment, the way back is killed at every moment, and then the change is repeated."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_step_of_an_authority_too(phase: str) -> None:
 
 @pytest.mark.slow
 def test_the_search_finds_what_a_password_made_anew_would_break(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rule that a password which is not in use stays, switched off: pods may have it by then."""
+    """Switches off the rule that keeps a password which is not in use: pods may have loaded that password by then."""
 
     def made_anew(rotation: int) -> dict[str, SlotPassword]:
         return {slot: one._replace(settled=False) for slot, one in slot_passwords(rotation).items()}
@@ -71,7 +71,7 @@ def test_the_search_finds_what_a_password_made_anew_would_break(monkeypatch: pyt
         taken_back_and_repeated(deployed(before), before, wanted)
 
 
-# What is switched off, the change that it refuses, and what that would break.
+# The rule that is switched off, the change that it refuses, and what that change would break.
 OFF: dict[str, tuple[Any, str, Configuration, Configuration, str]] = {
     "steps of an authority": (
         ledger_guards,

@@ -1,5 +1,5 @@
-"""What the program can neither see nor prevent, each shown to break something: the model's operator leaves it, by the
-documents or by what `preflight` and `verify` tell him."""
+"""What the program can neither see nor prevent, each case shown to break something. The model's operator avoids these
+cases, guided by the documentation or by `preflight` and `verify`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def foreign_issuer() -> None:
 def foreign_restart() -> None:
     world = deployed(ISSUED)
     signed_by(world, ISSUERS[1])
-    # Nobody has restarted TAG, which serves what the former one signed.
+    # Nobody has restarted TAG, so it still serves the certificate that the former issuer signed.
     run(world, replace(ISSUED, given=ISSUERS[1:]))
 
 
@@ -72,15 +72,15 @@ def stale_authorities() -> None:
     away = Up(world, replace(both, next_generation=None))
     while AUTHORITIES not in away.done:
         away.advance(away.ready()[0])
-    # An auth that starts in this moment reads the smaller bundle, and nothing has it start again.
+    # An auth that starts at this moment reads the smaller bundle, and nothing will restart it.
     away.stop()
     run(world, both)
     run(world, Configuration(given=ISSUERS[:1]))
 
 
 def introduced_twice(owner: str) -> tuple[World, Configuration]:
-    """Auth has rolled, the step is taken back, an auth starts while the authorities' ConfigMap is the former one, and
-    the step is made again: for the checksum auth has it already, and does not roll."""
+    """Auth has rolled, the step is taken back, an auth starts while the ConfigMap has the former authorities, and the
+    step is made again. Its checksum equals the one that auth already has, so auth does not roll."""
     before = Configuration(rotation=1, generation=2, owner=owner)
     step = replace(before, generation=3, phase="introduce")
     world = deployed(before)
@@ -93,7 +93,7 @@ def introduced_twice(owner: str) -> tuple[World, Configuration]:
 
 
 def until(world: World, wanted: Configuration, last: str) -> None:
-    """An `up` that is killed right after `last`."""
+    """Run an `up` that is killed right after the operation `last`."""
     up = Up(world, wanted)
     while last not in up.done:
         up.advance(next(ready for ready in up.ready() if ready != LEDGER))

@@ -1,4 +1,4 @@
-"""The model's operations are the program's resources, and wait for each other just as those do."""
+"""The model's operations are the program's resources, and they wait for each other as the resources do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN = Configuration(rotation=1, generation=2, phase="introduce")
 ISSUED = Configuration(mode="certManager", given=ISSUERS[:1], next_generation=1, owner="values")
 STABLE = replace(PLAIN, phase="stable", generation=1)
 BY_IAM = replace(STABLE, authentication="iam", rotation=0, create_namespace=False)
-# What is complete before, and what is looked at.
+# The configurations that are complete beforehand, and the configuration under test.
 SHAPES: dict[str, tuple[tuple[Configuration, ...], Configuration]] = {
     "generated": ((STABLE,), PLAIN),
     "switching": ((STABLE, PLAIN), replace(PLAIN, phase="switch", given=ISSUERS[:1])),

@@ -1,4 +1,5 @@
-"""What the program refuses would break something: each refusal of a table of edits is tried against the world."""
+"""Each refusal is needed: for every refused edit of a table, what the program refuses would break something in the
+world."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from tests.unit.model.up import Refused, Up
 
 pytestmark = pytest.mark.unit
 
-# Refused, and nothing of the model's world would break. Each is deliberate; the pairs are (what is complete, edit).
+# Refusals of edits that would break nothing in the model's world. Each is deliberate. A pair is (what is complete,
+# edit).
 HARMLESS: dict[str | tuple[str, str], str] = {
     "stranger": "a host CA that shares nothing with those accepted: with `former: keep` nobody loses a call, and "
     "somebody else's cluster would be let in",
@@ -88,7 +90,7 @@ REFUSED = refusals()
 
 
 def allowed_next(complete: Configuration) -> tuple[Configuration, ...]:
-    """What may have begun and failed before."""
+    """Configurations of allowed `up`s that may have begun and failed beforehand."""
     step = {"stable": (1, "introduce"), "introduce": (0, "switch"), "switch": (0, "retire"), "retire": (0, "stable")}
     on, phase = step[complete.phase]
     return (

@@ -1,8 +1,8 @@
-"""One `up` on the world: the operations of the program's graph, each with what it waits for, in any order that this
-allows and with an end after any of them.
+"""One `up` on the world: the operations of the program's graph, each with those it waits for. They may run in any order
+that these dependencies allow, and the `up` may end after any of them.
 
-What each does to the world is here; what is wanted of it is the program's own word. That the names and the order are
-the program's is held by `test_order.py`.
+This module decides what each operation does to the world; the program decides what is wanted. `test_order.py` checks
+that the names and the order are the program's.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ LEDGER = "ledger"
 
 
 class Refused(Exception):
-    """By the program."""
+    """The program refuses the `up`."""
 
 
 class Up:
-    """It has begun, and `broken` has what failed on the way."""
+    """An `up` that has begun; `broken` lists the invariants that failed on the way."""
 
     def __init__(self, world: World, configuration: Configuration, *, forced: bool = False) -> None:
-        """Raises `Refused` before anything is done, unless `forced`. A release that is pending is recovered first, or
-        the engine would not begin."""
+        """Raises `Refused` before anything is done, unless `forced`. A pending release is recovered first, because the
+        engine could not begin otherwise."""
         world.recover()
-        # Somebody else's, who has made it before.
+        # A namespace that the stack does not create was created by somebody else beforehand.
         world.namespace_exists |= not configuration.create_namespace
         self.world, self.configuration = world, configuration
         self.settings, self.intake = understood(configuration)
@@ -54,7 +54,8 @@ class Up:
         self.waits: dict[str, set[str]] = {}
         self.operations: dict[str, Operation] = {}
         self.kept: dict[str, bool] = {}
-        """What the engine's state has when it is made: whether it stays when it is given up."""
+        """Resources that enter the engine's state when they are made; the value says whether the object stays after the
+        program no longer registers it."""
         self._plan()
         self.running: dict[str, Iterator[None]] = {}
         self.done: set[str] = set()
@@ -63,12 +64,13 @@ class Up:
     # What comes next.
 
     def ready(self) -> list[str]:
-        """Operations that may go on now; none when all is done, or when it waits for somebody."""
+        """Operations that may advance now. Empty when the `up` is complete, or when every operation left has to wait or
+        cannot succeed."""
         waiting = {ROLLOUT} if self._awaits_owner() else set()
         if self.world.teleport_exists and AUTH not in self.world.state and not self.configuration.adopt:
             waiting.add(AUTH)  # Helm: cannot re-use a name that is still in use
         if self.world.namespace_exists and NAMESPACE not in self.world.state:
-            waiting.add(NAMESPACE)  # the plugin takes nothing over that exists
+            waiting.add(NAMESPACE)  # the plugin does not take over an existing object
         return [
             name
             for name, before in self.waits.items()
@@ -80,7 +82,7 @@ class Up:
         return len(self.done) == len(self.waits)
 
     def advance(self, name: str) -> None:
-        """Let it do the next thing that the world can see."""
+        """Advance the operation to its next effect that the world can see."""
         running = self.running.setdefault(name, self.operations[name](self.world))
         try:
             next(running)
@@ -93,8 +95,8 @@ class Up:
         self.broken += self.world.broken()
 
     def finish(self) -> None:
-        """In the plainest order, until it is complete or has failed; also the owner of the release does what he is
-        asked to."""
+        """Run operations, always the first that is ready, until the `up` is complete or has failed. When the `up` waits
+        for the owner of the release, the owner rolls out what was handed over."""
         while not self.complete:
             possible = self.ready()
             if possible:
@@ -107,7 +109,8 @@ class Up:
                 return
 
     def stop(self) -> None:
-        """Killed. What Helm had begun goes back, now or by `recover`; until then its pods are of both kinds."""
+        """Kill the `up`. Helm's unfinished upgrade is rolled back, now or by `recover`; until then the pods may be of
+        both versions."""
         for running in self.running.values():
             running.close()  # type: ignore[attr-defined]
         self.running.clear()
@@ -152,13 +155,13 @@ class Up:
         self._add(LEDGER, set(self.waits), self._record)
         given_up = [name for name in self.world.state if name not in self.kept]
         last = LEDGER
-        # The engine deletes last, what depends on something before it: releases, then what they mount.
+        # The engine deletes last, and deletes dependants first: releases before what their pods mount.
         for name in sorted(given_up, key=lambda name: (not name.startswith(RELEASE), name == NAMESPACE, name)):
             self._add(f"delete {name}", {last}, lambda world, gone=name: _delete(world, gone))  # type: ignore[misc]
             last = f"delete {name}"
 
     def _database(self, namespace: set[str]) -> str:
-        """The operation after which pods find their URI."""
+        """Add the database's operations. Returns the one after which pods find their URI."""
         configuration = self.configuration
         slot = active_slot(configuration.rotation)
         before = set(namespace)
@@ -174,7 +177,7 @@ class Up:
         return name
 
     def _teleport(self, graph: set[str], trusted: set[str]) -> set[str]:
-        """The operations of Teleport's side."""
+        """Add the operations on Teleport's side. Returns their names."""
         configuration = self.configuration
         authorities = {AUTHORITIES} if configuration.enabled else set()
         if configuration.enabled:
@@ -197,7 +200,7 @@ class Up:
     # What the program wants.
 
     def _bundle(self, *, planned: bool = False) -> str:
-        """Of the authorities as they are; `planned`: as they would be, those included that are not made yet."""
+        """The bundle of the authorities that exist. With `planned`, it also has those that this `up` would make."""
         step = authority_step(self.settings)
         own = self.world.authorities
         pems_ = [
@@ -226,7 +229,7 @@ class Up:
         step = authority_step(self.settings)
         assert step is not None
         signer, names = world.authorities[step.signing], frozenset(self.settings.certificate_names or ())
-        # Another certificate of the same authority is another input, so that the leaf follows a renewal.
+        # The certificate of the signing authority is an input of the leaf: renewing the authority renews the leaf too.
         made_of = (signer.key, signer.renewal, names)
         if world.leaf is None or world.leaf_due or world.jobs.get(SERVER) != made_of:
             world.leaf, world.leaf_due = Leaf(identity(signer.pem), names, world.fresh()), False
@@ -267,7 +270,8 @@ class Up:
             tls_secret=TLS_SECRET_NAME if generated else ISSUED_SECRET_NAME,
             database_secret=self._database_secret(),
             accepted=frozenset(one.fingerprint for found in self.accepted.values() for one in found),
-            # What cert-manager fills, the restarter makes the pods follow. A run of the Job is one whatever it made.
+            # A Secret that cert-manager fills is not in the checksum: the restarter rolls the pods when it changes.
+            # `runs` counts: every run of the Job changes the checksum, whatever that run made.
             checksum=(uri, world.runs, world.leaf if generated else None),
         )
         if before is not None and before.template == template:
@@ -323,7 +327,8 @@ class Up:
         yield from ()
 
     def _awaits_owner(self) -> bool:
-        """A Job that ran for this hand-over does not run again."""
+        """Whether the `up` waits for the owner to roll out. A Job that already ran for this hand-over does not run
+        again."""
         world = self.world
         if world.handed_over is None or world.jobs.get(ROLLOUT) == (world.handed_over, world.hand_overs):
             return False
@@ -338,7 +343,7 @@ class Up:
 
 
 def owner_rolls_out(world: World) -> None:
-    """Somebody else's Helm upgrade, with the proxies after it."""
+    """Another owner's Helm upgrade, followed by a restart of the proxies."""
     assert world.handed_over is not None
     world.auth = world.handed_over
     world.observe()
@@ -346,7 +351,7 @@ def owner_rolls_out(world: World) -> None:
 
 
 def restarter_looks(world: World) -> None:
-    """TAG follows the Secret that cert-manager fills."""
+    """The restarter rolls TAG's pods after cert-manager has filled their Secret."""
     for name, graph in world.graphs.items():
         if graph.template.tls_secret == ISSUED_SECRET_NAME:
             world.roll_graph(name)

@@ -1,8 +1,10 @@
-"""The world that the program works on, as far as calls depend on it: what the engine remembers, the objects in the
-cluster, the database's logins, the pods with what they may have loaded, and Teleport's host CA.
+"""The world that the program works on, as far as calls between Teleport and TAG depend on it: what the engine
+remembers, the objects in the cluster, the database's logins, the pods with what they may have loaded, and Teleport's
+host CA.
 
-A pod loads what it uses at its start, and may start at any moment. So the model keeps for each kind of pod everything
-that one of them may have: what stood there at any moment since the last roll-out. Nothing here knows the program.
+A pod loads what it uses when it starts, and may start at any moment. For each kind of pod the model therefore keeps
+everything that one of its pods may have loaded: all that was there at any moment since the last rollout. Nothing here
+knows the program.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ class Leaf(NamedTuple):
     """A server certificate with its key."""
 
     signer: str
-    """`identity` of the authority that signed it."""
+    """Identity of the authority that signed the certificate."""
     names: frozenset[str]
     serial: int
 
@@ -30,12 +32,12 @@ class Uri(NamedTuple):
 
 
 class GraphTemplate(NamedTuple):
-    """What of the access graph's release its pods are made of."""
+    """The part of the access graph's release that its pods depend on."""
 
     tls_secret: str
     database_secret: str
     accepted: frozenset[str]
-    """Fingerprints of the host CAs."""
+    """Fingerprints of the host CAs that the pods accept."""
     checksum: tuple[Any, ...]
 
 
@@ -47,9 +49,9 @@ class GraphLoad(NamedTuple):
 
 class AuthTemplate(NamedTuple):
     endpoint: str | None
-    """Host that it dials; None without an access graph."""
+    """Host that auth dials; None without an access graph."""
     checksum: str
-    """Of the authorities, as the pods' annotation has it."""
+    """Checksum of the authorities, as in the pods' annotation."""
 
 
 class AuthLoad(NamedTuple):
@@ -62,7 +64,7 @@ UNPATCHED, WITHOUT_GRAPH = AuthTemplate(None, ""), AuthLoad(None, "")
 
 @dataclass(frozen=True)
 class Graph:
-    """A release of the access graph: its pods' template, and what any of them may have loaded."""
+    """A release of the access graph: the template of its pods, and everything that any of them may have loaded."""
 
     host: str
     template: GraphTemplate
@@ -71,7 +73,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Authority:
-    """In the engine's state: a key and its certificate."""
+    """An authority in the engine's state: its key and its certificate."""
 
     pem: str
     key: int
@@ -87,20 +89,21 @@ class Password:
 
 @dataclass
 class World:
-    """Values are immutable; `copy` is cheap."""
+    """The values are immutable, so `copy` is cheap."""
 
     # The engine's state.
     state: dict[str, bool] = field(default_factory=dict)
-    """Resources that would be deleted if the program gave them up -> whether their objects would stay."""
+    """Resources that the engine deletes once the program no longer registers them; the value says whether the object
+    stays."""
     authorities: dict[int, Authority] = field(default_factory=dict)
     leaf: Leaf | None = None
     leaf_due: bool = False
     passwords: dict[str, Password] = field(default_factory=dict)
     jobs: dict[str, Any] = field(default_factory=dict)
-    """Identity of the Job of each name that ran."""
+    """By the name of each Job that has run: the inputs of that run."""
     runs: int = 0
     made: int = 0
-    """Counts keys, passwords and certificates: each is another one."""
+    """Counts the keys, passwords and certificates made so far; each gets its own number."""
     ledger: Mapping[str, Any] | None = None
 
     # Kubernetes.
@@ -112,23 +115,23 @@ class World:
     auth_loads: frozenset[AuthLoad] = frozenset({WITHOUT_GRAPH})
     namespace_exists: bool = False
     teleport_exists: bool = True
-    """Before the first `up`, or by one."""
+    """Whether Teleport's release exists, from before the first `up` or from one of the `up`s."""
     auth_runs: bool = True
     handed_over: AuthTemplate | None = None
-    """To an owner of the release who rolls it out."""
+    """The template that was handed to another owner of the release, who rolls it out."""
     hand_overs: int = 0
-    """How often the ConfigMap with it was written."""
+    """How often the ConfigMap with the handed-over values was written."""
 
     # Elsewhere.
     logins: dict[str, int | None] = field(default_factory=dict)
-    """Password of each login that can log in; None: by IAM."""
+    """The password of each login that can log in; None for a login by IAM."""
     issuer: str = ""
-    """Identity of whoever signs what cert-manager issues."""
+    """Identity of the authority that signs what cert-manager issues."""
     presented: frozenset[str] = frozenset()
-    """Fingerprints of the host CAs of the certificates that auths present."""
+    """Fingerprints of the host CAs that signed the certificates which auths present."""
 
     missing: frozenset[str] = frozenset()
-    """What a pod could not have mounted."""
+    """Objects that a pod would fail to mount."""
 
     def copy(self) -> World:
         copied = replace(self)
@@ -142,7 +145,7 @@ class World:
         return self.made
 
     def observe(self) -> None:
-        """Any pod may start at this moment, and keep what it finds."""
+        """Record that any pod may start at this moment and keep what it finds."""
         self.missing = frozenset()
         for release, graph in self.graphs.items():
             load = self._graph_load(graph.template)
@@ -153,7 +156,7 @@ class World:
             self.auth_loads |= {load_}
 
     def roll_graph(self, release: str) -> None:
-        """Every pod of it has started anew."""
+        """Every pod of this release has restarted."""
         graph = self.graphs[release]
         load = self._graph_load(graph.template)
         self.graphs[release] = replace(graph, loads=frozenset() if load is None else frozenset({load}))
@@ -163,7 +166,7 @@ class World:
         self.auth_loads = frozenset() if load is None else frozenset({load})
 
     def recover(self) -> None:
-        """Helm has gone back where it was killed half way: the pods of what it had begun are gone."""
+        """Helm rolls back the upgrade in which it was killed: the pods of the unfinished upgrade are gone."""
         for release, graph in self.graphs.items():
             loads = frozenset(load for load in graph.loads if load.accepted == graph.template.accepted)
             self.graphs[release] = replace(graph, loads=loads)
@@ -187,7 +190,7 @@ class World:
         return AuthLoad(self.auth.endpoint, self.config_map)
 
     def broken(self) -> list[str]:
-        """Every invariant that does not hold, in words."""
+        """Every invariant that does not hold, described in words."""
         return [*self._broken()]
 
     def _broken(self) -> Iterator[str]:
@@ -217,5 +220,5 @@ class World:
 
 
 def _is_external(auth: AuthLoad) -> bool:
-    """Where the extra name points to is DNS's: at any of the graphs."""
+    """Whether auth dials the external name. DNS decides where that name points: it may be any of the graphs."""
     return auth.endpoint is not None and ".svc." not in auth.endpoint
