@@ -1,4 +1,5 @@
-"""Authorities and certificates for the tests of this directory, made when asked for; nothing is kept."""
+"""Authorities and certificates for the tests of this directory. They are generated on demand; no private key is in the
+repository."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def intermediate(self, name: str) -> Authority:
-        """An authority that this one has signed."""
+        """An authority signed by this one."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _builder(_name(name), self.certificate.subject, key).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
@@ -31,7 +32,7 @@ class Authority:
         return Authority(certificate.sign(self.key, hashes.SHA256()), key)
 
     def issue(self, directory: Path, name: str, hosts: tuple[str, ...] = ()) -> Path:
-        """A file with a certificate and its key."""
+        """Write a file with a certificate of this authority and its key. Returns its path."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _builder(_name(name), self.certificate.subject, key)
         if hosts:

@@ -29,7 +29,7 @@ entries:
 
 @pytest.fixture(autouse=True)
 def chart_indexes(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | Exception]:
-    """Chart repositories' contents by URL: no test requests one from the network."""
+    """The chart repositories' indexes, by URL. No test requests an index over the network."""
     indexes: dict[str, bytes | Exception] = {"https://charts.example.com": INDEX}
 
     def fetch(repository: str) -> bytes:
@@ -44,7 +44,7 @@ def chart_indexes(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | Exceptio
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that each wait for auth's next call would have taken: nothing changes in the tests meanwhile."""
+    """The seconds of each wait for auth's next call. The tests do not sleep, because nothing would change meanwhile."""
     seconds: list[float] = []
     monkeypatch.setattr("operations.checks.teleport.sleep", seconds.append)
     return seconds
@@ -52,10 +52,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
-    """A Kubernetes API to which the kubeconfig's context `test` points."""
+    """A Kubernetes API server; the context `test` of the kubeconfig points to it."""
     api = KubernetesApi()
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    # The client library reads the variable only once, when imported.
+    # The client library reads KUBECONFIG only once, at import.
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
     with serving(api, tmp_path / "kubeconfig"):
         yield api
@@ -68,7 +68,7 @@ def cluster(api: KubernetesApi) -> Cluster:
 
 @pytest.fixture
 def aws_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty account in moto, to which every client connects."""
+    """An empty account in moto; every AWS client connects to it."""
     for name, value in (
         ("ACCESS_KEY_ID", "testing"),
         ("SECRET_ACCESS_KEY", "testing"),

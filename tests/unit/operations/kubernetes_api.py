@@ -1,4 +1,5 @@
-"""A Kubernetes API server for tests: objects in a dict, and answers to what the commands ask, over HTTP on loopback."""
+"""A Kubernetes API server for tests: it keeps objects in a dict and answers the commands' requests over HTTP on
+loopback."""
 
 from __future__ import annotations
 
@@ -37,9 +38,11 @@ IDENTIFIER = "00000000-0000-4000-8000-000000000001"
 
 
 class KubernetesApi:
-    """Objects by path. `refuse` maps a path's end to a status; `logs` maps pod (or pod:previous) to text.
+    """Objects by path. `refuse` maps the end of a path to an HTTP status; `logs` maps `pod` (or `pod:previous`) to
+    text.
 
-    Where there is pod:recent, it is what the last seconds are asked for; elsewhere all is of them."""
+    `logs["pod:recent"]` is the answer to requests for the last seconds; without this key, every line counts as recent.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {}
@@ -47,14 +50,15 @@ class KubernetesApi:
         self.refuse: dict[str, int] = {}
         self.deleted: list[str] = []
         self.orphaning: list[str] = []
-        """Paths of the Jobs that were deleted without their pods, as batch/v1 does unless it is told otherwise."""
+        """Paths of the Jobs whose deletion left their pods behind: the default of batch/v1 when the request sets no
+        propagation policy."""
         self.may_not: set[tuple[str, str]] = set()
-        """Verb and resource that a review of access refuses."""
+        """Pairs of verb and resource that a review of access refuses."""
         self.reviews: list[Document] = []
-        self.held: set[str] = set()  # paths of what a finalizer keeps
+        self.held: set[str] = set()  # paths of the objects that a finalizer keeps after a DELETE
         self.minor = "36"
         self.page = ""
-        """What it answers everything with, in place of JSON."""
+        """The page that answers every request instead of JSON."""
         self.put("Namespace", "kube-system", uid=IDENTIFIER)
 
     def put(self, kind: str, name: str, namespace: str | None = None, *, uid: str = "uid", **body: Any) -> Document:
@@ -68,7 +72,7 @@ class KubernetesApi:
         return document
 
     def review(self, body: bytes) -> tuple[int, str]:
-        """A SelfSubjectAccessReview, answered as the API server does: the question, with a status."""
+        """Answer a SelfSubjectAccessReview as the API server does: with the question, and a status added."""
         asked = json.loads(body)
         self.reviews.append(asked["spec"]["resourceAttributes"])
         attributes = self.reviews[-1]
@@ -76,7 +80,7 @@ class KubernetesApi:
         return 201, json.dumps({**asked, "status": {"allowed": allowed}})
 
     def patch(self, target: str, body: bytes) -> tuple[int, str]:
-        """A JSON patch of two operations that are known here: `test` and `replace`, of an object's metadata."""
+        """Apply a JSON patch to an object's metadata. Only the operations `test` and `replace` are known."""
         document = self.objects[target]
         for operation in json.loads(body):
             _, metadata, key = operation["path"].split("/")
@@ -106,7 +110,7 @@ class KubernetesApi:
                 if "/jobs/" in url.path and query.get("propagationPolicy") not in ("Background", "Foreground"):
                     self.orphaning.append(url.path)
                 deleted = self.objects[url.path] if url.path in self.held else self.objects.pop(url.path)
-                if deleted["kind"] == "Service":  # of which the API server answers with the object
+                if deleted["kind"] == "Service":  # the API server answers with the deleted object
                     return 200, json.dumps(deleted)
                 return 200, json.dumps({"kind": "Status", "status": "Success"})
             return 200, json.dumps(self.objects[url.path])
@@ -127,7 +131,7 @@ VERSION_FIELDS = ("gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVer
 
 @contextlib.contextmanager
 def serving(api: KubernetesApi, kubeconfig: Path, context: str = "test") -> Iterator[str]:
-    """Serves the API and writes a kubeconfig whose context leads to it. Yields the context's name."""
+    """Serve the API and write a kubeconfig whose context points to it. Yields the name of the context."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -192,7 +196,7 @@ def put_release(
     deleted: str = "",
     chart: str = "teleport-cluster",
 ) -> None:
-    """A release's record as Helm 3 keeps it."""
+    """Put the record of a release in the form in which Helm 3 keeps it."""
     record = {
         "name": name,
         "namespace": namespace,

@@ -1,4 +1,5 @@
-"""What the tests of `recover` share: `pulumi` and `helm` that note how they are called, states, a recovery's steps."""
+"""What the tests of `recover` share: `pulumi` and `helm` programs that record their calls, states of a stack, and the
+steps of a recovery."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ esac
 
 
 class Programs:
-    """Stands for `pulumi` and `helm` on PATH: notes how they are called, and prints the state."""
+    """Stand-ins for `pulumi` and `helm` on PATH: they record their calls, and `pulumi` prints a prepared state."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -49,7 +50,7 @@ class Programs:
         self.state()
 
     def state(self, *ids: str, pending: list[dict[str, Any]] | None = None) -> None:
-        """`ids` are preceded by their kind: `Role:teleport/x`."""
+        """Set the state. Each of `ids` has the form `Kind:id`, such as `Role:teleport/x`."""
         resources = []
         for one in ids:
             kind, _, identity = one.rpartition(":")
@@ -59,12 +60,12 @@ class Programs:
             (self._directory / moment).write_text(json.dumps(document))
 
     def record(self, *resources: dict[str, Any]) -> None:
-        """Add to the state."""
+        """Add resources to the state."""
         self.import_records(*resources)
         (self._directory / "state").write_text((self._directory / "after").read_text())
 
     def import_records(self, *resources: dict[str, Any]) -> None:
-        """Add to the state as it is once something was imported."""
+        """Add resources to the state that `pulumi` prints after an import."""
         document = json.loads((self._directory / "after").read_text())
         document["deployment"]["resources"] += resources
         (self._directory / "after").write_text(json.dumps(document))
@@ -79,12 +80,12 @@ class Programs:
         (self._directory / "import").write_text(message)
 
     def stored(self) -> dict[str, Any]:
-        """The state as it was put back last."""
+        """The state that was imported (`pulumi stack import`) last."""
         stored: dict[str, Any] = json.loads((self._directory / "stored").read_text())
         return stored
 
     def imports(self) -> list[str]:
-        """Ids of what was imported."""
+        """Ids of the imported resources."""
         return [call.split()[4] for call in self.calls if call.startswith("pulumi import ")]
 
     @property
@@ -93,7 +94,7 @@ class Programs:
 
 
 def no_engines() -> list[EngineProcess]:
-    """A machine on which the engine is not at work."""
+    """A machine on which no engine is running."""
     return []
 
 
@@ -101,7 +102,7 @@ LOCK = "the stack test may still be locked by an `up` that was killed"
 
 
 def steps(root: Path, **changes: Any) -> list[Step]:
-    """All of them but the lock's."""
+    """All steps of the recovery except the one about the lock."""
     found = Recovery(settings=settings(root, **changes), stack="test", processes=no_engines, root=root).steps()
     return [step for step in found if step.problem != LOCK]
 
@@ -120,14 +121,14 @@ PROVIDER = "urn:pulumi:test::p::pulumi:providers:aws::aws::id"
 
 
 def begun(kind: str, resource_name: str, /, **inputs: Any) -> dict[str, Any]:
-    """An operation that the engine wrote down when it began to make something."""
+    """A pending operation: the engine writes it into the state when it begins to create a resource."""
     urn = f"urn:pulumi:test::p::{kind}::{resource_name}"
     resource = {"type": kind, "urn": urn, "inputs": inputs, "parent": "urn:parent", "provider": PROVIDER}
     return {"type": "creating", "resource": resource}
 
 
 def run(root: Path, **changes: Any) -> list[str]:
-    """Every step done as it comes, as `--yes` does it; what each says it did."""
+    """Carry out every step in order, as `--yes` does. Returns what each step reports."""
     return every_act(Recovery(settings=settings(root, **changes), stack="test", processes=no_engines, root=root))
 
 
@@ -142,7 +143,7 @@ def of_another_owner() -> dict[str, Any]:
 
 
 def invoke(monkeypatch: pytest.MonkeyPatch, root: Path, steps: list[Step], *arguments: str, answers: str = "") -> Any:
-    """`python -m operations recover` over a stack of which these are the steps."""
+    """Run `python -m operations recover` on a stack whose recovery has these steps."""
     monkeypatch.setattr("operations.recover.Recovery.steps", lambda self: iter(steps))
     file = StackFile(name="test", path=root, plain=configuration(), secret_keys=frozenset())
     monkeypatch.setattr(StackFile, "settings", lambda self: settings(root))

@@ -1,4 +1,4 @@
-"""The address book: what it knows comes from its files as they are now, the rest from DNS."""
+"""The address book answers from its files as they are now, and asks DNS for everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Adopting a running release: its values come out whole, its secrets apart, and no file of the user's is lost."""
+"""Adopting a running release: the values come out complete, the secret ones in a file of their own, and no file of the
+user's is lost."""
 
 from __future__ import annotations
 
@@ -130,7 +131,7 @@ def test_an_access_graph_at_the_root_is_found_behind_an_empty_one_of_auth(api: K
     assert not read(cluster, without_access_graph=True).has_access_graph
 
 
-# Teleport takes what was written for an address, and fails to dial it.
+# Teleport accepts these as an address, and then fails to dial them.
 @pytest.mark.parametrize(
     "endpoint", ["graph:443", "graph", "https://graph:443", "graph:99999", 443, None, {"host": "x"}]
 )
@@ -187,7 +188,7 @@ def test_a_cluster_is_called_what_auth_is_told(api: KubernetesApi, cluster: Clus
 def test_values_that_two_files_do_not_carry_are_refused(
     api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the division leaves out: a Teleport is not upgraded to less than it had."""
+    """Whatever the division into two files loses: Teleport must not be upgraded to fewer values than it had."""
     put_release(api, 1, "deployed", VALUES)
     monkeypatch.setattr("operations.adopt.split_values", lambda values, _: (dict(list(values.items())[1:]), {}))
     with pytest.raises(AdoptError, match="its values cannot be divided into plain and secret ones"):

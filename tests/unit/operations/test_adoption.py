@@ -1,4 +1,5 @@
-"""Of an RDS instance that is to be taken over it is told what AWS would replace it for, or refuse."""
+"""Before an `up` takes over an RDS instance, preflight reports every setting for which AWS would replace the instance
+or refuse the change."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ from tests.samples import minimal_configuration
 pytestmark = pytest.mark.unit
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
-# As DescribeDBInstances has it.
+# In the form of DescribeDBInstances.
 INSTANCE: dict[str, Any] = {
     "Engine": "postgres",
     "EngineVersion": "17.4",
-    # What RDS's console proposes, and no setting of a new instance may be.
+    # The RDS console proposes this name; the program's settings do not allow it for a new instance.
     "MasterUsername": "postgres",
     "StorageEncrypted": True,
     "KmsKeyId": KEY,
@@ -41,7 +42,7 @@ def settings_with(**changes: Any) -> RdsDatabaseSettings:
     return database
 
 
-@pytest.mark.parametrize("settings", [{}, {"maxAllocatedStorageGib": 99}])  # the least that RDS takes
+@pytest.mark.parametrize("settings", [{}, {"maxAllocatedStorageGib": 99}])  # the least that RDS accepts
 def test_one_that_is_as_the_settings_say_is_taken_over(settings: dict[str, Any]) -> None:
     (finding,) = check_adoption(settings_with(**settings), INSTANCE)
     assert (finding.check, finding.outcome, finding.reason) == ("aws.adoption", Outcome.PASS, "PostgreSQL 17.4")
@@ -81,7 +82,7 @@ def test_all_of_it_is_told_at_once() -> None:
 
 
 def test_one_that_lets_nobody_in_by_iam_does_so_before_the_access_graph_logs_in() -> None:
-    """RDS turns that on in a maintenance window, unless it is told to do so at once."""
+    """RDS enables IAM authentication in the maintenance window unless told to apply it at once."""
     _, finding = check_adoption(settings_with(authentication="iam"), INSTANCE)
     assert (finding.check, finding.outcome) == ("aws.adoption-iam", Outcome.FAIL)
     assert "set database.applyImmediately to true for this `up`" in finding.reason

@@ -1,4 +1,5 @@
-"""AWS is asked in the account and role that the program's provider acts in, and the provider is told the same."""
+"""The commands ask AWS in the account and role in which the program's provider acts, and the provider receives the
+same."""
 
 from __future__ import annotations
 
@@ -97,7 +98,7 @@ def test_an_endpoint_of_the_environment_that_is_no_url_is_no_session(monkeypatch
 
 
 def provider_inputs(settings: AwsSettings) -> dict[str, Any]:
-    """As the plugin gets them: a provider's inputs that are no texts go as JSON."""
+    """The provider's inputs as the plugin receives them: values that are not text are sent as JSON."""
 
     def program() -> None:
         aws_provider("aws", settings)
@@ -109,7 +110,7 @@ def provider_inputs(settings: AwsSettings) -> dict[str, Any]:
 
 
 def test_the_provider_takes_the_same_role_and_works_in_its_account_alone() -> None:
-    # The last two are the SDK's own.
+    # The SDK itself adds the last two inputs.
     common = {
         "region": "us-east-1",
         "allowedAccountIds": [ANOTHER],

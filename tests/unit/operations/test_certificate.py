@@ -1,4 +1,5 @@
-"""A pair that TAG could not serve, or Teleport not verify, is told before anything is dialled."""
+"""A certificate and key that TAG cannot serve, or Teleport cannot verify, are reported before any connection is
+made."""
 
 from __future__ import annotations
 
@@ -66,9 +67,9 @@ ENCRYPTED = GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvaila
         (server(ROOT, ends=NOW), {}, "dates", "it ended at 2026-11-24 12:00 UTC"),
         (server(ROOT, begins=NOW + timedelta(hours=1)), {}, "dates", "it begins at 2026-11-24 13:00 UTC"),
         (GOOD, {"trust": OTHER.pem}, "chain", "its issuer is CN=Root, and the bundle has CN=Other"),
-        # An authority of the same name that did not sign.
+        # An authority with the right name that did not sign the certificate.
         (GOOD, {"trust": authority("Root").pem}, "chain", "its issuer is CN=Root, and the bundle has CN=Root"),
-        # A bundle that nobody renewed: its root is the right one.
+        # A bundle that was not renewed, although its root is the right one.
         (
             GOOD,
             {"trust": authority("Root", key=ROOT.key, ends=NOW).pem},
@@ -107,7 +108,8 @@ def test_intermediate_authorities_are_taken_from_the_chain() -> None:
 
 
 def test_authorities_that_signed_each_other_are_each_looked_at_once() -> None:
-    """Twelve of one name and one key: the ways among them are 479 million and more."""
+    """Twelve authorities with one name and one key form more than 479 million chains; following each would never
+    end."""
     first = authority("Loop")
     loop = [first, *(authority("Loop", key=first.key) for _ in range(11))]
     pair = server(first)

@@ -1,4 +1,5 @@
-"""Preflight of the certificate: cert-manager and its issuer, or the Secret, are there and right before an `up`."""
+"""Preflight of the certificate's source: before an `up`, cert-manager and its issuer exist, or the Secret exists and is
+valid."""
 
 from __future__ import annotations
 
@@ -167,7 +168,8 @@ def test_with_trust_system_any_authority_may_sign(api: KubernetesApi, tmp_path: 
 
 
 def test_an_authority_may_not_go_while_what_it_signed_is_served(api: KubernetesApi, tmp_path: Path) -> None:
-    """Another authority behind an issuer changes nothing of what is there, and the bundle may be ahead of it."""
+    """When an issuer moves to another authority, the certificate that it issued before stays in use; the user's bundle
+    may already have the new authority alone."""
     put_definitions(api)
     put_issuer(api)
     old = server(OTHER)
@@ -199,7 +201,8 @@ def test_a_secret_that_is_not_there_is_told_with_the_way(api: KubernetesApi, tmp
 
 
 def test_while_the_access_graph_is_off_its_secret_may_still_be_missing(api: KubernetesApi, tmp_path: Path) -> None:
-    """It is the way to a namespace that the stack makes, and must not be told to who is on it."""
+    """An `up` with the access graph off makes the namespace for this Secret. Preflight must not tell a user on that
+    path to take it."""
     findings = run(tmp_path, EXISTING, accessGraph={"enabled": False})
     assert {name: finding.outcome for name, finding in findings.items()} == {"pair": Outcome.NOT_PROVEN}
     assert findings["pair"].reason == (

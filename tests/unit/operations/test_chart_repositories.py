@@ -1,4 +1,5 @@
-"""Charts that are not where the configuration says: told before an `up`, with the key and what is there."""
+"""A chart that is not where the configuration says is reported before an `up`, with the key and what the repository
+has."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.unit.operations.conftest import INDEX
 from tests.unit.operations.world import CLUSTER, settings
 
 REPOSITORY = "https://charts.example.com"
-fetch_index = chart_repositories.fetch_index  # as it is outside the tests
+fetch_index = chart_repositories.fetch_index  # the real function, taken before `chart_indexes` replaces it
 
 
 def teleport_chart(**changes: Any) -> dict[str, Any]:

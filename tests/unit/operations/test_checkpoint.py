@@ -1,4 +1,4 @@
-"""A record that was cut off is found wherever a file backend keeps it, and gives way to the one before it."""
+"""A truncated state record is found wherever a file backend keeps it, and is replaced by the previous record."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_a_record_that_is_not_there_comes_back_from_the_one_before_it(tmp_path: 
 def test_a_record_that_is_packed_otherwise_than_the_one_before_it_is_no_missing_one(
     tmp_path: Path, stacks: Path, now: str, before: str
 ) -> None:
-    """Gzip was switched on, or off: the older record is the backup of the other ending, and nothing is to come back."""
+    """Compression was switched on or off: the older record is the backup of the file with the other ending, and nothing
+    must be restored from it."""
     record, backup = stacks / f"prod{now}", stacks / f"prod{before}.bak"
     record.write_bytes(gzip.compress(OTHER) if now.endswith(".gz") else OTHER)
     backup.write_bytes(gzip.compress(WHOLE) if before.endswith(".gz") else WHOLE)
@@ -92,7 +93,7 @@ def test_of_two_records_before_it_the_newer_one_comes_back(tmp_path: Path, stack
 
 
 def test_the_first_packed_record_that_is_cut_off_gives_way_to_the_last_plain_one(tmp_path: Path, stacks: Path) -> None:
-    """Moved away, for of two the engine may take the spoilt one."""
+    """The truncated record is moved away: while both files exist, the engine may read the damaged one."""
     (stacks / "prod.json.gz").write_bytes(gzip.compress(OTHER)[:5])
     (stacks / "prod.json.bak").write_bytes(WHOLE)
     assert mended(tmp_path) == ["prod.json"]

@@ -1,4 +1,4 @@
-"""Preflight asks AWS of the account that is meant, and of no other."""
+"""Preflight asks AWS only in the account that the settings name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.unit.privileges.modes import settings_of
 
 pytestmark = pytest.mark.unit
 
-ACCOUNT = "123456789012"  # moto's, and that of the settings
+ACCOUNT = "123456789012"  # moto's account, which the settings name too
 
 
 def with_database(root: Path, account: str = ACCOUNT) -> Settings:
-    """Settings with an instance in `account`."""
+    """Settings of a stack with an RDS instance in `account`."""
     rds = settings_of("the least")
     assert rds.aws is not None
     return dataclasses.replace(

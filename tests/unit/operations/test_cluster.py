@@ -1,4 +1,4 @@
-"""A cluster through a kubeconfig: what is there, what is not, what may not be read, what cannot be reached."""
+"""A cluster reached through a kubeconfig: objects that exist, are missing, may not be read, or cannot be reached."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_may_not_be_read_says_so(api: KubernetesApi, cluster: Cluster) -> N
         cluster.get("Secret", "tls", "ns")
     with pytest.raises(ClusterError, match="test: cannot read ConfigMap x: 500"):
         cluster.get("ConfigMap", "x", "ns")
-    # Rights have nothing to do with it, and a context that has more of them does not help.
+    # A 401 is no matter of rights: another context with more rights would not help.
     with pytest.raises(ClusterError, match=r"Secret other: the API server .* \(401\); log in again") as unknown:
         cluster.get("Secret", "other", "ns")
     assert not isinstance(unknown.value, NotAllowed)
@@ -165,7 +165,8 @@ def test_a_plugin_that_is_there_or_is_not_needed_is_no_obstacle(api: KubernetesA
 def test_a_plugin_that_gives_no_credentials_is_what_is_wrong(
     api: KubernetesApi, tmp_path: Path, program: str, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As when a login has expired: the server's refusal of who asks without any is no word on it."""
+    """As when a login has expired: the plugin's failure is reported, not the server's refusal of a caller without
+    credentials."""
     change_user(tmp_path / "kubeconfig", exec={**PLUGIN, "command": "sh", "args": ["-c", program]})
     with pytest.raises(ClusterError) as refused:
         Cluster.connect()
@@ -193,7 +194,7 @@ def test_a_kubeconfig_that_lacks_something_of_a_plugin_is_one_error(api: Kuberne
 
 @pytest.mark.parametrize("token", ["hunter2\n", "hunter2\u0142"])
 def test_credentials_that_cannot_be_sent_are_what_is_wrong(api: KubernetesApi, tmp_path: Path, token: str) -> None:
-    """Not the server, which was never asked."""
+    """The fault is in the credentials; the server was never asked."""
     change_user(tmp_path / "kubeconfig", token=token)
     with pytest.raises(
         ClusterError, match=r"^test: cannot read the version: the credentials cannot be sent"
@@ -243,7 +244,7 @@ def change_user(kubeconfig: Path, **user: Any) -> None:
 
 @contextmanager
 def taking_one_call(meet: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A port where somebody takes one call, and what they do with the caller."""
+    """A port on which somebody accepts one connection and calls `meet` with it."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def take() -> None:
@@ -259,8 +260,8 @@ def taking_one_call(meet: Callable[[socket.socket], object]) -> Iterator[int]:
 
 
 def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: KubernetesApi, tmp_path: Path) -> None:
-    """As behind a load balancer that has no API server to hand on to."""
-    # All of it is read, or the end would be a reset.
+    """As behind a load balancer that has no API server to forward to."""
+    # Read the whole request: closing with unread data would send a reset instead of an end.
     with taking_one_call(lambda client: client.recv(65536)) as port:
         write_kubeconfig(tmp_path / "kubeconfig", "cut", f"https://127.0.0.1:{port}")
         with pytest.raises(ClusterError, match=r"^cut: the cluster cannot be reached \(SSLError"):
@@ -270,7 +271,7 @@ def test_a_handshake_that_breaks_off_is_a_cluster_that_cannot_be_reached(api: Ku
 def test_a_cluster_that_takes_the_call_and_never_answers_is_given_up(
     api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind a firewall that drops what comes back: without a limit the command would wait for good."""
+    """As behind a firewall that drops the answers: without a limit the command would wait forever."""
     monkeypatch.setattr("operations.cluster.TIMEOUT", 0.2)
     given_up = threading.Event()
     with taking_one_call(lambda client: given_up.wait(3)) as port:
@@ -299,7 +300,7 @@ def test_a_record_that_is_not_helms_is_named(api: KubernetesApi, cluster: Cluste
 
 
 def test_a_damaged_record_is_not_quoted(api: KubernetesApi, cluster: Cluster) -> None:
-    """It has the values of the release, those that are secret too."""
+    """The record holds the release's values, secret ones included."""
     record = gzip.compress(b'{"config": {"password": "canary", "name": "\xff"}}')
     packed = base64.b64encode(base64.b64encode(record)).decode()
     api.put("Secret", "odd", "teleport", metadata={"labels": {"owner": "helm", "name": "x"}}, data={"release": packed})

@@ -1,4 +1,4 @@
-"""The command line: what a file system refuses is one line and exit code 2, whatever the command."""
+"""The command line: whatever the command, an error of the file system becomes one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.unit
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command says on its one line."""
+    """The single line that the command prints."""
     monkeypatch.setattr(sys, "argv", ["operations", *arguments])
     with pytest.raises(SystemExit) as ended:
         command_line.main()
@@ -97,7 +97,7 @@ def test_output_that_nobody_takes_ends_in_one_line_at_the_most(reader: str) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_command_whose_output_is_closed_from_the_beginning_has_its_exit_code(closed: str) -> None:
-    """As a job's may be that wants no more than that."""
+    """A job may close the output because it wants only the exit code."""
     script = f'"$0" -m operations licences {closed}'
     done = subprocess.run(["sh", "-c", script, sys.executable], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
@@ -126,7 +126,7 @@ def test_an_interrupt_while_packages_load_shows_no_traceback(tmp_path: Path) -> 
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
     def heed() -> None:
-        """A job in the background of a shell has it ignored, and so would the command."""
+        """A shell starts background jobs with SIGINT ignored, and the command would inherit that."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Custom kinds are asked for before an `up`, each in the cluster where the stack would make it."""
+"""Before an `up`, preflight asks for the custom kinds in each cluster in which the stack would create such objects."""
 
 from __future__ import annotations
 

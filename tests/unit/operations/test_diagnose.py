@@ -1,4 +1,5 @@
-"""Diagnose: each line that operators have seen leads to its cause, and what was mended is no symptom."""
+"""Diagnose: each log line that operators have seen leads to its cause, and what has been repaired is not reported as a
+symptom."""
 
 from __future__ import annotations
 
@@ -71,7 +72,7 @@ SEEN = [
     ),
     ("auth", "ERROR stat /var/lib/license/license.pem: no such file or directory", "has no licence file"),
     ("access-graph", "FATAL: password authentication failed for user", "the database refuses"),
-    # As pgx 5 writes what a server answers and what TLS says.
+    # pgx 5 wraps a server's answer or a TLS error in this form.
     *(
         ("access-graph", f"failed to connect to `user=a database=g`: 10.0.0.1:5432 (db): {said}", cause)
         for said, cause in (
@@ -193,13 +194,13 @@ def test_a_right_stack_has_no_findings(api: KubernetesApi, tmp_path: Path) -> No
 
 
 def test_another_cluster_is_not_looked_at_under_the_stacks_names(api: KubernetesApi, tmp_path: Path) -> None:
-    """Names are the same in every environment: all may be well, and of another one."""
+    """Object names are the same in every environment: a sound result could be about the wrong cluster."""
     put_world(api)
     api.put("Namespace", "kube-system", uid="other")
     found = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert [one.where for one in found] == ["context test"], "once, whatever of the stack's is in it"
     assert found[0].evidence.startswith("test: is another cluster than the stack's: UID of kube-system is other, ")
-    # Who may not ask which one it is may look all the same.
+    # A user who may not read the cluster's identity can still diagnose.
     api.refuse = {"/namespaces/kube-system": 403}
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
 
@@ -246,7 +247,8 @@ NO_CA = "ERROR: open /var/run/access-graph/ca.pem: no such file or directory\n"
 def test_of_a_container_that_is_down_it_is_the_last_run_that_says_why(
     restarts: int, run: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """After a restart that is the run before this one, of which there is no log before the first."""
+    """After a restart, the reason is in the log of the run before the current one; before the first restart there is no
+    such log."""
     put_world(api)
     put_pod(api, "teleport-auth", started=AUTH_READY, ready=False, state={"terminated": {"exitCode": 1}})
     (status,) = api.objects["/api/v1/namespaces/teleport/pods/teleport-auth-0"]["status"]["containerStatuses"]
@@ -280,7 +282,7 @@ def test_what_was_mended_is_no_symptom(api: KubernetesApi, tmp_path: Path) -> No
 
 
 def reported(message: str, reason: str) -> str:
-    """As Teleport writes an error as text: over several lines."""
+    """An error as Teleport's text log writes it: over several lines."""
     return (
         f"2026-06-01T12:09:00.100Z ERROR [PROC:1]    {message} error:[\nERROR REPORT:\n"
         f"Original Error: *status.Error rpc error: code = Unavailable desc = {reason}\nStack Trace:\n"
@@ -308,7 +310,7 @@ def test_an_error_that_teleport_writes_over_several_lines_is_one(api: Kubernetes
 def test_what_auth_repeats_for_as_long_as_it_lasts_is_over_when_it_no_longer_does(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """At the level INFO no line says that it is connected again."""
+    """At level INFO, auth writes no line when it is connected again."""
     put_world(api)
     api.logs["teleport-auth-0"] = reported(REGISTRATION, UNTRUSTED)
     api.logs["teleport-auth-0:recent"] = ""
@@ -329,7 +331,7 @@ def test_a_missing_deployment_is_a_finding(api: KubernetesApi, tmp_path: Path) -
     assert [one.evidence for one in found] == ["does not exist"] * 3
     assert {one.where.split()[1]: one.remedy for one in found} == {
         GRAPH: "`up --refresh` makes it, if namespace and release are right",
-        # Adopted: an `up` takes over what runs, and installs nothing.
+        # This release is adopted: an `up` takes over a running release and installs nothing.
         "teleport-auth": INSTALLED_AGAIN,
         "teleport-proxy": INSTALLED_AGAIN,
     }
@@ -429,7 +431,7 @@ def test_a_deployment_is_made_by_whoever_owns_the_release(
         stack = settings(tmp_path, teleport={CLUSTER: entry})
     put_world(api)
     gone(api, "teleport-auth")
-    # Helm brings back what it has recorded; an `up`, with a refresh or without, finds nothing to change.
+    # Helm restores what it has recorded; to an `up`, with a refresh or without, nothing has changed.
     (found,) = diagnose_stack(stack, Cluster.connect)
     assert found.remedy == "helm --kube-context test --namespace teleport rollback teleport 2 --wait"
     gone(api, "sh.helm.release.v1.teleport.v2")
@@ -470,7 +472,8 @@ MOUNTED = "FailedMount: MountVolume.SetUp failed for volume"
 def test_an_installation_that_helm_took_back_is_told_with_what_was_said_of_its_pods(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """Of the first `up` the engine says that Helm's time was up, and neither pods nor Helm's record are left."""
+    """When the first `up` fails, the engine reports only that Helm ran out of time; neither the pods nor Helm's record
+    are left."""
     put_world(api)
     gone(api, GRAPH)
     pod = f"{GRAPH}-877c7d544-4wcbs"
@@ -478,7 +481,7 @@ def test_an_installation_that_helm_took_back_is_told_with_what_was_said_of_its_p
     def said(at: str, text: str, first: str | None = None, about: str = pod) -> None:
         put_event(api, about, at, text, namespace=GRAPH, first=first)
 
-    # An earlier attempt, whose reason was mended.
+    # Events of an earlier attempt, whose cause was corrected.
     said(BEFORE, SCALED, about=GRAPH)
     said(BEFORE, 'Failed: Failed to pull image "registry.example.com/graph:1.30.2": not found')
     assert diagnose_stack(settings(tmp_path), Cluster.connect)[0].cause.startswith("the image cannot be pulled")
@@ -491,7 +494,7 @@ def test_an_installation_that_helm_took_back_is_told_with_what_was_said_of_its_p
     assert (missing.where, missing.evidence) == (f"Deployment {GRAPH} in {GRAPH}", "does not exist")
     assert missing.cause.startswith("Helm removed it again because it did not get ready")
     assert missing.remedy == "`up --refresh` makes it, once the causes found for its pods are corrected"
-    # As Helm deletes it, pods that never started miss its ConfigMap: that came last and is no reason.
+    # While Helm deletes the release, pods that never started miss its ConfigMap. That is a consequence, not the cause.
     said(DURING, f'{MOUNTED} "tls" : secret "own-tls" not found', "2026-06-01T12:00:01Z")
     said(DURING, f'{MOUNTED} "config" : configmap "{GRAPH}-config" not found')
     reason, missing = diagnose_stack(settings(tmp_path), Cluster.connect)
@@ -512,7 +515,7 @@ def test_an_installation_of_which_nothing_is_said_any_more_is_missing_as_before(
 
 
 def test_an_event_of_before_the_pods_were_there_again_is_over(api: KubernetesApi, tmp_path: Path) -> None:
-    """A Secret that was gone for a while moves no rollout, and its events stay for an hour."""
+    """A Secret that is missing for a while starts no rollout, and its events stay for an hour."""
     put_world(api)
     put_deployment(api, "teleport-auth", "teleport", rolled_out=BEFORE, available=DURING)
     put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:10Z", 'Failed: secret "license" not found')
@@ -523,7 +526,7 @@ def test_an_event_of_before_the_pods_were_there_again_is_over(api: KubernetesApi
 
 
 def put_failed_upgrade(api: KubernetesApi, reason: str = GAVE_UP) -> None:
-    """Revision 3 did not get ready, and Helm went back; the pods of 3 are gone."""
+    """Revision 3 did not become ready and Helm rolled back; the pods of revision 3 are gone."""
     put_world(api)
     put_release(api, 2, "superseded", {})
     put_release(api, 3, "failed", {}, description=reason)
@@ -544,25 +547,25 @@ def test_a_failed_upgrade_is_told_with_helms_reason_and_the_pods_own(api: Kubern
         "event of teleport-auth-7d4-k8",
         "something that the pod mounts does not exist",
     )
-    # Nothing is known of that line, and it is all that there is of the proxies.
+    # The line matches no known cause, but it is all that there is about the proxies.
     assert other.evidence == "Unhealthy: readiness probe failed"
     assert "while revision 3 was being rolled out" in other.cause
 
 
 def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api: KubernetesApi, tmp_path: Path) -> None:
-    """No plain `up` sees it."""
+    """A plain `up` does not notice such a rollback."""
     put_world(api)
     put_release(api, 2, "superseded", {"log": {"level": "INFO"}})
     put_release(api, 3, "superseded", {"log": {"level": "DEBUG"}})
     put_release(api, 4, "deployed", {"log": {"level": "INFO"}}, description="Rollback to 2")
-    # Of before it was adopted.
+    # This revision is older than the adoption.
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
     put_release(api, 3, "superseded", {"auth": {"teleportConfig": {"access_graph": {"enabled": True}}}})
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert found.evidence == "revision 4: Rollback to 2"
     assert "rolled it back from revision 3 by hand" in found.cause
     assert f"change teleport.{CLUSTER}.timeoutSeconds" in found.remedy
-    # Whoever else owns it does as he likes.
+    # Another owner of the release may do as he likes.
     assert diagnose_stack(settings_of_mode(tmp_path, "values"), Cluster.connect) == []
 
 
@@ -570,7 +573,8 @@ def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api:
 def test_a_release_that_was_given_its_own_values_again_is_sound(
     api: KubernetesApi, tmp_path: Path, former: str
 ) -> None:
-    """That is the repair of what was edited behind Helm's back; and `recover` takes a killed upgrade back."""
+    """A second revision with the same values is how one repairs what was edited behind Helm's back; `recover` rolls
+    back a killed upgrade the same way."""
     put_world(api)
     if former == "pending":
         put_release(api, 2, "superseded", {})
@@ -582,7 +586,7 @@ def test_a_release_that_was_given_its_own_values_again_is_sound(
 
 
 def test_no_secret_of_a_log_an_event_or_helm_is_evidence(api: KubernetesApi, tmp_path: Path) -> None:
-    """Also where the line is cut before the @ by which a password is known."""
+    """This holds even where the line is cut before the `@` that marks a password in a URI."""
     put_failed_upgrade(api, reason=f"{GAVE_UP} env DB_PASSWORD=canary")
     address = f"postgres://graph:canary{'x' * 300}@db.example.com/graph"
     api.logs["teleport-auth-0"] = CONNECTED + f"WARN Access Graph: could not find host CA {address}\n"
@@ -658,7 +662,7 @@ def test_a_deployment_that_lacks_pods_is_a_finding_whatever_the_reason(
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert (found.where, found.evidence) == ("Deployment teleport-auth in teleport", f"{reason}: {message}")
     assert found.remedy.startswith("kubectl --context test --namespace teleport describe pods")
-    # What the cluster said last is told with it; what is known goes before it.
+    # The cluster's latest message is quoted with the finding; a known cause comes before it.
     put_event(api, "teleport-auth-7d4-k8", "2026-06-01T13:00:00Z", "Unhealthy: readiness probe failed")
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert found.evidence == f"{reason}: {message}; Unhealthy: readiness probe failed"
@@ -668,7 +672,7 @@ def test_a_deployment_that_lacks_pods_is_a_finding_whatever_the_reason(
 
 
 def test_a_deployment_that_was_scaled_to_nothing_is_a_finding(api: KubernetesApi, tmp_path: Path) -> None:
-    """It calls itself available, and neither log nor event is left to read."""
+    """A Deployment scaled to zero reports itself available, and has neither logs nor events to read."""
     put_world(api)
     of_auth(api)["spec"]["replicas"] = 0
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
@@ -695,7 +699,7 @@ LOCKED_OUT = f"{DIAL} could not find host CA"
 
 
 def test_what_pods_say_is_told_where_helms_records_may_not_be_read(api: KubernetesApi, tmp_path: Path) -> None:
-    """As with the role `view` of every cluster, which ends before Secrets."""
+    """As with Kubernetes' built-in role `view`, which does not include Secrets."""
     put_world(api)
     api.logs["teleport-auth-0"] = LOCKED_OUT
     api.refuse = {"/namespaces/teleport/secrets": 403}

@@ -1,4 +1,5 @@
-"""The key that `database.kmsKeyArn` names is asked for: it can encrypt, and its policy lets in who writes with it."""
+"""Checks of the key that `database.kmsKeyArn` names: it can encrypt, and its policy admits the services that write with
+it."""
 
 from __future__ import annotations
 
@@ -34,14 +35,14 @@ ACCOUNT_ALONE = {
 
 
 def statements(*, without: str = "") -> dict[str, Any]:
-    """The policy of a key of the stack's own, less a statement."""
+    """The policy of a key of the user's own, without the statement `without`."""
     policy: dict[str, Any] = json.loads(key_policy(region=REGION, account_id=ACCOUNT, identifier=IDENTIFIER))
     policy["Statement"] = [one for one in policy["Statement"] if one["Sid"] != without]
     return policy
 
 
 def reading_alone(sid: str) -> dict[str, Any]:
-    """As `statements`, with one that lets decrypt, and not encrypt."""
+    """Like `statements`, but the statement `sid` allows decryption only, not encryption."""
     policy = statements()
     (one,) = (statement for statement in policy["Statement"] if statement["Sid"] == sid)
     one["Action"] = ["kms:Decrypt", "kms:DescribeKey"]
@@ -155,7 +156,7 @@ def test_a_statement_that_may_let_them_in_is_not_judged(statement: dict[str, Any
 
 
 class Kms:
-    """KMS, as it answers for a key that moto has none of."""
+    """KMS with answers for keys that moto cannot model."""
 
     def __init__(self, **metadata: Any) -> None:
         self.metadata = {

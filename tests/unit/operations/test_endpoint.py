@@ -1,4 +1,5 @@
-"""The endpoint's proofs, against real TLS servers on loopback: a right one passes all, a wrong one fails its own."""
+"""The endpoint's proofs, against real TLS servers on loopback: a sound server passes all, a faulty one fails the proof
+about its fault."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def server(
     version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     serve: Callable[[ssl.SSLSocket], None] | None = None,
 ) -> Iterator[tuple[Way, str]]:
-    """A replica as the access graph has them: mutual TLS with one host CA (None: any client); and its certificate."""
+    """A replica that behaves like the access graph's: mutual TLS with one host CA (None accepts any client). Also
+    returns its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = version
     identity = (issuer or authority("graph-1")).issue(directory, name, hosts)
@@ -115,7 +117,7 @@ def test_a_server_that_speaks_first_passes_everything_too(tmp_path: Path) -> Non
 
 
 def test_a_certificate_whose_common_name_alone_is_right_is_for_no_name(tmp_path: Path) -> None:
-    """As Go verifies. That it is the Secret's is true all the same."""
+    """Go ignores the common name when it verifies. The certificate still counts as the one in the Secret."""
     with server(tmp_path, name=HOST, hosts=()) as (way, current):
         findings = check([way], current, tmp_path)
     assert findings["name"].outcome is Outcome.FAIL
@@ -125,7 +127,7 @@ def test_a_certificate_whose_common_name_alone_is_right_is_for_no_name(tmp_path:
 
 
 def test_an_intermediate_authority_in_the_bundle_is_an_anchor(tmp_path: Path) -> None:
-    """As Go verifies: what Teleport's bundle has need not be self-signed."""
+    """Go accepts any certificate in the bundle as a trust anchor, self-signed or not."""
     intermediate = authority("root").intermediate("graph-intermediate")
     with server(tmp_path, issuer=intermediate) as (way, _):
         found = check_trust(
@@ -210,7 +212,7 @@ def test_hanging_up_is_no_refusal(tmp_path: Path) -> None:
         )
     assert outcomes(findings)["no-certificate"] == "fail"
     assert outcomes(findings)["host-certificate"] == "fail"
-    # Nor proves it that the server was verified.
+    # Nor does a connection that the server drops prove that the server was verified.
     assert outcomes(findings)["name"] == "fail"
     assert trust.outcome is Outcome.FAIL
 

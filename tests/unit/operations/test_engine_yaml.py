@@ -1,4 +1,4 @@
-"""A stack's configuration file is read as the engine reads it: what `preflight` accepts, `up` does not refuse."""
+"""The commands read a stack's configuration file as the engine does: what `preflight` accepts, `up` does not refuse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from operations.stack import read_stack_file
 
 pytestmark = pytest.mark.unit
 
-# Scalar -> what the engine makes of it, by `pulumi config --json`; tests/engine asks it.
+# Each scalar -> the engine's reading of it, as `pulumi config --json` prints it; a test in tests/engine compares them.
 SCALARS: dict[str, Any] = {
     "no": "no",
     "on": "on",
@@ -51,7 +51,7 @@ SCALARS: dict[str, Any] = {
 
 
 def document(project: str, key: str) -> str:
-    """A configuration file with all of them under one key."""
+    """A configuration file with all of these scalars under one key."""
     lines = "".join(f"    s{number}: {scalar}\n" for number, scalar in enumerate(SCALARS))
     return f"config:\n  {project}:{key}:\n{lines}"
 

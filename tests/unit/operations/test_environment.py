@@ -1,4 +1,5 @@
-"""Another environment is made from a sample: every id is its own, everything else and every comment is the sample's."""
+"""A new environment is made from a sample: every id is replaced by the user's own, and all other settings and comments
+stay as in the sample."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from tests.unit.shipped_environments import REPOSITORY, as_shipped
 pytestmark = [pytest.mark.unit, as_shipped]
 
 ANSWERS = {
-    # It has the sample's region in it: what was answered is not replaced again.
+    # This answer contains the sample's region: text that comes from an answer must not be replaced again.
     "context": "staging-eu-central-1-b",
     "cluster-identifier": "0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f0",
     "region": "ap-southeast-2",
@@ -44,7 +45,7 @@ ANSWERS = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The samples, in a directory to write to."""
+    """A writable directory with the samples."""
     for name in ("dev", "prod"):
         shutil.copy(REPOSITORY / f"Pulumi.{name}.yaml", tmp_path)
         shutil.copytree(REPOSITORY / "environments" / name, tmp_path / "environments" / name)
@@ -74,7 +75,7 @@ def test_the_program_takes_what_is_written(sample: str, root: Path) -> None:
 
 @pytest.mark.parametrize("style", ["[10.40.0.0/24]", "\n        - 10.40.0.0/24 # a\n        - 10.40.1.0/24", "[]"])
 def test_the_blocks_of_the_samples_subnets_are_not_those_of_another_network(style: str, root: Path) -> None:
-    """The network policy would let TAG call the sample's database alone."""
+    """With the sample's CIDRs, the network policy would let TAG reach only the sample's database."""
     sample = root / "Pulumi.prod.yaml"
     text, count = re.subn(r"(?m)(?<=databaseCidrs: )\[.*$", style, sample.read_text())
     assert count == 1
@@ -121,7 +122,7 @@ def test_it_differs_from_the_sample_where_it_was_asked_and_nowhere_else(sample: 
 def test_a_word_that_a_filled_in_sample_has_is_replaced_where_it_is_meant_alone(
     flag: str, word: str, root: Path
 ) -> None:
-    """`prod` is in `production`, and `me` in `name`."""
+    """`prod` also occurs in `production`, and `me` in `name`."""
     for path, text in rendered(Sample.read("prod", root), "prod", {**ANSWERS, flag: word}).items():
         (root / path).write_text(text)
     before = config((root / "Pulumi.prod.yaml").read_text())
@@ -161,11 +162,11 @@ def test_the_sample_gives_itself_when_it_is_answered_with_its_own_ids(root: Path
 
 ENCRYPTION = "secretsprovider: awskms://alias/prod?region=eu-central-1\nencryptedkey: AQIDAHh0000\n"
 SECRET = "  teleport-access-graph:teleportSecretValues:\n    secure: v1:abc:def\n"
-ITSELF = {**ANSWERS, "teleport": "teleport.example.com"}  # as the values that are there have it
+ITSELF = {**ANSWERS, "teleport": "teleport.example.com"}  # `teleport` as in the sample's own values files
 
 
 def test_another_environment_has_neither_the_samples_secrets_nor_their_key(root: Path) -> None:
-    """Whoever may decrypt with that key could read both."""
+    """Anybody who may decrypt with that key could read the secrets of both environments."""
     sample = root / "Pulumi.prod.yaml"
     sample.write_text(f"{ENCRYPTION}{sample.read_text()}{SECRET}  aws:secretKey:\n    secure: v1:ghi:jkl\n")
     assert Sample.read("prod", root).secrets == ["teleport-access-graph:teleportSecretValues", "aws:secretKey"]
@@ -173,7 +174,7 @@ def test_another_environment_has_neither_the_samples_secrets_nor_their_key(root:
     text = (root / "Pulumi.staging.yaml").read_text()
     assert "v1:" not in text
     assert list(yaml.safe_load(text)) == ["config"]
-    # It is the sample itself that is written anew: all of it is its own, and the key is where it was.
+    # Here the sample itself is rewritten: everything in it is its own, so its key and secrets stay.
     write_environment(Sample.read("prod", root), "prod", ITSELF, force=True)
     assert sample.read_text().startswith(ENCRYPTION)
     assert SECRET in sample.read_text()
@@ -181,7 +182,7 @@ def test_another_environment_has_neither_the_samples_secrets_nor_their_key(root:
 
 
 def test_another_environment_has_one_teleport_for_no_more_are_asked_about(root: Path) -> None:
-    """The others' are in the sample's clusters."""
+    """The further Teleports run in the sample's clusters."""
     sample = root / "Pulumi.prod.yaml"
     other = "    {}:\n      mode: manual\n      hostAuthorities:\n        mode: proxy\n        address: {}:443\n"
     further = "".join(other.format(name, name) for name in ("a.example.com", "b.example.com"))
@@ -216,10 +217,10 @@ RESTORED = """\
 def test_another_environment_has_a_database_of_its_own(
     lines: str, left_out: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`adopt` stays in the configuration of whoever has the instance: copied, the other would take it over from it."""
+    """A copied `adopt` would take the instance over from the environment that has it."""
     sample = root / "Pulumi.prod.yaml"
     text = sample.read_text().replace("    mode: rds\n", f"    mode: rds\n{lines}", 1)
-    if left_out == "adopt":  # which keeps the instance in its group
+    if left_out == "adopt":  # an adopted instance stays in its subnet group
         text = re.sub(r"      subnetIds:\n(?:        - .*\n)+", "      subnetGroupName: graph\n", text)
     sample.write_text(text)
     answers = {flag: answer for flag, answer in ANSWERS.items() if left_out != "adopt" or flag != "subnet-ids"}
@@ -271,7 +272,7 @@ def test_a_secret_that_the_sample_needs_is_one_to_be_set(root: Path) -> None:
 
 
 def test_a_sample_with_an_alias_is_refused(root: Path) -> None:
-    """What it stands for may be in what is left out."""
+    """The alias may refer to an anchor in the part that is left out."""
     sample = root / "Pulumi.prod.yaml"
     text = sample.read_text()
     after = "\n  # For a cluster with the Prometheus Operator"
@@ -301,7 +302,7 @@ def test_the_samples_own_arns_are_of_the_regions_partition(region: str, partitio
         ("account-id", "12", "aws.accountId"),
         ("subnet-ids", "subnet-0011223344556677a", "database.network.subnetIds"),
         ("owner", "true", "tags.Owner"),
-        ("owner", "1e3", "tags.Owner"),  # a number to the engine, and text to a YAML of before
+        ("owner", "1e3", "tags.Owner"),  # a number to the engine, but text to YAML 1.1
         ("context", "1e3", "kubernetes.context"),
     ],
 )
@@ -316,7 +317,7 @@ def test_an_answer_that_the_program_would_refuse_is_refused_and_nothing_is_writt
 
 @pytest.mark.parametrize("owner", ["no", "on", "1:30"])
 def test_an_answer_that_the_program_would_take_is_taken(owner: str, root: Path) -> None:
-    """As the engine reads it, to which these are text."""
+    """The engine reads these answers as text."""
     write_environment(Sample.read("dev", root), "staging", {**ANSWERS, "owner": owner})
     assert read_stack_file("staging", root=root).settings(root).tags["Owner"] == owner
 

@@ -1,4 +1,5 @@
-"""Recover: owners of fields that the engine has forgotten, of which the next change would be refused as a conflict."""
+"""Recover: field owners that the engine no longer knows, because of which the API server would refuse the next change
+as a conflict."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def record_mark(programs: Programs) -> None:
 def test_the_owner_of_a_mark_that_was_made_and_not_recorded_is_taken_off(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The next `up` writes the same beside it, under another name, and the first other value is refused."""
+    """The next `up` would own the same fields under another name, and the first change of a value would be refused."""
     put_world(api)
     own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
     own(api, PROXIES, *marked(FORGOTTEN, RECORDED), HELM)
@@ -97,12 +98,12 @@ def test_before_the_next_up_there_is_none_that_the_state_knows(
 def test_the_owner_of_a_config_map_that_outlived_its_stack_is_taken_off(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """It is imported, since auth mounts it, and would keep the authority that it has."""
+    """Auth mounts the ConfigMap, so it is imported. With the old owner it would keep the authority that it has."""
     put_world(api)
     own(api, AUTHORITIES, owner(FORGOTTEN, **{"f:data": {"f:ca.pem": {}}}), **{STACK_ANNOTATION: NAME})
     programs.state(NAMESPACE_RECORDED, RELEASE_RECORDED)
     assert run(tmp_path) == ["left", "taken off"]
-    # An empty list changes nothing to the API server.
+    # The API server ignores an empty list; a list with an empty entry removes all owners.
     assert api.objects[AUTHORITIES]["metadata"]["managedFields"] == [{}]
 
 
@@ -154,7 +155,8 @@ def record_secret(programs: Programs, manager: str, **more: Any) -> None:
 def test_the_former_owner_of_what_was_imported_by_hand_is_taken_off(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """As after a `pulumi state delete`, or with an older state: a renewal would be refused at this Secret."""
+    """As after a `pulumi state delete` and an import, or with an older state: the renewal of the certificate in this
+    Secret would be refused."""
     put_world(api)
     own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
     put_secret(api, owner(FORGOTTEN, **MADE), owner(RECORDED, **MADE))
@@ -172,7 +174,7 @@ def test_the_former_owner_of_what_was_imported_by_hand_is_taken_off(
 def test_who_writes_to_a_stacks_object_and_did_not_make_it_stays(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """Another program of Pulumi's may patch it."""
+    """Another Pulumi program may patch the object."""
     put_world(api)
     own(api, AUTHORITIES, **{STACK_ANNOTATION: NAME})
     patch = {"f:metadata": {"f:labels": {"f:team": {}}}}

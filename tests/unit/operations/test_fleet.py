@@ -1,4 +1,5 @@
-"""Many environments with one command: bounded, a line each, failures last; by a runner that runs no engine."""
+"""One command for many environments: limited concurrency, a line for each, failures last. The runner of these tests
+runs no engine."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ STACKS = ["dev", "staging", "production"]
 
 
 class Recorder:
-    """Counts how many are under way at once; fails where it is told to."""
+    """Counts how many environments run at once, and fails where a test asks it to."""
 
     def __init__(self, failing: Mapping[str, str] | None = None, seconds: float = 0.0) -> None:
         self.failing = failing or {}
@@ -101,7 +102,7 @@ def test_after_enough_failures_no_other_begins() -> None:
 
 @pytest.fixture
 def as_in_a_terminal() -> Iterator[None]:
-    """A runner of tests may ignore interrupts."""
+    """Give SIGINT Python's default handler during the test: a test runner may ignore the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -111,7 +112,7 @@ def test_an_interrupt_waits_for_those_under_way_and_begins_no_other(as_in_a_term
     said: list[str] = []
 
     def run(stack: str, log: Path) -> Mapping[str, int]:
-        # As the terminal does.
+        # A terminal sends this signal on Ctrl-C.
         os.kill(os.getpid(), signal.SIGINT)
         deadline = time.monotonic() + 60
         while not said and time.monotonic() < deadline:
@@ -146,7 +147,8 @@ def test_a_second_interrupt_cancels_those_under_way_and_loses_no_report(as_in_a_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_whatever_else_ends_a_command_cancels_those_under_way_at_once(number: signal.Signals) -> None:
-    """Killed, the fleet would leave engines with nobody to read them, which die of that in the middle of a step."""
+    """If the fleet were simply killed, nobody would read its engines' output; they would die of that in the middle of a
+    step."""
     cancelled: list[bool] = []
     before = signal.signal(number, signal.SIG_DFL)
 
@@ -170,7 +172,7 @@ def test_whatever_else_ends_a_command_cancels_those_under_way_at_once(number: si
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    """`nohup` has a command outlive its terminal."""
+    """`nohup` ignores a signal so that the command outlives its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def run(stack: str, log: Path) -> Mapping[str, int]:
@@ -252,7 +254,7 @@ def test_the_engines_own_word_is_the_error(said: str, error: str) -> None:
 
 
 class Engine(automation.PulumiCommand):
-    """Answers as the CLI does, and keeps what it was asked."""
+    """Answers as the CLI does, and keeps its calls."""
 
     def __init__(self, code: int = 0) -> None:
         self.asked: list[list[str]] = []
@@ -297,7 +299,7 @@ FULL = Path("/dev/full")
 def test_a_log_that_cannot_be_written_ends_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """As on a disk that is full: an `up` that is broken off leaves a lock and half-made things."""
+    """As on a full disk: an `up` that is broken off leaves a lock and half-made resources."""
     ended = tmp_path / "ended"
     put_engine(
         *(tmp_path, monkeypatch),
@@ -320,7 +322,7 @@ def test_a_log_that_cannot_be_written_ends_no_engine(
 
 
 def put_engine(directory: Path, monkeypatch: pytest.MonkeyPatch, *body: str, version: str = "v3.300.0") -> None:
-    """A CLI on PATH that says its version, and does `body` for every other command."""
+    """Put a CLI on PATH that prints this version, and runs `body` for every other command."""
     engine = directory / "pulumi"
     lines = ["#!/bin/sh", f'[ "$1" = version ] && echo {version} && exit', *body]
     engine.write_text("\n".join(lines) + "\n")
@@ -356,7 +358,7 @@ def test_an_interrupt_reaches_the_engine_when_it_is_meant_to(tmp_path: Path, mon
         "for _ in $(seq 200); do sleep 0.05; done",
     )
     command = EngineCommand()
-    # As in a fleet: a shell that is started with the signal ignored, as in the background, could not trap it.
+    # As in a fleet. A shell that is started with SIGINT ignored, as a background job is, could not trap it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(automation.CommandError) as ended:
@@ -448,7 +450,7 @@ def test_logs_that_cannot_be_written_are_said_before_anything_begins(
 def test_the_engine_is_given_a_directory_of_configurations_by_its_whole_path(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It works in the program's directory, where a path of ours may lead nowhere."""
+    """The engine runs in the program's directory, where a path relative to the command's directory may lead nowhere."""
     elsewhere = root / "elsewhere" / "configurations"
     elsewhere.mkdir(parents=True)
     (elsewhere / "Pulumi.west.yaml").write_text("config: {}\n")

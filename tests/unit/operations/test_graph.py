@@ -1,4 +1,4 @@
-"""The critical path: the chain that is longest in time, what does not wait for its slowest part, and the picture."""
+"""The critical path: the slowest chain, what does not wait for its slowest part, and the picture of the graph."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_command_writes_the_picture_and_says_the_figure(tmp_path: Path) -> N
 
 
 def test_a_file_that_is_no_preview_is_an_error_in_words_and_no_picture(tmp_path: Path) -> None:
-    """As a shell writes it that makes UTF-16 of what it redirects."""
+    """PowerShell, for one, redirects output as UTF-16."""
     file, out = tmp_path / "preview.json", tmp_path / "graph.svg"
     file.write_bytes((RECORDINGS / "first.json").read_text().encode("utf-16"))
     done = CliRunner().invoke(app, ["graph", "--preview", str(file), "--out", str(out)])
@@ -155,7 +155,7 @@ SAID = "The preview failed.\ns:\nrefused:\npassword=[scrubbed] is too short"
 def test_a_preview_that_failed_is_told_by_its_errors_and_shows_no_secret(
     of_a_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine prints the whole preview, and ends with an exit code."""
+    """The engine prints the whole preview even when it ends with an error code."""
     (tmp_path / "preview.json").write_text(FAILED)
     engine = tmp_path / "pulumi"
     engine.write_text(f"#!/bin/sh\ncat {tmp_path}/preview.json\nexit 255\n")

@@ -1,4 +1,4 @@
-"""What a command of `python -m operations` loads before it says its first word."""
+"""What a command of `python -m operations` imports before it prints its first word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.operations.kubernetes_api import KubernetesApi
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
-# Large modules that only a program which registers resources has a use for, and AWS's, which few of the commands ask.
+# Large modules that only a program which registers resources needs, and AWS's, which only few commands use.
 UNWANTED = ("pulumi_kubernetes.", "pulumi_aws.rds", "pulumi_aws.ec2", "boto")
 
 
@@ -21,7 +21,7 @@ def test_no_command_waits_for_the_sdks_of_resources() -> None:
 
 
 def test_asking_a_cluster_loads_no_models(api: KubernetesApi, cluster: Cluster) -> None:
-    """They are 360 classes, half a second."""
+    """The client's models are 360 classes; importing them takes half a second."""
     code = (
         "import sys; from operations.cluster import Cluster; "
         "print(Cluster.connect('test').list('Secret', 'ns'), Cluster.connect('test').version()); "

@@ -1,4 +1,4 @@
-"""Recover: what data are lost with is not to be deleted, and has a way back into a state that lacks it."""
+"""Recover: what holds data is never to be deleted, and `recover` says how it comes back into a state that lacks it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_has_a_successor_or_is_nobodys_to_have_again_is_to_be_left_as_well(
     for settings, kind, identity, recorded in (
         (settings_with(), INSTANCE, "graph-replica", ()),
         (settings_with(), INSTANCE, "graph", ("database-instance",)),
-        # As of an `up` that failed, and made another key before that.
+        # As after a failed `up` whose successor made another key.
         (settings_with(), KEY, "0b1c2d3e", ("database-key",)),
         (settings_with(kmsKeyArn=KEY_OF_ONES_OWN), KEY, "0b1c2d3e", ()),
         (of_none, INSTANCE, "graph", ()),

@@ -1,4 +1,5 @@
-"""What `database.network` names is asked of AWS: subnets of the VPC in two zones, security groups that are there."""
+"""Preflight asks AWS about what `database.network` names: subnets of the VPC in two zones, and security groups that
+exist."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 @dataclass
 class World:
-    """A VPC with two subnets in each of two zones, and another VPC with one."""
+    """A VPC with two subnets in each of two zones, and another VPC with one subnet."""
 
     vpc: str
     first: list[str]

@@ -1,4 +1,5 @@
-"""An RDS instance of the configuration's name is taken over from no other stack: its tag says whose it is."""
+"""A stack does not take over another stack's RDS instance of the configured name: the instance's tag says which stack
+made it."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def settings_with(**database: Any) -> Settings:
 
 
 def put_instance(stack: str | None) -> str:
-    """Its ARN."""
+    """Create an instance with the tag of `stack`. Returns its ARN."""
     made = boto3.client("rds", region_name="us-east-1").create_db_instance(
         DBInstanceIdentifier=NAME,
         DBInstanceClass="db.t4g.medium",
@@ -55,7 +56,7 @@ def test_an_instance_of_another_stack_is_told(aws_account: None, adopt: dict[str
     (finding,) = check_instance(settings, None)
     assert (finding.check, finding.outcome) == ("aws.instance", Outcome.FAIL)
     assert "its tag teleport-access-graph:stack says acme/teleport-access-graph/prod" in finding.reason
-    # Recorded: it is this stack's, from before it was renamed.
+    # The state records the instance, so it is this stack's; its tag is older than a rename of the stack.
     assert check_instance(settings, arn) == []
     (of_another_name,) = check_instance(settings, f"{arn}-of-before")
     assert of_another_name.outcome is Outcome.FAIL
@@ -70,7 +71,7 @@ def test_one_that_a_first_up_had_made_when_it_failed_may_be_had(aws_account: Non
 
 
 def test_one_of_its_own_that_the_state_has_lost_is_no_name_that_is_free(aws_account: None) -> None:
-    """As after a `pulumi state delete`: the outputs have it still, and an `up` would make another."""
+    """As after a `pulumi state delete`: the outputs still name the instance, and an `up` would try to make it again."""
     arn = put_instance("acme/teleport-access-graph/dev")
     for recorded in (None, arn):
         (finding,) = check_instance(settings_with(), recorded, in_state=False)

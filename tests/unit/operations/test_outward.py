@@ -1,4 +1,4 @@
-"""A security group that AWS opened outwards, and no plugin closed, is closed by `recover`."""
+"""`recover` closes a security group that AWS created open to the outside and that no plugin lived to close."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ec2() -> Any:
 
 @pytest.fixture
 def opened(ec2: Any) -> str:
-    """As a plugin leaves it that was killed after its first call; with a rule inwards that stays."""
+    """A group as a plugin leaves it when it is killed after its first call, with an inbound rule that must stay."""
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     group: str = ec2.create_security_group(GroupName="graph", Description="of a database", VpcId=vpc)["GroupId"]
     permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "IpRanges": [{"CidrIp": "10.0.0.0/24"}]}

@@ -1,4 +1,4 @@
-"""Preflight: a world in which an `up` can work passes, and each obstacle is told by name with its remedy."""
+"""Preflight: a world in which an `up` can work passes, and each obstacle is reported by name with its remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.unit.operations.world import (
 )
 
 TELEPORT = f"teleport.{CLUSTER}."
-# What the state has of the objects that no other stack may have.
+# Ids, in the state, of objects that only one stack can have.
 IDS = {
     "namespace-namespace": GRAPH,
     "access-graph-release": f"{GRAPH}/{GRAPH}",
@@ -62,12 +62,12 @@ def not_passed(findings: dict[str, Finding]) -> dict[str, Outcome]:
 
 
 def put_uri(api: KubernetesApi) -> None:
-    """The Secret that `database.secret` names."""
+    """Put the Secret that `database.secret` names."""
     api.put("Secret", "database", GRAPH, data={"uri": "eA=="})
 
 
 def put_before(api: KubernetesApi) -> None:
-    """A Teleport that runs, and no access graph yet."""
+    """Put a running Teleport, without an access graph."""
     put_world(api)
     put_uri(api)
     del api.objects[f"/api/v1/namespaces/{GRAPH}"]
@@ -103,7 +103,7 @@ def test_before_the_first_up_everything_is_looked_at(api: KubernetesApi, tmp_pat
 def test_a_namespace_that_somebody_deleted_is_not_one_that_is_still_to_be_made(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """The state has it, so that a plain `up` finds nothing to do."""
+    """The state still has the namespace, so a plain `up` finds nothing to do."""
     put_world(api)
     del api.objects[f"/api/v1/namespaces/{GRAPH}"]
     finding = run(tmp_path, outputs=OUTPUTS)["access-graph.namespace"]
@@ -113,7 +113,7 @@ def test_a_namespace_that_somebody_deleted_is_not_one_that_is_still_to_be_made(
 
 
 def test_what_a_first_up_made_that_failed_is_no_obstacle_to_the_next(api: KubernetesApi, tmp_path: Path) -> None:
-    """It leaves no outputs, and a deployment asks before each `up`: it could never go on."""
+    """A failed first `up` leaves no outputs. A deployment runs preflight before each `up` and could never continue."""
     put_world(api)
     put_uri(api)
     entry = {**configuration()["teleport"][CLUSTER], "adopt": False}
@@ -125,7 +125,8 @@ def test_what_a_first_up_made_that_failed_is_no_obstacle_to_the_next(api: Kubern
 
 
 def test_what_a_destroy_that_left_something_took_away_is_not_had_any_more(api: KubernetesApi, tmp_path: Path) -> None:
-    """By `--exclude-protected`, or one that failed: the outputs stay, and so does the ConfigMap that auth mounts."""
+    """After a `destroy` that failed or had `--exclude-protected`, the outputs stay, and so does the ConfigMap that auth
+    mounts."""
     put_world(api)
     del api.objects[f"/api/v1/namespaces/{GRAPH}"]
     findings = run(tmp_path, outputs=OUTPUTS, record=EngineRecord(begun=[], releases={}, ids={}))
@@ -137,7 +138,8 @@ def test_what_a_destroy_that_left_something_took_away_is_not_had_any_more(api: K
 def test_a_release_of_the_access_graph_that_the_state_has_lost_is_no_name_that_is_free(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """Helm: `cannot re-use a name that is still in use`. Where nobody read the state, the outputs tell."""
+    """Helm would refuse with `cannot re-use a name that is still in use`. If nobody read the state, the outputs tell
+    that this stack made the release."""
     put_world(api)
     put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
     lost = EngineRecord(begun=[], releases={}, ids={key: IDS[key] for key in IDS if key != "access-graph-release"})
@@ -164,7 +166,8 @@ def test_a_namespace_that_is_another_than_the_states_is_not_had(api: KubernetesA
 def test_a_namespace_that_the_last_up_used_as_somebodys_is_not_made_by_the_next(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """An `up` would find the name taken; whether it has been imported since, the state says and the outputs do not."""
+    """An `up` would find the name taken. Only the state tells whether the namespace has been imported since; the
+    outputs do not."""
     put_world(api)
     given_away = OUTPUTS | {"ledger": {"namespace": {"name": GRAPH, "made": False, "kept": False}}}
     for record in (None, EngineRecord(begun=[], releases={}, ids={})):
@@ -189,7 +192,7 @@ def test_a_namespace_that_the_last_up_used_as_somebodys_is_not_made_by_the_next(
 def test_a_teleport_that_was_upgraded_by_hand_is_not_taken_back_unseen(
     chart: str, outcome: Outcome, reason: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """Its values are those of the files, so that nothing else would say so."""
+    """The release's values equal the files', so no other check would notice the upgrade."""
     put_world(api)
     put_uri(api)
     entry = configuration()["teleport"][CLUSTER]
@@ -221,7 +224,7 @@ def with_export() -> dict[str, Any]:
 def test_after_an_up_the_export_of_the_audit_log_is_no_difference(
     api: KubernetesApi, tmp_path: Path, asked: bool
 ) -> None:
-    """What the stack wrote itself; the next `up` writes it again, or takes it out."""
+    """The stack wrote this export itself; the next `up` writes it again or removes it."""
     put_world(api)
     put_uri(api)
     put_release(api, 3, "deployed", with_export())
@@ -388,7 +391,8 @@ def test_a_teleport_that_dials_nobody_else_is_nobody_elses(api: KubernetesApi, t
 def test_a_teleport_of_the_stacks_own_and_one_that_it_does_not_connect_may_dial_anybody(
     api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """The stack's own is told of another endpoint by the `up` itself, and the other loses what connects it."""
+    """If the stack owns Teleport, the `up` itself reports another endpoint; if the access graph is off, the `up`
+    removes the connection."""
     put_world(api)
     put_uri(api)
     api.put("ConfigMap", "teleport-auth", "teleport", data={"teleport.yaml": dialling("graph.b:443")})
@@ -404,7 +408,7 @@ def test_a_teleport_of_the_stacks_own_and_one_that_it_does_not_connect_may_dial_
 def test_the_oldest_kubernetes_that_serves_is_1_21(
     api: KubernetesApi, tmp_path: Path, minor: str, outcome: Outcome
 ) -> None:
-    """Managed clusters put a plus behind the number."""
+    """Managed clusters append a plus to the minor version."""
     put_before(api)
     api.minor = minor
     assert run(tmp_path)["kubernetes.test.version"].outcome is outcome
@@ -443,7 +447,7 @@ def given(values: dict[str, Any] | None, revision: int) -> EngineRecord:
 
 
 def with_files(root: Path, values: dict[str, Any], **changes: Any) -> Finding:
-    """What is found of the values when the files of a stack that owns its Teleport have these."""
+    """The finding about the values when the stack owns its Teleport and its values file has these values."""
     (root / "own.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
     own = settings(root, teleport={CLUSTER: entry})
@@ -451,7 +455,7 @@ def with_files(root: Path, values: dict[str, Any], **changes: Any) -> Finding:
 
 
 def test_files_that_changed_since_the_last_up_are_what_the_next_one_brings(api: KubernetesApi, tmp_path: Path) -> None:
-    """A deployment asks before its `up`: it could bring no other values."""
+    """A deployment runs preflight before its `up`; without this, no `up` could bring changed values."""
     put_world(api)
     changed = {**USERS, "log": {"level": "DEBUG"}, "service": {"type": "NodePort"}}
     del changed["annotations"]
@@ -466,7 +470,7 @@ def test_files_that_changed_since_the_last_up_are_what_the_next_one_brings(api: 
 
 
 def test_what_an_up_brought_that_failed_later_may_be_taken_back(api: KubernetesApi, tmp_path: Path) -> None:
-    """The outputs are those of the last whole `up`; the state knows what this one gave."""
+    """The outputs are from the last complete `up`; only the state has the values that the failed one gave."""
     put_world(api)
     brought = patch_values({**USERS, "log": {"level": "DEBUG"}}, PATCH)
     put_release(api, 3, "deployed", brought)
@@ -475,7 +479,8 @@ def test_what_an_up_brought_that_failed_later_may_be_taken_back(api: KubernetesA
 
 
 def test_secret_values_need_not_look_secret(api: KubernetesApi, tmp_path: Path) -> None:
-    """They are in no record in plain: only that nobody but the engine has been at the release tells."""
+    """No record has the secret values in plain. The one hint is that nobody except the engine has changed the
+    release."""
     put_world(api)
     put_release(api, 3, "deployed", patch_values({**USERS, "contact": "x", "service": {"type": "y"}}, PATCH))
     found = with_files(tmp_path, USERS, record=given(None, 3), secret_values=True)
@@ -495,7 +500,7 @@ def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: Kubernet
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v3"]
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
     assert "set adopt to false" in run(tmp_path)[f"{TELEPORT}release.adopt"].reason
-    # Once the stack has adopted it, the program refuses that.
+    # Once the stack has adopted the release, the program refuses `adopt: false`.
     adopted = {"ledger": {"teleport": {CLUSTER: {"mode": "release", "adopted": True}}}}
     gone = run(tmp_path, outputs=OUTPUTS | adopted)[f"{TELEPORT}release.adopt"].reason
     assert "set adopt to false" not in gone
@@ -515,7 +520,7 @@ def test_a_release_to_adopt_must_be_there_and_one_to_make_must_not(api: Kubernet
 
 @pytest.mark.parametrize("said", ["false", "true", 1, False, None])
 def test_only_a_plain_true_is_teleport_enterprise(api: KubernetesApi, tmp_path: Path, said: Any) -> None:
-    """A text is none, whatever it says."""
+    """A string never counts as true, whatever it says."""
     put_before(api)
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({**USERS, "enterprise": said}), encoding="utf-8")
     entry = {**configuration()["teleport"][CLUSTER], "valuesFiles": ["own.yaml"]}
@@ -526,7 +531,8 @@ def test_only_a_plain_true_is_teleport_enterprise(api: KubernetesApi, tmp_path: 
 
 
 def test_a_config_map_is_no_obstacle_to_a_stack_that_makes_none(api: KubernetesApi, tmp_path: Path) -> None:
-    """Where Teleport's own trust store has the authorities, a ConfigMap of that name is nobody's concern."""
+    """If Teleport's own trust store has the authorities, the stack makes no ConfigMap, and an existing one of that name
+    is no obstacle."""
     put_before(api)
     api.put("ConfigMap", "teleport-access-graph-ca", "teleport", data={"ca.pem": "x"})
     check = f"{TELEPORT}config-map"
@@ -592,7 +598,8 @@ def test_a_cluster_that_does_not_answer_is_one_line(api: KubernetesApi, tmp_path
 
 
 def let_only(api: KubernetesApi, purpose: Purpose, root: Path, **changes: Any) -> list[str]:
-    """The API then answers as to the identity that `privileges --for` describes; the paths that it refused."""
+    """From now on the API answers as to the identity that `privileges --for` describes. Returns the list to which
+    refused paths are added."""
     (allowed,) = rights(settings(root, **changes), purpose)
     named = {(resource.name, name) for resource, names in allowed.named for name in names}
     refused: list[str] = []
@@ -702,7 +709,7 @@ def test_a_namespace_that_exists_is_looked_at(api: KubernetesApi, tmp_path: Path
 def test_a_namespace_in_which_another_stack_has_its_access_graph_is_none_to_use(
     api: KubernetesApi, tmp_path: Path, kind: str, name: str
 ) -> None:
-    """What a stack makes there has fixed names, and an `up` would end at the first of them."""
+    """The stack's objects in a namespace have fixed names: an `up` would fail at the first of them."""
     put_before(api)
     put_namespace(api)
     api.put(kind, name, GRAPH, metadata=made_by("acme/teleport-access-graph/other"), data={})
@@ -711,7 +718,7 @@ def test_a_namespace_in_which_another_stack_has_its_access_graph_is_none_to_use(
     assert f"the {kind} {name} is of the stack acme/teleport-access-graph/other" in (
         findings["access-graph.shared"].reason
     )
-    # Recorded: it is this stack's, from before it was renamed.
+    # The state records the namespace, so it is this stack's; its mark is older than a rename of the stack.
     renamed = settings(tmp_path, accessGraph={"createNamespace": False})
     assert "access-graph.shared" not in run(tmp_path, settings=renamed, outputs=OUTPUTS)
     api.put(kind, name, GRAPH, metadata=made_by("acme/teleport-access-graph/test"), data={})
@@ -722,7 +729,7 @@ def test_a_namespace_in_which_another_stack_has_its_access_graph_is_none_to_use(
 def test_a_namespace_that_lets_pods_do_more_is_not_proven(
     api: KubernetesApi, tmp_path: Path, level: str | None
 ) -> None:
-    """Ours run there as well, so it stops nobody; who is content with it says so by --skip."""
+    """The stack's pods run there too, so an `up` is not stopped. A user who accepts this uses --skip."""
     put_before(api)
     put_namespace(api, level)
     findings = in_existing_namespace(tmp_path)
@@ -774,7 +781,7 @@ def test_a_database_that_is_told_by_its_uri_needs_no_secret_of_others(api: Kuber
 
 
 def entry_of(**changes: Any) -> dict[str, Any]:
-    """The world's entry as one of another mode."""
+    """The world's Teleport entry, changed to another mode."""
     entry: dict[str, Any] = configuration()["teleport"][CLUSTER]
     for key in ("adopt", "chart"):
         del entry[key]
@@ -825,7 +832,8 @@ def test_a_version_that_nobody_has_looked_at_is_said_to_be_one(api: KubernetesAp
 
 
 def test_of_a_teleport_without_a_chart_only_the_version_is_asked(api: KubernetesApi, tmp_path: Path) -> None:
-    """Here the configuration has no proxy to ask: its version is not proven, and nothing else is asked of it."""
+    """The configuration names no proxy to ask, so the version stays unproven, and preflight checks nothing else of this
+    Teleport."""
     put_before(api)
     entry = configuration()["teleport"][CLUSTER]
     manual = {"mode": "manual", "hostAuthorities": entry["hostAuthorities"]}
@@ -864,7 +872,7 @@ def test_the_proxy_tells_teleports_version(
 
 
 def test_a_version_that_is_none_is_no_end_of_preflight(tmp_path: Path) -> None:
-    """A proxy may say anything, a number that Python does not read among it."""
+    """A proxy may answer anything, even a number with more digits than Python converts."""
     said = check_floor("check", "statement", settings(tmp_path), ("9" * 5000, "a proxy"))
     assert said.outcome is Outcome.PASS
 

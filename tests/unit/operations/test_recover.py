@@ -1,7 +1,7 @@
-"""Recover: what a killed `up` can leave is found, each with what mends it; nothing of anybody else's is touched.
+"""Recover finds what a killed `up` can leave, each with its remedy, and touches nothing of anybody else's.
 
-Here the record, the lock, whose stack and cluster it is, and what the command asks; what is mended is in the modules
-beside this one.
+This module tests the state record, the lock, the identity of stack and cluster, and the command's questions; the
+modules `test_recover_*` test what is mended.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
     assert lock.act is not None
     assert lock.act() == "cleared"
     assert programs.calls[-1] == "pulumi cancel --yes --stack test --non-interactive"
-    # Pulumi Cloud knows whether anything is at work, and says so as an error.
+    # Pulumi Cloud knows when nothing is running, and reports that as an error.
     for ended in (
         "error: [409] Conflict: The Update has already completed",
         "error: [409] Conflict: The Update has not started or The Update has been cancelled or The Update has already "
@@ -58,7 +58,7 @@ def test_a_whole_stack_has_nothing_to_mend_but_its_lock(api: KubernetesApi, prog
 
 @pytest.fixture
 def records(api: KubernetesApi, programs: Programs, tmp_path: Path) -> Path:
-    """Where a file backend keeps the records of a whole stack."""
+    """The directory in which a file backend keeps the records; it has those of a sound stack."""
     put_world(api)
     programs.state(*ALL_RECORDED)
     programs.backend(f"file://{tmp_path}")
@@ -87,7 +87,7 @@ def test_the_record_comes_back_before_the_lock_is_cleared_of_a_stack_that_the_en
 
 @pytest.mark.slow
 def test_a_stack_that_may_have_been_removed_comes_back_only_if_that_is_asked_for(records: Path, tmp_path: Path) -> None:
-    """`pulumi stack rm` leaves the very files that a kill in the middle of a write does."""
+    """`pulumi stack rm` leaves exactly the files that a kill in the middle of a write leaves."""
     (records / "test.json.bak").write_text('{"version": 3}')
     (step,) = recovery(tmp_path).steps()
     assert step.problem == f"{records}/test.json is missing, as after a kill or after `pulumi stack rm`"

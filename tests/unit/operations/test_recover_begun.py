@@ -1,4 +1,4 @@
-"""Recover: what the engine had begun when it was killed is found and accounted for, or stays begun."""
+"""Recover: every operation that a killed engine had begun is found and accounted for; otherwise it stays pending."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_what_was_begun_and_may_be_the_stacks_stays_begun_and_anothers_does_not(
 def test_what_the_engine_was_making_and_does_not_show_whose_it_is_is_imported(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """A release that an earlier version of the program made: nothing around it says whose it is."""
+    """An earlier version of the program made this release, so no mark in the cluster says which stack it belongs to."""
     put_world(api)
     put_release(api, 1, "deployed", GRAPH_VALUES, name=GRAPH, namespace=GRAPH)
     release = begun("kubernetes:helm.sh/v3:Release", "access-graph-release", name=GRAPH, namespace=GRAPH)
@@ -66,7 +66,8 @@ def test_what_the_engine_was_making_and_does_not_show_whose_it_is_is_imported(
 def test_the_authoritys_config_map_that_auth_mounts_is_not_deleted_for_being_begun(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The engine was making it, it is this stack's, and the state does not know it: auth could not start without."""
+    """The engine was creating it, it is this stack's, and the state does not know it; still, auth could not start
+    without it."""
     put_world(api)
     name = "teleport-access-graph-ca"
     api.put("ConfigMap", name, "teleport", metadata=OURS)
@@ -101,7 +102,8 @@ def test_what_aws_may_have_made_is_never_deleted(api: KubernetesApi, programs: P
 def test_what_was_begun_is_forgotten_once_all_of_it_is_accounted_for(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The engine would warn of it at every later `up`, and forgets all of it at once."""
+    """Otherwise the engine would warn at every later `up`. The engine can only forget all pending operations at
+    once."""
     put_world(api)
     instance = begun("aws:rds/instance:Instance", "graph", identifier="graph")
     secret = begun(
@@ -149,7 +151,8 @@ GROUP = "aws:ec2/securityGroup:SecurityGroup"
 
 
 def put_group(number: int) -> str:
-    """A security group as a plugin that was killed leaves it: by the stack's prefix and tag, and open outwards."""
+    """Create a security group as a killed plugin leaves it: with the stack's prefix and tag, and open to the
+    outside."""
     tags = [{"ResourceType": "security-group", "Tags": [{"Key": TAG, "Value": NAME}]}]
     made = boto3.client("ec2", region_name="us-east-1").create_security_group(
         GroupName=f"graph-{number:026x}", Description="x", TagSpecifications=tags
@@ -166,7 +169,8 @@ def in_aws(root: Path) -> Recovery:
 def test_what_was_just_imported_is_the_stacks_and_looked_at_as_such(
     api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
 ) -> None:
-    """It carries the stack's tag, and nobody is told to delete it; a group is closed at once."""
+    """The import carries the stack's tag, so nobody is told to delete it; an imported security group is closed at
+    once."""
     put_world(api)
     group = begun(GROUP, "database-security-group", namePrefix="graph-", tags={TAG: NAME})
     programs.state(*ALL_RECORDED, pending=[group])
@@ -180,7 +184,7 @@ def test_what_was_just_imported_is_the_stacks_and_looked_at_as_such(
 def test_of_what_two_killed_runs_made_one_is_imported_and_the_other_named(
     api: KubernetesApi, programs: Programs, tmp_path: Path, aws_account: None
 ) -> None:
-    """A second import would be of a name that the state has by then."""
+    """After the first import the state has that name, so a second import would be refused."""
     put_world(api)
     group = begun(GROUP, "database-security-group", namePrefix="graph-", tags={TAG: NAME})
     programs.state(*ALL_RECORDED, pending=[group, group])
@@ -227,7 +231,7 @@ def test_what_is_not_accounted_for_stays_in_the_state(api: KubernetesApi, progra
 def test_the_successor_of_what_was_deleted_to_be_replaced_is_deleted_although_the_state_has_its_name(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The next `up` makes it, and would find its name taken."""
+    """The next `up` creates the successor again, and would find its name taken."""
     put_world(api)
     name = "teleport-access-graph-database-access-0123456789"
     job = begun("kubernetes:batch/v1:Job", "database-access-job", metadata={"name": name, "namespace": GRAPH})
@@ -321,7 +325,7 @@ SECRET = {"urn": "urn::postgres", "id": f"{GRAPH}/postgres", "type": "kubernetes
 def test_what_was_being_deleted_is_looked_for_before_an_up_believes_that_it_is_there(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """Of a `destroy` that was killed and is not wanted any more; the next `destroy` would find out by itself."""
+    """For a killed `destroy` that the user no longer wants. Another `destroy` would find out by itself."""
     put_world(api)
     programs.state(*ALL_RECORDED, pending=deletions(SECRET))
     programs.record(SECRET)
@@ -330,7 +334,7 @@ def test_what_was_being_deleted_is_looked_for_before_an_up_believes_that_it_is_t
         f"the engine was deleting kubernetes:core/v1:Secret {GRAPH}/postgres, and does not know whether it did"
     )
     assert step.act is not None
-    # The stand-in's state is the same before and after.
+    # The stand-in prints the same state before and after.
     assert step.act() == "it is there"
     refreshed = [call for call in programs.calls if call.startswith("pulumi refresh")]
     assert refreshed == ["pulumi refresh --target urn::postgres --yes --skip-preview --stack test --non-interactive"]
@@ -340,7 +344,8 @@ def test_what_was_being_deleted_is_looked_for_before_an_up_believes_that_it_is_t
 def test_of_what_was_being_deleted_only_what_the_world_has_is_looked_for(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """A key is nowhere but in the state, a release is Helm's to tell, and what the state has no more is gone."""
+    """A key exists only in the state, Helm tells whether a release exists, and what is no longer in the state is
+    gone."""
     put_world(api)
     key = {"urn": "urn::key", "id": "key", "type": "tls:index/privateKey:PrivateKey"}
     release = {"urn": "urn::release", "id": f"{GRAPH}/{GRAPH}", "type": "kubernetes:helm.sh/v3:Release"}

@@ -1,5 +1,5 @@
-"""Recover: an engine that is at work is never disturbed, whoever's and wherever it is, and a plugin that has lost its
-own is ended first."""
+"""Recover: a running engine is never disturbed, whoever started it and wherever it runs; a plugin whose engine is gone
+is ended first."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_engine_counts_unless_it_names_another_stack_or_backend(tmp_path: Pat
 
 
 def test_an_engine_in_another_checkout_counts_if_it_names_the_stack(tmp_path: Path) -> None:
-    """As the second workspace of a runner of CI; another project's stack may have the same name."""
+    """As in the second workspace of a CI runner. A stack of another project may have the same name."""
     here, there, others = (tmp_path / name for name in ("here", "there", "others"))
     for directory, name in ((here, PROJECT), (there, PROJECT), (others, "website")):
         (directory / "deeper").mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_another_users_engine_that_cannot_be_looked_at_is_said(
     processes = [
         *(process(number, None, command) for number, command in enumerate(commands, 1)),
         process(5, tmp_path, "pulumi up"),
-        # Where the system keeps the command line to its user, as macOS does.
+        # The system may hide the command lines of other users' processes, as macOS does.
         EngineProcess(6, "pulumi", None, None),
     ]
     assert live_engines(processes, tmp_path / "elsewhere", "test", {}) == []
@@ -142,8 +142,9 @@ def test_a_plugin_that_has_lost_its_engine_may_still_be_at_work(tmp_path: Path) 
 
 
 def test_the_machines_engines_and_plugins_are_found_with_what_tells_whose_they_are(tmp_path: Path) -> None:
-    """An engine, its plugin, one whose engine is gone, and one that has ended and that nobody has asked for."""
-    # As Nix wraps programs: the system has another name of it than its command line.
+    """The processes are an engine, its plugin, a plugin whose engine is gone, and one that has ended but has not been
+    reaped."""
+    # As when Nix wraps programs: the process name differs from the name in the command line.
     engine, plugin = tmp_path / ".pulumi-wrapped", tmp_path / "pulumi-resource-kubernetes"
     plugin.symlink_to(str(shutil.which("sleep")))
     shutil.copy(str(shutil.which("bash")), engine)
@@ -184,10 +185,11 @@ def test_the_machines_engines_and_plugins_are_found_with_what_tells_whose_they_a
 
 @contextmanager
 def abandoned(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is called like a plugin, works in `directory`, and that no engine has started."""
+    """A process that has a plugin's name, works in `directory`, and was started by no engine."""
     program = directory / "pulumi-resource-kubernetes"
     shutil.copy(str(shutil.which("sleep")), program)
-    # Nothing of the shell's: in that of a sandbox (`make env`) PULUMI_STACK would make it another stack's.
+    # An empty environment: PULUMI_STACK from a sandbox's shell (`make env`) would make the process belong to another
+    # stack.
     process = subprocess.Popen([program, "60"], cwd=directory, env={})
     try:
         yield process
@@ -199,14 +201,15 @@ def abandoned(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_recover_ends_such_a_plugin_before_it_looks_at_anything(
     tmp_path: Path, api: KubernetesApi, programs: Programs
 ) -> None:
-    """What it is at would change meanwhile: a release that recover rolls back, an object that it deletes."""
+    """Otherwise the plugin would go on changing what recover works on: a release that it rolls back, an object that it
+    deletes."""
     with abandoned(tmp_path) as plugin:
         recovery = Recovery(settings=settings(tmp_path), stack="test", root=tmp_path)
         step = next(iter(recovery.steps()))
         assert step.problem.startswith(f"process {plugin.pid} ({tmp_path}/pulumi-resource-kubernetes 60) has outlived")
         assert step.act is not None
         assert plugin.poll() is None
-        # Nobody asks for it meanwhile: so ended it stays, without a command line.
+        # Nobody reaps the process meanwhile, so it stays a zombie without a command line.
         assert step.act() == "ended"
         assert plugin.wait() == -signal.SIGTERM
         assert end_plugin(plugin.pid) == "ended"

@@ -1,4 +1,4 @@
-"""Recover: objects of the cluster, and of AWS by their tag, that carry the stack's names and are not in the state."""
+"""Recover: objects that carry the stack's names in the cluster, or its tag in AWS, and are not in the state."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from tests.unit.operations.world import CLUSTER, GRAPH, configuration, put_world
 def test_what_this_stack_did_not_certainly_make_is_left(
     api: KubernetesApi, programs: Programs, tmp_path: Path, kind: str, metadata: dict[str, Any]
 ) -> None:
-    """Another stack may have the same names, in the same cluster."""
+    """Another stack may use the same names in the same cluster."""
     put_world(api)
-    # A kill leaves no namespace that anything in the state is in.
+    # A kill cannot lose a namespace while the state still has objects in it.
     recorded = [CA_RECORDED] if kind == "Namespace" else ALL_RECORDED
     programs.state(*recorded)
     name = {"Namespace": GRAPH, "Secret": "teleport-access-graph-tls", "Job": "teleport-access-graph-database-access-1"}
@@ -93,7 +93,8 @@ def test_objects_that_the_state_does_not_know_are_deleted(
 def test_a_namespace_that_the_stack_does_not_make_is_nobodys_orphan(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """Not even one that the engine once made and the stack gave away; what the stack makes in it is looked at."""
+    """That holds even if the engine once made the namespace and the stack gave it away. The stack's own objects in it
+    are still examined."""
     put_world(api)
     api.put("Namespace", GRAPH, metadata=OURS)
     api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
@@ -106,8 +107,8 @@ def test_a_namespace_that_the_stack_does_not_make_is_nobodys_orphan(
 def test_a_namespace_in_which_the_stack_runs_is_never_an_orphan(
     metadata: dict[str, Any], api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """It was given away, or never was the stack's: deleted, it would take the running graph along. What else was not
-    recorded in there is still found."""
+    """The namespace was given away, or never belonged to the stack: deleting it would take the running graph with it.
+    Other unrecorded objects in it are still found."""
     put_world(api)
     api.put("Namespace", GRAPH, metadata=metadata)
     api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)
@@ -118,7 +119,7 @@ def test_a_namespace_in_which_the_stack_runs_is_never_an_orphan(
     assert "leave it: set accessGraph.createNamespace to false" in step.remedy
     assert f"pulumi import kubernetes:core/v1:Namespace namespace-namespace {GRAPH} --stack test" in step.remedy
     assert secret.problem.startswith("Secret teleport-access-graph-tls")
-    # Of one that another stack made, nobody is told to import it.
+    # Nobody is told to import a namespace that another stack made.
     api.put("Namespace", GRAPH, metadata=OTHERS)
     assert steps(tmp_path)[0].remedy.startswith("leave it, the stack acme/graph/test made it")
 
@@ -126,7 +127,7 @@ def test_a_namespace_in_which_the_stack_runs_is_never_an_orphan(
 def test_a_namespace_that_was_to_be_kept_is_not_deleted_with_what_it_was_kept_for(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """After a `destroy` nothing is recorded."""
+    """After a `destroy` the state has no objects."""
     put_world(api)
     programs.state()
     api.put("Namespace", GRAPH, metadata=OURS)
@@ -180,7 +181,7 @@ def test_of_several_kinds_with_one_name_the_one_that_is_not_recorded_is_deleted(
 def test_each_kind_of_the_stacks_names_is_looked_for(
     api: KubernetesApi, programs: Programs, tmp_path: Path, namespace: str, name: str, kinds: list[str]
 ) -> None:
-    """What runs goes before what it may do."""
+    """A workload is deleted before the rights that it runs with."""
     put_world(api)
     for kind in kinds:
         api.put(kind, name, namespace, metadata=OURS)
@@ -212,7 +213,8 @@ def test_another_stacks_watch_beside_the_same_teleport_is_left(
 def test_what_the_auth_of_another_release_mounts_is_left_to_it(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """An entry may take another's place, in one namespace, before the owner of the former release has rolled it out."""
+    """An entry may replace another in one namespace before the owner of the former release has rolled out the
+    change."""
     put_world(api)
     programs.state(NAMESPACE_RECORDED, RELEASE_RECORDED)
     entry = configuration()["teleport"][CLUSTER] | {"release": "another"}
@@ -233,7 +235,8 @@ def test_what_somebody_else_made_and_what_auth_mounts_is_left_alone(
     assert "somebody else made it" in theirs.remedy
     assert mounted.act is None
     assert "without it auth could not start" in mounted.remedy
-    # Without the provider the engine would look in the current context's cluster, or refuse for lack of one.
+    # Without its provider, the engine would look in the cluster of the current context, or refuse because there is
+    # none.
     assert mounted.remedy.endswith(
         f"pulumi import kubernetes:core/v1:ConfigMap teleport-{CLUSTER}-ca teleport/teleport-access-graph-ca --stack "
         f"test --protect=false --generate-code=false --parent cluster=<URN of teleport-{CLUSTER}> "
@@ -278,7 +281,7 @@ def test_a_namespace_that_was_made_last_goes_with_everything_in_it(
 def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
     api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plugin that died told the engine nothing: there is no note of what it made."""
+    """A plugin that died reported nothing to the engine, so the state has no note of what it made."""
     asked: list[Mapping[str, str]] = []
     group, instance = "aws:ec2/securityGroup:SecurityGroup", "aws:rds/instance:Instance"
 
@@ -290,7 +293,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
         return found
 
     monkeypatch.setattr("operations.recover.carrying", carrying)
-    # No account is behind these; what it does is in its own tests.
+    # No AWS account is behind these functions; their own tests show what they do.
     monkeypatch.setattr("operations.recover.closed_groups", lambda *_: iter(()))
     monkeypatch.setattr("operations.recover.identity_of", lambda _: ("123456789012", "someone"))
     put_world(api)
@@ -304,7 +307,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
         recovery = Recovery(settings=ours, stack="acme/p/test", processes=no_engines, root=tmp_path)
         steps = [step for step in recovery.steps() if not step.problem.endswith(LOCK.partition("test ")[2])]
         assert [step.act for step in steps] == [None] * len(steps)
-        # An instance is not to be deleted.
+        # An instance must not be deleted.
         assert all(step.remedy.startswith("leave it: ") == (instance in step.problem) for step in steps)
         return [step.problem.partition(" carries")[0] for step in steps]
 
@@ -324,7 +327,7 @@ def test_what_carries_the_stacks_tag_and_is_not_recorded_is_named(
 def test_what_does_not_go_is_an_error_that_says_so(
     api: KubernetesApi, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next `up` could not make it again."""
+    """The next `up` could not create the object again."""
     monkeypatch.setattr("operations.mending._GONE_TIMEOUT", 0.5)
     put_world(api)
     programs.state()
@@ -368,7 +371,7 @@ def test_what_was_handed_over_and_not_recorded_is_deleted_kind_by_kind(
 def test_an_access_graph_that_runs_by_another_state_is_left_with_its_namespace(
     api: KubernetesApi, programs: Programs, tmp_path: Path, makes: bool
 ) -> None:
-    """As with the wrong backend: the objects are of a stack of this name, and all of them are in use."""
+    """As with the wrong backend: a stack of the same name made these objects, and all of them are in use."""
     put_world(api)
     api.put("Namespace", GRAPH, metadata=OURS)
     api.put("Secret", "teleport-access-graph-tls", GRAPH, metadata=OURS)

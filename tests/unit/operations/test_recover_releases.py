@@ -1,4 +1,4 @@
-"""Recover: Helm releases that are pending, half uninstalled, or known to the state or to Helm alone."""
+"""Recover: Helm releases that are pending, half uninstalled, or known only to the state or only to Helm."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_a_pending_installation_is_uninstalled(api: KubernetesApi, programs: Pro
 def test_a_release_that_was_being_taken_away_is_taken_away_and_leaves_the_state(
     status: str, api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The engine compares what Helm recorded, and finds nothing to do; Helm neither upgrades nor installs it."""
+    """The engine compares with what Helm recorded and finds nothing to do; Helm can neither upgrade nor install such a
+    release."""
     put_world(api)
     programs.state(*ALL_RECORDED)
     put_release(api, 1, status, GRAPH_VALUES, name=GRAPH, namespace=GRAPH, deleted="2026-06-01T12:00:00Z")
@@ -112,7 +113,7 @@ def test_a_teleport_that_was_being_taken_away_is_its_owners_to_decide(
 
 
 def pending_teleport(api: KubernetesApi) -> None:
-    """A Teleport whose first installation has not ended, and of which nothing was made."""
+    """A Teleport whose first installation has not ended and has created no objects yet."""
     put_world(api)
     for name in ("auth", "proxy"):
         del api.objects[f"/apis/apps/v1/namespaces/teleport/deployments/teleport-{name}"]
@@ -149,7 +150,7 @@ INSTANCE = {"labels": {"app.kubernetes.io/instance": "teleport"}}
 def test_a_teleport_that_may_have_data_is_never_uninstalled(
     api: KubernetesApi, programs: Programs, tmp_path: Path, kind: str, name: str, metadata: dict[str, Any]
 ) -> None:
-    """That Helm has not seen its end does not say that auth has never run."""
+    """Helm did not see the installation end, but auth may have run all the same."""
     pending_teleport(api)
     programs.state(*ALL_RECORDED)
     api.put(kind, name, "teleport", metadata=metadata)
@@ -179,7 +180,7 @@ def test_a_release_that_somebody_else_owns_is_theirs(
 
 
 def at(second: float) -> Callable[[], datetime]:
-    """So many seconds after the pending revision's beginning."""
+    """A clock that stands this many seconds after the pending revision began."""
     begin = datetime(2026, 6, 1, 12, 0, 30, tzinfo=timezone.utc)
     return lambda: begin + timedelta(seconds=second)
 
@@ -215,7 +216,7 @@ def test_what_a_helm_may_be_at_work_on_is_left_until_its_time_is_up(
 def test_what_the_engine_was_at_work_on_when_it_was_killed_is_mended_at_once(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """Its Helm was ended with it: nobody else's is meant."""
+    """The release is in the engine's pending operations, so the Helm run was the engine's own and ended with it."""
     put_world(api)
     put_release(api, 3, "pending-upgrade", USERS)
     updating = begun("kubernetes:helm.sh/v3:Release", "teleport-release", name="teleport", namespace="teleport")
@@ -304,7 +305,7 @@ def test_a_release_of_the_stacks_that_the_state_does_not_know_is_uninstalled(
 def test_a_release_that_is_not_certainly_the_stacks_is_left(
     api: KubernetesApi, programs: Programs, tmp_path: Path, values: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
-    """As one that somebody has installed by hand, into a namespace that the stack did not make."""
+    """As when somebody installed the release by hand, in a namespace that the stack did not make."""
     put_world(api)
     api.put("Namespace", GRAPH, metadata=metadata)
     programs.state(CA_RECORDED)
@@ -334,7 +335,7 @@ def test_a_teleport_that_was_installed_and_not_recorded_is_imported(
 def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """Helm refuses to uninstall it again: `release: not found`."""
+    """Helm refuses to uninstall the release again: `release: not found`."""
     put_world(api)
     programs.state(*ALL_RECORDED)
     programs.record(
@@ -353,7 +354,7 @@ def test_a_release_that_was_uninstalled_and_not_recorded_leaves_the_state(
 def test_an_adopted_teleport_that_was_uninstalled_leaves_the_state_with_the_way_to_have_it_back(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The next `up` would find nothing to take over: `resource 'teleport/teleport' does not exist`."""
+    """The next `up` would find nothing to adopt: `resource 'teleport/teleport' does not exist`."""
     put_world(api)
     programs.state(*ALL_RECORDED)
     del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
@@ -371,7 +372,7 @@ def test_an_adopted_teleport_that_was_uninstalled_leaves_the_state_with_the_way_
 def test_a_mark_on_proxies_that_are_gone_leaves_the_state(
     api: KubernetesApi, programs: Programs, tmp_path: Path
 ) -> None:
-    """The plugin would write to what is not there: `currently managing a required field`."""
+    """The plugin would patch an object that is gone: `currently managing a required field`."""
     put_world(api)
     programs.state(*ALL_RECORDED)
     mark = {"urn": "urn::proxies", "id": "teleport/teleport-proxy", "type": "kubernetes:apps/v1:DeploymentPatch"}

@@ -1,4 +1,5 @@
-"""Of the data that an instance is to begin with it is told what RDS would refuse in the midst of an `up`."""
+"""Preflight of a restored instance: it reports everything about the source that RDS would refuse in the middle of an
+`up`."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.samples import minimal_configuration
 
 pytestmark = pytest.mark.unit
 
-# As DescribeDBSnapshots and DescribeDBInstances have them.
+# In the form of DescribeDBSnapshots and DescribeDBInstances.
 DATA = {"Engine": "postgres", "EngineVersion": "17.4", "AllocatedStorage": 90}
 SNAPSHOT = {**DATA, "Status": "available", "Encrypted": True}
 INSTANCE = {
@@ -43,7 +44,7 @@ def settings_with(restore: dict[str, Any], **changes: Any) -> Settings:
 def found_of(
     monkeypatch: pytest.MonkeyPatch, restore: dict[str, Any], *data: dict[str, Any], **changes: Any
 ) -> Finding:
-    """The finding, where AWS knows of `data`."""
+    """The finding when AWS has `data` as the source."""
 
     class Rds:
         def describe_db_snapshots(self, *, Filters: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tests about the samples leave out what is no sample any more, and nothing else."""
+"""Tests about the shipped environments skip one that a user has changed, and nothing else."""
 
 from __future__ import annotations
 

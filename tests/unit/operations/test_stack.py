@@ -1,4 +1,4 @@
-"""What a stack says of itself, and how findings are told."""
+"""What a stack says about itself, and how findings are printed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_keys_are_sorted_into_plain_and_secret(tmp_path: Path) -> None:
 
 
 def test_one_ciphertext_anywhere_makes_all_of_a_key_a_secret_and_a_key_called_secure_none(tmp_path: Path) -> None:
-    """As `pulumi config set --secret --path` leaves it in a list."""
+    """As `pulumi config set --secret --path` leaves it inside a list."""
     text = (
         "config:\n"
         "  teleport-access-graph:teleportSecretValues: {t: {auth: {extraEnv: [{name: A, value: {secure: v1:x}}]}}}\n"
@@ -51,7 +51,7 @@ def test_one_ciphertext_anywhere_makes_all_of_a_key_a_secret_and_a_key_called_se
 
 
 def test_the_stack_of_the_environment_is_the_selected_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the engine itself has it; no engine is asked."""
+    """PULUMI_STACK decides, as in the engine itself; no engine is asked."""
     (tmp_path / "Pulumi.dev.yaml").write_text(FILE, encoding="utf-8")
     monkeypatch.setenv("PULUMI_STACK", "acme/graph/dev")
     monkeypatch.setenv("PATH", "")
@@ -59,7 +59,7 @@ def test_the_stack_of_the_environment_is_the_selected_one(tmp_path: Path, monkey
 
 
 def test_a_key_without_a_namespace_is_the_projects_as_the_engine_has_it(tmp_path: Path) -> None:
-    """Passed over, `preflight` would pass with the default of what the `up` then finds."""
+    """If `preflight` skipped such a key, it would pass with the default, and the `up` would use the key's value."""
     (tmp_path / "Pulumi.dev.yaml").write_text(
         FILE + "  tls: {mode: existingSecret}\n  databaseCa: {secure: v1:x}\n  teleport-acess-graph:labels: {a: b}\n"
     )
@@ -71,7 +71,8 @@ def test_a_key_without_a_namespace_is_the_projects_as_the_engine_has_it(tmp_path
 
 
 def test_what_pulumi_yaml_gives_every_stack_is_read_with_it(tmp_path: Path) -> None:
-    """A stack's own value takes its place as a whole, a secret one too; a declaration without a value gives none."""
+    """A stack's own value, secret or not, replaces the whole value of Pulumi.yaml. A declaration without a value gives
+    none."""
     (tmp_path / "Pulumi.dev.yaml").write_text(FILE + "  teleport-access-graph:labels: {own: yes}\n")
     (tmp_path / "Pulumi.yaml").write_text(
         "name: teleport-access-graph\n"
@@ -120,7 +121,8 @@ def test_a_file_of_ones_own_is_named_as_it_was_given(tmp_path: Path) -> None:
 def test_the_engine_is_given_a_file_of_ones_own_by_its_whole_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It works in the program's directory, where a path of ours may lead nowhere: `graph` and `recover` say it so."""
+    """The engine runs in the program's directory, where a relative path may lead nowhere. `graph` and `recover` name
+    the file by its full path too."""
     engine = tmp_path / "pulumi"
     engine.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit 1\n')
     engine.chmod(0o755)
@@ -161,7 +163,8 @@ def test_what_the_engine_has_begun_to_make_is_in_its_state(tmp_path: Path, monke
 
 
 def test_what_the_engine_has_made_is_in_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was replaced and is still to be deleted, or was deleted to be replaced, has its successor's name."""
+    """A replaced resource that is still to be deleted, and one that was deleted to be replaced, have the name of their
+    successor."""
     urn = "urn:pulumi:dev::p::teleport-access-graph:index:X$kubernetes:core/v1:Namespace::namespace-namespace"
     there = {"urn": urn, "type": "kubernetes:core/v1:Namespace", "id": "graph"}
     component = {"urn": urn.replace("-namespace", ""), "type": "teleport-access-graph:index:X"}
@@ -190,7 +193,7 @@ def test_what_the_engine_last_gave_to_helm_is_in_its_state(
 
 
 def put_state(root: Path, monkeypatch: pytest.MonkeyPatch, deployment: dict[str, Any] | None) -> None:
-    """An engine whose stack `dev` has that."""
+    """Make the engine print this deployment as the state of stack `dev`."""
     document = {} if deployment is None else {"deployment": deployment}
     (root / "state").write_text(json.dumps(document), encoding="utf-8")
     engine = root / "pulumi"
@@ -228,7 +231,7 @@ def test_each_finding_is_one_line_and_one_object() -> None:
 
 
 def test_what_others_wrote_stays_within_its_line_and_does_not_move_the_terminal() -> None:
-    """A certificate's issuer, say, in a Secret that somebody else fills."""
+    """The text may be, for example, a certificate's issuer in a Secret that somebody else fills."""
     lines = io.StringIO()
     forged = "CN=x\r\n\x1b[1A\x1b[2Kpass       A holds: \u202eall is well"
     print_findings([failed("a", "A holds", f"its issuer is {forged}")], as_json=False, stream=lines)

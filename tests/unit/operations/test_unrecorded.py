@@ -1,4 +1,5 @@
-"""What the engine was making in AWS is found by what it had asked for, and nobody else's is."""
+"""`recover` finds what the engine was creating in AWS by the inputs of the pending operation, and finds nothing of
+anybody else's."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("aws_account")]
 REGION = "us-east-1"
 OURS = {"teleport-access-graph:stack": "organization/teleport-access-graph/test", "team": "identity"}
 THEIRS = {"teleport-access-graph:stack": "organization/teleport-access-graph/other", "team": "identity"}
-# 26 digits, as the provider makes a name of a prefix.
+# The provider appends 26 digits to a name prefix.
 UNIQUE = "20260601120000000000000001"
 
 
@@ -27,7 +28,8 @@ def settings() -> AwsSettings:
 
 
 def denying(monkeypatch: pytest.MonkeyPatch, *denied: str) -> None:
-    """AWS answers these operations, or `Operation name`s of one object, as it does whoever lacks the right."""
+    """Make AWS deny these operations, or an operation on one object (`Operation name`), as for a caller without the
+    right."""
     from botocore.client import BaseClient
 
     call = BaseClient._make_api_call
@@ -140,7 +142,7 @@ def test_a_role_is_found_by_prefix_and_tags(settings: AwsSettings) -> None:
 
 @pytest.mark.slow
 def test_of_two_roles_of_one_stack_each_is_found_by_what_it_is_for(settings: AwsSettings) -> None:
-    """Both have the database's prefix and the stack's tags, and a killed `up` may have begun both."""
+    """Both roles have the database's prefix and the stack's tags, and a killed `up` may have begun both."""
     iam = client("iam")
     purposes = ("Lets RDS write metrics", "Lets the access Job read the password")
     names = [f"graph-{UNIQUE[:-1]}{number}" for number in (2, 1)]

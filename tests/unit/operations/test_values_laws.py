@@ -1,4 +1,4 @@
-"""Laws of what the commands compare: from its owner's values a release differs in nothing that the patch did."""
+"""Laws of the comparison: a release that was deployed from its owner's values differs from them only by the patch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.teleport_values.test_laws import law, patches, users_values
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
-# As people leave them behind: copied from the chart's own values, or with everything below them commented out.
+# Empty keys as people leave them: copied from the chart's values, or with everything below them commented out.
 EMPTY: dict[str, Any] = {
     "auth": {"auth": None},
     "configuration": {"auth": {"teleportConfig": {}}},

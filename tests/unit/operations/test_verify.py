@@ -1,4 +1,4 @@
-"""Verify over a whole stack: everything right passes, and each thing that is wrong fails the proof that is about it."""
+"""Verify on a whole stack: if everything is right all proofs pass, and each fault fails the proof that is about it."""
 
 from __future__ import annotations
 
@@ -285,7 +285,8 @@ def test_a_log_that_says_nothing_proves_nothing(api: KubernetesApi, tmp_path: Pa
     assert run(tmp_path)[f"{TELEPORT}auth-connected"].outcome is Outcome.NOT_PROVEN
 
 
-# As auth of 14 to 18 writes them: Teleport's Enterprise source, and its handler for text, by which an error has lines.
+# Auth 14 to 18 writes these lines: taken from Teleport Enterprise's source and from Teleport's text log handler, which
+# spreads an error over several lines.
 STARTED = "2026-06-01T12:01:00.100Z INFO  [PROC:1]    Starting access graph service accessgraph/service.go:180"
 UNLICENSED = [
     f"INFO  [PROC:1]    Access Graph specified in config, but {reason}. Access graph sync will not be enabled."
@@ -327,7 +328,8 @@ User Message: rpc error: code = Unavailable desc = error reading from server: EO
 def test_auths_complaint_counts_for_as_long_as_it_is_repeated(
     log: str, recent: str, outcome: Outcome, reason: str, api: KubernetesApi, tmp_path: Path, waits: list[float]
 ) -> None:
-    """That it is connected it writes at the level DEBUG alone: after a roll of TAG's pods the complaint stays last."""
+    """Auth logs a restored connection only at level DEBUG: after a roll of TAG's pods, the complaint remains the last
+    line."""
     put_world(api)
     api.logs |= {"teleport-auth-0": log, "teleport-auth-0:recent": recent}
     found = run(tmp_path)[f"{TELEPORT}auth-connected"]
@@ -372,7 +374,7 @@ def test_values_from_before_are_compared_too(api: KubernetesApi, tmp_path: Path)
 
 
 def test_a_value_that_a_secret_one_may_be_merged_over_is_not_proven(api: KubernetesApi, tmp_path: Path) -> None:
-    """What the secret key has cannot be looked at; that a value is missing is no work of it."""
+    """Nobody can see what the secret key holds. A missing value, however, cannot come from merging it."""
     put_world(api)
     put_release(api, 3, "deployed", patch_values({**USERS, "service": {"type": "y"}}, PATCH))
     check = f"teleport.{CLUSTER}.values"
@@ -411,7 +413,7 @@ def test_the_logins_that_are_not_in_use_are_looked_at_too(
     login: str,
     others: list[str],
 ) -> None:
-    """One that can still log in after a rotation is what a rotation is against."""
+    """A login that still works after a rotation is exactly what the rotation is meant to prevent."""
     asked: list[Any] = []
 
     def looked_at(_: str, **arguments: Any) -> list[Finding]:
@@ -599,7 +601,8 @@ def test_a_database_bundle_with_such_a_comment_is_written_as_it_is(tmp_path: Pat
 def test_a_database_that_does_not_answer_has_failed_only_where_there_is_a_way_to_it(
     known: bool, outcome: Outcome
 ) -> None:
-    """From outside of its network nobody can tell; one whose address this machine was given has to answer."""
+    """Outside the database's network nobody can tell; but if this machine was given an address for the database, it has
+    to answer."""
     found = check_database(
         "postgresql://graph@localhost:1/graph?sslmode=verify-full",
         authorities=authority("graph-1").pem,
@@ -641,7 +644,7 @@ def test_what_cannot_be_read_is_one_finding_that_does_not_quote_it(
 def test_what_brings_auths_configuration_back_depends_on_who_changed_it(
     mode: str, roller: str, api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """Helm's record is what the engine compares with: what was edited beside it no `up` takes back."""
+    """The engine compares with Helm's record, so no `up` undoes what was edited without Helm."""
     stack = settings_of_mode(tmp_path, mode)
     put_world(api)
     change_configuration(endpoint="other:443")(api)
@@ -672,7 +675,7 @@ def put_given_back(api: KubernetesApi, values: dict[str, Any]) -> None:
 
 
 def test_switched_off_teleport_keeps_its_secret_values(api: KubernetesApi, tmp_path: Path) -> None:
-    """Which they are nobody can compare from outside: they are told, as preflight tells them."""
+    """Nobody outside can compare the secret values; verify lists them, as preflight does."""
     put_given_back(api, {**USERS, "auth": {"extraEnv": [{"name": "DB_PASSWORD", "value": "hunter2"}]}})
     off = settings(tmp_path, accessGraph={"enabled": False})
     found = {given: run(tmp_path, settings=off, secret_values=given)[f"{TELEPORT}values"] for given in (True, False)}
@@ -683,7 +686,7 @@ def test_switched_off_teleport_keeps_its_secret_values(api: KubernetesApi, tmp_p
     for finding in found.values():
         assert finding.reason.startswith("+ auth.extraEnv")
         assert "hunter2" not in finding.reason
-    # No secret value explains that one of the files is missing.
+    # Secret values do not explain why a value of the files is missing.
     put_given_back(api, {"clusterName": CLUSTER, "auth": {"extraEnv": [{"name": "DB_PASSWORD", "value": "hunter2"}]}})
     other = run(tmp_path, settings=off, secret_values=True)[f"{TELEPORT}values"]
     assert (other.outcome, "- enterprise" in other.reason) == (Outcome.FAIL, True)

@@ -1,4 +1,4 @@
-"""A file is written as a whole or not at all."""
+"""A file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """As on a disk with that many bytes left."""
+    """As on a disk that has only `size` bytes left."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""A deployed stack as the commands find it: settings, outputs and every object, all as they should be."""
+"""A deployed stack as the commands find it: settings, outputs and every object, all in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OUTPUTS = {
     "teleportConfig": {CLUSTER: {"access_graph": PATCH.configuration()}},
     "teleportValues": {CLUSTER: patch_values(USERS, PATCH)},
 }
-# Minutes of one hour: the access graph, then auth, then the proxies.
+# All within one hour: the access graph becomes ready first, then auth, then the proxies start.
 GRAPH_READY, AUTH_READY, PROXY_STARTED = "2026-06-01T12:00:00Z", "2026-06-01T12:01:00Z", "2026-06-01T12:02:00Z"
 CONNECTED = "2026-06-01T12:01:05Z INFO [ACCESSGRAPH] Connected to Access Graph service endpoint:graph:443\n"
 ANSWERED = "2026-06-01T12:02:05Z INFO [ACCESSGRAPH] Access Graph answered endpoint:graph:443\n"
@@ -67,7 +67,7 @@ def settings(root: Path, **changes: Any) -> Settings:
 
 
 def settings_of_mode(root: Path, mode: str) -> Settings:
-    """As `settings`, with the Teleport's entry of that mode: `release` or `values`."""
+    """Like `settings`, with the Teleport entry in this mode: `release` or `values`."""
     entry = configuration()["teleport"][CLUSTER]
     if mode == "values":
         entry = {key: value for key, value in entry.items() if key not in ("adopt", "chart")}
@@ -75,7 +75,7 @@ def settings_of_mode(root: Path, mode: str) -> Settings:
 
 
 def put_world(api: KubernetesApi) -> None:
-    """Everything that an `up` made, and what was there before."""
+    """Put everything that an `up` makes, and everything that was there before it."""
     for namespace in (GRAPH, "teleport"):
         api.put("Namespace", namespace)
     put_deployment(api, GRAPH, GRAPH, available=GRAPH_READY)
