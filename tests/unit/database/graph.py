@@ -1,4 +1,4 @@
-"""The two database components with arguments that fit together, for the tests beside this file."""
+"""The two database components, with arguments that fit together, for the tests beside this file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATABASE = {
 }
 DIGEST_KEY = "digest-key-" + "0" * 40
 OIDC_PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/ABCDEF"
-# What makes TAG log in by IAM, and what lets pods take roles by EKS Pod Identity.
+# Arguments that make TAG log in by IAM, and arguments that let pods take roles through EKS Pod Identity.
 BY_IAM: dict[str, Any] = {
     "authentication": "iam",
     "resource_ids": ["db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
@@ -70,7 +70,8 @@ def record_access(
     computed: Mapping[str, Mapping[str, Any]] | None = None,
     **changes: Any,
 ) -> Recording:
-    """The access component, and the retirement of the logins that it leaves, which waits for the resource `release`."""
+    """Record the access component and the component that retires the other logins, which waits for the resource
+    `release`."""
 
     def program() -> None:
         master: Mapping[str, Any] = MANAGED if managed else {"master_password": pulumi.Output.secret(CANARY_MASTER)}
@@ -100,5 +101,5 @@ def record_access(
 
 
 def lineage(recording: Recording) -> set[str]:
-    """What the engine makes of parents and types, `<parent's type>$<type>::<name>`, of every resource."""
+    """`<parent's type>$<type>::<name>` of every resource: what the engine makes of parents and types in a URN."""
     return {item.urn.split("::", 2)[2].removeprefix("pulumi:pulumi:Stack$") for item in recording.registrations}

@@ -1,6 +1,5 @@
-"""The login of Access Graph: who may fetch the master password, what the Job is, and that no secret is anywhere in
-plain.
-"""
+"""The login of Access Graph: who may fetch the master password, what the Job is, and that no secret appears in
+plain."""
 
 from __future__ import annotations
 
@@ -156,7 +155,7 @@ def test_job_ends_in_time_and_is_replaced_when_it_failed(recording: Recording) -
     job = recording["database-access-job"].inputs
     assert job["metadata"]["annotations"] == {
         "pulumi.com/replaceUnready": "true",
-        # Beyond the deadline, so that the Job's own reason is what one reads.
+        # Longer than the Job's deadline, so that the user reads the Job's own reason for the failure.
         "pulumi.com/timeoutSeconds": "720",
     }
     assert job["spec"].keys() == {"backoffLimit", "activeDeadlineSeconds", "template"}, (
@@ -215,7 +214,7 @@ def test_no_secret_is_anywhere_in_plain(managed: bool, rotation: int) -> None:
 
 
 def test_the_job_holds_no_login_password(recording: Recording) -> None:
-    """Only what PostgreSQL itself stores; the password is in the URI alone."""
+    """The Job gets only the verifier that PostgreSQL stores; the password is only in the URI."""
     values = recording["database-access-secret"].plain("stringData")
     assert values.keys() == {"login-verifier"}
     assert values["login-verifier"].startswith("SCRAM-SHA-256$4096:")
@@ -265,7 +264,8 @@ def test_a_rotation_renews_one_slot_and_leaves_the_other() -> None:
 
 
 def test_a_password_that_is_not_in_use_stays_whatever_generation_made_it() -> None:
-    """Taken back half way and repeated, a rotation finds the password again that pods may have by then."""
+    """When a rotation is taken back half way and repeated, it finds the same password again: pods may already have
+    it."""
     recording = record_access(rotation=3)
     assert recording["database-access-login-a"].ignore_changes == ("keepers",)
     assert recording["database-access-login-b"].ignore_changes == ()
@@ -277,7 +277,7 @@ def test_negative_rotation_is_refused() -> None:
 
 
 def test_uri_is_unknown_until_the_job_has_run() -> None:
-    """What waits for the URI waits for the login that is in it."""
+    """A resource that waits for the URI also waits for the login that the URI names."""
     outputs = record_access(preview=True).component_outputs["database-access"]
     assert "uri" not in outputs or "postgres://" not in str(outputs["uri"])
 

@@ -1,6 +1,7 @@
-"""Logins without a password: who may take which role, and that they may log in as one user to these instances alone.
+"""Logins without a password: who may take which role, and that a role allows login only as one user and only to these
+instances.
 
-Also the read replica, to which the same login leads.
+Also the read replica, which accepts the same login.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def test_access_graph_may_connect_as_one_user_to_one_instance(recording: Recordi
 
 
 def test_a_replica_is_one_more_instance_to_connect_to_by_a_right_that_can_go_by_itself() -> None:
-    """The right goes with the replica, as the last step, and not before the pods that use it."""
+    """The right is removed together with the replica, as the last step, after the pods that use it."""
     recording = record_access(**BY_IAM, **REPLICA, replica_resource_id="db-TWO")
     allowed = {
         item.name: json.loads(item.inputs["policy"])["Statement"][0]["Resource"]
@@ -104,7 +105,7 @@ def test_a_replica_is_one_more_instance_to_connect_to_by_a_right_that_can_go_by_
         role: [f"{prefix}:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/access_graph_iam"],
         "database-access-client-replica-policy": [f"{prefix}:db-TWO/access_graph_iam"],
     }
-    # It was in the other one before.
+    # Formerly this right was in the client role's own policy, which may lose it only once this policy exists.
     assert "database-access-client-replica-policy" in recording.edges()[role]
 
 
@@ -158,7 +159,7 @@ def test_pods_are_told_by_whatever_eks_gives_them_when_they_are_admitted() -> No
 
 @pytest.mark.parametrize("identity", [{}, BY_POD_IDENTITY])
 def test_annotations_come_after_the_permissions_that_they_stand_for(identity: dict[str, Any]) -> None:
-    """A pod that starts before them is turned away."""
+    """A pod that starts before its permissions exist is rejected."""
 
     def program() -> None:
         arguments: dict[str, Any] = {**ACCESS, **MANAGED, **BY_IAM, **identity}
@@ -240,7 +241,7 @@ def test_pod_identity_gives_a_role_to_one_service_account_of_one_cluster() -> No
 
 
 def test_a_pod_comes_after_its_association() -> None:
-    """EKS gives credentials to pods as they are admitted: the Job's must not come before."""
+    """EKS injects credentials when it admits a pod, so the association must exist before the Job's pod."""
     recording = record_access(**BY_IAM, **BY_POD_IDENTITY)
     assert {"database-access-pod-identity", "database-access-role-policy"} <= recording.ancestors("database-access-job")
 

@@ -1,4 +1,4 @@
-"""The shipped RDS roots: each one is what its entry says, and usable today."""
+"""The shipped RDS roots: each certificate matches its entry and is usable today."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_roots_of_a_region_are_its_own_valid_self_signed_authorities(region: str
         certificate.verify_directly_issued_by(certificate)
         assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         assert certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-        # A root that ends within five years has to be replaced by a newer release of this project first.
+        # If a root ends within five years, a newer release of this project must replace it first.
         assert certificate.not_valid_after_utc > datetime.now(timezone.utc) + timedelta(days=5 * 365)
         key = certificate.public_key()
         assert isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey))

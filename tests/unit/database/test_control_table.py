@@ -1,4 +1,5 @@
-"""docs/database.md has a row for each control, and each row says which test proves it and what may be waived."""
+"""docs/database.md has a row for each control, and each row names the test that proves the control and what may be
+waived."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ CONTROL = r"[A-Z][A-Za-z]+\.[0-9]+"
 
 
 def rows() -> dict[str, list[str]]:
-    """Control -> the cells of its row."""
+    """The cells of each row, by control."""
     found: dict[str, list[str]] = {}
     for line in TEXT.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
@@ -33,7 +34,7 @@ def rows() -> dict[str, list[str]]:
 
 
 def collected(*files: str) -> set[str]:
-    """The tests that pytest finds in files, as `<file>::<function>[<parameters>]`."""
+    """The tests that pytest collects from these files, as `<file>::<function>[<parameters>]`."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run(
         [*command, "-o", "addopts=--import-mode=importlib"], cwd=REPOSITORY, capture_output=True, text=True

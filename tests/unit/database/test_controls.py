@@ -1,6 +1,5 @@
-"""The controls, at registration: production keeps each, a flipped setting breaks its own, and development's table tells
-which it does without.
-"""
+"""The controls at registration: production keeps all of them, changing a setting breaks exactly its control, and
+development's table lists the controls that it waives."""
 
 from __future__ import annotations
 
@@ -59,7 +58,7 @@ def test_development_breaks_what_its_defaults_waive_and_nothing_else(tmp_path: P
 
 @pytest.mark.slow
 def test_development_can_break_what_is_waived_and_nothing_else(tmp_path: Path) -> None:
-    """With every waiver taken, and the deletion protection lifted with the rest."""
+    """Every waiver is used, and the protection against deletion is lifted as well."""
     lifted = {"monitoringIntervalSeconds": 0, "backupRetentionDays": 1, "onDestroy": "delete", "protect": False}
     waived = {control for waiver in WAIVERS for control in waiver.controls}
     assert set(violations(facts_of(tmp_path, "development", **lifted))) == waived

@@ -1,4 +1,5 @@
-"""The instance that is asked of AWS: how it is closed off, encrypted, observed, protected and left behind."""
+"""The instance that is requested from AWS: its network access, encryption, monitoring, protection, and what remains of
+it."""
 
 from __future__ import annotations
 
@@ -135,7 +136,8 @@ def test_a_rule_admits_the_one_client_that_it_is_named_by() -> None:
 
 
 def test_rules_of_the_former_port_stay_until_nobody_needs_them(recording: Recording) -> None:
-    """A replaced rule is made first, and the former one deleted as the last step of the `up`."""
+    """When the port changes, the engine creates the new rule first, and deletes the former one as the last step of the
+    `up`."""
     for rule in recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"):
         assert rule.replace_on_changes == ("fromPort", "toPort")
         assert not rule.delete_before_replace
@@ -143,7 +145,8 @@ def test_rules_of_the_former_port_stay_until_nobody_needs_them(recording: Record
 
 def test_connections_without_tls_are_refused_by_the_server(recording: Recording) -> None:
     group = recording["database-parameter-group"].inputs
-    # From PostgreSQL 15 on the value is RDS's default, of which AWS says this method whatever was asked for.
+    # From PostgreSQL 15 on, 1 is RDS's default for this parameter, and AWS then reports this apply method whatever was
+    # requested.
     assert group["parameters"] == [{"name": "rds.force_ssl", "value": "1", "applyMethod": "pending-reboot"}]
     assert (group["family"], group["namePrefix"]) == ("postgres17", f"{IDENTIFIER}-postgres17-")
 
@@ -231,7 +234,7 @@ KEPT = {
         "database-monitoring-role",
         "database-monitoring-policy",
     },
-    # The final snapshot is unreadable without its key.
+    # The final snapshot cannot be read without the key that encrypted it.
     "snapshot": {"database-key"},
     "delete": set(),
 }
@@ -264,7 +267,8 @@ def test_a_client_that_is_taken_out_is_let_in_no_more_and_the_others_stay_with_t
 
 
 def test_the_last_snapshot_has_another_name_for_each_instance(recording: Recording) -> None:
-    """What replaces an instance makes another name: its last snapshot would find that of the former one there."""
+    """Whatever replaces the instance changes the name of the final snapshot. Otherwise the last snapshot of the
+    replacement would find its name taken by that of the former instance."""
     assert recording["database-final-snapshot"].plain("keepers") == {
         "identifier": IDENTIFIER,
         "kms_key": "arn:aws:kms:us-east-1:123456789012:key/database-key",
@@ -323,7 +327,7 @@ def test_given_bundle_replaces_the_shipped_one() -> None:
 
 def test_preview_of_an_empty_account_knows_what_it_can(recording: Recording) -> None:
     preview = record_database(preview=True)
-    # What waits for nothing is registered in whatever order.
+    # Resources that wait for nothing register in any order.
     assert sorted(item.urn for item in preview.registrations) == sorted(item.urn for item in recording.registrations)
     assert preview["database-instance"].inputs["deletionProtection"] is True
     assert preview["database-log-upgrade"].inputs["name"] == f"/aws/rds/instance/{IDENTIFIER}/upgrade"

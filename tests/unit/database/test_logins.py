@@ -1,4 +1,4 @@
-"""The retirement of logins: when it runs, as whom, and what it is told to leave."""
+"""The retirement of logins: when it runs, as which user, and which logins it keeps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_it_leaves_the_present_login_and_knows_all_three(changes: dict[str, Any]
 
 @pytest.mark.parametrize("managed", [True, False])
 def test_its_pod_is_the_access_jobs_but_for_what_it_runs(managed: bool) -> None:
-    """Hardened alike, of the same ServiceAccount, with the same way to the master password."""
+    """The pod is hardened in the same way, has the same ServiceAccount, and gets the master password by the same
+    route."""
     recording = record_access(managed=managed)
     access, logins = pod(recording, "database-access-job"), pod(recording, "database-logins-job")
     for spec in (access, logins):
@@ -79,9 +80,8 @@ def test_whatever_changes_what_it_does_runs_it_again(recording: Recording, chang
 
 
 def test_it_runs_again_when_the_access_job_did(recording: Recording) -> None:
-    """A rotation that failed half way and is taken back runs a Job of the same name again: the login that the failure
-    left must end.
-    """
+    """Taking back a rotation that failed half way runs a Job of the same name again. The login that the failed rotation
+    left must end all the same."""
     again = record_access(computed={"kubernetes:batch/v1:Job": {"metadata": {"uid": "another"}}})
     assert again["database-access-job"].inputs == recording["database-access-job"].inputs
     assert name(again) != name(recording)

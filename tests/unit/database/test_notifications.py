@@ -1,4 +1,4 @@
-"""Who is told of the database: the alarms as CloudWatch gets them, and the topic once it may be published to."""
+"""Who hears about the database: the alarms as CloudWatch gets them, and the topic once it accepts messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IDENTIFIER = "teleport-access-graph-dev"
     ],
 )
 def test_an_alarm_is_exactly_this(argument: str, label: str, metric: str, comparison: str, threshold: int) -> None:
-    """After a quarter of an hour, and again when it is over; without figures nothing is said."""
+    """The alarm fires after a quarter of an hour and reports its end; missing data is no alarm."""
     changes: dict[str, Any] = {"topic_arn": TOPIC, argument: 5}
     (alarm,) = record_database(**changes).of_type("aws:cloudwatch/metricAlarm:MetricAlarm")
     assert alarm.name == f"database-alarm-{label}"
@@ -47,7 +47,7 @@ def test_an_alarm_is_exactly_this(argument: str, label: str, metric: str, compar
 
 
 def test_who_publishes_waits_until_the_topic_lets_it() -> None:
-    """RDS tries a subscription when it is made, and refuses one whose topic it may not publish to."""
+    """RDS tests a subscription when it is created, and refuses one whose topic does not let RDS publish."""
     edges = record_database(own_topic=True, alarm_cpu_percent=80).edges()
     publishers = {name for name in edges if name.startswith(("database-events-", "database-alarm-"))}
     assert publishers == {
@@ -74,7 +74,8 @@ def test_nobody_but_this_accounts_events_and_alarms_may_publish_to_the_topic() -
 
 
 def test_rds_tells_of_this_stacks_own_instances_and_of_what_wakes_an_operator() -> None:
-    """Without ids a subscription hears every database of the account; groups of before VPCs have no other choice."""
+    """Without ids, a subscription hears every database of the account. For DB security groups (from before VPCs) the
+    stack has no ids to give."""
     recording = record_database(topic_arn=TOPIC, replica=True, master_password="generated")
     subscriptions = {
         one.inputs["sourceType"]: one.inputs for one in recording.of_type("aws:rds/eventSubscription:EventSubscription")

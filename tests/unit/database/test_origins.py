@@ -1,4 +1,5 @@
-"""Where an instance's data come from, and the replica: what AWS is asked for, and what it is never asked again."""
+"""Where an instance's data come from, and the replica: what is requested from AWS, and what is never requested
+again."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tests.unit.monitor import COMPUTED_OUTPUTS, Recording, record
 pytestmark = pytest.mark.unit
 
 IDENTIFIER = "teleport-access-graph-dev"
-# An instance that is made empty is told these for good; one with data has them of its data.
+# An instance that starts empty gets these inputs for good; one that starts with data takes them from the data.
 OF_THE_DATA = {"dbName", "username", "kmsKeyId", "engineVersion", "allocatedStorage"}
 ADOPTED = {"adopt": "graph", "subnet_ids": None, "subnet_group_name": "their-subnets", "kms_key_arn": "arn:aws:kms:x"}
 
@@ -77,16 +78,17 @@ def test_an_adopted_instance_is_imported_by_its_name_and_keeps_its_place_and_key
     inputs = instance(recording)
     assert (inputs["dbSubnetGroupName"], inputs["kmsKeyId"]) == ("their-subnets", "arn:aws:kms:x")
     assert recording.of_type("aws:rds/subnetGroup:SubnetGroup") == []
-    # AWS changes those of no instance, and nobody has said which ones it has.
+    # AWS cannot change these keys on an existing instance, and nobody has stated which keys it has.
     assert {"performanceInsightsKmsKeyId", "masterUserSecretKmsKeyId"} <= set(registration.ignore_changes)
-    # AWS tells the names that it was made with, and of a database that was made by hand none.
+    # AWS reports the names that the instance was created with; for a database that was created by hand later, it
+    # reports none.
     assert {"dbName", "username"} <= set(registration.ignore_changes)
     assert not {"dbName", "username"} & set(record_database()["database-instance"].ignore_changes)
 
 
 @pytest.mark.slow
 def test_what_stands_around_an_adopted_instance_has_a_key_of_the_stacks_own() -> None:
-    """The instance's own may be AWS's `aws/rds`, with which CloudWatch Logs and SNS can do nothing."""
+    """The instance's own key may be AWS's `aws/rds`, which CloudWatch Logs and SNS cannot use."""
     recording = record_database(**ADOPTED, own_topic=True)
     own = "arn:aws:kms:us-east-1:123456789012:key/database-key"
     users = {
@@ -101,7 +103,7 @@ def test_what_stands_around_an_adopted_instance_has_a_key_of_the_stacks_own() ->
         "database-instance": ("arn:aws:kms:x", None),
     }
     assert recording["database-final-snapshot"].plain("keepers.kms_key") == "arn:aws:kms:x"
-    # Here AWS made the secret, before the stack or at its asking, with a key that only AWS names.
+    # For the adopted instance, AWS made the secret, and only AWS can say which key encrypts it.
     outputs = [one.component_outputs["database"] for one in (recording, record_database())]
     assert [one["master_secret_kms_key_arn"] for one in outputs] == [
         "arn:aws:kms:us-east-1:123456789012:key/database",
@@ -112,7 +114,8 @@ def test_what_stands_around_an_adopted_instance_has_a_key_of_the_stacks_own() ->
 @pytest.mark.slow
 @pytest.mark.parametrize("origin", [{"restore_snapshot": "graph-final-1"}, {"restore_source": "graph"}, ADOPTED])
 def test_an_instance_that_has_a_version_is_told_one_to_change_it_alone(origin: dict[str, Any]) -> None:
-    """A major alone is another than the minor that the provider reads, and RDS takes its own default for it."""
+    """The provider reads a minor version, so a major version alone would be a change, and RDS would choose its own
+    default minor for it."""
     assert "engineVersion" not in instance(record_database(**origin))
     upgraded = record_database(**origin, engine_version="18", upgrade=True)
     assert instance(upgraded)["engineVersion"] == "18"
@@ -122,7 +125,7 @@ def test_an_instance_that_has_a_version_is_told_one_to_change_it_alone(origin: d
 @pytest.mark.slow
 @pytest.mark.parametrize("origin", [{"restore_snapshot": "graph-final-1"}, {"restore_source": "graph"}])
 def test_a_restored_instance_is_told_its_storage_once_it_is_there(origin: dict[str, Any]) -> None:
-    """Data that have grown since take more than an instance begins with, and RDS refuses less."""
+    """The data may have grown since the snapshot; RDS refuses less storage than they take."""
     assert "allocatedStorage" not in instance(record_database(**origin))
     assert instance(record_database(**origin, allocated_storage_gib=50, resize=True))["allocatedStorage"] == 50
 
@@ -159,7 +162,8 @@ def test_a_replica_is_its_source_without_what_it_has_of_it() -> None:
 def test_the_secret_of_an_instance_that_has_none_yet_is_not_known_before_the_up(
     monkeypatch: pytest.MonkeyPatch, preview: bool
 ) -> None:
-    """A preview that changes an instance shows it as it is, with no secret; an `up` that made none has left it out."""
+    """A preview that changes an instance still shows it without a secret. After an `up`, a missing secret means that
+    the run left the instance out."""
     without = {"aws:rds/instance:Instance": {**COMPUTED_OUTPUTS["aws:rds/instance:Instance"], "masterUserSecrets": []}}
     seen: list[bool] = []
 
@@ -167,7 +171,7 @@ def test_the_secret_of_an_instance_that_has_none_yet_is_not_known_before_the_up(
         seen.append(await output.is_known())
 
     def program() -> None:
-        # In the recording's previews everything computed is unknown; in this one the instance is there.
+        # In the recording's own previews every computed value is unknown; in this preview the instance already exists.
         monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: preview)
         arguments: dict[str, Any] = {**DATABASE, **ADOPTED}
         database = Database("database", DatabaseArgs(**arguments))

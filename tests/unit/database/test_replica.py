@@ -1,4 +1,4 @@
-"""The read replica and the watch over it: who reaches it when, and what of them outlives the stack."""
+"""The read replica and the alarms that watch it: who can reach it and when, and what outlives the stack."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_its_address_is_known_once_every_client_reaches_it() -> None:
 
 
 def test_its_log_groups_stand_before_it() -> None:
-    """RDS would make them itself, unencrypted and for ever."""
+    """RDS would otherwise create the log groups itself: unencrypted, and kept forever."""
     recording = record_database(**REPLICA)
     assert {"database-replica-log-postgresql", "database-replica-log-upgrade"} <= recording.edges()["database-replica"]
 

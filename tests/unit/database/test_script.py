@@ -1,6 +1,5 @@
-"""The access Job's text: nothing in it is expanded by Kubernetes or the shell, and the verifier is what PostgreSQL
-would store.
-"""
+"""The access Job's script: neither Kubernetes nor the shell expands anything in it, and its verifier is the one that
+PostgreSQL would store."""
 
 from __future__ import annotations
 
@@ -46,7 +45,7 @@ def test_names_and_values_come_by_environment_alone(managed: bool) -> None:
 
 @pytest.mark.parametrize("script", [PREPARE_DATABASE, RETIRE_LOGINS], ids=["prepare", "retire"])
 def test_the_masters_first_statement_leaves_access_graphs_objects_out(script: str) -> None:
-    """Before it no function is called: one of the database's own could be."""
+    """No function may be called before this statement: it could be one that the database itself defines."""
     _, _, statements = script.partition("<<'SQL'\n")
     assert statements.startswith("SET search_path = pg_catalog, pg_temp;\n")
     assert script.count("psql ") == 1
@@ -65,7 +64,7 @@ def test_the_files_of_the_master_password_are_their_owners_alone(text: str) -> N
     assert text.startswith("umask 077\n")
 
 
-# Each takes three times 4096 rounds of hashing.
+# Each example computes three times 4096 rounds of hashing.
 @pytest.mark.slow
 @settings(max_examples=20)
 @given(password=PASSWORDS)

@@ -1,4 +1,5 @@
-"""The security group is registered as the SDK's own class registers it: every field of the request, the version too."""
+"""The security group is registered exactly as the SDK's own class registers it: every field of the request, including
+the version."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tests.unit.monitor import RecordingMonitor, record
 
 pytestmark = pytest.mark.unit
 
-# Where in the program it stands, by which the two differ and nothing else does.
+# The place in the program: the only fields in which the two requests may differ.
 PLACE = ("sourcePosition", "stackTrace", "parentStackTraceHandle")
 
 
@@ -43,7 +44,7 @@ def request_of(kind: type[pulumi.CustomResource], monkeypatch: pytest.MonkeyPatc
     _, request = requests
     for field in PLACE:
         request.ClearField(field)
-    # The order of a list of URNs says nothing.
+    # The order of this list of URNs has no meaning.
     urns = sorted(request.dependencies)
     del request.dependencies[:]
     request.dependencies.extend(urns)

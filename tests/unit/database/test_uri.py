@@ -1,4 +1,4 @@
-"""Connection URIs: what is built round-trips, what is given is checked, and nothing of a credential is ever shown."""
+"""Connection URIs: a generated URI round-trips, a given one is checked, and no part of a credential is ever shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.database_uri import (
 
 pytestmark = pytest.mark.unit
 
-# PostgreSQL has no NUL in any text; lone surrogates are no text at all.
+# PostgreSQL's text cannot contain NUL, and lone surrogates are not valid text.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 PORT = st.integers(min_value=1, max_value=65535)
 HOST = "db.abc.us-east-1.rds.amazonaws.com"
@@ -111,7 +111,7 @@ def test_port_is_postgresqls_own_when_absent() -> None:
         (f"postgres://:secret@{HOST}/graph?sslmode=verify-full", "names no user"),
         (f"postgres://app@{HOST}/graph?sslmode=verify-full", "has no password"),
         (f"postgres://app:@{HOST}/graph?sslmode=verify-full", "has no password"),
-        # Readers take the first '@' or the last one for the end of the credentials.
+        # Some parsers end the credentials at the first '@', others at the last.
         (f"postgres://app:sec@ret@{HOST}/graph?sslmode=verify-full", "has more than one '@'"),
         (f"postgres://app:5/secret@{HOST}/graph?sslmode=verify-full", "has more than one '@'"),
         (f"postgres://app:5?secret@{HOST}/graph?sslmode=verify-full", "has more than one '@'"),
@@ -130,7 +130,7 @@ def test_port_is_postgresqls_own_when_absent() -> None:
         (f"{GOOD}&application_name=a+b", "has a '+'"),
         (f"{GOOD}&application_name=a;b", "has a ';'"),
         (f"{GOOD}&sslmode=verify-full", "gives the parameter sslmode more than once"),
-        # Readers decode the names first.
+        # Parsers decode parameter names first.
         (f"{GOOD}&ssl%6Dode=disable", "gives the parameter sslmode more than once"),
         (f"{GOOD}&secret=1&secret=2", "gives a parameter more than once"),
         (f"{GOOD}&application_name", "a parameter that is not <name>=<value>"),
@@ -198,7 +198,7 @@ def test_any_providers_uri_is_taken_as_libpq_reads_it(uri: str) -> None:
 
 
 def test_every_known_parameter_has_a_value_that_is_taken() -> None:
-    """What is told to whoever gives a wrong one is true."""
+    """The message that lists the allowed values of a parameter is true."""
     for name, (values, statement) in PARAMETERS.items():
         for example in statement.replace(" or ", ", ").split(", "):
             text = {"a number of seconds": "10", "a number": "10", "a number from 1": "1"}.get(
@@ -207,7 +207,7 @@ def test_every_known_parameter_has_a_value_that_is_taken() -> None:
             assert values.fullmatch(text), name
 
 
-# The characters at which readers part a URI, and those that people's password generators add.
+# The characters at which parsers split a URI, and those that password generators add.
 ODD = st.text("aé€:/?#[]@!$&'()*+,;=%\\\"<>^`{|}~ \t", min_size=1, max_size=12)
 
 
@@ -234,7 +234,8 @@ def test_a_pasted_password_is_refused_or_read_by_everyone_alike(password: str) -
 @pytest.mark.slow
 @given(password=TEXT)
 def test_no_refusal_shows_the_password(password: str) -> None:
-    # Unencoded, as a person would paste it. Letters alone may be part of any message.
+    # The password is pasted unencoded, as a person would. A digit on both sides makes it distinct: letters alone may
+    # occur in any message.
     pasted = f"5{password}5"
     with pytest.raises(DatabaseUriError) as refusal:
         check_database_uri(f"postgres://app:{pasted}@{HOST}/graph?sslmode=disable&x=y")
