@@ -1,4 +1,4 @@
-"""Previews for tests: the recorded ones, and small ones made of steps."""
+"""Previews for tests: recorded ones, and small ones built from steps."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def step(
     paths: list[str] | None = None,
     **state: Any,
 ) -> dict[str, Any]:
-    """As the engine writes one. `old` and `new` are inputs; `state` goes into both states."""
+    """A step as the engine writes it. `old` and `new` are inputs; `state` goes into both the old and the new state."""
     own = urn(type_, name)
     common = {"urn": own, "type": type_.rsplit("$", 1)[-1], "custom": True, **state}
     made: dict[str, Any] = {"op": operation, "urn": own}

@@ -1,4 +1,4 @@
-"""The commands: files in, files out, and exit codes that a workflow can act on."""
+"""The commands: files in, files out, and exit codes on which a workflow can act."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(command: str, name: str, tmp_path: Path, *more: str) -> tuple[int, str]:
         ("quiet", ["--fail-on", "amber"], 0),
         ("refused", [], 0),
         ("refused", ["--fail-on", "red"], 1),
-        # A label allows what is red, never what is unknown.
+        # A label allows a red change, but never an unknown one.
         ("refused", ["--fail-on", "red", "--labels", '["allow-red"]'], 1),
         ("absent", ["--fail-on", "red", "--exit-code", "137"], 1),
         ("quiet", ["--fail-on", "red", "--exit-code", "255"], 1),
@@ -61,7 +61,7 @@ def run(command: str, name: str, tmp_path: Path, *more: str) -> tuple[int, str]:
 )
 def test_the_exit_code_of_a_comment(name: str, more: list[str], code: int, tmp_path: Path) -> None:
     assert run("comment", name, tmp_path, *more)[0] == code
-    # Whatever the code, reviewers have something to read.
+    # Unless the command was called wrongly, reviewers get something to read.
     assert (tmp_path / "c.md").exists() is (code != 2)
     assert (tmp_path / "r.html").exists() is (code != 2)
 
@@ -99,7 +99,7 @@ def test_the_exit_code_of_a_drift(name: str, code: int, said: str, tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_help_of_comment_says_when_it_ends_with_1() -> None:
-    """Without --fail-on nothing does: the cases above."""
+    """Without --fail-on the exit code is never 1, as the cases above show."""
     said = " ".join(CliRunner().invoke(app, ["comment", "--help"], env={"COLUMNS": "200"}).output.split())
     assert "Exit code: with --fail-on red or amber 1 if it failed" in said
 

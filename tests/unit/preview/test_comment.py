@@ -1,4 +1,5 @@
-"""The comment: worst first, one for each stack, never longer than GitHub takes, and no text in it out of its place."""
+"""The comment: worst first, one for each stack, never longer than GitHub accepts, and no text can break its
+formatting."""
 
 from __future__ import annotations
 
@@ -149,8 +150,7 @@ def test_a_marker_is_of_one_stack_and_of_the_first_line_only() -> None:
     ["`````\n</details>\n# big", "@octocat", "x|y|z", "<img src=x>", "```\ninjected", "\u2028injected", "[a](b)"],
 )
 def test_no_text_of_a_preview_gets_out_of_its_place(evil: str) -> None:
-    """Names, types, paths, values and messages stand in code; reasons are cells; so is what stands
-    against the change."""
+    """Names, types, paths, values and messages are set as code; reasons and objections are table cells."""
     steps = (
         step("delete", INSTANCE, evil, reasons=[evil]),
         step("update", SECRET, f"x{evil}", old={evil: "1"}, new={evil: evil}),

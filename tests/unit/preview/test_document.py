@@ -1,4 +1,4 @@
-"""What the engine printed is read as far as it can be, and it is known whether the preview went through."""
+"""The engine's output is read as far as possible, and the reader knows whether the preview succeeded."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_preview_that_the_program_refused_has_failed() -> None:
         ),
         (document(), 255, "", "The preview failed with exit code 255, and gave no reason in its result."),
         (document(), 0, "", None),
-        # `--expect-no-changes` with changes: from CLI 3.250 on, and before.
+        # `--expect-no-changes` with changes: the exit code from CLI 3.250 on, and before that version.
         (document(), 7, "", None),
         (document(), 1, "error: no changes were expected for preview but changes were proposed\n", None),
         (f"warning: a newer version\n{document()}\n", 0, "", None),
@@ -91,7 +91,7 @@ def test_a_failed_preview_keeps_the_end_of_its_log() -> None:
     log = "\n".join(f"line {number}" for number in range(100))
     assert read_preview("", exit_code=1, log=log).log.splitlines() == [f"line {number}" for number in range(60, 100)]
     assert read_preview(document(), exit_code=0, log=log).log == ""
-    # Whose beginning is before that end is still known for what it is.
+    # A key whose beginning lies before the part of the log that is kept is still recognised.
     key = "\n".join(["-----BEGIN PRIVATE KEY-----", *(f"cAnArY{number:040}" for number in range(60))])
     assert "cAnArY" not in read_preview("", exit_code=1, log=f"{log}\n{key}\n-----END PRIVATE KEY-----\n").log
 

@@ -1,4 +1,5 @@
-"""A nightly preview that is not empty is drift, a due renewal, a stale host CA or a missed deployment, and says so."""
+"""A nightly preview that is not empty means drift, a due renewal, a stale host CA or a missed deployment; the report
+says which."""
 
 from __future__ import annotations
 

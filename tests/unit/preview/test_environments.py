@@ -1,4 +1,4 @@
-"""A change is previewed in the environments that it touches: rather in one too many than in one too few."""
+"""A change is previewed in every environment that it touches; in doubt, one too many."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_file_of_one_environment_that_another_names_touches_both() -> None:
 
 
 def test_what_a_comment_names_is_not_used() -> None:
-    """Or the program's own files would reach only the environments whose comments name them."""
+    """Otherwise the program's own files would reach only the environments whose comments name them."""
     told = {"dev": "# As in Pulumi.yaml; docs/network.md\na: b # pinned by requirements.txt\n", "prod": "a: b#c.pem\n"}
     assert touched(["Pulumi.yaml"], told) == touched(["requirements.txt"], told) == ["dev", "prod"]
     assert touched(["docs/network.md"], told) == []
@@ -78,7 +78,7 @@ def test_the_samples_are_environments() -> None:
 
 
 def test_a_configuration_in_another_encoding_is_an_environment_too(tmp_path: Path) -> None:
-    """What is wrong with it, its own preview says: it keeps no other from theirs."""
+    """Its own preview reports what is wrong with the file; the other environments still get their previews."""
     (tmp_path / "Pulumi.west.yaml").write_bytes(
         "# für environments/west/teleport.yaml\nx: values.yaml".encode("latin-1")
     )
@@ -101,14 +101,15 @@ def test_the_environments_are_the_configurations_beside_the_program(tmp_path: Pa
     ("names", "shared"),
     [
         (["dev", "prod"], []),
-        # By itself it meets nobody: its own previews have a GitHub environment of their own.
+        # Alone this name is no clash: its own previews run in another GitHub environment.
         (["dev", "prod-preview"], []),
         (["prod", "prod-preview", "prod-drift"], ["prod-drift", "prod-preview"]),
         (["prod", "Prod-Preview"], ["Prod-Preview"]),
     ],
 )
 def test_no_deployment_shares_a_github_environment_with_anothers_previews(names: list[str], shared: list[str]) -> None:
-    """Whoever may push a branch runs code in the environment of the previews: the deployment's role would be theirs."""
+    """Anybody who may push a branch can run code in the GitHub environment of the previews, and would get the
+    deployment's role."""
     assert [line.partition(":")[0] for line in shared_gates(names)] == [f"Pulumi.{name}.yaml" for name in shared]
 
 
@@ -133,7 +134,7 @@ def test_the_workflows_have_these_environments_beside_a_stacks_own() -> None:
 
 @as_shipped
 def test_it_runs_with_python_alone() -> None:
-    """As the workflow's first job does: nothing installed, no site-packages."""
+    """The first job of the workflow runs it like this: nothing installed, no site-packages."""
     done = subprocess.run(
         [sys.executable, "-S", "-m", "operations.preview.environments"],
         cwd=ROOT,

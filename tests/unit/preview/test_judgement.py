@@ -1,4 +1,4 @@
-"""Red is what cannot be undone, green what is due, and a label says which step is which and why."""
+"""Red marks what cannot be undone, green marks what is due, and a label says which step is which and why."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_lifted_protection_is_told_even_where_nothing_else_changes(operation: st
 
 @pytest.mark.parametrize("operation", ["same", "update"])
 def test_so_is_that_a_destroy_no_longer_leaves_it(operation: str) -> None:
-    """An adopted Teleport is kept by a `destroy` until then, and uninstalled afterwards."""
+    """Until then, a `destroy` keeps an adopted Teleport; afterwards, a `destroy` uninstalls it."""
     lifted = step(operation, TELEPORT_RELEASE, "teleport-a-release", retainOnDelete=True)
     assert all(one.severity is Severity.PLAIN for one in assess(preview_of(lifted)).judgements)
     del lifted["newState"]["retainOnDelete"]
@@ -333,7 +333,7 @@ def test_what_an_update_deletes_or_locks_away_is_told(
     ],
 )
 def test_a_provider_that_reaches_elsewhere_is_told(type_: str, name: str, severity: Severity) -> None:
-    """The engine takes it for an update, and everything else for unchanged."""
+    """The engine shows only the provider as updated, and everything else as unchanged."""
     (only,) = assess(preview_of(step("update", type_, "x", old={name: "one"}, new={name: "another"}))).judgements
     assert only.severity is severity
     assert (name in only.reason) is (severity is Severity.AMBER)

@@ -1,4 +1,4 @@
-"""The layout: what has to be there first stands left, nothing lies on anything, and every graph has one."""
+"""The layout: dependencies stand to the left, nothing overlaps, and every graph has a layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_tall_layer_is_broken_into_columns() -> None:
 
 
 def test_crossings_are_undone() -> None:
-    """Two chains, given criss-cross, lie beside each other."""
+    """Two chains that are given crosswise end up side by side."""
     layout = lay_out({"a1": [], "b1": [], "b2": ["b1"], "a2": ["a1"], "a3": ["a2"], "b3": ["b2"]})
     rows = {name: {layout.cells[f"{name}{at}"][1] for at in (1, 2, 3)} for name in "ab"}
     assert all(len(found) == 1 for found in rows.values())

@@ -1,4 +1,5 @@
-"""What stands against a change beside its preview: broken policies and failed checks, in the comment and the code."""
+"""Objections to a change beside its preview (broken policies and failed checks), in the comment and in the exit
+code."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.unit
 
 
 def event(**changes: Any) -> str:
-    """As the engine logs one (pulumi/sdk 3.250, go/common/apitype/events.go)."""
+    """An event as the engine logs it (pulumi/sdk 3.250, go/common/apitype/events.go)."""
     said = {
         "resourceUrn": urn(INSTANCE, "database-instance"),
         "message": "<{%fg 1%}>The instance has a standby in another zone (RDS.5).<{%reset%}>\nmultiAz is not true\n",

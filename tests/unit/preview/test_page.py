@@ -1,4 +1,4 @@
-"""The page stands alone, is well-formed, links what it shows, and says without colours what colours say."""
+"""The page is self-contained and well-formed, links what it shows, and conveys nothing by colour alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VOID = {"meta", "rect", "path"}
 
 
 class Page(HTMLParser):
-    """Elements by name with their attributes; fails on what is not closed in order."""
+    """Collects elements by name with their attributes; fails when an element is not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def test_it_has_a_language_a_title_a_heading_and_regions_that_the_keyboard_reach
 
 
 def luminance(colour: str) -> float:
-    """WCAG 2.2, relative luminance."""
+    """The relative luminance of WCAG 2.2."""
     digits = colour.lstrip("#")
     digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
     channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]

@@ -1,4 +1,5 @@
-"""One comment and one issue for each stack, made once and then edited: against a server that answers as GitHub's."""
+"""One comment and one issue for each stack, created once and then edited, against a server that answers as GitHub
+does."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ REPOSITORY = "/repos/acme/graph"
 
 
 class Server:
-    """Comments of pull request 7 and the issues of one repository, as GitHub's REST API keeps them."""
+    """The comments of pull request 7 and the issues of one repository, in the form of GitHub's REST API."""
 
     def __init__(self) -> None:
         self.comments: list[dict[str, Any]] = []
@@ -171,7 +172,7 @@ def test_what_was_said_of_a_stack_is_taken_back_once_the_change_touches_it_no_mo
     said = [one["body"].splitlines() for one in server.comments]
     assert said[:2] == [[marker("prod"), "red"], [marker("dev"), "one"]]
     assert said[2][:2] == [marker("prod"), "### ⚪ `prod`: no preview any more"]
-    # Once, and until there is one again.
+    # The comment is withdrawn once; it comes back with the next preview.
     assert withdraw_comments(github, 7, ["dev"], BOT) == []
     assert publish_comment(github, 7, body("prod", "green"), BOT) == "edited"
     assert withdraw_comments(github, 7, ["prod", "dev"], BOT) == []
@@ -213,7 +214,7 @@ def test_what_github_refuses_is_told(github: GitHub, server: Server) -> None:
 
 
 def test_an_issue_is_made_edited_and_closed(server: Server, github: GitHub) -> None:
-    # GitHub has pull requests among the issues.
+    # GitHub lists pull requests among the issues.
     other = {
         "number": 90,
         "title": "The stack dev",
@@ -239,7 +240,7 @@ def test_an_issue_is_made_edited_and_closed(server: Server, github: GitHub) -> N
 
 @pytest.mark.slow
 def test_it_runs_with_python_alone(server: Server, tmp_path: Path) -> None:
-    """As in the workflow: nothing installed, token and repository from the environment."""
+    """As in the workflow: nothing installed; token and repository come from the environment."""
     (tmp_path / "comment.md").write_text(body("dev", "from the command line"))
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""What restarts, how many pods of it, and that the order is the access graph, auth, proxies."""
+"""What restarts, how many of its pods, and that the order is the access graph, auth, proxies."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_clusters_restart_one_role_after_the_other() -> None:
         (["values.podDisruptionBudget.minAvailable"], False),
         (["values.service.type"], False),
         (["timeout"], False),
-        (["values"], True),  # masked as a whole: it may
+        (["values"], True),  # masked as a whole, so it may
         (["chart"], True),
         (["values.replicaCount", "values.log.level"], True),
     ],
@@ -82,7 +82,7 @@ def test_the_access_graph_rolls_by_what_reaches_its_pods(paths: list[str], rolls
         (["values.proxy.annotations.pod.x"], ["proxies"]),
         (["values.authentication.type"], ["auth"]),
         (["values.log.level"], ["auth", "proxies"]),
-        # It begins like the proxies' own values, and is in auth's configuration.
+        # The name begins like the proxies' values, but the value is in auth's configuration.
         (["values.proxyListenerMode"], ["auth", "proxies"]),
         (["values"], ["auth", "proxies"]),
         (["timeout"], []),
@@ -134,5 +134,5 @@ def test_proxies_are_counted_by_their_release_though_it_does_not_change() -> Non
     release = step("same", TELEPORT_RELEASE, "teleport-a-release", new={"values": values})
     assert found(release, step("update", PROXIES, "teleport-a-proxies")) == [("proxies", "a", 4)]
     assert found(step("update", PROXIES, "teleport-a-proxies")) == [("proxies", "a", None)]
-    # The mark on auth's Deployment, by which the program waits for it, is none of its pods'.
+    # The program marks auth's Deployment only to wait for it; the mark does not change the pods.
     assert found(release, step("update", PROXIES, "teleport-a-auth")) == []

@@ -1,4 +1,4 @@
-"""Whatever is secret in a preview is gone before anything is made of it, and what is public stays."""
+"""Every secret in a preview is removed before anything is made from the preview, and what is public stays."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CANARY = "cAnArY0123456789xYz"
 
 
 def wrapped(text: str, width: int = 76) -> str:
-    """Base64 as base64(1) writes it."""
+    """Base64, wrapped as base64(1) does."""
     encoded = base64.b64encode(text.encode()).decode()
     return "\n".join(encoded[begin : begin + width] for begin in range(0, len(encoded), width))
 
 
-# Every form in which a secret was ever seen in an engine's output, with the canary in it.
+# Every form in which a secret has been seen in an engine's output, each with the canary inside.
 PLANTED = {
     "private key": f"-----BEGIN PRIVATE KEY-----\nMIG{CANARY}\n-----END PRIVATE KEY-----\n",
     "EC private key": f"-----BEGIN EC PRIVATE KEY-----\nMIG{CANARY}\n-----END EC PRIVATE KEY-----",
@@ -176,7 +176,7 @@ def test_a_planted_secret_is_gone(form: str) -> None:
 
 @pytest.mark.parametrize("form", PLANTED)
 def test_nothing_that_is_made_of_a_preview_has_a_planted_secret(form: str) -> None:
-    """In a value, a value within, a key, a diagnostic, the configuration, and the log."""
+    """The secret may be in a value, a nested value, a key, a diagnostic, the configuration, or the log."""
     planted = PLANTED[form]
     printed = document(
         step(
@@ -195,7 +195,8 @@ def test_nothing_that_is_made_of_a_preview_has_a_planted_secret(form: str) -> No
 @pytest.mark.parametrize("secret", [{"values": "[secret]"}, {"values": {"a": {"b": "[secret]"}, "c": 2}}])
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_is_secret_on_one_side_of_a_change_is_shown_on_neither(secret: dict[str, Any], turned: bool) -> None:
-    """As when a release is taken over: the plugin reads its values in plain text, and the program's are secret."""
+    """As when a release is taken over: the plugin reads its values in plain text, while the program's values are
+    secret."""
     plain = {"values": {"a": {"b": [{"name": "x", "value": CANARY}]}, "c": 1}}
     old, new = (secret, plain) if turned else (plain, secret)
     printed = document(step("update", TELEPORT_RELEASE, "teleport-x-release", old=old, new=new, paths=["values.c"]))
@@ -211,8 +212,8 @@ def test_what_is_secret_on_one_side_of_a_change_is_shown_on_neither(secret: dict
 def test_what_the_state_had_as_secret_is_not_shown_because_a_refresh_read_it_in_plain_text(
     operation: str, secret: dict[str, Any], former: str
 ) -> None:
-    """A nightly preview after the secret values were taken out of the configuration, or the release out of the stack:
-    what comes has no secret any more that would say what was one."""
+    """As in a nightly preview after the secret values were removed from the configuration, or the release from the
+    stack: nothing in the new state marks the value as secret any more."""
     name = "teleport-x-release"
     plain = {"values": {"a": {"b": [{"name": "x", "value": CANARY}]}, "c": 1}}
     changed = step(operation, TELEPORT_RELEASE, name, old=plain, new={"values": {"c": 1}}, paths=["values.a"])
@@ -246,7 +247,7 @@ def test_what_the_state_had_as_secret_is_not_shown_because_a_refresh_read_it_in_
         {"headers": {"Set-Cookie": [CANARY], "cookie": CANARY}},
         {"adminPwd": CANARY, "dbPass": CANARY},
         {"secret": CANARY, "auth": CANARY},
-        # What the intake refuses in a plain values file.
+        # The names that the program refuses in a plain values file.
         {"signingSecret": CANARY, "jwtSecretValue": CANARY, "smtp_pass": CANARY},
         {"credential": CANARY, "credentials": [CANARY], "passwordHash": CANARY, "tokenSeed": CANARY},
         {"data": {"tls.key": CANARY, "license.pem": CANARY}},
@@ -277,18 +278,18 @@ def test_what_is_deeper_than_any_document_is_dropped(deep: int) -> None:
 
 
 def test_a_key_store_is_known_by_its_first_bytes() -> None:
-    """PKCS #12: a sequence whose version is 3."""
+    """PKCS #12 begins with a sequence whose version is 3."""
     store = base64.b64encode(b"\x30\x82\x0a\x00\x02\x01\x03" + bytes(range(200, 256))).decode()
     assert scrub(f"keystore.p12: {store}") == "keystore.p12: [scrubbed]"
 
 
 def test_a_secret_that_was_encoded_twice_is_gone() -> None:
-    """As a Secret's `data` has what a program wrote in base64 already."""
+    """As in the `data` of a Secret when a program wrote its value in base64 already."""
     once = base64.b64encode(f"postgres://u:{CANARY}@h/d".encode())
     assert scrub(f"x {base64.b64encode(once).decode()} y") == "x [scrubbed] y"
 
 
-# Each as its issuer writes it, put together here so that nobody's scanner takes it for one.
+# Each token in its issuer's format, assembled here so that no secret scanner takes it for a real one.
 TOKENS = [
     *(f"{prefix}{'A7' * 8}" for prefix in ("AKIA", "ASIA")),
     *(f"gh{kind}_{'a7' * 18}" for kind in "pousr"),
@@ -313,7 +314,7 @@ def test_a_token_is_known_by_its_own_form(token: str) -> None:
     assert scrub(f"it said {token} and ended") == "it said [scrubbed] and ended"
 
 
-# A setting of that name, in whatever form it has it.
+# A setting with a secret's name, in whatever form the value is written.
 NAMES = (
     *("password", "passwords", "passwordWo", "passwd", "dbPasswd", "passphrase", "pwd", "mysqlpwd", "pass", "dbpass"),
     *("userPass", "adminPass", "rootPass", "masterPass", "token", "tokens", "privateKey", "privateKeyPem"),
@@ -465,7 +466,7 @@ _JSON = st.recursive(
     ],
 )
 def test_a_long_text_takes_no_longer_than_it_is_long(piece: str) -> None:
-    """A regular expression that looks back and forth would take hours for a megabyte."""
+    """A backtracking regular expression would take hours for a megabyte."""
     began = time.process_time()
     scrub(piece * (400_000 // len(piece)))
     assert time.process_time() - began < 5

@@ -1,4 +1,4 @@
-"""Host CAs come and go by name and fingerprint, and who is refused because of it is said."""
+"""Added and removed host CAs are listed by name and fingerprint, and the page says whom that shuts out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflows: pinned, without a token that writes beside code that is not merged, and with commands that exist."""
+"""The workflows: actions are pinned, no token that can write is beside unmerged code, and every command exists."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_only_the_jobs_that_need_it_may_do_more_than_read() -> None:
 
 
 def test_what_a_fork_may_start_has_no_secret_and_no_environment() -> None:
-    """Every test runs on anybody's pull request, as `.ci/run` does on a fresh machine."""
+    """Every test runs for anybody's pull request, as `.ci/run` does on a fresh machine."""
     assert set(workflow("test")[True]) == {"pull_request", "push"}
     text = (ROOT / ".github" / "workflows" / "test.yaml").read_text()
     assert re.findall(r"secrets\.|vars\.|github\.token", text) == []
@@ -103,7 +103,7 @@ def test_code_of_a_pull_request_never_runs_beside_a_token_that_writes() -> None:
     assert writing == {"comment", "withdraw"}
     for name in writing:
         (checkout,) = [step for step in parsed["jobs"][name]["steps"] if "checkout" in step.get("uses", "")]
-        # Not of the branch that the pull request is for, which may be anybody's.
+        # The default branch, not the pull request's target branch: that may be anybody's.
         assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
         assert "id-token" not in parsed["jobs"][name]["permissions"]
 
@@ -172,11 +172,11 @@ def test_every_command_of_ours_has_the_options_that_it_is_given(name: str) -> No
 
 @pytest.mark.parametrize(("name", "title"), [("preview", "Preview"), ("deploy", "Deploy")])
 def test_a_preview_and_its_up_are_held_to_the_environments_policies(name: str, title: str) -> None:
-    """The `up` too, for a rule that touches a value which a preview does not know says nothing there."""
+    """The `up` is checked as well: in the preview, a rule about a value that is still unknown says nothing."""
     (step,) = [step for step in jobs(name)[name]["steps"] if step.get("name") == title]
     assert "--policy-pack policy " in step["run"]
     assert step["env"]["POLICY_LEVELS"] == "${{ vars.POLICY_LEVELS }}"
-    # Without the variable the strictest, and each that it may name is there.
+    # Without the variable the strictest level applies, and each level that the variable may name exists.
     (levels,) = re.findall(r'--policy-pack-config "([^"]+)"', step["run"])
     assert levels == "policy/levels/${POLICY_LEVELS:-prod}.json"
     assert json.loads((ROOT / "policy" / "levels" / "prod.json").read_text()) == {"all": "mandatory"}
