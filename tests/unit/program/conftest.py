@@ -1,4 +1,4 @@
-"""One recorded run of the program, shared by all tests that only inspect it."""
+"""Recorded runs of the program, shared by all tests that only inspect them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 @pytest.fixture(scope="session")
 def first_preview(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """The same in a preview before anything exists: every computed value is unknown."""
+    """The same stack in a preview before anything exists: every computed value is unknown."""
     directory: Path = tmp_path_factory.mktemp("preview")
     return run_program(configuration(directory), directory, preview=True)

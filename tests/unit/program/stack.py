@@ -23,10 +23,10 @@ from tests.unit.monitor import COMPUTED_OUTPUTS, PROJECT, STACK, Recording, reco
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# What every Kubernetes object of the recorded stack is annotated with.
+# The annotations of every Kubernetes object in the recorded stack.
 OF_THE_STACK = {"teleport-access-graph/stack": f"organization/{PROJECT}/{STACK}"}
 
-# The user's own values: the merge must leave them as they are.
+# The user's own values; the merge must not change them.
 OWN_VALUES = {
     "clusterName": TELEPORT_CLUSTER,
     "enterprise": True,
@@ -37,7 +37,7 @@ OWN_VALUES = {
 
 
 def host_authority(cluster: str = TELEPORT_CLUSTER, lives: datetime.timedelta = datetime.timedelta(days=3650)) -> str:
-    """PEM of a CA certificate as Teleport issues it to itself: the cluster's name in CN and O."""
+    """PEM of a CA certificate like those that Teleport issues to itself: CN and O are the cluster's name."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, cluster), x509.NameAttribute(NameOID.ORGANIZATION_NAME, cluster)]
@@ -59,19 +59,19 @@ def host_authority(cluster: str = TELEPORT_CLUSTER, lives: datetime.timedelta = 
 
 
 def values_file(directory: Path, cluster: str = TELEPORT_CLUSTER) -> str:
-    """The name of a values file of that cluster, in `directory`."""
+    """Write a values file for this cluster into `directory`. Returns its name."""
     name = "values.yaml" if cluster == TELEPORT_CLUSTER else f"{cluster}.yaml"
     (directory / name).write_text(yaml.safe_dump({**OWN_VALUES, "clusterName": cluster}))
     return name
 
 
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
-# The program reads what it is to trust, so that one is real.
+# The program parses the authority that it is to trust, so this certificate is real.
 COMPUTED = {**COMPUTED_OUTPUTS, SELF_SIGNED: {**COMPUTED_OUTPUTS[SELF_SIGNED], "certPem": host_authority()}}
 
 
 def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **overrides: Any) -> dict[str, Any]:
-    """A configuration of mode rds whose Teleport entry has a real host CA and values of its own."""
+    """A configuration of mode rds. Its Teleport entry has a real host CA and values of its own."""
     settings = {
         "valuesFiles": [values_file(directory)],
         "hostAuthorities": {"mode": "inline", "certificates": [host_authority()]},
@@ -81,11 +81,12 @@ def configuration(directory: Path, *, entry: dict[str, Any] | None = None, **ove
 
 
 def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Recording:
-    """What the program registers, run in `directory` as the language host does. Raises the error that it refuses by."""
+    """Run the program in `directory` as the language host does. Returns what it registered, or raises the error with
+    which it refused."""
     before, collecting = Path.cwd(), gc.isenabled()
     os.chdir(directory)
     try:
-        # The SDK's debug messages too are looked through for what they should not have.
+        # With the SDK's debug messages in the recording, the tests can search those for secrets too.
         with patch.dict(os.environ, {SDK_DEBUG_VARIABLE: "true"}):
             return record(
                 lambda: runpy.run_path(str(ROOT / "__main__.py")) and None,
@@ -97,7 +98,7 @@ def run_program(config: dict[str, Any], directory: Path, **options: Any) -> Reco
             raise ended.__cause__ from None
         raise
     finally:
-        # The program turns it off for its own short life.
+        # The program turns garbage collection off, since its own process is short-lived.
         if collecting:
             gc.enable()
         os.chdir(before)

@@ -1,7 +1,7 @@
-"""Whatever is set together with whatever: objects that Kubernetes and AWS take, no secret in clear, nothing that starts
-before what it names, outputs of the contract, and a preview that shows what the `up` does.
+"""Any combination of settings gives objects that Kubernetes and AWS accept, no secret in clear, nothing that starts
+before what it names, the outputs of the contract, and a preview that shows what the `up` does.
 
-Each choice alone has tests of its own. Here one of each kind is drawn, with names and texts as long as they may be.
+Each choice has tests of its own. Here one choice of each kind is drawn, with the longest names and texts allowed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def entry(*removed: str, **changes: Any) -> Change:
 
 
 def two(config: Config) -> None:
-    """The second one in another Kubernetes cluster, of somebody's Helm."""
+    """The second Teleport: it runs in another Kubernetes cluster, and somebody else owns its Helm release."""
     config["teleport"][SECOND_CLUSTER] = {
         "mode": "values",
         "kubernetes": {"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
@@ -113,7 +113,7 @@ def told_to_everything(config: Config) -> None:
     config["monitoring"] = {"rules": True, "serviceMonitor": True, "labels": {"release": "prometheus"}}
 
 
-# One of each kind; whatever is drawn is a legal whole.
+# One choice of each kind is drawn; any combination is a valid configuration.
 KINDS: dict[str, dict[str, Change]] = {
     "database": {
         "managed": database(profile="production", port=6432),
@@ -178,13 +178,13 @@ KINDS: dict[str, dict[str, Change]] = {
 
 
 def drawn(choices: dict[str, str], directory: Path) -> tuple[Config, Config, Canaries]:
-    """The plain configuration, the secret one, and what is to be found nowhere."""
+    """The plain configuration, the secret one, and the canaries that must not appear anywhere in clear."""
     canaries = Canaries()
     (directory / "authorities.pem").write_text(authority("Issuer A"))
     config = configuration(directory)
     if choices["Teleport"] == "disconnected" and choices["second"] == "none":
-        choices = {**choices, "graph": "off"}  # nobody would use it
-    for kind, changes in KINDS.items():  # in this order, whatever the order of what was drawn
+        choices = {**choices, "graph": "off"}  # nobody would use the access graph
+    for kind, changes in KINDS.items():  # in this order, whatever the order of the draw
         changes[choices[kind]](config)
     secrets: Config = {}
     if choices["database"] == "URI":
@@ -205,7 +205,7 @@ def kind_of(item: Registration) -> str:
 
 
 def inner(value: Any, key: str) -> Iterator[dict[str, Any]]:
-    """Every map in `value`, at whatever depth, that has `key`."""
+    """Every map in `value`, at any depth, that has `key`."""
     if isinstance(value, dict):
         if key in value:
             yield value
@@ -234,7 +234,7 @@ def refused_by_kubernetes(item: Registration) -> Iterator[str]:
     for pod in inner(inputs, "containers"):
         for container in (*pod["containers"], *pod.get("initContainers", ())):
             context = {**pod["securityContext"], **container["securityContext"]}
-            # As the Pod Security Standard `restricted` asks.
+            # The Pod Security Standard `restricted` requires this.
             safe = context["runAsNonRoot"] is True and context["allowPrivilegeEscalation"] is False
             safe = safe and context["capabilities"] == {"drop": ["ALL"]}
             if not safe or context["seccompProfile"] != {"type": "RuntimeDefault"}:
@@ -251,7 +251,7 @@ def refused_by_aws(item: Registration) -> Iterator[str]:
 
 
 def named_by(item: Registration) -> Iterator[tuple[str, str]]:
-    """Kind and name of what a pod or a release cannot start without."""
+    """Kind and name of each object without which a pod or a release cannot start."""
     inputs = unsealed(item.inputs)
     for pod in inner(inputs.get("spec"), "containers"):
         yield "ServiceAccount", pod["serviceAccountName"]
@@ -260,7 +260,7 @@ def named_by(item: Registration) -> Iterator[tuple[str, str]]:
     for holder in inner(inputs, "configMap"):
         yield "ConfigMap", holder["configMap"]["name"]
     for key, kind in (("secretName", "Secret"), ("existingSecretName", "Secret")):
-        # What cert-manager's objects name is what they fill, or wait for by themselves.
+        # cert-manager creates the Secrets that its objects name, or waits for them by itself.
         if kind_of(item) not in ("Certificate", "Issuer"):
             yield from ((kind, holder[key]) for holder in inner(inputs, key))
 
@@ -298,13 +298,13 @@ def off_the_contract(config: Config, stack: Recording) -> Iterator[str]:
 
 
 def other_way_round(section: Any) -> Any:
-    """The same with every key in another place, but for the Teleports' own."""
+    """The same mapping with its keys in reverse order at every level, except the order of the Teleports."""
     if isinstance(section, dict):
         return {key: other_way_round(section[key]) for key in reversed(section)}
     return [other_way_round(item) for item in section] if isinstance(section, list) else section
 
 
-# What is drawn is short enough to be read as it is: a smaller one that fails as well takes minutes to find.
+# A drawn configuration is short enough to read; shrinking it to a smaller failing one would take minutes.
 @settings(
     max_examples=12,
     phases=set(Phase) - {Phase.shrink},
@@ -314,7 +314,7 @@ def other_way_round(section: Any) -> Any:
 def test_whatever_is_set_together_is_a_whole(tmp_path: Path, choices: dict[str, str]) -> None:
     config, secrets, canaries = drawn(choices, tmp_path)
     computed = canaries.computed()
-    # Of data from before, the plugin says the master user.
+    # If the data come from an earlier instance, the plugin reports the master user.
     computed[INSTANCE] = {**computed[INSTANCE], "username": "theirs"}
     stack = run_program(config, tmp_path, secrets=secrets, computed=computed)
     assert [where for where, text in in_clear(stack) if hidden_in(text, canaries.word)] == []

@@ -1,5 +1,5 @@
-"""A canary in every secret that goes in and every one that is made: none is anywhere in clear, nor a hash of one by
-which it could be guessed - in inputs, outputs, names, annotations, labels, messages and errors."""
+"""A canary is in every secret that goes in and in every one that is generated. None appears in clear, nor as a hash
+from which it could be guessed: not in inputs, outputs, names, annotations, labels, messages or errors."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ KEY = "tls:index/privateKey:PrivateKey"
 
 
 class Canaries:
-    """Of one run of the program: what goes in, and what plugins make."""
+    """The canaries of one run of the program: in the secrets that go in, and in those that plugins generate."""
 
     def __init__(self) -> None:
-        # Of few letters, as a person's password may be: what is a hash of it can be found by trying.
+        # Short, as a person's password may be: whoever has its hash can find it by trial.
         self.word = f"canary{secrets.token_hex(4)}"
         self.uri = f"postgres://graph:{self.word}@db.example.com:5432/graph?sslmode=verify-full"
         self.values = {TELEPORT_CLUSTER: {"auth": {"extraEnv": [{"name": "TOKEN", "value": f"token-{self.word}"}]}}}
-        # `{name}` is the resource's.
+        # `{name}` becomes the resource's name.
         self.password = f"{self.word}-{{name}}-0123456789abcdef0123456789"
         self.key = f"-----BEGIN PRIVATE KEY-----\n{self.word}-{{name}}\n-----END PRIVATE KEY-----\n"
 
@@ -43,7 +43,7 @@ class Canaries:
         return {**COMPUTED, PASSWORD: {"!result": self.password}, KEY: {**COMPUTED[KEY], **keys}}
 
     def whole(self, stack: Recording) -> set[str]:
-        """Every secret text of a run, as wholes: those of which a hash would be one."""
+        """Every secret text of a run in full: a hash of one of these must not appear."""
         found = {self.word, self.uri, self.uri.partition("@")[0], json.dumps(self.values), f"token-{self.word}"}
         for item in stack.registrations:
             found |= {text for _, text, secret in leaves(item.inputs) if secret and isinstance(text, str)}
@@ -52,21 +52,21 @@ class Canaries:
 
 
 def hidden_in(text: str, canary: str) -> bool:
-    """In clear, or in an encoding that anybody undoes."""
+    """Whether `text` has the canary in clear or in an encoding that anybody can reverse."""
     forms = {canary, quote(canary, safe=""), canary.encode().hex(), canary[::-1], json.dumps(canary)[1:-1]}
-    # Base64 of a text that has it somewhere: the inner letters of its three alignments.
+    # Base64 of a longer text that contains the canary: the inner characters of its three possible alignments.
     forms |= {base64.b64encode(b"x" * lead + canary.encode())[4 if lead else 0 : -4].decode() for lead in range(3)}
     return any(form in text for form in forms)
 
 
 def guessable(secret: str) -> set[str]:
-    """Hashes that somebody who has a guess can make too, as short as the names of Jobs cut them."""
+    """Hashes that anybody can compute from a guess, shortened as in the names of Jobs."""
     plain = {hashlib.new(name, secret.encode()).hexdigest() for name in ("md5", "sha1", "sha256", "sha512")}
     return {digest[:10] for digest in plain | {content_checksum(secret)}}
 
 
 def in_clear(stack: Recording) -> Iterator[tuple[str, str]]:
-    """(where, text) of everything that is in no envelope."""
+    """(where, text) of everything outside a secret envelope."""
     for item in stack.registrations:
         yield f"the name of {item.name}", item.urn
         for path, value, secret in leaves(item.inputs):
@@ -169,7 +169,7 @@ def test_nothing_in_clear_is_a_hash_by_which_a_secret_could_be_guessed(name: str
 
 
 def test_every_secret_is_where_it_is_needed(tmp_path: Path) -> None:
-    """The canaries did travel: a search that finds nothing has to be one that could."""
+    """Shows that the canaries did travel; without this, a search that finds nothing would prove nothing."""
     canaries = Canaries()
     stack = run("values", canaries, tmp_path)
     places = {
@@ -222,7 +222,7 @@ def some_values(change: Callable[[Canaries], Any]) -> Callable[[Canaries, dict[s
 
 
 def conflicting(section: dict[str, Any]) -> Callable[[Canaries], Any]:
-    """Secret values that contradict the patch, each text of which is the canary."""
+    """Secret values that contradict the patch; every text in them is the canary."""
 
     def change(canaries: Canaries) -> Any:
         text = json.dumps({TELEPORT_CLUSTER: {"auth": section}}).replace("CANARY", canaries.word)
@@ -267,7 +267,7 @@ def test_a_refusal_tells_nothing_of_the_secret(what: str, tmp_path: Path) -> Non
     REFUSED[what](canaries, config, given)
     with pytest.raises(Exception) as refused:  # noqa: PT011  whatever it is, its text is what counts
         run_program(config, tmp_path, secrets=given, computed=canaries.computed())
-    # The engine shows the text of these, and no traceback.
+    # The engine shows only the text of this error, without a traceback.
     assert isinstance(refused.value, pulumi.RunError)
     assert str(refused.value)
     assert not hidden_in(f"{refused.value!r} {refused.value}", canaries.word), str(refused.value)

@@ -1,4 +1,4 @@
-"""Where Helm is told to get the charts from, by each way of naming them."""
+"""Where Helm gets the charts from, for each way of naming them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_chart_of_a_repository_is_looked_up_in_its_index(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("repository", ["oci://registry.example.com/charts", "oci://registry.example.com/charts/"])
 def test_a_chart_of_a_registry_is_named_by_its_whole_url(repository: str, tmp_path: Path) -> None:
-    """A registry has no index: with one as its repository, Helm finds no chart."""
+    """An OCI registry has no index. Given as a repository, it would leave Helm without a chart."""
     stack = run(tmp_path, repository)
     for name, release in RELEASES.items():
         assert stack[release].plain("chart") == f"oci://registry.example.com/charts/{name}"

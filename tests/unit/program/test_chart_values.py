@@ -1,4 +1,4 @@
-"""No setting is without effect: the values of the access graph's release are ones that its chart is known to have."""
+"""Every setting has an effect: the values of the access graph's release are values that its chart is known to have."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.unit.program.stack import configuration, host_authority, run_program
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 EXISTING: dict[str, Any] = {"aws": ..., "database": {"mode": "existing", "secret": {"name": "database"}}}
-# What a load balancer is called by.
+# The name under which a load balancer is reached.
 NAMED = {"tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]}}
 HOST_AUTHORITY = {"hostAuthorities": {"mode": "inline", "certificates": [host_authority()]}}
-# Every setting of `accessGraph` that is for the release alone, with another value than its default.
+# Every setting of `accessGraph` that only the release uses, with a value other than its default.
 SETTINGS: dict[str, Any] = {
     "replicas": 3,
     "serviceType": "LoadBalancer",
@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def values_of(directory: Path, version: str, graph: dict[str, Any], **overrides: Any) -> dict[str, Any]:
-    """The release's values, by their dotted names."""
+    """The release's values by their dotted paths."""
     config = configuration(directory, entry=HOST_AUTHORITY, **NAMED, **copy.deepcopy(overrides))
     config["accessGraph"] |= graph
     config["accessGraph"]["chart"]["version"] = version

@@ -1,4 +1,4 @@
-"""One Teleport of several that does not use the access graph: not yet, or not any more. The others keep theirs."""
+"""One of several Teleports does not use the access graph, not yet or no longer. The others keep their connection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pem() -> str:
 
 
 def config(directory: Path, **entry: Any) -> dict[str, Any]:
-    """That Teleport beside one that is always connected."""
+    """This Teleport beside another one that is always connected."""
     both = configuration(directory, entry={"hostAuthorities": inline(FIRST)})
     own = {"namespace": "other", "release": "other", "valuesFiles": [values_file(directory, OTHER)], **entry}
     both["teleport"][OTHER] = {
@@ -74,7 +74,7 @@ def test_connected_it_waits_for_the_access_graph_and_let_go_it_is_forgotten(tmp_
     assert {"access-graph-release", f"teleport-{OTHER}-ca"} <= used.ancestors(f"teleport-{OTHER}-release")
     assert set(unsealed(used.outputs["ledger"])["endpoints"]) == {TELEPORT_CLUSTER, OTHER}
 
-    # Its host CAs are still given, to be there when it comes back.
+    # Its host CAs stay in the settings, ready for when it is connected again.
     gone = up(config(tmp_path, hostAuthorities=inline(pem), connected=False), tmp_path, used)
     assert pem not in gone["access-graph-release"].plain("values.clusterHostCAs")
     assert f"teleport-{OTHER}-release" in gone.ancestors(f"teleport-{OTHER}-ca"), "auth lets go of it first"

@@ -1,4 +1,4 @@
-"""What waits for what: the whole graph, edge by edge, and what follows from it for the slow branch."""
+"""What waits for what: the whole graph, edge by edge, and what follows for the slow branch."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ EDGES: dict[str, set[str]] = {
         "namespace-database-ca",
         "namespace-namespace",
     },
-    # The former login is retired when nobody uses it any more.
+    # The former login is retired once nobody uses it.
     "database-logins-job": {
         "access-graph-release",
         "database-access-job",
@@ -94,14 +94,15 @@ EDGES: dict[str, set[str]] = {
     },
     f"{TELEPORT}-ca": {"access-graph-release", "certificates-ca-1"},
     f"{TELEPORT}-release": {"access-graph-release", "certificates-ca-1", f"{TELEPORT}-ca"},
-    # Of several pods of auth's Helm leaves one behind, which still answers proxies as before.
+    # If auth has several pods, Helm waits for all but one; the last may still answer proxies with the former
+    # configuration.
     f"{TELEPORT}-auth": {"certificates-ca-1", "access-graph-release", f"{TELEPORT}-release"},
     f"{TELEPORT}-proxies": {"certificates-ca-1", "access-graph-release", f"{TELEPORT}-auth"},
 }
 
 AUTH = {"name": "teleport-auth", "namespace": "teleport"}
 
-# All that may stand still for the ten minutes in which RDS makes an instance.
+# Everything that may wait during the ten minutes in which RDS creates an instance.
 WAITS_FOR_THE_INSTANCE = {
     "database-access-role-policy",
     "database-access-job",
@@ -136,8 +137,9 @@ def test_teleport_changes_only_after_the_access_graph_is_ready(stack: Recording)
 
 
 def test_all_of_auth_is_awaited_before_the_proxies_ask_it(stack: Recording, tmp_path: Path) -> None:
-    """Of several pods of auth's Helm waits for all but one (maxUnavailable), and whoever asks that one is told what was
-    true before. The engine awaits a Deployment that it marks; without the access graph nothing is left of the mark."""
+    """If auth has several pods, Helm waits for all but one (maxUnavailable), and the last pod answers with the former
+    configuration. The engine waits for the whole Deployment, because the program marks it; without the access graph,
+    the mark is gone."""
     awaited = {"create": "600s", "update": "600s"}
     auth, proxies = stack[f"{TELEPORT}-auth"], stack[f"{TELEPORT}-proxies"]
     assert auth.timeouts == proxies.timeouts == awaited
@@ -164,7 +166,7 @@ def test_with_the_access_graph_off_teleport_waits_for_nothing_of_ours(tmp_path: 
 
 
 def test_switching_off_begins_with_teleport(tmp_path: Path) -> None:
-    """Until auth has its own values again it may read the ConfigMap and call a graph whose login is in use."""
+    """Until auth has its own values again, it may read the ConfigMap and call a graph whose login is still in use."""
     config = configuration(tmp_path)
     config["accessGraph"]["enabled"] = False
     edges = run_program(config, tmp_path).edges()

@@ -1,6 +1,5 @@
-"""What waits for what where the database has all that it may have: a replica, alarms on a topic of its own, logins by
-IAM and clients of every kind. The rest of the graph is the default one's.
-"""
+"""What waits for what when the database has everything that it may have: a replica, alarms on a topic of its own,
+logins by IAM and clients of every kind. The rest of the graph is the default one's."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ REACHED = {"database-instance", *INGRESS}
 NAMESPACE = {"namespace-namespace"}
 ALARMS = ("storage", "cpu", "connections")
 
-# Direct dependencies of what is not in the default graph, or waits for something else there.
+# Direct dependencies of resources that are not in the default graph, or that wait for something else there.
 OTHER_EDGES: dict[str, set[str]] = {
     "database-master-password": set(),
     "database-instance": EDGES["database-instance"] | {"database-master-password"},
@@ -37,7 +36,7 @@ OTHER_EDGES: dict[str, set[str]] = {
     "database-topic": {"database-key"},
     "database-topic-policy": {"database-topic"},
     "database-topic-email-operators@example.com": {"database-topic"},
-    # A topic that nobody may publish to yet takes no event: RDS refuses the subscription.
+    # RDS refuses a subscription while its topic does not let RDS publish.
     "database-events-instance": {"database-instance", "database-replica", *HEARD},
     "database-events-parameters": {"database-parameter-group", *HEARD},
     "database-events-security": HEARD,
@@ -51,7 +50,7 @@ OTHER_EDGES: dict[str, set[str]] = {
         "database-instance",
     },
     "database-access-service-account": NAMESPACE,
-    # Without its password an instance was passed over, and has none to tell.
+    # If the run left out the password, it left out the instance too, and the instance has no password to give.
     "database-access-secret": {"database-instance", "database-master-password", *NAMESPACE},
     "database-access-job": {
         "database-access-secret",
@@ -64,7 +63,7 @@ OTHER_EDGES: dict[str, set[str]] = {
     },
     "credentials-postgres-iam": {"database-access-job", "database-replica", *REACHED, *NAMESPACE},
     "credentials-postgres-iam-replica": {"database-access-job", "database-replica", *INGRESS, *NAMESPACE},
-    # With what lets its pods log in.
+    # The release also waits for the rights with which its pods log in.
     "access-graph-release": {
         "certificates-server",
         "certificates-server-key",

@@ -1,4 +1,4 @@
-"""Host CAs through the whole program: what TAG is given, what is remembered, and what a preview says of it."""
+"""Host CAs through the whole program: what TAG is given, what is remembered, and what a preview says about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ITSELF = f"organization/{PROJECT}/{STACK}"
 
 
 class Told:
-    """What the program says to whoever runs it."""
+    """What the program says to the person who runs it."""
 
     def __init__(self) -> None:
         self.infos: list[str] = []
@@ -166,7 +166,7 @@ def test_a_proxys_host_cas_come_with_a_warning_of_the_gap_and_what_to_pin(
     config: dict[str, Any], tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = host_authority()
-    # A default argument: the name in the module is bound already.
+    # Replace the default argument: it was bound at definition, so patching the module's name would have no effect.
     defaults: dict[str, Any] = load_host_authorities.__kwdefaults__
     monkeypatch.setitem(defaults, "fetch", lambda address, ca_file: fetched)
     source: dict[str, Any] = {"mode": "proxy", "address": "teleport.example.com:443"}

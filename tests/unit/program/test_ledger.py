@@ -1,4 +1,4 @@
-"""What the stack remembers of itself, and what it does not let follow upon that."""
+"""What the stack remembers about itself, and which changes it therefore refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ITSELF = f"organization/{PROJECT}/{STACK}"
 
 
 def again(directory: Path, config: dict[str, Any], ledger: dict[str, Any], **options: Any) -> Recording:
-    """Another run of the program, after an `up` that left `ledger`."""
+    """Run the program once more, after an `up` that left `ledger`."""
     return run_program(config, directory, stacks={ITSELF: {"ledger": ledger, "outputsVersion": 1}}, **options)
 
 
@@ -41,7 +41,7 @@ def first_up(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
 
 @pytest.fixture
 def config(first_up: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path) -> dict[str, Any]:
-    configuration(tmp_path)  # for its files
+    configuration(tmp_path)  # for the files that it writes
     return copy.deepcopy(first_up[0])
 
 
@@ -52,7 +52,7 @@ def recorded(first_up: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
 
 
 def of_the_database(recording: Recording) -> set[str]:
-    """What plugins were asked for of the instance and of its login."""
+    """Names of the resources that make the instance and its login."""
     return {item.name for item in recording.custom() if item.name.startswith("database-")}
 
 
@@ -76,7 +76,8 @@ def test_before_the_first_up_there_is_nothing_to_remember() -> None:
 def test_a_preview_that_renews_the_certificate_says_when_the_one_before_ends(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plugin does not know its new end then, and the window of renewal lies within that of the warnings."""
+    """In a preview of a renewal the plugin does not know the new end, and the window of renewal lies within the window
+    of the warnings."""
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", lambda text, *_: said.append(text))
     soon = f"{datetime.now(timezone.utc) + timedelta(days=9, hours=1):%Y-%m-%dT%H:%M:%SZ}"
@@ -87,7 +88,8 @@ def test_a_preview_that_renews_the_certificate_says_when_the_one_before_ends(
 
 
 def test_an_end_before_is_only_said_of_what_this_up_may_renew(tmp_path: Path) -> None:
-    """Another mode's certificate, another authority or an end that is of a given one: nothing is known of ours."""
+    """In another mode, under another authority, or for a certificate that the user gave, the recorded end says nothing
+    about what this `up` renews."""
     trust = {"mode": "generated", "authorities": ["ours"], "protected": True}
     ledger = {"version": 1, "trust": trust, "authority": {"generation": 1, "phase": "stable"}}
     ends = ("2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
@@ -122,7 +124,7 @@ def test_a_login_may_stay_or_go_to_the_next_generation(
     rotation: int, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     config["database"]["rotation"] = rotation
-    # Numbers come back from the engine as floats.
+    # The engine returns numbers as floats.
     assert again(tmp_path, config, recorded | {"rotation": 4.0}).outputs["ledger"]["rotation"] == rotation
 
 
@@ -172,7 +174,8 @@ def test_what_would_replace_or_rename_the_protected_instance_is_refused_with_its
 def place_problems(
     tmp_path: Path, config: dict[str, Any], recorded: dict[str, Any], place: dict[str, str], protect: bool
 ) -> list[str]:
-    """What stands against going on in `place` after an `up` that left the instance in us-east-1 of 123456789012."""
+    """The problems of continuing in `place` after an `up` that left the instance in us-east-1 of account
+    123456789012."""
     identity = {"mode": "podIdentity", "clusterName": "prod"}
     aws = {"region": "us-east-1", "accountId": "123456789012", "workloadIdentity": identity, **place}
     ledger = {**recorded, "database": {**recorded["database"], "protect": protect}}
@@ -190,7 +193,8 @@ def place_problems(
 def test_an_instance_stays_in_its_account(
     protect: bool, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """The engine would ask the other account for what the state has, after a preview that shows nothing of it."""
+    """Otherwise the preview would show nothing, and the engine would then ask the other account for the resources of
+    the state."""
     (problem,) = place_problems(tmp_path, config, recorded, {"accountId": "210987654321"}, protect)
     assert problem.startswith('aws.accountId: "210987654321" is not 123456789012, the account of the ')
     assert RESTORE in problem
@@ -225,14 +229,15 @@ def test_an_instance_whose_protection_was_lifted_may_be_replaced(
 def test_an_instance_is_renamed_while_the_up_waits_for_it(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """In a window to come RDS would do so unseen, and pods would lose their endpoint."""
+    """RDS would otherwise rename the instance unnoticed in the next maintenance window, and pods would lose their
+    endpoint."""
     config["database"] |= {"identifier": "another", **UNPROTECTED}
     recorded["database"] |= UNPROTECTED
     former = recorded["database"]["identifier"]
     said = rf'identifier: "another" would rename .* in its next maintenance window.*; set it to {former} \('
     with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, recorded, preview=True)
-    # Another one is made at once.
+    # A replacement takes its new name at once.
     config["database"]["databaseName"] = "other"
     assert again(tmp_path, config, recorded).outputs["ledger"]["database"]["identifier"] == "another"
 
@@ -243,7 +248,7 @@ def test_an_instance_is_renamed_while_the_up_waits_for_it(
 def test_an_instance_that_is_kept_is_not_replaced_under_its_name(
     key: str, before: str | None, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Not where a ledger does not say whether it is, either."""
+    """The same holds if the ledger does not say whether the instance is kept."""
     setting, value = OTHERS[key]
     config["database"] |= {setting: value, **UNPROTECTED}
     recorded["database"] |= {"protect": False, "onDestroy": before}
@@ -260,7 +265,7 @@ def test_an_instance_that_is_kept_is_not_replaced_under_its_name(
 def test_an_adopted_instance_stays_one_and_the_stacks_own_does_not_become_one(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """RDS is never told the version of an adopted one, nor whose key its Performance Insights have."""
+    """The program never sends RDS the version of an adopted instance, nor the key of its Performance Insights."""
     config["database"]["kmsKeyArn"] = OTHERS["database.kmsKeyArn"][1]
     config["database"]["network"]["subnetGroupName"] = "former"
     del config["database"]["network"]["subnetIds"]
@@ -311,7 +316,7 @@ def test_an_adopted_instance_that_is_gone_may_be_restored_and_is_never_exchanged
 def test_another_database_of_an_instance_that_was_not_made_empty_is_refused_for_what_is_in_the_former(
     origin: str, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """AWS is not told its name, so that nothing would be replaced."""
+    """AWS is not sent the database's name, so nothing would be replaced."""
     if origin == "restored":
         config["database"]["restore"] = {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"}
     else:
@@ -323,7 +328,7 @@ def test_another_database_of_an_instance_that_was_not_made_empty_is_refused_for_
     said = r"databaseName: \"other\" would leave the access graph's data behind in the database access"
     with pytest.raises(LedgerError, match=said):
         again(tmp_path, config, ledger)
-    # Nobody asks for it: the master user is the data's.
+    # The configured user name does not count here: the master user comes with the data.
     assert again(tmp_path, {**config, "database": {**config["database"], "databaseName": "access_graph"}}, ledger)
     ledger["database"] |= {"protect": False, "onDestroy": "keep"}
     config["database"] |= {"protect": False, "onDestroy": "keep"}
@@ -346,7 +351,7 @@ def test_what_a_restored_instance_has_of_its_data_replaces_nothing(config: dict[
 
 @pytest.mark.slow
 def test_a_restored_instance_keeps_the_key_of_what_was_made_since(config: dict[str, Any], tmp_path: Path) -> None:
-    """RDS refuses another key of Performance Insights, and of a master password that it manages."""
+    """RDS refuses another key for Performance Insights, and for a master password that RDS manages."""
     config["database"] |= {
         "protect": False, "onDestroy": "delete",
         "restore": {"mode": "snapshot", "snapshotIdentifier": "prod-final-0a1b2c3d"},
@@ -363,7 +368,7 @@ def test_a_restored_instance_keeps_the_key_of_what_was_made_since(config: dict[s
 def test_a_restored_instance_has_the_storage_of_its_data_until_more_is_asked_for(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """RDS refuses less than the data take, whose storage has perhaps grown by itself."""
+    """RDS refuses less storage than the data take, and the storage may have grown by itself."""
 
     def asked(ledger: dict[str, Any]) -> Any:
         return again(tmp_path, config, ledger)["database-instance"].inputs.get("allocatedStorage")
@@ -399,7 +404,7 @@ def test_a_restored_instance_is_not_replaced_because_nobody_says_any_more_that_i
             again(tmp_path, config, ledger)
     else:
         assert again(tmp_path, config, ledger).outputs["ledger"]["database"]["restored"] is False
-    # Nobody has the data's snapshot for ever, and which one is said is none of the instance's by now.
+    # The snapshot may be gone by now, and the instance no longer depends on which one is named.
     config["database"]["restore"] = restore | {"snapshotIdentifier": "another"}
     assert again(tmp_path, config, ledger).outputs["ledger"] == ledger
 
@@ -429,7 +434,7 @@ def test_a_restored_instance_is_told_a_version_where_the_ledger_has_another(
     upgraded = again(tmp_path, config, recorded)
     asked = [one["database-instance"].inputs.get("engineVersion") for one in (first, same, upgraded)]
     assert asked == [None, None, "18"]
-    # A ledger that does not say which one it was forbids no upgrade.
+    # A ledger without a version forbids no upgrade.
     del recorded["database"]["engineVersion"]
     assert again(tmp_path, config, recorded)["database-instance"].inputs["engineVersion"] == "18"
 
@@ -468,7 +473,8 @@ def test_a_ledger_from_before_versions_were_recorded_allows_any(
 def test_a_password_is_handed_to_aws_by_an_up_after_the_replica_went(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """RDS manages none of an instance with a replica, and the engine takes that away at the end of an `up`."""
+    """RDS does not manage the password of an instance with a replica, and the engine deletes the replica only at the
+    end of an `up`."""
     config["database"] |= {"masterPassword": "generated", "replica": {}}
     replicated = again(tmp_path, config, recorded).outputs["ledger"]
     del config["database"]["replica"]
@@ -494,7 +500,7 @@ def test_another_database_in_place_of_a_protected_instance_is_refused(
 def test_a_secret_of_the_stacks_own_is_not_handed_over_under_its_name(
     name: str, before: dict[str, Any], tmp_path: Path
 ) -> None:
-    """The engine would delete it after the release that still names it."""
+    """The engine deletes the stack's Secret at the end of the `up`, although the updated release still names it."""
 
     def found(ledger: dict[str, Any], **secret: str) -> list[str]:
         config = configuration(tmp_path, aws=..., database={"mode": "existing", "secret": secret})
@@ -654,7 +660,8 @@ def renamed(config: dict[str, Any], directory: Path) -> None:
 def test_an_entry_of_another_name_comes_after_the_one_whose_place_it_takes(
     mode: str, config: dict[str, Any], tmp_path: Path
 ) -> None:
-    """What is in a Teleport's namespace has fixed names, and the engine makes the new before it deletes the old."""
+    """Objects in a Teleport's namespace have fixed names, and the engine creates the new ones before it deletes the
+    old."""
     config["accessGraph"]["enabled"] = False
     config["teleport"][TELEPORT_CLUSTER]["adopt"] = True
     if mode == "values":
@@ -666,7 +673,7 @@ def test_an_entry_of_another_name_comes_after_the_one_whose_place_it_takes(
         again(tmp_path, config, before)
     (problem,) = no.value.problems
     assert f"teleport.other.example.com: takes the place of {TELEPORT_CLUSTER} in the namespace" in problem
-    # An owner whose rollout nobody waits for may still mount what the second of these steps leaves.
+    # If nobody waits for the owner's rollout, auth may still mount the ConfigMap that the second step leaves behind.
     said = "and run `recover` before its `up`: the ConfigMap teleport-access-graph-ca"
     assert (said in problem) is (mode == "values")
     assert again(tmp_path, config, without).outputs["ledger"]["teleport"].keys() == {"other.example.com"}
@@ -698,7 +705,7 @@ def test_the_ledger_has_the_names_that_are_dialled_and_those_that_are_served(
 def test_a_name_is_served_before_it_is_dialled_and_until_it_is_dialled_no_more(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Each step in an `up` of its own; the two that would be one too many are refused."""
+    """Each step is an `up` of its own; the two shortcuts, which would take two steps at once, are refused."""
     with pytest.raises(LedgerError, match=rf"endpoint: names {NAME}, which the certificate did not have so far"):
         again(tmp_path, dialled(config, NAME, endpoint=NAME), recorded)
     served = again(tmp_path, dialled(config, NAME, endpoint=None), recorded).outputs["ledger"]
@@ -749,7 +756,7 @@ def test_after_logins_by_iam_those_by_password_begin_with_the_first(
 
 
 def _first(config: dict[str, Any], recorded: dict[str, Any]) -> None:
-    """A stack that has recorded nothing, as one that takes over a database whose logins somebody else has rotated."""
+    """A stack without a record, such as one that takes over a database whose logins somebody else has rotated."""
     recorded.clear()
     config["database"]["rotation"] = 3
 
@@ -766,7 +773,7 @@ def _by_uri(config: dict[str, Any], recorded: dict[str, Any]) -> None:
 
 
 def _let_go(config: dict[str, Any], recorded: dict[str, Any]) -> None:
-    """Whoever is told to dial no more needs its former name no more."""
+    """Once nobody dials the former name, the certificate no longer needs it."""
     recorded["endpoints"] = {TELEPORT_CLUSTER: "graph.example.com:443"}
     config["teleport"][TELEPORT_CLUSTER]["connected"] = False
     config["teleport"]["other.example.com"] = {
@@ -803,7 +810,7 @@ NEXT = {"generation": 2, "phase": "introduce"}
 def test_an_authority_keeps_the_algorithm_that_it_was_made_with(
     tls: dict[str, Any], refused: str | None, config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
-    """With another it would be another authority, and nobody would trust it yet."""
+    """Another algorithm would make another authority, which nobody trusts yet."""
     config["tls"] = {"mode": "generated", **tls}
     settings = load_settings(config, (), root=tmp_path, stack=STACK)
     found = [str(problem) for problem in refusals(Ledger.parse(recorded), settings)]
@@ -909,14 +916,15 @@ def test_a_name_that_the_certificate_loses_is_warned_of_where_nobody_knows_what_
     [
         ("teleport-access-graph.elsewhere.svc.cluster.local", True),
         ("graph-teleport-access-graph.elsewhere.svc.cluster.local", True),
-        # The load balancer's.
+        # The load balancer's name.
         ("graph.example.com", False),
     ],
 )
 def test_an_access_graph_that_goes_from_where_it_is_dialled_is_warned_of(
     owner: str, dialled_before: str, goes: bool, tmp_path: Path
 ) -> None:
-    """The engine deletes the former release as the last step, whether anybody has told auth by then or not."""
+    """The engine deletes the former release as the last step, whether or not auth has been given the new address by
+    then."""
     recorded, settings = at(tmp_path, owner, "stable", "stable")
     moved = replace(recorded, namespace={"name": "elsewhere"}, endpoints={TELEPORT_CLUSTER: f"{dialled_before}:443"})
     found = place_warning(moved, settings)
@@ -963,7 +971,7 @@ def test_a_policy_that_changes_before_the_pods_have_gone_over_is_warned_of(
 
 
 def at(directory: Path, owner: str, before: str, after: str, trust: str = "bundle") -> tuple[Ledger, Settings]:
-    """What an `up` in phase `before` left, and the settings for phase `after` of the second authority."""
+    """What an `up` in phase `before` of the second authority left, and the settings for its phase `after`."""
     entry = AWAITED[owner]
     tls = {"mode": "generated", "trust": trust, "authority": {"generation": 2, "phase": after}}
     config = configuration(directory, tls=tls, entry={key: value for key, value in entry.items() if key != "mode"})
@@ -980,7 +988,7 @@ def at(directory: Path, owner: str, before: str, after: str, trust: str = "bundl
 
 
 def _steps_of_authorities(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What stands against the authority that `after` asks for, after an `up` with `before`."""
+    """The problems of the authority that `after` asks for, following an `up` with `before`."""
     (tmp_path / "issuer.pem").write_text(host_authority("issuer"))
     issuer = {"mode": "existing", "name": "internal"}
     issued = {"mode": "certManager", "trustBundleFile": "issuer.pem", "issuer": issuer}
@@ -995,7 +1003,7 @@ def _steps_of_authorities(tmp_path: Path, before: dict[str, Any], after: dict[st
 
 
 def test_an_authority_that_never_signed_may_be_exchanged_for_another(tmp_path: Path) -> None:
-    """There is no step of its own that could come in between: `tls.authority` is of mode generated."""
+    """No other step could come in between: `tls.authority` exists only in mode generated."""
     trusted = {"nextAuthority": {"generation": 2}}
     for other in ({"generation": 1}, {"generation": 3}, {"generation": 2, "algorithm": "RSA"}):
         assert _steps_of_authorities(tmp_path, trusted, {"nextAuthority": other}) == []

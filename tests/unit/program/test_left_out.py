@@ -1,4 +1,4 @@
-"""A run that leaves something out, or in which something fails, is not remembered as complete."""
+"""A run that leaves something out, or in which something fails, is not recorded as complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.program import stack
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
-# What the engine answers of a resource that a run leaves out: as it was before.
+# When a run leaves a resource out, the engine answers with the resource as it was before.
 AS_BEFORE = {
     "the ConfigMap teleport-access-graph-ca": ("kubernetes:core/v1:ConfigMap", {"=data": {"ca.pem": "former"}}),
     "the release teleport-access-graph": ("kubernetes:helm.sh/v3:Release", {"=values": {"clusterHostCAs": ["former"]}}),
@@ -34,7 +34,8 @@ def test_what_is_left_out_is_named_and_the_ledger_stays_as_it_was(what: str, tmp
 
 
 def test_what_others_keep_in_the_same_config_map_is_not_missed(tmp_path: Path) -> None:
-    """Applied, it comes back with the keys of others in it: a controller's, or an operator's further authority."""
+    """After an apply, the ConfigMap comes back with keys that others keep in it, such as a controller's or an
+    operator's further authority."""
     data = {"ca.pem": stack.COMPUTED[stack.SELF_SIGNED]["certPem"], "others.pem": "somebody else's"}
     computed: dict[str, Any] = {**stack.COMPUTED, "kubernetes:core/v1:ConfigMap": {"=data": data}}
     recording = stack.run_program(stack.configuration(tmp_path), tmp_path, computed=computed)
@@ -61,7 +62,8 @@ REPLICATED: dict[str, Any] = {**GENERATED, "replica": {}}
 def test_what_was_never_made_of_the_database_is_not_known_and_no_error(
     database: dict[str, Any], left_out: str, tmp_path: Path
 ) -> None:
-    """What needs it the engine makes in no such run, or says itself what is missing."""
+    """In such a run, the engine creates none of the resources that need the value, or itself reports what is
+    missing."""
     config = stack.configuration(tmp_path)
     config["database"] |= database
     whole = {item.name for item in stack.run_program(config, tmp_path).custom()}
@@ -71,7 +73,8 @@ def test_what_was_never_made_of_the_database_is_not_known_and_no_error(
     assert "ledger" not in recording.outputs
 
 
-# The master password that is asked for, and what an instance has that a run leaves out while it has the other one.
+# The kind of master password that is configured, and what the instance shows when a run left it out while it still has
+# the other kind.
 AS_IT_WAS = {"managed": {"=masterUserSecrets": []}, "generated": {"=manageMasterUserPassword": True}}
 
 
@@ -102,21 +105,22 @@ STEPS = (
 STEPS_OF_AN_OWNER = (f"teleport-{TELEPORT_CLUSTER}-values", f"teleport-{TELEPORT_CLUSTER}-rollout-job")
 
 
-# Of an `up` long ago, with none of what one of today would remember.
+# The ledger of an `up` long ago, with nothing that a current `up` would record.
 BEFORE = {"ledger": {"version": 1, "auditLog": {"former.example.com": "2026-01-01T00:00:00Z"}}}
 
 
 @pytest.mark.parametrize("step", [*STEPS, *STEPS_OF_AN_OWNER])
 @pytest.mark.parametrize("way", ["failed", "never_made"])
 def test_what_is_not_made_leaves_the_ledger_as_it_was(way: str, step: str, tmp_path: Path) -> None:
-    """The engine would keep a placeholder in place of what is not known: the next `up` had no memory then."""
+    """Otherwise the engine would store a placeholder in place of the unknown values, and the next `up` would have no
+    memory."""
     recording = stack.run_program(_owned(step, tmp_path), tmp_path, stacks={NAME: BEFORE}, **{way: [step]})
     assert step in {item.name for item in recording.registrations}
     assert recording.outputs["ledger"] == BEFORE["ledger"]
     assert UNKNOWN_SENTINEL not in {value for _, value, _ in leaves(recording.outputs)}
 
 
-# Of these the ledger says nothing, and nothing of which it does waits for them.
+# The ledger records nothing about these resources, and nothing that it records waits for them.
 FORGOTTEN = ("database-key-alias", "network-policies-database-jobs", "reader-role-")
 
 
@@ -132,7 +136,7 @@ FORGOTTEN = ("database-key-alias", "network-policies-database-jobs", "reader-rol
 def test_whatever_fails_leaves_the_ledger_as_it_was(
     graph: dict[str, Any], database: dict[str, Any] | None, tmp_path: Path
 ) -> None:
-    """Each by itself, with `--continue-on-error`: that goes on to the outputs."""
+    """Each resource fails by itself, and `--continue-on-error` lets the run reach the outputs."""
     entry = {"hostAuthorities": {"mode": "inline", "certificates": [stack.host_authority()]}, "applyReaderRole": True}
     existing = {"aws": ..., "database": {"mode": "existing"}}
     config = stack.configuration(tmp_path, entry=entry, **NAMED, **(existing if database is None else {}))
@@ -160,7 +164,7 @@ def test_whatever_fails_leaves_the_ledger_as_it_was(
 def test_a_first_run_of_some_resources_goes_on_or_says_what_it_leaves_out(
     database: dict[str, Any], target: str, tmp_path: Path
 ) -> None:
-    """With `--target`; what a plugin computes is not there then, and no text of ours may be made of that."""
+    """With `--target`, values that a plugin computes are missing; the program must not build text from them."""
     config = stack.configuration(tmp_path)
     config["database"] |= database
     whole = stack.run_program(config, tmp_path)
@@ -168,12 +172,12 @@ def test_a_first_run_of_some_resources_goes_on_or_says_what_it_leaves_out(
     try:
         recording = stack.run_program(config, tmp_path, never_made=left_out)
     except LeftOutError:
-        return  # in one sentence
+        return  # the program says in one sentence what was left out
     assert "ledger" not in recording.outputs
 
 
 def test_what_waits_for_something_that_failed_is_not_made(tmp_path: Path) -> None:
-    """Engines later than 3.250 say of it what a preview would know."""
+    """For resources that depend on a failed one, engines later than 3.250 answer as a preview would."""
     config = stack.configuration(tmp_path, aws=..., database={"mode": "existing", "secret": {"name": "database"}})
     config["accessGraph"]["networkPolicy"] = {"enabled": True}
     recording = stack.run_program(config, tmp_path, stacks={NAME: BEFORE}, failed=["network-policies-access-graph"])
@@ -181,7 +185,8 @@ def test_what_waits_for_something_that_failed_is_not_made(tmp_path: Path) -> Non
 
 
 def test_who_chose_no_part_is_told_that_another_error_is_the_one_to_mend(tmp_path: Path) -> None:
-    """By `--continue-on-error` engine 3.250 answers of what waits for that error as of a creation that is left out."""
+    """With `--continue-on-error`, engine 3.250 answers for resources that wait for the failed one as if `--target` had
+    left them out."""
     config = stack.configuration(tmp_path, entry={"adopt": True})
     with pytest.raises(LeftOutError, match=r"the Teleport release .* after another error: .* mend that one"):
         stack.run_program(config, tmp_path, never_made=[f"teleport-{TELEPORT_CLUSTER}-ca"])
@@ -201,6 +206,6 @@ def test_a_preview_says_what_is_not_known(tmp_path: Path) -> None:
 
 
 def _owned(step: str, directory: Path) -> dict[str, Any]:
-    """A configuration that has `step`."""
+    """A configuration that includes `step`."""
     owned = {"mode": "values", "chart": ..., "rollout": {"timeoutSeconds": 120}}
     return stack.configuration(directory, entry=owned if step in STEPS_OF_AN_OWNER else None)

@@ -1,5 +1,6 @@
-"""The program under Pulumi's own mocks, as its documentation writes unit tests: `set_mocks`, the configuration, and the
-program's file run. Not by this project's monitor, which starts a program as the engine's host does."""
+"""The program under Pulumi's own mocks, used as Pulumi's documentation describes unit tests: call `set_mocks`, set the
+configuration, run the program's file. This project's own monitor is not used: it starts a program as the engine's host
+does."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.unit.monitor import PROJECT, STACK, configuration_by_key, own_event_l
 from tests.unit.program.stack import ROOT, configuration, host_authority
 
 PEM = host_authority()
-# What these types compute and the program reads; all others give back what they were given.
+# Computed values of the types whose outputs the program reads; every other type returns its inputs.
 COMPUTED: dict[str, dict[str, Any]] = {
     "random:index/randomPassword:RandomPassword": {"result": "r" * 40},
     "tls:index/privateKey:PrivateKey": {"privateKeyPem": "key"},
@@ -52,14 +53,14 @@ class PlainMocks(pulumi.runtime.Mocks):
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the program runs; what it changes of the process is as it was after the test."""
+    """The directory in which the program runs. The fixture restores what the program changes in this process."""
     collecting = gc.isenabled()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(traceback, "extract_stack", traceback.extract_stack)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)
     monkeypatch.setattr(stack, "wait_for_rpcs", stack.wait_for_rpcs)
     with own_event_loop():
-        # `set_mocks` keeps the stack of an earlier test, which waits in that one's event loop.
+        # `set_mocks` keeps the root stack of an earlier test, which belongs to that test's event loop.
         settings.set_root_resource(None)  # type: ignore[arg-type]
         yield tmp_path
         settings.set_root_resource(None)  # type: ignore[arg-type]
@@ -92,7 +93,7 @@ def test_the_whole_stack_is_registered(directory: Path, preview: bool, imported:
     whole()
     assert {"namespace-namespace", "certificates-server", "database-instance", "database-access-job"} <= mocks.made
     if not preview:
-        # In a preview what waits for an unknown export is not waited for.
+        # A preview does not wait for an export that is unknown.
         assert {"access-graph-release", "database-logins-job"} <= mocks.made
         assert exports["databaseEndpoint"] == "db.example.com:5432"
         assert exports["ledger"]["version"] == 1

@@ -1,4 +1,4 @@
-"""Names, parents, providers and outputs: what other stacks, states and people hold on to."""
+"""Names, parents, providers and outputs: what other stacks, states and people depend on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ GOLDEN = Path(__file__).with_name("urns.json")
 
 
 def test_urns_are_those_of_every_state_that_exists(stack: Recording) -> None:
-    """A changed URN is a replacement. To change one on purpose, give the resource an alias, then this file."""
+    """A changed URN replaces the resource. To change one on purpose, give the resource an alias first, then update this
+    file."""
     assert sorted(item.urn for item in stack.registrations) == json.loads(GOLDEN.read_text())
 
 
@@ -32,7 +33,8 @@ def test_every_resource_has_its_component_as_parent_and_the_component_name_as_pr
 
 
 def test_the_role_that_logs_in_by_iam_is_of_the_account_that_the_release_makes(tmp_path: Path) -> None:
-    """The chart names its ServiceAccount after the release; a role of another one's shuts TAG out of its database."""
+    """The chart names its ServiceAccount after the release; a role for another ServiceAccount would lock TAG out of its
+    database."""
     config = configuration(tmp_path)
     config["accessGraph"]["release"] = "graph"
     config["database"]["authentication"] = "iam"
@@ -72,7 +74,8 @@ def test_the_providers_refuse_another_cluster_and_account(stack: Recording) -> N
 
 
 def test_the_way_out_of_a_lost_cluster_is_open(stack: Recording) -> None:
-    """The plugin reads PULUMI_K8S_DELETE_UNREACHABLE, which its errors name, only where the provider says nothing."""
+    """The plugin heeds PULUMI_K8S_DELETE_UNREACHABLE, which its error messages recommend, only if the provider does not
+    set the option."""
     assert "deleteUnreachable" not in stack["kubernetes"].inputs
     assert stack["kubernetes"].plain("skipUpdateUnreachable") == "false"
 
@@ -80,7 +83,7 @@ def test_the_way_out_of_a_lost_cluster_is_open(stack: Recording) -> None:
 def test_no_variable_of_a_machine_changes_the_provider(
     stack: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SDK takes what is not said from the environment: a preview elsewhere would not be empty."""
+    """The SDK fills unset inputs from environment variables; a preview on another machine would then show changes."""
     source = Path(str(pulumi_kubernetes.__file__)).with_name("provider.py").read_text(encoding="utf-8")
     variables = set(re.findall(r"get_env(?:_bool)?\('(\w+)'\)", source)) - {"PULUMI_K8S_DELETE_UNREACHABLE"}
     assert len(variables) > 6
@@ -110,7 +113,8 @@ def test_clusters_have_one_provider_each(tmp_path: Path) -> None:
 
 
 def test_whatever_may_stand_around_goes_to_the_cluster_that_it_is_for(tmp_path: Path) -> None:
-    """What has no provider of the stack's goes wherever the kubeconfig of the machine points at the moment."""
+    """A resource without one of the stack's providers would go wherever the machine's kubeconfig points at the
+    moment."""
     config, _ = stack_of("surrounded", tmp_path)
     issuer, reloader = {"mode": "existing", "name": "internal"}, {"mode": "restarter"}
     config["tls"] = {**ISSUED, "issuer": issuer, "reloader": reloader, "extraDnsNames": ["graph.example.com"]}

@@ -1,4 +1,4 @@
-"""Another source of the certificate, or other authorities, where no Teleport verifies by the former any more."""
+"""Another source for the certificate, or other authorities, when no Teleport verifies with the former ones any more."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def ledger_of(recording: Recording) -> dict[str, Any]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
-    """Off, with an authority of the stack's own. Teleport's host authority stays the same throughout."""
+    """The access graph is off, with an authority of the stack's own. Teleport's host CA stays the same in all tests."""
     config = configuration(tmp_path)
     config["accessGraph"]["enabled"] = False
     return config
 
 
 def foreign(config: dict[str, Any], directory: Path, *authorities: str, enabled: bool = True) -> dict[str, Any]:
-    """The same stack with a certificate of somebody else's, by these authorities."""
+    """The same stack with somebody else's certificate, issued by these authorities."""
     (directory / FILE).write_text("".join(authorities))
     return {**config, "tls": FOREIGN, "accessGraph": {**config["accessGraph"], "enabled": enabled}}
 
@@ -42,7 +42,8 @@ def foreign(config: dict[str, Any], directory: Path, *authorities: str, enabled:
 def test_an_authority_that_has_ended_gives_way_to_one_that_nobody_trusts_yet(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Every call fails by then, and the way by a bundle of both is closed: what has ended is refused in the file."""
+    """By then every call fails, and a bundle with both authorities is no way out: the program refuses an expired one in
+    the file."""
     former, new = host_authority("former"), host_authority("new")
     ledger = ledger_of(run_program(foreign(config, tmp_path, former), tmp_path))
     with pytest.raises(pulumi.RunError, match="has none of the authorities that Teleport trusts now"):
@@ -61,7 +62,8 @@ def test_the_ledger_has_the_end_of_the_authority_that_ends_last(config: dict[str
 def test_the_certificate_of_an_access_graph_that_is_off_changes_while_it_is_off(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
-    """And not in the `up` that switches it on: one that failed before may have told Teleport already."""
+    """The `up` that switches the access graph on must not change it: an earlier attempt that failed may already have
+    told Teleport to trust the former authority."""
     config["tls"] = {"mode": "generated", "protect": False}
     ledger, issuer = ledger_of(run_program(config, tmp_path)), host_authority("issuer")
     with pytest.raises(pulumi.RunError, match=r"tls\.mode: .* differs from generated"):

@@ -1,4 +1,4 @@
-"""The outputs are what the contract says, and the document says the same."""
+"""The outputs are those of the contract, and the document lists the same."""
 
 from __future__ import annotations
 

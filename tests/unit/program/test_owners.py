@@ -1,4 +1,4 @@
-"""A Teleport that somebody else owns: what the stack hands over, what it waits for, and what it leaves to them."""
+"""A Teleport that somebody else owns: what the stack hands over, what it waits for, and what it leaves to the owner."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_switched_off_nothing_is_left_to_an_owner_whose_rollout_was_awaited_or_w
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", [{"timeoutSeconds": 1800}, {**VALUES, "rollout": {"timeoutSeconds": 1800}}])
 def test_the_proxies_have_the_time_that_is_set(tmp_path: Path, entry: dict[str, Any]) -> None:
-    """They are not part of what Helm waits for: it rolls auth alone."""
+    """Helm's own wait does not cover the proxies: Helm rolls only auth."""
     assert run(tmp_path, entry)[f"{TELEPORT}-proxies"].timeouts == {"create": "1800s", "update": "1800s"}
 
 
@@ -136,7 +136,7 @@ def test_each_hand_over_is_a_job_of_its_own_and_the_same_is_the_same(tmp_path: P
 
 @pytest.mark.slow
 def test_the_same_values_handed_over_anew_are_awaited_anew(tmp_path: Path) -> None:
-    """After a way there and back the owner has rolled out what came between."""
+    """The owner may have rolled out another hand-over in between, so the same values need a new rollout."""
 
     def name(version: str) -> str:
         computed = {**COMPUTED, "kubernetes:core/v1:ConfigMap": {"metadata": {"resourceVersion": version}}}
@@ -160,7 +160,7 @@ def test_the_whole_merge_is_a_secret_output_and_only_by_choice(tmp_path: Path) -
     values = unsealed(chosen.outputs)["teleportMergedValues"][TELEPORT_CLUSTER]
     assert values["auth"]["extraEnv"] == [{"name": "TOKEN", "value": "canary"}]
     assert values["auth"]["teleportConfig"]["access_graph"]["enabled"] is True
-    # Nowhere else, and the one for everybody's eyes has none of it.
+    # No other output has it, and the ConfigMap that everybody may read has none of it either.
     assert [path for path, value, secret in leaves(chosen.outputs) if value == "canary" and not secret] == []
     assert "canary" not in chosen[f"{TELEPORT}-values"].plain("data")["values.yaml"]
 
@@ -223,7 +223,7 @@ def test_an_output_names_the_clean_up_after_a_plain_destroy(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["release", "values", "manual"])
 def test_what_is_kept_and_what_is_named_agree_for_every_mode(mode: str, tmp_path: Path) -> None:
-    """Whatever outlives a plain destroy is named by the clean-up, and nothing else is."""
+    """The clean-up names everything that outlives a plain `destroy`, and nothing else."""
     entry: dict[str, Any] = {"release": {"adopt": True}, "values": VALUES, "manual": {}}[mode]
     config = configuration(tmp_path, entry=entry)
     if mode == "manual":
@@ -282,7 +282,7 @@ def test_teleports_in_this_and_in_another_kubernetes_cluster_share_one_access_gr
 
 @pytest.mark.slow
 def test_a_teleport_is_followed_to_another_kubernetes_cluster_by_way_of_values(tmp_path: Path) -> None:
-    """The steps of docs/backup.md for a cluster that is gone, from a release that the stack had installed."""
+    """The steps of docs/backup.md after the loss of a cluster, starting from a release that the stack had installed."""
     ledger: dict[str, Any] = {}
     authorities = {"mode": "inline", "certificates": [host_authority()]}
     there = {"context": "new", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER}

@@ -1,6 +1,6 @@
-"""What a preview shows is what the `up` does, or is not known yet: in every mode, of every input and option.
+"""What a preview shows is either what the `up` does or still unknown: in every mode, for every input and option.
 
-A text that stands in for what is not known would be shown as a change, and kept in what is made of it.
+A placeholder text for an unknown value would show as a change, and would be stored in whatever is made from it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ OPTIONS = (
 
 
 def differences(shown: Any, done: Any, path: str) -> Iterator[str]:
-    """Where a known part of a preview's inputs is another one in the `up`, or secret in one of them alone."""
+    """Paths at which a known part of the preview's inputs differs from the `up`'s, or is secret in only one of the
+    two."""
     if isinstance(shown, Secret) and isinstance(done, Secret):
         yield from differences(shown.value, done.value, path)
     elif shown == UNKNOWN_SENTINEL:
@@ -67,7 +68,7 @@ def test_a_preview_shows_what_the_up_does_or_that_it_is_not_known(mode: str) -> 
 
 
 def test_the_comparison_sees_what_stands_in_for_the_unknown() -> None:
-    """A search that finds nothing has to be one that could."""
+    """Shows that the comparison would find a placeholder; otherwise its silence would prove nothing."""
     assert list(differences({"a": [{"b": "-"}]}, {"a": [{"b": "c"}]}, "")) == [".a[0].b: '-' becomes 'c'"]
     assert list(differences({"a": Secret("x")}, {"a": "x"}, ""))
     assert list(differences({}, {"a": 1}, "")) == [".a: None becomes 1"]

@@ -1,4 +1,5 @@
-"""What the engine refuses to delete, what a destroy leaves in place, and that a release goes back by itself."""
+"""What the engine refuses to delete, what a `destroy` leaves in place, and that a failed release is rolled back by
+itself."""
 
 from __future__ import annotations
 
@@ -64,8 +65,8 @@ def test_a_kept_database_keeps_all_it_needs(stack: Recording) -> None:
 def test_a_destroy_never_costs_teleport_its_start(
     tmp_path: Path, entry: dict[str, Any], enabled: bool, expected: set[str]
 ) -> None:
-    """A release that mounts the ConfigMap and outlives the stack keeps it; given back its own values, it lets it go.
-    Of an owner whose rollout nobody waits for that is not known."""
+    """A release that mounts the ConfigMap and outlives the stack keeps the ConfigMap. With its own values again, the
+    release no longer needs it. If nobody waits for the owner's rollout, the program cannot know, and keeps it."""
     config = configuration(tmp_path, entry=entry)
     config["accessGraph"]["enabled"] = enabled
     assert {name for name in kept(run_program(config, tmp_path)) if name.startswith(TELEPORT)} == expected
@@ -79,11 +80,12 @@ def test_an_adopted_release_is_imported_by_its_name(tmp_path: Path) -> None:
 
 
 def test_no_change_but_the_origin_is_ignored_and_only_jobs_are_replaced_by_deleting_first(stack: Recording) -> None:
-    # Where an instance's data came from is over once it is made: AWS would replace it for taking the note away.
+    # Once the instance exists, the origin of its data no longer matters, but AWS would replace the instance if the
+    # field were removed.
     assert {item.name: item.ignore_changes for item in stack.registrations if item.ignore_changes} == {
         "database-instance": ("snapshotIdentifier", "restoreToPointInTime")
     }
-    # One that is deleted later would still have the name that a way back needs.
+    # A Job that is deleted only at the end of the `up` would still hold the name that a way back needs.
     jobs = {item.name for item in stack.registrations if item.type == "kubernetes:batch/v1:Job"}
     assert {item.name for item in stack.registrations if item.delete_before_replace} == jobs != set()
 

@@ -1,4 +1,4 @@
-"""A run that the program refuses ends by its one error, shown once, wherever in the run that is."""
+"""A run that the program refuses ends with one error, shown once, wherever in the run the refusal happens."""
 
 from __future__ import annotations
 

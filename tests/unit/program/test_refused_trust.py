@@ -1,4 +1,4 @@
-"""A change of whom Teleport trusts that the ledger refuses: the cluster has nothing of it when the program ends."""
+"""Changes of trust that the ledger refuses: when the program ends, nothing of the change is in the cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESTARTER = {"reloader": {"mode": "restarter", "image": "registry.example.com/ku
 RESTARTERS = {f"certificate-restarter-{part}" for part in ("account", "role", "role-binding", "cron-job")}
 AUTHORITIES = f"teleport-{TELEPORT_CLUSTER}-ca"
 
-# Mode -> its settings, and what an `up` that is allowed makes of them in the cluster.
+# For each mode: its settings, and the resources that an allowed `up` makes from them in the cluster.
 MODES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "generated": ({"mode": "generated"}, {"credentials-tls", AUTHORITIES}),
     "certManager": (
@@ -72,7 +72,7 @@ def test_a_refused_bundle_leaves_the_cluster_its_namespace_alone(mode: str, tmp_
 def test_an_authority_that_is_still_to_be_made_is_refused_before_its_key_is_made(
     before: str, after: str, preview: bool, tmp_path: Path
 ) -> None:
-    """A preview says so, and no `up` leaves a protected key that shuts the way back."""
+    """A preview already reports the refusal, and no `up` leaves behind a protected key that blocks the way back."""
     config = config_of(tmp_path, MODES[before][0])
     recorded = run_program(config, tmp_path)
     ahead: dict[str, Any] = {} if after == "generated" else {"nextAuthority": {}}
@@ -95,7 +95,7 @@ def test_an_authority_that_is_trusted_ahead_may_sign(before: str, preview: bool,
 
 @pytest.mark.slow
 def test_one_that_is_trusted_ahead_brings_no_second_one_with_it(tmp_path: Path) -> None:
-    """Of the two in the bundle nobody has been told the second."""
+    """With two new authorities in the bundle, Teleport would never have been told the second."""
     config = config_of(tmp_path, {**MODES["certManager"][0], "nextAuthority": {}})
     ahead = run_program(config, tmp_path)
     authority = {"generation": 2, "phase": "introduce"}
@@ -108,7 +108,7 @@ def test_one_that_is_trusted_ahead_brings_no_second_one_with_it(tmp_path: Path) 
 def again(
     config: dict[str, Any], directory: Path, before: Recording, preview: bool
 ) -> tuple[pulumi.RunError | None, list[Registration]]:
-    """What another run says and makes, after the `up` of `before`."""
+    """The error of another run after the `up` of `before`, and what that run registered."""
     begun = Recording()
     stacks = {ITSELF: {"ledger": unsealed(before.outputs["ledger"]), "outputsVersion": 1}}
     try:

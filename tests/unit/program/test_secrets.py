@@ -1,4 +1,4 @@
-"""Secrets are in an envelope wherever they occur, and nowhere else in any form."""
+"""Secrets are in an envelope wherever they occur, and appear nowhere else in any form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SERVER_KEY = "-----BEGIN canary key certificates-server-key-----"
 AUTHORITY_KEY = "-----BEGIN canary key certificates-ca-1-key-----"
 DIGEST_KEY = "canary-password-digest-key-"
 
-# Where each secret may be, always in an envelope. `data` of a Secret, or an input of the resource that needs it.
+# Where each secret may be, always in an envelope: in the data of a Secret, or in an input of the resource that needs
+# it.
 PLACES = {
     LOGIN_PASSWORD: {("credentials-postgres", "stringData.uri")},
     SERVER_KEY: {("credentials-tls", "stringData.tls.key"), ("certificates-server-request", "privateKeyPem")},
@@ -29,7 +30,7 @@ PLACES = {
 
 
 def occurrences(stack: Recording, text: str) -> dict[tuple[str, str], bool]:
-    """(resource, path) -> whether in an envelope, for every input that has `text` in it, also percent-encoded."""
+    """Every input that contains `text`, plain or percent-encoded: (resource, path) -> whether it is in an envelope."""
     found = {}
     for registration in stack.registrations:
         for path, value, secret in leaves(registration.inputs):
@@ -39,7 +40,7 @@ def occurrences(stack: Recording, text: str) -> dict[tuple[str, str], bool]:
 
 
 def secret_outputs(stack: Recording) -> set[str]:
-    """Names of the stack's outputs that have something in an envelope."""
+    """Names of the stack's outputs that contain an envelope."""
     return {name for name, value in stack.outputs.items() if any(secret for _, _, secret in leaves(value))}
 
 
@@ -79,7 +80,7 @@ def test_the_release_has_no_secret_value_so_a_preview_can_show_all_of_it(stack: 
 
 @pytest.mark.slow
 def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, tmp_path: Path) -> None:
-    """Another certificate, another login or another CA bundle is another digest; the same are the same."""
+    """Another certificate, login or CA bundle changes the digest; the same ones give the same digest."""
     digest = stack["access-graph-release"].plain("values.podAnnotations.checksum/credentials")
     assert len(digest) == 64
     assert set(digest) <= set("0123456789abcdef")
@@ -93,7 +94,8 @@ def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, t
 
 @pytest.mark.slow
 def test_the_digest_follows_each_run_that_retires_logins(tmp_path: Path) -> None:
-    """A pod may have started with a login of an `up` that was taken back: the same login anew rolls them as well."""
+    """A pod may have started with the login of an `up` that was taken back. When the same login is made anew, that pod
+    must roll too."""
 
     def annotations(run: str) -> dict[str, str]:
         computed = {**COMPUTED, "kubernetes:batch/v1:Job": {"metadata": {"uid": run}}}
@@ -119,7 +121,8 @@ def test_secret_helm_values_stay_in_the_envelope_and_are_patched(tmp_path: Path)
 
 @pytest.mark.slow
 def test_what_a_refresh_reads_of_secret_helm_values_is_secret(stack: Recording, tmp_path: Path) -> None:
-    """Helm's record and the live Deployment know of no secret, and neither does what the plugin reads of them."""
+    """Helm's record and the live Deployment do not mark values as secret, and neither does what the plugin reads from
+    them."""
     release, proxies = f"teleport-{TELEPORT_CLUSTER}-release", f"teleport-{TELEPORT_CLUSTER}-proxies"
     assert stack[release].additional_secret_outputs == stack[proxies].additional_secret_outputs == set()
     secret_values = {TELEPORT_CLUSTER: {"proxy": {"extraEnv": [{"name": "TOKEN", "value": "canary"}]}}}
@@ -131,7 +134,8 @@ def test_what_a_refresh_reads_of_secret_helm_values_is_secret(stack: Recording, 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["release", "adopted", "values"])
 def test_secret_helm_values_make_no_output_secret_but_the_one_that_has_them(mode: str, tmp_path: Path) -> None:
-    """Nor the ledger, of which the next run would take it: all that follows from it would hide in previews."""
+    """The ledger must not become secret either: the next run reads it, and everything derived from it would be hidden
+    in previews."""
     entry: dict[str, Any] = {"adopt": mode == "adopted"}
     if mode == "values":
         entry = {"mode": "values", "chart": ..., "rollout": {}, "emitSecretValues": True}
@@ -140,7 +144,7 @@ def test_secret_helm_values_make_no_output_secret_but_the_one_that_has_them(mode
     first = run_program(config, tmp_path, secrets=secrets)
     hidden = {"teleportMergedValues"} if mode == "values" else set()
     assert secret_outputs(first) == hidden
-    # A ledger that was written as a secret, by a program that did so, is none for that.
+    # An earlier version may have written these outputs as secrets; that must not make them secret again.
     before = {name: unsealed(value) for name, value in first.outputs.items()}
     before |= {name: Secret(before[name]) for name in ("ledger", "caBundle")}
     second = run_program(config, tmp_path, secrets=secrets, stacks={f"organization/{PROJECT}/{STACK}": before})
@@ -172,7 +176,8 @@ def test_a_given_database_uri_stays_secret(tmp_path: Path) -> None:
 def test_a_given_database_uri_may_ask_for_what_the_settings_allow(
     setting: str, value: Any, given: bool, tmp_path: Path
 ) -> None:
-    """Of a server that is not verified, and of a bundle that is mounted; refused before a Secret has it."""
+    """A server that is not verified, or a bundle that is mounted. Without the setting, the program refuses the URI
+    before a Secret holds it."""
     (tmp_path / "authorities.pem").write_text(host_authority("internal-ca"))
     config = configuration(tmp_path, aws=..., database={"mode": "existing", **({setting: value} if given else {})})
     asked = {
@@ -192,7 +197,8 @@ def test_a_given_database_uri_may_ask_for_what_the_settings_allow(
 @pytest.mark.slow
 @pytest.mark.parametrize("authentication", ["password", "iam"])
 def test_what_pods_have_of_a_replica_goes_after_them(authentication: str, tmp_path: Path) -> None:
-    """Each is a resource of its own, which the engine deletes as the last step: none is a part of what stays."""
+    """Each is a resource of its own, which the engine deletes as the last step; none is a field of an object that
+    stays."""
     config = configuration(tmp_path)
     config["database"] |= {"masterPassword": "generated", "authentication": authentication}
     without = {item.urn for item in run_program(config, tmp_path).custom()}
@@ -216,8 +222,8 @@ OTHER_ROLE = {"aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/platf
 @pytest.mark.slow
 @pytest.mark.parametrize("authentication", ["iam", "password"])
 def test_pods_that_log_in_by_iam_are_made_anew_for_another_identity(authentication: str, tmp_path: Path) -> None:
-    """EKS gives an identity to a pod that it admits, and none to one that runs: that would lose its login with the
-    former role. Pods that log in by a password have none."""
+    """EKS gives a pod its identity when it admits the pod; a running pod would lose its login together with the former
+    role. Pods that log in by password have no identity."""
 
     def annotations(**aws: Any) -> list[str]:
         config = configuration(tmp_path)

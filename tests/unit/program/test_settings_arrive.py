@@ -1,6 +1,7 @@
-"""What a setting says arrives at the resource that it is for: those that no test of their subject follows so far.
+"""Settings reach the resource that they are for: these are the settings that no test of their subject follows.
 
-Each value is another one than the setting's default, and than any other's here, so that none stands in for another.
+Each value differs from the setting's default and from every other value here, so that no value can stand in for
+another.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ WATCHES = {"everyMinutes": 9, "imagePullSecrets": ["mirror"], "image": "mirror.e
 LIST = "pl-0123456789abcdef0"
 ASSUMED = {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/deployer", "externalId": "outside", "sessionName": "deploys"}
 
-# Stack -> what is set in it beside the least configuration, by the setting's path, and in which resource, where, it is
-# found and as what.
+# A case: the setting's path, its value, the resource, the path in the resource's inputs, and the expected input. The
+# cases are grouped by stack; each stack has the least configuration beside them.
 Case = tuple[str, Any, str, str, Any]
 INSTANCE, RELEASE = "database-instance", "access-graph-release"
 REPLICA, ACCESS = "database-replica", "database-access-job"
@@ -36,7 +37,7 @@ WATCH, WATCH_RULES = (f"lockout-watch-{TELEPORT_CLUSTER}-{part}" for part in ("c
 RESTARTER, RESTARTERS_POD = "certificate-restarter-cron-job", "spec.jobTemplate.spec.template.spec"
 STACKS: dict[str, list[Case]] = {
     "rds": [
-        # A provider's lists go over the wire as JSON.
+        # A provider's lists are sent as JSON.
         ("aws/assumeRole", ASSUMED, "aws", "assumeRoles", json.dumps([ASSUMED], sort_keys=True)),
         ("aws/iam/path", "/graph/", "database-monitoring-role", "path", "/graph/"),
         ("aws/iam/path", "/graph/", "database-access-role", "path", "/graph/"),

@@ -1,4 +1,4 @@
-"""Network values that another stack exports: used as they are, and refused in words where they are not what they
+"""Network values that another stack exports: used unchanged, and refused with a clear message if they are not what they
 should be."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
         "kubeconfig": Secret("canary-kubeconfig"),
     },
 }
-# The rule of the nodes' security group.
+# The rule for the nodes' security group.
 NODES = f"database-ingress-{CLUSTER}#nodeSecurityGroupId"
 
 
@@ -48,7 +48,7 @@ def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path
     assert recording[NODES].inputs["referencedSecurityGroupId"] == "sg-0a1b2c3d"
     assert recording["database-ingress-sg-9a9b9c9d"].inputs["referencedSecurityGroupId"] == "sg-9a9b9c9d"
     assert OIDC_PROVIDER_ARN in recording["database-access-role"].inputs["assumeRolePolicy"]
-    # Side by side, so in any order.
+    # The references are read concurrently, so in any order.
     others = [name for name in recording.references if name in OUTPUTS]
     assert sorted(others) == sorted(OUTPUTS), "each stack is read once"
     assert len(recording.references) == len(OUTPUTS) + 1, "and this one's own ledger"
@@ -65,7 +65,7 @@ def test_outputs_of_other_stacks_become_the_network_and_the_trust(tmp_path: Path
 def test_clients_may_be_blocks_or_prefix_lists_alone(
     clients: dict[str, list[str]], rule: str, field: str, tmp_path: Path
 ) -> None:
-    """The list of security groups is empty then, which is no list of too few."""
+    """The list of security groups is then empty, which must not be refused as too short."""
     recording = run(tmp_path, clientSecurityGroupIds=[], **clients)
     (ingress,) = recording.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
     assert ingress.name == rule
@@ -74,7 +74,7 @@ def test_clients_may_be_blocks_or_prefix_lists_alone(
 
 @pytest.mark.slow
 def test_a_client_before_it_may_go_and_the_rule_of_a_reference_stays(tmp_path: Path) -> None:
-    """AWS would refuse what takes another's place: its rule is there until the end of the `up`."""
+    """AWS would refuse a rule that takes another's place, because the former rule exists until the end of the `up`."""
     nodes = f"stack:{CLUSTER}#nodeSecurityGroupId"
     before = run(tmp_path, clientSecurityGroupIds=[f"stack:{CLUSTER}#bastion", "sg-9a9b9c9d", nodes])
     after = run(tmp_path, clientSecurityGroupIds=[nodes])
@@ -85,7 +85,8 @@ def test_a_client_before_it_may_go_and_the_rule_of_a_reference_stays(tmp_path: P
     ]
     assert rules(after) == [NODES]
     assert after[NODES].urn == before[NODES].urn
-    # As it was called by its place, or while the settings had the same group by its id.
+    # Former names of the rule: by its position in the list, or by the group's id when the settings gave the same group
+    # that way.
     names = [urn.rpartition("::")[2] for urn in before[NODES].aliases]
     assert names == ["database-ingress-2", f"database-ingress-{before[NODES].plain('referencedSecurityGroupId')}"]
     assert before["database-ingress-sg-9a9b9c9d"].aliases == ()

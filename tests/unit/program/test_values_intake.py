@@ -1,4 +1,4 @@
-"""Values files as the program takes them in: what is wrong with them is said at once, each with its key."""
+"""How the program reads values files: all problems are reported at once, each with its key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "teleport.teleport.example.com.valuesFiles"
 
 
 def problems_of(directory: Path, files: dict[str, str], **entry: object) -> list[str]:
-    """With those files as the cluster's values."""
+    """The problems reported when these files are the cluster's values."""
     config = stack.configuration(directory, entry={"valuesFiles": list(files), **entry})
     for name, text in files.items():
         (directory / name).write_text(text)
@@ -37,13 +37,13 @@ def test_each_file_that_cannot_be_read_is_a_problem_with_its_key(tmp_path: Path)
 
 
 def test_values_of_another_cluster_are_refused(tmp_path: Path) -> None:
-    """Helm would rename the cluster that runs."""
+    """Helm would rename the running cluster."""
     (problem,) = problems_of(tmp_path, {"values.yaml": "clusterName: other.example.com"})
     assert problem.startswith(f"{KEY}: clusterName is not teleport.example.com, the name of this entry; ")
 
 
 def named(cluster: str, **values: Any) -> dict[str, str]:
-    """A file in which auth's own configuration names the cluster, which wins over `clusterName`."""
+    """A file in which auth's own configuration names the cluster; that name takes precedence over `clusterName`."""
     auth = {"teleportConfig": {"auth_service": {"cluster_name": cluster}}}
     return {"values.yaml": yaml.safe_dump({**values, "auth": auth})}
 
@@ -58,7 +58,8 @@ def test_the_clusters_name_is_what_auth_is_told(web_address: dict[str, str], tmp
 
 
 def test_values_that_the_patch_contradicts_are_told_beside_host_authorities_that_cannot_be_used(tmp_path: Path) -> None:
-    """Together, and before anything is made: not one in this `up` and the other in the next."""
+    """Both kinds of problem are reported together and before anything is made, not one in this `up` and the other in
+    the next."""
     values = {**stack.OWN_VALUES, "auth": {"teleportConfig": {"access_graph": {"endpoint": "another:443"}}}}
     foreign = {"mode": "inline", "certificates": [stack.host_authority("other.example.com")]}
     of_authorities, of_values = problems_of(tmp_path, {"values.yaml": yaml.safe_dump(values)}, hostAuthorities=foreign)
@@ -135,7 +136,7 @@ OURS = {"enabled": True, "endpoint": "teleport-access-graph.teleport-access-grap
 def test_what_the_values_themselves_connect_is_taken_out_before_the_switch_off(
     own: dict[str, Any], places: list[str], tmp_path: Path
 ) -> None:
-    """Else Teleport would go on mounting a ConfigMap that goes, and hang at its next start."""
+    """Otherwise Teleport would keep mounting a ConfigMap that is being deleted, and hang at its next start."""
     config = stack.configuration(tmp_path)
     (tmp_path / "values.yaml").write_text(yaml.safe_dump({**stack.OWN_VALUES, **own}))
     now = datetime.now(timezone.utc)
@@ -152,7 +153,7 @@ def test_what_the_values_themselves_connect_is_taken_out_before_the_switch_off(
 
 
 def test_what_stands_there_empty_in_the_patchs_place_is_left_out_without_it(tmp_path: Path) -> None:
-    """Helm renders nothing of such a null, so that the switch-off would fail for what the patch had covered up."""
+    """For such a null, Helm renders nothing; the patch had covered that up, so switching off would fail."""
     config = stack.configuration(tmp_path)
     config["accessGraph"]["enabled"] = False
     (tmp_path / "values.yaml").write_text(
