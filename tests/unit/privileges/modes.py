@@ -1,4 +1,4 @@
-"""Configurations that together make the program register every type it can: one for each choice that brings some."""
+"""Configurations that together make the program register every type it can: one for each choice that adds types."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ _CHANGES: dict[str, dict[str, Any]] = {
 MODES = tuple(_CHANGES)
 
 
-# Gone with the process.
+# Removed when the process ends.
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @functools.cache
 def directory() -> Path:
-    """With the files that the configurations name."""
+    """The directory with the files that the configurations name."""
     _kept.append(tempfile.TemporaryDirectory(prefix="modes-"))
     made = Path(_kept[-1].name)
     (made / "ca.pem").write_text(host_authority())
@@ -106,7 +106,7 @@ def configured(mode: str) -> dict[str, Any]:
 
 @functools.cache
 def recorded(mode: str) -> Recording:
-    """What the program registers. One for a test run: it is not changed."""
+    """What the program registers in this mode. Recorded once per test run; tests must not change it."""
     return run_program(configured(mode), directory())
 
 
@@ -116,7 +116,7 @@ def settings_of(mode: str) -> Settings:
 
 
 def place_of(settings: Settings, namespace: str | None) -> Place:
-    """Where an object with that namespace in its metadata stands."""
+    """The place of an object with that namespace in its metadata."""
     if namespace is None:
         return Place.CLUSTER
     return Place.GRAPH if namespace == settings.access_graph.namespace else Place.TELEPORT

@@ -1,4 +1,5 @@
-"""`python -m operations privileges`: files to apply, and what the present identity lacks by the API server's word."""
+"""`python -m operations privileges`: the files to apply, and the rights that the current identity lacks according to
+the API server."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c
 
 
 class Asked:
-    """A cluster that answers who may do what: everything but `refused`, which are verb and resource."""
+    """A cluster that answers who may do what: everything is allowed except `refused`, pairs of verb and resource."""
 
     def __init__(self, *refused: tuple[str, str]) -> None:
         self.refused = set(refused)
@@ -38,7 +39,8 @@ class Asked:
 
 @pytest.fixture
 def stack_file(tmp_path: Path) -> Path:
-    """A configuration file of the stack; its values file is found from the program's root, so it names none."""
+    """A configuration file of the stack. It names no values file, because such a file is looked up from the program's
+    root."""
     config = {**configured("a namespace that exists")}
     entry = {key: value for key, value in config["teleport"]["teleport.example.com"].items() if key != "valuesFiles"}
     config["teleport"] = {"teleport.example.com": entry}
@@ -166,7 +168,8 @@ def test_a_check_says_what_it_asked_for(stack_file: Path, monkeypatch: pytest.Mo
 
 
 def test_the_files_are_of_the_configuration_and_not_of_the_tests(stack_file: Path) -> None:
-    """The stack's own values file decides what the chart has: it is read, and a missing one is an error."""
+    """The stack's own values file decides which objects the chart makes, so the command reads it; a missing file is an
+    error."""
     document = yaml.safe_load(stack_file.read_text())
     document["config"]["teleport-access-graph:teleport"]["teleport.example.com"]["valuesFiles"] = ["absent.yaml"]
     stack_file.write_text(yaml.safe_dump(document))

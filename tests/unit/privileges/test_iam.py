@@ -1,4 +1,4 @@
-"""A policy allows what its purpose needs on what is the stack's, and nothing on what is another's."""
+"""A policy allows what its purpose needs on the stack's own resources, and nothing on anybody else's."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ IDENTIFIER = f"teleport-access-graph-{STACK}"
 TAG = "teleport-access-graph:stack"
 OURS = f"organization/teleport-access-graph/{STACK}"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/rds/instance"
-# What the provider ends a prefix with.
+# The digits that the provider appends to a name prefix.
 DIGITS = "20261126203800000000000001"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-{DIGITS}"
 RDS = f"arn:aws:rds:{REGION}:{ACCOUNT}"
 EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
-# A role takes 10 managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+# IAM's limit of managed policies for a role: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_POLICIES = 10
-# The state's, with rights of its own that stand under no condition.
+# The key of the state bucket; its rights are separate and have no condition.
 STATE_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1c2d3e4f-5061-4b7c-8d9e-0f1a2b3c4d5e"
 STATE = State(bucket="states", key_arn=STATE_KEY)
 READERS = [Purpose.PREVIEW, Purpose.VALIDATED_PREVIEW, Purpose.DRIFT, Purpose.DEPLOY]
@@ -85,7 +85,7 @@ def test_a_placeholder_is_never_left() -> None:
 
 def test_a_deployment_may_all_that_its_table_says_and_a_preview_only_what_reads() -> None:
     read = {action for one in ACTIONS.values() for grant in one.read for action in grant.actions}
-    # For a restore alone.
+    # Needed only for a restore.
     read -= {"rds:DescribeDBSnapshots"}
     write = {action for one in ACTIONS.values() for grant in one.write for action in grant.actions}
     of_state = {"s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
@@ -100,7 +100,7 @@ def test_a_deployment_may_all_that_its_table_says_and_a_preview_only_what_reads(
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_whatever_the_program_names_is_the_stacks_to_the_policy(mode: str) -> None:
-    """With the digits that the provider gives what has a prefix."""
+    """Names with a prefix are tested with the digits that the provider appends."""
     makes = {
         "aws:cloudwatch/metricAlarm:MetricAlarm": ("PutMetricAlarm", "arn:aws:cloudwatch:{0}:{1}:alarm:{2}"),
         "aws:iam/role:Role": ("CreateRole", "arn:aws:iam::{1}:role/{2}"),
@@ -207,7 +207,7 @@ def test_a_deployment_may_change_what_is_the_stacks(action: str, resource: str, 
         ("kms:CreateKey", "*", {}),
         ("kms:TagResource", KEY, {}),
         ("kms:TagResource", KEY, marked("Request") | marked("Resource", "organization/teleport-access-graph/prod")),
-        # Another stack's, whose identifier begins with this one's.
+        # Another stack's role, whose identifier begins with this stack's.
         ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-eu-{DIGITS}", {}),
         ("iam:UpdateAssumeRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/{IDENTIFIER}-eu-{DIGITS}", {}),
         ("rds:ModifyDBParameterGroup", f"{RDS}:pg:{IDENTIFIER}-eu-postgres17-{DIGITS}", {}),
@@ -233,8 +233,8 @@ def test_a_deployment_may_not_touch_what_is_not(action: str, resource: str, cont
 
 @pytest.mark.parametrize("of_organization", ["acme", "organization"])
 def test_a_stack_takes_another_name_with_the_rights_of_both(of_organization: str) -> None:
-    """Renamed, or moved to a backend with organizations: its `up` gives what has the former tag the new one, and then
-    reads it as what it has become. docs/environments.md says so."""
+    """For a stack that is renamed, or moved to a backend with organizations: its `up` replaces the former tag with the
+    new one, and then reads the resource under the new tag. docs/environments.md describes this."""
     settings = settings_of("the least")
     new = replace(settings, stack="renamed") if of_organization == "organization" else settings
     called = f"{of_organization}/teleport-access-graph/{new.stack}"
@@ -278,7 +278,7 @@ def test_a_stack_takes_another_name_with_the_rights_of_both(of_organization: str
     ],
 )  # fmt: skip
 def test_what_is_allowed_for_one_use_is_not_for_another(action: str, resource: str, key: str, value: str) -> None:
-    """On what is the stack's by its name, or by no more than its kind, the condition is all that stands between."""
+    """The resource matches by the stack's name, or only by its kind; the condition is all that keeps other uses out."""
     assert allowed(Purpose.DEPLOY, action, resource, **{key: value})
     assert not allowed(Purpose.DEPLOY, action, resource)
     assert not allowed(Purpose.DEPLOY, action, resource, **{key: f"{value}-of-another"})
@@ -299,7 +299,7 @@ def test_what_is_allowed_for_one_use_is_not_for_another(action: str, resource: s
     ],
 )
 def test_who_deploys_may_look_for_what_a_killed_up_left(action: str, resource: str) -> None:
-    """`operations.unrecorded` goes through all of a type, for a tag and not for a name."""
+    """`operations.unrecorded` lists all resources of a type and looks for a tag, not for a name."""
     assert allowed(Purpose.DEPLOY, action, resource)
 
 
@@ -345,7 +345,7 @@ def test_what_reaches_beyond_the_stack_is_told() -> None:
         "secretsmanager:TagResource",
     }
     assert all(one.why for one in unscoped)
-    # Nobody's pods take roles by Pod Identity here.
+    # In this configuration no pod takes a role through Pod Identity.
     assert not any(action.startswith("eks:") for action in actions_of(documents))
 
 
@@ -366,7 +366,8 @@ def test_a_boundary_ends_what_new_roles_can() -> None:
 
 
 def test_only_a_role_that_needs_no_boundary_may_leave_one() -> None:
-    """The provider takes it away once the settings no longer name it; while they do, that would be the way out."""
+    """The provider removes the boundary once the settings no longer name it. While they do, this right would be a way
+    around the boundary."""
     assert allowed(Purpose.DEPLOY, "iam:DeleteRolePermissionsBoundary", ROLE)
     assert not allowed(Purpose.DEPLOY, "iam:DeleteRolePermissionsBoundary", f"arn:aws:iam::{ACCOUNT}:role/anybodys")
     config = {**configured("the least")}
@@ -389,7 +390,7 @@ def test_a_key_is_made_whole_before_kms_counts_its_tag(action: str) -> None:
 
 
 def test_a_key_of_the_stack_that_somebody_turned_off_is_turned_on_again() -> None:
-    """The provider's default is that it is on, so that `up --refresh` asks for it."""
+    """The provider's default is an enabled key, so `up --refresh` enables it again."""
     assert allowed(Purpose.DEPLOY, "kms:EnableKey", KEY, **marked("Resource"))
     assert not allowed(Purpose.DEPLOY, "kms:EnableKey", KEY)
     assert not allowed(Purpose.PREVIEW, "kms:EnableKey", KEY, **marked("Resource"))
@@ -407,7 +408,7 @@ def test_a_key_of_the_stack_that_somebody_turned_off_is_turned_on_again() -> Non
     ],
 )
 def test_a_rule_that_names_a_prefix_list_can_be_changed(lists: list[str], allows: list[str]) -> None:
-    """Its port, say: ModifySecurityGroupRules asks for group, rule and list."""
+    """For example its port: ModifySecurityGroupRules requires rights on the group, the rule and the prefix list."""
     config = {**configured("the least")}
     network = {**config["database"]["network"], "clientPrefixListIds": lists}
     config["database"] = {**config["database"], "network": network}
@@ -454,7 +455,7 @@ def test_the_master_secret_of_what_is_taken_over_has_the_key_that_it_was_made_wi
 
 @pytest.mark.parametrize("restored", [True, False])
 def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
-    """RDS makes a grant on that key, and the settings name the one of logs and notifications."""
+    """RDS makes a grant on the data's key, while the settings name the key of logs and notifications."""
     config = {**configured("a key that exists")}
     restore = {"mode": "snapshot", "snapshotIdentifier": "payroll"}
     config["database"] = {**config["database"], **({"restore": restore} if restored else {})}
@@ -469,7 +470,8 @@ def test_what_is_restored_keeps_the_key_of_its_data(restored: bool) -> None:
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
-        # No resource type: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        # This action has no resource type:
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
         ("logs:DescribeLogGroups", "*"),
         ("sns:GetSubscriptionAttributes", f"arn:aws:sns:{REGION}:{ACCOUNT}:{IDENTIFIER}-database"),
         ("sns:ListSubscriptionsByTopic", f"arn:aws:sns:{REGION}:{ACCOUNT}:{IDENTIFIER}-database"),
@@ -509,8 +511,8 @@ def test_a_consumer_reads_one_stacks_state_and_nothing_of_the_world() -> None:
 
 @pytest.mark.parametrize("purpose", READERS)
 def test_the_engine_may_ask_for_the_stacks_tags_and_be_told_that_there_are_none(purpose: Purpose) -> None:
-    """It does before each run (pulumi 3.250, backend/diy/state.go), and takes anything but "not found" for a failure.
-    Of an object that is not there S3 says so to those alone who may read it and list the bucket."""
+    """The engine asks before each run (pulumi 3.250, backend/diy/state.go), and treats every answer other than "not
+    found" as a failure. S3 answers "not found" only to a caller that may read the object and list the bucket."""
     tags = f"arn:aws:s3:::states/.pulumi/stacks/teleport-access-graph/{STACK}.pulumi-tags"
     assert allowed(purpose, "s3:GetObject", tags)
     assert allowed(purpose, "s3:PutObject", tags) is purpose.writes
@@ -519,7 +521,7 @@ def test_the_engine_may_ask_for_the_stacks_tags_and_be_told_that_there_are_none(
         for one in statements(policies(settings_of("the least"), purpose, state=STATE)[0])
         if one["Action"] == "s3:ListBucket"
     ]
-    # A read of an object has no prefix.
+    # A request to read an object has no prefix.
     assert listing["Condition"] == {"StringLikeIfExists": {"s3:prefix": ".pulumi/*"}}
 
 
@@ -543,7 +545,7 @@ def test_whose_outputs_are_settings_may_be_read_and_no_other_stack(purpose: Purp
     assert may("s3:GetObject", "network/prod.json")
     assert may("s3:GetObject", "cluster/prod.json.gz")
     assert may("s3:GetObject", "nodes/prod.json")
-    # Which VPC that is, is not known here.
+    # The settings do not say which VPC it is.
     made_in = [one for one in statements(documents) if f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/*" == one["Resource"]]
     assert len(made_in) == purpose.writes
     assert not may("s3:GetObject", "cluster/dev.json")

