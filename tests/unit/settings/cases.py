@@ -1,7 +1,7 @@
-"""Every refusal, one row a case: where, what, and what the error must say.
+"""Every refusal, one case per row: where, what, and what the error must say.
 
-A row changes one thing (`also` changes what must be changed with it) in a configuration that is valid, so that its
-error is the only one. Paths are keys joined by '/', for cluster names have dots.
+A row changes one thing in a valid configuration (`also` changes what has to change with it), so that its error is the
+only one. Paths are keys joined by '/', because cluster names contain dots.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VALUES = {"mode": "values", "namespace": "second", "hostAuthorities": {"mode": "
 MANUAL = {"mode": "manual", "hostAuthorities": {"mode": "proxy", "address": "t.example.com:443"}}
 LABEL = "l" * 64
 INSTANCE_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{CLUSTER_IDENTIFIER}"
-# Assembled, so that no scanner takes it for one.
+# Assembled, so that no secret scanner takes it for a key.
 PRIVATE_KEY_FORM = f"-----BEGIN {'PRIVATE'} KEY-----\nMIIB\n-----END {'PRIVATE'} KEY-----\n{CERTIFICATE_FORM}"
 
 
@@ -46,16 +46,16 @@ UNSHOWN = (
 class Refusal:
     path: str
     value: Any
-    """What is put there; Ellipsis removes what is there."""
+    """The value at the path; Ellipsis removes the key."""
 
     rule: str
-    """Part of the error, between the value and the remedy."""
+    """The part of the error between the value and the remedy."""
 
     remedy: str
-    """Part of the error, after the rule."""
+    """The part of the error after the rule."""
 
     key: str = ""
-    """Where the error must be; by default the path with dots."""
+    """The key that the error must name; by default the path with dots."""
 
     also: dict[str, Any] = field(default_factory=dict)
     base: Callable[[], dict[str, Any]] = minimal_configuration
@@ -67,7 +67,7 @@ class Refusal:
 
     @property
     def shows_value(self) -> bool:
-        """Whether the value stands in the error: what is no setting, and what may be a secret, does not."""
+        """Whether the error shows the value. It does not if the key is no setting or the value may be secret."""
         own = self.expected_key == self.path.replace("/", ".") and isinstance(self.value, (str, int, float))
         return own and not self.rule.startswith(UNSHOWN)
 

@@ -1,5 +1,5 @@
-"""Every refusal of what platforms ask: marks of objects, namespaces, digests, the way in, network policies; as in
-`cases`."""
+"""Every refusal of what platform teams configure: labels and annotations of objects, namespaces, digests, the external
+endpoint, network policies. Rows are as in `cases`."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ EXTERNAL = [
       key="accessGraph.external.loadBalancerClass", also=NAMED),
     R("accessGraph/external", {"hostname": HOST}, "is TAG's name inside the cluster, which nobody outside can look up",
       "give a name of your own DNS", key="accessGraph.external.hostname"),
-    # An endpoint of that name is the Service's, whatever is said of the load balancer.
+    # An endpoint with that name means the Service, whatever the load balancer's settings say.
     R("accessGraph/external", {"hostname": HOST, "port": 8443}, "is TAG's name inside the cluster", "of your own DNS",
       key="accessGraph.external.hostname", also={f"{T}/endpoint": f"{HOST}:443"}),
     R("accessGraph/serviceType", "LoadBalancer", "makes a second load balancer", "set it to ClusterIP",

@@ -1,5 +1,5 @@
-"""Every refusal of what people write by mistake wherever they write it: names that are too long, letters that only look
-alike, what YAML takes for something else, paths, sizes, secrets in plain, modes mixed up; as in `cases`."""
+"""Every refusal of mistakes that people make anywhere in a configuration: names that are too long, look-alike letters,
+values that YAML reads as something else, paths, sizes, secrets in plain, mixed-up modes. Rows are as in `cases`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NAMES = [
       "aws eks list-clusters", key="aws.workloadIdentity.clusterName"),
     R("database/masterUsername", "u" * 64, "is not a user name", "at most 63"),
     R("kubernetes/context", "c" * 1025, "is not the name of a kubeconfig context", "kubectl config get-contexts"),
-    # As long as may be, and wrong for another reason.
+    # As long as allowed, and refused for another reason.
     R("accessGraph/namespace", "N" * 63, "is not a Kubernetes name", "a-z, 0-9"),
     R("accessGraph/release", "R" * 53, "is not a Helm release name", "a-z, 0-9"),
     R("database/identifier", "T" * 63, "is not an RDS identifier", "use at most 63 lower-case letters"),
@@ -49,7 +49,7 @@ NAMES = [
     R("tags", {"k" * 129: "x"}, "is not the key of an AWS tag", "shorten it", key=f'tags."{"k" * 60}"'),
 ]  # fmt: skip
 
-# What a chart's template would make a number, a truth or nothing of.
+# Values that a chart's template would turn into a number, a boolean or nothing.
 UNQUOTED = [
     *(
         R(path, value, "is not a name that YAML reads as text unquoted (charts do not quote it)",
@@ -75,7 +75,8 @@ UNQUOTED = [
       "begin it with a letter"),
 ]  # fmt: skip
 
-# Cyrillic, full-width, a hyphen that is none, an invisible space, a mark that turns the line around.
+# Cyrillic letters, full-width letters, a character that only looks like a hyphen, an invisible space, and a mark that
+# reverses the line.
 LETTERS = [
     R("accessGraph/namespace", "\u0442eleport", "is not a Kubernetes name", "a-z, 0-9"),
     R("accessGraph/release", "gra\u0440h", "is not a Helm release name", "a-z, 0-9"),
@@ -112,7 +113,7 @@ YAML = [
       "digits alone", key="accessGraph.podDisruptionBudget.minAvailable"),
     R("accessGraph/podDisruptionBudget", {"enabled": True, "minAvailable": float("nan")}, "is not a whole number",
       "digits alone", key="accessGraph.podDisruptionBudget.minAvailable"),
-    # 120:00 in base 60, to YAML 1.1.
+    # YAML 1.1 reads 120:00 as a number in base 60.
     R("database/backupWindow", 7200, "is not text", "02:00-03:00, in quotes"),
     R("database/backupWindow", datetime.date(2026, 1, 31), "is not text", "YAML reads it as a date",
       key="database.backupWindow"),
@@ -200,7 +201,7 @@ SIZES = [
       key="accessGraph.resources.memoryRequest"),
     R("database/network/clientCidrs", ["0.0.0.0/0"], "is wider than /16", "the subnets' own blocks",
       key="database.network.clientCidrs[0]"),
-    # As deep as may be: it is refused for what it is.
+    # As deeply nested as allowed: it is refused because it is not text.
     R("tags", functools.reduce(lambda inner, _: {"a": inner}, range(15), {}), "is not text", "give the value of an AWS",
       key="tags.a"),
     R("tags", functools.reduce(lambda inner, _: {"a": inner}, range(16), {}), "is nested deeper than 16 levels",

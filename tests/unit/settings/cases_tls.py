@@ -1,4 +1,4 @@
-"""Every refusal of the certificate's settings, one row a case, as in `cases`."""
+"""Every refusal of the certificate's settings, one case per row, as in `cases`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _generated(path: str, value: Any, rule: str, remedy: str, key: str = "", **a
 
 
 def _in(section: dict[str, Any], path: str, value: Any, rule: str, remedy: str, key: str = "") -> Refusal:
-    """`section` with the value at `path` of it; Ellipsis removes it."""
+    """A case with `value` at `path` inside `section`; Ellipsis removes the key."""
     *parents, last = path.split("/")
     inner = changed = dict(section)
     for part in parents:
@@ -125,7 +125,7 @@ TLS = [
       also={"tls": {**ISSUED, "extraDnsNames": ["graph.example.com"], "includeServiceName": False}}),
     R("accessGraph/serviceType", "LoadBalancer", "has no name by which they could dial it", "tls.extraDnsNames",
       also={"tls": ISSUED}),
-    # a Secret that is there
+    # An existing Secret
     _in(EXISTING, "secretName", ..., "is missing (the name of a Kubernetes object", "for example to"),
     _in(EXISTING, "secretName", "a/b", "is not the name of a Kubernetes object", "use at most 253"),
     _in(EXISTING, "secretName", "teleport-access-graph-tls", "is a Secret that the stack fills in another tls.mode",

@@ -12,7 +12,7 @@ from tests.unit.settings import cases_tls
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project directory with files of every kind that a setting may point to."""
+    """A project directory with one file of every kind that a setting may name."""
     root = tmp_path_factory.mktemp("project")
     (root / "values.yaml").write_text("clusterName: teleport.example.com\n")
     for name, text in cases_tls.FILES.items():

@@ -110,7 +110,7 @@ def test_a_database_is_one_of_production_unless_it_says_otherwise() -> None:
 
 
 def test_development_may_do_without_what_production_refuses() -> None:
-    """Every waiver, at once."""
+    """Every waiver at once."""
     configuration = minimal_configuration()
     configuration["database"] |= {"monitoringIntervalSeconds": 0, "backupRetentionDays": 1, "onDestroy": "delete"}
     database = load(configuration).database
@@ -460,7 +460,8 @@ def test_the_environments_of_the_project_load(stack: str) -> None:
 @as_shipped
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_no_environment_lets_a_resource_take_the_ambient_account_or_cluster(stack: str) -> None:
-    """A resource that forgot its provider would go where the machine's own credentials and context lead."""
+    """A resource without its provider would go to the account of the machine's credentials, or to the cluster of its
+    context."""
     config = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())["config"]
     assert sorted(config["pulumi:disable-default-providers"]) == ["aws", "kubernetes"]
 
@@ -474,7 +475,7 @@ def test_every_declared_key_has_a_default_and_is_a_setting() -> None:
 
 
 def test_a_disruption_budget_comes_with_the_second_replica(tmp_path: Path) -> None:
-    """With one replica it would hold every drain back for ever, so it is off unless asked for."""
+    """With one replica, a budget would block every node drain forever, so it is off unless asked for."""
     for replicas, expected in ((1, False), (2, True)):
         config = minimal_configuration()
         config["accessGraph"]["replicas"] = replicas

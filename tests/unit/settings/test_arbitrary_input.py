@@ -1,4 +1,4 @@
-"""Whatever JSON stands in the configuration, it is accepted or refused in words; it never ends in a traceback."""
+"""Any JSON in the configuration is either accepted or refused with a message; it never ends in a traceback."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def outcome(config: dict[str, Any], secret_keys: frozenset[str] = frozenset()) -
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path of everything in a configuration, outside in."""
+    """The paths of everything in a configuration, from the outside in."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 

@@ -1,4 +1,4 @@
-"""What is known of the chart's versions: how a version is read, and which values a chart takes."""
+"""What the program knows about chart versions: how it reads a version, and which values each version accepts."""
 
 from __future__ import annotations
 

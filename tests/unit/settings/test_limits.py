@@ -1,4 +1,4 @@
-"""What stands just inside a limit is accepted: the cases of `test_refusals` stand just outside."""
+"""Values just inside a limit are accepted; the cases of `test_refusals` are just outside."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.unit.settings.test_refusals import configuration_of
 
 pytestmark = pytest.mark.unit
 
-# TAG's name is teleport-access-graph.teleport-access-graph.svc.<domain>, and a DNS name has at most 253 characters.
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+# TAG's name is teleport-access-graph.teleport-access-graph.svc.<domain>, and a DNS name has at most 253 characters.
 _DOMAIN = ".".join(["d" * 60] * 4)
 ACCEPTED: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "a request as large as its limit": ("accessGraph/resources", {"memoryRequest": "1Gi", "memoryLimit": "1024Mi"}, {}),
@@ -110,5 +110,5 @@ def test_a_moment_is_one_whatever_its_offset(text: str, utc: str) -> None:
 
 
 def test_the_least_configuration_is_accepted(root: Path) -> None:
-    """Else nothing above would be about what it names."""
+    """Every other test here changes this configuration, and would prove nothing if it were refused."""
     load_settings(minimal_configuration(), (), root=root, stack=STACK)

@@ -1,4 +1,4 @@
-"""The stack's own configuration: plain keys become settings, secret ones Outputs that no error shows."""
+"""The stack's own configuration: plain keys become settings; secret keys become Outputs that no error shows."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def stack() -> Iterator[None]:
 
 
 def nested_values(levels: int) -> str:
-    """JSON of Helm values with so many levels, the text in the innermost counted."""
+    """JSON of Helm values nested `levels` deep, counting the innermost text."""
     return '{"a": ' * (levels - 1) + '"canary"' + "}" * (levels - 1)
 
 
 def configure(plain: dict[str, Any], **secrets: str) -> None:
-    """What the engine's language host does: every value is text, and secret keys are named apart."""
+    """Do what the engine's language host does: every value is text, and secret keys are listed separately."""
     values = {
         f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in plain.items()
     }
@@ -58,9 +58,10 @@ def test_the_stacks_configuration_is_what_load_settings_reads() -> None:
 
 
 def test_a_renamed_project_is_told_that_its_settings_are_the_former_ones() -> None:
-    """They are all there to see, in another namespace: that each is missing would be true and of no use."""
+    """All settings are still there, but in the namespace of the former name; an error that each is missing would be
+    true but useless."""
     configure(minimal_configuration())
-    engine.set_config("renamed:tags", "{}")  # declared in Pulumi.yaml, with a default
+    engine.set_config("renamed:tags", "{}")  # declared with a default in Pulumi.yaml
     pulumi.runtime.set_mocks(_NoResources(), project="renamed", stack=STACK)
     with pytest.raises(SettingsError) as refused:
         read_settings()
@@ -83,8 +84,8 @@ def test_a_renamed_project_is_told_that_its_settings_are_the_former_ones() -> No
     ],
 )
 def test_a_setting_in_a_namespace_that_nobody_reads_is_refused(stranger: str, problem: str | None) -> None:
-    """The engine passes it over, and the default would stand: an authority of the stack's own for a Secret that was
-    meant."""
+    """The engine ignores such a key and the default would apply: for example an authority of the stack's own instead of
+    the intended Secret."""
     configure(minimal_configuration())
     engine.set_config(stranger, '{"mode": "canary"}')
     if problem is None:
@@ -176,7 +177,7 @@ def test_a_secret_stored_in_plain_is_refused_without_showing_it() -> None:
             "is not a map of Helm values",
         ),
         (
-            # Python reads it, and the merge would end in a RecursionError.
+            # Python can read this, but the merge would end in a RecursionError.
             f'{{"{TELEPORT_CLUSTER}": {nested_values(101)}}}',
             f"teleportSecretValues.{TELEPORT_CLUSTER}",
             "goes deeper than 100 levels",

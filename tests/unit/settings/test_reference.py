@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the code does, of every setting."""
+"""docs/configuration.md describes every setting as the code treats it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_document_is_what_the_code_makes_of_it() -> None:
 
 def test_every_row_has_all_its_cells_and_says_why() -> None:
     rows = [line for line in reference().splitlines() if line.startswith("| `") and "databaseUri" not in line]
-    # Of maps whose keys are the user's, the section says what they are for.
+    # Leave out the rows of keys that the user chooses (`<key>`): the section says what those keys are for.
     keys = [row for row in rows if row.count("|") >= 6 and not re.match(r"\| `\w+\.<key>`", row)]
     assert len(keys) > 100
     for row in keys:
@@ -51,7 +51,7 @@ def test_the_versions_are_documented_as_they_are_known() -> None:
 
 @pytest.mark.slow
 def test_settings_load_without_a_cloud_sdk() -> None:
-    """The reader of configuration starts every preview: it pays for pydantic and pulumi, and nothing else."""
+    """Every preview starts by reading the configuration, so this must load pydantic and pulumi, and nothing else."""
     unwanted = "('pulumi_', 'cryptography', 'boto')"
     code = f"import sys, components.settings; print([name for name in sys.modules if name.startswith({unwanted})])"
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -1,4 +1,5 @@
-"""The cases of `test_refusals` leave nothing out: each sentence is said in one; and each range ends where it says."""
+"""The cases of `test_refusals` are complete: each sentence of a refusal occurs in a case, and each range ends where its
+message says."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ from tests.unit.settings.test_refusals import REFUSALS, configuration_of, rules_
 
 pytestmark = pytest.mark.unit
 
-# Sentences that stand in the reference of the settings, or in an error that is no refusal, and so in no case.
+# Sentences that no case contains: they are in the settings reference, or in an error that is not a refusal.
 NOT_SAID = {
     # docs/configuration.md states the rule; its refusals always have a better reason.
     "object_metadata.py": {"a key of your own"},
-    # The same of lists.
+    # The same for lists.
     "rules.py": {"a list without repetitions"},
-    # Refusals of what a secret holds, which are known in `apply`, and of another project: `test_project` has them.
+    # `test_project` covers these: refusals of a secret's content, which is known only in `apply`, and of a renamed
+    # project.
     "project.py": {
         "goes deeper than ",
         "take out what is that deep: Helm takes no such values",
@@ -37,29 +39,30 @@ NOT_SAID = {
         "set name: ",
         " in it again",
     },
-    # Of other namespaces, in the same.
+    # Keys in other namespaces; `test_project` covers these too.
     "loader.py": {"is in a namespace that nobody reads, so that it would have no effect"},
-    # A key that is not text can only come from a caller in Python.
+    # Only a caller in Python can pass a key that is not text.
     "wording.py": {"is not a valid key", "use letters, digits and hyphens, in quotes where YAML asks for them"},
     "errors.py": {"The configuration has "},
 }
 
 
 def sentences(file: Path) -> Iterator[str]:
-    """Every text of two words or more in the functions and rules of a module: what a refusal is put together from."""
+    """Every text of two or more words in the functions and rules of a module; refusals are assembled from them."""
     tree = ast.parse(file.read_text())
     beside: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             beside.add(id(node.value))  # a docstring
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("setting", "re.compile", "re.fullmatch"):
-            # The reference's own words, and patterns; rules inside an annotation are no part of the call.
+            # Skip the reference's own words, and patterns. A rule inside an annotation is a call of its own and is
+            # kept.
             beside |= {id(inner) for inner in ast.walk(node) if not isinstance(inner, ast.Call)}
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "matching":
             beside |= {id(inner) for inner in ast.walk(node.args[0])}
     for node in tree.body:
         if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call):
-            # Tables and patterns of the module: what of them is said is put into a sentence elsewhere.
+            # Tables and patterns of the module: functions put what they use of these into sentences.
             beside |= {id(inner) for inner in ast.walk(node.value)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in beside:
@@ -70,7 +73,8 @@ def sentences(file: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_every_sentence_that_a_refusal_can_say_is_said_in_a_case(root: Path) -> None:
-    """A reason or a remedy that no case brings out may be wrong, or never come: each branch of a rule has its own."""
+    """A reason or a remedy that no case produces may be wrong or unreachable, so each branch of a rule needs a case of
+    its own."""
     said = []
     for case in REFUSALS:
         with pytest.raises(SettingsError) as caught:
@@ -80,7 +84,7 @@ def test_every_sentence_that_a_refusal_can_say_is_said_in_a_case(root: Path) -> 
     unsaid: dict[str, set[str]] = {}
     count = 0
     for file in sorted(Path(components.settings.__file__).parent.rglob("*.py")):
-        if file.name == "reference.py":  # makes docs/configuration.md
+        if file.name == "reference.py":  # generates docs/configuration.md
             continue
         for sentence in sentences(file):
             count += 1

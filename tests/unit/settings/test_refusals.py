@@ -1,4 +1,4 @@
-"""Each rule refuses what it is for, at its key, with rule and remedy, in words of the project's own."""
+"""Each rule refuses what it should, at the right key, with the rule and the remedy, in the project's own words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.unit
 
 REFUSALS = [*cases.REFUSALS, *cases_tls.TLS, *cases_platform.PLATFORM, *cases_surprises.SURPRISES]
 
-# What a validator's own text would have in it.
+# Phrases of a validator's own messages.
 JARGON = re.compile(
     r"pydantic|input_|errors\.dev|validation error|Extra inputs|valid (string|integer|dictionary)|\[type=", re.I
 )
@@ -66,7 +66,7 @@ def test_a_setting_that_breaks_a_rule_is_refused(case: Refusal, root: Path) -> N
     assert len(str(caught.value).splitlines()) == 2, "the problem is one line"
     assert not JARGON.search(str(caught.value))
     if case.shows_value:
-        # What nobody can see is written out.
+        # Invisible characters are written as escapes.
         written = json.dumps(case.value, ensure_ascii=not str(case.value).isprintable())
         assert problem.value == (written if len(written) <= 60 else f'{written[:56]}..."')
 
@@ -92,7 +92,7 @@ def rules_under(annotation: Any) -> Iterator[Rule]:
 
 @pytest.mark.slow
 def test_every_rule_refuses_something_in_the_cases(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule that no case breaks could be broken itself unseen."""
+    """If no case breaks a rule, the rule itself could break unnoticed."""
     used: set[str] = set()
     rules = {id(rule): rule for rule in rules_of_all_settings()}.values()
 
@@ -174,7 +174,7 @@ def test_the_error_ends_the_program_without_a_traceback() -> None:
         "AKIAIOSFODNN7EXAMPLE",
         "token: hunter2",
     ]
-    # Assembled, so that no scanner takes it for one.
+    # Assembled, so that no secret scanner takes it for one.
     + ["https://" + f"{user}@example.com/charts" for user in ("someone", "user:pa/ssword")]
     + ["ghp" + "-" + "a" * 36],
 )

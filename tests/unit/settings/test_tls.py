@@ -1,4 +1,4 @@
-"""What valid settings of the certificate become, in each mode; what is refused stands in `cases_tls`."""
+"""What valid settings of the certificate become, in each mode; `cases_tls` has the refusals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_algorithm_can_change_with_the_generation(root: Path) -> None:
 @pytest.mark.parametrize(
     "tls",
     [
-        # The shortest lives whose renewal begins before their end.
+        # The shortest lifetimes whose renewal begins before their end.
         {"certificateValidityHours": 2, "certificateEarlyRenewalHours": 1},
         {"caValidityHours": 9529, "caEarlyRenewalHours": 9528},
         {"trust": "system"},
@@ -133,7 +133,7 @@ def test_an_authority_of_the_stacks_own_can_be_trusted_ahead(root: Path, mode: d
 
 
 def test_the_names_in_a_secret_that_exists_are_its_owners(root: Path) -> None:
-    """Which endpoint it is good for is known when it is read, in preflight."""
+    """Preflight reads the Secret and finds out for which endpoint the certificate is valid."""
     settings = load(
         root,
         EXISTING,
