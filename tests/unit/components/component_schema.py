@@ -1,4 +1,4 @@
-"""What a YAML program asks of the component provider, held against the provider's own schema."""
+"""Checks what a YAML program uses of the component provider against the provider's own schema."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ REFERENCE = re.compile(r"\$\{([\w-]+)(?:\.(\w+))?[^}]*\}")
 
 @functools.cache
 def schema() -> Mapping[str, Any]:
-    """As the provider answers the engine."""
+    """The schema as the provider returns it to the engine."""
     parsed: dict[str, Any] = json.loads(str(Host().schema))
     return parsed
 
 
 def faults(program: Mapping[str, Any]) -> list[str]:
-    """What of the program's resources and outputs that schema does not have; references to others are not followed."""
+    """The resources, inputs and outputs of the program that the schema does not have. References to other resources are
+    not followed."""
     resources: Mapping[str, Any] = program["resources"]
     found = []
     for name, resource in resources.items():

@@ -1,4 +1,4 @@
-"""Every component is constructed both ways: with its dataclass, and with the plain dict that a component host
+"""Every component can be constructed both ways: with its dataclass, and with the plain dict that a component host
 passes."""
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def test_a_dataclass_and_a_hosts_plain_dict_make_the_same(component: type[pulumi
 @pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_two_instances_stand_side_by_side(component: type[pulumi.ComponentResource]) -> None:
-    """Children are named after their component, so a second one collides with nothing."""
+    """Children are named after their component, so two instances do not collide."""
 
     def program() -> None:
         providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
@@ -243,7 +243,7 @@ def test_a_component_host_can_derive_a_schema(component: type[pulumi.ComponentRe
 @pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_a_component_host_constructs_the_same(component: type[pulumi.ComponentResource]) -> None:
-    """Pulumi's own host, called as the engine calls it: camelCase inputs, the published type token."""
+    """Pulumi's own host, called as the engine calls it: inputs in camelCase, the published type token."""
     host = Host()
 
     def program() -> None:
@@ -294,7 +294,7 @@ def test_arguments_with_which_nothing_would_work_are_refused(
 
 
 def test_an_access_graph_that_is_told_no_sizes_has_those_from_the_field() -> None:
-    """Below 512Mi the first import of a cluster starves; a CPU limit would only throttle it."""
+    """With less than 512Mi, the first import of a cluster runs out of memory; a CPU limit would only throttle it."""
     untold = {"resources", "pod_disruption_budget", "node_selector", "labels", "annotations"}
     given = {name: value for name, value in ARGUMENTS["AccessGraph"].items() if name not in untold}
     values = constructed(AccessGraph, given)["it-release"].plain("values")
@@ -343,8 +343,8 @@ DEPENDENCIES: dict[str, Callable[[pulumi.Resource], Any]] = {
 def test_all_that_a_component_makes_waits_for_what_it_depends_on(
     component: type[pulumi.ComponentResource], given: Callable[[pulumi.Resource], Any]
 ) -> None:
-    """Pulumi itself has the component alone wait, of which nobody has anything: passed over by `--continue-on-error`,
-    it would end the run."""
+    """In Pulumi itself only the component waits, and nothing depends on the component. If `--continue-on-error` passed
+    the component over, the run would end."""
 
     def program() -> None:
         providers = [kubernetes.Provider("kubernetes", context="test"), aws.Provider("aws", region=REGION)]
@@ -368,7 +368,8 @@ NOT_ASKED_FOR: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_what_is_asked_of_a_component_no_child_takes_back(component: type[pulumi.ComponentResource]) -> None:
-    """The engine hands `protect` and `retain_on_delete` on to children that say nothing: a "no" would win."""
+    """The engine passes `protect` and `retain_on_delete` on to children that do not set them; an explicit `False` would
+    win."""
     name = component.__name__
     refused: list[tuple[str, str]] = []
 
@@ -417,7 +418,8 @@ def test_what_is_asked_of_a_component_no_child_takes_back(component: type[pulumi
     ],
 )
 def test_an_argument_of_another_type_is_refused(name: str, change: Mapping[str, Any], said: str) -> None:
-    """Before anything is registered: a name that is an Output would be written as the words of the SDK's error."""
+    """Refused before anything is registered: a name that is an Output would otherwise become the text of the SDK's
+    error."""
     (component,) = [one for one in COMPONENTS if one.__name__ == name]
     arguments = {**ARGUMENTS[name], **change}
     for given in (args_class(component).from_input, lambda made: args_class(component)(**made)):
@@ -427,7 +429,7 @@ def test_an_argument_of_another_type_is_refused(name: str, change: Mapping[str, 
 
 
 def test_an_input_is_plain_or_comes_later() -> None:
-    """Numbers of a host are all of one sort, and a None stands for the default both ways."""
+    """A host sends every number as a float, and None means the default both ways."""
 
     def program() -> None:
         for namespace in ("graph", pulumi.Output.from_input("graph"), pulumi.Output.secret("graph")):
@@ -441,7 +443,7 @@ def test_an_input_is_plain_or_comes_later() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.__name__)
 def test_whatever_may_be_an_output_may_be_a_coroutine(component: type[pulumi.ComponentResource]) -> None:
-    """Which gives its value once, however often the component needs it."""
+    """A coroutine can be awaited only once, however often the component needs its value."""
     taken = {field.name: field.type for field in dataclasses.fields(args_class(component))}  # type: ignore[arg-type]
 
     async def later(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The distribution and the provider's directory as they are declared, and the program in YAML that is shown."""
+"""The distribution and the provider's directory as declared, and the YAML program that the documentation shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def project() -> str:
 
 
 def listed(key: str) -> list[str]:
-    """The strings of an array in pyproject.toml; Python 3.10 has no reader of TOML."""
+    """The strings of an array in pyproject.toml; Python 3.10 has no TOML parser."""
     (array,) = re.findall(rf"^{key} = \[(.*?)\]$", project(), re.DOTALL | re.MULTILINE)
     return re.findall(r'"([^"]+)"', array)
 

@@ -1,4 +1,4 @@
-"""A component host passes what it was given, and that may be plain: what is secret by its meaning is sealed here."""
+"""A component host may pass secrets as plain values: the components seal every input that is secret by its meaning."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_plain_secret_is_just_where_it_is_needed_and_always_in_an_envelope(
 
 
 def occurrences(recording: Recording) -> dict[tuple[str, str], bool]:
-    """(resource, path) -> whether in an envelope, of whatever has the canary, among outputs too."""
+    """Every occurrence of the canary, in inputs and outputs: (resource, path) -> whether it is in an envelope."""
     everything = {item.name: item.inputs for item in recording.registrations if item.custom}
     everything |= {f"output of {name}": outputs for name, outputs in recording.component_outputs.items()}
     return {

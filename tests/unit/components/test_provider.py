@@ -1,4 +1,4 @@
-"""The component provider: its schema by the SDK's own analyzer, and `Construct` as the engine calls it, by gRPC."""
+"""The component provider: its schema from the SDK's own analyzer, and `Construct` as the engine calls it over gRPC."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.unit.monitor import (
 pytestmark = pytest.mark.unit
 
 BY_NAME = {component.__name__: component for component in COMPONENTS}
-# The provider that a program passes, as the engine refers to it: its URN, two colons, its id.
+# The provider that a program passes, in the engine's form: its URN, two colons, its id.
 KUBERNETES = f"urn:pulumi:{STACK}::{PROJECT}::pulumi:providers:kubernetes::cluster::0a1b2c3d"
 
 
@@ -63,7 +63,7 @@ def test_inputs_and_outputs_are_those_of_the_class(name: str) -> None:
 
 @pytest.mark.slow
 def test_descriptions_are_plain_text_in_the_names_of_the_schema_with_the_defaults() -> None:
-    """Of a component, what it takes and what it gives, a program in another language sees nothing else."""
+    """These descriptions are all that a program in another language sees of a component's inputs and outputs."""
     resources = schema()["resources"]
     descriptions = {
         f"{token.rpartition(':')[2]}.{name}": said["description"]
@@ -72,7 +72,7 @@ def test_descriptions_are_plain_text_in_the_names_of_the_schema_with_the_default
         for name, said in resource[kind].items()
     }
     texts = [*descriptions.values(), *(resource["description"] for resource in resources.values())]
-    # Indented behind an empty line, it would be code.
+    # Markdown would show text as code if it were indented after an empty line.
     assert [text for text in texts if "\n " in text] == []
     names = {field.name for one in BY_NAME.values() for field in dataclasses.fields(args_class(one))}  # type: ignore[arg-type]
     spelt = {name for name in names if "_" in name for text in texts if f"`{name}`" in text}
@@ -127,7 +127,7 @@ def test_types_are_what_another_language_is_told() -> None:
 
 
 def recorder(recording: Recording) -> Recorder:
-    """Knows the provider that the program passes."""
+    """A recorder that knows the provider which the program passes."""
     found = Recorder(recording, False, COMPUTED_OUTPUTS, {})
     urn, _, identifier = KUBERNETES.rpartition("::")
     found.resources[urn] = RecordingMonitor.ResourceRegistration(urn, identifier, {})
@@ -135,7 +135,8 @@ def recorder(recording: Recording) -> Recorder:
 
 
 def constructed(name: str, inputs: Mapping[str, Any]) -> tuple[Recording, dict[str, Any]]:
-    """What the engine is asked for, and the state that it gets back, when it constructs `name` with `inputs`."""
+    """The requests that the engine receives, and the state that it gets back, when it constructs `name` with
+    `inputs`."""
     recording = Recording()
 
     async def call(address: str) -> Any:
@@ -197,7 +198,7 @@ def test_a_secret_input_is_secret_in_what_is_made_of_it() -> None:
 
 @pytest.mark.slow
 def test_a_whole_number_is_written_as_one() -> None:
-    """On the wire it is a float: 2.0 would be in names, in Go's durations and in the arithmetic of a shell."""
+    """On the wire the number is a float; 2.0 would appear in names, in Go durations and in shell arithmetic."""
     recording, _ = constructed("Certificates", {"dnsNames": ["graph.example.com"], "generation": 2})
     assert recording["it-ca-2"].plain("subject") == {"commonName": "Teleport Access Graph CA 2"}
     issued = {camel_case(key): value for key, value in ARGUMENTS["IssuedCertificate"].items()}
@@ -213,7 +214,7 @@ def test_a_whole_number_is_written_as_one() -> None:
 
 @pytest.mark.slow
 def test_a_number_of_another_resource_is_taken_as_it_comes() -> None:
-    """The SDK itself turns numbers into `int`, which an Output cannot be."""
+    """The SDK itself converts numbers with `int`, which fails for an Output."""
     recording, _ = constructed("Certificates", {"dnsNames": ["graph.example.com"], "caValidityHours": hidden(1000)})
     assert recording["it-ca-1"].inputs["validityPeriodHours"] == Secret(1000)
 
@@ -221,7 +222,7 @@ def test_a_number_of_another_resource_is_taken_as_it_comes() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("master", ["masterPassword", "masterSecretArn"])
 def test_what_one_component_says_of_its_job_the_next_takes(master: str) -> None:
-    """A map loses its nulls on the way through the engine, and its numbers come as floats."""
+    """On its way through the engine a map loses its nulls, and its numbers become floats."""
     access = {camel_case(key): value for key, value in ARGUMENTS["DatabaseAccess"].items()}
     if master == "masterPassword":
         access = {**access, "masterSecretArn": None, "kmsKeyArn": None, "masterPassword": hidden("password")}
@@ -309,7 +310,8 @@ SHORT_KEY = "digestKey: has 5 characters; pass at least 32 random ones, or secre
 @pytest.mark.parametrize(
     ("name", "inputs", "said"),
     [
-        # Of an output of its own, and of one that a resource has, which got it from another one's input.
+        # The Output may be one of the component's own, or belong to a resource that got the value from another
+        # resource's input.
         ("Credentials", camel("Credentials", digestKey=hidden("short")), SHORT_KEY),
         ("DatabaseAccess", camel("DatabaseAccess", digestKey=hidden("short")), SHORT_KEY),
         (
@@ -328,7 +330,7 @@ def test_what_a_component_refuses_once_it_is_known_is_told_the_same_way(
 
 @pytest.mark.slow
 def test_a_secret_that_is_refused_is_not_shown() -> None:
-    """Beside the path of an input the engine prints its value as it is: so there is no path."""
+    """Next to the path of a faulty input, the engine prints the input's value unmasked; so the error names no path."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         constructed("ReaderRole", {"namespace": hidden("canary")})
     told = dict(refused.value.trailing_metadata() or ())["grpc-status-details-bin"]
@@ -344,7 +346,7 @@ def test_a_fault_of_a_component_is_told_with_its_traceback(monkeypatch: pytest.M
         constructed("Certificates", {"dnsNames": ["graph.example.com"]})
     assert "test_provider.py" in (failed.value.details() or "")
     monkeypatch.undo()
-    # In the component's own code too: it did not say so itself.
+    # The same for a fault in the component's own code, which is not a refusal of the component.
     monkeypatch.setattr("components.certificates.LONGEST_CERTIFICATE_HOURS", None)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         constructed("Certificates", {"dnsNames": ["graph.example.com"]})
