@@ -1,7 +1,8 @@
-"""Real certificates as the program asks for them and the tls plugin makes them: no engine, no cluster.
+"""Real certificates, requested as the program does and issued as the tls plugin does: no engine, no cluster.
 
-The program runs under the recording monitor; what it registered is then made by the stand-in of the plugin, whose
-certificates have the form of the official one's (`tests/unit/plugins`). A later step keeps what did not change.
+The program runs under the recording monitor. The stand-in of the plugin then issues what the program registered; its
+certificates have the form of the official plugin's (`tests/unit/plugins`). In a later step, certificates whose inputs
+did not change stay.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ SERVER, SERVER_KEY = "certificates-server", "certificates-server-key"
 
 @dataclass(frozen=True)
 class Issued:
-    """What one `up` leaves."""
+    """What one `up` leaves behind."""
 
     bundle: str
-    """PEM that clients trust."""
+    """PEM of the authorities that clients trust."""
     certificate: str
-    """PEM that is served."""
+    """PEM of the certificate that is served."""
     authorities: dict[int, str]
-    """PEM by generation."""
+    """PEM of each authority, by generation."""
 
 
 @dataclass
 class Issuing:
-    """A stack's certificates from step to step."""
+    """A stack's certificates from one step to the next."""
 
     _made: dict[str, tuple[Properties, Properties]] = field(default_factory=dict)
     _plugin: TlsProvider = field(default_factory=TlsProvider)
 
     def up(self, **arguments: Any) -> Issued:
-        """`Certificates` with these arguments, and `dns_names` of the Service's name alone."""
+        """Run an `up` of `Certificates` with these arguments; `dns_names` is always the Service's name alone."""
         recording = _registered({"dns_names": [HOST], **arguments})
         real: dict[str, str] = {}
         for registration in recording.registrations:
@@ -79,7 +80,7 @@ def _registered(arguments: dict[str, Any]) -> Recording:
 
 
 def _replaced(value: Any, real: dict[str, str]) -> Any:
-    """Texts in which what the monitor answered is what was really made."""
+    """`value` with every text that the monitor answered replaced by what was really issued."""
     if not isinstance(value, str):
         return value
     for stands_for, made in real.items():

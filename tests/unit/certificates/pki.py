@@ -1,4 +1,4 @@
-"""Authorities and server certificates made for a test, valid unless it says otherwise."""
+"""Authorities and server certificates made for a test; valid unless the test asks otherwise."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def authority(
     signs: bool = True,
     signer: Pair | None = None,
 ) -> Pair:
-    """Self-signed, or an intermediate one signed by `signer`; `signs` is its key usage. With a `key` of another it is
-    that one, renewed."""
+    """A self-signed authority, or an intermediate one signed by `signer`; `signs` sets its key usage. With the `key` of
+    another authority, it is that authority renewed."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -83,7 +83,7 @@ def server(
     ends: datetime = NOW + timedelta(days=90),
     uses: Sequence[x509.ObjectIdentifier] | None = (ExtendedKeyUsageOID.SERVER_AUTH,),
 ) -> Pair:
-    """A server certificate; `uses` None leaves the extension out, and `names` may be DER that nobody can read."""
+    """A server certificate. With `uses` None it has no such extension; `names` may be DER that nobody can parse."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
@@ -112,6 +112,6 @@ def server(
 
 
 def of_unknown_version(pem: str) -> str:
-    """The certificate as it is, but for its version, which is none that X.509 has."""
+    """The same certificate with a version that X.509 does not define."""
     der = ssl.PEM_cert_to_DER_cert(pem)
     return ssl.DER_cert_to_PEM_cert(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01", 1))

@@ -1,4 +1,4 @@
-"""An authority takes over from another without a moment in which a call would fail, whatever stops on the way."""
+"""One authority succeeds another without a moment in which a call would fail, wherever an `up` stops."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_who_signs_is_trusted_exists_and_cannot_be_lost(step: AuthorityStep) -> 
 
 @given(steps)
 def test_a_step_deletes_no_key_that_was_protected_when_it_began(step: AuthorityStep) -> None:
-    """Forwards, or back from a next one that failed: the engine refuses to delete what its state has as protected."""
+    """Forwards, or back from a next step that failed: the engine refuses to delete a key that its state has as
+    protected."""
     assert not set(step.protected) - set(step.next.existing)
     assert not set(step.next.protected) - set(step.existing)
 
@@ -85,7 +86,8 @@ def test_a_step_changes_who_is_trusted_or_who_signs_and_not_both(step: Authority
 
 
 class World(NamedTuple):
-    """What is really there: the step whose bundle each auth has, whose certificate each replica serves."""
+    """What is really deployed: the step whose bundle each auth has, and the step whose certificate each replica
+    serves."""
 
     recorded: AuthorityStep
     auths: tuple[AuthorityStep, ...]
@@ -93,8 +95,8 @@ class World(NamedTuple):
 
 
 def operations(world: World) -> Iterator[World]:
-    """Every single thing that an `up` may do next, in any order; it may stop after each. The configuration may
-    differ from one `up` to the next, within what is allowed."""
+    """Every single thing that an `up` may do next, in any order; the `up` may stop after each. From one `up` to the
+    next, the configuration may change within what is allowed."""
     for target in allowed_steps(world.recorded):
         for index in range(len(world.auths)):
             yield world._replace(auths=(*world.auths[:index], target, *world.auths[index + 1 :]))
@@ -121,7 +123,9 @@ def test_at_every_reachable_moment_each_auth_trusts_each_replica() -> None:
     assert {world.recorded for world in worlds} == {step for step in STEPS if step.generation < 3} | {
         AuthorityStep(3, phase) for phase in ("introduce", "switch", "retire")
     }
-    assert len(worlds) == 8 * 2**4  # four places at each recorded step, each with what was or what is next
+    assert (
+        len(worlds) == 8 * 2**4
+    )  # at each of 8 recorded steps, 2 auths and 2 replicas are each at that step or the next
     for world in worlds:
         for auth in world.auths:
             for replica in world.replicas:
@@ -129,7 +133,7 @@ def test_at_every_reachable_moment_each_auth_trusts_each_replica() -> None:
 
 
 def test_the_search_finds_the_failure_when_a_step_is_skipped() -> None:
-    """The proof above can fail: without the overlap there are moments of distrust."""
+    """Shows that the proof above can fail: without the overlap, there are moments in which a call is not trusted."""
     before, after = AuthorityStep(1, "stable"), AuthorityStep(2, "stable")
     assert any(replica.signing not in auth.trusted for auth in (before, after) for replica in (before, after))
 

@@ -1,4 +1,5 @@
-"""Files of authorities as an editor or another machine may have left them: the right set, or the key and the reason."""
+"""Files of authorities as an editor or another machine may leave them: the program reads the right set, or names the
+key and the reason."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ DER = ONE.certificate.public_bytes(Encoding.DER)
 
 
 def read(key: str, content: bytes, root: Path) -> str:
-    """The bundle that the program goes on with."""
+    """The bundle that the program reads from the file."""
     found = intake(key, content, root)
     return found.database_ca_bundle or joined(one.pem for one in found.trust_bundle)
 
@@ -39,7 +40,7 @@ def intake(key: str, content: bytes, root: Path) -> Intake:
         },
     }[key]
     configuration = existing_configuration(**changes)
-    configuration["accessGraph"]["enabled"] = False  # nobody's host CAs are looked at
+    configuration["accessGraph"]["enabled"] = False  # then no Teleport's host CAs are checked
     return read_intake(load_settings(configuration, (), root=root, stack=STACK), NOW)
 
 
@@ -102,7 +103,8 @@ def test_what_is_empty_or_too_large_is_not_even_read(key: str, content: bytes, w
 
 
 def test_a_database_bundle_of_which_nothing_will_be_left_is_warned_of(tmp_path: Path) -> None:
-    """It may be one of the others that has signed the server's certificate, as long as there is another."""
+    """As long as one authority stays valid, that one may have signed the server's certificate, so there is no
+    warning."""
 
     def said(content: str) -> list[str]:
         warnings = intake("database.caBundleFile", content.encode(), tmp_path).warnings

@@ -1,4 +1,5 @@
-"""The authorities and the server certificate that each step registers, and what of them is protected and secret."""
+"""The authorities and the server certificate that each step registers, and which of their parts are protected and
+secret."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def names(recording: Recording) -> set[str]:
 
 
 def pem(generation: int) -> str:
-    """As the recording monitor answers."""
+    """The certificate that the recording monitor answers with."""
     return certificate_named(f"certificates-ca-{generation}")
 
 
@@ -64,7 +65,8 @@ def test_each_step_has_its_authorities(
 
 
 def test_an_authority_and_a_server_certificate_ask_for_exactly_this() -> None:
-    """Both say whose key they are, and the authority by whose it is signed: chains are found by these identifiers."""
+    """Both ask for the identifier of their own key, and the authority also for that of its signer's key: chains are
+    found by these identifiers."""
     recording = registered(dns_names=[HOST, "other.example.com"])
     authority, server = recording["certificates-ca-1"], recording["certificates-server"]
     assert {key: value for key, value in authority.inputs.items() if not key.endswith("Pem")} == {
@@ -175,8 +177,8 @@ def test_a_guard_that_fails_stops_the_step_before_anything_is_made(monkeypatch: 
     monkeypatch.setattr(RecordingMonitor, "RegisterResource", watched)
     with pytest.raises(Exception, match="not now"):
         record(program)
-    # What the stopped program leaves waiting is told by its finalizers, and those may run while a module is parsed,
-    # which CPython 3.11 does not bear (gh-106905).
+    # Finalizers report what the stopped program leaves waiting. They may run while a module is being parsed, which
+    # CPython 3.11 does not survive (gh-106905), so collect now.
     gc.collect()
     assert [name for name in asked if name.startswith("certificates-")] == []
 

@@ -1,4 +1,4 @@
-"""What ends is told sixty days ahead, with what to do."""
+"""An end of validity is announced sixty days ahead, with what to do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_most_urgent_comes_first() -> None:
 
 
 class OldestDatetime(datetime):
-    """As Python 3.10 reads: no `Z`, and fractions of three or six digits alone."""
+    """Parses as Python 3.10 does: no `Z`, and fractions only of three or six digits."""
 
     @classmethod
     def fromisoformat(cls, text: str) -> datetime:
@@ -49,7 +49,7 @@ class OldestDatetime(datetime):
 
 @pytest.mark.parametrize("fraction", ["", ".5", ".57165", ".571651", ".57165114", ".571651145"])
 def test_times_are_read_as_go_writes_them(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go leaves zeros at the end of nine digits out."""
+    """Go omits trailing zeros of the nine fractional digits."""
     monkeypatch.setattr(expiry, "datetime", OldestDatetime)
     read = read_time(f"2036-11-19T22:25:40{fraction}Z")
     assert read == datetime(2036, 11, 19, 22, 25, 40, int(fraction[1:7].ljust(6, "0")), tzinfo=timezone.utc)
@@ -57,7 +57,7 @@ def test_times_are_read_as_go_writes_them(fraction: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("written", ["2026-11-27T13:00:00.571651145+01:00", "2026-11-27T17:30:00.571651145+05:30"])
 def test_an_end_is_told_in_utc_wherever_the_certificate_was_made(written: str) -> None:
-    """The tls plugin writes the offset of the machine that it runs on."""
+    """The tls plugin writes the time zone offset of the machine on which it runs."""
     assert expiry_warnings([Expiring(what="it", not_after=written, remedy="renew it")], NOW) == [
         "it ends at 2026-11-27 12:00 UTC, in 3 days: renew it"
     ]

@@ -1,4 +1,4 @@
-"""What cert-manager is asked for, and what of its answer the stack uses."""
+"""What the stack requests from cert-manager, and which part of the answer it uses."""
 
 from __future__ import annotations
 

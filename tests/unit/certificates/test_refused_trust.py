@@ -1,4 +1,4 @@
-"""What a refused change of trust hands out: nothing that a resource could be made of."""
+"""A refused change of trust returns nothing from which a resource could be made."""
 
 from __future__ import annotations
 

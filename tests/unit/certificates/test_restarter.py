@@ -1,4 +1,4 @@
-"""The restarter may do nothing but its one task, and does that only when the certificate changed."""
+"""The restarter may do only its one task, and does it only when the certificate has changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
-# Answers `get` from files and keeps `patch`; like the real one it picks what the template names.
+# Answers `get` from files and records `patch`; like the real kubectl, it prints the fields that the template names.
 KUBECTL = """#!/bin/sh
 echo "$*" >> "$STATE/calls"
 case "$*" in

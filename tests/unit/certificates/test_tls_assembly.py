@@ -1,4 +1,4 @@
-"""One answer for every `tls.mode`; a forbidden change of where the certificate comes from stops it."""
+"""One answer for every `tls.mode`; a forbidden change of the certificate's source stops it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(
     computed: dict[str, Any] | None = None,
     before: RecordedEnds | None = None,
 ) -> Recording:
-    """Makes the certificate and what follows it, and exports all that is said of it."""
+    """Make the certificate and everything that depends on it, and export all results."""
 
     def program() -> None:
         options = pulumi.ResourceOptions(providers=[kubernetes.Provider("kubernetes", context="test")])
@@ -183,7 +183,7 @@ def test_while_nobody_calls_everything_may_change(tmp_path: Path) -> None:
 
 
 def test_a_preview_of_the_next_authority_shows_no_change_of_what_is_served(tmp_path: Path) -> None:
-    """The bundle is not known before the authority exists; what stays as it is must be."""
+    """The bundle is unknown before the authority exists, but everything that does not change must stay known."""
     settings = settings_of({**EXISTING, "nextAuthority": {}}, tmp_path)
     recorded = TrustRecord(mode="existingSecret", authorities=frozenset({given()[0].identity}))
     found = run(settings, recorded=recorded, bundle=given(), preview=True).outputs
@@ -215,7 +215,7 @@ def test_what_ends_soon_is_warned_of_with_its_remedy(tmp_path: Path) -> None:
 
 
 def test_a_preview_that_makes_a_certificate_anew_warns_of_the_one_before_and_of_all_else(tmp_path: Path) -> None:
-    """As in the days in which an `up` renews it: its new end is not known then."""
+    """As in the days in which an `up` renews the certificate: its new end is then unknown in a preview."""
     soon = parse_trust_bundle(authority("Old", ends=NOW + timedelta(days=20)).pem, now=NOW)
     settings = settings_of({**GENERATED, "trustBundleFile": "authorities.pem"}, tmp_path)
     foreign = (

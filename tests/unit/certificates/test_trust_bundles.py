@@ -1,4 +1,4 @@
-"""A bundle that a person wrote is either the right set, or refused with the reason."""
+"""A bundle that a person wrote is either read completely, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXPIRED = authority("Gone", ends=NOW - timedelta(minutes=1))
 NOT_SIGNING = authority("Idle", signs=False)
 LEAF = server(ONE)
 ONE_DER = ONE.certificate.public_bytes(Encoding.DER)
-# Its last byte is the signature's.
+# The last byte belongs to the signature.
 DAMAGED = ssl.DER_cert_to_PEM_cert(ONE_DER[:-1] + bytes([ONE_DER[-1] ^ 1]))
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -115,7 +115,7 @@ def test_joining_is_the_union_in_order(first: list[str], second: list[str]) -> N
 @law
 @given(st.data())
 def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st.DataObject) -> None:
-    """A certificate that is silently missing would be an authority that Teleport silently does not trust."""
+    """A certificate that silently goes missing would be an authority that Teleport silently does not trust."""
     parts = data.draw(st.permutations([ONE.pem, TWO.pem, THREE.pem]))
     bundle = "".join(parts)
     at = data.draw(st.integers(0, len(bundle) - 1))
@@ -130,7 +130,8 @@ def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st
         found = [one.pem for one in parse_trust_bundle(broken, now=NOW)]
     except TrustBundleError:
         return
-    # Names are signed, but a certificate that names another issuer may be what that one signed.
+    # A certificate with a changed issuer passes for one that the other issuer signed, so only self-signed certificates
+    # are compared.
     assert [pem for pem in found if is_self_signed(pem)] == [pem for pem in parts if pem in found]
     assert len(found) == 3
 
@@ -141,7 +142,7 @@ def is_self_signed(pem: str) -> bool:
 
 
 def test_a_signature_that_lacks_bits_is_refused() -> None:
-    """A DER reader takes it where the bits are zeros, and the signature holds without them."""
+    """A lenient DER parser accepts the signature if the missing bits are zeros, and the signature then verifies."""
     for certificate in (authority(f"Maker {number}").certificate for number in range(12)):
         der = bytearray(certificate.public_bytes(Encoding.DER))
         der[-len(certificate.signature) - 1] = 1
@@ -176,7 +177,7 @@ def test_a_self_signed_certificate_with_one_byte_changed_is_refused(at: int, cha
     "piece", ["-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", "-----BEGIN ", "A" * 63]
 )
 def test_the_largest_file_is_refused_within_seconds(piece: str) -> None:
-    """1 MiB is what the settings let through. A reader that looks ahead from each line would take hours."""
+    """The settings accept files up to 1 MiB. A parser that looks ahead from each line would take hours."""
     began = time.monotonic()
     with pytest.raises(TrustBundleError):
         parse_trust_bundle(piece * (LARGEST_FILE // len(piece)), now=NOW)

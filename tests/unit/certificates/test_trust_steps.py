@@ -1,4 +1,4 @@
-"""One `up` changes where the certificate comes from, or whom Teleport trusts."""
+"""One `up` changes either where the certificate comes from, or whom Teleport trusts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_ledger_without_a_record_is_a_stack_that_begins() -> None:
 @pytest.mark.slow
 @given(records, records)
 def test_whatever_is_allowed_leaves_somebody_trusted_throughout(before: TrustRecord, after: TrustRecord) -> None:
-    """Of two bundles in turn, either has an authority of the other, so a certificate can be good for both."""
+    """Of two bundles in succession, each has an authority of the other, so one certificate can be valid for both."""
     if trust_problem(before, after) is None and before.authorities is not None and after.authorities is not None:
         assert before.authorities & after.authorities
     if trust_problem(before, after) is None and before.mode != after.mode:
