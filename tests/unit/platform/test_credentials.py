@@ -1,4 +1,4 @@
-"""The digest by which pods follow their Secrets: another one for each content that they have."""
+"""The digest by which pods follow their Secrets: every change of a Secret's content changes it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_pair_is_of_the_type_that_kubernetes_checks() -> None:
 
 @pytest.mark.slow
 def test_logins_by_iam_have_a_secret_of_their_own() -> None:
-    """Pods that log in by the other way still find theirs."""
+    """Pods that still log in the other way keep their Secret."""
     by_password, by_iam = (
         constructed(Credentials, {**ARGUMENTS["Credentials"], "database_by_iam": by_iam}) for by_iam in (False, True)
     )

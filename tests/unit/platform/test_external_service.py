@@ -1,4 +1,5 @@
-"""The way in from outside: a load balancer of the stack's own, told what the cloud has to make, and two outputs."""
+"""The external endpoint: a load balancer of the stack's own, with the settings that the cloud needs, and two
+outputs."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ def test_the_load_balancer_leads_to_the_releases_pods(tmp_path: Path) -> None:
     }
     assert stack.outputs["externalEndpoint"] == "graph.example.com:8443"
     assert stack.outputs["externalAddress"] == "lb-1.elb.example.com"
-    # The first endpoint is what it was.
+    # The first endpoint stays as it was.
     assert stack.outputs["endpoint"] == "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
 
 
@@ -79,7 +80,7 @@ def test_it_waits_for_the_pods_behind_it_and_the_ledger_for_it(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_teleport_is_told_of_a_name_once_its_calls_get_through(enabled: bool, tmp_path: Path) -> None:
-    """Its proxies ask once, at their start, and are long in asking again."""
+    """Teleport's proxies ask for the endpoint once, when they start, and wait long before they ask again."""
     config = configuration(tmp_path, **NAMED)
     config["accessGraph"] |= {
         "enabled": enabled,
@@ -126,6 +127,6 @@ def test_clouds_give_a_name_or_an_ip(status: Any, address: str) -> None:
 
 def test_its_name_fits_beside_the_charts() -> None:
     assert external_service_name("graph") == "graph-teleport-access-graph-external"
-    # The chart's is cut at 63 characters; ours is cut further, and not behind a hyphen.
+    # The chart cuts its name at 63 characters; ours is cut further, but never right after a hyphen.
     assert external_service_name("r" * 53) == f"{'r' * 53}-external"
     assert external_service_name("r" * 40) == f"{'r' * 40}-teleport-acce-external"

@@ -1,4 +1,4 @@
-"""Private registries: every image can be another, pinned by digest, and pulled with the registry's credentials."""
+"""Private registries: every image can be replaced, pinned by digest, and pulled with the registry's credentials."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 def pods(stack: Recording) -> dict[str, dict[str, Any]]:
-    """The pods that are not the chart's."""
+    """The pods that the program, not the chart, creates."""
     found = {name: stack[name].plain("spec.template.spec") for name in ("database-access-job", "database-logins-job")}
     found["restarter"] = stack["certificate-restarter-cron-job"].plain("spec.jobTemplate.spec.template.spec")
     return found
@@ -88,7 +88,7 @@ def values_of(directory: Path, **graph: Any) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_digest_names_the_image_alone(tmp_path: Path) -> None:
-    """The chart writes `repository:tag`; what comes of it is looked at in `tests/charts`."""
+    """The chart writes `repository:tag`; `tests/charts` checks the resulting image."""
     hexadecimal = DIGEST.removeprefix("sha256:")
     assert values_of(tmp_path, imageDigest=DIGEST)["image"] == {
         "repository": f"{DEFAULT_IMAGE}@sha256",

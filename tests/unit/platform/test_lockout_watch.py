@@ -1,4 +1,4 @@
-"""The watch fails while auth says that it is turned away, and only then; it can read logs and nothing else."""
+"""The watch fails while auth logs that it is turned away, and only then; it can read logs and nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def watched(**arguments: Any) -> Recording:
 def look(
     state: Path, *log: str, pattern: str = LOCKED_OUT, pods: tuple[str, ...] = ("pod/auth-1", "pod/auth-2")
 ) -> subprocess.CompletedProcess[str]:
-    """One run of the script, with a kubectl that prints `log` of each of `pods`."""
+    """One run of the script, with a kubectl that prints `log` for each of `pods`."""
     (state / "bin").mkdir(exist_ok=True)
     (state / "bin" / "kubectl").write_text(KUBECTL)
     (state / "bin" / "kubectl").chmod(0o755)

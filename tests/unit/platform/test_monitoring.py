@@ -1,5 +1,5 @@
-"""What Prometheus is told: alerts that rest on documented metrics or on what the stack knows itself, and nothing unless
-it is asked for."""
+"""What Prometheus is told: alerts based on documented metrics or on what the stack itself knows, and no rules unless
+they are asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.settings.cases_tls import EXISTING, ISSUED
 
 pytestmark = pytest.mark.unit
 
-# Every series that an alert may name, with the document that lists it.
+# Every series that an alert may use, with the document that lists it.
 DOCUMENTED = {
     "kube_deployment_status_replicas_available": "kube-state-metrics, docs/metrics/workload/deployment-metrics.md",
     "kube_cronjob_created": "kube-state-metrics, docs/metrics/workload/cronjob-metrics.md",
@@ -39,7 +39,8 @@ def rules(stack: Recording, name: str = "monitoring-rules") -> dict[str, dict[st
     (group,) = stack[name].plain("spec.groups")
     assert group["name"] == "teleport-access-graph"
     found = {rule["alert"]: rule for rule in group["rules"]}
-    # A second one would hide here: the end that cert-manager's certificate had at the last `up` beside the one it has.
+    # A dict would hide a second alert of the same name, such as the end recorded at the last `up` next to the live end
+    # of cert-manager's certificate.
     assert len(found) == len(group["rules"])
     return found
 
@@ -73,7 +74,8 @@ def test_prometheus_is_shown_the_charts_own_service(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_ends_of_what_the_stack_makes_are_constants(tmp_path: Path) -> None:
-    """2027-12-24 and 2036-11-19, as the recording monitor's certificates have it; nobody has to measure them."""
+    """2027-12-24 and 2036-11-19, from the recording monitor's certificates: constants, which no metric has to
+    supply."""
     found = rules(run(tmp_path, {"rules": True}))
     assert list(found) == [
         "AccessGraphUnavailable",
@@ -92,7 +94,7 @@ def test_the_ends_of_what_the_stack_makes_are_constants(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_cert_managers_own_metric_tells_the_end_of_its_certificate(tmp_path: Path) -> None:
     found = rules(run(tmp_path, {"rules": True}, tls=ISSUED))
-    # With and without `honorLabels` of whoever reads cert-manager.
+    # Matches whether or not the scrape job for cert-manager sets `honorLabels`.
     metric, name = "certmanager_certificate_expiration_timestamp_seconds", 'name="teleport-access-graph"'
     namespace = '="teleport-access-graph"'
     series = f"({metric}{{namespace{namespace},{name}}} or {metric}{{exported_namespace{namespace},{name}}})"
@@ -104,7 +106,7 @@ def test_cert_managers_own_metric_tells_the_end_of_its_certificate(tmp_path: Pat
 def test_a_foreign_certificates_end_is_told_by_an_exporter_or_not_at_all(tmp_path: Path) -> None:
     silent = rules(run(tmp_path, {"rules": True}, tls=EXISTING))
     assert "AccessGraphCertificateEnds" not in silent
-    # Of the authorities in the bundle the stack knows the end.
+    # The stack knows when the authorities in the bundle end.
     assert "AccessGraphAuthorityEnds" in silent
     expression = 'min(x509_cert_not_after{secret_namespace="graph",secret_name="certificate"})'
     told = rules(run(tmp_path, {"rules": True, "certificateEnd": expression, "expiryDays": 7}, tls=EXISTING))
@@ -121,7 +123,7 @@ def test_every_alert_says_how_bad_it_is_what_it_means_and_what_to_do(tmp_path: P
         "AccessGraphCertificateEnds": ({"severity": "critical"}, "15m"),
         "AccessGraphCertificateUnknown": ({"severity": "warning"}, "15m"),
         "AccessGraphAuthorityEnds": ({"severity": "critical"}, "15m"),
-        # It has waited for three looks already.
+        # The alert waits only a minute, because the watch fails only after three looks.
         "AccessGraphLocksAuthOut": ({"severity": "critical"}, "1m"),
         "AccessGraphLockoutUnknown": ({"severity": "warning"}, "15m"),
     }

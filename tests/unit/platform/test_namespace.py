@@ -1,4 +1,4 @@
-"""TAG's namespace: made and owned, made and left behind, or somebody else's."""
+"""TAG's namespace: made and owned by the stack, made and kept, or somebody else's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.unit.program.stack import configuration, host_authority, run_program
 
 pytestmark = pytest.mark.unit
 
-# The same in every run: another one would be a stranger's.
+# The same authority in every run: another one would be refused as a stranger.
 HOST_AUTHORITY = {"hostAuthorities": {"mode": "inline", "certificates": [host_authority()]}}
 ITSELF = f"organization/{PROJECT}/{STACK}"
 
 
 def run(directory: Path, graph: dict[str, Any], after: Recording | None = None) -> Recording:
-    """A run with these settings of the access graph, upon what `after` left."""
+    """Run the program with these settings of the access graph, after the run `after`."""
     config = configuration(directory, entry=HOST_AUTHORITY)
     config["accessGraph"] |= graph
     outputs = {} if after is None else {"ledger": unsealed(after.outputs["ledger"])}
@@ -74,7 +74,7 @@ def test_a_namespace_that_was_kept_first_may_be_given_up(tmp_path: Path) -> None
         "made": False,
         "kept": False,
     }
-    # And stays so.
+    # The next run accepts this state.
     run(tmp_path, {"createNamespace": False}, after=given_up)
 
 

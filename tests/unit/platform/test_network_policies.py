@@ -1,4 +1,4 @@
-"""Who may call whom: each policy says all that its pods need, and leaves open what is not known."""
+"""Who may call whom: each policy allows everything that its pods need, and leaves open what is unknown."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ MANUAL = {
 
 
 def of(config: dict[str, Any], tmp_path: Path | None = None) -> NetworkPoliciesArgs:
-    """The arguments that a configuration makes."""
+    """The arguments that the program makes from a configuration."""
     for name, text in FILES.items() if tmp_path else ():
         (tmp_path / name).write_text(text)  # type: ignore[operator]
     return network_policies_args(load_settings(config, (), root=tmp_path or Path(), stack=STACK), "graph")
@@ -68,7 +68,8 @@ def with_policy(config: dict[str, Any], **policy: Any) -> dict[str, Any]:
 
 
 def callers(config: dict[str, Any]) -> Any:
-    """The peers of port 9090; None where there is no rule for it, [] where it names none and so admits all."""
+    """The peers allowed on port 9090; None without a rule for the port, [] for a rule that names no peers and so admits
+    all."""
     rules = access_graph_policy(of(config)).get("ingress", [])
     found = [rule.get("from", []) for rule in rules if rule["ports"] == GRPC]
     return found[0] if found else None
@@ -118,14 +119,15 @@ NAMED: dict[str, Any] = {"tls": {"mode": "generated", "extraDnsNames": ["graph.e
     [
         {"teleport": {TELEPORT_CLUSTER: release_entry(), "other": MANUAL}},
         {"teleport": {TELEPORT_CLUSTER: elsewhere()}, **NAMED},
-        # As where a mesh gives the Services of one cluster to the other.
+        # As with a mesh that makes one cluster's Services available in the other.
         {"teleport": {TELEPORT_CLUSTER: elsewhere(SERVICE)}},
         {"teleport": {TELEPORT_CLUSTER: release_entry(endpoint="graph.example.com:443")}, **NAMED},
     ],
     ids=["without-a-chart", "in-another-cluster", "in-another-cluster-by-the-services-name", "by-another-name"],
 )
 def test_a_teleport_of_which_nothing_is_known_is_not_locked_out(changes: dict[str, Any]) -> None:
-    """Its pods' addresses are nobody's guess: until they are said, everybody may call (and show a certificate)."""
+    """Nobody can guess the addresses of its pods. Until the settings name them, everybody may call (and has to present
+    a certificate)."""
     config = minimal_configuration(**changes)
     assert callers(config) == []
     closed = callers(with_policy(config, clientCidrs=["10.9.0.0/16"]))
@@ -135,7 +137,7 @@ def test_a_teleport_of_which_nothing_is_known_is_not_locked_out(changes: dict[st
 
 
 def test_a_teleport_here_is_let_in_before_and_after_it_is_told_another_name() -> None:
-    """The policy is the first thing that an `up` changes, and auth dials the former name until the end of it."""
+    """The policy is the first thing that an `up` changes, and auth dials the former name until the end of the `up`."""
     for endpoint in (SERVICE, "graph.example.com:443"):
         config = minimal_configuration(teleport={TELEPORT_CLUSTER: release_entry(endpoint=endpoint)}, **NAMED)
         assert CALLER in callers(with_policy(config, clientCidrs=["10.9.0.0/16"]))
@@ -170,7 +172,7 @@ def test_a_load_balancer_hides_who_calls(graph: dict[str, Any]) -> None:
 def test_namespaces_alone_are_warned_of_where_calls_come_from_outside(
     graph: dict[str, Any], changes: dict[str, Any], policy: dict[str, Any], callers: str | None, tmp_path: Path
 ) -> None:
-    """Nothing from there is in one, and that a policy turns it away is said nowhere."""
+    """Callers from outside belong to no namespace, and nothing reports that a policy rejects them."""
     entries = {TELEPORT_CLUSTER: release_entry()} | changes.get("teleport", {})
     inline = {"mode": "inline", "certificates": [host_authority()]}
     values = {"valuesFiles": [values_file(tmp_path)], "hostAuthorities": inline}
@@ -212,7 +214,7 @@ def test_the_databases_subnets_narrow_its_port() -> None:
 
 
 def test_a_database_that_exists_is_called_freely_until_its_subnets_are_said() -> None:
-    """Its URI is secret: nobody looks into it for a port."""
+    """The database's URI is secret, so the program does not read the port from it."""
     open_ = access_graph_policy(of(existing_configuration()))
     assert (open_["policyTypes"], "egress" in open_) == (["Ingress"], False)
     config = with_policy(existing_configuration(), databaseCidrs=["10.20.0.0/24"], databasePort=6432)
@@ -221,7 +223,7 @@ def test_a_database_that_exists_is_called_freely_until_its_subnets_are_said() ->
         {"to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 6432}]},
     ]
     assert of(existing_configuration()).job_name is None
-    # Whether its URI logs in by IAM is not known either: who names AWS's blocks says so.
+    # The program does not know either whether the URI logs in by IAM; with `awsCidrs` the user says that it does.
     by_iam = with_policy(existing_configuration(), databaseCidrs=["10.20.0.0/24"], awsCidrs=["10.30.0.0/24"])
     assert access_graph_policy(of(by_iam))["egress"][2:] == [{"to": [{"ipBlock": {"cidr": "10.30.0.0/24"}}], **HTTPS}]
 
@@ -259,7 +261,8 @@ def test_a_job_is_called_by_nobody_and_calls_aws_for_a_managed_password_alone() 
 
 
 def test_a_job_calls_freely_where_nobody_says_the_databases_port() -> None:
-    """Of another program that uses the component: such a Job could not reach its database, whatever port that has."""
+    """For another program that uses the component: with a rule for a guessed port, such a Job could not reach its
+    database."""
     args = NetworkPoliciesArgs(namespace="graph", release="graph", job_name="jobs", jobs_call_aws=True)
     assert database_jobs_policy(args) == {
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "jobs"}},

@@ -1,4 +1,5 @@
-"""What an organisation asks of every object stands on every object, and on every pod; what clashes is refused."""
+"""The labels and annotations that an organisation requires are on every object and every pod; those that clash are
+refused."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ MARKS = {"labels": LABELS, "annotations": ANNOTATIONS}
 
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """A stack with as many kinds of objects as one can have."""
+    """A stack with as many kinds of objects as possible."""
     directory: Path = tmp_path_factory.mktemp("marked")
     config = configuration(directory, tls=EXISTING, **MARKS)
     (directory / "authorities.pem").write_text(
@@ -37,7 +38,8 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 def objects(stack: Recording) -> list[Any]:
-    """Objects of ours: no release (the chart makes what is in it), no patch of somebody else's."""
+    """The program's own objects: without releases (the chart makes their objects) and patches of other owners'
+    objects."""
     return [
         item
         for item in stack.custom()
@@ -47,7 +49,8 @@ def objects(stack: Recording) -> list[Any]:
 
 @pytest.mark.parametrize("mode", modes.MODES)
 def test_no_object_has_an_empty_map_in_its_metadata(mode: str) -> None:
-    """The API server drops it, and of a Secret or a custom resource the plugin then sees a change in every preview."""
+    """The API server drops an empty map, and the plugin would then show a change of a Secret or a custom resource in
+    every preview."""
     for item in objects(modes.recorded(mode)):
         metadata = unsealed(item.inputs["metadata"])
         assert {key for key, value in metadata.items() if value in ({}, [], None)} == set(), item.name
@@ -152,7 +155,7 @@ def test_every_object_says_whose_stack_made_it(marked: Recording, stack: Recordi
 
 
 def test_no_pod_and_no_chart_is_told_whose_stack_it_is(marked: Recording, stack: Recording) -> None:
-    """It would roll them, and a Job's pods cannot be changed."""
+    """The stack's annotation would roll pods, and the pods of a Job cannot be changed."""
     for recording in (marked, stack):
         for item in recording.custom():
             if "spec" in item.inputs:

@@ -1,4 +1,4 @@
-"""The readers' role through the Teleport operator, by choice: the same role that the output has."""
+"""The readers' role, made through the Teleport operator on request: the same role as in the output."""
 
 from __future__ import annotations
 
