@@ -1,15 +1,16 @@
-"""Schemas of what engines for many environments are given, as tables: fields, types, which are required.
+"""Schemas of the objects given to engines for many environments, as tables: fields, types, and which fields are
+required.
 
 Facts of, and read from:
 
 - Stack, Program: pulumi/pulumi-kubernetes-operator, operator/config/crd/bases/pulumi.com_stacks.yaml (commit 03a57ffde)
-  and deploy/crds/pulumi.com_programs.yaml (0a08eb8a6), both of the operator's version 2; the workspace's fields:
-  operator/api/auto/v1alpha1/workspace_types.go (020f7c13d).
+and deploy/crds/pulumi.com_programs.yaml (0a08eb8a6), both of the operator's version 2; the workspace's fields:
+operator/api/auto/v1alpha1/workspace_types.go (020f7c13d).
 - Deployment settings: github.com/pulumi/pulumi/sdk/v3 3.250.0, go/common/apitype/deployments.go and, for the file,
-  go/common/workspace/project.go.
+go/common/workspace/project.go.
 - Kubernetes' own kinds: the models of its Python client.
 
-Stricter than the API server, which drops what a schema does not have: here that is a fault.
+These schemas are stricter than the API server: it drops unknown fields, and here they are faults.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Kubernetes:
 
     model: str
     partial: bool = False
-    """Whether it is a patch, which names what it changes alone."""
+    """Whether the object is a patch, which names only what it changes."""
 
 
 STRING, BOOLEAN, INTEGER = "string", "boolean", "integer"
@@ -198,7 +199,7 @@ OBJECTS: Mapping[tuple[str, str], Any] = {
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): Kubernetes("V1ClusterRoleBinding"),
 }
 
-# A value that may be secret is a string, or a map that holds it as one.
+# A value that may be secret is a string, or a map that marks the string as secret.
 _SECRET = ANY
 DEPLOYMENT_SETTINGS = Object(
     {
@@ -288,7 +289,7 @@ _SCALARS: Mapping[str, type | tuple[type, ...]] = {"string": str, "boolean": boo
 
 
 def faults(value: Any, schema: Any, path: str = "") -> list[str]:
-    """What of `value` the schema does not have, with its path."""
+    """Everything in `value` that the schema does not allow, with its path."""
     where = path or "it"
     if schema == ANY:
         return []
@@ -329,7 +330,8 @@ def _of_kubernetes(schema: Kubernetes) -> tuple[dict[str, Any], set[str]]:
 
 
 def _kubernetes_type(text: str, *, partial: bool) -> Any:
-    """`List[V1Volume]`, `Dict[str, str]`, `str`, `V1ObjectMeta`, ... of the client's own notation."""
+    """The schema of a type in the client's own notation: `List[V1Volume]`, `Dict[str, str]`, `str`, `V1ObjectMeta`,
+    ..."""
     scalars = {"str": STRING, "bool": BOOLEAN, "int": INTEGER}
     if text.startswith("List["):
         return ListOf(_kubernetes_type(text[5:-1], partial=partial))

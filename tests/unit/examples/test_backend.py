@@ -1,4 +1,4 @@
-"""The stack that makes the state backend: encrypted, private, and nothing of it deleted in passing."""
+"""The stack that makes the state backend: encrypted, private, and nothing in it is deleted by accident."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.unit, pytest.mark.slow]
 EXAMPLE = Path(__file__).parents[3] / "examples" / "backend"
 BUCKET = "acme-dev-pulumi-state"
 BUCKET_ARN = f"arn:aws:s3:::{BUCKET}"
-# What docs/environments.md has one write into Pulumi.dev.yaml and commit: no test may fail for what stands there.
+# docs/environments.md tells users to write these into Pulumi.dev.yaml and commit them. The tests use values of their
+# own, so that none fails because of a user's file.
 CONFIG = {"region": "eu-central-1", "accountId": "123456789012", "bucket": BUCKET}
 KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/key"
 COMPUTED: dict[str, dict[str, Any]] = {
@@ -42,7 +43,7 @@ def test_the_sample_has_every_setting() -> None:
 
 
 def statements(recording: Recording, name: str) -> dict[str, dict[str, Any]]:
-    """Of the policy of a resource, by their names."""
+    """The statements of a resource's policy, by name."""
     document = json.loads(recording[name].plain("policy"))
     assert document["Version"] == "2012-10-17"
     return {statement.get("Sid", str(index)): statement for index, statement in enumerate(document["Statement"])}
@@ -146,7 +147,7 @@ def test_the_buckets_policy_only_forbids() -> None:
     ],
 )
 def test_a_state_is_written_with_the_buckets_key_or_not_at_all(headers: dict[str, str], refused: bool) -> None:
-    """As IAM judges the conditions: to a negated one a key that is not there is another one."""
+    """Judged as IAM does: for a negated condition, a missing key counts as a different value."""
     request = {f"s3:x-amz-server-side-encryption{name}": value for name, value in headers.items()}
     judges = {
         "Null": lambda key, value: (key not in request) == (value == "true"),

@@ -1,4 +1,5 @@
-"""A stack that reads ours: it gets typed values, secret ones stay secret, and what it does not know is refused."""
+"""A stack that reads ours: it gets typed values, secret ones stay secret, and outputs that it does not know are
+refused."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.unit
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "consumer"
 GRAPH = "organization/teleport-access-graph/dev"
-# What the README has one write into Pulumi.dev.yaml: no test may fail for what stands there.
+# The README tells users to write these into Pulumi.dev.yaml. The tests use values of their own, so that none fails
+# because of a user's file.
 CONFIG = {
     "accessGraph": GRAPH,
     "context": "dev-eu-central-1",
@@ -50,7 +52,7 @@ OUTPUTS: dict[str, Any] = {
     "teleportCleanUp": {"teleport.example.com": []},
 }
 PROPERTIES = {name: kind for name, kind in vars(AccessGraphOutputs).items() if isinstance(kind, property)}
-# The stack's own memory is no reader's; the version is read before everything else.
+# The ledger is the stack's own memory; the version is read before everything else.
 NOT_FOR_READERS = {"ledger", "outputsVersion"}
 
 
@@ -160,7 +162,7 @@ def test_each_property_reads_the_output_of_its_name() -> None:
         for name in PROPERTIES:
             pulumi.export(camel_case(name), getattr(graph, name))
 
-    # What is None is left out.
+    # Outputs that are None are left out.
     assert run(program).outputs == without("outputsVersion")
 
 
@@ -179,7 +181,7 @@ def test_what_is_absent_is_none_where_the_type_says_so_and_refused_elsewhere(nam
 
 
 def test_an_empty_map_is_there() -> None:
-    """Of a stack of no Teleport cluster, say, or none of mode `manual`."""
+    """Such as from a stack without Teleport clusters, or without any in mode `manual`."""
 
     def program() -> None:
         graph = AccessGraphOutputs(GRAPH)

@@ -1,4 +1,4 @@
-"""The samples for engines of many environments: complete, of the right shape, and true to this program."""
+"""The samples for engines of many environments: complete, of the right shape, and consistent with this program."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_what_the_stacks_objects_name_is_there() -> None:
     pod = stack["workspaceTemplate"]["spec"]["podTemplate"]["spec"]
     (container,), (volume,) = pod["containers"], pod["volumes"]
     (mount,) = container["volumeMounts"]
-    # The operator's own container, which the patch is merged into.
+    # The operator's own container, into which the patch is merged.
     assert container["name"] == "pulumi"
     assert mount["name"] == volume["name"]
     assert volume["configMap"]["name"] == of_kind("stack.yaml", "ConfigMap")["metadata"]["name"]
@@ -139,7 +139,8 @@ def test_what_the_stacks_objects_name_is_there() -> None:
 
 
 def test_the_operators_rights_are_those_of_the_stack() -> None:
-    """Nothing of the cluster's own but to ask who somebody is; the rest by a command that there is."""
+    """The sample grants only the cluster's right to ask who a caller is; an existing command writes the other
+    rights."""
     (binding,) = [one for one in documents("stack.yaml") if "roleRef" in one]
     assert binding["roleRef"]["name"] == "system:auth-delegator"
     text = (FLEET / "operator" / "stack.yaml").read_text()
@@ -222,14 +223,16 @@ def test_the_matrix_goes_in_two_waves_and_breaks_none_off() -> None:
     deploy = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yaml").read_text())["jobs"]["deploy"]
     assert deploy["concurrency"]["group"] == jobs["others"]["concurrency"]["group"]
     assert jobs["first"]["steps"] == jobs["others"]["steps"]
-    # As a merge deploys it: the same steps, but for the name of AWS's session, and what is checked out.
+    # The steps are those of a deployment after a merge, except for the AWS session's name and the commit that is
+    # checked out.
     (merged, *others), (newest, *same) = (
         [step for step in steps if not step.get("uses", "").startswith("aws-actions/configure-aws-credentials")]
         for steps in (deploy["steps"], jobs["first"]["steps"])
     )
     assert others == same
     assert merged["with"] == {"persist-credentials": False}
-    # While it waited, an environment may have got what was merged after the start: that commit would take it back.
+    # While this job waited, a later merge may have been deployed to the environment. The starting commit would undo
+    # that, so the newest one is checked out.
     assert newest == {**merged, "with": {**merged["with"], "ref": "${{ github.ref }}"}}
 
 
