@@ -1,6 +1,6 @@
-"""What the official plugin was seen to do, in the form that a plugin's methods take and give.
+"""What the official plugin was recorded to do, in the form in which a plugin's methods take and return it.
 
-Owns reading `recordings/`: previews and states of two programs, secrets and certificates replaced by markers.
+Owns reading `recordings/`: previews and states of two programs, with secrets and certificates replaced by markers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sandbox.plugins.protocol import PropertyDiff
 from sandbox.plugins.values import UNKNOWN, UNKNOWN_STRING, Properties, Secret
 
 RECORDINGS: Final = Path(__file__).with_name("recordings")
-# What stands in the recordings for a secret value; the base64 of "hidden", as a Secret's data would have it.
+# The value that stands for a secret in the recordings: base64 of "hidden", as in the data of a Secret.
 HIDDEN: Final = {"key": "aGlkZGVu"}
 Recorded = dict[str, Any]
 
@@ -53,7 +53,7 @@ def values(recorded: Any, key: str = "") -> Any:
 
 
 def outputs(entry: Recorded, inputs: Properties) -> Properties:
-    """The outputs in a state. A release's `__inputs` are encrypted there: `inputs` are what they were."""
+    """The outputs in a state. The state has a release's `__inputs` encrypted; `inputs` supplies their content."""
     found = values(entry["outputs"])
     if entry["type"].endswith(":Release"):
         found["__inputs"] = Secret(inputs)

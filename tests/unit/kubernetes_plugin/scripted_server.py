@@ -1,6 +1,6 @@
-"""An API server for tests of the plugin's own decisions: it keeps objects in memory and answers as it is told to.
+"""An API server for tests of the plugin's own decisions: it keeps objects in memory and answers as scripted.
 
-What a real API server does is tested on one (`tests/engine/`); here the question is what the plugin makes of answers.
+The engine tests (`tests/engine/`) run on a real API server; here the question is what the plugin makes of the answers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sandbox.plugins.kubernetes.schema import Kind
 
 @dataclass
 class ScriptedServer:
-    """`refusals` are raised by the verbs they name (create, apply, ...); `calls` has every request in order."""
+    """`refusals` maps a verb (create, apply, ...) to the error that it raises; `calls` has every request in order."""
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     refusals: dict[str, ApiError] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def refusal(code: int, reason: str, message: str, **details: Any) -> ApiError:
 
 
 def connected(server: ScriptedServer | None, **options: Any) -> Connected:
-    """A cluster as the recordings' provider was configured; without a server an unreachable one."""
+    """A cluster configured like the recordings' provider; without a server, an unreachable cluster."""
     chosen = Options(**({"config_map_mutable": True, "secret_mutable": True} | options))
     typed: Any = server
     answering: ApiServer | None = typed

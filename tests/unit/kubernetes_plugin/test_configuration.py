@@ -1,4 +1,4 @@
-"""The provider's configuration, the kubeconfig behind it, and what a change of either means."""
+"""The provider's configuration, the kubeconfig behind it, and the effect of changing either."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def test_without_an_identifier_the_cluster_of_the_kubeconfig_decides() -> None:
     renamed = json.dumps({**config(), "users": []})
     assert configuration.diff({"kubeconfig": one}, {"kubeconfig": Secret(renamed)}).replaces == []
     assert configuration.diff({"kubeconfig": one}, {"kubeconfig": UNKNOWN}).replaces == ["kubeconfig"]
-    # The ambient kubeconfig tells no clusters apart: a silent update, which is why the identifier exists.
+    # The ambient kubeconfig does not tell clusters apart, so the change is a silent update. This is why the identifier
+    # exists.
     ambient = configuration.diff({"kubeconfig": "", "context": "a"}, {"kubeconfig": "", "context": "b"})
     assert ambient == DiffResult(changes=True)
 

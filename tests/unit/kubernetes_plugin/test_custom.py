@@ -1,4 +1,5 @@
-"""Custom resources: found at the cluster, previewed without it, and waited for as they say themselves."""
+"""Custom resources: their kind is looked up in the cluster, a preview works without it, and readiness follows their own
+status."""
 
 from __future__ import annotations
 
@@ -104,7 +105,7 @@ def test_an_object_whose_definition_went_is_gone_with_it() -> None:
 
 
 def test_what_the_server_drops_is_a_change_for_ever_where_the_plugin_knows_no_type() -> None:
-    """pulumi-kubernetes issue 3538; of built-in kinds the plugin drops it as well, Secrets apart."""
+    """pulumi-kubernetes issue 3538. Of built-in kinds except Secrets, the plugin itself drops the empty map too."""
     empty = {"name": "pair", "namespace": "graph", "labels": {}}
     dropped = {key: value for key, value in empty.items() if key != "labels"}
     secret, account = kind_of_type("kubernetes:core/v1:Secret"), kind_of_type("kubernetes:core/v1:ServiceAccount")

@@ -19,7 +19,7 @@ URN = "urn:pulumi:rec::recording::kubernetes:core/v1:ConfigMap::"
 
 
 class Spoken(list[tuple[str, str]]):
-    """A log that remembers."""
+    """A log that keeps its messages."""
 
     def __call__(self, severity: str, message: str, urn: str = "", status: bool = False) -> None:
         self.append((severity, message))
@@ -182,7 +182,7 @@ def test_a_patch_is_applied_under_a_manager_of_its_own() -> None:
     entry = recorded.resources("basics", 1)["restart"]
     server = ScriptedServer()
     server.add({key: value for key, value in entry["outputs"].items() if not key.startswith("__")})
-    # The live object has rolled out: its replica set is found by owner and revision.
+    # The live object has finished its rollout: the plugin finds the replica set by owner and revision.
     server.objects["ReplicaSet", "recording", "demo-1"] = {
         "metadata": {
             "ownerReferences": [{"uid": entry["outputs"]["metadata"]["uid"]}],
@@ -214,7 +214,7 @@ def test_an_object_that_exists_is_refused_in_the_recorded_words() -> None:
 
 
 def test_an_object_that_exists_is_no_failure_of_a_preview() -> None:
-    # As recorded: a replacement that deletes first is previewed while its predecessor is still there.
+    # As recorded: in the preview of a replacement that deletes first, the former object still exists.
     assert recorded.preview("adoption", 7)["changeSummary"]["create"] == 1
     server = ScriptedServer(refusals={"create": refusal(409, "AlreadyExists", 'configmaps "settings" already exists')})
     inputs = {"metadata": {"name": "settings", "namespace": "adoption"}}
@@ -258,7 +258,8 @@ def test_an_update_takes_over_what_the_creation_wrote() -> None:
 
 
 def test_an_object_that_nobody_manages_is_taken_without_a_conflict() -> None:
-    """The server would call all of it `before-first-apply`'s; the official plugin (`patchForce`) takes it."""
+    """The server would attribute all fields to `before-first-apply`; the official plugin takes them over
+    (`patchForce`)."""
     entry = recorded.steps("basics", 3)["update", "bundle"]
     olds, news = recorded.outputs(entry["oldState"], {}), recorded.values(entry["newState"]["inputs"])
     live = {key: value for key, value in olds.items() if not key.startswith("__")}

@@ -1,4 +1,4 @@
-"""When each kind counts as ready, rule by rule."""
+"""When an object of each kind counts as ready, rule by rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Update or replace, and which paths: every decision that the official plugin was recorded to take."""
+"""Update or replace, and which paths: every decision of the official plugin that was recorded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def diff(type_: str, outputs: Properties, news: Properties, **options: bool) -> 
 
 
 def test_another_type_of_a_secret_replaces_it_though_its_data_may_change() -> None:
-    """The API server refuses it otherwise: provider/pkg/provider/diff_test.go of the official plugin."""
+    """The API server would refuse an update: provider/pkg/provider/diff_test.go of the official plugin."""
     (entry,) = (entry for (op, _), entry in recorded.steps("basics", 4).items() if op == "update")
     old, news = entry["oldState"], recorded.values(entry["newState"]["inputs"])
     outputs = recorded.outputs(old, recorded.values(old["inputs"]))
@@ -61,14 +61,15 @@ def test_a_change_is_judged_as_recorded(program: str, step: int, op: str, name: 
     old = entry["oldState"]
     inputs_then = recorded.values(old["inputs"])
     if old.get("initErrors") and old["type"] == RELEASE:
-        # A failed update keeps the old inputs; what it tried is in the encrypted `__inputs`, and in the outputs.
+        # A failed update keeps the old inputs; the values that it tried are in the encrypted `__inputs` and in the
+        # outputs.
         inputs_then = {**inputs_then, "values": recorded.values(old["outputs"]["values"])}
     found = diff(old["type"], recorded.outputs(old, inputs_then), recorded.values(entry["newState"]["inputs"]))
     assert found.changes
     assert found.detailed == recorded.detailed(entry)
     assert found.replaces == entry.get("replaceReasons", [])
     assert found.diffs == sorted(entry.get("diffReasons", [])), "the official plugin gives these for releases only"
-    # A replaced object with a fixed name has to go before its successor can come.
+    # An object with a fixed name has to be deleted before its replacement can be created.
     assert found.delete_before_replace == (op == "replace")
 
 

@@ -32,7 +32,8 @@ metadata: {name: adopted}
 
 
 class ScriptedHelm:
-    """Runs nothing: notes the command and its values, stores what Helm would, and fails where it is told to."""
+    """Runs nothing: records the command and its values, stores what Helm would store, and fails where the test asks for
+    it."""
 
     def __init__(self, server: ScriptedServer) -> None:
         self.server = server
@@ -67,7 +68,7 @@ class ScriptedHelm:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ScriptedHelm:
-    """In a program's directory that holds the charts `demo` 0.1.0 and 0.2.0, packaged."""
+    """A scripted Helm in a program's directory with the packaged charts `demo` 0.1.0 and 0.2.0."""
     server = ScriptedServer()
     found = ScriptedHelm(server)
     monkeypatch.setattr(helm, "run", found.run)
@@ -115,7 +116,7 @@ def test_with_unknown_values_the_version_stays_open_as_recorded(scripted: Script
 
 
 def test_a_null_among_the_values_reaches_helm_and_is_no_change_afterwards(scripted: ScriptedHelm) -> None:
-    """It takes a chart's default away. The plugin keeps it, whatever `allowNullValues` says."""
+    """The null removes a default of the chart. The plugin keeps it, whatever `allowNullValues` says."""
     values = {"log": {"output": None, "level": "INFO"}, "gone": None}
     scripted.stores = [(1, "deployed")]
     inputs = releases(scripted).check(URN, {}, {**GIVEN, "values": values}, b"").inputs
@@ -130,7 +131,7 @@ def test_a_null_among_the_values_reaches_helm_and_is_no_change_afterwards(script
 def test_a_packaged_chart_changes_by_its_name_or_version_and_not_by_its_content(
     scripted: ScriptedHelm, tmp_path: Path
 ) -> None:
-    """The recorded inputs have no checksum. docs/upgrade.md says what to do."""
+    """The recorded inputs have no checksum of the chart. docs/upgrade.md says what to do."""
     scripted.stores = [(1, "deployed")]
     inputs = releases(scripted).check(URN, {}, GIVEN, b"").inputs
     _, outputs = releases(scripted).create(URN, inputs, preview=False)
@@ -149,7 +150,8 @@ def test_a_packaged_chart_changes_by_its_name_or_version_and_not_by_its_content(
 def test_what_an_upgrade_by_hand_left_out_or_added_no_refresh_sees_and_another_timeout_gives_it_back(
     scripted: ScriptedHelm,
 ) -> None:
-    """The plugin merges what Helm recorded over what the state has; `verify` tells the way back by this."""
+    """The plugin merges what Helm recorded into what the state has, so a refresh hides the difference; the remedy that
+    `verify` names relies on this."""
     scripted.stores = [(1, "deployed")]
     inputs = releases(scripted).check(URN, {}, GIVEN, b"").inputs
     _, outputs = releases(scripted).create(URN, inputs, preview=False)
@@ -255,7 +257,7 @@ def test_a_failed_upgrade_leaves_the_recorded_state_and_reason(scripted: Scripte
     then = recorded.resources("adoption", 2)["release"]
     before = recorded.steps("adoption", 2)["update", "release"]
     scripted.store(2, "superseded", {})
-    # Atomic: Helm has made a fourth revision of the second before it reports the failure of the third.
+    # The release is atomic: Helm makes revision 4 from revision 2 before it reports that revision 3 failed.
     scripted.stores = [(3, "failed"), (4, "deployed")]
     scripted.failure = (
         "release adopted failed, and has been rolled back due to atomic being set: context deadline exceeded"
