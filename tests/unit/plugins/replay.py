@@ -35,7 +35,7 @@ class Seen:
 
 @dataclass
 class Engine:
-    """The order of calls that the engine makes: check, diff, then preview and create."""
+    """Calls a plugin in the engine's order: check, diff, then preview and create."""
 
     providers: Mapping[str, ResourceProvider]
     state: dict[str, Live] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Engine:
 
 
 def replay(providers: Mapping[str, ResourceProvider]) -> dict[str, Seen]:
-    """Every step once, in order: later steps need the state of earlier ones."""
+    """Replay every step once, in order, because later steps need the state of earlier ones."""
     engine = Engine(providers)
     return {
         f"{step['step']}-{recorded['name']}": engine.step(recorded)

@@ -1,4 +1,5 @@
-"""A certificate of the tls stand-in has, byte for byte, what the official plugin puts into one of the same inputs."""
+"""A certificate of the tls stand-in has, byte for byte, the form that the official plugin gives one with the same
+inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from sandbox.plugins.tls.keys import PublicKey
 
 pytestmark = pytest.mark.unit
 
-# Of the official plugin tls 5.6.2: an authority and what it signed, from the same run as random-and-tls.json.
+# From the official plugin tls 5.6.2: an authority and a certificate that it signed, of the same run as
+# random-and-tls.json.
 AUTHORITY, SERVER = x509.load_pem_x509_certificates(
     Path(__file__).with_name("recordings").joinpath("certificates.pem").read_bytes()
 )
@@ -35,7 +37,7 @@ SIGNER = ec.generate_private_key(ec.SECP256R1())
 
 
 def made(inputs: dict[str, Any], recorded: x509.Certificate, issuer: Issuer | None) -> x509.Certificate:
-    """As the plugin was asked then, for the key and the names of then; only the signing key is another."""
+    """The certificate for the recorded inputs, with the recorded key and names; only the signing key differs."""
     key: Any = recorded.public_key()
     public: PublicKey = key
     names: list[x509.GeneralName] = []
@@ -47,7 +49,7 @@ def made(inputs: dict[str, Any], recorded: x509.Certificate, issuer: Issuer | No
 
 
 def form(certificate: x509.Certificate) -> dict[str, Any]:
-    """All that does not differ from one issue to the next."""
+    """Everything in a certificate that stays the same from one issue to the next."""
     return {
         "version": certificate.version,
         "issuer": certificate.issuer.public_bytes(),
@@ -73,7 +75,7 @@ def test_serial_numbers_are_of_128_random_bits_as_the_recorded_ones() -> None:
     assert len(set(numbers)) == 40
     for serial in (*numbers, AUTHORITY.serial_number, SERVER.serial_number):
         assert 0 < serial < 2**128
-    # Forty with their highest eight bits empty would be no accident.
+    # That the highest eight bits of forty random numbers are all empty would be no accident.
     assert max(number.bit_length() for number in numbers) > 120
 
 

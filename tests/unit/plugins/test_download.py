@@ -1,4 +1,4 @@
-"""Official plugins are fetched by the engine where the network allows, and nothing is lost where it does not."""
+"""Where the network allows, the engine fetches official plugins; where it does not, nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Faults strike at their point alone, leave the operation as it is, and kill the engine with all that it started."""
+"""A fault strikes only at its point, leaves the operation unchanged, and kills the engine with every process that it
+started."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ URN = f"urn:pulumi:dev::project::parent:index:Parent${SECRET}::credentials-tls"
 
 
 class Story:
-    """What happens in which order around one operation."""
+    """The order of events around one operation."""
 
     def __init__(self, directory: Path, *lines: str) -> None:
         self.file = directory / "faults"
@@ -79,7 +80,7 @@ def test_a_point_between_the_calls_of_one_operation(tmp_path: Path) -> None:
 
     assert story.faults.around(URN, SECRET, "create", act) == "result"
     assert story.events == ["made", "engine", "finished"]
-    # The next operation of this thread has no such point.
+    # The point is not in this thread's next operation.
     assert story.faults.around(URN, SECRET, "delete", act) == "result"
     faults.between_calls()
     assert story.events == ["made", "engine", "finished", "made", "finished"]
@@ -113,13 +114,13 @@ def test_a_point_reads_as_it_is_written() -> None:
 
 
 def test_the_engine_dies_with_all_that_it_started_and_cannot_see_its_plugin_go(tmp_path: Path) -> None:
-    """A shell stands for the engine; beside the plugin it has started a program of its own."""
+    """A shell stands for the engine; it has started another program beside the plugin."""
     (tmp_path / "faults").write_text(f"{SECRET} create before\n")
     plugin = (
         "from sandbox.plugins.faults import Faults; import os; print(os.getpid(), flush=True); "
         f"Faults.from_environment().around({URN!r}, {SECRET!r}, 'create', lambda: print('made', flush=True))"
     )
-    # A file, for the shell would read a long -c text differently.
+    # A file, because the shell would parse a long -c text differently.
     (tmp_path / "plugin.py").write_text(plugin)
     script = f"sleep 600 & echo $!; {sys.executable} {tmp_path}/plugin.py; echo seen"
     engine = subprocess.Popen(

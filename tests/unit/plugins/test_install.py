@@ -1,4 +1,4 @@
-"""Official plugins are preferred; where there are none, launchers of the stand-ins stand in the plugin cache."""
+"""Official plugins are preferred; without one, the plugin cache gets a launcher of the stand-in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = ["kubernetes", "tls", "random", "aws", "python"]
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with nothing installed: a home and a PATH of its own."""
+    """A machine with nothing installed: its home and PATH are the test's own."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path
@@ -54,7 +54,7 @@ def test_a_launcher_becomes_the_plugin_from_any_directory(machine: Path) -> None
     with subprocess.Popen([launcher, "127.0.0.1:1"], cwd=machine, stdout=subprocess.PIPE, text=True) as plugin:
         assert plugin.stdout is not None
         assert int(plugin.stdout.readline()) > 0
-        # `exec`: the process that was started is the Python, so that the engine's signals reach it.
+        # The launcher uses `exec`: the started process is Python itself, so the engine's signals reach it.
         assert Path(f"/proc/{plugin.pid}/cmdline").read_bytes().split(b"\0")[0] == sys.executable.encode()
         plugin.terminate()
 
@@ -65,7 +65,7 @@ def test_an_official_plugin_of_the_users_cache_is_linked(machine: Path) -> None:
     choices = install(machine)
     assert choices["tls"].source == "official"
     assert choices["tls"].path.resolve() == official
-    # The engine reads its cache's folders, and a link to one is none to it.
+    # The engine lists the folders of its cache, and does not count a link to a folder as one.
     assert choices["tls"].path.parent.is_dir()
     assert not choices["tls"].path.parent.is_symlink()
     assert choices["random"].source == "stand-in"

@@ -1,4 +1,5 @@
-"""The language host: which Python runs a program, which plugins it needs, how its end is told to the engine."""
+"""The language host: which Python runs a program, which plugins the program needs, and how the engine learns of its
+end."""
 
 from __future__ import annotations
 
@@ -128,7 +129,7 @@ def host() -> Iterator[Any]:
 
 @pytest.fixture
 def sdk(environment: Path) -> Path:
-    """An environment whose `pulumi` is a few lines: enough to run a program without an engine."""
+    """An environment whose `pulumi` package is a few lines: enough to run a program without an engine."""
     runtime = packages_folder(environment) / "pulumi" / "runtime"
     runtime.mkdir(parents=True, exist_ok=True)
     (runtime.parent / "__init__.py").write_text(

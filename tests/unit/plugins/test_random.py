@@ -1,4 +1,4 @@
-"""The random stand-in: what it makes, when it is made anew, what is imported and what refused."""
+"""The random stand-in: what it generates, when it generates anew, what it imports and what it refuses."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_two_passwords_differ_and_only_they_are_secret() -> None:
 
 @pytest.mark.slow
 def test_passwords_that_are_made_at_once_each_have_their_own_hash() -> None:
-    """The C library answers in one buffer for the whole process."""
+    """The C library writes its result into one buffer for the whole process."""
     passwords = [f"password-{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         hashes = list(pool.map(bcrypt_hash, passwords))

@@ -14,7 +14,7 @@ from tests.unit.plugins.replay import CASES, RECORDING, Seen, replay
 
 pytestmark = pytest.mark.unit
 
-# Values that differ in every run; that they are there, and what they look like, is compared instead.
+# These values differ in every run; the test compares only their presence and their shape.
 RANDOM = {"b64Std", "b64Url", "dec", "hex", "id", "validityStartTime", "validityEndTime"}
 FINGERPRINTS = {"publicKeyFingerprintMd5", "publicKeyFingerprintSha256"}
 
@@ -102,7 +102,7 @@ def test_certificates_have_the_recorded_extensions_in_their_order(replayed: dict
 
 
 def _shape(value: str) -> str:
-    """A pattern from an example: the same kind of text, and the same length where that is fixed."""
+    """A pattern made from an example: the same kind of text, and the same length where the length is fixed."""
     if value == "none":
         return "none"
     if re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2})+", value):

@@ -1,4 +1,4 @@
-"""The gRPC server: what the engine asks reaches the provider, and answers and errors reach the engine."""
+"""The gRPC server: the engine's requests reach the provider, and answers and errors reach the engine."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_the_process_says_its_port_and_ends_at_the_engines_interrupt() -> None:
 
 @pytest.mark.slow
 def test_the_process_ends_when_the_engine_is_killed() -> None:
-    # The shell stands for the engine: the plugin is its child, and it is killed without a word.
+    # A shell stands for the engine: the plugin is its child, and the shell is killed without warning.
     script = f"{sys.executable} -m sandbox.plugins.random & echo $!; wait"
     with _started_plugin(["/bin/sh", "-c", script]) as engine:
         assert engine.stdout is not None

@@ -152,7 +152,7 @@ def difference(inputs: Properties, outputs: Properties, **changed: Any) -> tuple
 
 def ending(outputs: Properties, hours: float) -> Properties:
     end = datetime.now(timezone.utc) + timedelta(hours=hours)
-    # Nine digits, as the official plugin writes them: a state may come from there.
+    # Nine fractional digits, as the official plugin writes them: a state may come from there.
     return {**outputs, "validityEndTime": end.strftime("%Y-%m-%dT%H:%M:%S.123456789Z")}
 
 

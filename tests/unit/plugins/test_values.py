@@ -1,4 +1,4 @@
-"""Values survive the wire as they are, with their secrets and unknowns."""
+"""Values cross the wire unchanged, with their secrets and unknowns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sandbox.plugins.values import (
 
 pytestmark = pytest.mark.unit
 
-# Random shapes find little after the first few dozen, and each costs milliseconds to make.
+# Random shapes find little after the first few dozen, and each takes milliseconds to generate.
 few = settings(max_examples=40, deadline=None)
 
 plain = st.recursive(
