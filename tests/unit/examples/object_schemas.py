@@ -4,10 +4,10 @@ required.
 Facts of, and read from:
 
 - Stack, Program: pulumi/pulumi-kubernetes-operator, operator/config/crd/bases/pulumi.com_stacks.yaml (commit 03a57ffde)
-and deploy/crds/pulumi.com_programs.yaml (0a08eb8a6), both of the operator's version 2; the workspace's fields:
-operator/api/auto/v1alpha1/workspace_types.go (020f7c13d).
+  and deploy/crds/pulumi.com_programs.yaml (0a08eb8a6), both of the operator's version 2; the workspace's fields:
+  operator/api/auto/v1alpha1/workspace_types.go (020f7c13d).
 - Deployment settings: github.com/pulumi/pulumi/sdk/v3 3.250.0, go/common/apitype/deployments.go and, for the file,
-go/common/workspace/project.go.
+  go/common/workspace/project.go.
 - Kubernetes' own kinds: the models of its Python client.
 
 These schemas are stricter than the API server: it drops unknown fields, and here they are faults.

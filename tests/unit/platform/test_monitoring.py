@@ -123,7 +123,7 @@ def test_every_alert_says_how_bad_it_is_what_it_means_and_what_to_do(tmp_path: P
         "AccessGraphCertificateEnds": ({"severity": "critical"}, "15m"),
         "AccessGraphCertificateUnknown": ({"severity": "warning"}, "15m"),
         "AccessGraphAuthorityEnds": ({"severity": "critical"}, "15m"),
-        # The alert waits only a minute, because the watch fails only after three looks.
+        # A minute is enough, because the expression itself already waits for three failed looks.
         "AccessGraphLocksAuthOut": ({"severity": "critical"}, "1m"),
         "AccessGraphLockoutUnknown": ({"severity": "warning"}, "15m"),
     }
