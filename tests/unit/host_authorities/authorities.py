@@ -1,4 +1,4 @@
-"""Makes certificates for the tests of this directory; nothing here is kept."""
+"""Makes certificates for the tests of this directory; none is stored."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def certificate(
     end: datetime = NOW + timedelta(days=3650),
     serial: int = 1,
 ) -> str:
-    """The PEM of a certificate as Teleport makes its CAs: CN and, unless given, O are the cluster's name."""
+    """The PEM of a certificate in the form of Teleport's CAs: CN and, unless `organization` is given, O are the
+    cluster's name."""
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization or cluster),
@@ -89,7 +90,7 @@ def encoded(pem: str) -> str:
 def tctl_json(
     active: list[str], additional: list[str] | None = None, cluster: str = CLUSTER, secret: str | None = None
 ) -> str:
-    """What `tctl get cert_authorities --format=json` prints: CAs of every type, the host CA among them."""
+    """The output of `tctl get cert_authorities --format=json`: CAs of every type, with the host CA among them."""
 
     def pairs(certificates: list[str]) -> dict[str, Any]:
         return {"tls": [{"cert": encoded(pem), "key": secret} for pem in certificates], "ssh": [{"public_key": "eA=="}]}

@@ -1,4 +1,5 @@
-"""Host CAs: every form they may come in gives the same set; what must not be used is refused with its reason."""
+"""Host CAs: every form in which they may be given yields the same set; what must not be used is refused with the
+reason."""
 
 from __future__ import annotations
 
@@ -217,7 +218,8 @@ def test_what_was_fetched_can_be_pinned_from_the_message() -> None:
 
 
 def test_a_subject_cannot_be_taken_for_a_fingerprint_of_its_own() -> None:
-    """A proxy that is not the cluster's writes the subject of what it sends; people compare what they see below it."""
+    """An impostor of a proxy chooses the subject of the certificate that it sends. A crafted subject must not add a
+    line that looks like a fingerprint, since people compare those lines."""
     forged = certificate(organization=f"x\r\n\x1b[1A\x1b[2K  {'0' * 64}  CN={CLUSTER}")
     (found,) = load(inline(forged))
     assert found.subject == rf"CN={CLUSTER},O=x  \x1b[1A\x1b[2K  {'0' * 64}  CN={CLUSTER}"
@@ -264,8 +266,8 @@ def test_a_bundle_with_one_thing_broken_gives_an_error_or_the_whole_set(data: st
         found = {one.fingerprint for one in load(inline(broken)) if is_self_signed(one)}
     except HostAuthorityError as error:
         problems = error.problems
-    # A bundle cut between two blocks is a shorter bundle, and a certificate with another issuer's name may be what
-    # an issuer signed; nothing else may be missed, and nothing else be taken.
+    # Two cases are allowed: a bundle cut between two blocks is just a shorter bundle, and a certificate with a changed
+    # issuer passes for one that the other issuer signed. Otherwise nothing may be missed, and nothing foreign accepted.
     assert found <= whole
     assert (problems and kind != "none") or found == whole or kind in ("cut", "replace")
 

@@ -1,4 +1,4 @@
-"""The fetch from a proxy, against real TLS servers on the loopback: trust, both formats, redirects, limits."""
+"""The fetch from a proxy, against real TLS servers on loopback: trust, both formats, redirects, limits."""
 
 from __future__ import annotations
 

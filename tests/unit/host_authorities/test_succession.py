@@ -1,4 +1,5 @@
-"""From the host CAs that TAG accepts to those it is to accept: none that may be in use is lost, none comes unseen."""
+"""From the host CAs that TAG accepts to those that it will accept: none that may be in use is lost, and none is added
+unnoticed."""
 
 from __future__ import annotations
 

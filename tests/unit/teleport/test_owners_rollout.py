@@ -1,4 +1,4 @@
-"""The Job that waits for somebody else's rollout: what it accepts, what it says in the end, what it may do."""
+"""The Job that waits for another owner's rollout: what it accepts, what it finally prints, what it may do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ WANTED = "a" * 64
 COMPLETE = "4 4 2 2 2 2"
 TOLD = f"access_graph:\n  ca: /var/run/access-graph/ca.pem\n  enabled: true\n  endpoint: {ENDPOINT}\n"
 
-# Answers from files, as kubectl does with `--ignore-not-found`: nothing for what is not there, an error when refused.
+# Answers from files, as kubectl does with `--ignore-not-found`: nothing for a missing object, an error for a refused
+# one.
 KUBECTL = """#!/bin/sh
 echo "$*" >> "$STATE/calls"
 [ -e "$STATE/refuse" ] && { echo "Error from server (Forbidden)" >&2; exit 1; }

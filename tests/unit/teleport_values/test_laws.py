@@ -1,4 +1,4 @@
-"""Laws of the values patch, held for generated values of every shape a user may have written."""
+"""Laws of the values patch, tested with generated values of every shape that a user may have written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from components.teleport_values import (
 
 Values = dict[str, Any]
 
-# Forty shapes a run; no deadline, for a busy machine is no finding.
+# Forty shapes a run. No deadline, because a slow machine is not a fault.
 law = settings(max_examples=40, deadline=None)
 
 names = st.text("abcdefgh-", min_size=1, max_size=6)
@@ -48,7 +48,8 @@ configuration = st.fixed_dictionaries(
 
 
 def section(*, with_auth: bool) -> st.SearchStrategy[Values]:
-    """One level of values (the root, or `auth`) with the parts that the patch touches, and parts it does not know."""
+    """One level of values (the root, or `auth`), with the parts that the patch touches and with parts that it does not
+    know."""
     optional: dict[str, st.SearchStrategy[Any]] = {
         "extraVolumes": volumes | st.none(),
         "extraVolumeMounts": mounts | st.none(),
@@ -77,14 +78,14 @@ OWNED = {
     ("teleportConfig", "access_graph", "audit_log", "enabled"),
     ("teleportConfig", "access_graph", "audit_log", "start_date"),
     ("annotations", "pod", "checksum/access-graph-ca"),
-    # appended to: a law of its own
+    # The patch appends to these; that is a law of its own.
     ("extraVolumes",),
     ("extraVolumeMounts",),
 }
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Every path to something that is no map (an empty map or a null says nothing to the chart)."""
+    """Every path to something that is not a map. The chart ignores an empty map and a null."""
     if isinstance(value, dict):
         return {where: leaf for key, inner in value.items() for where, leaf in leaves(inner, (*path, key)).items()}
     return {} if value is None else {path: value}
@@ -109,7 +110,7 @@ def test_the_input_is_not_touched(values: Values, patch: AccessGraphPatch) -> No
     before = copy.deepcopy(values)
     patched = patch_values(values, patch)
     assert values == before
-    # nor is it shared with the result: changing one leaves the other
+    # The result shares no part with the input: changing the one leaves the other.
     patched.setdefault("auth", {})["probe"] = 1
     for key in ("extraVolumes", "annotations", "proxy", "teleportConfig"):
         if isinstance(patched.get(key), list | dict):
@@ -182,9 +183,9 @@ def test_the_root_form_and_the_auth_form_give_auth_the_same(values: Values, patc
 @given(users_values, patches)
 def test_taking_the_patch_out_restores_the_values(values: Values, patch: AccessGraphPatch) -> None:
     restored = unpatch_values(patch_values(values, patch), patch)
-    # what the chart sees is the same, for auth and for everything else
+    # The chart sees the same values, for auth and for everything else.
     assert comparable(restored) == comparable(values)
-    # and where the user wrote nothing empty or twice, the text is the same too
+    # If the user wrote nothing empty and nothing twice, the values are identical too.
     if not says_nothing(values.get("auth", {"x": 1}), values):
         assert restored == values
 
@@ -199,7 +200,8 @@ def comparable(values: Values) -> Values:
 
 
 def says_nothing(auth: Any, values: Values) -> bool:
-    """Whether `auth` has an empty map, a null, or a list that repeats the root's: the chart sees none of them."""
+    """Whether `auth` has an empty map, a null, or a list that repeats the root's: these make no difference to the
+    chart."""
     if any(
         key in auth and (auth[key] or []) == (values.get(key) or []) for key in ("extraVolumes", "extraVolumeMounts")
     ):

@@ -1,4 +1,5 @@
-"""The values patch by example: the guide's own form, the form without a CA, what is refused, the Deployments' names."""
+"""The values patch by example: the guide's form, the form without a CA, the refusals, and the names of the
+Deployments."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from components.teleport_values import (
 ENDPOINT = "teleport-access-graph.teleport-access-graph.svc.cluster.local:443"
 BUNDLE = AccessGraphPatch(endpoint=ENDPOINT, ca_checksum="0123")
 SYSTEM = AccessGraphPatch(endpoint=ENDPOINT, ca_checksum=None)
-# What the chart's own auth Deployment uses (teleport-cluster 18, templates/auth/deployment.yaml).
+# The volumes and mounts that the chart's own auth Deployment uses (teleport-cluster 18,
+# templates/auth/deployment.yaml).
 CHART_VOLUMES = {"auth-serviceaccount-token", "config", "data", "gcp-credentials", "license", "teleport-tls-ca"}
 CHART_MOUNTS = {
     "/etc/teleport",
@@ -187,7 +189,7 @@ def test_a_null_does_not_hide_the_audit_logs_further_keys_unseen() -> None:
 
 
 def test_a_one_is_no_true() -> None:
-    """Teleport reads the section by its types, and so do the values that are held against the patch's."""
+    """Teleport distinguishes types in this section, so the comparison of the user's values with the patch does too."""
     with pytest.raises(ValuesConflict, match=r"access_graph\.enabled: the values say 1, the patch True"):
         patch_values({"auth": {"teleportConfig": {"access_graph": {"enabled": 1}}}}, BUNDLE)
 

@@ -55,7 +55,7 @@ def test_scalars_are_what_helm_takes_them_for(text: str, value: Any) -> None:
     assert (parsed, type(parsed)) == (value, type(value))
 
 
-# Documents that Helm takes, with their values: tabs anywhere but in an indentation, and ends of documents.
+# Documents that Helm accepts, with their values: tabs anywhere except in indentation, and document end markers.
 TABS_AND_ENDS: list[tuple[str, Any]] = [
     ("a: b\t\nc: d\n", {"a": "b", "c": "d"}),
     ("a:\tb\t# c\n", {"a": "b"}),
@@ -81,7 +81,7 @@ def test_keys_become_text() -> None:
 
 
 def test_what_is_merged_comes_first() -> None:
-    """To Helm a merged value that comes later wins over the one that is written out."""
+    """In Helm, a merge key after a key that is written out overrides that key."""
     base = "base: &base {level: INFO, output: stderr}\n"
     values = parse_values(f"{base}log:\n  <<: *base\n  level: DEBUG\n")
     assert values["log"] == {"level": "DEBUG", "output": "stderr"}
@@ -159,7 +159,7 @@ def test_every_unusable_file_is_named(tmp_path: Path) -> None:
     assert "No such file" in lines[1]
 
 
-# Forty shapes a run; no deadline, for a busy machine is no finding.
+# Forty shapes a run. No deadline, because a slow machine is not a fault.
 law = settings(max_examples=40, deadline=None)
 
 maps = st.recursive(
@@ -183,7 +183,8 @@ def test_merging_is_associative_and_idempotent_and_touches_neither_side(
 
 
 def all_maps_meet_maps(*levels: dict[str, Any]) -> bool:
-    """Without a map that meets something else: there Helm's own merge depends on the order, too."""
+    """Whether no map meets anything but a map at the same path. Where one does, even Helm's own merge depends on the
+    order."""
     for key in {key for level in levels for key in level}:
         present = [level[key] for level in levels if key in level]
         kinds = {isinstance(value, dict) for value in present}
