@@ -1,4 +1,4 @@
-"""A recorded run as the state that an `up` of it leaves: what `pulumi stack export --show-secrets` prints."""
+"""A recorded run in the form of the state that its `up` leaves, as `pulumi stack export --show-secrets` prints it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = f"urn:pulumi:{STACK}::{PROJECT}::{STACK_TYPE}::{PROJECT}-{STACK}"
 
 
 def sealed(value: Any) -> Any:
-    """With the envelope of a secret in its place."""
+    """`value` with every `Secret` replaced by the envelope that a state has."""
     if isinstance(value, Secret):
         return {SECRET_SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "plaintext": json.dumps(unsealed(value.value))}
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""What the program may cost: modules loaded, calls made, memory and time, with room for a step in good faith.
+"""What the program may cost: modules loaded, calls made, memory and time, with some room for honest growth.
 
-Counts and memory are nearly the same in every run; time is the processor's, against the same machine's own imports, and
-the best of a few, so that what else the machine does is no failure.
+Counts and memory are nearly the same in every run. Time is processor time relative to the machine's own imports, and
+the best of a few runs, so that other load on the machine does not fail a test.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from tests.unit.program.stack import COMPUTED, configuration, run_program
 
 pytestmark = pytest.mark.unit
 
-# 1.33 and 1.39 when they were set.
+# Measured 1.33 (time) and 1.39 (memory) when the limits were set.
 TIME_TO_IMPORTS = 1.7
 MEMORY_TO_IMPORTS = 1.45
-# 1.6: what components and settings add to a flat program of the same resources.
+# Measured 1.6: what components and settings add to a flat program with the same resources.
 CALLS_TO_FLAT = 2.0
-# Of the four SDKs: 343 when it was set.
+# Modules of the four SDKs: 343 when the limit was set.
 SDK_MODULES = 370
 TRIES = 4
 
@@ -81,9 +81,10 @@ def test_the_program_takes_little_more_than_its_imports(program: Command, module
     assert min(memory for _, memory in ours) <= MEMORY_TO_IMPORTS * min(memory for _, memory in theirs)
 
 
-# Runs the program in a process of its own and says what of it was loaded when AWS's provider was sent, of how many
-# files of its own the text was read, and how many objects were out of the collector's sight at the end: what is
-# registered first is run last.
+# Runs the program in a process of its own and prints three things: whether the database's modules were already loaded
+# when AWS's provider was registered, how many of the program's own files had their text read, and how many objects were
+# frozen, hidden from the garbage collector, at the end. Exit handlers run in reverse order, so the one registered first
+# sees the end.
 START_AND_END = """
 import atexit, gc, linecache, sys, tempfile
 from pathlib import Path
@@ -114,7 +115,8 @@ def test_a_stack_without_text_is_that_of_the_standard_library() -> None:
     assert stack_without_text(limit=1)[0].name == theirs[-1].name
 
 
-# Two runs in a process of their own, before a server that counts: as a user's, and as that of one who asks.
+# Each case runs the program in a process of its own, against a server that counts messages: once as a user runs it,
+# once with the debug messages asked for.
 @pytest.mark.slow
 @pytest.mark.parametrize(("asked", "messages"), [({}, 0), ({SDK_DEBUG_VARIABLE: "true"}, 4)])
 def test_the_sdks_debug_messages_are_sent_to_who_asks_for_them(asked: dict[str, str], messages: int) -> None:
@@ -123,7 +125,7 @@ def test_the_sdks_debug_messages_are_sent_to_who_asks_for_them(asked: dict[str, 
         replace(program, environment={**program.environment, **asked}).output()
     debug = [text for text in recording.said if text not in (*recording.notices, *recording.warnings)]
     assert len(recording.custom()) > 30
-    # The stack itself is registered before the program begins.
+    # The stack itself is registered before the program begins, and that sends one message.
     assert len(debug) >= messages * len(recording.custom()) if asked else len(debug) <= 1
 
 
@@ -136,7 +138,7 @@ def test_components_and_settings_add_little_to_a_flat_program(stack: Recording, 
 
 
 def calls(action: Callable[[], object]) -> int:
-    """Function calls of an action whose modules are loaded."""
+    """The number of function calls of an action. A first run loads the modules, so that only the second is counted."""
     action()
     profile = cProfile.Profile()
     profile.enable()

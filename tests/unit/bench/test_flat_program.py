@@ -1,4 +1,5 @@
-"""The flat program registers what ours registers, with the same inputs, and its state is taken for its own."""
+"""The flat program registers the same resources as ours, with the same inputs, and the engine accepts its state as its
+own."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def test_the_state_becomes_that_of_a_stack_without_components(ours: Recording, f
     adopted = adopt_state(state, STACK)["deployment"]["resources"]
     root, *resources = adopted
     assert (root["urn"], root["outputs"]) == (ROOT, {})
-    # The recording monitor writes the stack's type before each; the engine does not.
+    # The recording monitor prefixes each type with the stack's type; the engine does not.
     assert {one["urn"] for one in resources} == {item.urn.replace(f"{STACK_TYPE}$", "") for item in flat.registrations}
     assert {one["parent"] for one in resources} == {ROOT}
     known = {one["urn"] for one in adopted}

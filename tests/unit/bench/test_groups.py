@@ -1,4 +1,4 @@
-"""The figures are measured by group, and each group is written as it ends."""
+"""The figures are measured in groups, and each group is written as soon as it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row is the ratio of two medians, measured by turns; the plot marks what is to be reached."""
+"""A row is the ratio of two medians, measured alternately; the plot marks the target."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_count_has_no_baseline() -> None:
 @pytest.mark.slow
 def test_memory_is_of_all_that_was_started_meanwhile_and_of_nothing_else() -> None:
     def holding(megabytes: int) -> list[str]:
-        # Written to, for a page that was never touched is no memory.
+        # The memory is written to, because a page that was never touched takes no memory.
         text = f"import sys; held = b'x' * ({megabytes} << 20); print(flush=True); sys.stdin.read()"
         return [sys.executable, "-S", "-c", text]
 
@@ -79,7 +79,7 @@ def test_usage_is_of_the_process_itself(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_program_can_be_run_alone_with_many_clusters(tmp_path: Path) -> None:
     one, three = run_program(1, tmp_path), run_program(3, tmp_path)
-    # A ConfigMap, a release, the wait for auth and the proxies' restart each.
+    # Each further Teleport adds a ConfigMap, a release, the wait for auth, and the restart of the proxies.
     assert three - one == 2 * 4
     assert {name.partition(".")[0] for name in sys.modules} >= set(SDKS)
 

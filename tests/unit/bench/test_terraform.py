@@ -1,4 +1,4 @@
-"""What OpenTofu is given has the deployed resources, and they refer to each other as those do."""
+"""OpenTofu gets the deployed resources, and they refer to each other as the deployed ones do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the program asks for in production keeps every rule of the policy pack, and each setting that lets go of one is
-seen by it."""
+"""The program's production resources satisfy every rule of the policy pack, and the pack notices each setting that
+gives up a rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRODUCTION = {"profile": "production", "port": 6432}
 
 
 def broken(recording: Recording) -> set[str]:
-    """Names of the rules that something of the program breaks."""
+    """Names of the rules that any resource of the program breaks."""
     names = {item.urn: item.name for item in recording.registrations}
     resources = [
         Resource(
@@ -30,7 +30,8 @@ def broken(recording: Recording) -> set[str]:
             name=item.name,
             properties=unsealed(item.inputs),
             protect=item.protect,
-            # A reference to a provider is its URN and its id; without one the engine takes a default.
+            # A provider reference is the provider's URN and id. Without a reference, the engine uses a default
+            # provider.
             provider=names.get(item.provider.rpartition("::")[0], "default"),
             made_from=item.property_dependencies,
         )
@@ -51,7 +52,7 @@ def broken(recording: Recording) -> set[str]:
 
 def run(directory: Path, **changes: Any) -> Recording:
     settings = {**minimal_configuration()["database"], **PRODUCTION, **changes}
-    # The minimal sample is of a development environment: what it makes smaller is production's again.
+    # The minimal sample is a development environment: raise what it makes smaller to production's level again.
     for key in ("multiAz", "backupRetentionDays", "logRetentionDays", "notifications"):
         if key not in changes:
             settings.pop(key, None)

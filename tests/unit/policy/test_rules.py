@@ -1,4 +1,4 @@
-"""Every rule of the policy pack keeps quiet of what is right and speaks of each thing that is wrong."""
+"""Every rule of the policy pack accepts what is right and reports each thing that is wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REPLICA: dict[str, Any] = {
     "publiclyAccessible": False,
     "enabledCloudwatchLogsExports": ["postgresql", "upgrade"],
 }
-# What the AWS plugin's state has of an instance that was told none of it.
+# What the AWS plugin's state has for inputs that an instance was not given.
 UNTOLD = {"replicateSourceDb": "", "snapshotIdentifier": "", "restoreToPointInTime": None, "kmsKeyId": ""}
 FORCED = {"parameters": [{"name": "rds.force_ssl", "value": "1"}, {"name": "work_mem", "value": "8MB"}]}
 RELEASE: dict[str, Any] = {
@@ -110,7 +110,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("database-transport-is-encrypted", {}, "rds.force_ssl is not 1"),
     ("database-transport-is-encrypted", {"instanceClass": "db.t4g.small"}, "parameterGroupName is missing"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "0.0.0.0/0"}, "cidrIpv4 is 0.0.0.0/0"),
-    # An address with bits of its host, which AWS takes for the block that it is in.
+    # The address has host bits set; AWS takes it for the block that contains it.
     ("network-is-closed-to-the-world", {"cidrIpv4": "10.1.2.3/0"}, "cidrIpv4 is 10.1.2.3/0"),
     ("network-is-closed-to-the-world", {"cidrIpv4": "10.0.0.0/7"}, "cidrIpv4 is 10.0.0.0/7"),
     ("network-is-closed-to-the-world", {"cidrIpv6": "::/0"}, "cidrIpv6 is ::/0"),
@@ -198,7 +198,7 @@ GOOD_STACKS: list[tuple[str, list[Resource]]] = [
 ]
 BAD_STACKS: list[tuple[str, list[Resource], str]] = [
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE)], "is not protected"),
-    # An `up` and `policy analyze` show what the plugin says of it.
+    # `up` and `policy analyze` give a rule the plugin's outputs for the instance.
     ("stateful-resources-are-protected", [resource(INSTANCE_TYPE, properties={**INSTANCE, **UNTOLD})], "not protected"),
     ("stateful-resources-are-protected", [resource("aws:kms/key:Key")], "is not protected"),
     ("authority-keys-are-protected", [SIGNED_BY_THE_OLD, OLD_KEY], "is not protected"),
@@ -250,7 +250,7 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 def in_a_preview(properties: dict[str, Any]) -> Any:
-    """As the SDK hands them to a policy: a look at a value that is not known yet ends the rule."""
+    """The properties as the SDK hands them to a policy in a preview: reading an unknown value ends the rule."""
     return unknown_checking_proxy(properties)
 
 
@@ -282,7 +282,7 @@ def test_a_replica_of_a_database_to_come_hides_nothing_of_the_database() -> None
 
 
 def redacted(properties: dict[str, Any]) -> dict[str, Any]:
-    """As `policy analyze --file` shows a state of which no secret can be decrypted, were all of it secret."""
+    """The properties as `policy analyze --file` shows them if all of them were secret and none could be decrypted."""
     return dict.fromkeys(properties, REDACTED)
 
 
@@ -316,7 +316,7 @@ def test_what_can_be_read_is_judged_beside_what_cannot() -> None:
 
 
 def test_no_rule_of_a_stack_ends_at_what_cannot_be_decrypted() -> None:
-    """The CLI would end with a panic."""
+    """An error in a stack rule would make the CLI panic."""
     resources = [
         resource(INSTANCE_TYPE, "told", properties={"tags": REDACTED}),
         resource(INSTANCE_TYPE, "untold", properties={"tags": {}}),

@@ -1,4 +1,4 @@
-"""Every installed package stands under a licence that this project takes, and one that does not is told."""
+"""Every installed package has a licence that this project accepts, and a package without one is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Installed:
-    """A distribution with the metadata given."""
+    """A distribution with the given metadata."""
 
     def __init__(self, *fields: tuple[str, str], version: str = "1.0") -> None:
         self.version = version
@@ -40,7 +40,7 @@ def test_every_other_package_is_under_one_that_is_allowed_beside_the_program() -
 
 
 def test_what_is_allowed_beside_the_program_is_not_all_allowed_in_it() -> None:
-    """psycopg is LGPL: the sandbox and the tests use it, and nothing that is deployed may."""
+    """psycopg is LGPL: the sandbox and the tests use it, but nothing that is deployed may."""
     (psycopg,) = [one for one in read_lock(ROOT / "requirements-dev.txt") if one.name == "psycopg"]
     assert refused([psycopg]) == [Refused(package="psycopg", licence="LGPL-3.0-only")]
     assert "psycopg" not in {one.name for one in read_lock(ROOT / "requirements.txt")}
@@ -75,7 +75,7 @@ def test_the_licence_is_read_from_the_metadata(fields: list[tuple[str, str]], li
         ("GPL-3.0-only AND MIT", False),
         ("MIT AND (GPL-3.0-only OR ISC)", True),
         ("MIT AND (GPL-3.0-only OR AGPL-3.0-only)", False),
-        # AND binds closer than OR.
+        # AND binds more tightly than OR.
         ("MIT OR GPL-3.0-only AND AGPL-3.0-only", True),
         ("GPL-3.0-only AND MIT OR AGPL-3.0-only", False),
         ("Apache-2.0 WITH LLVM-exception", False),

@@ -1,4 +1,4 @@
-"""What gets installed is locked: each package by version and hash, for every Python and machine that is supported."""
+"""What gets installed is locked: each package by version and hash, for every supported Python and machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MACHINES = ("x86_64", "aarch64")
 
 
 def environment(python: str, machine: str) -> dict[str, str]:
-    """Variables of markers on Linux with CPython."""
+    """The variables of environment markers on Linux with CPython."""
     return {
         "python_version": python,
         "python_full_version": f"{python}.2",
@@ -51,7 +51,7 @@ def bootstrap() -> ModuleType:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_lock_has_every_pin_in_its_version(lock: Path) -> None:
-    """`make lock` after a change of the pins; until then pip would install what they were."""
+    """Run `make lock` after a change of the pins; until then pip would install the former versions."""
     locked = {package.name: package.version for package in read_lock(lock)}
     pins = read_pins(LOCKS[lock])
     assert pins
@@ -71,7 +71,8 @@ def test_each_python_and_machine_has_one_version_of_every_package(lock: Path, py
 
 
 def test_what_the_sandbox_alone_needs_hinders_no_command_elsewhere() -> None:
-    """`make setup` is for `python -m operations` too, on a laptop for which the server may have no wheel."""
+    """`make setup` also serves `python -m operations` on a laptop, for which the PostgreSQL server may have no
+    wheel."""
     mac = {**environment("3.12", "arm64"), "platform_system": "Darwin", "sys_platform": "darwin"}
     lock = read_lock(ROOT / "requirements-dev.txt")
     left_out = {one.name for one in lock if one.applies(environment("3.12", "aarch64"))} - {
@@ -89,7 +90,7 @@ def test_a_lock_names_no_index_and_takes_no_file_from_elsewhere(lock: Path) -> N
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_head_of_a_lock_is_the_command_that_makes_it(lock: Path) -> None:
-    """Renovate repeats it; without --universal the next lock would be for one Python and one machine."""
+    """Renovate repeats this command. Without --universal the next lock would fit only one Python and one machine."""
     head = lock.read_text().splitlines()[1]
     words = shlex.split(head.removeprefix("#"))
     name, pins = str(lock.relative_to(ROOT)), str(LOCKS[lock].relative_to(ROOT))
@@ -99,7 +100,8 @@ def test_the_head_of_a_lock_is_the_command_that_makes_it(lock: Path) -> None:
 
 
 def test_what_is_locked_twice_is_locked_alike() -> None:
-    """The program runs in tests with what it is deployed with, and a policy pack beside it changes nothing of it."""
+    """In the tests the program runs with the packages with which it is deployed, and a policy pack beside it changes
+    none of them."""
     everything = {(one.name, one.version): one.hashes for one in read_lock(ROOT / "requirements-dev.txt")}
     for lock in (ROOT / "requirements.txt", ROOT / "policy" / "requirements.txt"):
         for package in read_lock(lock):
@@ -136,7 +138,7 @@ def test_a_changed_hash_is_another_lock_to_the_door(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_that_is_not_the_locked_one_is_told_from_a_network_that_fails() -> None:
-    """The words are pip's."""
+    """These are pip's own words."""
     door = bootstrap()
     text = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
     assert "do not install it" in door.remedy(text)
@@ -145,7 +147,8 @@ def test_a_file_that_is_not_the_locked_one_is_told_from_a_network_that_fails() -
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / ".github" / "workflows").glob("*.yaml")), ids=lambda one: one.stem)
 def test_workflows_install_with_hashes_alone(workflow: Path) -> None:
-    """And nothing that has to be built: pip fetches what a build asks for by itself, in whatever version, unhashed."""
+    """Also, nothing may need a build: pip would fetch the build's dependencies by itself, in any version and without
+    hashes."""
     for line in workflow.read_text().splitlines():
         if "pip install" in line:
             assert "--require-hashes --only-binary :all:" in line

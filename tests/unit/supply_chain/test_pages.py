@@ -1,4 +1,4 @@
-"""What the security page and the changelog name is there."""
+"""Everything that the security page and the changelog name exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[3]
-# The file that a command writes, in a line of a page.
+# The file that a command in a line of a page writes.
 WRITTEN = re.compile(r"(?:\s2?> |--(?:file|out|html|title|body|event-log) )((?:\$\(date \+%F\)|[\w./-])+\.\w+)(?=\s|$)")
 PAGES = ("SECURITY.md", "CHANGELOG.md", "docs/privileges.md")
 
@@ -35,7 +35,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_git_passes_over_what_the_pages_commands_write_into_the_checkout() -> None:
-    """A state among it: its secrets are encrypted, and yet it belongs in no repository."""
+    """This includes an exported state: its secrets are encrypted, but it still belongs in no repository."""
     written = {
         name.replace("$(date +%F)", "2026-06-01")
         for page in (ROOT / "docs").glob("*.md")
@@ -44,7 +44,7 @@ def test_git_passes_over_what_the_pages_commands_write_into_the_checkout() -> No
     }
     assert {"state.json", "backend.json", "prod-2026-06-01.json", "preview.json", "report/comment.md"} <= written
     patterns = [line for line in (ROOT / ".gitignore").read_text().splitlines() if line and not line.startswith("#")]
-    # One that is meant to be committed, in another repository; one that is written where it is made.
+    # The values file is meant to be committed, in another repository; backend.json is written where it is made.
     places = written - {"clusters/prod/teleport/values.yaml", "backend.json"} | {"examples/backend/backend.json"}
     for place in places:
         parts = Path("/", place)
@@ -54,7 +54,8 @@ def test_git_passes_over_what_the_pages_commands_write_into_the_checkout() -> No
 
 
 def test_the_newest_version_of_the_changelog_says_what_a_user_has() -> None:
-    """In the form of Keep a Changelog: the newest first, each with a date or `unreleased`, and its kinds of changes."""
+    """The changelog follows Keep a Changelog: the newest version first, each with a date or `unreleased`, and its kinds
+    of changes."""
     text = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## \[(\d+)\.(\d+)\.(\d+)\] - (unreleased|\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
     assert len(versions) == len(re.findall(r"^## ", text, re.MULTILINE)) >= 1

@@ -1,4 +1,4 @@
-"""Updates come by themselves, in groups and not in the week of their release; every lock is among them."""
+"""Updates arrive automatically, in groups, and not in the week of their release; they include every lock."""
 
 from __future__ import annotations
 
