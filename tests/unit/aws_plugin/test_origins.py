@@ -1,4 +1,4 @@
-"""An instance that begins with data: which call makes it, with what, and what is modified once it is there."""
+"""An instance that begins with data: which call creates it, with which parameters, and what is modified afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.plugins.values import Properties
 
 pytestmark = pytest.mark.unit
 
-# As the program registers one, but for where its data come from.
+# The inputs of an instance as the program registers it, without the origin of its data.
 COMMON: Properties = {
     "allowMajorVersionUpgrade": True,
     "applyImmediately": False,
@@ -68,7 +68,7 @@ IN_EVERY_CALL = {
 
 
 class Client:
-    """RDS's client, which remembers the one call and the parameters."""
+    """RDS's client; it records the one call and its parameters."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []

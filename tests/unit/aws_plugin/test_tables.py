@@ -1,6 +1,4 @@
-"""The tables: they agree with the SDK, refuse what the official plugin refuses, and the program's registrations keep
-them.
-"""
+"""The tables agree with the SDK, refuse what the official plugin refuses, and accept the program's registrations."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ GOOD_INSTANCE = {
     "manageMasterUserPassword": True,
     "performanceInsightsEnabled": True,
 }
-# What takes these of its source has none of its own.
+# A replica takes these from its source, so it does not set them.
 REPLICA = {"replicateSourceDb": "graph-1", "username": None, "manageMasterUserPassword": None}
 MOMENT = {"restoreToPointInTime": {"sourceDbInstanceIdentifier": "graph-1", "useLatestRestorableTime": True}}
 GOOD_RULE = {
@@ -250,8 +248,8 @@ def test_unknown_values_are_taken_as_right(unknown: dict[str, Any]) -> None:
 
 
 def without_conflict(unknown: dict[str, Any]) -> dict[str, Any]:
-    """An unknown monitoring role goes with an unknown interval; two names exclude each other, and so do a master user
-    and the source that has one."""
+    """`unknown` without combinations that the table refuses: a monitoring role without an interval, two names, or a
+    master user beside a source that already has one."""
     kept = {name: value for name, value in unknown.items() if name not in ("identifierPrefix", "replicateSourceDb")}
     if ("monitoringInterval" in kept) != ("monitoringRoleArn" in kept):
         kept |= {"monitoringInterval": UNKNOWN, "monitoringRoleArn": UNKNOWN}
@@ -288,7 +286,7 @@ def test_secret_stays_secret_through_a_check() -> None:
 
 
 def test_a_major_version_is_another_than_the_minor_that_was_read() -> None:
-    """As the official plugin has it of an instance that is imported; without one AWS's stays."""
+    """As in the official plugin for an imported instance. Without a version in the inputs, AWS's version stays."""
     table = TYPES[INSTANCE]
     assert table.difference({"engineVersion": "17.5"}, {"engineVersion": "17"}, []).diffs == ["engineVersion"]
     assert not table.difference({"engineVersion": "17.5"}, {}, []).changes

@@ -1,4 +1,5 @@
-"""The cert-manager of the engine tests: what it issues, when it issues anew, and when it says that one is ready."""
+"""The engine tests' cert-manager: what it issues, when it issues anew, and when it reports that a certificate is
+ready."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ ANNOTATIONS = {
 
 
 def spec(algorithm: str = "ECDSA", **changes: Any) -> dict[str, Any]:
-    """As the program asks."""
+    """The spec as the program requests it."""
     return {
         "secretName": "pair",
         "dnsNames": [HOST],
@@ -65,7 +66,7 @@ def test_what_is_issued_is_what_was_asked_for() -> None:
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(hours=2160)
     parts = {type(one.value): one for one in certificate.extensions}
     names = parts[x509.SubjectAlternativeName]
-    # RFC 5280, 4.2.1.6: critical, since there is no subject.
+    # RFC 5280, 4.2.1.6: the extension is critical, because there is no subject.
     assert (names.value.get_values_for_type(x509.DNSName), names.critical) == ([HOST], True)
     assert list(parts[x509.ExtendedKeyUsage].value) == [ExtendedKeyUsageOID.SERVER_AUTH]
     assert parts[x509.KeyUsage].value.digital_signature

@@ -1,4 +1,4 @@
-"""The front of a database, message by message, before a server of the test's own that tells what it got."""
+"""The front of a database, message by message, before a server of the test's own that reports what it received."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Arrival:
 
 @dataclass
 class Server:
-    """Speaks TLS as PostgreSQL does, keeps what begins a session, and sends everything after it back."""
+    """Speaks TLS as PostgreSQL does, keeps the start of each session, and echoes everything after it."""
 
     listener: socket.socket
     context: ssl.SSLContext
@@ -89,7 +89,7 @@ class Server:
 
     @staticmethod
     def _echo(connection: socket.socket) -> None:
-        # A client may go as it likes.
+        # A client may disconnect in any way.
         with contextlib.suppress(ConnectionError):
             while received := connection.recv(65536):
                 connection.sendall(received)
@@ -133,7 +133,8 @@ def received(connection: socket.socket, length: int) -> bytes:
 
 
 def exchanged(connection: ssl.SSLSocket, content: bytes) -> bytes:
-    """What comes back while `content` is sent; by one thread, since OpenSSL allows a connection no two at once."""
+    """What comes back while `content` is sent. One thread does both, because OpenSSL does not allow two threads to use
+    a connection at once."""
     connection.setblocking(False)
     sent, found = 0, b""
     while len(found) < len(content):
@@ -329,7 +330,7 @@ def test_while_the_server_does_not_answer_it_is_starting(setting: Setting) -> No
     with setting.dial_tls() as client:
         client.sendall(packet(NOT_ASKABLE))
         assert everything(client) == starting
-    # Before anybody can be waiting in it.
+    # Shut the server down before a client can be waiting for it.
     setting.server.listener.shutdown(socket.SHUT_RDWR)
     setting.server.listener.close()
     with setting.dial_tls() as client:

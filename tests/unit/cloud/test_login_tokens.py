@@ -1,4 +1,4 @@
-"""A token of AWS's own SDK opens the login it was signed for, and no part of it can be another."""
+"""A token from AWS's own SDK opens the login for which it was signed, and no part of it can be changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEYS = {"AKIAPERMANENT": PERMANENT, "ASIATEMPORARY": TEMPORARY}
 
 
 def token(key_id: str = "ASIATEMPORARY", login: Login = LOGIN, key: SigningKey | None = None) -> str:
-    """As a pod of the access graph makes it."""
+    """A token as a pod of the access graph makes it."""
     key = key or KEYS[key_id]
     client = boto3.client(
         "rds",
@@ -36,7 +36,7 @@ def token(key_id: str = "ASIATEMPORARY", login: Login = LOGIN, key: SigningKey |
     return str(client.generate_db_auth_token(DBHostname=login.host, Port=login.port, DBUsername=login.user))
 
 
-# Signed once: each signature takes a client, which is slow to make.
+# Signed once, because each signature needs a client, which takes long to create.
 TOKEN = token()
 
 
@@ -69,7 +69,7 @@ def test_a_key_that_does_not_expire_signs_without_a_session_token() -> None:
 
 
 def test_gos_sdk_leaves_the_empty_path_out_and_signs_the_same() -> None:
-    """aws-sdk-go-v2's feature/rds/auth: `host:port?Action=connect&...`."""
+    """aws-sdk-go-v2's feature/rds/auth writes `host:port?Action=connect&...`."""
     assert opens(TOKEN.replace("/?", "?", 1)) == "ASIATEMPORARY"
 
 
@@ -121,7 +121,7 @@ def test_a_request_to_another_service_is_none() -> None:
 
 
 def signed_anew(**changes: str) -> str:
-    """What the holder of the key itself can make of the token."""
+    """A token with changed fields, signed correctly, as the holder of the key could make it."""
     place, _, query = TOKEN.partition("?")
     fields = {name: unquote(value) for name, value in (part.split("=") for part in query.split("&"))}
     fields |= changes
@@ -174,7 +174,7 @@ def test_nothing_can_be_put_in(position: int, inserted: str) -> None:
 @pytest.mark.slow
 @given(st.integers(0, len(TOKEN) - 1), st.integers(1, 80))
 def test_nothing_can_be_left_out(position: int, length: int) -> None:
-    # The slash of the empty path says nothing.
+    # Only the slash of the empty path may be left out: it has no meaning.
     if TOKEN[position : position + length] != "/":
         refusal(TOKEN[:position] + TOKEN[position + length :])
 

@@ -1,4 +1,5 @@
-"""The pieces that need no running cloud: requests read, certificates issued, names resolved, programs placed."""
+"""The parts that need no running cloud: how requests are read, certificates issued, names resolved, and programs
+placed."""
 
 from __future__ import annotations
 

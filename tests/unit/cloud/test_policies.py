@@ -1,4 +1,4 @@
-"""IAM's evaluation rules, as far as workloads' policies need them."""
+"""IAM's rules for evaluating policies, as far as the workloads' policies need them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The messages before a session: read to the byte, refused when they are not what a client may send."""
+"""The messages before a session: read to the byte, and refused when a client may not send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables, expansion and the mapping of a container's paths to this machine's."""
+"""A container's variables, their expansion, and the mapping of its paths to paths on this machine."""
 
 from __future__ import annotations
 

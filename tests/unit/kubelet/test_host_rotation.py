@@ -1,4 +1,4 @@
-"""A rotation of Teleport's host CA goes through its phases as tctl's does, and auth follows without a restart."""
+"""A rotation of Teleport's host CA goes through the same phases as with tctl, and auth follows without a restart."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def keys(data: Path) -> tuple[list[str], list[str]]:
-    """File names of the CAs: active, additional."""
+    """File names of the CAs: the active ones, and the additional ones."""
     active, additional = (
         [path.stem for path in sorted((data / "authorities" / kind).glob("*.pem"))] for kind in ("active", "additional")
     )
@@ -77,13 +77,13 @@ def test_the_listing_is_tctls_with_both_sides_and_no_key(data: Path) -> None:
 
 
 def issuer_of(identity: Path, data: Path) -> str:
-    """File name of the CA that signed it."""
+    """File name of the CA that signed this identity."""
     certificate = x509.load_pem_x509_certificate(identity.read_bytes())
     for path in (data / "authorities").glob("*/*.pem"):
         authority = x509.load_pem_x509_certificate(path.read_bytes())
         try:
             certificate.verify_directly_issued_by(authority)
-        except Exception:  # not this one
+        except Exception:  # another CA signed it
             continue
         return path.stem
     raise AssertionError("nobody signed it")
@@ -93,7 +93,7 @@ def issuer_of(identity: Path, data: Path) -> str:
 def test_auth_takes_a_certificate_of_the_active_ca_and_serves_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An address of this test's own: others of this machine may have an auth.
+    # An address that only this test uses, because another process on this machine may run an auth.
     address = f"127.251.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
     monkeypatch.setenv("POD_BIND_ADDRESS", address)
     (tmp_path / "license.pem").write_text("licence\n")

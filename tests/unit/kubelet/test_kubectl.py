@@ -1,4 +1,5 @@
-"""kubectl in a container: as the pod's service account and nobody else, at the API server that the pod is told of."""
+"""kubectl in a container: it acts only as the pod's service account, and only on the API server that the pod is
+given."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ HOST = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "6443
 
 @pytest.fixture
 def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The token's directory of a container whose file system begins here."""
+    """The token's directory in a container whose file system starts at `tmp_path`."""
     monkeypatch.setenv("SANDBOX_ROOT", str(tmp_path))
     directory = tmp_path / MOUNT
     directory.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Where pods may run, under which addresses and names they are found, and which program stands for an image."""
+"""Where pods may run, under which addresses and names they are reachable, and which program stands for an image."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_taints_and_cordons_hold_pods_off_unless_tolerated():
 
 
 def test_a_pod_without_a_place_is_told_so_and_keeps_the_conditions_of_others():
-    """The informer lags behind: what another wrote since must not be written over."""
+    """The informer's copy is old: the scheduler must not overwrite what others have written since."""
     nodes = Mock(get=Mock(return_value=node()))
     client = Mock(write_status=AsyncMock())
     ready = {"type": "Ready", "status": "False"}

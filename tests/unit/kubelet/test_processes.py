@@ -1,4 +1,4 @@
-"""Containers as processes: logs, exit codes, and that nothing of them stays behind."""
+"""Containers as processes: logs, exit codes, and that nothing of a container is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status that a pod's containers add up to."""
+"""The pod status that results from the states of its containers."""
 
 from __future__ import annotations
 

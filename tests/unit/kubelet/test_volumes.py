@@ -1,4 +1,4 @@
-"""Volumes as directories: what is in them, how they change, and what is refused."""
+"""Volumes as directories: their content, how it changes, and what is refused."""
 
 from __future__ import annotations
 

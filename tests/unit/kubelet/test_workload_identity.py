@@ -1,4 +1,4 @@
-"""What a pod is given for its IAM role: the same names, paths and audiences as on EKS."""
+"""What a pod gets for its IAM role: the same names, paths and audiences as on EKS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-ins keep what the real programs promise: whom they trust, what they refuse, and in which words."""
+"""The stand-ins behave as the real programs do: whom they trust, what they refuse, and with which messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SERVICE = "teleport-access-graph.teleport-access-graph.svc.cluster.local"
 
 
 class NoDatabase:
-    """Stands where the service's database would: the service itself is what is tested here."""
+    """Takes the place of the service's database, because only the service itself is tested here."""
 
     def __init__(self, *_: object) -> None:
         self.clusters: list[str] = []
@@ -71,7 +71,7 @@ def port() -> int:
 
 @pytest.fixture
 def service(tmp_path, monkeypatch, data, pair, port):
-    """A TAG that knows the cluster's host CA, and the address book that leads to it."""
+    """A TAG that knows the cluster's host CA, and an address book that leads to it."""
     monkeypatch.setattr(access_graph, "Database", NoDatabase)
     monkeypatch.setenv("TAG_POSTGRES_CONNECTION", "postgres://db/x")
     book = tmp_path / "names.json"
@@ -125,7 +125,7 @@ def test_without_a_client_certificate_there_is_no_answer(service, pair, port):
     context = ssl.create_default_context(cafile=str(pair))
     plain = socket.create_connection(("127.0.0.1", port), 5)
     with context.wrap_socket(plain, server_hostname=SERVICE) as connection:
-        # In TLS 1.3 the client's side of the handshake is over before the server has looked.
+        # In TLS 1.3 the client finishes its handshake before the server has checked the client's certificate.
         assert connection.version() == "TLSv1.3"
         with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
             connection.recv(100)
@@ -369,7 +369,7 @@ def test_psql_finds_the_server_and_keeps_the_name(tmp_path):
 
 
 def said(capfd, text: str) -> str:
-    """The log line with that text, which another thread may still be writing."""
+    """The log line that contains `text`; another thread may still be writing it."""
     seen = ""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:

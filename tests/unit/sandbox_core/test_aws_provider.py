@@ -1,4 +1,5 @@
-"""The copy of Terraform's AWS provider has the services that are used, and is what the plugin's module requires."""
+"""The copy of Terraform's AWS provider has the services that are used, and meets the requirements of the plugin's
+module."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ CLIENTS = "internal/conns/awsclient_gen.go"
 
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
-    """As Go has it: every service is named in the two generated files."""
+    """A Go module in which the two generated files name every service."""
     root = tmp_path / "module"
     named = [*SERVICES, "lambda", "organizations"]
     imports = "".join(f'\t"{MODULE}/internal/service/{name}"\n' for name in named)
@@ -104,7 +105,8 @@ def test_the_generated_files_name_what_is_there(plugin: Path, module: Path, tmp_
     assert "lambda" not in listed
     assert "organizations" not in listed, "it has no resource here that is asked for"
     clients = (provider / CLIENTS).read_text()
-    # Asked for by a service that stays, and by what they all share; the rest is not asked for in code that is compiled.
+    # A service that stays uses the first client, and code that all services share uses the second; no compiled code
+    # uses the others.
     assert f'\t"{SDK}/rds"\n\tdirectory "{SDK}/directoryservice"\n)' in clients
     assert [line.split("(")[1].split(") ")[1] for line in clients.splitlines() if line.startswith("func ")] == [
         "Region",

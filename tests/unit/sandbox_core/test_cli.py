@@ -1,4 +1,4 @@
-"""What goes wrong for reasons of the machine's own is one message with the remedy."""
+"""A failure that comes from the machine itself is reported as one message with the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command of the door loads before it says its first word."""
+"""What a command of the Makefile's interface imports before it prints its first word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox.home import CHECKOUT
 
 pytestmark = pytest.mark.unit
 
-# AWS's stand-in and what talks to it: a second and a half.
+# AWS's stand-in and its clients take a second and a half to import.
 UNWANTED = ("moto", "boto", "psycopg", "pulumi")
 
 

@@ -1,4 +1,4 @@
-"""Each home has a loopback network of its own."""
+"""Each home has its own loopback network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Official plugins, built from their sources where somebody asks, and which plugins then serve."""
+"""Official plugins, built from source on request, and which plugins are then used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STAND_INS = dict.fromkeys(("kubernetes", "tls", "random", "aws", "python"), "sta
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
-    """A cache on a machine with a Go that has the modules, no plugin of the user's, and no network for the engine."""
+    """A cache on a machine whose Go has the modules, where the user has no plugin and the engine has no network."""
     sources = tmp_path / "module" / "cmd" / "pulumi-resource-kubernetes"
     sources.mkdir(parents=True)
     (sources / "schema.json").write_text('{\n    "name": "kubernetes"\n}\n')
@@ -41,7 +41,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(build_module, "find_go", lambda cache, log: Go(Path("go"), "1.27", "here", {}))
-    # However slow this machine is.
+    # The log must be the same however slow this machine is.
     monkeypatch.setattr(official_module, "clock", lambda seconds: "0:00")
     monkeypatch.setattr(build_module, "NEEDED_FREE_BYTES", 0)
     monkeypatch.setattr(official_module, "download", lambda tool, go, output: {"Dir": str(tmp_path / "module")})
@@ -52,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
 
 @dataclass
 class Compiler:
-    """What it was given: the program, and the files of its workspace by name where it has one."""
+    """Records what it was given: the program, and the files of its workspace by name (if it has a workspace)."""
 
     given: list[tuple[GoProgram, dict[str, str]]] = field(default_factory=list)
 
@@ -111,7 +111,7 @@ def test_they_are_compiled_once_with_what_the_modules_lack(cache: Cache, compile
     }
     assert json.loads(files["terraform-mapping.json"]) == {"mappings": []}
     assert not cache.work.exists()
-    # Each file that its `main` embeds is there.
+    # Every file that its `main` embeds is there.
     embedded = {line.split()[1] for line in files["main.go"].splitlines() if line.startswith("//go:embed ")}
     assert embedded == {"schema.json", "terraform-mapping.json"}
     for program, _ in bridged:

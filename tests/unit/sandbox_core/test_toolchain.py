@@ -1,4 +1,4 @@
-"""Which program is used, and what is said when one cannot be built."""
+"""Which program is used, and what is reported when one cannot be built."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_program_that_fails_to_say_its_version_is_passed_over(cache: Cache, tm
 
 
 def test_the_sandboxes_own_launchers_are_not_taken_for_the_users(cache: Cache, tmp_path: Path) -> None:
-    """In a shell that did `eval "$(make env)"` they are first on PATH."""
+    """After `eval "$(make env)"`, the sandbox's launchers are first on PATH."""
     launchers = tmp_path / "home" / "bin"
     program(launchers, "pulumi", "v3.250.0")
 
@@ -205,7 +205,7 @@ def test_a_module_of_this_tree_is_compiled_where_it_stands_by_its_own_sums(cache
     sources.mkdir()
     (sources / "go.mod").write_text("module local/one\n")
     go = tmp_path / "go"
-    # Writes what it was called with, and the program that it is asked for.
+    # A stand-in for Go: it prints its directory, flags and arguments, and creates the requested program.
     go.write_text('#!/bin/sh\necho "$PWD|$GOFLAGS|$*"\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"\n')
     go.chmod(0o755)
     own = GoProgram(
