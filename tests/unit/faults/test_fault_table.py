@@ -1,4 +1,5 @@
-"""docs/recover.md: a fault says what one sees, what to do and which test shows it; every test of a fault has a row."""
+"""The table in docs/recover.md: each fault says what the user sees, what to do, and which test shows it; every test of
+a fault has a row."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ OF_FAULTS = ("tests/engine/test_faults.py", "tests/engine/test_single_faults.py"
 
 
 def rows() -> list[list[str]]:
-    """The cells of the table's rows, its heading aside."""
+    """The cells of the table's rows, without the heading."""
     lines = [line for line in TEXT.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[2:]]
 

@@ -1,4 +1,5 @@
-"""The moves of a random life: what the settings allow, and no way out of which no move leads."""
+"""The moves of a random life of a stack: the settings allow each of them, and none leads to a state without further
+moves."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def named(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    """The settings after that move."""
+    """The settings after the move of this name."""
     (move,) = [one for one in moves(settings, TELEPORTS) if one.name == name]
     changed = copy.deepcopy(settings)
     move.change(changed)

@@ -1,4 +1,4 @@
-"""Where a run can be killed follows from its preview, and a sample is the same for the same seed."""
+"""The points at which a run can be killed follow from its preview, and the same seed gives the same sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The long test goes on where it stopped, on the commit that it began with, and publishes what it came through."""
+"""The soak test resumes where it stopped, on the commit with which it began, and publishes what it has completed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The long test refuses what it could not do, and ends when it is told to."""
+"""The soak test refuses what it cannot do, and ends when it is told to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a walk holds: a key, a password or a database that has been recorded once is the same one ever after."""
+"""What holds during a walk: a key, a password or a database that has been recorded once stays the same ever after."""
 
 from __future__ import annotations
 

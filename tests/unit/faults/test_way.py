@@ -1,4 +1,4 @@
-"""A way passes what it is given, can be cut and slowed down, and is gone when it is closed."""
+"""A way forwards data, can be cut and slowed down, and is gone when it is closed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def asked(port: int) -> bytes:
 
 
 def answer_or_end(port: int) -> bytes:
-    """Whether the end is told as an end or as a reset is the kernel's timing."""
+    """The answer, or nothing if the connection ended. Timing in the kernel decides whether the client sees an end or a
+    reset."""
     try:
         return asked(port)
     except (ConnectionResetError, BrokenPipeError):
@@ -78,7 +79,7 @@ def test_a_connection_that_passes_can_be_dropped(echo: int) -> None:
         try:
             assert client.recv(1024) == b""
         except ConnectionResetError:
-            pass  # as good an end
+            pass  # a reset ends the connection as well
     way.close()
 
 
@@ -93,7 +94,7 @@ def test_a_kubeconfig_is_led_over_the_way(echo: int, tmp_path: Path) -> None:
 
 
 def test_etcds_wire_form() -> None:
-    """By hand, for etcd brings no Python client: numbers of seven bits, the lowest first."""
+    """Written by hand, because etcd has no Python client: integers in groups of seven bits, the lowest first."""
     assert _varint(300) == b"\xac\x02"
     assert _read(b"\xac\x02", 0) == (300, 2)
     assert _request(1, 300) == b"\x08\x01\x10\xac\x02\x18\x01"

@@ -1,4 +1,5 @@
-"""A recorded state says what a version made, and nothing of the deployment that it was taken from."""
+"""A recorded state says what a version of the program made, and nothing about the deployment from which it was
+taken."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ def test_what_was_recorded_goes_before_what_is_deployed() -> None:
 
 
 def test_a_list_that_has_grown_since_is_taken_from_what_is_deployed() -> None:
-    """Which of its items the marks stood for is not known: a dependency more would leave one on nothing."""
+    """Once the lengths differ, nobody knows which items the markers stood for. Such lists are dependencies: without the
+    deployed list, a marker would become a dependency on nothing."""
     deployed = export(keys=["a", "c", "d"])
     assert with_deployment(RECORDED, deployed)["deployment"]["resources"][1]["inputs"]["keys"] == ["a", "c", "d"]
 
@@ -91,7 +93,7 @@ def test_a_resource_that_is_not_deployed_is_filled_from_one_of_its_type() -> Non
 
 
 def test_what_the_recorded_version_did_not_have_is_depended_on_by_nothing() -> None:
-    """The engine imports no state in which a dependency is missing, or comes later."""
+    """The engine imports no state in which a dependency is missing or comes later."""
 
     def depending(*on: str) -> dict[str, Any]:
         state = export()

@@ -1,4 +1,4 @@
-"""Every released version's stacks are kept by the present program: no resource of theirs is lost or replaced."""
+"""The current program keeps the stacks of every released version: none of their resources is lost or replaced."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_present_version_is_recorded_whole(mode: str) -> None:
 
 
 def test_every_mode_of_every_union_is_among_the_stacks() -> None:
-    """A union that gets another member gets another stack here."""
+    """A new member of a union needs a new stack here."""
     found = {item for mode in MODES for item in _modes(mode)}
     assert found >= {"rds", "existing", "password", "iam", "managed", "generated", "irsa", "podIdentity"}
     assert found >= {"ownTopic", "topic", "none", "certManager", "existingSecret", "ca", "restarter", "external"}
