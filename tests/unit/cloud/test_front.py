@@ -330,7 +330,7 @@ def test_while_the_server_does_not_answer_it_is_starting(setting: Setting) -> No
     with setting.dial_tls() as client:
         client.sendall(packet(NOT_ASKABLE))
         assert everything(client) == starting
-    # Shut the server down before a client can be waiting for it.
+    # Close the listener before a client can be waiting in its queue.
     setting.server.listener.shutdown(socket.SHUT_RDWR)
     setting.server.listener.close()
     with setting.dial_tls() as client:

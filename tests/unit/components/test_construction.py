@@ -294,7 +294,7 @@ def test_arguments_with_which_nothing_would_work_are_refused(
 
 
 def test_an_access_graph_that_is_told_no_sizes_has_those_from_the_field() -> None:
-    """With less than 512Mi, the first import of a cluster runs out of memory; a CPU limit would only throttle it."""
+    """Below 512Mi of memory the first import of a cluster starves; a CPU limit would only throttle it."""
     untold = {"resources", "pod_disruption_budget", "node_selector", "labels", "annotations"}
     given = {name: value for name, value in ARGUMENTS["AccessGraph"].items() if name not in untold}
     values = constructed(AccessGraph, given)["it-release"].plain("values")

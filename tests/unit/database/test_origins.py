@@ -103,7 +103,8 @@ def test_what_stands_around_an_adopted_instance_has_a_key_of_the_stacks_own() ->
         "database-instance": ("arn:aws:kms:x", None),
     }
     assert recording["database-final-snapshot"].plain("keepers.kms_key") == "arn:aws:kms:x"
-    # For the adopted instance, AWS made the secret, and only AWS can say which key encrypts it.
+    # AWS made the adopted instance's secret, before the stack existed or at its request, and only AWS can say which key
+    # encrypts it.
     outputs = [one.component_outputs["database"] for one in (recording, record_database())]
     assert [one["master_secret_kms_key_arn"] for one in outputs] == [
         "arn:aws:kms:us-east-1:123456789012:key/database",

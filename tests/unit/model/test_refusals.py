@@ -1,5 +1,5 @@
-"""Each refusal is needed: for every refused edit of a table, what the program refuses would break something in the
-world."""
+"""What the program refuses would break something: each refusal of a table of edits is tried on the world. `HARMLESS`
+has the exceptions."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ def test_intermediate_authorities_are_taken_from_the_chain() -> None:
 
 
 def test_authorities_that_signed_each_other_are_each_looked_at_once() -> None:
-    """Twelve authorities with one name and one key form more than 479 million chains; following each would never
-    end."""
+    """Twelve authorities with one name and one key form more than 479 million chains; the check must not follow
+    each."""
     first = authority("Loop")
     loop = [first, *(authority("Loop", key=first.key) for _ in range(11))]
     pair = server(first)

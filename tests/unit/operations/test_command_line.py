@@ -126,7 +126,8 @@ def test_an_interrupt_while_packages_load_shows_no_traceback(tmp_path: Path) -> 
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
     def heed() -> None:
-        """A shell starts background jobs with SIGINT ignored, and the command would inherit that."""
+        """Give SIGINT its default action: a background job of a shell has it ignored, and the command would inherit
+        that."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     done = subprocess.run(

@@ -558,7 +558,7 @@ def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api:
     put_release(api, 2, "superseded", {"log": {"level": "INFO"}})
     put_release(api, 3, "superseded", {"log": {"level": "DEBUG"}})
     put_release(api, 4, "deployed", {"log": {"level": "INFO"}}, description="Rollback to 2")
-    # This revision is older than the adoption.
+    # The revision that was rolled back has no access graph: it is from before the adoption.
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
     put_release(api, 3, "superseded", {"auth": {"teleportConfig": {"access_graph": {"enabled": True}}}})
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
@@ -573,8 +573,8 @@ def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api:
 def test_a_release_that_was_given_its_own_values_again_is_sound(
     api: KubernetesApi, tmp_path: Path, former: str
 ) -> None:
-    """A second revision with the same values is how one repairs what was edited behind Helm's back; `recover` rolls
-    back a killed upgrade the same way."""
+    """Rolling a release back to the values that it has repairs what was edited behind Helm's back, and `recover` rolls
+    back an upgrade that was killed."""
     put_world(api)
     if former == "pending":
         put_release(api, 2, "superseded", {})

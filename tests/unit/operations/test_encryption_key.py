@@ -35,7 +35,7 @@ ACCOUNT_ALONE = {
 
 
 def statements(*, without: str = "") -> dict[str, Any]:
-    """The policy of a key of the user's own, without the statement `without`."""
+    """The policy that the program gives to the stack's own key, without the statement `without`."""
     policy: dict[str, Any] = json.loads(key_policy(region=REGION, account_id=ACCOUNT, identifier=IDENTIFIER))
     policy["Statement"] = [one for one in policy["Statement"] if one["Sid"] != without]
     return policy

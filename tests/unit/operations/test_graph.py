@@ -131,7 +131,7 @@ def test_the_command_writes_the_picture_and_says_the_figure(tmp_path: Path) -> N
 
 
 def test_a_file_that_is_no_preview_is_an_error_in_words_and_no_picture(tmp_path: Path) -> None:
-    """PowerShell, for one, redirects output as UTF-16."""
+    """As written by a shell that redirects output as UTF-16."""
     file, out = tmp_path / "preview.json", tmp_path / "graph.svg"
     file.write_bytes((RECORDINGS / "first.json").read_text().encode("utf-16"))
     done = CliRunner().invoke(app, ["graph", "--preview", str(file), "--out", str(out)])

@@ -48,7 +48,7 @@ def test_what_has_a_successor_or_is_nobodys_to_have_again_is_to_be_left_as_well(
     for settings, kind, identity, recorded in (
         (settings_with(), INSTANCE, "graph-replica", ()),
         (settings_with(), INSTANCE, "graph", ("database-instance",)),
-        # As after a failed `up` whose successor made another key.
+        # The state has a key already; a failed `up` left this other one behind.
         (settings_with(), KEY, "0b1c2d3e", ("database-key",)),
         (settings_with(kmsKeyArn=KEY_OF_ONES_OWN), KEY, "0b1c2d3e", ()),
         (of_none, INSTANCE, "graph", ()),

@@ -43,7 +43,7 @@ def test_what_this_stack_did_not_certainly_make_is_left(
 ) -> None:
     """Another stack may use the same names in the same cluster."""
     put_world(api)
-    # A kill cannot lose a namespace while the state still has objects in it.
+    # A kill cannot leave a namespace unrecorded while the state has objects in it.
     recorded = [CA_RECORDED] if kind == "Namespace" else ALL_RECORDED
     programs.state(*recorded)
     name = {"Namespace": GRAPH, "Secret": "teleport-access-graph-tls", "Job": "teleport-access-graph-database-access-1"}

@@ -1,4 +1,5 @@
-"""Added and removed host CAs are listed by name and fingerprint, and the page says whom that shuts out."""
+"""Added and removed host CAs are listed by name and fingerprint, and a warning says who is refused because of the
+change."""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ def off_the_contract(config: Config, stack: Recording) -> Iterator[str]:
 
 
 def other_way_round(section: Any) -> Any:
-    """The same mapping with its keys in reverse order at every level, except the order of the Teleports."""
+    """The same section with the keys of every map in reverse order. The caller keeps the order of the Teleports."""
     if isinstance(section, dict):
         return {key: other_way_round(section[key]) for key in reversed(section)}
     return [other_way_round(item) for item in section] if isinstance(section, list) else section

@@ -160,7 +160,7 @@ def test_the_whole_merge_is_a_secret_output_and_only_by_choice(tmp_path: Path) -
     values = unsealed(chosen.outputs)["teleportMergedValues"][TELEPORT_CLUSTER]
     assert values["auth"]["extraEnv"] == [{"name": "TOKEN", "value": "canary"}]
     assert values["auth"]["teleportConfig"]["access_graph"]["enabled"] is True
-    # No other output has it, and the ConfigMap that everybody may read has none of it either.
+    # No output has the canary outside an envelope, and the ConfigMap that everybody may read does not have it at all.
     assert [path for path, value, secret in leaves(chosen.outputs) if value == "canary" and not secret] == []
     assert "canary" not in chosen[f"{TELEPORT}-values"].plain("data")["values.yaml"]
 
