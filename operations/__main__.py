@@ -56,7 +56,7 @@ from operations.supply_chain import commands as supply_chain_commands
 collector.resume()
 
 app = typer.Typer(
-    help="Looks at the live world of a stack, and mends it. Clusters are reached by kubeconfig contexts.",
+    help="Checks, adopts and repairs what a stack deploys. Clusters are reached by kubeconfig contexts.",
     no_args_is_help=True,
     add_completion=False,
     # A traceback would show local variables, and those may be secrets.
@@ -64,13 +64,14 @@ app = typer.Typer(
 )
 
 Stack = Annotated[str | None, typer.Option(help="The stack; by default the selected one.")]
-ConfigFile = Annotated[Path | None, typer.Option(help="Its configuration, when it is not Pulumi.<stack>.yaml.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="Its configuration file, if not Pulumi.<stack>.yaml.")]
 StackOutputs = Annotated[
-    Path | None, typer.Option(help="The JSON of `pulumi stack output --json`; by default the engine is asked.")
+    Path | None,
+    typer.Option(help="File with the JSON of `pulumi stack output --json`; by default the engine is asked."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
 AllowUnproven = Annotated[
-    bool, typer.Option("--allow-unproven", help="Exit 0 also when something could not be looked at from here.")
+    bool, typer.Option("--allow-unproven", help="Exit 0 even if something could not be checked from here.")
 ]
 
 
@@ -118,13 +119,13 @@ def preflight(
     config_file: ConfigFile = None,
     stack_outputs: StackOutputs = None,
     skip: Annotated[
-        list[str] | None, typer.Option(help="Leave checks out, by the beginning of their name in --json.")
+        list[str] | None, typer.Option(help="Skip the checks whose name in --json begins with this.")
     ] = None,
     allow_unproven: AllowUnproven = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the live world whether an `up` can work. Exit code: 0 it can, 1 it cannot, 3 something is not proven, 2 a
-    --skip left nothing out."""
+    """Check the clusters and the account before an `up`. Exit code: 0 it can work, 1 it cannot, 3 something is not
+    proven, 2 an error, such as a --skip that matches no check."""
     from operations.engine_record import read_record
     from operations.preflight import Preflight
 
@@ -161,9 +162,12 @@ def adopt(
     namespace: Annotated[str, typer.Option(help="Namespace of the release.")] = "teleport",
     release: Annotated[str, typer.Option(help="Name of the teleport-cluster release.")] = "teleport",
     without_access_graph: Annotated[
-        bool, typer.Option("--without-access-graph", help="Leave out what connects it to an access graph already.")
+        bool,
+        typer.Option(
+            "--without-access-graph", help="Leave out of the files what already connects it to an access graph."
+        ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that say something else.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files with other content.")] = False,
 ) -> None:
     """Write the values files of a Teleport release that runs already, and print the configuration that adopts it."""
     from operations.adopt import read_adoption, snippet, write_adoption
@@ -189,13 +193,13 @@ def recover(
         bool,
         typer.Option(
             "--restore-record",
-            help="With --yes: put back also a record that is not there, as a kill leaves it, or `pulumi stack rm`.",
+            help="With --yes: also put back a state record that is missing, as after a kill or `pulumi stack rm`.",
         ),
     ] = False,
 ) -> None:
-    """Mend what a killed `up` left behind. Asks before each change; the next `up` then converges.
+    """Repair what a killed `up` left behind. Asks before each change; the next `up` then converges.
 
-    Exit code: 0 nothing is left, 1 something is (it was declined, or it is yours to do), 2 it could not go on.
+    Exit code: 0 nothing is left, 1 something is left to you (declined, or only named), 2 an error stopped it.
     """
     from operations.recover import RESTORE, Recovery
 
@@ -227,7 +231,7 @@ def recover(
 
 @app.command()
 def diagnose(stack: Stack = None, config_file: ConfigFile = None, as_json: Json = False) -> None:
-    """Say what logs, events and objects mean. Exit code: 0 nothing is known to be wrong, 1 something is."""
+    """Find what is wrong from logs, events and objects. Exit code: 0 nothing is known to be wrong, 1 something is."""
     from operations.diagnose import diagnose_stack
 
     found = diagnose_stack(read_stack_file(stack, config_file).settings(), Cluster.connect)
@@ -245,7 +249,8 @@ def graph(
     stack: Stack = None,
     config_file: ConfigFile = None,
     preview_file: Annotated[
-        Path | None, typer.Option("--preview", help="The JSON of a preview with --show-sames; by default one is made.")
+        Path | None,
+        typer.Option("--preview", help="File with the JSON of a preview with --show-sames; by default one is made."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path("graph.svg"),
 ) -> None:
@@ -277,26 +282,29 @@ app.command()(supply_chain_commands.licences)
 @app.command()
 def environment(
     name: Annotated[str, typer.Argument(help="Name of the environment, and of its stack.")],
-    like: Annotated[str, typer.Option(help="The sample to begin with: dev, or prod, the hardened one.")] = "dev",
+    like: Annotated[str, typer.Option(help="The sample to start from: dev (small) or prod (hardened).")] = "dev",
     context: Annotated[str | None, typer.Option(help="Kubeconfig context of TAG's cluster.")] = None,
     cluster_identifier: Annotated[
-        str | None, typer.Option(help="UID of its namespace kube-system; asked of the cluster where it can be reached.")
+        str | None,
+        typer.Option(help="UID of its namespace kube-system; by default read from the cluster if reachable."),
     ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region of the database.")] = None,
     account_id: Annotated[str | None, typer.Option(help="AWS account, 12 digits.")] = None,
     oidc_provider_arn: Annotated[str | None, typer.Option(help="IAM OIDC provider of the cluster.")] = None,
     vpc_id: Annotated[str | None, typer.Option(help="VPC of the database.")] = None,
-    subnet_ids: Annotated[str | None, typer.Option(help="Private subnets in two zones or more, with commas.")] = None,
+    subnet_ids: Annotated[
+        str | None, typer.Option(help="Private subnets in two zones or more, separated by commas.")
+    ] = None,
     client_security_group_ids: Annotated[
-        str | None, typer.Option(help="Security groups of the nodes or pods that connect, with commas.")
+        str | None, typer.Option(help="Security groups of the nodes or pods that connect, separated by commas.")
     ] = None,
     teleport: Annotated[str | None, typer.Option(help="Teleport's cluster name, as in `tctl status`.")] = None,
     owner: Annotated[
-        str | None, typer.Option(help="Who answers for it: a team's name, as a tag, and with prod as a label.")
+        str | None, typer.Option(help="The team that answers for it: becomes a tag, and with prod a label too.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write a configuration that exists anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing configuration.")] = False,
 ) -> None:
-    """Make the configuration of another environment. Asks for what no flag says, on a terminal."""
+    """Write the configuration of a new environment. On a terminal, asks for what no flag gives."""
     from operations.environment import (
         ask,
         check_name,
@@ -348,23 +356,26 @@ def environment(
 
 @app.command()
 def fleet(
-    operation: Annotated[FleetOperation, typer.Argument(help="What is done to each environment.")],
-    stacks: Annotated[str | None, typer.Option(help="The environments, with commas.")] = None,
+    operation: Annotated[FleetOperation, typer.Argument(help="What to do with each environment.")],
+    stacks: Annotated[str | None, typer.Option(help="The environments, separated by commas.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every environment that has a Pulumi.<name>.yaml.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="How many at a time.")] = 4,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="How many to run at a time.")] = 4,
     max_failures: Annotated[
         int | None,
-        typer.Option(min=1, help="Begin no other after so many failed; 1 for up, every one is begun for preview."),
+        typer.Option(
+            min=1,
+            help="Start no more environments after this many failures. By default 1 for up, and no limit for preview.",
+        ),
     ] = None,
-    logs: Annotated[Path, typer.Option(help="Directory of the engines' output, a file for each.")] = Path(
-        "report/fleet"
-    ),
+    logs: Annotated[
+        Path, typer.Option(help="Directory for the engines' output, one file for each environment.")
+    ] = Path("report/fleet"),
     config_directory: Annotated[
-        Path | None, typer.Option(help="Where Pulumi.<name>.yaml are, when not beside the program.")
+        Path | None, typer.Option(help="Directory of the Pulumi.<name>.yaml files, if not beside the program.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Deploy without asking.")] = False,
 ) -> None:
-    """Preview or deploy many environments, a line of status each. Exit code: 0 all went well, 1 one failed."""
+    """Preview or deploy many environments, with a status line for each. Exit code: 0 all succeeded, 1 one failed."""
     from operations.fleet_engine import EngineCommand, EngineRun
 
     directory = (config_directory or ROOT).absolute()  # the engine runs in the program's directory

@@ -21,11 +21,11 @@ from operations.whole_file import write_whole
 ALLOWING_LABEL = "allow-red"
 
 PreviewFile = Annotated[Path, typer.Argument(help="What `pulumi preview --json --show-sames` printed.")]
-StackName = Annotated[str, typer.Option(help="The stack that it is of.")]
-ExitCode = Annotated[int | None, typer.Option(help="The engine's exit code, where it is known.")]
+StackName = Annotated[str, typer.Option(help="The stack that was previewed.")]
+ExitCode = Annotated[int | None, typer.Option(help="The engine's exit code, if known.")]
 Log = Annotated[Path | None, typer.Option(help="What the engine printed to standard error.")]
-Html = Annotated[Path | None, typer.Option(help="Where to write the page that stands alone.")]
-ReportUrl = Annotated[str | None, typer.Option(help="Where that page will be found.")]
+Html = Annotated[Path | None, typer.Option(help="Where to write the self-contained HTML page.")]
+ReportUrl = Annotated[str | None, typer.Option(help="URL of that page, for a link.")]
 
 
 def comment(
@@ -35,22 +35,20 @@ def comment(
     html: Html = None,
     exit_code: ExitCode = None,
     log: Log = None,
-    commit: Annotated[str | None, typer.Option(help="What was previewed.")] = None,
+    commit: Annotated[str | None, typer.Option(help="The commit that was previewed.")] = None,
     report_url: ReportUrl = None,
     events: Annotated[
-        Path | None, typer.Option(help="The engine's own log of events, which has what policies say.")
+        Path | None, typer.Option(help="The engine's event log, which has the policies' findings.")
     ] = None,
     preflight: Annotated[Path | None, typer.Option(help="What `preflight --json` printed.")] = None,
     labels: Annotated[str, typer.Option(help="The pull request's labels, as a JSON list.")] = "[]",
     server_validation: Annotated[
         str, typer.Option(help="done, skipped or unknown: what `privileges --for validated-preview --check` found.")
     ] = "unknown",
-    fail_on: Annotated[
-        str, typer.Option(help="red, amber or never: from which severity on the exit code is 1.")
-    ] = "never",
+    fail_on: Annotated[str, typer.Option(help="red, amber or never: the lowest severity with exit code 1.")] = "never",
 ) -> None:
-    """Say what a preview means, for reviewers. Exit code: with --fail-on red or amber 1 if it failed, a policy or
-    preflight stands against it, or it is as bad as that and not allowed; else 0."""
+    """Explain a preview to reviewers. Exit code: 0, or with --fail-on red or amber 1 if the preview failed, a policy or
+    preflight objects, or a change has that severity and is not allowed."""
     if fail_on not in ("red", "amber", "never"):
         raise typer.BadParameter(f"{fail_on!r} is not red, amber or never", param_hint="--fail-on")
     validations = {"done": True, "skipped": False, "unknown": None}
@@ -87,14 +85,14 @@ def drift(
     stack: StackName,
     title: Annotated[Path, typer.Option(help="Where to write the issue's title.")],
     body: Annotated[
-        Path, typer.Option(help="Where to write the issue's text; not written when nothing is to be said.")
+        Path, typer.Option(help="Where to write the issue's text; not written if there is nothing to report.")
     ],
     html: Html = None,
     exit_code: ExitCode = None,
     log: Log = None,
     report_url: ReportUrl = None,
 ) -> None:
-    """Say why a nightly preview is not empty. Exit code: 0 it is empty, 1 there is something to say."""
+    """Explain why a nightly preview is not empty. Exit code: 0 it is empty, 1 there is something to report."""
     preview = _read(preview_file, exit_code, log)
     if html is not None:
         _write(html, page(preview, stack=stack))

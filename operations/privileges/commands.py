@@ -22,15 +22,15 @@ from operations.stack import StackError, read_stack_file
 
 
 def privileges(
-    purpose: Annotated[Purpose, typer.Option("--for", help="Why the world is reached.")],
+    purpose: Annotated[Purpose, typer.Option("--for", help="The purpose of the identity.")],
     stack: Annotated[str | None, typer.Option(help="The stack; by default the selected one.")] = None,
     config_file: Annotated[
         Path | None,
         # The engine's own variable for its --config-file.
-        typer.Option(envvar="PULUMI_OPTION_CONFIG_FILE", help="Its configuration, when it is not Pulumi.<stack>.yaml."),
+        typer.Option(envvar="PULUMI_OPTION_CONFIG_FILE", help="Its configuration file, if not Pulumi.<stack>.yaml."),
     ] = None,
     organization: Annotated[
-        str, typer.Option(help="Of the stack's full name; backends without any call it so.")
+        str, typer.Option(help="Organization in the stack's full name; the default suits backends without any.")
     ] = "organization",
     state_bucket: Annotated[str | None, typer.Option(help="S3 bucket of the state.")] = None,
     secrets_key: Annotated[str | None, typer.Option(help="ARN of the KMS key of the secrets provider.")] = None,
@@ -41,12 +41,12 @@ def privileges(
         Path | None, typer.Option(help="Directory for the files: IAM policies as JSON, RBAC as YAML.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Ask the clusters instead which of the rights the present identity lacks.")
+        bool, typer.Option("--check", help="Instead ask the clusters which of the rights the present identity lacks.")
     ] = False,
 ) -> None:
-    """Print what an identity needs, as IAM policies and Kubernetes RBAC, and what of it reaches beyond the stack.
+    """Print the rights of an identity, as IAM policies and Kubernetes RBAC, and which of them reach beyond the stack.
 
-    With --check the exit code is 1 where a right is missing; for a validated preview only dry runs are asked for.
+    With --check the exit code is 1 if a right is missing; for validated-preview only dry runs are checked.
     """
     settings = read_stack_file(stack, config_file).settings()
     state = State(bucket=_bucket(state_bucket), key_arn=_key(secrets_key))

@@ -26,7 +26,7 @@ DEVELOPMENT = ROOT / "requirements-dev.txt"
 def write_bill_of_materials(
     out: Annotated[Path | None, typer.Option(help="Where to write it; by default it is printed.")] = None,
 ) -> None:
-    """Write what `pulumi up` runs as a bill of materials (CycloneDX JSON). SOURCE_DATE_EPOCH sets its moment."""
+    """Write what `pulumi up` runs as a bill of materials (CycloneDX JSON). SOURCE_DATE_EPOCH sets its timestamp."""
     now = _moment()
     try:
         document = bill_of_materials(read_lock(RUNTIME), version=project_version(), now=now)
@@ -50,7 +50,7 @@ def _moment() -> datetime:
 
 
 def licences() -> None:
-    """Compare the licences of all installed packages with those that are allowed. Exit code: 1 if one is not."""
+    """Compare the licences of all installed packages with the allowed ones. Exit code: 1 if one is not allowed."""
     try:
         found = refused(read_lock(RUNTIME), ALLOWED)
         names = {one.package for one in found}
