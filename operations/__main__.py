@@ -17,6 +17,7 @@ import os
 import ssl
 import sys
 import tempfile
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -477,6 +478,8 @@ def main() -> None:
     """Run the command line; expected errors become one message and exit code 2."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # cryptography says so of a root in this machine's trust store, which nobody here can change.
+    warnings.filterwarnings("ignore", message="Parsed a serial number which wasn't positive")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             # Closed from the start, as by `>&-`: the caller wants only the exit code.

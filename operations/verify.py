@@ -57,6 +57,8 @@ from operations.handshake import Way, ways_to_service
 from operations.helm_releases import HelmRelease, deployed_release
 from operations.ownership import connect_to_read
 
+_OWN_STORE = "this machine's trust store"
+
 
 @dataclass
 class Verification:
@@ -127,13 +129,15 @@ class Verification:
         cluster = next(filter(self.settings.connects, self.settings.teleport), "teleport")
         name = str(self.outputs.get("tlsSecretName"))
         secret = secret_data(self._own.get("Secret", name, self._namespace))
+        bundle = self.outputs.get("caBundle")
         pair = check_pair(
             secret.get("tls.crt"),
             secret.get("tls.key"),
             names=dialled_names(self.settings),
-            trust=self.outputs.get("caBundle") or system_trust(),
+            trust=bundle or system_trust(),
             now=datetime.now(timezone.utc),
             where=f"Secret {name}",
+            store="the bundle" if bundle else _OWN_STORE,
         )
         if isinstance(self.settings.tls, GeneratedTlsSettings):
             pair = [_of_this_stack(one) for one in pair]
@@ -232,7 +236,7 @@ class Verification:
             host=endpoint.rpartition(":")[0],
             cluster=name,
             trust=trust,
-            where=where or "this machine's trust store",
+            where=where or _OWN_STORE,
             identity=self.host_identities.get(name),
         )
 

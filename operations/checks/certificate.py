@@ -19,6 +19,8 @@ from operations.findings import Finding, failed, not_proven, passed
 
 # Time enough for somebody to notice that a renewal is stuck.
 SOON = timedelta(days=14)
+# A bundle has a few authorities, a machine's trust store more than a hundred, whose names tell nobody anything.
+_MOST_LISTED = 10
 
 
 def check_pair(
@@ -29,11 +31,13 @@ def check_pair(
     trust: str | None,
     now: datetime,
     where: str,
+    store: str = "the bundle",
 ) -> list[Finding]:
     """Whether TAG can serve the pair and Teleport verify it.
 
     `certificate` is a PEM chain, the server's own first; `names` are the hosts that Teleports dial; `trust` is the PEM
-    of the authorities that Teleport trusts, None where those are its system's; `where` says what was read.
+    of the authorities that Teleport trusts, None where those are its system's; `where` says what was read, and
+    `store` what `trust` is.
     """
     statement = f"{where} has a certificate and its key"
     try:
@@ -47,7 +51,7 @@ def check_pair(
             _names(server, names, where),
             _uses(server, where),
             _dates(server, now, where),
-            _chain(server, others, trust, now, where),
+            _chain(server, others, trust, now, where, store),
         ]
     except UNREADABLE:
         reason = "a certificate in tls.crt, or one that Teleport trusts, has a part that cannot be read; issue it anew"
@@ -77,7 +81,7 @@ def authority_problem(certificate: bytes, key: bytes, *, trust: str | None, now:
             return None
     except UNREADABLE:
         return "tls.crt, or the bundle that Teleport trusts, has no readable PEM certificate; write it again"
-    listed = ", ".join(_name(one) for one in trusted)
+    listed = _listed(trusted)
     return f"Teleport would not trust what {name} signs, the bundle has {listed}; put its root into tls.trustBundleFile"
 
 
@@ -91,7 +95,7 @@ def check_issued(certificate: bytes, *, trust: str, now: datetime, where: str, r
     except UNREADABLE:
         return failed(check, statement, "it, or the bundle, has no readable PEM certificate; write it again")
     if path is None:
-        issuer, listed = printable(server.issuer.rfc4514_string()), ", ".join(_name(one) for one in trusted)
+        issuer, listed = printable(server.issuer.rfc4514_string()), _listed(trusted)
         return failed(check, statement, f"its issuer is {issuer}, and the bundle has {listed}; {remedy}")
     return passed(check, statement, _told(path))
 
@@ -173,7 +177,12 @@ def _dates(server: x509.Certificate, now: datetime, where: str) -> Finding:
 
 
 def _chain(
-    server: x509.Certificate, others: Sequence[x509.Certificate], trust: str | None, now: datetime, where: str
+    server: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    trust: str | None,
+    now: datetime,
+    where: str,
+    store: str,
 ) -> Finding:
     check, statement = "certificate.chain", f"what Teleport trusts signed the certificate in {where}"
     if trust is None:
@@ -190,11 +199,10 @@ def _chain(
         if late:
             return failed(check, statement, f"{late}; have it renewed, or another authority sign the certificate")
         issuer = server.issuer.rfc4514_string()
-        listed = ", ".join(one.subject.rfc4514_string() for one in trusted)
         return failed(
             check,
             statement,
-            f"its issuer is {issuer}, and the bundle has {listed}; put the issuer's root into the bundle, and "
+            f"its issuer is {issuer}, and {store} has {_listed(trusted)}; put the issuer's root into {store}, and "
             "intermediate certificates after the server's in tls.crt",
         )
     return passed(check, statement, _told(path))
@@ -210,6 +218,12 @@ def _out_of_time(path: Sequence[x509.Certificate], now: datetime) -> str:
         elif now < begins:
             said.append(f"the authority {_name(authority)} begins at {begins:%Y-%m-%d %H:%M} UTC")
     return ", ".join(said)
+
+
+def _listed(trusted: Sequence[x509.Certificate]) -> str:
+    if len(trusted) > _MOST_LISTED:
+        return f"{len(trusted)} others"
+    return ", ".join(_name(one) for one in trusted)
 
 
 def _told(path: Sequence[x509.Certificate]) -> str:

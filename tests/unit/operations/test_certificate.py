@@ -67,6 +67,14 @@ ENCRYPTED = GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvaila
         (server(ROOT, ends=NOW), {}, "dates", "it ended at 2026-11-24 12:00 UTC"),
         (server(ROOT, begins=NOW + timedelta(hours=1)), {}, "dates", "it begins at 2026-11-24 13:00 UTC"),
         (GOOD, {"trust": OTHER.pem}, "chain", "its issuer is CN=Root, and the bundle has CN=Other"),
+        # A machine's trust store has more than a hundred authorities, and their names would say nothing.
+        (
+            GOOD,
+            {"trust": OTHER.pem * 11, "store": "this machine's trust store"},
+            "chain",
+            "its issuer is CN=Root, and this machine's trust store has 11 others; put the issuer's root into this "
+            "machine's trust store, and",
+        ),
         # An authority with the right name that did not sign the certificate.
         (GOOD, {"trust": authority("Root").pem}, "chain", "its issuer is CN=Root, and the bundle has CN=Root"),
         # A bundle that was not renewed, although its root is the right one.
