@@ -213,7 +213,7 @@ class Preflight:
         ]
 
     def _graph_release(self, cluster: Cluster) -> list[Finding]:
-        """Helm gives no second release a name that is taken, whoever's it is."""
+        """Helm refuses a second release of the same name, whoever made the first."""
         graph, outputs = self.settings.access_graph, self.outputs or {}
         check, statement = "access-graph.release", "the access graph's release can be upgraded"
         findings = self._no_pending(cluster, graph.namespace, graph.release, check, statement)
@@ -224,8 +224,8 @@ class Preflight:
         if live is None or any(one.outcome is not Outcome.PASS for one in findings):
             return findings
         reason = (
-            f"revision {live.revision} of {graph.release} runs, and no `up` of this stack recorded it; `recover` after "
-            "a crash, else uninstall it, or give another accessGraph.release"
+            f"revision {live.revision} of {graph.release} runs, and no `up` of this stack recorded it; after a crash "
+            "`recover`, otherwise uninstall it or give another accessGraph.release"
         )
         return [self._not_recorded(check, statement, reason)]
 

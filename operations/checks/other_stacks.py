@@ -106,8 +106,8 @@ def check_instance(settings: Settings, recorded: str | None, *, in_state: bool |
     other = _another(settings, tags.get(STACK_TAG))
     if other is None and in_state is False and not database.adopt:
         reason = (
-            "by its tag this stack made it, and the state does not know it, so that an `up` would find the name taken; "
-            "`recover` says how the stack has it again"
+            "by its tag this stack made it, but the state does not know it, so an `up` would find the name taken; "
+            "`recover` prints how to bring it back"
         )
         return [failed(check, f"the database {name} is this stack's to make", reason)]
     if other is None:

@@ -77,8 +77,8 @@ def test_one_of_its_own_that_the_state_has_lost_is_no_name_that_is_free(aws_acco
         (finding,) = check_instance(settings_with(), recorded, in_state=False)
         assert finding.outcome is Outcome.FAIL
         assert finding.reason == (
-            "by its tag this stack made it, and the state does not know it, so that an `up` would find the name taken; "
-            "`recover` says how the stack has it again"
+            "by its tag this stack made it, but the state does not know it, so an `up` would find the name taken; "
+            "`recover` prints how to bring it back"
         )
     assert check_instance(settings_with(), arn, in_state=True) == []
     kept, _ = check_instance(settings_with(**ADOPT), None, in_state=False)

@@ -146,7 +146,9 @@ def test_a_release_of_the_access_graph_that_the_state_has_lost_is_no_name_that_i
     known = OUTPUTS | {"releaseName": GRAPH}
     finding = run(tmp_path, outputs=known, record=lost)["access-graph.release"]
     assert finding.outcome is Outcome.FAIL
-    assert finding.reason.startswith(f"revision 1 of {GRAPH} runs, and no `up` of this stack recorded it; `recover`")
+    assert finding.reason.startswith(
+        f"revision 1 of {GRAPH} runs, and no `up` of this stack recorded it; after a crash `recover`"
+    )
     had = run(tmp_path, outputs=known, record=EngineRecord(begun=[], releases={}, ids=IDS))
     for findings in (had, run(tmp_path, outputs=known)):
         assert findings["access-graph.release"].reason == "revision 1 is deployed"
