@@ -70,7 +70,7 @@ class BegunOperations:
 
     def _in_aws(self, resource: Mapping[str, Any], recorded: set[tuple[str, str]]) -> Iterator[Step]:
         kind, urn = str(resource["type"]), str(resource["urn"])
-        name = urn.rsplit("::", 1)[-1]
+        name = resource_name(resource)
         problem = f"the engine was making {kind} {name}, and does not know whether it did"
         try:
             found = candidates(self.settings.aws, kind, resource.get("inputs") or {})
@@ -130,7 +130,7 @@ class BegunOperations:
 
     def _import_command(self, resource: Mapping[str, Any], identity: str) -> list[str]:
         provider = str(resource.get("provider", "")).rpartition("::")[0]
-        name = str(resource["urn"]).rsplit("::", 1)[-1]
+        name = resource_name(resource)
         # The program sets protection at the next `up`; a protected object could not be destroyed before.
         command = ["import", str(resource["type"]), name, identity, "--protect=false", "--generate-code=false"]
         command += ["--parent", f"parent={resource['parent']}"] if resource.get("parent") else []
@@ -176,6 +176,16 @@ def present(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The resources that should exist according to the state. Without those deleted for a replacement: if the successor
     was not recorded they are still in the state, but the object of that name is the successor."""
     return [resource for resource in state.get("resources") or [] if not resource.get("pendingReplacement")]
+
+
+def current(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """`present`, without replaced resources: they stay in the state under their successor's name until deleted."""
+    return [resource for resource in present(state) if not resource.get("delete")]
+
+
+def resource_name(resource: Mapping[str, Any]) -> str:
+    """The name that the program gave the resource: the last part of its URN."""
+    return str(resource["urn"]).rpartition("::")[2]
 
 
 def known(state: Mapping[str, Any]) -> set[tuple[str, str]]:

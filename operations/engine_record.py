@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from operations.begun import present
+from operations.begun import current, resource_name
 from operations.interrupted_releases import RELEASE
 from operations.preview.scrub import ENVELOPE
 from operations.stack import ROOT, run_engine
@@ -42,18 +42,13 @@ def read_record(stack: str | None, root: Path = ROOT) -> EngineRecord:
     document = json.loads(run_engine(["stack", "export", *(["--stack", stack] if stack else [])], root))
     deployment = document.get("deployment") or {}
     operations = deployment.get("pending_operations") or []
-    # A replaced resource stays in the state under its successor's name until it is deleted.
-    resources = [one for one in present(deployment) if not one.get("delete")]
+    resources = current(deployment)
     releases = [one for one in resources if one.get("type") == RELEASE]
     return EngineRecord(
-        begun=[_name_of(one["resource"]) for one in operations if one.get("type") == "creating"],
-        releases={_name_of(release): _given(release) for release in releases},
-        ids={_name_of(one): str(one["id"]) for one in resources if one.get("id")},
+        begun=[resource_name(one["resource"]) for one in operations if one.get("type") == "creating"],
+        releases={resource_name(release): _given(release) for release in releases},
+        ids={resource_name(one): str(one["id"]) for one in resources if one.get("id")},
     )
-
-
-def _name_of(resource: Mapping[str, Any]) -> str:
-    return str(resource["urn"]).rpartition("::")[2]
 
 
 def _given(resource: Mapping[str, Any]) -> GivenRelease:

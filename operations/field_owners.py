@@ -17,7 +17,7 @@ from components.settings import ManualTeleportSettings, Settings
 from components.settings.names import STACK_ANNOTATION
 from components.teleport_args import PROXY_ANNOTATION
 from components.teleport_values import CA_CONFIG_MAP_NAME, CA_KEY, auth_deployment_name, proxy_deployment_name
-from operations.begun import context_of, present
+from operations.begun import context_of, current
 from operations.cluster import Cluster, Document
 from operations.mending import Step
 from operations.ownership import maker
@@ -52,8 +52,7 @@ def forgotten_owners(
     settings: Settings, state: Mapping[str, Any], stack: str, cluster_of: Callable[[str], Cluster]
 ) -> Iterator[Step]:
     """A step for each object with forgotten managers. stack: our full name. `cluster_of` connects to a context."""
-    # A resource that was replaced has the name of its successor until it is deleted.
-    recorded = [one for one in present(state) if not one.get("delete")]
+    recorded = current(state)
     known = {
         (str(one.get("type")), str(one.get("id"))): str((one.get("outputs") or {}).get("__fieldManager"))
         for one in recorded

@@ -22,7 +22,7 @@ from components.settings.names import (
     STACK_TAG,
 )
 from operations.aws_session import NoSession
-from operations.begun import BegunOperations, context_of, known, present
+from operations.begun import BegunOperations, context_of, known, present, resource_name
 from operations.checkpoint import CutOff, backend_directory, cut_off
 from operations.cloud_account import identity_of
 from operations.cluster import Cluster, ClusterError
@@ -302,7 +302,7 @@ class Recovery:
             return
         for closed in found.unasked:
             yield Step(f"AWS does not let these credentials ask for {closed}", "look there yourself")
-        names = {str(one.get("urn")).rpartition("::")[2] for one in present(state)}
+        names = {resource_name(one) for one in present(state)}
         for kind, identity in (one for one in found if one not in recorded):
             yield Step(
                 f"{kind} {identity} carries the stack's tag, and the state does not know it",
