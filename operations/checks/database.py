@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import conninfo, sql
 
-from components.database_uri import DatabaseUriError, check_database_uri
 from components.settings.names import DEFAULT_POSTGRES_PORT
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
+from operations.checks.given_uri import check_given_uri
 from operations.findings import WRITTEN_BACK, Finding, failed, not_proven, passed
 
 TIMEOUT = 10
@@ -32,7 +32,6 @@ _REFUSED = re.compile(r"authentication failed|not permitted to log in|no passwor
 # To the engine a completed Job is unchanged, so only a new run restores what the Job had made.
 _ANEW = "delete the Job teleport-access-graph-database-{}-..., and `up --refresh` runs it anew"
 _STATEMENTS = {
-    "database.uri": "the URI says no more than every version of the access graph's driver reads",
     "database.verify-full": "the URI authenticates the database server",
     "database.connects": "the URI connects with verify-full",
     "database.wrong-name": "a server of another name would be refused",
@@ -121,7 +120,11 @@ def check_database(
     if parts is None:
         reason = "the Secret holds no PostgreSQL URI of one server"
         return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
-    findings = [] if own else [_keeps_the_rules(uri, authorities is not None, allow_unverified)]
+    findings = []
+    if own is None:
+        findings.append(
+            check_given_uri(uri, ca_bundle_given=authorities is not None, allow_unverified=allow_unverified)
+        )
     findings.append(_verifies(parts.get("sslmode"), allow_unverified=allow_unverified))
     with tempfile.TemporaryDirectory() as directory:
         bundle = None
@@ -162,17 +165,6 @@ def _primary(client: _Client, own: OwnLogins | None) -> list[Finding]:
         if client.token is not None and _REFUSED.search(reason):
             return _not_looked_at(names, f"{reason}; take credentials that may rds-db:connect as {client.user}")
         return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
-
-
-def _keeps_the_rules(uri: str, ca_bundle_given: bool, allow_unverified: bool) -> Finding:
-    """Whether the URI in a Secret that others made, which the program never saw, keeps the rules."""
-    check = "database.uri"
-    try:
-        check_database_uri(uri, allow_unverified=allow_unverified, ca_bundle_given=ca_bundle_given)
-    except DatabaseUriError as error:
-        problems = [line.removeprefix("databaseUri: the URI ") for line in str(error).splitlines()]
-        return failed(check, _STATEMENTS[check], f"it {'; it '.join(problems)}")
-    return _proven(check, "all of it is known")
 
 
 def _verifies(mode: str | int | None, *, allow_unverified: bool) -> Finding:

@@ -4,6 +4,7 @@ exists, and the Secrets in it that the stack does not make."""
 from __future__ import annotations
 
 from components.settings import ExistingDatabaseSettings, Settings
+from operations.checks.given_uri import check_secret_uri
 from operations.cluster import Cluster, Document, NotAllowed, condition, secret_data
 from operations.findings import Finding, failed, not_proven, passed
 
@@ -54,24 +55,37 @@ def check_foreign_secrets(settings: Settings, cluster: Cluster) -> list[Finding]
     """The Secrets that somebody else must put into the namespace, except the certificate's. Raises `ClusterError`."""
     graph, database = settings.access_graph, settings.database
     findings = [
-        _secret(f"access-graph.pull-secret.{name}", name, ".dockerconfigjson", graph.namespace, cluster)
+        _secret(f"access-graph.pull-secret.{name}", name, ".dockerconfigjson", graph.namespace, cluster)[0]
         for name in graph.image_pull_secrets
     ]
     if isinstance(database, ExistingDatabaseSettings) and database.secret is not None:
         name, key = database.secret.name, database.secret.key
-        findings.append(_secret("access-graph.database-secret", name, key, graph.namespace, cluster))
+        there, uri = _secret("access-graph.database-secret", name, key, graph.namespace, cluster, needed=graph.enabled)
+        findings.append(there)
+        if uri is not None:
+            findings.append(check_secret_uri(uri, database))
     return findings
 
 
-def _secret(check: str, name: str, key: str, namespace: str, cluster: Cluster) -> Finding:
+def _secret(
+    check: str, name: str, key: str, namespace: str, cluster: Cluster, *, needed: bool = True
+) -> tuple[Finding, bytes | None]:
+    """Whether the Secret has the key, and its value. `needed`: whether pods of this `up` ask for it."""
     statement = f"Secret {name} has the key {key}"
     try:
         found = cluster.get("Secret", name, namespace)
     except NotAllowed as error:
-        return not_proven(check, statement, str(error))
+        return not_proven(check, statement, str(error)), None
+    if found is None and not needed:
+        reason = (
+            f"there is no Secret {name} in {namespace} yet, and nothing needs it while accessGraph.enabled is false; "
+            "make it before you set that to true"
+        )
+        return not_proven(check, statement, reason), None
     if found is None:
-        return failed(check, statement, f"there is no Secret {name} in {namespace}, and pods wait for it in vain")
-    if key not in secret_data(found):
-        keys = ", ".join(sorted(secret_data(found))) or "none"
-        return failed(check, statement, f"its keys are: {keys}; pods that ask for another one do not start")
-    return passed(check, statement, "it has")
+        return failed(check, statement, f"there is no Secret {name} in {namespace}, and pods wait for it in vain"), None
+    data = secret_data(found)
+    if key not in data:
+        keys = ", ".join(sorted(data)) or "none"
+        return failed(check, statement, f"its keys are: {keys}; pods that ask for another one do not start"), None
+    return passed(check, statement, "it has"), data[key]

@@ -43,6 +43,7 @@ from tests.unit.operations.world import (
 )
 
 TELEPORT = f"teleport.{CLUSTER}."
+URI = "postgres://graph:hunter2@db.example.com/graph?sslmode=verify-full"
 # Ids, in the state, of objects that only one stack can have.
 IDS = {
     "namespace-namespace": GRAPH,
@@ -61,9 +62,9 @@ def not_passed(findings: dict[str, Finding]) -> dict[str, Outcome]:
     return {name: finding.outcome for name, finding in findings.items() if finding.outcome is not Outcome.PASS}
 
 
-def put_uri(api: KubernetesApi) -> None:
+def put_uri(api: KubernetesApi, uri: bytes = URI.encode()) -> None:
     """Put the Secret that `database.secret` names."""
-    api.put("Secret", "database", GRAPH, data={"uri": "eA=="})
+    api.put("Secret", "database", GRAPH, data={"uri": base64.b64encode(uri).decode()})
 
 
 def put_before(api: KubernetesApi) -> None:
@@ -769,6 +770,55 @@ def test_secrets_that_others_bring_are_asked_for(api: KubernetesApi, tmp_path: P
     api.put("Secret", "registry", GRAPH, data={".dockerconfigjson": "eA=="})
     put_uri(api)
     assert not_passed(in_existing_namespace(tmp_path, imagePullSecrets=["registry"])) == {}
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        (b"postgres://graph:hunter2@db.example.com/graph?sslmode=require", "has sslmode=require"),
+        (b"postgres://graph:hunter2@db.example.com/graph", "has no sslmode"),
+        (f"{URI}&sslrootcert=/var/run/database-ca/bundle.pem".encode(), "there is none; set database.caBundleFile"),
+        (f"{URI}\n".encode(), "has white space"),
+        (b"postgres://graph:hunter2\xff@db.example.com/graph", "not text in UTF-8"),
+    ],
+)
+def test_the_uri_in_a_secret_of_others_keeps_the_same_rules_before_an_up(
+    api: KubernetesApi, tmp_path: Path, uri: bytes, told: str
+) -> None:
+    """The program never sees this URI, and without preflight TAG would be the first to use it."""
+    put_before(api)
+    put_namespace(api)
+    put_uri(api, uri)
+    findings = run(tmp_path, settings=settings(tmp_path, accessGraph={"createNamespace": False}))
+    assert not_passed(findings) == {"database.uri": Outcome.FAIL}
+    assert told in findings["database.uri"].reason
+    assert "hunter2" not in repr(findings)
+
+
+def test_a_uri_that_may_go_unverified_and_one_with_a_bundle_pass(api: KubernetesApi, tmp_path: Path) -> None:
+    put_before(api)
+    put_namespace(api)
+    put_uri(api, b"postgres://graph:hunter2@db.example.com/graph?sslmode=require")
+    database = {"allowUnverified": True}
+    permitted = settings(tmp_path, accessGraph={"createNamespace": False}, database=database)
+    assert not_passed(run(tmp_path, settings=permitted)) == {}
+    put_uri(api, f"{URI}&sslrootcert=/var/run/database-ca/bundle.pem".encode())
+    (tmp_path / "ca.pem").write_text(authority("database").pem)
+    verified = settings(tmp_path, accessGraph={"createNamespace": False}, database={"caBundleFile": "ca.pem"})
+    assert not_passed(run(tmp_path, settings=verified)) == {}
+
+
+def test_a_uri_that_is_still_to_be_made_stops_no_up_without_the_access_graph(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """The first `up` may come before the Secret: nothing uses it yet."""
+    put_before(api)
+    put_namespace(api)
+    del api.objects[f"/api/v1/namespaces/{GRAPH}/secrets/database"]
+    graph = {"createNamespace": False, "enabled": False}
+    findings = run(tmp_path, settings=settings(tmp_path, accessGraph=graph))
+    assert not_passed(findings) == {"access-graph.database-secret": Outcome.NOT_PROVEN}
+    assert "make it before you set that to true" in findings["access-graph.database-secret"].reason
 
 
 def test_a_database_that_is_told_by_its_uri_needs_no_secret_of_others(api: KubernetesApi, tmp_path: Path) -> None:
