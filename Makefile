@@ -34,7 +34,7 @@ verify: setup ## Prove the deployed stack from outside, a line for each property
 preflight: setup ## Check the live world before a preview: cluster, account, versions, licence, values
 	@$(VENV)/python -m sandbox preflight $(ARGS)
 
-adopt: setup ## Write the values file of the Teleport release that runs
+adopt: setup ## Write the values file of the Teleport release that runs (ARGS=--force: in place of one that says something else)
 	@$(VENV)/python -m sandbox adopt $(ARGS)
 
 recover: setup ## After a crash: clear what a killed `up` left behind, so that the next one converges

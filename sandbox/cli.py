@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = add(name, help=text)
         command.set_defaults(run=run, passes_on=True)
-    add("adopt", help="write the values file of the Teleport release that runs").set_defaults(run=_adopt)
+    adopt = add("adopt", help="write the values file of the Teleport release that runs; `--force`: in place of another")
+    adopt.set_defaults(run=_adopt, passes_on=True)
     for name in _OPERATIONS:
         command = add(name, help=f"run operations {name} on the sandbox", add_help=False)
         command.set_defaults(run=_operation, name=name, passes_on=True)
@@ -161,7 +162,8 @@ def _preview(sandbox: Sandbox, options: argparse.Namespace) -> int:
 
 
 def _adopt(sandbox: Sandbox, options: argparse.Namespace) -> int:
-    sandbox.adopt(sandbox.running())
+    values = sandbox.adopt(sandbox.running(), *options.rest)
+    print(f"the values that the running Teleport was installed with: {values}\nthe sandbox's stack uses this file")
     return 0
 
 

@@ -245,13 +245,15 @@ class Sandbox:
         )
         self.stack.write_configuration(facts)
 
-    def adopt(self, cloud: CloudFacts) -> Path:
-        """Write the values file of the running Teleport release, as an operator would; returns its path."""
+    def adopt(self, cloud: CloudFacts, *arguments: str) -> Path:
+        """Write the values file of the running Teleport release, as an operator would; returns its path. `arguments`
+        are further options of `operations adopt`."""
         values = self.home.stack / "values"
         command = [sys.executable, "-m", "operations", "adopt", "--cluster", existing_teleport.CLUSTER]
         command += ["--context", CONTEXT, "--namespace", existing_teleport.NAMESPACE]
         # Once the stack has patched the release, `access_graph` in it is the stack's, not the owner's.
         command += ["--release", existing_teleport.RELEASE, "--without-access-graph", "--output", str(values)]
+        command += arguments
         done = subprocess.run(command, cwd=CHECKOUT, env=self.stack.environment(cloud), capture_output=True, text=True)
         if done.returncode != 0:
             raise SandboxError(f"could not read the values of the running Teleport: {done.stderr.strip()}")

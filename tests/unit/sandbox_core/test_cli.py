@@ -61,3 +61,19 @@ def test_status_says_where_it_answers_and_which_plugins_it_uses(
 def test_the_help_of_an_operation_needs_no_sandbox(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--home", str(tmp_path / "none"), "verify", "--help"]) == 0
     assert "Prove the deployed stack from outside" in capfd.readouterr().out
+
+
+def test_adopt_says_where_the_values_are_and_passes_its_options_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passed: list[str] = []
+
+    def adopt(sandbox: Sandbox, cloud: object, *arguments: str) -> Path:
+        passed.extend(arguments)
+        return tmp_path / "teleport.example.com.yaml"
+
+    monkeypatch.setattr(Sandbox, "running", lambda sandbox: None)
+    monkeypatch.setattr(Sandbox, "adopt", adopt)
+    assert main(["--home", str(tmp_path / "home"), "adopt", "--force"]) == 0
+    assert passed == ["--force"]
+    assert f"{tmp_path}/teleport.example.com.yaml" in capsys.readouterr().out
