@@ -77,6 +77,8 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("release-values-hold-no-secrets", {**RELEASE, "values": {"uri": "host=db.example.com user=graph passfile=/x"}}),
     ("release-values-hold-no-secrets", {"chart": "teleport-cluster", "values": {"key": PRIVATE}}),
     ("certificate-is-short-lived", LEAF),
+    # An authority lives for years, whoever signs it.
+    ("certificate-is-short-lived", {**LEAF, "validityPeriodHours": 87600.0, "isCaCertificate": True}),
     ("certificate-is-renewed-in-time", LEAF),
     ("key-is-strong", {"algorithm": "ECDSA", "ecdsaCurve": "P256"}),
     # The provider's own default is 2048.
@@ -157,10 +159,13 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         "values.extraEnv[0].value holds a private key",
     ),
     ("certificate-is-short-lived", {**LEAF, "validityPeriodHours": 9529.0}, "validityPeriodHours is 9529"),
+    ("certificate-is-short-lived", {"validityPeriodHours": 87600.0, "isCaCertificate": False}, "is 87600"),
     ("certificate-is-renewed-in-time", {"validityPeriodHours": 9528.0}, "earlyRenewalHours is not set"),
     ("certificate-is-renewed-in-time", {**LEAF, "earlyRenewalHours": 9528.0}, "its whole life"),
     ("key-is-strong", {"algorithm": "RSA", "rsaBits": 2047.0}, "rsaBits is 2047"),
     ("key-is-strong", {"algorithm": "ECDSA", "ecdsaCurve": "P224"}, "ecdsaCurve is P224"),
+    # The plugin's own default, which it does not add to the inputs.
+    ("key-is-strong", {"algorithm": "ECDSA"}, "ecdsaCurve is not set, and the plugin takes P224"),
 ]
 
 
@@ -244,6 +249,10 @@ def test_what_is_wrong_with_a_stack_is_named_with_the_resource(name: str, resour
     ((found, violation),) = STACK_RULES[name].violations(resources)
     assert found in resources
     assert said in violation
+
+
+def test_a_certificate_that_signs_itself_is_judged_as_a_servers_too() -> None:
+    assert "tls:index/selfSignedCert:SelfSignedCert" in RESOURCE_RULES["certificate-is-short-lived"].types
 
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
