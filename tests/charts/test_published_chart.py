@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from components.teleport_values import cluster_name, effective_auth_values, patch_values, unpatch_values
+from components.values_files import load_values_files
 from tests.charts.conftest import Objects, Render
 from tests.charts.test_patch_layouts import NULLS, PATCH, shown
 from tests.published import TELEPORT_CHARTS, fetched
+from tests.unit.shipped_environments import REPOSITORY, as_shipped
 
 pytestmark = pytest.mark.charts
 
@@ -69,3 +71,16 @@ def test_who_writes_the_whole_configuration_names_the_cluster_there(render: Rend
     assert cluster_name(own)[1] == "t"
     config = yaml.safe_load(objects["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
     assert config["auth_service"] == {"enabled": True, "cluster_name": "t"}
+
+
+@as_shipped
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_a_sample_asks_for_as_many_auths_as_its_storage_serves(render: Render, chart: Path, environment: str) -> None:
+    """By itself, auth stores everything on a volume of its own. The chart renders several of them without a word, and
+    documents that they end in errors and inconsistent data."""
+    values = load_values_files([f"environments/{environment}/teleport.yaml"], REPOSITORY)
+    objects = rendered(render, chart, values)
+    config = yaml.safe_load(objects["ConfigMap", "teleport-auth"]["data"]["teleport.yaml"])
+    assert "storage" not in config["teleport"]
+    assert objects["Deployment", "teleport-auth"]["spec"]["replicas"] == 1
+    assert objects["Deployment", "teleport-proxy"]["spec"]["replicas"] == 2
