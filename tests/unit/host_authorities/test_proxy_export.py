@@ -32,22 +32,30 @@ AS_JSON = PLAIN + "&format=json"
 @pytest.fixture
 def server_pem(tmp_path: Path) -> Path:
     """A self-signed server certificate for 127.0.0.1, with its key in the same file."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxy")])
+    return written(tmp_path / "server.pem", signed("proxy", "proxy", ca=True), private_key())
+
+
+def signed(name: str, by: str, *, ca: bool, end: timedelta = timedelta(hours=1)) -> str:
+    """The PEM of a certificate for 127.0.0.1, with none of the extensions that link it to its issuer. All have one key,
+    so that names alone make a chain."""
     now = datetime.now(timezone.utc)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, by)]))
         .public_key(key().public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=2))
+        .not_valid_after(now + end)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(key(), hashes.SHA256())
     )
-    path = tmp_path / "server.pem"
-    path.write_text(certificate.public_bytes(serialization.Encoding.PEM).decode() + private_key(), encoding="ascii")
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def written(path: Path, *parts: str) -> Path:
+    path.write_text("".join(parts), encoding="ascii")
     return path
 
 
@@ -117,6 +125,31 @@ def test_a_server_of_another_name_is_refused(server_pem: Path) -> None:
     ):
         fetch_from_proxy(address.replace("127.0.0.1", "localhost"), server_pem)
     assert asked == []
+
+
+def test_the_authority_that_issued_the_certificate_is_enough_without_its_root(tmp_path: Path) -> None:
+    issuer = signed("issuer", "root", ca=True)
+    server = written(tmp_path / "server.pem", signed("proxy", "issuer", ca=False), issuer, private_key())
+    with proxy(server, lambda path: (200, {}, authority().encode())) as (address, _):
+        for trusted in (issuer, signed("root", "root", ca=True)):
+            assert fetch_from_proxy(address, written(tmp_path / "ca.pem", trusted)) == authority()
+
+
+def test_an_authority_without_the_extensions_of_rfc_5280_is_trusted_in_every_version_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = ssl.create_default_context
+
+    def create_as_python_3_13(*, cafile: str | None = None) -> ssl.SSLContext:
+        context = create(cafile=cafile)
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create_as_python_3_13)
+    server = written(tmp_path / "server.pem", signed("proxy", "corporate", ca=False), private_key())
+    trusted = written(tmp_path / "ca.pem", signed("corporate", "corporate", ca=True))
+    with proxy(server, lambda path: (200, {}, authority().encode())) as (address, _):
+        assert fetch_from_proxy(address, trusted) == authority()
 
 
 def test_a_redirect_is_refused(server_pem: Path) -> None:
