@@ -19,6 +19,10 @@ TIMEOUT = 10.0
 LARGEST_TEXT = 1024 * 1024
 
 _EXPORT = "/webapi/auth/export?type=tls-host"
+# What to do where the way to the proxy cannot be mended: a runner outside its network, or a Teleport that is down.
+_OTHERWISE = "or give the host CAs by mode file, which asks no proxy (docs/certificates.md)"
+# OpenSSL's codes (X509_V_ERR_*, openssl/x509_vfy.h) of what another authority does not mend.
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
 
 class ProxyFetchError(Exception):
@@ -42,11 +46,11 @@ def fetch_from_proxy(address: str, ca_file: Path | None = None) -> str:
         return text
     # With several active keys, Teleport answers the plain request with an error that asks for a format.
     fallback_status, fallback = get_from_proxy(address, f"{_EXPORT}&format=json", ca_file)
-    if fallback_status == 200:
+    if fallback_status == 200 and fallback.lstrip().startswith("["):
         return fallback
     raise ProxyFetchError(
-        f"answered {_EXPORT} with status {status}, and with format=json {fallback_status}; "
-        "is this the web address of a Teleport proxy?"
+        f"answered {_EXPORT} with status {status}, and with format=json {fallback_status}, which is no export; "
+        f"is this the web address of a Teleport proxy? If so, try again, {_OTHERWISE}"
     )
 
 
@@ -63,16 +67,20 @@ def get_from_proxy(address: str, path: str, ca_file: Path | None = None) -> tupl
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, TimeoutError):
-            raise ProxyFetchError(f"gave no answer in {TIMEOUT:g} s; check the address and the way to it") from None
+            raise ProxyFetchError(
+                f"gave no answer in {TIMEOUT:g} s; check the address and the way to it, {_OTHERWISE}"
+            ) from None
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise ProxyFetchError(
-                f"its certificate is not trusted ({reason.verify_message}); set caFile to the CA that issued it"
+                f"its certificate is not trusted ({reason.verify_message}); {_remedy(reason.verify_code)}"
             ) from None
-        raise ProxyFetchError(f"cannot be reached ({reason}); check the address and the way to it") from None
+        raise ProxyFetchError(
+            f"cannot be reached ({reason}); check the address and the way to it, {_OTHERWISE}"
+        ) from None
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Verifies as Teleport's own clients and every Python version up to 3.12 do."""
+    """Verifies alike in every version of Python, and like Teleport's own clients, which are written in Go."""
     try:
         context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except OSError as error:
@@ -84,6 +92,16 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
     # 3.13 the default wants the root.
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def _remedy(code: int) -> str:
+    if code in (_OTHER_NAME, _OTHER_ADDRESS):
+        return "give an address whose host is a name in the certificate"
+    if code == _EXPIRED:
+        return f"renew the proxy's certificate, {_OTHERWISE}"
+    if code == _NOT_YET_VALID:
+        return "check this machine's clock, or wait"
+    return "set caFile to the CA that issued it"
 
 
 def _text_of(response: http.client.HTTPResponse, deadline: float) -> str:

@@ -121,7 +121,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(server_pem: Path) -> None:
 def test_a_server_of_another_name_is_refused(server_pem: Path) -> None:
     with (
         proxy(server_pem, lambda path: (200, {}, authority().encode())) as (address, asked),
-        pytest.raises(ProxyFetchError, match=r"its certificate is not trusted .*localhost"),
+        pytest.raises(ProxyFetchError, match=r"its certificate is not trusted .*localhost.*; give an address whose"),
     ):
         fetch_from_proxy(address.replace("127.0.0.1", "localhost"), server_pem)
     assert asked == []
@@ -152,6 +152,17 @@ def test_an_authority_without_the_extensions_of_rfc_5280_is_trusted_in_every_ver
         assert fetch_from_proxy(address, trusted) == authority()
 
 
+def test_an_expired_server_is_told_apart_from_one_of_another_authority(tmp_path: Path) -> None:
+    expired = signed("proxy", "issuer", ca=False, end=timedelta(hours=-1))
+    server = written(tmp_path / "server.pem", expired, private_key())
+    trusted = written(tmp_path / "ca.pem", signed("issuer", "issuer", ca=True))
+    with (
+        proxy(server, lambda path: (200, {}, authority().encode())) as (address, _),
+        pytest.raises(ProxyFetchError, match=r"has expired\); renew the proxy's certificate, or .* mode file"),
+    ):
+        fetch_from_proxy(address, trusted)
+
+
 def test_a_redirect_is_refused(server_pem: Path) -> None:
     with (
         proxy(server_pem, lambda path: (302, {"Location": "https://elsewhere/"}, b"")) as (address, asked),
@@ -165,6 +176,11 @@ def test_a_server_that_is_no_proxy_is_told_by_its_answers(server_pem: Path) -> N
     with (
         proxy(server_pem, lambda path: (404, {}, b"")) as (address, _),
         pytest.raises(ProxyFetchError, match="with status 404, and with format=json 404"),
+    ):
+        fetch_from_proxy(address, server_pem)
+    with (
+        proxy(server_pem, lambda path: (200, {}, b"<html>Please log in</html>")) as (address, _),
+        pytest.raises(ProxyFetchError, match="no export; is this the web address of a Teleport proxy"),
     ):
         fetch_from_proxy(address, server_pem)
 
@@ -220,7 +236,7 @@ def test_a_trickle_is_given_up(server_pem: Path, monkeypatch: pytest.MonkeyPatch
 def test_nothing_listening_and_a_bad_ca_file_are_told(server_pem: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(ProxyFetchError, match="cannot be reached"):
+    with pytest.raises(ProxyFetchError, match=r"cannot be reached .*, or give the host CAs by mode file"):
         fetch_from_proxy(address, server_pem)
     (tmp_path / "not.pem").write_text("x", encoding="ascii")
     for name in ("not.pem", "absent.pem"):
