@@ -47,7 +47,13 @@ _KINDS = {
     "Job": ("/apis/batch/v1", "jobs"),
     "CronJob": ("/apis/batch/v1", "cronjobs"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "Ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
+    "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
 }
+# The kinds above that are in no namespace.
+_CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding")
 # Default of `missing` in `_ask`: an object that the server does not have is then an error.
 _AN_ERROR = object()
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -115,6 +121,20 @@ class Cluster:
     def knows(kind: str) -> bool:
         """Whether `get`, `list` and `delete` accept this kind."""
         return kind in _KINDS
+
+    def exists(self, document: Document, namespace: str) -> bool | None:
+        """Whether the object that a manifest describes exists; `namespace` is where it is if the manifest names none.
+        None when that cannot be told: `get` does not know its kind, or the context's user may not read it."""
+        kind, metadata = str(document.get("kind")), document.get("metadata") or {}
+        group, _, _ = str(document.get("apiVersion")).rpartition("/")
+        # Other groups have kinds of the same names, such as Knative's Service.
+        if kind not in _KINDS or _KINDS[kind][0].rpartition("/")[0] != (f"/apis/{group}" if group else "/api"):
+            return None
+        where = None if kind in _CLUSTER_WIDE else metadata.get("namespace") or namespace
+        try:
+            return self.get(kind, name_of(document), where) is not None
+        except NotAllowed:
+            return None
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Document | None:
         """The object, or None when none has that name."""

@@ -5,6 +5,7 @@ Collects the lines; `symptoms` has the table. Proofs that something works are in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -36,11 +37,14 @@ from operations.helm_releases import (
 )
 from operations.ownership import connect_to_read
 from operations.preview.scrub import scrub
-from operations.symptoms import OBJECT_SYMPTOMS, SYMPTOMS, Symptom
+from operations.symptoms import MISSED, OBJECT_SYMPTOMS, SYMPTOMS, Symptom
 from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, since_good_news
 
 # Characters. One log line may be a whole document.
 LONGEST_EVIDENCE = 300
+# The engine compares a release's values, and Helm's record has the right ones: not even a refresh sees that an object
+# is missing.
+_DELETED = "somebody deleted it: Helm's record still has it, so an `up` finds nothing to change"
 # Stands in for the time of an event that has none.
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -110,6 +114,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             unissued = diagnose_certificate(settings, cluster) if place.entry == "accessGraph" else []
             found += unissued
             failed = failed_upgrade(revisions)
+            if place.entry != "accessGraph" or settings.access_graph.enabled:
+                found += diagnose_recorded_objects(cluster, revisions, place.deployments)
             for name, role in place.deployments:
                 deployment = cluster.get("Deployment", name, namespace)
                 if deployment is not None:
@@ -148,6 +154,25 @@ def _revisions(cluster: Cluster, namespace: str, release: str) -> tuple[list[Hel
         return [], Diagnosis(where, str(error), cause, "use a context that may read Secrets there")
 
 
+def diagnose_recorded_objects(
+    cluster: Cluster, revisions: Sequence[HelmRelease], deployments: Sequence[tuple[str, str]]
+) -> list[Diagnosis]:
+    """Objects of the release that runs and that do not exist. `deployments` are left out: they are examined by
+    themselves."""
+    if not revisions or revisions[-1].status != "deployed":
+        return []
+    last, found = revisions[-1], []
+    back = f"{cluster.helm(last.namespace)} rollback {last.name} {last.revision} --wait"
+    for document in last.objects:
+        kind, name = str(document.get("kind")), name_of(document)
+        # A Job may have been deleted after its end, by its ttlSecondsAfterFinished.
+        if kind == "Job" or (kind == "Deployment" and name in dict(deployments)):
+            continue
+        if cluster.exists(document, last.namespace) is False:
+            found.append(Diagnosis(f"{kind} {name} in {last.namespace}", "does not exist", _DELETED, back))
+    return found
+
+
 def _missing(
     deployment: str, namespace: str, back: str, revisions: Sequence[HelmRelease], way: str, taken_back: bool
 ) -> Diagnosis:
@@ -160,10 +185,7 @@ def _missing(
     if not revisions or revisions[-1].status != "deployed":
         cause = f"it was never made, or is of a release that {namespace} does not have"
         return Diagnosis(where, evidence, cause, f"{way}, if namespace and release are right")
-    # The engine compares values, and Helm's record has the right ones: not even a refresh sees that an object is
-    # missing.
-    cause = "somebody deleted it: Helm's record still has it, so an `up` finds nothing to change"
-    return Diagnosis(where, evidence, cause, f"{back} {revisions[-1].revision} --wait")
+    return Diagnosis(where, evidence, _DELETED, f"{back} {revisions[-1].revision} --wait")
 
 
 def diagnose_namespace(namespace: Document | None) -> list[Diagnosis]:
@@ -240,6 +262,8 @@ def diagnose_deployment(
         if since is not None and at is not None and at < since:
             continue
         where, line = said_by(event)
+        if failed is None and _is_there_again(cluster, namespace, line):
+            continue
         if not _match(OBJECT_SYMPTOMS, role, where, line, found):
             unknown, of = _quoted(line), where
     if found:
@@ -252,6 +276,15 @@ def diagnose_deployment(
         evidence = "; ".join(filter(None, [lacking, unknown]))
         return [Diagnosis(itself, evidence, cause, f"{kubectl} describe pods, and their logs; correct what they name")]
     return []
+
+
+def _is_there_again(cluster: Cluster, namespace: str, line: str) -> bool:
+    """Whether what the event misses has been made since: a pod that runs mounts it again without a rollout."""
+    missed = re.search(MISSED, line, re.IGNORECASE)
+    if missed is None:
+        return False
+    kind = {"secret": "Secret", "configmap": "ConfigMap"}[missed[1].lower()]
+    return bool(cluster.exists({"apiVersion": "v1", "kind": kind, "metadata": {"name": missed[2]}}, namespace))
 
 
 def diagnose_taken_back(cluster: Cluster, deployment: str, namespace: str, role: str) -> list[Diagnosis]:

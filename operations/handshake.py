@@ -68,7 +68,8 @@ def ways_to_service(
     found = cluster.get("Service", service, namespace)
     if found is None:
         raise ClusterError(
-            f"{cluster.context}: there is no Service {service} in {namespace}; has `up` made the release?"
+            f"{cluster.context}: there is no Service {service} in {namespace}; if an `up` has made the release, "
+            "somebody deleted it, and `diagnose` prints the command that brings it back"
         )
     selector = ",".join(f"{key}={value}" for key, value in sorted((found["spec"].get("selector") or {}).items()))
     pods = [pod for pod in cluster.list("Pod", namespace, labels=selector) if is_ready(pod)]

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import yaml
+
 from components.expiry import read_time
 from operations.cluster import Cluster, ClusterError, Document, name_of, secret_data
 
@@ -38,6 +40,14 @@ class HelmRelease:
     updated: str  # RFC 3339, when Helm began to roll it out or to uninstall it
     values: dict[str, Any] = field(repr=False)  # the user's values, without the chart's defaults
     manifest: str = field(repr=False)
+
+    @property
+    def objects(self) -> list[Document]:
+        """The manifests of the release's objects, without its hooks'."""
+        try:
+            return [one for one in yaml.safe_load_all(self.manifest) if isinstance(one, dict) and name_of(one)]
+        except (yaml.YAMLError, AttributeError):
+            return []  # Go's YAML reads what Python's does not, and Helm has applied it
 
     @property
     def began(self) -> datetime | None:

@@ -168,6 +168,8 @@ SYMPTOMS = (
     ),
 )
 
+# What the kubelet says of an object that a pod mounts; kind and name.
+MISSED = r"(secret|configmap) \"?([\w.-]+)\"? not found"
 # Reasons of waiting containers and of events, matched with the kubelet's message.
 OBJECT_SYMPTOMS = (
     _symptom(
@@ -178,7 +180,7 @@ OBJECT_SYMPTOMS = (
         "`up --refresh` makes it again; to be rid of the access graph set accessGraph.enabled to false and `up` first",
     ),
     *_of_either(
-        r"(secret|configmap) \"?([\w.-]+)\"? not found",
+        MISSED,
         "something that the pod mounts does not exist",
         "`up --refresh` makes what is the stack's; the Secrets that tls and database name are their owners' to make",
         "`up --refresh` makes what is the stack's; the rest is in the values' extraVolumes",

@@ -33,6 +33,7 @@ PLURALS = {
     "Job": ("/apis/batch/v1", "jobs"),
     "CronJob": ("/apis/batch/v1", "cronjobs"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
 }
 IDENTIFIER = "00000000-0000-4000-8000-000000000001"
 
@@ -195,6 +196,7 @@ def put_release(
     updated: str = "2026-06-01T12:00:30.123456789Z",
     deleted: str = "",
     chart: str = "teleport-cluster",
+    manifest: str = "---\n",
 ) -> None:
     """Put the record of a release in the form in which Helm 3 keeps it."""
     record = {
@@ -204,7 +206,7 @@ def put_release(
         "info": {"status": status, "description": description, "last_deployed": updated, "deleted": deleted},
         "chart": {"metadata": {"name": chart, "version": "18.10.3", "appVersion": "18.10.3"}},
         "config": values,
-        "manifest": "---\n",
+        "manifest": manifest,
     }
     packed = base64.b64encode(gzip.compress(json.dumps(record).encode()))
     api.put(

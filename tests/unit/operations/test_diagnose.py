@@ -205,8 +205,12 @@ def test_another_cluster_is_not_looked_at_under_the_stacks_names(api: Kubernetes
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
 
 
+AUTHORITIES = "/api/v1/namespaces/teleport/configmaps/teleport-access-graph-ca"
+
+
 def test_logs_events_states_and_releases_are_looked_at(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
+    del api.objects[AUTHORITIES]
     api.logs["teleport-auth-0"] = CONNECTED + "WARN Access Graph: could not find host CA\n"
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off"}}
     put_pod(api, "teleport-proxy", started=AUTH_READY, ready=False, state=waiting)
@@ -261,6 +265,7 @@ def test_of_a_container_that_is_down_it_is_the_last_run_that_says_why(
 
 def test_where_a_node_does_not_give_the_log_the_events_are_still_told(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
+    del api.objects[AUTHORITIES]
     api.refuse = {"/pods/teleport-auth-0/log": 500}
     api.put(
         "Event",
@@ -439,6 +444,49 @@ def test_a_deployment_is_made_by_whoever_owns_the_release(
     assert found.remedy == f"{maker} makes it, if namespace and release are right"
 
 
+OBJECTS = """
+---
+# Source: teleport-access-graph/templates/service.yaml
+apiVersion: v1
+kind: Service
+metadata: {name: teleport-access-graph}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: teleport-access-graph}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: teleport-access-graph}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: may-have-been-deleted-after-its-end}
+---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: of-a-kind-that-only-sounds-known}
+---
+"""
+
+
+def test_an_object_of_a_release_that_somebody_deleted_is_told_with_the_revision_that_has_it(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """No preview shows it, not even with a refresh, and pods that run log nothing of it."""
+    put_world(api)
+    put_release(api, 3, "deployed", {}, name=GRAPH, namespace=GRAPH, chart=GRAPH, manifest=OBJECTS)
+    service = api.put("Service", GRAPH, GRAPH)["metadata"]["name"]
+    api.put("ClusterRole", GRAPH)
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+    del api.objects[f"/api/v1/namespaces/{GRAPH}/services/{service}"]
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert (found.where, found.evidence) == (f"Service {GRAPH} in {GRAPH}", "does not exist")
+    assert found.remedy == f"helm --kube-context test --namespace {GRAPH} rollback {GRAPH} 3 --wait"
+    api.refuse[f"/services/{service}"] = 403
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == [], "what may not be read may exist"
+
+
 def gone(api: KubernetesApi, name: str) -> None:
     (path,) = [path for path in api.objects if path.endswith(("/deployments/" + name, "/secrets/" + name))]
     del api.objects[path]
@@ -518,11 +566,14 @@ def test_an_event_of_before_the_pods_were_there_again_is_over(api: KubernetesApi
     """A Secret that is missing for a while starts no rollout, and its events stay for an hour."""
     put_world(api)
     put_deployment(api, "teleport-auth", "teleport", rolled_out=BEFORE, available=DURING)
-    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:10Z", 'Failed: secret "license" not found')
+    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:10Z", 'Failed: secret "own" not found')
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
-    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:50Z", 'Failed: secret "license" not found')
+    put_event(api, "teleport-auth-7d4-k8", "2026-06-01T12:00:50Z", 'Failed: secret "own" not found')
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert found.cause == "something that the pod mounts does not exist"
+    # The pod ran all the while, so nothing was rolled out or became available when it was made again.
+    api.put("Secret", "own", "teleport")
+    assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
 
 
 def put_failed_upgrade(api: KubernetesApi, reason: str = GAVE_UP) -> None:
