@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from components.applied import LeftOutError
-from tests.samples import TELEPORT_CLUSTER
+from tests.samples import ACCOUNT, REGION, TELEPORT_CLUSTER
 from tests.unit.monitor import PROJECT, STACK, UNKNOWN_SENTINEL, Recording, leaves
 from tests.unit.platform.test_external_service import BALANCED, NAMED
 from tests.unit.program import stack
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 
 # When a run leaves a resource out, the engine answers with the resource as it was before.
 AS_BEFORE = {
@@ -190,6 +192,19 @@ def test_who_chose_no_part_is_told_that_another_error_is_the_one_to_mend(tmp_pat
     config = stack.configuration(tmp_path, entry={"adopt": True})
     with pytest.raises(LeftOutError, match=r"the Teleport release .* after another error: .* mend that one"):
         stack.run_program(config, tmp_path, never_made=[f"teleport-{TELEPORT_CLUSTER}-ca"])
+
+
+def test_an_instance_is_not_imported_by_a_run_that_leaves_out_what_stands_beside_it(tmp_path: Path) -> None:
+    """The engine imports an instance even in a run that leaves it out, under a component that is then not in the state:
+    the state is broken from then on."""
+    config = stack.configuration(tmp_path)
+    network = {**config["database"]["network"], "subnetGroupName": "theirs"}
+    del network["subnetIds"]
+    config["database"] |= {"adopt": True, "kmsKeyArn": KEY, "network": network}
+    begun = Recording()
+    with pytest.raises(LeftOutError, match="the database's instance: the settings change it"):
+        stack.run_program(config, tmp_path, never_made=["database-parameter-group"], recording=begun)
+    assert "database-instance" not in {item.name for item in begun.registrations}
 
 
 def test_a_first_up_that_is_not_whole_leaves_no_ledger(tmp_path: Path) -> None:

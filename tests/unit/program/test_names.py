@@ -73,6 +73,15 @@ def test_the_providers_refuse_another_cluster_and_account(stack: Recording) -> N
     assert json.loads(stack["aws"].plain("allowedAccountIds")) == ["123456789012"]
 
 
+def test_what_others_own_in_the_cluster_is_not_taken_over(stack: Recording) -> None:
+    """With either option an `up` overwrites what it finds: a Secret of the same name, or a field of Teleport's own
+    Deployments that Helm or a person owns. Without them it stops and names the object."""
+    inputs = stack["kubernetes"]
+    assert (inputs.plain("upsertExistingObjects"), inputs.plain("enablePatchForce")) == ("false", "false")
+    # Patches, by which Teleport's Deployments are annotated, exist only with it.
+    assert inputs.plain("enableServerSideApply") == "true"
+
+
 def test_the_way_out_of_a_lost_cluster_is_open(stack: Recording) -> None:
     """The plugin heeds PULUMI_K8S_DELETE_UNREACHABLE, which its error messages recommend, only if the provider does not
     set the option."""
