@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from operations.preview.layers import Layout, lay_out
+from operations.preview.markup import escape
 
 _BOX_WIDTH, _BOX_HEIGHT = 236, 40
 _COLUMN, _ROW = 300, 52

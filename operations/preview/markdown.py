@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from components.printable import printable
+
 # GitHub refuses a longer body. GitHub counts characters, this module bytes, which are never fewer.
 LIMIT = 65_536
 # Bytes for the line that says what was cut, and for closing open blocks.
@@ -51,8 +53,9 @@ def code(text: str) -> str:
 
 
 def in_line(text: str) -> str:
-    """The text on one line that cannot end a fence, shortened so that it leaves room for others."""
-    line = _LINE.sub(" ⏎ ", text.strip("\r\n")).replace("```", "'''")
+    """The text on one line that cannot end a fence, shortened so that it leaves room for others. Characters that are
+    not printable are escaped: a mark of direction would show reviewers another text than the engine has."""
+    line = printable(_LINE.sub(" ⏎ ", text.strip("\r\n"))).replace("```", "'''")
     return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}… ({len(text)} characters)"
 
 

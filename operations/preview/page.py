@@ -7,11 +7,11 @@ trusted. Light or dark as the reader's system is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from operations.preview.document import QUIET, Preview, Step
 from operations.preview.drawing import Node, draw
 from operations.preview.judgement import Assessment, Judgement, Severity, assess
+from operations.preview.markup import escape
 from operations.preview.property_paths import Change, changes
 from operations.preview.style import STYLE
 from operations.preview.trusted_authorities import trust_change

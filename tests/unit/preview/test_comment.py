@@ -145,6 +145,18 @@ def test_a_marker_is_of_one_stack_and_of_the_first_line_only() -> None:
     assert [line for line in lines if line.startswith("<!--")] == [marker("dev")]
 
 
+def test_no_character_shows_reviewers_another_text() -> None:
+    """A mark of direction turns round what stands after it, and a control character may end a text, or hide a part."""
+    evil = "10.0.0.0/8\u202e0/0.0.0.0\u2066\x00\x1b[8m\u200bx"
+    steps = (
+        step("delete", INSTANCE, evil, reasons=[evil]),
+        step("update", SECRET, "x", old={"a": "1"}, new={"a": evil}),
+    )
+    text = comment(read_preview(document(*steps, diagnostics=[{"severity": "warning", "message": evil}])), stack="dev")
+    assert re.search(r"[\u202e\u2066\x00\x1b\u200b]", text) is None
+    assert r"+ a: 10.0.0.0/8\u202e0/0.0.0.0\u2066\x00\x1b[8m\u200bx" in text
+
+
 @pytest.mark.parametrize(
     "evil",
     ["`````\n</details>\n# big", "@octocat", "x|y|z", "<img src=x>", "```\ninjected", "\u2028injected", "[a](b)"],

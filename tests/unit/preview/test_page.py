@@ -150,6 +150,15 @@ def test_five_hundred_resources_show_what_changes_first() -> None:
     assert len(Page(text).all("svg")) == 2
 
 
+def test_no_character_shows_reviewers_another_text() -> None:
+    """A mark of direction turns round what stands after it, and a control character may hide a part."""
+    evil = "10.0.0.0/8\u202e0/0.0.0.0\u2066\x00\x1b[8m\u200b\nand more"
+    steps = (step("delete", SECRET, evil), step("update", SECRET, "x", old={"a": "1"}, new={"a": evil}))
+    text = page(preview_of(*steps, diagnostics=[{"severity": "info", "message": evil}]), stack="dev")
+    assert re.search(r"[\u202e\u2066\x00\x1b\u200b]", text) is None
+    assert r"<ins><pre>10.0.0.0/8\u202e0/0.0.0.0\u2066\x00\x1b[8m\u200b" + "\nand more</pre></ins>" in text
+
+
 @pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x>', "'", "&lt;", "</title>"])
 def test_no_text_of_a_preview_is_markup(evil: str) -> None:
     steps = (step("delete", SECRET, evil), step("update", SECRET, "x", old={evil: evil}, new={evil: "2"}))
