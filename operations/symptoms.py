@@ -148,7 +148,9 @@ SYMPTOMS = (
     ),
     _symptom(
         r"(no such host|connection refused|i/o timeout|no route to host|deadline exceeded).*(5432|postgres|pgx|dial)"
-        r"|(postgres|pgx|5432|database).*(no such host|connection refused|timeout|no route|not reachable)",
+        # The port is the settings' (6432 in production). At 80 and 443 are EKS Pod Identity's agent and AWS's API.
+        r"|(postgres|pgx|5432|database|\.rds\.|dial tcp \S+:(?!(?:80|443):)\d+:)"
+        r".*(no such host|connection refused|timeout|no route|not reachable)",
         ("access-graph",),
         "the database cannot be reached from the access graph's pods",
         "look at database.network.clientSecurityGroupIds (the nodes' or pods' group), the routes, the instance",

@@ -90,6 +90,16 @@ SEEN = [
         )
     ),
     ("access-graph", "dial tcp: lookup db.rds.amazonaws.com: no such host, postgres", "database cannot be reached"),
+    # From pgx 5.7 on, each attempt has a line of its own; the port is another one in production.
+    *(
+        ("access-graph", line, "database cannot be reached")
+        for line in (
+            "10.0.0.1:6432 (db.example.com): dial error: dial tcp 10.0.0.1:6432: connect: connection refused",
+            "dial tcp 10.0.0.1:6432: i/o timeout",
+            "dial tcp [fd00::1]:1150: connect: no route to host",
+            "lookup graph.abcdefghijkl.eu-central-1.rds.amazonaws.com on 10.100.0.10:53: no such host",
+        )
+    ),
     (
         "access-graph",
         'unrecognized configuration parameter "pool_max_conns"',
@@ -117,6 +127,9 @@ def test_every_row_has_a_line_that_was_seen() -> None:
 @pytest.mark.parametrize(
     ("role", "line"),
     [
+        # AWS's API and EKS Pod Identity's agent, which TAG calls for a token.
+        ("access-graph", 'Post "https://sts.eu-central-1.amazonaws.com/": dial tcp 192.0.2.1:443: i/o timeout'),
+        ("access-graph", "dial tcp 169.254.170.23:80: connect: connection refused"),
         ("proxy", "http: TLS handshake error from 203.0.113.9:51123: remote error: tls: unknown certificate"),
         ("proxy", "http: TLS handshake error from 203.0.113.9:51123: remote error: tls: unknown certificate authority"),
         ("proxy", "WARN x509: certificate is valid for a.example.com, not b.example.com"),
