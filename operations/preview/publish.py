@@ -91,7 +91,7 @@ def publish_comment(github: GitHub, number: int, body: str, author: str) -> str:
     if not _MARKER.fullmatch(marker):
         raise PublishError("the comment has no marker in its first line: make it with `python -m operations comment`")
     for comment in github.all(f"/issues/{number}/comments"):
-        if comment["user"]["login"] == author and (comment["body"] or "").split("\n", 1)[0].strip() == marker:
+        if _is_of(comment, author) and (comment["body"] or "").split("\n", 1)[0].strip() == marker:
             if comment["body"] == body:
                 return "unchanged"
             github.send("PATCH", f"/issues/comments/{comment['id']}", {"body": body})
@@ -108,13 +108,18 @@ def withdraw_comments(github: GitHub, number: int, stacks: Iterable[str], author
     for comment in list(github.all(f"/issues/{number}/comments")):
         first = (comment["body"] or "").split("\n", 1)[0].strip()
         found = _MARKER.fullmatch(first)
-        if comment["user"]["login"] != author or found is None or first in previewed:
+        if not _is_of(comment, author) or found is None or first in previewed:
             continue
         body = f"{first}\n### ⚪ `{found.group(1)}`: no preview any more\n\n{_WITHDRAWN}\n"
         if comment["body"].strip() != body.strip():
             github.send("PATCH", f"/issues/comments/{comment['id']}", {"body": body})
             withdrawn.append(found.group(1))
     return withdrawn
+
+
+def _is_of(comment: Mapping[str, Any], author: str) -> bool:
+    # GitHub has null for an account that was deleted.
+    return (comment["user"] or {}).get("login") == author
 
 
 def publish_issue(github: GitHub, title: str, body: str | None, label: str) -> str:

@@ -157,9 +157,11 @@ def test_somebody_elses_marker_is_not_ours(server: Server, github: GitHub) -> No
         {"id": 1, "user": {"login": "mallory"}, "body": body("dev", "all is well")},
         {"id": 2, "user": {"login": BOT}, "body": f"quoted:\n{marker('dev')}"},
         {"id": 3, "user": {"login": BOT}, "body": None},
+        {"id": 4, "user": None, "body": body("dev", "of an account that was deleted")},
     ]
     assert publish_comment(github, 7, body("dev", "red"), BOT) == "made"
-    assert [one["id"] for one in server.comments] == [1, 2, 3, 103]
+    assert [one["id"] for one in server.comments] == [1, 2, 3, 4, 104]
+    assert withdraw_comments(github, 7, ["dev"], BOT) == []
 
 
 def test_what_was_said_of_a_stack_is_taken_back_once_the_change_touches_it_no_more(
