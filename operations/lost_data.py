@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from components.settings import RdsDatabaseSettings, Settings
+from operations.checks.encryption_key import out_of_the_way
 from operations.mending import import_by_hand
 from operations.unrecorded import INSTANCE, KEY
 
@@ -28,11 +29,12 @@ def to_have_again(settings: Settings, stack: str, kind: str, identity: str, reco
         # An instance of another name is a former one, or a replica.
         identity == database.identifier if kind == INSTANCE else database.kms_key_arn is None
     )
-    if name in recorded or not is_wanted:
-        return (
-            f"leave it unless nobody needs it any more: {reason}, and `database.onDestroy` keep and snapshot leave "
-            "such objects"
-        )
+    unless_needed = (
+        f"leave it unless nobody needs it any more: {reason}, and `database.onDestroy` keep and snapshot leave such "
+        "objects"
+    )
+    if not is_wanted or (name in recorded and kind != KEY):
+        return unless_needed
     command = import_by_hand(
         stack,
         kind,
@@ -42,6 +44,12 @@ def to_have_again(settings: Settings, stack: str, kind: str, identity: str, reco
         provider="aws=<URN of the provider aws>",
         protect=True,
     )
+    if name in recorded:
+        # As after an `up --refresh` while the key was scheduled for deletion, which the plugin takes for gone.
+        return (
+            f"{unless_needed}. If the database is encrypted with it (`preflight` tells), the state has another in its "
+            f"place: {out_of_the_way()}; then import it {command}"
+        )
     return (
         f"leave it: {reason}. If `database.onDestroy` left it, database.adopt or restore reuses it (docs/database.md). "
         f"If the state has lost it, import it {command}"

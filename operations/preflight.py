@@ -72,6 +72,7 @@ class Preflight:
                     self.settings,
                     (self.outputs or {}).get("databaseInstanceArn"),
                     in_state=None if self.record is None else "database-instance" in self.record.ids,
+                    own_key=None if self.record is None else self.record.ids.get("database-key"),
                 )
         self.unmatched = [one for one in skip if not any(finding.check.startswith(one) for finding in findings)]
         return [_with_way_out(finding) for finding in findings if not finding.check.startswith(tuple(skip))]
@@ -216,9 +217,10 @@ class Preflight:
         """Helm refuses a second release of the same name, whoever made the first."""
         graph, outputs = self.settings.access_graph, self.outputs or {}
         check, statement = "access-graph.release", "the access graph's release can be upgraded"
-        findings = self._no_pending(cluster, graph.namespace, graph.release, check, statement)
         had = (outputs.get("namespace"), outputs.get("releaseName")) == (graph.namespace, graph.release)
-        if not graph.enabled or self._has("access-graph-release", f"{graph.namespace}/{graph.release}", had):
+        ours = self._has("access-graph-release", f"{graph.namespace}/{graph.release}", had)
+        findings = self._no_pending(cluster, graph.namespace, graph.release, check, statement, made=ours)
+        if not graph.enabled or ours:
             return findings
         live = deployed_release(cluster, graph.namespace, graph.release)
         if live is None or any(one.outcome is not Outcome.PASS for one in findings):
@@ -237,8 +239,14 @@ class Preflight:
             trust = None  # `_files` reports it
         return check_source(self.settings, cluster, trust=trust, now=self.now())
 
-    def _no_pending(self, cluster: Cluster, namespace: str, release: str, check: str, statement: str) -> list[Finding]:
+    def _no_pending(
+        self, cluster: Cluster, namespace: str, release: str, check: str, statement: str, *, made: bool
+    ) -> list[Finding]:
+        """made: whether the stack has installed the release, by its record."""
         revisions = list_revisions(cluster, namespace, release)
+        if made and not revisions:
+            reason = "this stack made it, and Helm has it no more; a plain `up` does not notice, or fails: run "
+            return [failed(check, statement, f"{reason}`up --refresh`")]
         if revisions and revisions[-1].status in UNSETTLED:
             last = revisions[-1]
             way = "rolls it back" if last.status in PENDING else "ends its removal, or says how to have it back"
@@ -366,8 +374,9 @@ class Preflight:
     ) -> list[Finding]:
         check = f"teleport.{name}.release"
         statement = f"the release {entry.release} can be upgraded"
-        findings = self._no_pending(cluster, entry.namespace, entry.release, check, statement)
         ours = self._has(f"teleport-{name}-release", f"{entry.namespace}/{entry.release}", self._had(name))
+        made = ours and not entry.adopt  # no `up` installs an adopted one
+        findings = self._no_pending(cluster, entry.namespace, entry.release, check, statement, made=made)
         if live is None:
             if entry.adopt:
                 recorded = (((self.outputs or {}).get("ledger") or {}).get("teleport") or {}).get(name) or {}

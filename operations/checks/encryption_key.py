@@ -1,4 +1,5 @@
-"""Whether the key of `database.kmsKeyArn` is usable, and whether its policy admits the services that write with it."""
+"""Whether the database's key is usable, and whether the policy of `database.kmsKeyArn` admits the services that write
+with it."""
 
 from __future__ import annotations
 
@@ -42,6 +43,37 @@ def check_key(settings: Settings) -> list[Finding]:
     found = passed(check, statement, str(key.get("Description") or key["KeyId"]))
     # The stack encrypts nothing else of an adopted instance, so no service needs the key.
     return [found] if database.adopt else [found, _policy(settings.aws, database, key)]
+
+
+def check_own_key(cloud: AwsSettings, used: str, recorded: str | None) -> Finding:
+    """The key that the stack made for its instance. A key that somebody scheduled for deletion is gone for the plugin:
+    an `up --refresh` makes another, and an instance cannot change its key.
+
+    used: ARN of the key with which the instance is encrypted. recorded: id of the stack's key in its state.
+    """
+    check, statement = "aws.key", "the key of the database is in use, and the stack's"
+    try:
+        with asking_aws():
+            state = aws_client(cloud, "kms").describe_key(KeyId=used)["KeyMetadata"]["KeyState"]
+    except NoSession as error:
+        return not_told(check, statement, error)
+    identity, ways = used.rpartition("/")[2], []
+    if state not in _USABLE:
+        ways.append(f"it is {state}: {_WAYS_OUT.get(state, 'look at it with `aws kms describe-key`')}")
+        if state == "PendingDeletion":
+            ways.append("do that before any `up --refresh`, which makes another key and then wants another database")
+    if recorded != identity:
+        other = "" if recorded is None else f"; first {out_of_the_way()}"
+        ways.append(
+            f"the state has {recorded or 'none'} in its place, so an `up` wants another database{other}; `recover` "
+            "prints how to import it"
+        )
+    return failed(check, statement, f"{identity}: {'; '.join(ways)}") if ways else passed(check, statement, identity)
+
+
+def out_of_the_way() -> str:
+    """How to make room in the state for the database's key, beside one that was made in its place."""
+    return "`pulumi state rename <URN of database-key> database-key-unused`, which the `up` after the import deletes"
 
 
 def _unusable(key: Mapping[str, Any], *, adopted: bool) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import yaml
 
-from components.settings import RdsDatabaseSettings, Settings
+from components.settings import AwsSettings, RdsDatabaseSettings, Settings
 from components.settings.names import (
     DATABASE_ACCESS_NAME,
     DATABASE_CA_CONFIG_MAP_NAME,
@@ -18,6 +18,7 @@ from components.settings.names import (
 from components.teleport_values import auth_deployment_name
 from operations.aws_session import NoSession, asking_aws, aws_client, not_told
 from operations.checks.adoption import check_adoption
+from operations.checks.encryption_key import check_own_key
 from operations.checks.restoration import check_restoration
 from operations.cluster import Cluster, Document, NotAllowed
 from operations.findings import Finding, failed, passed
@@ -71,18 +72,30 @@ def dialled_endpoint(cluster: Cluster, namespace: str, release: str) -> str | No
     return str(endpoint) if endpoint and value_at(section, "enabled") is True else None
 
 
-def check_instance(settings: Settings, recorded: str | None, *, in_state: bool | None = None) -> list[Finding]:
+def _gone(cloud: AwsSettings, name: str) -> str:
+    return (
+        f"this stack has it in its state, and {cloud.region} has it no more; a plain `up` does not notice, and "
+        "`up --refresh` alone makes an empty one: name its last snapshot in database.restore "
+        f"(`aws rds describe-db-snapshots --db-instance-identifier {name}`), then `up --refresh`"
+    )
+
+
+def check_instance(
+    settings: Settings, recorded: str | None, *, in_state: bool | None = None, own_key: str | None = None
+) -> list[Finding]:
     """Whether another stack has the RDS instance of this name: two stacks that adopt it would change it by turns.
 
     recorded: ARN of the instance in the last `up`'s outputs. With this name it is ours, whatever its tag: the stack may
-    have been renamed.
+    have been renamed. Then the question is whether it is still there.
     in_state: whether the stack's state has an instance; None where nobody read the state.
+    own_key: id of the key in the stack's state.
     """
     database = settings.database
     if settings.aws is None or not isinstance(database, RdsDatabaseSettings):
         return []
     name = database.identifier
-    if in_state is not False and recorded is not None and recorded.endswith(f":{name}"):
+    is_own = in_state is not False and recorded is not None and recorded.endswith(f":{name}")
+    if is_own and in_state is None:
         return []
     check, statement = "aws.instance", f"the database {name} is nobody else's"
     try:
@@ -92,8 +105,15 @@ def check_instance(settings: Settings, recorded: str | None, *, in_state: bool |
             instances = aws_client(settings.aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
     except NoSession as error:
         return [not_told(check, statement, error)]
+    if is_own and instances:
+        # What was adopted or restored may have another's key.
+        made_anew = database.adopt is False and database.restore is None and database.kms_key_arn is None
+        used = instances[0].get("KmsKeyId")
+        return [check_own_key(settings.aws, used, own_key)] if made_anew and used else []
+    if is_own and database.restore is None:
+        return [failed(check, f"the database {name} is there", _gone(settings.aws, name))]
     if not instances:
-        if not database.adopt:
+        if is_own or not database.adopt:
             return check_restoration(settings.aws, database)
         reason = f"there is none in {settings.aws.region} to take over; correct database.identifier, or adopt"
         return [failed(check, statement, reason)]

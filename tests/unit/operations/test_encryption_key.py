@@ -1,5 +1,5 @@
-"""Checks of the key that `database.kmsKeyArn` names: it can encrypt, and its policy admits the services that write with
-it."""
+"""Checks of the database's key: it can encrypt; and the policy of one that `database.kmsKeyArn` names admits the
+services that write with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from components.database_policies import key_policy
 from components.settings import load_settings
 from operations.checks import encryption_key
-from operations.checks.encryption_key import check_key
+from operations.checks.encryption_key import check_key, check_own_key
 from operations.findings import Finding, Outcome
 from tests.samples import ACCOUNT, REGION, minimal_configuration
 
@@ -102,6 +102,40 @@ def test_a_key_that_is_off_is_told_with_the_way_to_turn_it_on(
     found = findings(arn)
     assert outcomes(found) == {"aws.key": Outcome.FAIL}
     assert said in found["aws.key"].reason
+
+
+def own_key(used: str, recorded: str | None) -> Finding:
+    settings = load_settings(minimal_configuration(), (), root=Path.cwd(), stack="dev")
+    assert settings.aws is not None
+    return check_own_key(settings.aws, used, recorded)
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [(_disabled, "is Disabled: `aws kms enable-key`"), (_deleted, "do that before any `up --refresh`")],
+)
+def test_the_stacks_own_key_is_looked_at_through_its_instance(
+    aws_account: None, turn: Callable[[Any, str], None], said: str
+) -> None:
+    arn = made_key(statements())
+    identity = arn.rpartition("/")[2]
+    assert own_key(arn, identity).outcome is Outcome.PASS
+    turn(boto3.client("kms", region_name=REGION), arn)
+    finding = own_key(arn, identity)
+    assert (finding.check, finding.outcome) == ("aws.key", Outcome.FAIL)
+    assert said in finding.reason
+
+
+@pytest.mark.parametrize(("recorded", "way"), [(None, "the state has none"), ("x-y", "first `pulumi state rename")])
+def test_a_key_that_the_state_has_lost_is_told_before_an_up_wants_another_database(
+    aws_account: None, recorded: str | None, way: str
+) -> None:
+    """After an `up --refresh` while the key was to be deleted, the state has another key, which nothing is encrypted
+    with."""
+    finding = own_key(made_key(statements()), recorded)
+    assert finding.outcome is Outcome.FAIL
+    assert way in finding.reason
+    assert "`recover` prints how to import it" in finding.reason
 
 
 def test_a_key_of_two_halves_encrypts_no_instance(aws_account: None) -> None:

@@ -56,3 +56,11 @@ def test_what_has_a_successor_or_is_nobodys_to_have_again_is_to_be_left_as_well(
         said = to_have_again(settings, "dev", kind, identity, recorded)
         assert said is not None
         assert said.startswith("leave it unless nobody needs it any more: ")
+
+
+def test_a_key_that_has_another_in_its_place_comes_back_once_that_has_made_room() -> None:
+    said = to_have_again(settings_with(), "dev", KEY, "0b1c2d3e", {"database-key", "database-instance"})
+    assert said is not None
+    room, _, back = said.partition("`pulumi state rename <URN of database-key> database-key-unused`")
+    assert "If the database is encrypted with it" in room
+    assert " pulumi import aws:kms/key:Key database-key 0b1c2d3e --stack dev " in back

@@ -35,7 +35,7 @@ def settings_with(**database: Any) -> Settings:
     return load_settings(config, (), root=Path.cwd(), stack="dev")
 
 
-def put_instance(stack: str | None) -> str:
+def put_instance(stack: str | None, **more: Any) -> str:
     """Create an instance with the tag of `stack`. Returns its ARN."""
     made = boto3.client("rds", region_name="us-east-1").create_db_instance(
         DBInstanceIdentifier=NAME,
@@ -45,6 +45,7 @@ def put_instance(stack: str | None) -> str:
         MasterUserPassword="password-of-a-test",
         AllocatedStorage=20,
         Tags=[] if stack is None else [{"Key": "teleport-access-graph:stack", "Value": stack}],
+        **more,
     )
     return str(made["DBInstance"]["DBInstanceArn"])
 
@@ -83,6 +84,33 @@ def test_one_of_its_own_that_the_state_has_lost_is_no_name_that_is_free(aws_acco
     assert check_instance(settings_with(), arn, in_state=True) == []
     kept, _ = check_instance(settings_with(**ADOPT), None, in_state=False)
     assert kept.outcome is Outcome.PASS
+
+
+def test_one_of_its_own_that_somebody_deleted_is_told_before_an_up_makes_an_empty_one(aws_account: None) -> None:
+    arn = put_instance("acme/teleport-access-graph/dev")
+    boto3.client("rds", region_name="us-east-1").delete_db_instance(
+        DBInstanceIdentifier=NAME, FinalDBSnapshotIdentifier=f"{NAME}-last"
+    )
+    (finding,) = check_instance(settings_with(), arn, in_state=True)
+    assert (finding.check, finding.outcome) == ("aws.instance", Outcome.FAIL)
+    assert "`up --refresh` alone makes an empty one: name its last snapshot in database.restore" in finding.reason
+    assert check_instance(settings_with(), arn, in_state=None) == [], (
+        "only the state tells that an `up` would not see it"
+    )
+    restored = settings_with(restore={"mode": "snapshot", "snapshotIdentifier": f"{NAME}-last"})
+    assert [one.check for one in check_instance(restored, arn, in_state=True)] == ["aws.restore"]
+
+
+def test_the_key_of_one_of_its_own_is_looked_at(aws_account: None) -> None:
+    """The key with which the instance is encrypted, whichever the state has."""
+    kms = boto3.client("kms", region_name="us-east-1").create_key()["KeyMetadata"]
+    arn = put_instance("acme/teleport-access-graph/dev", StorageEncrypted=True, KmsKeyId=kms["Arn"])
+    for known, outcome in ((kms["KeyId"], Outcome.PASS), ("another", Outcome.FAIL)):
+        (finding,) = check_instance(settings_with(), arn, in_state=True, own_key=known)
+        assert (finding.check, finding.outcome) == ("aws.key", outcome)
+    # Data that existed before have the key that they had.
+    restored = settings_with(restore={"mode": "snapshot", "snapshotIdentifier": "before"})
+    assert check_instance(restored, arn, in_state=True, own_key="another") == []
 
 
 def test_one_that_no_stack_made_can_be_adopted_and_not_made_again(aws_account: None) -> None:

@@ -117,6 +117,7 @@ def test_what_a_first_up_made_that_failed_is_no_obstacle_to_the_next(api: Kubern
     """A failed first `up` leaves no outputs. A deployment runs preflight before each `up` and could never continue."""
     put_world(api)
     put_uri(api)
+    put_release(api, 1, "deployed", {}, name=GRAPH, namespace=GRAPH)
     entry = {**configuration()["teleport"][CLUSTER], "adopt": False}
     for own in (settings(tmp_path), settings(tmp_path, teleport={CLUSTER: entry})):
         findings = run(tmp_path, settings=own, record=given(patch_values(USERS, PATCH), 2))
@@ -155,6 +156,21 @@ def test_a_release_of_the_access_graph_that_the_state_has_lost_is_no_name_that_i
         assert findings["access-graph.release"].reason == "revision 1 is deployed"
     off = settings(tmp_path, accessGraph={**configuration()["accessGraph"], "enabled": False})
     assert run(tmp_path, settings=off, outputs=known, record=lost)["access-graph.release"].outcome is Outcome.PASS
+
+
+def test_a_release_that_somebody_uninstalled_is_not_one_that_is_still_to_be_made(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    """A plain `up` that changes nothing of the release passes without it, and Helm refuses one that does."""
+    put_world(api)
+    entry = {**configuration()["teleport"][CLUSTER], "adopt": False}
+    installed = settings(tmp_path, teleport={CLUSTER: entry})
+    del api.objects["/api/v1/namespaces/teleport/secrets/sh.helm.release.v1.teleport.v2"]
+    findings = run(tmp_path, settings=installed, outputs=OUTPUTS, record=EngineRecord(begun=[], releases={}, ids=IDS))
+    for check in ("access-graph.release", f"{TELEPORT}release"):
+        assert findings[check].outcome is Outcome.FAIL
+        assert "Helm has it no more" in findings[check].reason
+        assert "run `up --refresh`" in findings[check].reason
 
 
 def test_a_namespace_that_is_another_than_the_states_is_not_had(api: KubernetesApi, tmp_path: Path) -> None:
