@@ -38,9 +38,10 @@ def server(
     version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     serve: Callable[[ssl.SSLSocket], None] | None = None,
 ) -> Iterator[tuple[Way, str]]:
-    """A replica that behaves like the access graph's: mutual TLS with one host CA (None accepts any client). Also
-    returns its certificate."""
+    """A replica that behaves like the access graph's: mutual TLS with one host CA (None accepts any client), and as in
+    gRPC for Go, no word to a client that does not ask for HTTP/2 by ALPN. Also returns its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["h2"])
     context.minimum_version = context.maximum_version = version
     identity = (issuer or authority("graph-1")).issue(directory, name, hosts)
     context.load_cert_chain(identity)
@@ -59,7 +60,8 @@ def server(
 
     def one(plain: socket.socket) -> None:
         with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
-            (serve or answer)(connection)
+            if connection.selected_alpn_protocol() == "h2":
+                (serve or answer)(connection)
 
     threading.Thread(target=accept, daemon=True).start()
     address = listener.getsockname()
@@ -127,12 +129,11 @@ def test_a_certificate_whose_common_name_alone_is_right_is_for_no_name(tmp_path:
 
 
 def test_an_intermediate_authority_in_the_bundle_is_an_anchor(tmp_path: Path) -> None:
-    """Go accepts any certificate in the bundle as a trust anchor, self-signed or not."""
+    """Go accepts any certificate in the bundle as a trust anchor, self-signed or not, and comments in any script."""
     intermediate = authority("root").intermediate("graph-intermediate")
+    trust = f"# für Teleport\n{intermediate.pem}"
     with server(tmp_path, issuer=intermediate) as (way, _):
-        found = check_trust(
-            [way], host=HOST, cluster=CLUSTER, trust=intermediate.pem, where="the ConfigMap", identity=None
-        )
+        found = check_trust([way], host=HOST, cluster=CLUSTER, trust=trust, where="the ConfigMap", identity=None)
     assert found.outcome is Outcome.PASS, found.reason
 
 
