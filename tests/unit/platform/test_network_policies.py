@@ -143,6 +143,14 @@ def test_a_teleport_here_is_let_in_before_and_after_it_is_told_another_name() ->
         assert CALLER in callers(with_policy(config, clientCidrs=["10.9.0.0/16"]))
 
 
+def test_an_up_that_switches_the_access_graph_off_locks_nobody_out_of_it() -> None:
+    """Auth still calls until it has its own values back, and the access graph runs until the end of the `up`."""
+    config = with_policy(minimal_configuration(), clientCidrs=["10.9.0.0/16"])
+    on = callers(config)
+    config["accessGraph"]["enabled"] = False
+    assert callers(config) == on == [CALLER, {"ipBlock": {"cidr": "10.9.0.0/16"}}]
+
+
 @pytest.mark.parametrize("graph", [{"external": {"hostname": "graph.example.com"}}, {"serviceType": "LoadBalancer"}])
 def test_a_load_balancer_hides_who_calls(graph: dict[str, Any]) -> None:
     config = minimal_configuration(**NAMED)
