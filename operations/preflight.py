@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from components.intake import IntakeError, read_intake
+from components.host_authority_succession import succession
+from components.intake import Intake, IntakeError, read_intake
 from components.settings import (
     ManualTeleportSettings,
     ProxyHostAuthorities,
@@ -30,6 +31,7 @@ from operations.checks.encryption_key import check_key
 from operations.checks.namespace import check_existing_namespace, check_foreign_secrets, held_by
 from operations.checks.network import check_network
 from operations.checks.other_stacks import check_instance, check_shared_namespace, dialled_endpoint, other_maker
+from operations.checks.presented import check_presented, public_address
 from operations.cloud_account import check_account
 from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.engine_record import EngineRecord
@@ -58,6 +60,8 @@ class Preflight:
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     unmatched: list[str] = field(default_factory=list, init=False)
     """The entries of the last run's `skip` that no check's name began with."""
+    _intake: Intake | None = field(default=None, init=False)
+    """What the configuration points to; None when it cannot be used."""
 
     def run(self, skip: Sequence[str] = ()) -> list[Finding]:
         """Every finding whose check does not begin with a name in `skip`."""
@@ -93,7 +97,7 @@ class Preflight:
     def _files(self) -> list[Finding]:
         statement = "values files and host CAs can be used"
         try:
-            intake = read_intake(self.settings, self.now())
+            intake = self._intake = read_intake(self.settings, self.now())
         except IntakeError as error:
             return [failed("files", statement, problem) for problem in error.problems]
         count = sum(len(found) for found in intake.host_authorities.values())
@@ -121,6 +125,7 @@ class Preflight:
             if isinstance(entry, ManualTeleportSettings):
                 # This stack has no access to that cluster: only its proxy can be asked.
                 findings.append(self._floor(name, teleport_version(None, None, _proxy(entry), self.settings.root)))
+                findings += self._presented(name, entry, {})
             elif there is not None:
                 findings += self._guarded(f"teleport.{name}", partial(self._teleport, there, name, entry))
         return findings
@@ -278,6 +283,7 @@ class Preflight:
         findings += self._guarded(f"{check}.version", lambda: [self._version(cluster, name, entry, live)])
         findings += self._guarded(f"{check}.config-map", lambda: self._config_map(cluster, name, entry.namespace))
         findings += self._guarded(f"{check}.endpoint", lambda: self._dials(cluster, name, entry))
+        findings += self._presented(name, entry, whole)
         if unread is not None:
             findings.append(unread)
         elif isinstance(entry, ReleaseTeleportSettings):
@@ -363,6 +369,23 @@ class Preflight:
             "stack, disconnects it first (docs/teleport.md)"
         )
         return [self._not_recorded(check, statement, reason)]
+
+    def _presented(self, name: str, entry: TeleportEntry, values: Mapping[str, Any]) -> list[Finding]:
+        """What a proxy gives needs no second look, where the host CAs are fetched from it."""
+        given = {} if self._intake is None else self._intake.host_authorities
+        address = public_address(name, values)
+        if name not in given or entry.host_authorities is None or _proxy(entry) is not None or address is None:
+            return []
+        recorded = value_at(self.outputs, "ledger", "hostAuthorities", name)
+        after = succession(
+            name,
+            recorded if isinstance(recorded, list) else [],
+            given[name],
+            former=entry.host_authorities.former,
+            now=self.now(),
+        )
+        accepted = {one.fingerprint for one in after.accepted}
+        return check_presented(name, address, accepted, root=self.settings.root, now=self.now())
 
     def _release(
         self,

@@ -35,7 +35,7 @@ from tests.unit.model.world import Leaf, World
 
 EXCEPTIONS = {
     "former: drop": "who says drop wants exactly the host CAs that are given; what Teleport presents only Teleport "
-    "knows, and `preflight` asks it",
+    "knows, and `preflight` asks its proxy",
     "nothing known": "with the access graph off nothing is remembered of host CAs: what is given when it is switched "
     "on is taken",
     "foreign issuer": "who signs a certificate that somebody else issues is never read from its Secret; `preflight` "

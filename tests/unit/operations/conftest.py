@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
+from components.proxy_export import ProxyFetchError
 from operations import chart_repositories
 from operations.cluster import Cluster
 from tests.unit.operations.kubernetes_api import KubernetesApi, serving
@@ -40,6 +41,20 @@ def chart_indexes(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | Exceptio
 
     monkeypatch.setattr(chart_repositories, "fetch_index", fetch)
     return indexes
+
+
+@pytest.fixture(autouse=True)
+def proxies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What each reachable proxy exports as its host CAs, by address. No test asks a proxy over the network."""
+    exports: dict[str, str] = {}
+
+    def fetch(address: str, ca_file: Path | None = None) -> str:
+        if address not in exports:
+            raise ProxyFetchError("cannot be reached")
+        return exports[address]
+
+    monkeypatch.setattr("operations.checks.presented.fetch_from_proxy", fetch)
+    return exports
 
 
 @pytest.fixture(autouse=True)

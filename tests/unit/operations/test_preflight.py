@@ -15,10 +15,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from components.host_authorities import parse_authorities
 from components.settings import ProxyHostAuthorities, load_settings
 from components.teleport_values import AccessGraphPatch, AuditLog, patch_values
 from operations import __main__ as command_line
 from operations import teleport_release
+from operations.checks.presented import public_address
 from operations.engine_record import EngineRecord, GivenRelease
 from operations.findings import Finding, Outcome
 from operations.preflight import Preflight
@@ -41,6 +43,7 @@ from tests.unit.operations.world import (
     settings,
     settings_of_mode,
 )
+from tests.unit.program.stack import host_authority
 
 TELEPORT = f"teleport.{CLUSTER}."
 URI = "postgres://graph:hunter2@db.example.com/graph?sslmode=verify-full"
@@ -854,6 +857,90 @@ def entry_of(**changes: Any) -> dict[str, Any]:
     for key in ("adopt", "chart"):
         del entry[key]
     return {**entry, **changes}
+
+
+PRESENTED = f"{TELEPORT}host-authorities"
+
+
+@pytest.mark.parametrize("mode", ["release", "values"])
+def test_host_authorities_that_the_cluster_does_not_use_any_more_stop_an_up(
+    api: KubernetesApi, tmp_path: Path, proxies: dict[str, str], mode: str
+) -> None:
+    """A rebuilt cluster has the same name, and the CA in the configuration is still valid: nothing else tells."""
+    put_before(api)
+    rebuilt = parse_authorities(host_authority(CLUSTER))[0]
+    proxies[f"{CLUSTER}:443"] = rebuilt.pem
+    findings = run(tmp_path, settings=settings_of_mode(tmp_path, mode))
+    assert not_passed(findings) == {PRESENTED: Outcome.FAIL}
+    assert rebuilt.fingerprint in findings[PRESENTED].reason
+    assert f"teleport.{CLUSTER}.hostAuthorities does not" in findings[PRESENTED].reason
+
+
+def test_a_teleport_without_the_chart_is_asked_at_its_name(
+    api: KubernetesApi, tmp_path: Path, proxies: dict[str, str]
+) -> None:
+    put_before(api)
+    proxies[f"{CLUSTER}:443"] = host_authority(CLUSTER)
+    entry = {"mode": "manual", "hostAuthorities": configuration()["teleport"][CLUSTER]["hostAuthorities"]}
+    findings = run(tmp_path, settings=settings(tmp_path, teleport={CLUSTER: entry}))
+    assert findings[PRESENTED].outcome is Outcome.FAIL
+
+
+def test_host_authorities_that_the_cluster_uses_pass(
+    api: KubernetesApi, tmp_path: Path, proxies: dict[str, str]
+) -> None:
+    put_before(api)
+    proxies[f"{CLUSTER}:443"] = authority(CLUSTER).pem
+    assert run(tmp_path)[PRESENTED].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("former", "outcome"), [("keep", Outcome.PASS), ("drop", Outcome.FAIL)])
+def test_one_that_was_accepted_before_counts_for_as_long_as_it_is_kept(
+    api: KubernetesApi, tmp_path: Path, proxies: dict[str, str], former: str, outcome: Outcome
+) -> None:
+    put_world(api)
+    put_uri(api)
+    put_release(api, 4, "deployed", patch_values(USERS, PATCH))
+    known = host_authority(CLUSTER)
+    proxies[f"{CLUSTER}:443"] = known
+    entry = configuration()["teleport"][CLUSTER]
+    given = {"mode": "inline", "certificates": [authority(CLUSTER).pem], "former": former}
+    changed = settings(tmp_path, teleport={CLUSTER: {**entry, "hostAuthorities": given}})
+    outputs = {**OUTPUTS, "ledger": {"hostAuthorities": {CLUSTER: [known, authority(CLUSTER).pem]}}}
+    assert run(tmp_path, settings=changed, outputs=outputs)[PRESENTED].outcome is outcome
+
+
+@pytest.mark.parametrize("answer", ["<html>", "", authority("another.example.com").pem])
+def test_an_answer_that_is_not_the_clusters_says_nothing_of_its_host_authorities(
+    api: KubernetesApi, tmp_path: Path, proxies: dict[str, str], answer: str
+) -> None:
+    put_before(api)
+    assert PRESENTED not in run(tmp_path), "no proxy answers"
+    proxies[f"{CLUSTER}:443"] = answer
+    assert PRESENTED not in run(tmp_path)
+
+
+def test_nobody_asks_for_host_authorities_while_they_are_not_needed(
+    api: KubernetesApi, tmp_path: Path, proxies: dict[str, str]
+) -> None:
+    put_before(api)
+    proxies[f"{CLUSTER}:443"] = host_authority(CLUSTER)
+    assert PRESENTED not in run(tmp_path, settings=settings(tmp_path, accessGraph={"enabled": False}))
+
+
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ({}, "root.example.com:443"),
+        ({"publicAddr": []}, "root.example.com:443"),
+        ({"publicAddr": ["web.example.com:3080", "other:443"]}, "web.example.com:3080"),
+        ({"publicAddr": ["web.example.com"], "proxy": {"publicAddr": ["proxy.example.com"]}}, "proxy.example.com:443"),
+        ({"publicAddr": ["[::1]:443"]}, None),
+        ({"publicAddr": "web.example.com:443", "proxy": None}, "root.example.com:443"),
+    ],
+)
+def test_the_proxies_address_is_the_charts(values: dict[str, Any], address: str | None) -> None:
+    assert public_address("Root.example.com", values) == address
 
 
 def test_values_that_say_community_are_refused_whoever_owns_the_release(api: KubernetesApi, tmp_path: Path) -> None:
