@@ -6,15 +6,19 @@ they reach. In doubt, a restart is announced rather than left out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from components.teleport_args import VALUES_KEY
+from components.teleport_values import access_graph_section
 from operations.preview.document import Preview, Step
 from operations.preview.property_paths import RELEASE, changed_paths
 from operations.value_at import value_at
 
 DEPLOYMENT_PATCH = "kubernetes:apps/v1:DeploymentPatch"
+_CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 ACCESS_GRAPH = "teleport-access-graph:index:AccessGraph"
 TELEPORT_CLUSTER = "teleport-access-graph:index:TeleportCluster"
 
@@ -28,6 +32,8 @@ _OF_PROXIES = ("values.proxy",)
 _OF_AUTH = ("values.auth", "values.authentication")
 
 _ROLES = ("the access graph", "auth", "proxies")
+
+_BY_ITS_OWNER = "once the release's owner rolls out the values that it is given"
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,50 @@ def _of_step(step: Step, preview: Preview) -> Iterable[Restart]:
                     "the access graph", "", _count(value_at(values, "replicaCount"), _ACCESS_GRAPH_REPLICAS), step.urn
                 )
         elif step.parent_type == TELEPORT_CLUSTER:
-            reaching = {path for path in paths if _reaches_pods(path)}
-            if any(not _is_below(path, _OF_PROXIES) for path in reaching):
-                yield _auth(step, values)
-            if any(not _is_below(path, _OF_AUTH) for path in reaching):
-                yield _proxies(step, values)
+            yield from _of_paths(step, {path for path in paths if _reaches_pods(path)}, values)
+    elif _hands_over(step) and step.operation != "delete":
+        yield from _by_its_owner(step)
     elif step.type == DEPLOYMENT_PATCH and step.parent_type == TELEPORT_CLUSTER and step.name.endswith("-proxies"):
         yield _proxies(step, _release_values(preview, teleport_cluster(step)))
+
+
+def _by_its_owner(step: Step) -> Iterable[Restart]:
+    before, after = _handed_over(step.old_inputs), _handed_over(step.new_inputs)
+    paths: Iterable[str] = ("values",)  # what changes is known only after the apply
+    if step.operation == "create":
+        # So far the owner has the user's own values. The patch, if it is in these, reaches only auth.
+        paths = ("values.auth",) if after is None or access_graph_section(after) else ()
+    elif before is not None and after is not None:
+        paths = _different(before, after)
+    for restart in _of_paths(step, paths, after):
+        yield replace(restart, note="; ".join(filter(None, (_BY_ITS_OWNER, restart.note))))
+
+
+def _of_paths(step: Step, paths: Iterable[str], values: Any) -> Iterable[Restart]:
+    """What a Teleport's values restart if they change at `paths`."""
+    if any(not _is_below(path, _OF_PROXIES) for path in paths):
+        yield _auth(step, values)
+    if any(not _is_below(path, _OF_AUTH) for path in paths):
+        yield _proxies(step, values)
+
+
+def _hands_over(step: Step) -> bool:
+    """Whether the step is about the ConfigMap from which a release's owner takes its values (mode `values`)."""
+    return step.type == _CONFIG_MAP and step.parent_type == TELEPORT_CLUSTER and step.name.endswith("-values")
+
+
+def _handed_over(inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The values in that ConfigMap; None where they are known only after the apply."""
+    try:
+        values = json.loads(value_at(inputs, "data", VALUES_KEY))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return values if isinstance(values, Mapping) else None
+
+
+def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    absent = object()
+    return {f"values.{key}" for key in {*before, *after} if before.get(key, absent) != after.get(key, absent)}
 
 
 def _reaches_pods(path: str) -> bool:
@@ -132,11 +175,13 @@ def _teleport_replicas(values: Any, component: str) -> int | None:
 
 
 def _release_values(preview: Preview, cluster: str) -> Any:
-    for step in preview.of_type(RELEASE):
-        if step.parent_type == TELEPORT_CLUSTER and teleport_cluster(step) == cluster:
-            values = (step.new_inputs or step.old_inputs).get("values")
-            if values is not None:
-                return values
+    for step in preview.steps:
+        if step.parent_type != TELEPORT_CLUSTER or teleport_cluster(step) != cluster:
+            continue
+        inputs = step.new_inputs or step.old_inputs
+        values = inputs.get("values") if step.type == RELEASE else _handed_over(inputs) if _hands_over(step) else None
+        if values is not None:
+            return values
     return None
 
 

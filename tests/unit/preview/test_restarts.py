@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from operations.preview.restarts import restarts
-from tests.unit.preview.previews import GRAPH_RELEASE, PROXIES, TELEPORT_RELEASE, preview_of, recorded, step
+from operations.preview.scrub import UNKNOWNS
+from tests.samples import TELEPORT_CLUSTER
+from tests.unit.monitor import unsealed
+from tests.unit.preview.previews import (
+    GRAPH_RELEASE,
+    HANDED_OVER,
+    PROXIES,
+    TELEPORT_RELEASE,
+    preview_of,
+    recorded,
+    step,
+)
+from tests.unit.program.stack import configuration, run_program
 
 pytestmark = pytest.mark.unit
 
+UNKNOWN = min(UNKNOWNS)
 RECREATED = "its Deployment is recreated, not rolled: Teleport has no auth until the new pod is ready"
 
 
@@ -136,3 +151,60 @@ def test_proxies_are_counted_by_their_release_though_it_does_not_change() -> Non
     assert found(step("update", PROXIES, "teleport-a-proxies")) == [("proxies", "a", None)]
     # The program marks auth's Deployment only to wait for it; the mark does not change the pods.
     assert found(release, step("update", PROXIES, "teleport-a-auth")) == []
+
+
+CONNECTED = {"auth": {"teleportConfig": {"access_graph": {"enabled": True}}}}
+
+
+def handed_over(operation: str, before: Any, after: Any) -> dict[str, Any]:
+    old, new = (
+        {"data": {"values.yaml": text if isinstance(text, str) else json.dumps(text)}} for text in (before, after)
+    )
+    return step(operation, HANDED_OVER, "teleport-a-values", old=old, new=new)
+
+
+@pytest.mark.parametrize(
+    ("change", "restarted"),
+    [
+        (handed_over("create", {}, CONNECTED), [("auth", 1)]),
+        (handed_over("create", {}, {"clusterName": "a"}), []),
+        (
+            handed_over("update", {}, {**CONNECTED, "highAvailability": {"replicaCount": 2}}),
+            [("auth", 2), ("proxies", 1)],
+        ),
+        (handed_over("update", CONNECTED, {}), [("auth", 1)]),
+        (handed_over("update", CONNECTED, {**CONNECTED, "proxy": {"extraArgs": ["--debug"]}}), [("proxies", 1)]),
+        # Known after the apply, as with a renewed authority.
+        (handed_over("update", CONNECTED, UNKNOWN), [("auth", None), ("proxies", None)]),
+        # Taken away, they leave a running Teleport as it is.
+        (handed_over("delete", CONNECTED, {}), []),
+    ],
+)
+def test_values_that_are_handed_over_restart_what_they_reach(
+    change: dict[str, Any], restarted: list[tuple[str, int | None]]
+) -> None:
+    assert found(change) == [(role, "a", pods) for role, pods in restarted]
+
+
+def test_a_restart_by_the_releases_owner_says_so() -> None:
+    (auth,) = restarts(preview_of(handed_over("create", {}, CONNECTED)))
+    assert auth.note == f"once the release's owner rolls out the values that it is given; {RECREATED}"
+
+
+def test_proxies_of_a_release_of_somebody_elses_are_counted_by_what_it_is_given() -> None:
+    values = {"tls": {"existingSecretName": "x"}, "highAvailability": {"replicaCount": 4}}
+    assert found(handed_over("same", values, values), step("update", PROXIES, "teleport-a-proxies")) == [
+        ("proxies", "a", 4)
+    ]
+
+
+def test_the_programs_own_hand_over_is_taken_for_one(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    entry = config["teleport"][TELEPORT_CLUSTER]
+    entry["mode"] = "values"
+    del entry["chart"]
+    made = run_program(config, tmp_path)[f"teleport-{TELEPORT_CLUSTER}-values"]
+    state = {"urn": made.urn, "type": made.type, "custom": True, "inputs": unsealed(made.inputs)}
+    assert [str(one) for one in restarts(preview_of({"op": "create", "urn": made.urn, "newState": state}))] == [
+        f"auth of {TELEPORT_CLUSTER}, 1 pod"
+    ]
