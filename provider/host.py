@@ -41,6 +41,11 @@ class Host(ComponentProvider):
             arguments = inspect.get_annotations(component.__init__)["args"]
             names = {**definition.outputs_mapping, **definition.inputs_mapping}
             describe(schema["resources"][f"{NAME}:index:{component.__name__}"], arguments, names)
+        # Only the generator for C# does not take the packages that the schema refers to as dependencies of the SDK,
+        # which then would not compile.
+        schema["language"]["csharp"]["packageReferences"] = {
+            f"Pulumi.{other['name'].title()}": other["version"] for other in schema["dependencies"]
+        }
         return json.dumps(schema)
 
     @schema.setter

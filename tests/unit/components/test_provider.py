@@ -126,6 +126,14 @@ def test_types_are_what_another_language_is_told() -> None:
     assert "$ref" in graph["properties"]["release"]
 
 
+def test_an_sdk_for_csharp_gets_the_packages_that_the_schema_refers_to() -> None:
+    """By name and version as its project file names them; the other languages' generators take them from the
+    references themselves."""
+    published = schema()
+    (kubernetes,) = published["dependencies"]
+    assert published["language"]["csharp"]["packageReferences"] == {"Pulumi.Kubernetes": kubernetes["version"]}
+
+
 def recorder(recording: Recording) -> Recorder:
     """A recorder that knows the provider which the program passes."""
     found = Recorder(recording, False, COMPUTED_OUTPUTS, {})
