@@ -11,6 +11,7 @@ import pytest
 from components.database_uri import DatabaseUriError
 from components.teleport_args import SecretValuesConflict
 from tests.samples import TELEPORT_CLUSTER
+from tests.unit.model.certificates import authority
 from tests.unit.monitor import PROJECT, STACK, Recording, Secret, leaves, unsealed
 from tests.unit.program.stack import COMPUTED, configuration, host_authority, run_program
 
@@ -86,10 +87,12 @@ def test_the_digest_is_public_and_follows_what_it_is_made_of(stack: Recording, t
     assert set(digest) <= set("0123456789abcdef")
     again = run_program(configuration(tmp_path), tmp_path)
     assert again["access-graph-release"].plain("values.podAnnotations") == {"checksum/credentials": digest}
-    config = configuration(tmp_path)
-    config["database"]["rotation"] = 1
-    rotated = run_program(config, tmp_path)
-    assert rotated["access-graph-release"].plain("values.podAnnotations") != {"checksum/credentials": digest}
+    (tmp_path / "authorities.pem").write_text(authority("Database"))
+    for change in ({"rotation": 1}, {"caBundleFile": "authorities.pem"}):
+        config = configuration(tmp_path)
+        config["database"] |= change
+        other = run_program(config, tmp_path)
+        assert other["access-graph-release"].plain("values.podAnnotations") != {"checksum/credentials": digest}, change
 
 
 @pytest.mark.slow
