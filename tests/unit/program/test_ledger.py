@@ -20,7 +20,7 @@ from components.settings import Settings, load_settings
 from components.tls_assembly import trust_of
 from components.trust_bundles import Authority
 from tests.samples import CLUSTER_IDENTIFIER, TELEPORT_CLUSTER
-from tests.unit.monitor import PROJECT, STACK, Recording, unsealed
+from tests.unit.monitor import PROJECT, STACK, Recording, Secret, leaves, unsealed
 from tests.unit.program.stack import configuration, host_authority, run_program, values_file
 
 ITSELF = f"organization/{PROJECT}/{STACK}"
@@ -66,6 +66,17 @@ def test_the_ledger_of_an_up_lets_the_same_up_follow(
     config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
 ) -> None:
     assert again(tmp_path, config, recorded).outputs["ledger"] == recorded
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_marked_as_secret_hides_nothing_and_is_plain_from_then_on(
+    config: dict[str, Any], recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    """Everything waits for the ledger, so every preview would hide everything, and no `up` would end that."""
+    stack = again(tmp_path, config, Secret(recorded))  # type: ignore[arg-type]
+    assert stack.outputs["ledger"] == recorded
+    hidden = [path for path, _, secret in leaves(stack["database-instance"].inputs) if secret]
+    assert hidden == []
 
 
 def test_before_the_first_up_there_is_nothing_to_remember() -> None:
