@@ -445,6 +445,11 @@ def test_a_restored_instance_is_told_a_version_where_the_ledger_has_another(
     upgraded = again(tmp_path, config, recorded)
     asked = [one["database-instance"].inputs.get("engineVersion") for one in (first, same, upgraded)]
     assert asked == [None, None, "18"]
+    # An instance that is made in place of another one has the version of its data too.
+    elsewhere = copy.deepcopy(recorded)
+    elsewhere["database"] |= {"identifier": "another", **UNPROTECTED}
+    config["database"] |= UNPROTECTED
+    assert "engineVersion" not in again(tmp_path, config, elsewhere)["database-instance"].inputs
     # A ledger without a version forbids no upgrade.
     del recorded["database"]["engineVersion"]
     assert again(tmp_path, config, recorded)["database-instance"].inputs["engineVersion"] == "18"

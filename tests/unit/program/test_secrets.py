@@ -100,13 +100,17 @@ def test_the_digest_follows_each_run_that_retires_logins(tmp_path: Path) -> None
     """A pod may have started with the login of an `up` that was taken back. When the same login is made anew, that pod
     must roll too."""
 
-    def annotations(run: str) -> dict[str, str]:
+    def after(run: str) -> tuple[dict[str, str], str]:
         computed = {**COMPUTED, "kubernetes:batch/v1:Job": {"metadata": {"uid": run}}}
         stack = run_program(configuration(tmp_path), tmp_path, computed=computed)
-        found: dict[str, str] = stack["access-graph-release"].plain("values.podAnnotations")
-        return found
+        annotations = stack["access-graph-release"].plain("values.podAnnotations")
+        return annotations, stack["database-logins-job"].plain("metadata.name")
 
-    assert annotations("one") == annotations("one") != annotations("two")
+    one, two = after("one"), after("two")
+    assert one == after("one")
+    assert one[0] != two[0]
+    # And the Job that retires the others has to run again, since the former login was made to log in again.
+    assert one[1] != two[1]
 
 
 @pytest.mark.slow

@@ -27,6 +27,9 @@ WATCHES = {"everyMinutes": 9, "imagePullSecrets": ["mirror"], "image": "mirror.e
 LIST = "pl-0123456789abcdef0"
 ASSUMED = {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/deployer", "externalId": "outside", "sessionName": "deploys"}
 
+# With the kind of cert-manager's own issuers, but in another group.
+OTHERS_ISSUER = {"name": "internal", "kind": "ClusterIssuer", "group": "cas-issuer.jetstack.io"}
+
 # A case: the setting's path, its value, the resource, the path in the resource's inputs, and the expected input. The
 # cases are grouped by stack; each stack has the least configuration beside them.
 Case = tuple[str, Any, str, str, Any]
@@ -149,10 +152,10 @@ STACKS: dict[str, list[Case]] = {
         ),
         (
             "tls",
-            {**ISSUED, "issuer": {"mode": "existing", "name": "internal"}},
+            {**ISSUED, "issuer": {"mode": "existing", **OTHERS_ISSUER}},
             "issued-certificate-certificate",
-            "spec.issuerRef.name",
-            "internal",
+            "spec.issuerRef",
+            OTHERS_ISSUER,
         ),
         (
             "accessGraph/clusterDomain",
