@@ -228,8 +228,11 @@ def test_a_trickle_is_given_up(server_pem: Path, monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=trickle, args=(listener,))
         thread.start()
+        started = time.monotonic()
         with pytest.raises(ProxyFetchError, match=r"gave no answer in 0\.5 s"):
             fetch_from_proxy(f"127.0.0.1:{listener.getsockname()[1]}", server_pem)
+        # The whole trickle takes 5 seconds, after which nobody would answer the second request.
+        assert time.monotonic() - started < 4
         thread.join()
 
 

@@ -97,6 +97,20 @@ def rules(recording: Recording) -> list[str]:
 
 
 @pytest.mark.slow
+def test_a_client_whose_id_is_secret_hides_no_other_and_stands_in_no_name(tmp_path: Path) -> None:
+    """Without the name by its id, the rule of another client would be made a second time, which AWS refuses. The state
+    shows names in clear."""
+    outputs = {**OUTPUTS, CLUSTER: {**OUTPUTS[CLUSTER], "bastion": Secret("sg-1a1b2c3d")}}
+    clients = [f"stack:{CLUSTER}#{output}" for output in ("bastion", "nodeSecurityGroupId")]
+    recording = run(tmp_path, outputs, clientSecurityGroupIds=clients)
+    bastion = recording[f"database-ingress-{CLUSTER}#bastion"]
+    assert bastion.inputs["referencedSecurityGroupId"] == Secret("sg-1a1b2c3d")
+    assert recording[NODES].inputs["referencedSecurityGroupId"] == "sg-0a1b2c3d"
+    former = [[urn.rpartition("::")[2] for urn in rule.aliases] for rule in (bastion, recording[NODES])]
+    assert former == [["database-ingress-0"] * 2, ["database-ingress-1", "database-ingress-sg-0a1b2c3d"]]
+
+
+@pytest.mark.slow
 def test_one_secret_output_does_not_make_the_others_secret(tmp_path: Path) -> None:
     assert not isinstance(run(tmp_path)[NODES].inputs["referencedSecurityGroupId"], Secret)
 
