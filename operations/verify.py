@@ -199,6 +199,7 @@ class Verification:
             login=login,
             others=[other for other in ALL_LOGINS if other != login],
             token=partial(database_token, cloud) if settings.authentication == "iam" else None,
+            endpoint=self.outputs.get("databaseEndpoint"),
         )
 
     def _teleport(
@@ -237,6 +238,7 @@ class Verification:
             cluster=name,
             trust=trust,
             where=where or _OWN_STORE,
+            is_own=where is not None,
             identity=self.host_identities.get(name),
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import conninfo, sql
 
-from components.settings.names import DEFAULT_POSTGRES_PORT
+from components.settings.names import DATABASE_CA_CONFIG_MAP_NAME, DEFAULT_POSTGRES_PORT
 from operations.address_book import AddressBook
 from operations.aws_session import NoSession
 from operations.checks.given_uri import check_given_uri
@@ -58,6 +58,11 @@ class OwnLogins:
     """Logins that were retired, or never made."""
     token: Token | None = None
     """Set when the login uses IAM."""
+    endpoint: str | None = None
+    """`host:port` of the instance, by the stack's outputs; None where they do not tell."""
+
+    def is_at(self, host: str, port: int) -> bool:
+        return self.endpoint in (None, f"{host}:{port}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +124,15 @@ def check_database(
     parts = _parts(uri)
     if parts is None:
         reason = "the Secret holds no PostgreSQL URI of one server"
-        return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
+        remedy = f"; run {WRITTEN_BACK}" if own else ""
+        return [failed("database.connects", _STATEMENTS["database.connects"], f"{reason}{remedy}")]
     findings = []
     if own is None:
         findings.append(
             check_given_uri(uri, ca_bundle_given=authorities is not None, allow_unverified=allow_unverified)
         )
-    findings.append(_verifies(parts.get("sslmode"), allow_unverified=allow_unverified))
+    remedy = f"run {WRITTEN_BACK}" if own else "write it into the URI"
+    findings.append(_verifies(parts.get("sslmode"), remedy, allow_unverified=allow_unverified))
     with tempfile.TemporaryDirectory() as directory:
         bundle = None
         if authorities:
@@ -145,6 +152,10 @@ def _primary(client: _Client, own: OwnLogins | None) -> list[Finding]:
     if own is not None:
         checks += ["login", "retired", *(["iam"] if own.token else [])]
     names = [f"database.{check}" for check in checks]
+    if own is not None and not own.is_at(host, port):
+        # Where it leads may answer, or may be out of this machine's reach: neither would say anything of the stack's.
+        reason = f"it leads to {host}:{port}, and the stack's instance is at {own.endpoint}; run {WRITTEN_BACK}"
+        return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
     try:
         with client.connect() as connection:
             findings = [_proven("database.connects", f"as {connection.info.user} to {host}:{port}")]
@@ -164,16 +175,18 @@ def _primary(client: _Client, own: OwnLogins | None) -> list[Finding]:
             return _not_looked_at(names, _elsewhere(reason))
         if client.token is not None and _REFUSED.search(reason):
             return _not_looked_at(names, f"{reason}; take credentials that may rds-db:connect as {client.user}")
+        if own is not None and "certificate" in reason:
+            reason += f"; if somebody changed the ConfigMap {DATABASE_CA_CONFIG_MAP_NAME}, run {WRITTEN_BACK}"
         return [failed("database.connects", _STATEMENTS["database.connects"], reason)]
 
 
-def _verifies(mode: str | int | None, *, allow_unverified: bool) -> Finding:
+def _verifies(mode: str | int | None, remedy: str, *, allow_unverified: bool) -> Finding:
     check = "database.verify-full"
     if mode == "verify-full":
         return _proven(check, "sslmode=verify-full")
     if allow_unverified:
         return not_proven(check, _STATEMENTS[check], f"sslmode={mode}, which database.allowUnverified permits")
-    return failed(check, _STATEMENTS[check], f"sslmode={mode}; only verify-full does, write it into the URI")
+    return failed(check, _STATEMENTS[check], f"sslmode={mode}; only verify-full does, {remedy}")
 
 
 def _rights(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Finding]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from cryptography import x509
 
 from operations.checks.certificate import dns_names
-from operations.findings import WRITTEN_BACK, Finding, failed, not_proven, passed
+from operations.findings import WRITTEN_BACK, Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Answer, Handshake, Way, foreign_identity, shake_hands
 
 _END = "-----END CERTIFICATE-----"
@@ -66,10 +67,17 @@ def check_endpoint(
 
 
 def check_trust(
-    ways: Sequence[Way], *, host: str, cluster: str, trust: str | None, where: str, identity: Path | None
+    ways: Sequence[Way],
+    *,
+    host: str,
+    cluster: str,
+    trust: str | None,
+    where: str,
+    identity: Path | None,
+    is_own: bool = True,
 ) -> Finding:
     """Whether the CA that Teleport's auth trusts verifies the certificate that TAG serves. `where` says where `trust`
-    was read."""
+    was read; `is_own`: the stack wrote it there."""
     statement = f"the CA that Teleport {cluster} trusts signed what the access graph serves"
     check = f"teleport.{cluster}.trust"
     if trust is None:
@@ -77,7 +85,10 @@ def check_trust(
     if not ways:
         return failed(check, statement, "no ready pod stands behind the endpoint")
     dial = partial(shake_hands, server_name=host, trust=trust, identity=identity)
-    return _judged(check, statement, ways, dial, server_was_verified)
+    finding = _judged(check, statement, ways, dial, server_was_verified)
+    if finding.outcome is Outcome.PASS or not is_own:
+        return finding
+    return replace(finding, reason=f"{finding.reason}; if somebody changed {where}, run {WRITTEN_BACK}")
 
 
 def server_was_verified(seen: Handshake) -> bool:

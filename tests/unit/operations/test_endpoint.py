@@ -15,7 +15,7 @@ import pytest
 from operations.address_book import AddressBook
 from operations.checks.endpoint import check_endpoint, check_trust
 from operations.cluster import Cluster, ClusterError
-from operations.findings import Finding, Outcome
+from operations.findings import WRITTEN_BACK, Finding, Outcome
 from operations.handshake import Answer, Way, shake_hands, ways_to_service
 from tests.unit.operations.certificates import Authority, authority
 from tests.unit.operations.kubernetes_api import KubernetesApi
@@ -180,6 +180,7 @@ def test_a_certificate_of_another_authority_fails(tmp_path: Path) -> None:
     assert findings["name"].outcome is Outcome.FAIL
     assert "untrusted" in findings["name"].reason
     assert trust.outcome is Outcome.FAIL
+    assert trust.reason.endswith(f"if somebody changed the ConfigMap, run {WRITTEN_BACK}")
     assert both.outcome is Outcome.PASS
 
 

@@ -18,9 +18,9 @@ from components.settings import RdsDatabaseSettings, ReplicaSettings
 from components.teleport_args import PROXY_ANNOTATION
 from components.teleport_values import patch_values
 from operations.address_book import AddressBook
-from operations.checks.database import check_database
+from operations.checks.database import OwnLogins, check_database
 from operations.checks.values import check_values, check_workload
-from operations.findings import Finding, Outcome
+from operations.findings import WRITTEN_BACK, Finding, Outcome
 from operations.teleport_log import SECONDS_BETWEEN_COMPLAINTS, is_good_news, last_statement
 from operations.verify import Verification
 from tests.unit.operations.certificates import authority
@@ -589,6 +589,24 @@ def test_a_comment_in_any_language_is_no_obstacle_in_a_bundle(api: KubernetesApi
         )
     for check in ("certificate.chain", "endpoint.name", f"{TELEPORT}trust"):
         assert findings[check].outcome is Outcome.PASS, findings[check]
+
+
+@pytest.mark.parametrize(
+    ("uri", "check", "said"),
+    [
+        ("postgres://x", "database.connects", "it leads to x:5432, and the stack's instance is at localhost:1"),
+        ("a database", "database.connects", "the Secret holds no PostgreSQL URI of one server"),
+        ("postgres://g@localhost:1/g?sslmode=require", "database.verify-full", "only verify-full does"),
+    ],
+)
+def test_a_secret_of_the_stacks_own_that_somebody_changed_is_written_back(uri: str, check: str, said: str) -> None:
+    """Nobody can write a URI into a Secret that the stack fills; and where it leads to says nothing of the stack."""
+    own = OwnLogins(login="graph", others=[], endpoint="localhost:1")
+    book = AddressBook(entries={"localhost": {"1": ["127.0.0.1:1"]}})
+    found = {one.check: one for one in check_database(uri, authorities=None, book=book, own=own)}
+    assert found[check].outcome is Outcome.FAIL
+    assert said in found[check].reason
+    assert found[check].reason.endswith(f"run {WRITTEN_BACK}")
 
 
 def test_a_database_bundle_with_such_a_comment_is_written_as_it_is(tmp_path: Path) -> None:
