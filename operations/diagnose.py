@@ -114,6 +114,8 @@ def diagnose_stack(settings: Settings, connect: Callable[[str], Cluster]) -> lis
             unissued = diagnose_certificate(settings, cluster) if place.entry == "accessGraph" else []
             found += unissued
             failed = failed_upgrade(revisions)
+            if failed is not None and _was_cancelled(failed):
+                failed = None  # nothing that its pods said was the reason
             if place.entry != "accessGraph" or settings.access_graph.enabled:
                 found += diagnose_recorded_objects(cluster, revisions, place.deployments)
             for name, role in place.deployments:
@@ -340,13 +342,21 @@ def diagnose_release(helm: str, release: str, revisions: Sequence[HelmRelease], 
     if failed is None:
         return _gone_back(helm, release, revisions, entry) if entry is not None else []
     said = f": {scrub(failed.description)}" if failed.description else ""
-    history = f"`{helm} history {release}` has all; correct what is below, then `up`"
+    remedy = f"`{helm} history {release}` has all; correct what is below, then `up`"
+    how = "failed"
+    if _was_cancelled(failed):
+        how, remedy = "was cancelled with the `up`", "`up` again"
     if failed is last:
-        cause = "the last upgrade failed; Helm compares the next one with the revision before it"
-        return [Diagnosis(where, f"{evidence}{said}", cause, history)]
-    cause = "the last upgrade failed, and Helm rolled it back: what ran before runs again"
+        cause = f"the last upgrade {how}; Helm compares the next one with the revision before it"
+        return [Diagnosis(where, f"{evidence}{said}", cause, remedy)]
+    cause = f"the last upgrade {how}, and Helm rolled it back: what ran before runs again"
     evidence = f"revision {failed.revision} failed{said}; revision {last.revision}: {last.description}"
-    return [Diagnosis(where, evidence, cause, history)]
+    return [Diagnosis(where, evidence, cause, remedy)]
+
+
+def _was_cancelled(failed: HelmRelease) -> bool:
+    """Whether somebody, or a CI system, interrupted the `up`: the plugin then cancels Helm's context."""
+    return failed.description.endswith("context canceled")
 
 
 def _gone_back(helm: str, release: str, revisions: Sequence[HelmRelease], entry: str) -> list[Diagnosis]:

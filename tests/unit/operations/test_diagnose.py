@@ -616,6 +616,14 @@ def test_a_failed_upgrade_is_told_with_helms_reason_and_the_pods_own(api: Kubern
     assert "while revision 3 was being rolled out" in other.cause
 
 
+def test_an_upgrade_that_was_cancelled_with_its_up_has_no_other_reason(api: KubernetesApi, tmp_path: Path) -> None:
+    put_failed_upgrade(api, reason='Upgrade "teleport" failed: context canceled')
+    put_event(api, "teleport-proxy-5f-aa", DURING, "Unhealthy: readiness probe failed")
+    (release,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert release.cause.startswith("the last upgrade was cancelled with the `up`")
+    assert release.remedy == "`up` again"
+
+
 def test_a_release_that_was_taken_back_by_hand_is_told_with_the_way_forward(api: KubernetesApi, tmp_path: Path) -> None:
     """A plain `up` does not notice such a rollback."""
     put_world(api)
