@@ -125,14 +125,13 @@ class Cluster:
     def exists(self, document: Document, namespace: str) -> bool | None:
         """Whether the object that a manifest describes exists; `namespace` is where it is if the manifest names none.
         None when that cannot be told: `get` does not know its kind, or the context's user may not read it."""
-        kind, metadata = str(document.get("kind")), document.get("metadata") or {}
+        kind = str(document.get("kind"))
         group, _, _ = str(document.get("apiVersion")).rpartition("/")
         # Other groups have kinds of the same names, such as Knative's Service.
         if kind not in _KINDS or _KINDS[kind][0].rpartition("/")[0] != (f"/apis/{group}" if group else "/api"):
             return None
-        where = None if kind in _CLUSTER_WIDE else metadata.get("namespace") or namespace
         try:
-            return self.get(kind, name_of(document), where) is not None
+            return self.get(kind, name_of(document), place_of(document, namespace)) is not None
         except NotAllowed:
             return None
 
@@ -377,6 +376,13 @@ def _path(group: str, plural: str, namespace: str | None, name: str = "") -> str
 
 def name_of(document: Document) -> str:
     return str(document.get("metadata", {}).get("name", ""))
+
+
+def place_of(document: Document, namespace: str) -> str | None:
+    """The namespace of an object: the one that its manifest names, otherwise `namespace`; None for what is in none."""
+    if document.get("kind") in _CLUSTER_WIDE:
+        return None
+    return str((document.get("metadata") or {}).get("namespace") or namespace)
 
 
 def secret_data(secret: Document | None) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ from operations.checks.certificate_source import issuer_of
 from operations.checks.namespace import held_by
 from operations.checks.teleport import available_since, pods_of, rolled_out
 from operations.checks.values import given_again
-from operations.cluster import Cluster, ClusterError, Document, NotAllowed, condition, name_of
+from operations.cluster import Cluster, ClusterError, Document, NotAllowed, condition, name_of, place_of
 from operations.events import about, first_seen, last_seen, said_by, warnings
 from operations.helm_releases import (
     PENDING,
@@ -171,7 +171,8 @@ def diagnose_recorded_objects(
         if kind == "Job" or (kind == "Deployment" and name in dict(deployments)):
             continue
         if cluster.exists(document, last.namespace) is False:
-            found.append(Diagnosis(f"{kind} {name} in {last.namespace}", "does not exist", _DELETED, back))
+            place = place_of(document, last.namespace)
+            found.append(Diagnosis(f"{kind} {name}{f' in {place}' if place else ''}", "does not exist", _DELETED, back))
     return found
 
 

@@ -492,6 +492,10 @@ def test_an_object_of_a_release_that_somebody_deleted_is_told_with_the_revision_
     service = api.put("Service", GRAPH, GRAPH)["metadata"]["name"]
     api.put("ClusterRole", GRAPH)
     assert diagnose_stack(settings(tmp_path), Cluster.connect) == []
+    del api.objects[f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{GRAPH}"]
+    (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
+    assert found.where == f"ClusterRole {GRAPH}", "it is in no namespace"
+    api.put("ClusterRole", GRAPH)
     del api.objects[f"/api/v1/namespaces/{GRAPH}/services/{service}"]
     (found,) = diagnose_stack(settings(tmp_path), Cluster.connect)
     assert (found.where, found.evidence) == (f"Service {GRAPH} in {GRAPH}", "does not exist")
