@@ -45,6 +45,7 @@ from components.teleport_values import (
 from components.values_files import ValuesFileError, load_values_files, parse_values
 from operations.address_book import AddressBook, AddressBookError
 from operations.aws_session import database_token
+from operations.checks.callers import check_callers
 from operations.checks.certificate import check_pair
 from operations.checks.certificate_source import dialled_names
 from operations.checks.database import OwnLogins, check_database
@@ -83,6 +84,7 @@ class Verification:
         if self.settings.access_graph.enabled:
             findings += self._guarded("endpoint", "the endpoint", lambda: self._endpoint(ways))
             findings += self._guarded("database", "the database", self._database)
+            findings += check_callers(self.settings)
         for name, entry in self.settings.teleport.items():
             connected = self.settings.connects(name)
             if isinstance(entry, ManualTeleportSettings):
