@@ -96,6 +96,12 @@ class NetworkPolicies(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = NetworkPoliciesArgs.from_input(args)
+        for position, one in enumerate(args.teleports):
+            missing = [key for key in ("namespace", "release") if key not in one]
+            if missing:
+                raise ValueError(
+                    f"teleports[{position}]: has no {' and no '.join(missing)}; give namespace and release of each"
+                )
         super().__init__("teleport-access-graph:index:NetworkPolicies", name, {}, waiting(opts))
         specs = {"access-graph": access_graph_policy(args)}
         if args.job_name is not None:

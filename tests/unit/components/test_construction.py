@@ -24,6 +24,7 @@ from components.certificates import Certificates
 from components.credentials import AccessGraphNamespace, Credentials
 from components.database_access import DatabaseAccess
 from components.database_logins import LoginRetirement
+from components.network_policies import NetworkPolicies
 from components.package import COMPONENTS
 from provider.host import Host
 from tests.samples import OIDC_PROVIDER_ARN, REGION, TELEPORT_CLUSTER
@@ -277,6 +278,11 @@ def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type
             (component, {"digest_key": "k" * 31}, "digest_key: has 31 characters; pass at least 32 random ones")
             for component in (Credentials, DatabaseAccess, LoginRetirement)
         ),
+        (
+            NetworkPolicies,
+            {"teleports": [{"namespace": "a", "release": "b"}, {"namespace": "teleport", "name": "teleport"}]},
+            r"teleports\[1\]: has no release; give namespace and release of each",
+        ),
     ],
     ids=[
         "no host CA",
@@ -284,6 +290,7 @@ def test_a_misspelt_argument_is_named_with_the_nearest_known_one(component: type
         "a pair and a Secret",
         "neither",
         *(f"a short key of {whose}" for whose in ("Secrets", "a login's Job", "a retirement's Job")),
+        "half a caller",
     ],
 )
 def test_arguments_with_which_nothing_would_work_are_refused(
