@@ -366,6 +366,23 @@ def test_all_that_a_component_makes_waits_for_what_it_depends_on(
     assert [item.name for item in made if (before in item.dependencies) != item.custom] == []
 
 
+def test_transformations_that_a_component_is_given_outlast_what_it_depends_on() -> None:
+    """The component hands its dependencies on by a transformation of its own."""
+    seen: list[str] = []
+
+    def look(args: pulumi.ResourceTransformationArgs) -> None:
+        seen.append(args.name)
+
+    def program() -> None:
+        providers = [kubernetes.Provider("kubernetes", context="test")]
+        before = random.RandomId("before", byte_length=4)
+        options = pulumi.ResourceOptions(providers=providers, depends_on=[before], transformations=[look])
+        AccessGraphNamespace("it", ARGUMENTS["AccessGraphNamespace"], options)  # type: ignore[arg-type]
+
+    record(program)
+    assert "it-namespace" in seen
+
+
 NOT_ASKED_FOR: dict[str, dict[str, Any]] = {
     "AccessGraphNamespace": {"keep": False},
     "TeleportCluster": {"adopt": False},

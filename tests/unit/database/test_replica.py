@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pulumi_random as random
@@ -39,6 +40,13 @@ def test_its_log_groups_stand_before_it() -> None:
     """RDS would otherwise create the log groups itself: unencrypted, and kept forever."""
     recording = record_database(**REPLICA)
     assert {"database-replica-log-postgresql", "database-replica-log-upgrade"} <= recording.edges()["database-replica"]
+
+
+def test_its_enhanced_monitoring_may_take_the_role_of_the_instances() -> None:
+    """RDS refuses an instance whose monitoring role it may not take."""
+    trust = json.loads(record_database(**REPLICA)["database-monitoring-role"].inputs["assumeRolePolicy"])
+    arn = "arn:aws:rds:us-east-1:123456789012:db:teleport-access-graph-dev"
+    assert trust["Statement"][0]["Condition"]["StringEquals"]["aws:SourceArn"] == [arn, f"{arn}-replica"]
 
 
 @pytest.mark.slow

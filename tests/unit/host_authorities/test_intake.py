@@ -211,6 +211,20 @@ def test_fetched_authorities_are_checked_against_the_pins() -> None:
         load(proxy("abc"), fetch=fetch)
 
 
+def test_a_proxy_is_verified_by_the_authorities_in_the_file_that_is_named(tmp_path: Path) -> None:
+    """With the system's trust store in its place, any public authority could vouch for another proxy."""
+    asked: list[Path | None] = []
+
+    def fetch(address: str, ca_file: Path | None) -> str:
+        asked.append(ca_file)
+        return authority(1)
+
+    source = proxy()
+    source.ca_file = "proxy-ca.pem"
+    load(source, tmp_path, fetch=fetch)
+    assert asked == [tmp_path / "proxy-ca.pem"]
+
+
 def test_what_was_fetched_can_be_pinned_from_the_message() -> None:
     advice = pinning_advice(CLUSTER, load(inline(authority(1), authority(2))))
     assert fingerprint(authority(1)) in advice
