@@ -227,7 +227,13 @@ class Cluster:
         try:
             forward = portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
         except ApiException as error:
-            raise self._refused(error, f"forward port {port} of {pod}") from None
+            # The client library reports whatever it meets as status 0, an interrupt by the user too.
+            met = error.__context__
+            if isinstance(met, KeyboardInterrupt):
+                raise met from None
+            answered = getattr(met, "status_code", error.status)
+            told = ApiException(status=answered, reason=getattr(met, "status_message", error.reason))
+            raise self._refused(told, f"forward port {port} of {pod}") from None
         # TLS needs the operating system's socket, which the client library wraps.
         stream = forward.socket(port)
         plain: socket.socket = getattr(stream, "_socket", stream)

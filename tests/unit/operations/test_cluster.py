@@ -11,12 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from kubernetes.client.exceptions import ApiException
 
-from operations.cluster import Cluster, ClusterError, NotAllowed, secret_data
+from operations.cluster import TIMEOUT, Cluster, ClusterError, NotAllowed, secret_data
 from operations.helm_releases import deployed_release, list_revisions
 from tests.unit.operations.kubernetes_api import IDENTIFIER, KubernetesApi, put_release, write_kubeconfig
 
@@ -279,6 +281,53 @@ def test_a_cluster_that_takes_the_call_and_never_answers_is_given_up(
         with pytest.raises(ClusterError, match=r"^silent: the cluster cannot be reached \(.*timed out"):
             Cluster.connect("silent").identifier()
         given_up.set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (403, "test: not allowed to forward port 9090 of graph-0 (403); use a context that may"),
+        (404, "test: cannot forward port 9090 of graph-0: 404 Not Found"),
+        (500, "test: cannot forward port 9090 of graph-0: 500 Internal Server Error"),
+    ],
+)
+def test_a_port_that_the_api_server_does_not_forward_is_told_by_its_answer(
+    api: KubernetesApi, cluster: Cluster, status: int, said: str
+) -> None:
+    """The client library hides the answer in the text of a failed handshake."""
+    api.refuse = {"/portforward": status}
+    with pytest.raises(ClusterError) as refused:
+        cluster.open_port("graph-0", "ns", 9090)
+    assert str(refused.value) == said
+    assert isinstance(refused.value, NotAllowed) == (status == 403)
+
+
+@pytest.mark.slow
+def test_a_port_of_a_cluster_that_is_gone_is_out_of_reach_and_an_interrupt_ends_the_command(
+    api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ApiException(status=0, reason="") from None
+
+    monkeypatch.setattr("operations.cluster.portforward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.open_port("graph-0", "ns", 9090)
+    monkeypatch.undo()
+    cluster._api.configuration.host = "http://127.0.0.1:9"
+    with pytest.raises(ClusterError, match=r"^test: the cluster cannot be reached \(\[Errno 111\]"):
+        cluster.open_port("graph-0", "ns", 9090)
+
+
+@pytest.mark.slow
+def test_a_stream_to_a_pod_that_says_nothing_comes_to_an_end(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr("operations.cluster.portforward", lambda *_, **__: SimpleNamespace(socket=lambda port: ours))
+    with ours, theirs:
+        assert cluster.open_port("graph-0", "ns", 9090).gettimeout() == TIMEOUT
 
 
 def test_the_deployed_revision_is_the_one_that_counts(api: KubernetesApi, cluster: Cluster) -> None:

@@ -244,6 +244,14 @@ def test_a_silent_server_is_told_from_one_that_answers(tmp_path: Path, monkeypat
     assert seen.answer is Answer.SILENT
 
 
+def test_a_pod_that_nothing_leads_to_is_out_of_reach_with_the_reason() -> None:
+    def connect() -> socket.socket:
+        raise ClusterError("test: not allowed to forward port 9090 of graph-0 (403)")
+
+    seen = shake_hands(Way("graph-0", connect), server_name=HOST, trust=None)
+    assert (seen.answer, seen.detail) == (Answer.UNREACHABLE, "test: not allowed to forward port 9090 of graph-0 (403)")
+
+
 def test_the_ways_are_those_of_the_book_else_those_of_the_ready_pods(api: KubernetesApi, cluster: Cluster) -> None:
     book = AddressBook(entries={HOST: {"443": ["127.0.0.1:1", "127.0.0.1:2"]}})
     known = ways_to_service(HOST, 443, book=book, cluster=cluster, namespace="ns", service="graph")
