@@ -396,6 +396,22 @@ JUST_ALLOWED: dict[str, dict[str, Any]] = {
     },
     "an audit log that stays where it is": {f"teleport/{TELEPORT_CLUSTER}/auditLog": {"enabled": False}},
     "an alert a day after the renewal was due": {"monitoring": {"rules": True, "expiryDays": 29}},
+    "a boundary of AWS's own": {"aws/iam": {"permissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess"}},
+    "a watch of the one Teleport that has a chart": {
+        "monitoring": {"lockoutWatch": {}},
+        "teleport/other.example.com": {
+            "mode": "manual",
+            "hostAuthorities": {"mode": "proxy", "address": "other.example.com:443"},
+        },
+    },
+    "a Teleport in a namespace of TAG's name in another Kubernetes cluster": {
+        "teleport/other.example.com": release_entry(
+            namespace="teleport-access-graph",
+            kubernetes={"context": "other", "clusterIdentifier": OTHER_CLUSTER_IDENTIFIER},
+            endpoint="graph.example.com:443",
+        ),
+        "tls": {"mode": "generated", "extraDnsNames": ["graph.example.com"]},
+    },
     "annotations that just fit into one object": {
         "annotations": {"a": "x" * (HALF - 1)},
         "accessGraph/external": {"hostname": "graph.example.com", "annotations": {"b": "x" * (HALF - 1)}},

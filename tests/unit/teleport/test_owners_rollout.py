@@ -102,6 +102,8 @@ def test_what_was_handed_over_and_rolled_out_ends_the_wait(tmp_path: Path) -> No
         ({"configuration": ""}, f"does not have the endpoint {ENDPOINT}"),
         ({"counts": "4 3 2 2 2 2"}, "its rollout is not complete"),
         ({"counts": "4 4 2 1 3 2"}, "its rollout is not complete"),
+        # The first new pod is there, and a former one still answers.
+        ({"counts": "4 4 2 1 2 2"}, "its rollout is not complete"),
         ({"counts": "4 4 2 2 3 2"}, "its rollout is not complete"),
         ({"counts": "4 4 2 2 2 1"}, "its rollout is not complete"),
         ({"counts": "4 4 2 2 2 "}, "its rollout is not complete"),
