@@ -30,7 +30,7 @@ def check_callers(settings: Settings) -> list[Finding]:
     # The program tags each rule that it makes.
     foreign = [rule for rule in rules if all(tag["Key"] != STACK_TAG for tag in rule.get("Tags") or [])]
     if not foreign:
-        return [passed(check, statement, f"{', '.join(groups)}: {len(rules)} rules")]
+        return [passed(check, statement, f"{', '.join(groups)} (rules: {len(rules)})")]
     listed = ", ".join(f"{rule['SecurityGroupRuleId']} ({_of(rule)})" for rule in foreign)
     remedy = (
         "`aws ec2 revoke-security-group-ingress` (or `-egress`) with --group-id and --security-group-rule-ids takes it "

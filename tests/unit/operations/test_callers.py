@@ -57,7 +57,7 @@ def test_a_rule_that_somebody_added_is_told_with_whom_it_lets_in(aws_account: No
     ec2 = boto3.client("ec2", region_name=REGION)
     group = put_group(ec2, tagged=True)
     (finding,) = found()
-    assert (finding.outcome, finding.reason) == (Outcome.PASS, f"{group}: 1 rules")
+    assert (finding.outcome, finding.reason) == (Outcome.PASS, f"{group} (rules: 1)")
     allow(ec2, group, "0.0.0.0/0")
     ec2.authorize_security_group_egress(
         GroupId=group, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}]
