@@ -19,7 +19,7 @@ def check_callers(settings: Settings) -> list[Finding]:
     database = settings.database
     if settings.aws is None or not isinstance(database, RdsDatabaseSettings):
         return []
-    check, statement = "database.callers", "the database's security group has no rule but the stack's"
+    check, statement = "aws.callers", "the database's security group has no rule but the stack's"
     try:
         with asking_aws():
             groups, rules = _rules(settings.aws, database.identifier)

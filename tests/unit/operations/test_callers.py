@@ -63,7 +63,7 @@ def test_a_rule_that_somebody_added_is_told_with_whom_it_lets_in(aws_account: No
         GroupId=group, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}]
     )
     (finding,) = found()
-    assert (finding.check, finding.outcome) == ("database.callers", Outcome.FAIL)
+    assert (finding.check, finding.outcome) == ("aws.callers", Outcome.FAIL)
     assert "(from 0.0.0.0/0)" in finding.reason
     assert "(to 192.0.2.0/24)" in finding.reason
     assert "10.0.0.0/16" not in finding.reason
