@@ -143,6 +143,9 @@ def test_whatever_may_stand_around_goes_to_the_cluster_that_it_is_for(tmp_path: 
     assert {provider for name, provider in found.items() if name.startswith(beside)} == {
         f"kubernetes-{OTHER_CLUSTER_IDENTIFIER}"
     }
+    # A first `up` would otherwise make some of it before its namespace.
+    early = {name for name in found if name.startswith(around) and "namespace-namespace" not in stack.ancestors(name)}
+    assert early == set()
 
 
 def test_outputs_are_the_contract_of_version_1(stack: Recording) -> None:
