@@ -189,6 +189,22 @@ def test_whatever_changes_the_job_changes_its_name(recording: Recording, changes
     assert name(record_access()) == name(recording)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["the login's", "the master's"])
+def test_another_password_runs_the_job_again_although_its_pod_is_the_same(whose: str) -> None:
+    """Such as one that `up --replace` makes: with it in the URI and not in the database, TAG could not log in."""
+    changes: dict[str, Any] = {"managed": False}
+    before = record_access(**changes)
+    if whose == "the login's":
+        password = {"random:index/randomPassword:RandomPassword": {"!result": "another-password-0123456789abcdef"}}
+        changes |= {"computed": password}
+    else:
+        changes |= {"master_password": "another"}
+    jobs = [one["database-access-job"] for one in (before, record_access(**changes))]
+    assert jobs[0].plain("spec") == jobs[1].plain("spec")
+    assert jobs[0].plain("metadata.name") != jobs[1].plain("metadata.name")
+
+
 def test_generated_master_password_is_a_key_of_the_jobs_secret() -> None:
     recording = record_access(managed=False)
     assert recording["database-access-secret"].plain("stringData.master-password") == CANARY_MASTER
