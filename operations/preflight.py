@@ -250,7 +250,7 @@ class Preflight:
         """made: whether the stack has installed the release, by its record."""
         revisions = list_revisions(cluster, namespace, release)
         if made and not revisions:
-            reason = "this stack made it, and Helm has it no more; a plain `up` does not notice, or fails: run "
+            reason = "this stack made it, and Helm no longer has it; a plain `up` does not notice, or fails: run "
             return [failed(check, statement, f"{reason}`up --refresh`")]
         if revisions and revisions[-1].status in UNSETTLED:
             last = revisions[-1]

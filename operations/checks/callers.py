@@ -33,10 +33,10 @@ def check_callers(settings: Settings) -> list[Finding]:
         return [passed(check, statement, f"{', '.join(groups)} (rules: {len(rules)})")]
     listed = ", ".join(f"{rule['SecurityGroupRuleId']} ({_of(rule)})" for rule in foreign)
     remedy = (
-        "`aws ec2 revoke-security-group-ingress` (or `-egress`) with --group-id and --security-group-rule-ids takes it "
-        "away; whom it is meant for belongs into database.network"
+        "`aws ec2 revoke-security-group-ingress` (or `-egress`) with --group-id and --security-group-rule-ids removes "
+        "it; if it is needed, name its source in database.network"
     )
-    return [failed(check, statement, f"{', '.join(groups)} has {listed}, which no `up` made or takes away; {remedy}")]
+    return [failed(check, statement, f"{', '.join(groups)} has {listed}, which no `up` made or removes; {remedy}")]
 
 
 def _rules(cloud: AwsSettings, identifier: str) -> tuple[list[str], list[dict[str, Any]]]:

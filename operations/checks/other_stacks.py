@@ -74,7 +74,7 @@ def dialled_endpoint(cluster: Cluster, namespace: str, release: str) -> str | No
 
 def _gone(cloud: AwsSettings, name: str) -> str:
     return (
-        f"this stack has it in its state, and {cloud.region} has it no more; a plain `up` does not notice, and "
+        f"this stack has it in its state, and it no longer exists in {cloud.region}; a plain `up` does not notice, and "
         "`up --refresh` alone makes an empty one: name its last snapshot in database.restore "
         f"(`aws rds describe-db-snapshots --db-instance-identifier {name}`), then `up --refresh`"
     )

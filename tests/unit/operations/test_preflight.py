@@ -172,7 +172,7 @@ def test_a_release_that_somebody_uninstalled_is_not_one_that_is_still_to_be_made
     findings = run(tmp_path, settings=installed, outputs=OUTPUTS, record=EngineRecord(begun=[], releases={}, ids=IDS))
     for check in ("access-graph.release", f"{TELEPORT}release"):
         assert findings[check].outcome is Outcome.FAIL
-        assert "Helm has it no more" in findings[check].reason
+        assert "Helm no longer has it" in findings[check].reason
         assert "run `up --refresh`" in findings[check].reason
 
 
