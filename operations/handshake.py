@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from operations.address_book import AddressBook
-from operations.cluster import Cluster, ClusterError, Document, is_ready, name_of
+from operations.cluster import Cluster, ClusterError, Document, NotAllowed, is_ready, name_of
 
 # A gRPC client's first bytes: the HTTP/2 preface and an empty SETTINGS frame. A server answers with its own SETTINGS.
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
@@ -85,11 +85,14 @@ def shake_hands(
     with certificate and key) and read the server's answer.
 
     With `expect_refusal` the client listens before it sends: a server that closes with unread bytes resets the
-    connection, and the alert may be lost.
+    connection, and the alert may be lost. Raises `NotAllowed` where the way may not be used: that says nothing of the
+    server.
     """
     context = _context(trust, identity)
     try:
         plain = way.connect()
+    except NotAllowed:
+        raise
     except (OSError, ClusterError) as error:
         return Handshake(Answer.UNREACHABLE, str(getattr(error, "strerror", None) or error))
     certificate: bytes | None = None

@@ -52,7 +52,7 @@ from operations.checks.database import OwnLogins, check_database
 from operations.checks.endpoint import check_endpoint, check_trust, system_trust
 from operations.checks.teleport import check_auth, check_configuration, check_proxies
 from operations.checks.values import check_values, check_workload, differences, given_again, open_differences
-from operations.cluster import Cluster, ClusterError, Document, secret_data
+from operations.cluster import Cluster, ClusterError, Document, NotAllowed, secret_data
 from operations.findings import WRITTEN_BACK, Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Way, ways_to_service
 from operations.helm_releases import HelmRelease, deployed_release
@@ -101,6 +101,8 @@ class Verification:
     def _guarded(self, check: str, what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
         try:
             return look()
+        except NotAllowed as error:
+            return [not_proven(check, f"{what} can be looked at", str(error))]
         except (ClusterError, AddressBookError, ValuesFileError, OSError) as error:
             return [failed(check, f"{what} can be looked at", " ".join(str(error).split()))]
         except (*UNREADABLE, AttributeError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from operations.checks.certificate import dns_names
+from operations.cluster import NotAllowed
 from operations.findings import WRITTEN_BACK, Finding, Outcome, failed, not_proven, passed
 from operations.handshake import Answer, Handshake, Way, foreign_identity, shake_hands
 
@@ -86,7 +87,7 @@ def check_trust(
         return failed(check, statement, "no ready pod stands behind the endpoint")
     dial = partial(shake_hands, server_name=host, trust=trust, identity=identity)
     finding = _judged(check, statement, ways, dial, server_was_verified)
-    if finding.outcome is Outcome.PASS or not is_own:
+    if finding.outcome is not Outcome.FAIL or not is_own:
         return finding
     return replace(finding, reason=f"{finding.reason}; if somebody changed {where}, run {WRITTEN_BACK}")
 
@@ -112,6 +113,8 @@ def _judged(
     """Try one statement at every replica: a renewed certificate or CA may have reached only some of them."""
     try:
         seen = [(way, attempt(way)) for way in ways]
+    except NotAllowed as error:
+        return not_proven(check, statement, str(error))
     except (ssl.SSLError, OSError, ValueError) as error:
         return failed(check, statement, f"cannot be tried: {error}; is the PEM whole?")
     wrong = [(way, one) for way, one in seen if not holds(one)]
@@ -129,11 +132,17 @@ def _current(ways: Sequence[Way], host: str, identity: Path | None, current: str
     if not current or _END not in current:
         return failed(check, statement, f"the Secret has no certificate in tls.crt; run {WRITTEN_BACK}")
     wanted = ssl.PEM_cert_to_DER_cert(current[: current.index(_END) + len(_END)].lstrip())
-    seen = [(way, shake_hands(way, server_name=host, trust=None, identity=identity)) for way in ways]
-    wrong = [way.label for way, one in seen if one.certificate != wanted]
+    try:
+        seen = [(way, shake_hands(way, server_name=host, trust=None, identity=identity)) for way in ways]
+    except NotAllowed as error:
+        return not_proven(check, statement, str(error))
+    mute = [f"{way.label} ({one.detail})" for way, one in seen if one.certificate is None]
+    wrong = [way.label for way, one in seen if one.certificate not in (None, wanted)]
     if wrong:
         return failed(
             check, statement, f"{', '.join(wrong)} serves another; restart the Deployment and read its events"
         )
+    if mute:
+        return failed(check, statement, f"none came from {', '.join(mute)}")
     listed = ", ".join(dns_names(x509.load_der_x509_certificate(wanted)) or ["no DNS name"])
     return passed(check, statement, f"SHA-256 {hashlib.sha256(wanted).hexdigest()[:16]}..., for {listed}")

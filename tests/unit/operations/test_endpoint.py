@@ -14,7 +14,7 @@ import pytest
 
 from operations.address_book import AddressBook
 from operations.checks.endpoint import check_endpoint, check_trust
-from operations.cluster import Cluster, ClusterError
+from operations.cluster import Cluster, ClusterError, NotAllowed
 from operations.findings import WRITTEN_BACK, Finding, Outcome
 from operations.handshake import Answer, Way, shake_hands, ways_to_service
 from tests.unit.operations.certificates import Authority, authority
@@ -244,12 +244,35 @@ def test_a_silent_server_is_told_from_one_that_answers(tmp_path: Path, monkeypat
     assert seen.answer is Answer.SILENT
 
 
-def test_a_pod_that_nothing_leads_to_is_out_of_reach_with_the_reason() -> None:
+def blocked(error: ClusterError) -> Way:
     def connect() -> socket.socket:
-        raise ClusterError("test: not allowed to forward port 9090 of graph-0 (403)")
+        raise error
 
-    seen = shake_hands(Way("graph-0", connect), server_name=HOST, trust=None)
-    assert (seen.answer, seen.detail) == (Answer.UNREACHABLE, "test: not allowed to forward port 9090 of graph-0 (403)")
+    return Way("graph-0", connect)
+
+
+def test_a_pod_that_nothing_leads_to_is_out_of_reach_with_the_reason(tmp_path: Path) -> None:
+    gone = blocked(ClusterError("test: cannot forward port 9090 of graph-0: 500 Internal Server Error"))
+    seen = shake_hands(gone, server_name=HOST, trust=None)
+    assert seen.answer is Answer.UNREACHABLE
+    assert "500 Internal Server Error" in seen.detail
+    with server(tmp_path) as (way, current):
+        findings = check([way, gone], current, tmp_path)
+    assert set(outcomes(findings).values()) == {"fail"}
+    assert findings["current-certificate"].reason == f"none came from graph-0 ({seen.detail})"
+
+
+def test_what_may_not_be_asked_says_nothing_of_the_access_graph(tmp_path: Path) -> None:
+    """A role that only reads may not forward a port. The pods may be as they should."""
+    way = blocked(NotAllowed("test: not allowed to forward port 9090 of graph-0 (403); use a context that may"))
+    with server(tmp_path) as (_, current):
+        findings = check([way], current, tmp_path)
+    trust = check_trust(
+        [way], host=HOST, cluster=CLUSTER, trust=authority("graph-1").pem, where="the ConfigMap", identity=None
+    )
+    for finding in (*findings.values(), trust):
+        assert (finding.outcome, "not allowed to forward" in finding.reason) == (Outcome.NOT_PROVEN, True), finding
+        assert "somebody changed" not in finding.reason
 
 
 def test_the_ways_are_those_of_the_book_else_those_of_the_ready_pods(api: KubernetesApi, cluster: Cluster) -> None:

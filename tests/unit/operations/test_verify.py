@@ -63,6 +63,17 @@ def not_passed(findings: dict[str, Finding]) -> dict[str, Outcome]:
     return {name: finding.outcome for name, finding in findings.items() if finding.outcome is not Outcome.PASS}
 
 
+def test_what_the_context_may_not_read_is_not_proven_and_the_rest_is_looked_at(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    put_world(api)
+    api.refuse = {f"/secrets/{OUTPUTS['tlsSecretName']}": 403, "/secrets/database": 403}
+    findings = run(tmp_path)
+    assert {findings[name].outcome for name in ("endpoint", "database")} == {Outcome.NOT_PROVEN}
+    assert "not allowed to read Secret" in findings["database"].reason
+    assert findings[f"{TELEPORT}values"].outcome is Outcome.PASS
+
+
 def test_another_cluster_proves_nothing(api: KubernetesApi, tmp_path: Path) -> None:
     put_world(api)
     api.put("Namespace", "kube-system", uid="other")
