@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from sandbox.charts import ACCESS_GRAPH, TELEPORT, package_chart
 from sandbox.home import CHECKOUT
 from sandbox.kubelet.settings import PROBES_AS_WRITTEN
 from tests.engine.conftest import RunningSandbox, started_sandbox
-from tests.engine.python_host import HOST, hosted, python_host
 from tests.engine.stacks import aws_position, aws_writes, own_stack, secret_values
 
 BASELINES = CHECKOUT / "bench" / "baselines"
@@ -95,11 +93,7 @@ def clusters_on_one_access_graph(runs: int) -> list[Figure]:
 
 def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
     """Preview and no-op `up` of the whole stack, against an empty program and a flat one with the same resources."""
-    with (
-        _empty_stack(deployed) as empty,
-        _flat_stack(deployed) as flat,
-        tempfile.TemporaryDirectory(prefix="bench-host-") as directory,
-    ):
+    with _empty_stack(deployed) as empty, _flat_stack(deployed) as flat:
         options = ("--non-interactive", "--expect-no-changes")
         up = (*options, "--yes", "--skip-preview")
         ours = _engine(deployed, CHECKOUT, "preview", *options, "--config-file", str(deployed.configuration))
@@ -110,11 +104,6 @@ def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
             "flat": _engine(deployed, flat, "preview", *options, stack=FLAT),
             "ours": ours,
         }
-        # The official host asks pip for the installed packages before each run; the sandbox's does without.
-        host = python_host(Path(directory))
-        for side in ("empty", "ours"):
-            plain = sides[side]
-            sides[f"{side}, hosted"] = replace(plain, environment=hosted(plain.environment, host))
         ups = {"flat": _engine(deployed, flat, "up", *up, stack=FLAT), "ours": ours_up}
         # The first run of each compiles the program and starts what is cached later.
         for command in (*sides.values(), *ups.values()):
@@ -123,13 +112,6 @@ def unchanged_stack(deployed: RunningSandbox, runs: int) -> list[Figure]:
         no_op = by_turns(runs, {name: command.seconds for name, command in ups.items()})
     return [
         Figure("preview of the unchanged stack / an empty program", 3.0, previews["ours"], previews["empty"]),
-        Figure(
-            "preview of the unchanged stack / an empty program, under the official Python host",
-            3.0,
-            previews["ours, hosted"],
-            previews["empty, hosted"],
-            remark=f"{HOST.title} {HOST.version}, compiled from its module, with the executor of a current version",
-        ),
         Figure("preview of the unchanged stack / a flat program", 1.10, previews["ours"], previews["flat"]),
         Figure("up of the unchanged stack / a flat program", 1.10, no_op["ours"], no_op["flat"]),
     ]
