@@ -19,6 +19,7 @@ import yaml
 
 from components.expiry import read_time
 from operations.cluster import Cluster, ClusterError, Document, name_of, secret_data
+from operations.quick_yaml import QUICK_LOADER
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 # Left by an uninstallation that was killed, or that kept its history: Helm can neither upgrade nor install the release.
@@ -45,7 +46,7 @@ class HelmRelease:
     def objects(self) -> list[Document]:
         """The manifests of the release's objects, without its hooks'."""
         try:
-            return [one for one in yaml.safe_load_all(self.manifest) if isinstance(one, dict) and name_of(one)]
+            return [one for one in yaml.load_all(self.manifest, QUICK_LOADER) if isinstance(one, dict) and name_of(one)]
         except (yaml.YAMLError, AttributeError):
             return []  # Go's YAML reads what Python's does not, and Helm has applied it
 

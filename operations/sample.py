@@ -16,11 +16,10 @@ import yaml
 
 from components.go_yaml import EngineLoader
 from components.settings.names import PROJECT
+from operations.quick_yaml import QUICK_LOADER
 from operations.stack import StackError, is_encrypted
 
 PREFIX = f"{PROJECT}:"
-# libyaml's loader, where PyYAML was built with it: a tenth of the time, and the same positions in the text.
-_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAMES = ("dev", "prod")
 # Which instance the sample has, and what it was made from: a new stack would take over that instance, or copy its data.
 _INSTANCE = ("identifier", "adopt", "restore")
@@ -131,7 +130,7 @@ def _found(text: str, path: Sequence[str]) -> tuple[Any, Any]:
 @functools.lru_cache(maxsize=1)
 def _composed(text: str) -> Any:
     """Cached: it parses a whole file, and most searches find nothing, so the text stays the same."""
-    return yaml.compose(text, Loader=_QUICK)
+    return yaml.compose(text, Loader=QUICK_LOADER)
 
 
 def _end_of_line(text: str, node: Any) -> int:

@@ -15,6 +15,7 @@ from operations.checks import callers
 from operations.checks.callers import check_callers
 from operations.findings import Finding, Outcome
 from tests.samples import REGION, minimal_configuration
+from tests.unit.operations.databases import put_instance
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
@@ -36,15 +37,7 @@ def put_group(ec2: Any, *, tagged: bool) -> str:
     (outward,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"]
     ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[outward])
     allow(ec2, group, "10.0.0.0/16", TagSpecifications=MARKED)
-    boto3.client("rds", region_name=REGION).create_db_instance(
-        DBInstanceIdentifier=NAME,
-        DBInstanceClass="db.t4g.medium",
-        Engine="postgres",
-        MasterUsername="master",
-        MasterUserPassword="password-of-a-test",
-        AllocatedStorage=20,
-        VpcSecurityGroupIds=[group],
-    )
+    put_instance(NAME, REGION, VpcSecurityGroupIds=[group])
     return group
 
 

@@ -15,6 +15,7 @@ from operations.checks import other_stacks
 from operations.checks.other_stacks import check_instance
 from operations.findings import Outcome
 from tests.samples import minimal_configuration
+from tests.unit.operations import databases
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
@@ -37,17 +38,8 @@ def settings_with(**database: Any) -> Settings:
 
 def put_instance(stack: str | None, **more: Any) -> str:
     """Create an instance with the tag of `stack`. Returns its ARN."""
-    made = boto3.client("rds", region_name="us-east-1").create_db_instance(
-        DBInstanceIdentifier=NAME,
-        DBInstanceClass="db.t4g.medium",
-        Engine="postgres",
-        MasterUsername="master",
-        MasterUserPassword="password-of-a-test",
-        AllocatedStorage=20,
-        Tags=[] if stack is None else [{"Key": "teleport-access-graph:stack", "Value": stack}],
-        **more,
-    )
-    return str(made["DBInstance"]["DBInstanceArn"])
+    tags = [] if stack is None else [{"Key": "teleport-access-graph:stack", "Value": stack}]
+    return databases.put_instance(NAME, "us-east-1", Tags=tags, **more)
 
 
 @pytest.mark.parametrize("adopt", [{}, ADOPT], ids=["made", "adopted"])

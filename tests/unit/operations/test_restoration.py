@@ -17,6 +17,7 @@ from operations.checks.other_stacks import check_instance
 from operations.checks.restoration import check_restoration
 from operations.findings import Finding, Outcome
 from tests.samples import minimal_configuration
+from tests.unit.operations.databases import put_instance
 
 pytestmark = pytest.mark.unit
 
@@ -145,16 +146,7 @@ def test_what_these_credentials_may_not_ask_stands_against_nothing(monkeypatch: 
 @pytest.mark.slow
 def test_aws_is_asked_for_the_one_that_is_named_before_there_is_an_instance(aws_account: None) -> None:
     rds = boto3.client("rds", region_name="us-east-1")
-    rds.create_db_instance(
-        DBInstanceIdentifier="source",
-        DBInstanceClass="db.t4g.medium",
-        Engine="postgres",
-        EngineVersion="17.4",
-        MasterUsername="master",
-        MasterUserPassword="password-of-a-test",
-        AllocatedStorage=20,
-        StorageEncrypted=True,
-    )
+    put_instance("source", "us-east-1", EngineVersion="17.4", StorageEncrypted=True)
     rds.create_db_snapshot(DBInstanceIdentifier="source", DBSnapshotIdentifier="graph-final")
     (finding,) = check_instance(settings_with(FROM_SNAPSHOT), None)
     assert (finding.outcome, finding.reason) == (Outcome.PASS, "graph-final, PostgreSQL 17.4")
