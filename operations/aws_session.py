@@ -74,6 +74,14 @@ def aws_client(settings: AwsSettings, service: str) -> Any:
     )
 
 
+def db_instances(rds: Any, identifier: str) -> list[dict[str, Any]]:
+    """The database instance of that identifier; empty if there is none. `rds`: a client of that service."""
+    # By a filter: an instance that does not exist is then no error.
+    wanted = [{"Name": "db-instance-id", "Values": [identifier]}]
+    found: list[dict[str, Any]] = rds.describe_db_instances(Filters=wanted)["DBInstances"]
+    return found
+
+
 def not_told(check: str, statement: str, error: NoSession) -> Finding:
     """The finding for a check that AWS did not answer: a missing right says nothing against an `up`."""
     if isinstance(error, Denied):

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.settings import AwsSettings, RdsDatabaseSettings, Settings
 from components.settings.names import STACK_TAG
-from operations.aws_session import NoSession, asking_aws, aws_client
+from operations.aws_session import NoSession, asking_aws, aws_client, db_instances
 from operations.findings import Finding, failed, not_proven, passed
 
 
@@ -41,8 +41,7 @@ def check_callers(settings: Settings) -> list[Finding]:
 
 def _rules(cloud: AwsSettings, identifier: str) -> tuple[list[str], list[dict[str, Any]]]:
     """The stack's groups on the instance, and their rules; empty when there is no such instance."""
-    ec2, wanted = aws_client(cloud, "ec2"), [{"Name": "db-instance-id", "Values": [identifier]}]
-    instances = aws_client(cloud, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
+    ec2, instances = aws_client(cloud, "ec2"), db_instances(aws_client(cloud, "rds"), identifier)
     on_it = [one["VpcSecurityGroupId"] for instance in instances for one in instance.get("VpcSecurityGroups") or []]
     if not on_it:
         return [], []

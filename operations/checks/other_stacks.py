@@ -16,7 +16,7 @@ from components.settings.names import (
     TLS_SECRET_NAME,
 )
 from components.teleport_values import auth_deployment_name
-from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.aws_session import NoSession, asking_aws, aws_client, db_instances, not_told
 from operations.checks.adoption import check_adoption
 from operations.checks.encryption_key import check_own_key
 from operations.checks.restoration import check_restoration
@@ -100,9 +100,7 @@ def check_instance(
     check, statement = "aws.instance", f"the database {name} is nobody else's"
     try:
         with asking_aws():
-            # By a filter: an instance that does not exist is then no error.
-            wanted = [{"Name": "db-instance-id", "Values": [name]}]
-            instances = aws_client(settings.aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
+            instances = db_instances(aws_client(settings.aws, "rds"), name)
     except NoSession as error:
         return [not_told(check, statement, error)]
     if is_own and instances:

@@ -10,7 +10,7 @@ from typing import Any
 from components.expiry import read_time
 from components.settings import AwsSettings, RdsDatabaseSettings
 from components.settings.database_operation import PointInTimeRestoreSettings, SnapshotRestoreSettings
-from operations.aws_session import NoSession, asking_aws, aws_client, not_told
+from operations.aws_session import NoSession, asking_aws, aws_client, db_instances, not_told
 from operations.checks.adoption import limit_too_low
 from operations.findings import Finding, failed, passed
 
@@ -55,8 +55,7 @@ def _moment(
     aws: AwsSettings, database: RdsDatabaseSettings, restore: PointInTimeRestoreSettings
 ) -> tuple[list[str], str]:
     name = restore.source_identifier
-    wanted = [{"Name": "db-instance-id", "Values": [name]}]
-    found = aws_client(aws, "rds").describe_db_instances(Filters=wanted)["DBInstances"]
+    found = db_instances(aws_client(aws, "rds"), name)
     if not found:
         reason = (
             f"there is no instance {name} in {aws.region}; if it was deleted, it may have left a snapshot: look with "
